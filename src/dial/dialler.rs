@@ -1,0 +1,121 @@
+//! Dialling through an outage: attempts overlap, and the first that completes wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::Patience;
+use super::{Address, Connection, Connector, Security, Target, tls};
+use crate::error::{ConnectFault, Error, Kind, Result};
+
+/// How often to dial, and when to give up.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// From one dial to the next, at first.
+    pub interval: Duration,
+    /// How long that lasts.
+    pub eager_for: Duration,
+    /// From one dial to the next after that.
+    pub slow_interval: Duration,
+    /// What one dial may take; a dial that began inside a black hole never completes.
+    pub attempt: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(50),
+            eager_for: Duration::from_secs(30),
+            slow_interval: Duration::from_secs(1),
+            attempt: Duration::from_secs(4),
+        }
+    }
+}
+
+/// When a refusal is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// The first connection: what answers wrongly will not get better.
+    FirstContact,
+    /// After a loss: anything may answer anything while a device comes up.
+    Outage,
+}
+
+/// Dials `target` until something completes, fails for good, or `deadline` passes.
+pub async fn dial(
+    connector: Arc<dyn Connector>,
+    target: Arc<Target>,
+    pace: Pace,
+    patience: Patience,
+    first_address: usize,
+    persistence: Persistence,
+    deadline: Instant,
+) -> Result<Connection> {
+    let began = Instant::now();
+    let mut attempts = JoinSet::new();
+    let mut next_dial = began;
+    let mut count = first_address;
+    let mut last_failure: Option<Error> = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) if persistence == Persistence::FirstContact && is_final(&error) => return Err(error),
+                Ok(Err(error)) => last_failure = Some(error),
+                Err(_) => {} // the runtime is going down
+            },
+            () = sleep_until(deadline) => {
+                return Err(last_failure.unwrap_or_else(|| {
+                    Error::new(Kind::Connect(ConnectFault::Unreachable), "nothing answers")
+                        .hint("check the address, the port, and that nothing on the way drops packets")
+                }));
+            }
+            () = sleep_until(next_dial) => {
+                let address = target.addresses[count % target.addresses.len()].clone();
+                attempts.spawn(attempt(connector.clone(), target.clone(), address, count, patience, pace.attempt));
+                count += 1;
+                let pause = if began.elapsed() < pace.eager_for { pace.interval } else { pace.slow_interval };
+                next_dial += pause;
+            }
+        }
+    }
+}
+
+fn is_final(error: &Error) -> bool {
+    match error.kind {
+        Kind::Connect(fault) => fault != ConnectFault::Unreachable,
+        _ => true,
+    }
+}
+
+async fn attempt(
+    connector: Arc<dyn Connector>,
+    target: Arc<Target>,
+    address: Address,
+    count: usize,
+    patience: Patience,
+    limit: Duration,
+) -> Result<Connection> {
+    let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
+    let steps = async {
+        let resolved = connector.resolve(&address).await.map_err(|error| {
+            Error::new(Kind::Connect(ConnectFault::UnknownHost), format!("{} does not resolve: {error}", address.host))
+                .hint("check the name, or give an address")
+        })?;
+        if resolved.is_empty() {
+            return Err(unreachable(format!("{} resolves to nothing", address.host)));
+        }
+        let io = connector.connect(resolved[count % resolved.len()]).await.map_err(|error| {
+            unreachable(format!("{address}: {error}")).hint("is the device up, and is this its gRPC port?")
+        })?;
+        let encrypted = target.security == Security::UnverifiedTls;
+        let io = if encrypted { tls::unverified(io, &address).await? } else { io };
+        Connection::establish(io, &address, encrypted, target.credentials.clone(), patience).await
+    };
+    timeout(limit, steps).await.unwrap_or_else(|_| {
+        Err(unreachable(format!("{address} does not answer")).hint("something accepts and never speaks, or drops packets"))
+    })
+}

@@ -1,0 +1,372 @@
+//! A session with one device: it outlives its connections, and knows what may be repeated on the next one.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::{Code, Status};
+
+use super::connection::{Patience, Pending};
+use super::dialler::{self, Pace, Persistence};
+use super::{Connection, Connector, Target, Tcp, Timeline};
+use crate::error::{ConnectFault, Error, Kind, Result};
+
+/// What a session takes from its user.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What the first connection may take.
+    pub dial_timeout: Duration,
+    /// What a call may take unless it says otherwise.
+    pub call_timeout: Duration,
+    /// How long a peer may be silent.
+    pub patience: Patience,
+    /// How often to dial.
+    pub pace: Pace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dial_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(60),
+            patience: Patience { silence: Duration::from_millis(800), answer: Duration::from_millis(1200) },
+            pace: Pace::default(),
+        }
+    }
+}
+
+/// From a refusal with UNAVAILABLE to the next try of a read.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether a call may be made again when its answer did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// A read: again and again until its deadline.
+    Freely,
+    /// Anything that changes the device: only when no byte of it can have left.
+    IfUnsent,
+}
+
+/// One call's name and limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Such as `Containerz.StartContainer`.
+    pub name: &'static str,
+    /// Whether it may be repeated.
+    pub repeat: Repeat,
+    /// In all, repetitions included.
+    pub deadline: Instant,
+    /// Give an attempt up on a peer that says nothing for so long, and dial afresh.
+    pub attempt: Option<Duration>,
+}
+
+impl Call {
+    /// A call that is repeated until `deadline`.
+    pub fn read(name: &'static str, deadline: Instant) -> Self {
+        Self { name, repeat: Repeat::Freely, deadline, attempt: None }
+    }
+
+    /// A call that is made once.
+    pub fn write(name: &'static str, deadline: Instant) -> Self {
+        Self { name, repeat: Repeat::IfUnsent, deadline, attempt: None }
+    }
+
+    /// For probing a device that may be away.
+    #[must_use]
+    pub fn probing(mut self, attempt: Duration) -> Self {
+        self.attempt = Some(attempt);
+        self
+    }
+}
+
+/// A handle on a session; clones share it.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: Arc<Target>,
+    settings: Settings,
+    connector: Arc<dyn Connector>,
+    timeline: Timeline,
+    /// Held while dialling, so that concurrent calls share one dial.
+    current: Mutex<Option<Connection>>,
+    first_address: AtomicUsize,
+    last_good: SyncMutex<Option<Instant>>,
+}
+
+enum Attempt<T> {
+    Answered(std::result::Result<T, Status>),
+    Lost(String),
+    TooLate,
+}
+
+impl Session {
+    /// Dials over TCP.
+    pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
+        Self::connect_with(Arc::new(Tcp), target, settings, Timeline::default()).await
+    }
+
+    /// Dials over `connector`, and keeps its record on `timeline`.
+    pub async fn connect_with(
+        connector: Arc<dyn Connector>,
+        target: Target,
+        settings: Settings,
+        timeline: Timeline,
+    ) -> Result<Self> {
+        if target.addresses.is_empty() {
+            return Err(Error::invalid("a target needs an address"));
+        }
+        let session = Self {
+            inner: Arc::new(Inner {
+                target: Arc::new(target),
+                settings,
+                connector,
+                timeline,
+                current: Mutex::new(None),
+                first_address: AtomicUsize::new(0),
+                last_good: SyncMutex::new(None),
+            }),
+        };
+        let began = Instant::now();
+        session
+            .dial(Persistence::FirstContact, began + settings.dial_timeout)
+            .await
+            .map_err(|error| error.during(session.name(), "connect", began.elapsed()))?;
+        Ok(session)
+    }
+
+    /// What reports call the device.
+    pub fn name(&self) -> &str {
+        &self.inner.target.name
+    }
+
+    /// Where and how it is reached.
+    pub fn target(&self) -> &Target {
+        &self.inner.target
+    }
+
+    /// What was asked and seen.
+    pub fn timeline(&self) -> &Timeline {
+        &self.inner.timeline
+    }
+
+    /// Its limits.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// `timeout` from now, or the session's own.
+    pub fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        Instant::now() + timeout.unwrap_or(self.inner.settings.call_timeout)
+    }
+
+    /// When the device last answered something well.
+    pub fn last_good(&self) -> Option<Instant> {
+        *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A live connection, dialled if there is none.
+    pub async fn connection(&self, deadline: Instant) -> Result<Connection> {
+        self.dial(Persistence::Outage, deadline).await
+    }
+
+    /// The connection of the moment, if there is one that lives.
+    pub async fn current(&self) -> Option<Connection> {
+        self.inner.current.lock().await.clone().filter(|connection| connection.loss().is_none())
+    }
+
+    /// Makes `connection` the last anybody uses of it: the next call dials.
+    pub async fn leave(&self, connection: &Connection) {
+        let mut current = self.inner.current.lock().await;
+        if current.as_ref().is_some_and(|held| held.is(connection)) {
+            *current = None;
+        }
+    }
+
+    /// Makes a call, again as often as it may be, and returns its answer.
+    pub async fn call<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let began = Instant::now();
+        let outcome = self.repeat(call, send).await;
+        match &outcome {
+            Ok(_) => self.inner.timeline.record("call", format!("{}: OK", call.name)),
+            Err(error) => self.inner.timeline.record("call", format!("{}: {}", call.name, short(error))),
+        }
+        outcome.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
+    }
+
+    /// Opens a stream that the caller then reads; it is not repeated, and `Pending` lives as long as it.
+    pub async fn open<T, F, Fut>(&self, call: Call, send: F) -> Result<(T, Connection, Pending)>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let opened = self
+            .call(call, |connection| {
+                let pending = connection.pending();
+                let sent = send(connection.clone());
+                async move { Ok((sent.await?, connection, pending)) }
+            })
+            .await?;
+        Ok(opened)
+    }
+
+    async fn repeat<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let mut last: Option<Error> = None;
+        loop {
+            let connection = match self.connection(call.deadline).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(out_of_time(call, Some(last.unwrap_or(error)))),
+            };
+            let written = connection.written();
+            let attempt = self.attempt(call, &connection, &send).await;
+            let unsent = connection.written() == written;
+            match attempt {
+                Attempt::Answered(Ok(answer)) => {
+                    *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    return Ok(answer);
+                }
+                Attempt::Answered(Err(status)) if status.code() == Code::Unavailable && call.repeat == Repeat::Freely => {
+                    if self.inner.target.addresses.len() > 1 {
+                        self.leave(&connection).await;
+                        self.inner.first_address.fetch_add(1, Ordering::Relaxed);
+                    }
+                    last = Some(Error::from_status(&status));
+                    if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
+                        return Err(out_of_time(call, last));
+                    }
+                    sleep(UNAVAILABLE_PAUSE).await;
+                }
+                Attempt::Answered(Err(status)) => return Err(Error::from_status(&status)),
+                Attempt::Lost(why) => {
+                    self.lost(&connection, &why).await;
+                    if call.repeat == Repeat::IfUnsent && !unsent {
+                        return Err(outcome_unknown(&why));
+                    }
+                    last = Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why));
+                }
+                Attempt::TooLate if call.repeat == Repeat::IfUnsent && !unsent => {
+                    return Err(outcome_unknown("no answer came in time"));
+                }
+                Attempt::TooLate => return Err(out_of_time(call, last)),
+            }
+        }
+    }
+
+    async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let _pending = connection.pending();
+        let began = Instant::now();
+        let impatience = async {
+            match call.attempt {
+                None => std::future::pending().await,
+                Some(limit) => loop {
+                    let silent = connection.silent_for().min(began.elapsed());
+                    if silent >= limit {
+                        return format!("no answer for {:.1} s", silent.as_secs_f64());
+                    }
+                    sleep(limit.checked_sub(silent).unwrap_or_default()).await;
+                },
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = send(connection.clone()) => match answer {
+                Err(status) if connection.loss().is_some() || is_transport(&status) => {
+                    Attempt::Lost(connection.loss().unwrap_or_else(|| status.message().to_owned()))
+                }
+                answer => Attempt::Answered(answer),
+            },
+            why = connection.lost() => Attempt::Lost(why),
+            () = sleep_until(call.deadline) => Attempt::TooLate,
+            why = impatience => Attempt::Lost(why),
+        }
+    }
+
+    async fn lost(&self, connection: &Connection, why: &str) {
+        let mut current = self.inner.current.lock().await;
+        if current.as_ref().is_some_and(|held| held.is(connection)) {
+            *current = None;
+            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            self.inner.first_address.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn dial(&self, persistence: Persistence, deadline: Instant) -> Result<Connection> {
+        let mut current = self.inner.current.lock().await;
+        if let Some(connection) = current.as_ref() {
+            match connection.loss() {
+                None => return Ok(connection.clone()),
+                Some(why) => {
+                    self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+                    *current = None;
+                }
+            }
+        }
+        let began = Instant::now();
+        let connection = dialler::dial(
+            self.inner.connector.clone(),
+            self.inner.target.clone(),
+            self.inner.settings.pace,
+            self.inner.settings.patience,
+            self.inner.first_address.load(Ordering::Relaxed),
+            persistence,
+            deadline,
+        )
+        .await?;
+        let took = began.elapsed().as_secs_f64();
+        self.inner.timeline.record("dial", format!("connected to {} after {took:.3} s", connection.address()));
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+/// Whether a status was made by our own transport, not sent by the peer.
+fn is_transport(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn outcome_unknown(why: &str) -> Error {
+    Error::new(Kind::OutcomeUnknown, format!("sent, outcome unknown: {why}"))
+        .hint("look at the device before you do it again: it may have been done")
+}
+
+fn out_of_time(call: Call, last: Option<Error>) -> Error {
+    let timed_out = Instant::now() >= call.deadline;
+    match last {
+        Some(error) if !timed_out => error,
+        Some(error) => {
+            let mut late = Error::new(Kind::Timeout, format!("no good answer in time; the last: {}", short(&error)));
+            late.hint = error.hint;
+            late
+        }
+        None => Error::new(Kind::Timeout, "no answer in time").hint("give it more time, or look at the device's load"),
+    }
+}
+
+fn short(error: &Error) -> String {
+    Error { device: None, operation: None, after: None, ..error.clone() }.to_string()
+}

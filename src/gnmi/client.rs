@@ -1,0 +1,276 @@
+//! The gNMI client: Capabilities, Get, Set, Subscribe ONCE, POLL and STREAM.
+
+use tokio::sync::{OnceCell, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use super::path::Path;
+use super::value::{Value, leaves};
+use crate::dial::connection::Pending;
+use crate::dial::{Call, Connection, Session};
+use crate::error::{Error, Kind, Result};
+use crate::wire::gnmi::g_nmi_client::GNmiClient;
+use crate::wire::gnmi::subscribe_response::Response;
+use crate::wire::gnmi::subscription_list::Mode;
+use crate::wire::gnmi::{
+    CapabilityRequest, CapabilityResponse, Encoding, GetRequest, Notification, Poll, SetRequest, SetResponse,
+    SubscribeRequest, SubscribeResponse, SubscriptionList, SubscriptionMode, Update, get_request, subscribe_request,
+};
+
+/// A subtree of a big chassis is tens of megabytes.
+const DECODE_LIMIT: usize = 64 << 20;
+
+/// A leaf, its value, and when the device read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaf {
+    /// In full, the prefix included.
+    pub path: Path,
+    /// None where it was deleted.
+    pub value: Option<Value>,
+    /// Nanoseconds since the epoch, by the device's clock.
+    pub timestamp: i64,
+}
+
+/// How a STREAM subscription is to be fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamMode {
+    /// By each change.
+    OnChange,
+    /// As the device thinks best.
+    TargetDefined,
+    /// Every so many nanoseconds.
+    Sample(u64),
+}
+
+/// The client. Clones share its session.
+#[derive(Clone)]
+pub struct Gnmi {
+    session: Session,
+    encoding: std::sync::Arc<OnceCell<Encoding>>,
+}
+
+fn client(connection: Connection) -> GNmiClient<Connection> {
+    let origin = connection.origin();
+    GNmiClient::with_origin(connection, origin).max_decoding_message_size(DECODE_LIMIT)
+}
+
+impl Gnmi {
+    /// Over `session`.
+    pub fn new(session: Session) -> Self {
+        Self { session, encoding: std::sync::Arc::default() }
+    }
+
+    /// `gnmi.gNMI/Capabilities`
+    pub async fn capabilities(&self, deadline: Instant) -> Result<CapabilityResponse> {
+        let call = Call::read("gNMI.Capabilities", deadline);
+        self.session
+            .call(call, |connection| async move {
+                Ok(client(connection).capabilities(CapabilityRequest::default()).await?.into_inner())
+            })
+            .await
+    }
+
+    /// The encoding to ask for: PROTO where the device has it, else JSON_IETF, else JSON.
+    async fn encoding(&self, deadline: Instant) -> Encoding {
+        let chosen = self.encoding.get_or_try_init(|| async {
+            let offered = self.capabilities(deadline).await?.supported_encodings;
+            let preferred = [Encoding::Proto, Encoding::JsonIetf, Encoding::Json];
+            Ok::<_, Error>(preferred.into_iter().find(|e| offered.contains(&(*e as i32))).unwrap_or(Encoding::Proto))
+        });
+        chosen.await.copied().unwrap_or(Encoding::Proto)
+    }
+
+    /// `gnmi.gNMI/Get` of state and configuration, as leaves.
+    pub async fn get(&self, paths: &[Path], deadline: Instant) -> Result<Vec<Leaf>> {
+        let encoding = self.encoding(deadline).await;
+        self.get_call(Call::read("gNMI.Get", deadline), paths, encoding).await
+    }
+
+    async fn get_call(&self, call: Call, paths: &[Path], encoding: Encoding) -> Result<Vec<Leaf>> {
+        let request = GetRequest {
+            path: paths.iter().map(Path::to_gnmi).collect(),
+            r#type: get_request::DataType::All as i32,
+            encoding: encoding as i32,
+            ..GetRequest::default()
+        };
+        let response = self
+            .session
+            .call(call, |connection| {
+                let request = request.clone();
+                async move { Ok(client(connection).get(request).await?.into_inner()) }
+            })
+            .await?;
+        Ok(response.notification.iter().flat_map(leaves_of).collect())
+    }
+
+    /// `gnmi.gNMI/Set`; values are JSON_IETF, or ASCII for origin `cli`.
+    pub async fn set(
+        &self,
+        update: &[(Path, Value)],
+        replace: &[(Path, Value)],
+        delete: &[Path],
+        deadline: Instant,
+    ) -> Result<SetResponse> {
+        let request = SetRequest {
+            update: update.iter().map(to_update).collect(),
+            replace: replace.iter().map(to_update).collect(),
+            delete: delete.iter().map(Path::to_gnmi).collect(),
+            ..SetRequest::default()
+        };
+        let call = Call::write("gNMI.Set", deadline);
+        self.session
+            .call(call, |connection| {
+                let request = request.clone();
+                async move { Ok(client(connection).set(request).await?.into_inner()) }
+            })
+            .await
+    }
+
+    /// `gnmi.gNMI/Subscribe` ONCE, or Get where a device has no ONCE.
+    pub async fn once(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
+        let encoding = self.encoding(call.deadline).await;
+        let request = subscribe(Mode::Once, paths, StreamMode::TargetDefined, encoding);
+        let answer = self
+            .session
+            .call(call, |connection| {
+                let request = request.clone();
+                async move {
+                    let mut stream = client(connection).subscribe(tokio_stream::once(request)).await?.into_inner();
+                    let mut found = Vec::new();
+                    while let Some(message) = stream.message().await? {
+                        match message.response {
+                            Some(Response::Update(notification)) => found.extend(leaves_of(&notification)),
+                            Some(Response::SyncResponse(true)) => break,
+                            _ => {}
+                        }
+                    }
+                    Ok(found)
+                }
+            })
+            .await;
+        match answer {
+            Err(error) if error.code() == Some(Code::Unimplemented) => self.get_call(call, paths, encoding).await,
+            answer => answer,
+        }
+    }
+
+    /// `gnmi.gNMI/Subscribe` STREAM; it ends with its connection and is not resumed.
+    pub async fn stream(&self, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
+        self.open(Mode::Stream, paths, mode, deadline).await
+    }
+
+    /// `gnmi.gNMI/Subscribe` POLL.
+    pub async fn poll(&self, paths: &[Path], deadline: Instant) -> Result<Subscription> {
+        self.open(Mode::Poll, paths, StreamMode::TargetDefined, deadline).await
+    }
+
+    async fn open(&self, kind: Mode, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
+        let encoding = self.encoding(deadline).await;
+        let request = subscribe(kind, paths, mode, encoding);
+        let (opened, connection, pending) = self
+            .session
+            .open(Call::read("gNMI.Subscribe", deadline), |connection| {
+                let request = request.clone();
+                async move {
+                    let (requests, outgoing) = mpsc::channel(4);
+                    requests.send(request).await.map_err(|_| Status::cancelled("not sent"))?;
+                    let stream = client(connection).subscribe(ReceiverStream::new(outgoing)).await?.into_inner();
+                    Ok((requests, stream))
+                }
+            })
+            .await?;
+        let (requests, stream) = opened;
+        Ok(Subscription { requests, stream, connection, _pending: pending })
+    }
+}
+
+/// An open Subscribe.
+pub struct Subscription {
+    requests: mpsc::Sender<SubscribeRequest>,
+    stream: Streaming<SubscribeResponse>,
+    connection: Connection,
+    _pending: Pending,
+}
+
+/// What came over a subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// Leaves that have these values now.
+    Leaves(Vec<Leaf>),
+    /// Everything there was at the start has been sent.
+    Synced,
+}
+
+impl Subscription {
+    /// Asks for the current values (POLL).
+    pub async fn ask(&self) -> Result<()> {
+        let poll = SubscribeRequest { request: Some(subscribe_request::Request::Poll(Poll {})), ..Default::default() };
+        self.requests.send(poll).await.map_err(|_| Error::new(Kind::OutcomeUnknown, "the subscription has ended"))
+    }
+
+    /// What comes next; None once the device ends the stream.
+    pub async fn next(&mut self, deadline: Instant) -> Result<Option<Received>> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = timeout_at(deadline, self.stream.message()) => message
+                    .map_err(|_| Error::new(Kind::Timeout, "no update in time"))?
+                    .map_err(|status| Error::from_status(&status))?,
+                why = self.connection.lost() => return Err(Error::new(Kind::Status(Code::Unavailable), why)),
+            };
+            match message.map(|message| message.response) {
+                None => return Ok(None),
+                Some(Some(Response::Update(notification))) => {
+                    return Ok(Some(Received::Leaves(leaves_of(&notification))));
+                }
+                Some(Some(Response::SyncResponse(_))) => return Ok(Some(Received::Synced)),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn subscribe(kind: Mode, paths: &[Path], mode: StreamMode, encoding: Encoding) -> SubscribeRequest {
+    let (mode, sample_interval) = match mode {
+        StreamMode::OnChange => (SubscriptionMode::OnChange, 0),
+        StreamMode::TargetDefined => (SubscriptionMode::TargetDefined, 0),
+        StreamMode::Sample(interval) => (SubscriptionMode::Sample, interval),
+    };
+    let subscription = paths.iter().map(|path| crate::wire::gnmi::Subscription {
+        path: Some(path.to_gnmi()),
+        mode: mode as i32,
+        sample_interval,
+        ..Default::default()
+    });
+    let list = SubscriptionList {
+        subscription: subscription.collect(),
+        mode: kind as i32,
+        encoding: encoding as i32,
+        ..SubscriptionList::default()
+    };
+    SubscribeRequest { request: Some(subscribe_request::Request::Subscribe(list)), ..Default::default() }
+}
+
+fn to_update((path, value): &(Path, Value)) -> Update {
+    let val = match (path.origin.as_str(), value) {
+        ("cli", Value::String(text)) => crate::wire::gnmi::TypedValue {
+            value: Some(crate::wire::gnmi::typed_value::Value::AsciiVal(text.clone())),
+        },
+        _ => value.to_wire(Encoding::JsonIetf),
+    };
+    Update { path: Some(path.to_gnmi()), val: Some(val), ..Update::default() }
+}
+
+fn leaves_of(notification: &Notification) -> Vec<Leaf> {
+    let prefix = notification.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
+    let timestamp = notification.timestamp;
+    let full = |path: Option<&crate::wire::gnmi::Path>| prefix.join(&path.map(Path::from_gnmi).unwrap_or_default());
+    let deleted = notification.delete.iter().map(|path| Leaf { path: full(Some(path)), value: None, timestamp });
+    let updated = notification.update.iter().flat_map(|update| {
+        let value = Value::from_update(update);
+        let found = value.map(|value| leaves(full(update.path.as_ref()), value)).unwrap_or_default();
+        found.into_iter().map(|(path, value)| Leaf { path, value: Some(value), timestamp })
+    });
+    deleted.chain(updated).collect()
+}

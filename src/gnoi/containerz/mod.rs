@@ -1,0 +1,39 @@
+//! gNOI Containerz: all 17 RPCs, against every server the field has.
+
+mod containers;
+mod deploy;
+mod images;
+mod logs;
+mod plugins;
+pub mod types;
+mod volumes;
+
+pub use deploy::{Deployment, Progress, ProgressSink};
+pub use logs::LogStream;
+pub use types::*;
+
+use crate::dial::{Connection, Session};
+use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
+
+/// The client. Clones share its session.
+#[derive(Clone)]
+pub struct Containerz {
+    session: Session,
+}
+
+impl Containerz {
+    /// Over `session`.
+    pub fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// What it speaks over.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+fn client(connection: Connection) -> ContainerzClient<Connection> {
+    let origin = connection.origin();
+    ContainerzClient::with_origin(connection, origin)
+}

@@ -1,0 +1,114 @@
+//! `CreateVolume`, `ListVolume`, `RemoveVolume`.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::images::removed_or_absent;
+use super::types::{Volume, VolumeDriver, VolumeOptions};
+use super::{Containerz, client};
+use crate::dial::Call;
+use crate::error::{Error, Kind, Result};
+use crate::wire::gnoi::containerz::create_volume_request::Options;
+use crate::wire::gnoi::containerz::local_driver_options::Type;
+use crate::wire::gnoi::containerz::{
+    CreateVolumeRequest, CustomOptions, Driver, ListVolumeRequest, ListVolumeResponse, LocalDriverOptions,
+    RemoveVolumeRequest,
+};
+
+impl Containerz {
+    /// `gnoi.containerz.Containerz/CreateVolume`. Returns its name. One that is there already is an error here,
+    /// whatever the device would say.
+    pub async fn create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
+        let name = &options.name;
+        if self.volumes(deadline).await?.iter().any(|volume| volume.name == *name) {
+            return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
+                .hint("remove it, or take another name"));
+        }
+        let request = to_request(options);
+        let answer = self
+            .session
+            .call(Call::write("Containerz.CreateVolume", deadline), |connection| {
+                let request = request.clone();
+                async move { Ok(client(connection).create_volume(request).await?.into_inner()) }
+            })
+            .await?;
+        Ok(if answer.name.is_empty() { name.clone() } else { answer.name })
+    }
+
+    /// `gnoi.containerz.Containerz/ListVolume`, all of it.
+    pub async fn volumes(&self, deadline: Instant) -> Result<Vec<Volume>> {
+        self.volumes_by(Call::read("Containerz.ListVolume", deadline)).await
+    }
+
+    /// As `volumes`, with the limits of `call`.
+    pub async fn volumes_by(&self, call: Call) -> Result<Vec<Volume>> {
+        self.session
+            .call(call, |connection| async move {
+                let mut rows = client(connection).list_volume(ListVolumeRequest::default()).await?.into_inner();
+                let mut volumes = Vec::new();
+                while let Some(row) = rows.message().await? {
+                    volumes.push(listed(row));
+                }
+                Ok(volumes)
+            })
+            .await
+    }
+
+    /// `gnoi.containerz.Containerz/RemoveVolume`. Whether something was removed; absence is judged by the listing,
+    /// since servers answer it with success, NOT_FOUND or UNKNOWN.
+    pub async fn remove_volume(&self, name: &str, force: bool, missing_ok: bool, deadline: Instant) -> Result<bool> {
+        if !self.volumes(deadline).await?.iter().any(|volume| volume.name == name) {
+            let absent = Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
+            return removed_or_absent(Err(absent), missing_ok);
+        }
+        let request = RemoveVolumeRequest { name: name.to_owned(), force };
+        let removed = self
+            .session
+            .call(Call::write("Containerz.RemoveVolume", deadline), |connection| {
+                let request = request.clone();
+                async move { client(connection).remove_volume(request).await.map(|_| ()) }
+            })
+            .await;
+        removed_or_absent(removed, missing_ok)
+    }
+}
+
+fn to_request(options: &VolumeOptions) -> CreateVolumeRequest {
+    let (driver, driver_options) = match &options.driver {
+        VolumeDriver::Unspecified => (Driver::DsUnspecified, None),
+        VolumeDriver::Local { options, mountpoint } => {
+            let local = LocalDriverOptions {
+                r#type: Type::None as i32,
+                options: options.clone(),
+                mountpoint: mountpoint.clone(),
+            };
+            (Driver::DsLocal, Some(Options::LocalMountOptions(local)))
+        }
+        VolumeDriver::Custom { options } => {
+            let custom = CustomOptions { options: options.clone().into_iter().collect() };
+            (Driver::DsCustom, Some(Options::CustomOptions(custom)))
+        }
+    };
+    CreateVolumeRequest {
+        name: options.name.clone(),
+        driver: driver as i32,
+        labels: options.labels.clone().into_iter().collect(),
+        options: driver_options,
+    }
+}
+
+fn listed(row: ListVolumeResponse) -> Volume {
+    let created = row.created.and_then(|stamp| {
+        let since = Duration::new(u64::try_from(stamp.seconds).ok()?, u32::try_from(stamp.nanos).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    });
+    Volume {
+        name: row.name,
+        created,
+        driver: row.driver,
+        options: row.options.into_iter().collect(),
+        labels: row.labels.into_iter().collect(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The modules generated from `proto/`, one for each package of the field.
+#![allow(missing_docs, clippy::pedantic)]
+
+/// `gnmi`
+pub mod gnmi {
+    tonic::include_proto!("gnmi");
+}
+/// `gnmi_ext`
+pub mod gnmi_ext {
+    tonic::include_proto!("gnmi_ext");
+}
+/// `openconfig.featureprofiles.cntr`
+pub mod cntr {
+    tonic::include_proto!("openconfig.featureprofiles.cntr");
+}
+/// `gnoi.*`
+pub mod gnoi {
+    /// `gnoi.common`
+    pub mod common {
+        tonic::include_proto!("gnoi.common");
+    }
+    /// `gnoi.containerz`
+    pub mod containerz {
+        tonic::include_proto!("gnoi.containerz");
+    }
+    /// `gnoi.system`
+    pub mod system {
+        tonic::include_proto!("gnoi.system");
+    }
+    /// `gnoi.types`
+    pub mod types {
+        tonic::include_proto!("gnoi.types");
+    }
+}
+/// `google.rpc`
+pub mod google {
+    /// `google.rpc`
+    pub mod rpc {
+        tonic::include_proto!("google.rpc");
+    }
+}
