@@ -6,8 +6,7 @@ use std::{env, fs};
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROTOS: [&str; 4] =
-    ["cntr/cntr.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
+const PROTOS: [&str; 4] = ["cntr/cntr.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
 
 /// The container platforms we can make a test container for, and the Rust target of each.
 const PLATFORMS: [(&str, &str); 2] =
@@ -38,8 +37,6 @@ fn compile_protos() -> Result<(), Failure> {
 /// `cntrsrv` for each platform whose Rust target is installed; the building machine's own must succeed.
 fn build_executables() -> Result<(), Failure> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let binaries = out.join("bin");
-    fs::create_dir_all(&binaries)?;
     if env::var("CARGO_CFG_TARGET_OS")? != "linux" {
         return Ok(()); // the wheel says so when an executable is asked for
     }
@@ -48,7 +45,7 @@ fn build_executables() -> Result<(), Failure> {
         let built = build_cntrsrv(target, &out.join("native"));
         match built {
             Ok(file) => {
-                fs::copy(file, binaries.join(format!("cntrsrv-{platform}")))?;
+                fs::copy(file, out.join(format!("cntrsrv-{platform}")))?;
             }
             Err(why) if target == own => return Err(why),
             Err(why) => println!("cargo::warning=no cntrsrv for {platform}: {why}"),

@@ -139,7 +139,9 @@ impl Error {
         match status.code() {
             Code::Unauthenticated => error.hint("check --dut-username and HOLDFAST_PASSWORD"),
             Code::PermissionDenied => error.hint("the user may log in but not do this: give it the right to"),
-            Code::Unimplemented => error.hint("the device does not serve this RPC: enable the service, or leave this out"),
+            Code::Unimplemented => {
+                error.hint("the device does not serve this RPC: enable the service, or leave this out")
+            }
             _ => error,
         }
     }

@@ -4,14 +4,28 @@
 
 #[cfg(feature = "grpc")]
 pub mod error;
+#[cfg(feature = "toolkit")]
+pub mod failpoint;
 #[cfg(feature = "grpc")]
 pub mod wire;
 
 #[cfg(feature = "grpc")]
+pub mod cntr;
+#[cfg(feature = "toolkit")]
+pub mod device;
+#[cfg(feature = "grpc")]
 pub mod dial;
+#[cfg(feature = "toolkit")]
+pub mod emulator;
 #[cfg(feature = "toolkit")]
 pub mod gnmi;
 #[cfg(feature = "toolkit")]
-pub mod image;
-#[cfg(feature = "toolkit")]
 pub mod gnoi;
+#[cfg(feature = "toolkit")]
+pub mod image;
+#[cfg(feature = "python")]
+// Documented in _core.pyi; pyo3 hands values over, and its signatures are Python's.
+#[allow(missing_docs, clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::fn_params_excessive_bools)]
+mod python;
+#[cfg(feature = "grpc")]
+pub mod serve;

@@ -1,1 +1,79 @@
-fn main(){}
+//! The test container's executable: serves Ping and Dial over TLS until SIGTERM, as PID 1 of a container or not.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use holdfast::{cntr, serve};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+const USAGE: &str = "usage: cntrsrv [--port PORT]";
+
+fn main() -> ExitCode {
+    let port = match parse_port(std::env::args().skip(1)) {
+        Ok(port) => port,
+        Err(why) => {
+            eprintln!("cntrsrv: {why}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let served = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| runtime.block_on(run(port)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cntrsrv: port {port}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse_port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
+    let mut port = cntr::DEFAULT_PORT;
+    while let Some(argument) = arguments.next() {
+        let value = match argument.split_once('=') {
+            Some(("--port" | "-port", value)) => value.to_owned(),
+            None if matches!(argument.as_str(), "--port" | "-port") => arguments.next().unwrap_or_default(),
+            _ => return Err(format!("unknown argument {argument:?}")),
+        };
+        port = value.parse().map_err(|_| format!("{value:?} is no port"))?;
+    }
+    Ok(port)
+}
+
+async fn run(port: u16) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut child = signal(SignalKind::child())?;
+    let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    let listener =
+        serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))?;
+    let acceptor = TlsAcceptor::from(serve::self_signed()?);
+    let routes = Routes::new(cntr::Service::server());
+    println!("cntrsrv listening on {}", listener.local_addr()?);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = child.recv() => reap(),
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let (acceptor, routes) = (acceptor.clone(), routes.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve::connection(stream, routes, CancellationToken::new()).await;
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// As PID 1 it inherits orphans, and takes their ends.
+fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+}

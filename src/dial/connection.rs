@@ -87,7 +87,7 @@ impl Connection {
                 Ok(()) => "the peer closed the connection".to_owned(),
                 Err(error) => format!("the connection broke: {}", root_cause(&error)),
             };
-            lost_by_driver.send_if_modified(|slot| slot.is_none() && slot.insert(why).len() > 0);
+            lost_by_driver.send_if_modified(|slot| slot.is_none() && !slot.insert(why).is_empty());
         });
         let origin = format!("{}://{address}", if tls { "https" } else { "http" });
         let shared = Arc::new(Shared {
@@ -167,7 +167,7 @@ impl Connection {
 
 impl Shared {
     fn abandon(&self, why: &str) {
-        self.lost.send_if_modified(|slot| slot.is_none() && slot.insert(why.to_owned()).len() > 0);
+        self.lost.send_if_modified(|slot| slot.is_none() && !slot.insert(why.to_owned()).is_empty());
     }
 }
 
@@ -261,7 +261,9 @@ impl Service<Request<Body>> for Bare {
 fn not_grpc(fault: ConnectFault) -> Error {
     let (what, hint) = match fault {
         ConnectFault::TlsExpected => ("the target speaks TLS, and plaintext was asked for", "leave --dut-insecure out"),
-        _ => ("the target answers, but not with gRPC", "check the port: gNMI and gNOI are often on 9339, 6030 or 57400"),
+        _ => {
+            ("the target answers, but not with gRPC", "check the port: gNMI and gNOI are often on 9339, 6030 or 57400")
+        }
     };
     Error::new(Kind::Connect(fault), what).hint(hint)
 }

@@ -22,8 +22,7 @@ impl Credentials {
                     .hint("use printable ASCII")
             })
         };
-        let mut credentials =
-            Self { username: header("username", username)?, password: header("password", password)? };
+        let mut credentials = Self { username: header("username", username)?, password: header("password", password)? };
         credentials.password.set_sensitive(true);
         Ok(credentials)
     }

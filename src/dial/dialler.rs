@@ -116,6 +116,7 @@ async fn attempt(
         Connection::establish(io, &address, encrypted, target.credentials.clone(), patience).await
     };
     timeout(limit, steps).await.unwrap_or_else(|_| {
-        Err(unreachable(format!("{address} does not answer")).hint("something accepts and never speaks, or drops packets"))
+        Err(unreachable(format!("{address} does not answer"))
+            .hint("something accepts and never speaks, or drops packets"))
     })
 }

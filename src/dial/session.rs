@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +98,7 @@ struct Inner {
     current: Mutex<Option<Connection>>,
     first_address: AtomicUsize,
     last_good: SyncMutex<Option<Instant>>,
+    closed: AtomicBool,
 }
 
 enum Attempt<T> {
@@ -131,6 +132,7 @@ impl Session {
                 current: Mutex::new(None),
                 first_address: AtomicUsize::new(0),
                 last_good: SyncMutex::new(None),
+                closed: AtomicBool::new(false),
             }),
         };
         let began = Instant::now();
@@ -189,6 +191,14 @@ impl Session {
         }
     }
 
+    /// Ends the session: calls under way and to come fail.
+    pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        if let Some(connection) = self.inner.current.lock().await.take() {
+            connection.abandon("the session was closed");
+        }
+    }
+
     /// Makes a call, again as often as it may be, and returns its answer.
     pub async fn call<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
     where
@@ -239,7 +249,9 @@ impl Session {
                     *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     return Ok(answer);
                 }
-                Attempt::Answered(Err(status)) if status.code() == Code::Unavailable && call.repeat == Repeat::Freely => {
+                Attempt::Answered(Err(status))
+                    if status.code() == Code::Unavailable && call.repeat == Repeat::Freely =>
+                {
                     if self.inner.target.addresses.len() > 1 {
                         self.leave(&connection).await;
                         self.inner.first_address.fetch_add(1, Ordering::Relaxed);
@@ -310,6 +322,9 @@ impl Session {
 
     async fn dial(&self, persistence: Persistence, deadline: Instant) -> Result<Connection> {
         let mut current = self.inner.current.lock().await;
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(Error::invalid("the session was closed").hint("connect again"));
+        }
         if let Some(connection) = current.as_ref() {
             match connection.loss() {
                 None => return Ok(connection.clone()),

@@ -42,9 +42,8 @@ impl FromStr for Address {
 
     /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| {
-            Error::invalid(format!("address {text:?}: {why}")).hint("write HOST, HOST:PORT or [IPV6]:PORT")
-        };
+        let bad =
+            |why: &str| Error::invalid(format!("address {text:?}: {why}")).hint("write HOST, HOST:PORT or [IPV6]:PORT");
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest.split_once(']').ok_or_else(|| bad("the bracket is never closed"))?;

@@ -20,6 +20,8 @@ pub struct Event {
     pub kind: &'static str,
     /// In words.
     pub text: String,
+    /// How often the same happened again, with nothing else between.
+    pub repeated: u32,
 }
 
 /// A shared, append-only record.
@@ -38,9 +40,13 @@ impl Default for Timeline {
 impl Timeline {
     /// Adds an event that happens now.
     pub fn record(&self, kind: &'static str, text: impl Into<String>) {
-        let event = Event { at: self.start.elapsed(), time: SystemTime::now(), kind, text: text.into() };
-        tracing::debug!(target: "holdfast.timeline", kind, "{}", event.text);
+        let event = Event { at: self.start.elapsed(), time: SystemTime::now(), kind, text: text.into(), repeated: 0 };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = events.back_mut().filter(|last| last.kind == kind && last.text == event.text) {
+            last.repeated += 1;
+            return;
+        }
+        tracing::debug!(target: "holdfast.timeline", kind, "{}", event.text);
         if events.len() == CAPACITY {
             events.pop_front();
         }

@@ -254,9 +254,9 @@ fn subscribe(kind: Mode, paths: &[Path], mode: StreamMode, encoding: Encoding) -
 
 fn to_update((path, value): &(Path, Value)) -> Update {
     let val = match (path.origin.as_str(), value) {
-        ("cli", Value::String(text)) => crate::wire::gnmi::TypedValue {
-            value: Some(crate::wire::gnmi::typed_value::Value::AsciiVal(text.clone())),
-        },
+        ("cli", Value::String(text)) => {
+            crate::wire::gnmi::TypedValue { value: Some(crate::wire::gnmi::typed_value::Value::AsciiVal(text.clone())) }
+        }
         _ => value.to_wire(Encoding::JsonIetf),
     };
     Update { path: Some(path.to_gnmi()), val: Some(val), ..Update::default() }

@@ -100,7 +100,10 @@ impl Path {
             let old = path.element.iter();
             old.filter_map(|text| parse_element(text).ok()).collect()
         } else {
-            path.elem.iter().map(|element| Element { name: bare(&element.name), keys: bare_keys(&element.key) }).collect()
+            path.elem
+                .iter()
+                .map(|element| Element { name: bare(&element.name), keys: bare_keys(&element.key) })
+                .collect()
         };
         Self { origin: path.origin.clone(), elements }
     }
@@ -118,7 +121,9 @@ impl Path {
     pub fn component_of(path: &gnoi::types::Path) -> Option<&str> {
         match path.elem.as_slice() {
             [only] if only.key.is_empty() => Some(&only.name),
-            elements => elements.iter().find(|element| element.name == "component")?.key.get("name").map(String::as_str),
+            elements => {
+                elements.iter().find(|element| element.name == "component")?.key.get("name").map(String::as_str)
+            }
         }
     }
 }
@@ -184,7 +189,8 @@ fn split_elements(text: &str) -> Vec<String> {
 
 fn parse_element(text: &str) -> Result<Element, Error> {
     let bad = |why: &str| {
-        Error::invalid(format!("path element {text:?}: {why}")).hint("write /a/b[key=value]/c, with \\] for a ] in a value")
+        Error::invalid(format!("path element {text:?}: {why}"))
+            .hint("write /a/b[key=value]/c, with \\] for a ] in a value")
     };
     let (name, mut rest) = text.find('[').map_or((text, ""), |at| text.split_at(at));
     let mut keys = BTreeMap::new();
@@ -245,7 +251,9 @@ mod tests {
     #[test]
     fn a_pattern_covers_what_lies_below_it() {
         let leaf = path("/components/component[name=RE0]/state/type");
-        for pattern in ["/components/component[name=*]/state", "/components", "/", "/components/*/state/type", "/.../type"] {
+        for pattern in
+            ["/components/component[name=*]/state", "/components", "/", "/components/*/state/type", "/.../type"]
+        {
             assert!(path(pattern).covers(&leaf), "{pattern}");
         }
         for pattern in ["/components/component[name=RE1]", "/system", "/components/component/state/type/x"] {

@@ -95,7 +95,7 @@ impl Value {
             Self::Uint(number) => Json::from(*number),
             Self::Bool(truth) => Json::from(*truth),
             Self::Double(number) => Json::from(*number),
-            Self::Bytes(bytes) => Json::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Self::Bytes(bytes) => bytes.iter().copied().map(Json::from).collect(),
             Self::List(list) => Json::from(list.iter().map(|value| value.to_json(ietf)).collect::<Vec<_>>()),
             Self::Json(json) => json.clone(),
         }
@@ -229,7 +229,8 @@ mod tests {
         let json = serde_json::json!({"openconfig-platform:component": [
             {"name": "RE0", "state": {"redundant-role": "PRIMARY", "switchover-ready": true}}]});
         let root: Path = "/components".parse().expect("a path");
-        let found: Vec<String> = leaves(root, Value::Json(json)).iter().map(|(path, v)| format!("{path} {v}")).collect();
+        let found: Vec<String> =
+            leaves(root, Value::Json(json)).iter().map(|(path, v)| format!("{path} {v}")).collect();
         assert_eq!(
             found,
             [

@@ -188,7 +188,7 @@ impl Contents<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         self.check_layers(&config, &layers)?;
-        let run = config.config.unwrap_or_default();
+        let run = config.run.unwrap_or_default();
         let variant = if config.variant.is_empty() { String::new() } else { format!("/{}", config.variant) };
         Ok(Image {
             names: names.unwrap_or_default().iter().map(|name| name.parse()).collect::<Result<_>>()?,

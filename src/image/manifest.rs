@@ -56,8 +56,8 @@ pub struct Config {
     pub os: String,
     #[serde(default)]
     pub variant: String,
-    #[serde(default)]
-    pub config: Option<Run>,
+    #[serde(default, rename = "config")]
+    pub run: Option<Run>,
     #[serde(default)]
     pub rootfs: RootFs,
 }

@@ -93,7 +93,8 @@ pub fn scan(path: &Path) -> Result<Scan> {
             EntryType::Regular | EntryType::Continuous => {
                 let (header_at, size) = (entry.raw_header_position(), entry.size());
                 let keep = size <= MAX_JSON && found.json.values().map(Vec::len).sum::<usize>() < MAX_JSON_TOTAL;
-                let (digest, content, read) = digest(&mut entry, keep).map_err(|error| explain(path, &error, header_at))?;
+                let (digest, content, read) =
+                    digest(&mut entry, keep).map_err(|error| explain(path, &error, header_at))?;
                 if read != size {
                     return Err(truncated(path, &format!("{name} has {read} of its {size} bytes")));
                 }

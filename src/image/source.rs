@@ -32,7 +32,10 @@ struct Rewritten {
 #[derive(Debug, Clone)]
 enum Piece {
     /// So many bytes of the archive's tar, after skipping so many.
-    Tar { skip: u64, take: u64 },
+    Tar {
+        skip: u64,
+        take: u64,
+    },
     Bytes(Vec<u8>),
 }
 
@@ -120,7 +123,8 @@ fn renamed(file: &str, content: &[u8], name: &Reference) -> Result<Vec<u8>> {
             }
         }
         _ => {
-            let layer = document.as_object().and_then(|names| names.values().next()?.as_object()?.values().next().cloned());
+            let layer =
+                document.as_object().and_then(|names| names.values().next()?.as_object()?.values().next().cloned());
             document = json!({ name.name.clone(): { name.tag.clone(): layer } });
         }
     }

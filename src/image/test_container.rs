@@ -36,7 +36,8 @@ impl TestContainer {
     /// Writes the archive to `path`, from the executable at `cntrsrv`. The same input gives the same bytes.
     pub fn write(&self, cntrsrv: &Path, path: &Path) -> Result<()> {
         let executable = std::fs::read(cntrsrv).map_err(|error| {
-            Error::image(format!("{}: {error}", cntrsrv.display())).hint("the wheel brings cntrsrv on Linux; build it there")
+            Error::image(format!("{}: {error}", cntrsrv.display()))
+                .hint("the wheel brings cntrsrv on Linux; build it there")
         })?;
         let tar = self.tar(&executable).map_err(|error| Error::image(format!("{}: {error}", path.display())))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -204,15 +204,10 @@ fn to_request(options: &StartOptions) -> StartContainerRequest {
         Location::Backup => WireLocation::LBackup,
         Location::All => WireLocation::LAll,
     };
-    let capabilities = Capabilities {
-        add: options.add_capabilities.clone(),
-        remove: options.remove_capabilities.clone(),
-    };
-    let limits = Limits {
-        max_cpu: options.max_cpu,
-        soft_mem_bytes: options.memory.0,
-        hard_mem_bytes: options.memory.1,
-    };
+    let capabilities =
+        Capabilities { add: options.add_capabilities.clone(), remove: options.remove_capabilities.clone() };
+    let limits =
+        Limits { max_cpu: options.max_cpu, soft_mem_bytes: options.memory.0, hard_mem_bytes: options.memory.1 };
     let (user, group) = options.run_as.clone();
     StartContainerRequest {
         image_name: options.image_name.clone(),
@@ -221,22 +216,30 @@ fn to_request(options: &StartOptions) -> StartContainerRequest {
         instance_name: options.instance_name.clone(),
         ports: options.ports.iter().map(|&(internal, external)| Port { internal, external }).collect(),
         environment: options.environment.clone().into_iter().collect(),
-        volumes: options.volumes.iter().map(|mount| Volume {
-            name: mount.name.clone(),
-            mount_point: mount.mount_point.clone(),
-            read_only: mount.read_only,
-        }).collect(),
+        volumes: options
+            .volumes
+            .iter()
+            .map(|mount| Volume {
+                name: mount.name.clone(),
+                mount_point: mount.mount_point.clone(),
+                read_only: mount.read_only,
+            })
+            .collect(),
         network: options.network.clone(),
         cap: (capabilities != Capabilities::default()).then_some(capabilities),
         restart: Some(Restart { policy: policy as i32, attempts }),
         run_as: (!user.is_empty() || !group.is_empty()).then_some(RunAs { user, group }),
         labels: options.labels.clone().into_iter().collect(),
         limits: (limits != Limits::default()).then_some(limits),
-        devices: options.devices.iter().map(|file| Device {
-            src_path: file.src_path.clone(),
-            dst_path: file.dst_path.clone(),
-            permissions: file.permissions.chars().filter_map(permission).collect(),
-        }).collect(),
+        devices: options
+            .devices
+            .iter()
+            .map(|file| Device {
+                src_path: file.src_path.clone(),
+                dst_path: file.dst_path.clone(),
+                permissions: file.permissions.chars().filter_map(permission).collect(),
+            })
+            .collect(),
         location: location as i32,
     }
 }

@@ -79,7 +79,8 @@ impl Containerz {
             let began = Instant::now();
             let Err(broken) = self.transfer(deployment, lockstep, deadline).await else { return Ok(()) };
             let timeline = self.session.timeline();
-            timeline.record("call", format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error));
+            timeline
+                .record("call", format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error));
             let loaded = self.is_loaded(deployment, deadline).await;
             let lost = broken.error.kind == Kind::OutcomeUnknown;
             if loaded && lost {
@@ -146,7 +147,8 @@ impl Containerz {
         match images.iter().find(|image| image.is_named(&deployment.name, &deployment.tag) && !image.has_id(id)) {
             None => Ok(()),
             Some(other) => {
-                let what = format!("{}:{} names another image on the device: {}", deployment.name, deployment.tag, other.id);
+                let what =
+                    format!("{}:{} names another image on the device: {}", deployment.name, deployment.tag, other.id);
                 Err(Error::new(Kind::Status(Code::AlreadyExists), what)
                     .hint("deploy under another name (retag=), or with replace=True to move the name"))
             }

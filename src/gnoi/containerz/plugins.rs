@@ -13,7 +13,13 @@ use crate::wire::gnoi::containerz::{
 
 impl Containerz {
     /// `gnoi.containerz.Containerz/StartPlugin`, of a tar that Deploy brought as a plugin. Returns the instance's name.
-    pub async fn start_plugin(&self, name: &str, instance_name: &str, config: &str, deadline: Instant) -> Result<String> {
+    pub async fn start_plugin(
+        &self,
+        name: &str,
+        instance_name: &str,
+        config: &str,
+        deadline: Instant,
+    ) -> Result<String> {
         let request = StartPluginRequest {
             name: name.to_owned(),
             instance_name: instance_name.to_owned(),
@@ -81,7 +87,9 @@ impl Containerz {
             })
             .await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
-            Some(tonic::Code::Unimplemented) => error.hint("this device cannot remove plugin tars: the file stays there"),
+            Some(tonic::Code::Unimplemented) => {
+                error.hint("this device cannot remove plugin tars: the file stays there")
+            }
             _ => error,
         })
     }

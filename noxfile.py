@@ -1,0 +1,125 @@
+"""Everything that is checked, by name: `nox` runs the default sessions, which is what CI runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+SHARED = ROOT.parent / "shared"
+WHEELS = ROOT / "target" / "wheels"
+LISTINGS = ("cntr", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
+TEST_TOOLS = ("grpcio", "pygnmi", "pytest-asyncio", "pytest-xdist")
+
+nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+
+def cargo(session: nox.Session, *arguments: str, **environment: str) -> None:
+    session.run("cargo", *arguments, external=True, env=environment)
+
+
+@nox.session(venv_backend="none")
+def rust(session: nox.Session) -> None:
+    """The Rust tests: units beside the code, integration in tests/."""
+    cargo(session, "test", "--locked", "--quiet")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """rustfmt, clippy, ruff."""
+    session.install("ruff>=0.15")
+    cargo(session, "fmt", "--check")
+    cargo(session, "clippy", "--locked", "--all-targets", "--features", "python", "--", "-D", "warnings")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def wire(session: nox.Session) -> None:
+    """proto/ against the contracts in ../shared, where that lies beside the checkout."""
+    comparer = SHARED / "tools" / "wire_listing.py"
+    if not comparer.exists():
+        session.log("NOT COMPARED: ../shared is not beside this checkout, so the wire contracts were not compared")
+        return
+    session.install("protobuf", "grpcio-tools")
+    for listing in LISTINGS:
+        session.run("python", str(comparer), "--compare", str(SHARED / "specs" / "wire" / f"{listing}.txt"), "proto")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel, built once; later sessions install it."""
+    session.install("maturin>=1.16,<2")
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    session.run("maturin", "build", "--locked", "--out", str(WHEELS))
+
+
+def install_wheel(session: nox.Session, *more: str) -> None:
+    found = sorted(WHEELS.glob("holdfast-*.whl"))
+    if not found:
+        session.error("build the wheel first: nox -s wheel")
+    session.install(str(found[-1]), *more)
+    session.run("python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(found[-1]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy strict, and stubtest of the core's stubs."""
+    install_wheel(session, "mypy>=2")
+    session.run("mypy", env={"MYPYPATH": "python"})
+    session.chdir(session.create_tmp())
+    session.run("python", "-m", "mypy.stubtest", "holdfast._core")
+
+
+@nox.session
+def cntr3(session: nox.Session) -> None:
+    """The main job as a user has it: the wheel in an empty environment, from an empty folder."""
+    install_wheel(session)
+    session.chdir(session.create_tmp())
+    session.run("pytest", "-k", "cntr3")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """tests_py against the installed wheel."""
+    install_wheel(session, *TEST_TOOLS)
+    if os.environ.get("CI") == "true":
+        install_system_tools(session)
+    workers = session.posargs or ["-n", "2"]
+    session.run("pytest", str(ROOT / "tests_py"), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
+
+
+def install_system_tools(session: nox.Session) -> None:
+    """What tests need beside PyPI, from Debian's packages."""
+    missing = [package for tool, package in (("dockerd", "docker.io"),) if shutil.which(tool) is None]
+    if missing and shutil.which("apt-get"):
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run("apt-get", "update", "-qq", external=True, env=environment)
+        session.run(
+            "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, external=True, env=environment
+        )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed and memory, as ratios against a named peer in the same run."""
+    install_wheel(session, "grpcio")
+    session.run("python", str(ROOT / "benches" / "run.py"), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """The Rust documentation."""
+    cargo(session, "doc", "--locked", "--no-deps", RUSTDOCFLAGS="-D warnings")
+    session.log(f"open {ROOT / 'target' / 'doc' / 'holdfast' / 'index.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(subprocess.call([sys.executable, "-m", "nox", *sys.argv[1:]]))

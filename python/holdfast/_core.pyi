@@ -1,0 +1,881 @@
+"""The Rust core. Everything here is reached through `holdfast` and `holdfast.aio`; this file holds its documentation.
+
+Durations are seconds as a number or a `timedelta`; `timeout` is a call's deadline in all, repetitions included, and
+the session's own (60 s) where none is given. Methods of `Async…` classes are those of their blocking twins, awaited.
+Every call raises the exceptions of `holdfast.exceptions`: `Timeout` when its deadline passed, `OutcomeUnknown` when
+a request that changes the device was sent and not answered, or the class of the status the device answered with.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, final
+
+from holdfast.results import (
+    Archive,
+    Capabilities,
+    Container,
+    ControlProcessor,
+    Image,
+    Images,
+    Leaf,
+    PingSummary,
+    Plugin,
+    Reboot,
+    RebootStatus,
+    Switchover,
+    Timeline,
+    Volume,
+)
+
+__all__ = [
+    "archive_open",
+    "cntrsrv_archive",
+    "own_platform",
+    "AsyncContainerz",
+    "Containerz",
+    "AsyncDevice",
+    "Device",
+    "connect",
+    "connect_async",
+    "deadline_steps",
+    "AsyncChassis",
+    "Chassis",
+    "emulator",
+    "emulator_async",
+    "failpoint_names",
+    "quirk_names",
+    "FailpointTerms",
+    "parse_terms",
+    "AsyncGnmi",
+    "AsyncSubscription",
+    "Gnmi",
+    "Subscription",
+    "AsyncLogLines",
+    "LogLines",
+    "_run_jobs",
+    "_stop",
+    "AsyncSystem",
+    "System",
+]
+
+_Seconds: TypeAlias = float | timedelta
+_Path: TypeAlias = str | os.PathLike[str]
+_Image: TypeAlias = str | Any
+
+def connect(
+    address: str,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    insecure: bool = False,
+    name: str | None = None,
+    emulated: bool = False,
+    deadlines: Sequence[tuple[str, _Seconds]] = ...,
+    dial_timeout: _Seconds | None = None,
+    call_timeout: _Seconds | None = None,
+) -> Device:
+    """A session with one device; see `holdfast.connect`."""
+
+def connect_async(
+    address: str,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    insecure: bool = False,
+    name: str | None = None,
+    emulated: bool = False,
+    deadlines: Sequence[tuple[str, _Seconds]] = ...,
+    dial_timeout: _Seconds | None = None,
+    call_timeout: _Seconds | None = None,
+) -> Awaitable[AsyncDevice]:
+    """As `connect`, to be awaited."""
+
+def deadline_steps() -> list[str]:
+    """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
+
+def emulator(
+    *,
+    listen: str = "auto",
+    names: tuple[str, str] | None = None,
+    outage: _Seconds | None = None,
+    load: _Seconds | None = None,
+    boot: _Seconds | None = None,
+    reboot: _Seconds | None = None,
+    replication: _Seconds | None = None,
+    black_hole: bool = False,
+    state: _Path | None = None,
+    space: int | None = None,
+    chunk_size: int | None = None,
+    quirks: Sequence[str] = ...,
+) -> Chassis:
+    """Powers an emulated device on; see `holdfast.emulator`."""
+
+def emulator_async(
+    *,
+    listen: str = "auto",
+    names: tuple[str, str] | None = None,
+    outage: _Seconds | None = None,
+    load: _Seconds | None = None,
+    boot: _Seconds | None = None,
+    reboot: _Seconds | None = None,
+    replication: _Seconds | None = None,
+    black_hole: bool = False,
+    state: _Path | None = None,
+    space: int | None = None,
+    chunk_size: int | None = None,
+    quirks: Sequence[str] = ...,
+) -> Awaitable[AsyncChassis]:
+    """As `emulator`, to be awaited."""
+
+def failpoint_names() -> list[tuple[str, str]]:
+    """Every failpoint of the emulated device, with a line on each."""
+
+def quirk_names() -> list[tuple[str, str]]:
+    """Every quirk of the emulated device, with a line on each."""
+
+def archive_open(path: _Path) -> Archive:
+    """Reads and checks an archive; see `holdfast.Archive.open`."""
+
+def cntrsrv_archive(
+    path: _Path, cntrsrv: _Path, *, name: str, tag: str, platform: str, labels: Mapping[str, str]
+) -> None:
+    """Writes the test container's archive from the executable at `cntrsrv`; see `holdfast.cntrsrv.write_archive`."""
+
+def own_platform() -> str:
+    """This machine's platform as images name it, such as `linux/amd64`."""
+
+def parse_terms(text: str) -> FailpointTerms:
+    """Reads failpoint terms; `ValueError` says what is wrong with them."""
+
+def _run_jobs() -> None: ...
+def _stop() -> None: ...
+
+@final
+class FailpointTerms:
+    """Terms of the fault language, and what is left of their counts. `str()` prints them."""
+
+    def fire(self) -> str | None:
+        """One hit: the action that fires, as text, or None; its count moves on."""
+
+@final
+class LogLines:
+    """A container's log, followed line by line; an iterator of `str`."""
+
+    def __iter__(self) -> LogLines: ...
+    def __next__(self) -> str: ...
+
+@final
+class AsyncLogLines:
+    """A container's log, followed line by line; an asynchronous iterator of `str`."""
+
+    def __aiter__(self) -> AsyncLogLines: ...
+    def __anext__(self) -> Awaitable[str]: ...
+
+@final
+class Device:
+    """A device under test, over one session that outlives its connections."""
+
+    @property
+    def containerz(self) -> Containerz:
+        """GNOI Containerz."""
+
+    @property
+    def system(self) -> System:
+        """GNOI System."""
+
+    @property
+    def gnmi(self) -> Gnmi:
+        """GNMI."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it: its address, unless `connect` was given a name."""
+
+    @property
+    def address(self) -> str:
+        """Where it is reached, `HOST:PORT`, joined by commas."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was asked of it and seen so far."""
+
+    def note(self, text: str) -> None:
+        """Puts a note on the timeline."""
+
+    def close(self) -> None:
+        """Ends the session; every later call fails."""
+
+    def control_processors(self, *, timeout: _Seconds | None = None) -> tuple[ControlProcessor, ...]:
+        """The components with a redundant-role: gNMI Subscribe ONCE, or Get, of leaves below
+        `/components/component[name=*]/state`. Other cards with a role are left out where `type` tells them apart.
+        """
+
+    def switchover(self, to: str | None = None, *, redundant: bool = False, name_only: bool = False) -> Switchover:
+        """GNOI System.SwitchControlProcessor to the standby, and the evidence that it happened.
+
+        Waits for `switchover-ready`, asks, and returns when the roles are swapped, a second witness agrees, and the new
+        primary serves Containerz. `redundant` waits until the old primary is back in step. `name_only` names the target
+        by its bare name first. Raises a `SwitchoverError` with a class for each way to fail, or `RolesError`.
+        """
+
+    def expect_redundant(self, primary: str) -> None:
+        """Waits until `primary` has a standby in step. `SwitchoverReversed` if it is primary no more meanwhile,
+        `SwitchoverNeverRedundant` if the deadline passes.
+        """
+
+    def reboot(self, *, force: bool = False) -> Reboot:
+        """GNOI System.Reboot(COLD) of the chassis, and the evidence that it happened: boot-times of the system and of
+        each control processor. Raises a `RebootError` with a class for each way to fail.
+        """
+
+    def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
+        """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock."""
+
+    def expect_answer(
+        self,
+        port: int,
+        *,
+        host: str | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> None:
+        """Waits until the container on `port` answers Ping, and watches that it goes on. Raises `ExpectationFailed`."""
+
+    def __enter__(self) -> Device: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class AsyncDevice:
+    """As `Device`, to be awaited."""
+
+    @property
+    def containerz(self) -> AsyncContainerz:
+        """As `Device.containerz`."""
+
+    @property
+    def system(self) -> AsyncSystem:
+        """As `Device.system`."""
+
+    @property
+    def gnmi(self) -> AsyncGnmi:
+        """As `Device.gnmi`."""
+
+    @property
+    def name(self) -> str:
+        """As `Device.name`."""
+
+    @property
+    def address(self) -> str:
+        """As `Device.address`."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """As `Device.timeline`."""
+
+    def note(self, text: str) -> None:
+        """As `Device.note`."""
+
+    def close(self) -> Awaitable[None]:
+        """As `Device.close`."""
+
+    def control_processors(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[ControlProcessor, ...]]:
+        """As `Device.control_processors`."""
+
+    def switchover(
+        self, to: str | None = None, *, redundant: bool = False, name_only: bool = False
+    ) -> Awaitable[Switchover]:
+        """As `Device.switchover`."""
+
+    def expect_redundant(self, primary: str) -> Awaitable[None]:
+        """As `Device.expect_redundant`."""
+
+    def reboot(self, *, force: bool = False) -> Awaitable[Reboot]:
+        """As `Device.reboot`."""
+
+    def ping_container(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[datetime]:
+        """As `Device.ping_container`."""
+
+    def expect_answer(
+        self,
+        port: int,
+        *,
+        host: str | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> Awaitable[None]:
+        """As `Device.expect_answer`."""
+
+    def __aenter__(self) -> Awaitable[AsyncDevice]: ...
+    def __aexit__(self, *_exception: object) -> Awaitable[None]: ...
+
+@final
+class Containerz:
+    """gNOI Containerz of a device: all 17 RPCs, against every server the field has.
+
+    An image is named by `NAME:TAG`, or by anything with `name` and `tag`.
+    """
+
+    def deploy(
+        self,
+        archive: _Path,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        retag: str | None = None,
+        is_plugin: bool = False,
+        replace: bool = False,
+        lockstep: bool = False,
+        retries: int = 0,
+        progress: Callable[[int, int, int], object] | bool | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Image:
+        """Deploy of an archive on this machine, checked before the first byte goes out.
+
+        The target is the archive's own name unless `name` and `tag` say otherwise; `retag` writes another name into
+        the archive on its way (layers and id stay). A name that another image has is refused unless `replace`.
+        Several chunks are in flight unless `lockstep`. A transfer that a failover broke off is started over `retries`
+        times. `progress` is told `(sent, received, total)` in bytes; False shows no bar. The deadline is an hour unless
+        `timeout` says otherwise. Raises `ImageError`, and what the device answers; an error says whether the image is
+        on the device all the same.
+        """
+
+    def deploy_remote(
+        self, image: _Image, url: str, *, protocol: str = "HTTPS", timeout: _Seconds | None = None
+    ) -> None:
+        """Deploy with `remote_download`: the device fetches `url` by SFTP, HTTP, HTTPS or SCP."""
+
+    def images(self, *, timeout: _Seconds | None = None) -> Images:
+        """ListImage, all of it. `in` takes an id, `NAME:TAG`, or anything with an `id`."""
+
+    def remove_image(
+        self, image: _Image, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> bool:
+        """RemoveImage. True where it was removed; with `missing_ok`, False where it was not there. In use is
+        `FailedPrecondition`, however the device says it.
+        """
+
+    def start(
+        self,
+        name: str,
+        *,
+        image: _Image | None = None,
+        command: str = "",
+        ports: Mapping[int, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        volumes: Mapping[str, str] | None = None,
+        network: str = "",
+        add_capabilities: Sequence[str] = ...,
+        remove_capabilities: Sequence[str] = ...,
+        restart: str = "ALWAYS",
+        user: str = "",
+        group: str = "",
+        labels: Mapping[str, str] | None = None,
+        max_cpu: float = 0.0,
+        soft_memory: int = 0,
+        hard_memory: int = 0,
+        devices: Sequence[tuple[str, str, str]] = ...,
+        location: str | None = None,
+        timeout: _Seconds | None = None,
+    ) -> str:
+        """StartContainer; the instance's name. Without `image`, a stopped container is started again.
+
+        `ports` map inside to outside; `volumes` map a volume to the path where it is seen (`:ro` after it for read
+        only); `restart` is ALWAYS, NONE, UNLESS_STOPPED or ON_FAILURE:ATTEMPTS; memory is in bytes, 0 for no limit;
+        `devices` are (source, destination, letters of `rwm`); `location` is PRIMARY, BACKUP or ALL. A volume that is
+        not there is `NotFound` before anything is asked. What a failed start leaves behind is removed.
+        """
+
+    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> tuple[Container, ...]:
+        """ListContainer; the running ones alone with `all=False`."""
+
+    def container(self, name: str, *, timeout: _Seconds | None = None) -> Container:
+        """ListContainer, one of them. Raises `NotFound`."""
+
+    def stop(self, name: str, *, force: bool = False, restart: bool = False, timeout: _Seconds | None = None) -> None:
+        """StopContainer. Some devices wait for ever without `force`: the deadline holds."""
+
+    def remove(
+        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> bool:
+        """RemoveContainer. True where it was removed; with `missing_ok`, False where it was not there."""
+
+    def update(
+        self,
+        name: str,
+        *,
+        image: _Image,
+        command: str = "",
+        ports: Mapping[int, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        volumes: Mapping[str, str] | None = None,
+        network: str = "",
+        restart: str = "ALWAYS",
+        labels: Mapping[str, str] | None = None,
+        run_async: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> bool:
+        """UpdateContainer to another image. True where the device goes on with it by itself (`run_async`)."""
+
+    def logs(self, name: str, *, timeout: _Seconds | None = None) -> list[str]:
+        """Log: all lines there are now, without their ends, whatever chunks they came in."""
+
+    def follow_logs(self, name: str, *, timeout: _Seconds | None = None) -> LogLines:
+        """Log with `follow`: an iterator of lines that goes on until the container ends."""
+
+    def create_volume(
+        self,
+        name: str,
+        *,
+        driver: str | None = None,
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> str:
+        """CreateVolume; its name. `AlreadyExists` where it is there, whatever the device would say.
+
+        `driver` is None for the device's own choice (custom if `options` are given), `local` (options `mountpoint` and
+        `options`), or `custom`.
+        """
+
+    def volumes(self, *, timeout: _Seconds | None = None) -> tuple[Volume, ...]:
+        """ListVolume, all of it."""
+
+    def remove_volume(
+        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> bool:
+        """RemoveVolume. True where it was removed; absence is judged by the listing."""
+
+    def start_plugin(self, name: str, instance_name: str, *, config: str = "", timeout: _Seconds | None = None) -> str:
+        """StartPlugin of a tar that `deploy(…, is_plugin=True)` brought; the instance's name."""
+
+    def stop_plugin(self, instance_name: str, *, timeout: _Seconds | None = None) -> None:
+        """StopPlugin."""
+
+    def plugins(self, *, timeout: _Seconds | None = None) -> tuple[Plugin, ...]:
+        """ListPlugins, all of them, without the `:latest` that some devices add."""
+
+    def remove_plugin(self, instance_name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None) -> bool:
+        """RemovePlugin. True where it was removed."""
+
+    def remove_plugin_tar(self, name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None) -> bool:
+        """RemovePluginTar. `Unimplemented` means that the tar stays on the device."""
+
+    def expect_image(self, image: _Image, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> Image:
+        """Waits until the image is listed (by its id where it has one), then watches that it stays.
+        Raises `ExpectationFailed`, here as in all that follow.
+        """
+
+    def expect_no_image(self, image: _Image, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
+        """Waits until the image is listed neither by id nor by name, then watches that it stays away."""
+
+    def expect_container(
+        self,
+        name: str,
+        *,
+        like: Container | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> Container:
+        """Waits until the container runs, with the image and labels of `like`, then watches that it goes on."""
+
+    def expect_no_container(self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
+        """Waits until the container is not listed at all, then watches that it stays away."""
+
+    def expect_volume(
+        self,
+        name: str,
+        *,
+        like: Volume | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> Volume:
+        """Waits until the volume is listed, with the driver, options and labels of `like`, then watches it."""
+
+    def expect_no_volume(self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
+        """Waits until the volume is not listed, then watches that it stays away."""
+
+@final
+class AsyncContainerz:
+    """As `Containerz`, to be awaited."""
+
+    def deploy(
+        self,
+        archive: _Path,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        retag: str | None = None,
+        is_plugin: bool = False,
+        replace: bool = False,
+        lockstep: bool = False,
+        retries: int = 0,
+        progress: Callable[[int, int, int], object] | bool | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[Image]:
+        """As `Containerz.deploy`."""
+
+    def deploy_remote(
+        self, image: _Image, url: str, *, protocol: str = "HTTPS", timeout: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Containerz.deploy_remote`."""
+
+    def images(self, *, timeout: _Seconds | None = None) -> Awaitable[Images]:
+        """As `Containerz.images`."""
+
+    def remove_image(
+        self, image: _Image, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[bool]:
+        """As `Containerz.remove_image`."""
+
+    def start(
+        self,
+        name: str,
+        *,
+        image: _Image | None = None,
+        command: str = "",
+        ports: Mapping[int, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        volumes: Mapping[str, str] | None = None,
+        network: str = "",
+        add_capabilities: Sequence[str] = ...,
+        remove_capabilities: Sequence[str] = ...,
+        restart: str = "ALWAYS",
+        user: str = "",
+        group: str = "",
+        labels: Mapping[str, str] | None = None,
+        max_cpu: float = 0.0,
+        soft_memory: int = 0,
+        hard_memory: int = 0,
+        devices: Sequence[tuple[str, str, str]] = ...,
+        location: str | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[str]:
+        """As `Containerz.start`."""
+
+    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> Awaitable[tuple[Container, ...]]:
+        """As `Containerz.containers`."""
+
+    def container(self, name: str, *, timeout: _Seconds | None = None) -> Awaitable[Container]:
+        """As `Containerz.container`."""
+
+    def stop(
+        self, name: str, *, force: bool = False, restart: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Containerz.stop`."""
+
+    def remove(
+        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[bool]:
+        """As `Containerz.remove`."""
+
+    def update(
+        self,
+        name: str,
+        *,
+        image: _Image,
+        command: str = "",
+        ports: Mapping[int, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        volumes: Mapping[str, str] | None = None,
+        network: str = "",
+        restart: str = "ALWAYS",
+        labels: Mapping[str, str] | None = None,
+        run_async: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[bool]:
+        """As `Containerz.update`."""
+
+    def logs(self, name: str, *, timeout: _Seconds | None = None) -> Awaitable[list[str]]:
+        """As `Containerz.logs`."""
+
+    def follow_logs(self, name: str, *, timeout: _Seconds | None = None) -> AsyncLogLines:
+        """As `Containerz.follow_logs`."""
+
+    def create_volume(
+        self,
+        name: str,
+        *,
+        driver: str | None = None,
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[str]:
+        """As `Containerz.create_volume`."""
+
+    def volumes(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Volume, ...]]:
+        """As `Containerz.volumes`."""
+
+    def remove_volume(
+        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[bool]:
+        """As `Containerz.remove_volume`."""
+
+    def start_plugin(
+        self, name: str, instance_name: str, *, config: str = "", timeout: _Seconds | None = None
+    ) -> Awaitable[str]:
+        """As `Containerz.start_plugin`."""
+
+    def stop_plugin(self, instance_name: str, *, timeout: _Seconds | None = None) -> Awaitable[None]:
+        """As `Containerz.stop_plugin`."""
+
+    def plugins(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Plugin, ...]]:
+        """As `Containerz.plugins`."""
+
+    def remove_plugin(
+        self, instance_name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[bool]:
+        """As `Containerz.remove_plugin`."""
+
+    def remove_plugin_tar(
+        self, name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[bool]:
+        """As `Containerz.remove_plugin_tar`."""
+
+    def expect_image(
+        self, image: _Image, *, within: _Seconds | None = None, watch: _Seconds | None = None
+    ) -> Awaitable[Image]:
+        """As `Containerz.expect_image`."""
+
+    def expect_no_image(
+        self, image: _Image, *, within: _Seconds | None = None, watch: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Containerz.expect_no_image`."""
+
+    def expect_container(
+        self,
+        name: str,
+        *,
+        like: Container | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> Awaitable[Container]:
+        """As `Containerz.expect_container`."""
+
+    def expect_no_container(
+        self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Containerz.expect_no_container`."""
+
+    def expect_volume(
+        self,
+        name: str,
+        *,
+        like: Volume | None = None,
+        within: _Seconds | None = None,
+        watch: _Seconds | None = None,
+    ) -> Awaitable[Volume]:
+        """As `Containerz.expect_volume`."""
+
+    def expect_no_volume(
+        self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Containerz.expect_no_volume`."""
+
+@final
+class System:
+    """gNOI System of a device, call by call, without a look at what follows."""
+
+    def time(self, *, timeout: _Seconds | None = None) -> datetime:
+        """Time: the device's clock."""
+
+    def ping(self, destination: str, *, count: int = 3, timeout: _Seconds | None = None) -> PingSummary:
+        """Ping, from the device."""
+
+    def switch_control_processor(
+        self, target: str, *, name_only: bool = False, timeout: _Seconds | None = None
+    ) -> None:
+        """SwitchControlProcessor."""
+
+    def reboot(
+        self,
+        *,
+        subcomponents: Sequence[str] = ...,
+        message: str = "",
+        force: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> None:
+        """Reboot(COLD) of the chassis, or of the components named."""
+
+    def reboot_status(self, *, timeout: _Seconds | None = None) -> RebootStatus:
+        """RebootStatus."""
+
+    def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> None:
+        """CancelReboot."""
+
+@final
+class AsyncSystem:
+    """As `System`, to be awaited."""
+
+    def time(self, *, timeout: _Seconds | None = None) -> Awaitable[datetime]:
+        """As `System.time`."""
+
+    def ping(self, destination: str, *, count: int = 3, timeout: _Seconds | None = None) -> Awaitable[PingSummary]:
+        """As `System.ping`."""
+
+    def switch_control_processor(
+        self, target: str, *, name_only: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `System.switch_control_processor`."""
+
+    def reboot(
+        self,
+        *,
+        subcomponents: Sequence[str] = ...,
+        message: str = "",
+        force: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[None]:
+        """As `System.reboot`."""
+
+    def reboot_status(self, *, timeout: _Seconds | None = None) -> Awaitable[RebootStatus]:
+        """As `System.reboot_status`."""
+
+    def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> Awaitable[None]:
+        """As `System.cancel_reboot`."""
+
+@final
+class Gnmi:
+    """gNMI of a device. Paths are text such as `/system/state/boot-time`, with origin `openconfig` unless they begin
+    with another, as `cli:/…` does.
+    """
+
+    def capabilities(self, *, timeout: _Seconds | None = None) -> Capabilities:
+        """Capabilities."""
+
+    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> tuple[Leaf, ...]:
+        """Get, as leaves, in whichever encoding the device has."""
+
+    def set(
+        self,
+        *,
+        update: Mapping[str, Any] | None = None,
+        replace: Mapping[str, Any] | None = None,
+        delete: str | Sequence[str] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> None:
+        """Set; values are anything that JSON can say."""
+
+    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> tuple[Leaf, ...]:
+        """Subscribe ONCE, as leaves."""
+
+    def stream(
+        self,
+        paths: str | Sequence[str],
+        *,
+        mode: str = "TARGET_DEFINED",
+        interval: _Seconds | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Subscription:
+        """Subscribe STREAM; `mode` is TARGET_DEFINED, ON_CHANGE, or SAMPLE with an `interval`."""
+
+    def poll(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Subscription:
+        """Subscribe POLL; `ask` for the current values."""
+
+@final
+class AsyncGnmi:
+    """As `Gnmi`, to be awaited."""
+
+    def capabilities(self, *, timeout: _Seconds | None = None) -> Awaitable[Capabilities]:
+        """As `Gnmi.capabilities`."""
+
+    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...]]:
+        """As `Gnmi.get`."""
+
+    def set(
+        self,
+        *,
+        update: Mapping[str, Any] | None = None,
+        replace: Mapping[str, Any] | None = None,
+        delete: str | Sequence[str] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[None]:
+        """As `Gnmi.set`."""
+
+    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...]]:
+        """As `Gnmi.once`."""
+
+    def stream(
+        self,
+        paths: str | Sequence[str],
+        *,
+        mode: str = "TARGET_DEFINED",
+        interval: _Seconds | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[AsyncSubscription]:
+        """As `Gnmi.stream`."""
+
+    def poll(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[AsyncSubscription]:
+        """As `Gnmi.poll`."""
+
+@final
+class Subscription:
+    """An open Subscribe; iterating over it gives what comes."""
+
+    def next(self, *, timeout: _Seconds | None = None) -> tuple[Leaf, ...] | None:
+        """What comes next: leaves, an empty tuple once all there was at the start has come, None at the end."""
+
+    def ask(self) -> None:
+        """Asks for the current values (POLL)."""
+
+    def __iter__(self) -> Subscription: ...
+    def __next__(self) -> tuple[Leaf, ...]: ...
+
+@final
+class AsyncSubscription:
+    """As `Subscription`, to be awaited."""
+
+    def next(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...] | None]:
+        """As `Subscription.next`."""
+
+    def ask(self) -> Awaitable[None]:
+        """As `Subscription.ask`."""
+
+    def __aiter__(self) -> AsyncSubscription: ...
+    def __anext__(self) -> Awaitable[tuple[Leaf, ...]]: ...
+
+@final
+class Chassis:
+    """The emulated device; `holdfast.Emulator` is its face."""
+
+    def arm(self, name: str, terms: str) -> None:
+        """Arms a failpoint. An unknown name is an error that names the nearest."""
+
+    def disarm(self, name: str) -> int:
+        """Disarms a failpoint; how often it was hit."""
+
+    def hits(self, name: str) -> int:
+        """How often a failpoint was hit since it was armed."""
+
+    def active(self) -> str:
+        """The name of the control processor that is active now."""
+
+    def management_address(self) -> str:
+        """Where it is managed, `IP:PORT`."""
+
+    def stop(self) -> None:
+        """Powers it off and closes its sockets."""
+
+@final
+class AsyncChassis:
+    """As `Chassis`, to be awaited."""
+
+    def arm(self, name: str, terms: str) -> Awaitable[None]:
+        """As `Chassis.arm`."""
+
+    def disarm(self, name: str) -> Awaitable[int]:
+        """As `Chassis.disarm`."""
+
+    def hits(self, name: str) -> Awaitable[int]:
+        """As `Chassis.hits`."""
+
+    def active(self) -> Awaitable[str]:
+        """As `Chassis.active`."""
+
+    def management_address(self) -> Awaitable[str]:
+        """As `Chassis.management_address`."""
+
+    def stop(self) -> Awaitable[None]:
+        """As `Chassis.stop`."""

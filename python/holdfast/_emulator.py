@@ -1,0 +1,140 @@
+"""`holdfast.emulator`: an emulated dual-supervisor device in this process, on real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+
+from holdfast import _core
+from holdfast.exceptions import ExpectationFailed
+
+Seconds = float | timedelta
+
+_addresses: set[str] = set()
+
+
+def is_emulated(address: str) -> bool:
+    """Whether a chassis of this process is managed at `address`."""
+    return address in _addresses
+
+
+class Failpoint:
+    """An armed failpoint."""
+
+    def __init__(self, chassis: _core.Chassis, name: str) -> None:
+        self._chassis = chassis
+        self._disarmed_hits: int | None = None
+        self.name = name
+
+    @property
+    def hits(self) -> int:
+        """How often it was hit since it was armed."""
+        return self._chassis.hits(self.name) if self._disarmed_hits is None else self._disarmed_hits
+
+    def _disarm(self) -> None:
+        self._disarmed_hits = self._chassis.disarm(self.name)
+
+
+class Emulator:
+    """An emulated device that runs until it is stopped; a context manager."""
+
+    def __init__(self, core: _core.Chassis) -> None:
+        self._core = core
+        self.address = core.management_address()
+        _addresses.add(self.address)
+
+    @property
+    def host(self) -> str:
+        """The address without its port; containers publish theirs there."""
+        return self.address.rpartition(":")[0]
+
+    @property
+    def active(self) -> str:
+        """The name of the control processor that is active now."""
+        return self._core.active()
+
+    def arm(self, name: str, terms: str) -> None:
+        """Arm a failpoint until `disarm`, or for good."""
+        self._core.arm(name, terms)
+
+    def disarm(self, name: str) -> int:
+        """Disarm a failpoint; how often it was hit."""
+        return self._core.disarm(name)
+
+    @contextmanager
+    def failpoint(self, name: str, terms: str, *, may_stay_unhit: bool = False) -> Iterator[Failpoint]:
+        """Arm a failpoint for a while. One that was never hit fails, since it proved nothing."""
+        self._core.arm(name, terms)
+        armed = Failpoint(self._core, name)
+        try:
+            yield armed
+        finally:
+            armed._disarm()
+        if armed.hits == 0 and not may_stay_unhit:
+            raise ExpectationFailed(f"failpoint {name} was armed and never hit", hint="or say may_stay_unhit=True")
+
+    def stop(self) -> None:
+        """Power it off and close its sockets."""
+        _addresses.discard(self.address)
+        self._core.stop()
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Emulator (EMULATED) at {self.address}>"
+
+
+def emulator(
+    *,
+    listen: str = "auto",
+    names: tuple[str, str] | None = None,
+    outage: Seconds | None = None,
+    load: Seconds | None = None,
+    boot: Seconds | None = None,
+    reboot: Seconds | None = None,
+    replication: Seconds | None = None,
+    black_hole: bool = False,
+    state: str | os.PathLike[str] | None = None,
+    space: int | None = None,
+    chunk_size: int | None = None,
+    quirks: Sequence[str] = (),
+) -> Emulator:
+    """Power an emulated device on.
+
+    `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own. `outage`, `load`,
+    `boot`, `reboot` and `replication` are its timings in seconds; `black_hole` makes an outage silence instead of
+    closed sockets. `state` is a folder that keeps what it stores; `space` is in bytes. `quirks` are oddities of
+    servers in the field, by name. Raises `InvalidArgumentError`.
+    """
+    core = _core.emulator(
+        listen=_resolved(listen),
+        names=names,
+        outage=outage,
+        load=load,
+        boot=boot,
+        reboot=reboot,
+        replication=replication,
+        black_hole=black_hole,
+        state=state,
+        space=space,
+        chunk_size=chunk_size,
+        quirks=list(quirks),
+    )
+    return Emulator(core)
+
+
+def _resolved(listen: str) -> str:
+    host, colon, port = listen.rpartition(":")
+    if colon and host == "localhost":
+        return f"{socket.gethostbyname(host)}:{port}"
+    return listen

@@ -1,0 +1,33 @@
+"""Where a device is, as far as caution needs to know."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def hosts(address: str) -> list[str]:
+    """The hosts of `HOST[:PORT][,HOST…]`."""
+    found = []
+    for part in address.split(","):
+        text = part.strip()
+        if text.startswith("["):
+            found.append(text[1:].partition("]")[0])
+        elif text.count(":") > 1:
+            found.append(text)
+        else:
+            found.append(text.partition(":")[0])
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """Whether every host of `address` is this machine, by its address alone: names other than localhost are not."""
+
+    def loopback(host: str) -> bool:
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    return all(loopback(host) for host in hosts(address))

@@ -1,0 +1,125 @@
+"""The same API with `await`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from holdfast import _core
+from holdfast._connect import Seconds, arguments
+from holdfast._core import AsyncContainerz as Containerz
+from holdfast._core import AsyncDevice as Device
+from holdfast._emulator import Emulator, _resolved
+
+__all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
+
+
+class _Connecting:
+    """`await` it for the device, or enter it with `async with`."""
+
+    def __init__(self, address: str, options: dict[str, Any]) -> None:
+        self._address = address
+        self._options = options
+        self._device: Device | None = None
+
+    def __await__(self) -> Generator[Any, None, Device]:
+        return _core.connect_async(self._address, **self._options).__await__()
+
+    async def __aenter__(self) -> Device:
+        self._device = await self
+        return self._device
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device is not None:
+            await self._device.close()
+
+
+def connect(
+    address: str,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    insecure: bool = False,
+    tls: None = None,
+    name: str | None = None,
+    profile: str = "generic",
+    dial_timeout: Seconds | None = None,
+    call_timeout: Seconds | None = None,
+    deadlines: Mapping[str, Seconds] | None = None,
+) -> _Connecting:
+    """As `holdfast.connect`; await it for the device, or enter it with `async with`."""
+    return _Connecting(address, arguments(locals()))
+
+
+class _Emulating:
+    """`await` it for the chassis, or enter it with `async with`."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._chassis: _core.AsyncChassis | None = None
+
+    def __await__(self) -> Generator[Any, None, _AwaitableEmulator]:
+        return self._start().__await__()
+
+    async def _start(self) -> _AwaitableEmulator:
+        core = await _core.emulator_async(**self._options)
+        return _AwaitableEmulator(core, await core.management_address())
+
+    async def __aenter__(self) -> _AwaitableEmulator:
+        started = await self._start()
+        self._chassis = started._core
+        return started
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._chassis is not None:
+            await self._chassis.stop()
+
+
+class _AwaitableEmulator:
+    """An emulated device, for an event loop."""
+
+    def __init__(self, core: _core.AsyncChassis, address: str) -> None:
+        self._core = core
+        self.address = address
+
+    async def active(self) -> str:
+        """The name of the control processor that is active now."""
+        return await self._core.active()
+
+    async def arm(self, name: str, terms: str) -> None:
+        """Arm a failpoint."""
+        await self._core.arm(name, terms)
+
+    async def disarm(self, name: str) -> int:
+        """Disarm a failpoint; how often it was hit."""
+        return await self._core.disarm(name)
+
+    async def stop(self) -> None:
+        """Power it off and close its sockets."""
+        await self._core.stop()
+
+
+def emulator(
+    *,
+    listen: str = "auto",
+    names: tuple[str, str] | None = None,
+    outage: Seconds | None = None,
+    load: Seconds | None = None,
+    boot: Seconds | None = None,
+    reboot: Seconds | None = None,
+    replication: Seconds | None = None,
+    black_hole: bool = False,
+    state: str | os.PathLike[str] | None = None,
+    space: int | None = None,
+    chunk_size: int | None = None,
+    quirks: Sequence[str] = (),
+) -> _Emulating:
+    """As `holdfast.emulator`."""
+    options = {**locals(), "listen": _resolved(listen), "quirks": list(quirks)}
+    return _Emulating(options)

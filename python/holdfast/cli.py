@@ -1,0 +1,472 @@
+"""The command `holdfast`.
+
+Exit codes: 0, 1 (the device said no), 2 (usage), 3 (unreachable, or outcome unknown).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holdfast._version import __version__
+from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
+
+if TYPE_CHECKING:
+    from holdfast import Device
+
+SUITES = ("cntr3",)
+
+
+class _Group(click.Group):
+    """Turns our errors into one line of what and one of what to try, and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HoldfastError as error:
+            click.echo(f"holdfast: {error.message}", err=True)
+            click.echo(f"try: {error.hint or 'holdfast --help'}", err=True)
+            ctx.exit(_exit_code(error))
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+def _exit_code(error: HoldfastError) -> int:
+    if isinstance(error, ConnectError | OutcomeUnknown | Timeout):
+        return 3
+    return 2 if isinstance(error, InvalidArgumentError) else 1
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="holdfast")
+@click.option("--dut", metavar="HOST[:PORT]", help="The device.")
+@click.option("--dut-insecure", is_flag=True, help="Plaintext gRPC (the only transport so far).")
+@click.option("--dut-username", metavar="NAME", help="Who logs in; the password comes from HOLDFAST_PASSWORD.")
+@click.option("--dut-password-file", type=click.Path(dir_okay=False), help="A file whose first line is the password.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def main(ctx: click.Context, /, **options: Any) -> None:
+    """Fail the thing under a container; prove that the container and its data held."""
+    ctx.obj = options
+
+
+def _device(ctx: click.Context) -> Device:
+    import holdfast
+
+    options = ctx.obj
+    address = options["dut"] or os.environ.get("HOLDFAST_DUT")
+    if not address:
+        raise click.UsageError("which device? Give --dut HOST[:PORT] before the command.")
+    if not (options["dut_insecure"] or os.environ.get("HOLDFAST_DUT_INSECURE")):
+        raise click.UsageError("--dut wants --dut-insecure: holdfast speaks plaintext gRPC so far.")
+    password = os.environ.get("HOLDFAST_PASSWORD")
+    if options["dut_password_file"]:
+        password = Path(options["dut_password_file"]).read_text(encoding="utf-8").partition("\n")[0]
+    username = options["dut_username"] or os.environ.get("HOLDFAST_DUT_USERNAME")
+    return holdfast.connect(address, insecure=True, username=username, password=password)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _show(ctx: click.Context, rows: Iterable[Any], columns: dict[str, Callable[[Any], object]]) -> None:
+    """A table for people, JSON for programs."""
+    rows = tuple(rows)
+    if ctx.obj["as_json"]:
+        click.echo(json.dumps(_plain(rows), default=str, indent=2))
+        return
+    cells = [list(columns)] + [[str(cell(row)) for cell in columns.values()] for row in rows]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
+    for line in cells:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _done(ctx: click.Context, what: str, **facts: Any) -> None:
+    click.echo(json.dumps(facts, default=str) if ctx.obj["as_json"] else what)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("suite", type=click.Choice(SUITES))
+@click.pass_context
+def run(ctx: click.Context, suite: str) -> None:
+    """Run a suite; all further options are pytest's."""
+    import pytest
+
+    import holdfast
+
+    path = Path(holdfast.__file__).parent / "suites" / suite
+    options = ctx.obj
+    given = [f"--dut={options['dut']}"] if options["dut"] else []
+    given += ["--dut-insecure"] if options["dut_insecure"] else []
+    given += [f"--dut-username={options['dut_username']}"] if options["dut_username"] else []
+    given += [f"--dut-password-file={options['dut_password_file']}"] if options["dut_password_file"] else []
+    ctx.exit(int(pytest.main([str(path), *given, *ctx.args])))
+
+
+@main.command()
+@click.option(
+    "--listen", default="127.0.0.1:9339", show_default=True, metavar="IP:PORT", help="Port 0 takes a free one."
+)
+@click.option("--names", metavar="A,B", help="What the control processors are called.")
+@click.option("--outage", metavar="TIME", help="How long a failover takes, such as 2s.")
+@click.option("--black-hole", is_flag=True, help="An outage is silence instead of closed sockets.")
+@click.option("--failpoint", "failpoints", multiple=True, metavar="NAME=TERMS", help="Arm a failpoint.")
+@click.option("--quirk", "quirks", multiple=True, metavar="NAME", help="An oddity of servers in the field.")
+@click.option("--state", type=click.Path(file_okay=False), help="Keep what it stores in this folder.")
+def emulate(
+    listen: str,
+    names: str | None,
+    outage: str | None,
+    black_hole: bool,
+    failpoints: Sequence[str],
+    quirks: Sequence[str],
+    state: str | None,
+) -> None:
+    """An EMULATED dual-supervisor device, until Ctrl-C or SIGTERM."""
+    import holdfast
+    from holdfast import failpoint
+    from holdfast.pytest_plugin.options import deadline
+
+    first, _, second = (names or "").partition(",")
+    if names and (not second or "," in second):
+        raise click.UsageError("--names wants two names: --names A,B")
+    pair = (first, second) if names else None
+    armed = failpoint.read_environment("\n".join(failpoints))
+    armed += failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
+    chassis = holdfast.emulator(
+        listen=listen,
+        names=pair,
+        outage=deadline(f"outage={outage}")[1] if outage else None,
+        black_hole=black_hole,
+        quirks=quirks,
+        state=state,
+    )
+    with chassis:
+        for name, terms in armed:
+            chassis.arm(name, terms)
+        click.echo(f"EMULATED device, holdfast {__version__}", err=True)
+        click.echo(f"listening on {chassis.address}")
+        sys.stdout.flush()
+        _wait_for_end()
+
+
+def _wait_for_end() -> None:
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    signal.sigwait((signal.SIGINT, signal.SIGTERM))
+
+
+@main.group()
+def image() -> None:
+    """Image archives."""
+
+
+@image.command("cntrsrv")
+@click.option("-o", "--output", default="cntrsrv.tar", show_default=True, type=click.Path(dir_okay=False))
+@click.option("--name", default="cntrsrv_image", show_default=True)
+@click.option("--tag", default="latest", show_default=True)
+@click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
+@click.pass_context
+def image_cntrsrv(ctx: click.Context, output: str, name: str, tag: str, platform: str | None) -> None:
+    """Write the test container's archive."""
+    from holdfast import Archive, cntrsrv
+
+    cntrsrv.write_archive(output, name=name, tag=tag, platform=platform)
+    written = Archive.open(output).images[0]
+    _done(ctx, f"{output}: {name}:{tag}, {written.platform}, {written.id}", path=output, id=written.id)
+
+
+@image.command("show")
+@click.argument("file", type=click.Path())
+@click.pass_context
+def image_show(ctx: click.Context, file: str) -> None:
+    """What is in an archive."""
+    from holdfast import Archive
+
+    archive = Archive.open(file)
+    if ctx.obj["as_json"]:
+        click.echo(json.dumps(_plain(archive), indent=2))
+        return
+    packed = "gzip" if archive.gzip else "plain"
+    click.echo(f"{archive.path}: {archive.layout} layout, {packed}, {archive.size} bytes")
+    for held in archive.images:
+        click.echo(f"  names     {', '.join(held.names) or 'none'}")
+        click.echo(f"  id        {held.id}")
+        click.echo(f"  platform  {held.platform}")
+        click.echo(f"  command   {' '.join(held.command) or 'none'}")
+        for layer in held.layers:
+            click.echo(f"  layer     {layer.digest}  {layer.size} bytes")
+
+
+@main.command("failpoints")
+@click.pass_context
+def failpoints_command(ctx: click.Context) -> None:
+    """Every failpoint's name, with a line on each."""
+    from holdfast import _core
+
+    _show(ctx, _core.failpoint_names(), {"NAME": lambda row: row[0], "WHAT HAPPENS": lambda row: row[1]})
+
+
+@main.command("quirks")
+@click.pass_context
+def quirks_command(ctx: click.Context) -> None:
+    """Every quirk of the emulated device, with a line on each."""
+    from holdfast import _core
+
+    _show(ctx, _core.quirk_names(), {"NAME": lambda row: row[0], "WHAT IT DOES": lambda row: row[1]})
+
+
+def _roles(ctx: click.Context) -> None:
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda cp: cp.name,
+        "ROLE": lambda cp: cp.role,
+        "READY": lambda cp: {True: "yes", False: "no", None: "not reported"}[cp.ready],
+        "SOFTWARE": lambda cp: cp.software_version or "",
+    }
+    _show(ctx, _device(ctx).control_processors(), columns)
+
+
+@main.command("roles")
+@click.pass_context
+def roles_command(ctx: click.Context) -> None:
+    """The control processors and their roles."""
+    _roles(ctx)
+
+
+@main.command("control-processors")
+@click.pass_context
+def control_processors_command(ctx: click.Context) -> None:
+    """The control processors and their roles."""
+    _roles(ctx)
+
+
+@main.command()
+@click.pass_context
+def images(ctx: click.Context) -> None:
+    """The images."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "TAGS": lambda row: ",".join(row.tags),
+        "ID": lambda row: row.id,
+    }
+    _show(ctx, _device(ctx).containerz.images(), columns)
+
+
+@main.command()
+@click.pass_context
+def containers(ctx: click.Context) -> None:
+    """The containers."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "IMAGE": lambda row: row.image,
+        "STATUS": lambda row: row.status,
+    }
+    _show(ctx, _device(ctx).containerz.containers(), columns)
+
+
+@main.command()
+@click.pass_context
+def volumes(ctx: click.Context) -> None:
+    """The volumes."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "DRIVER": lambda row: row.driver,
+        "OPTIONS": lambda row: ",".join(f"{key}={value}" for key, value in row.options.items()),
+    }
+    _show(ctx, _device(ctx).containerz.volumes(), columns)
+
+
+@main.command()
+@click.argument("file", type=click.Path())
+@click.option("--retag", metavar="NAME:TAG", help="Another name, written into the archive on its way.")
+@click.option("--replace", is_flag=True, help="The name may move from another image.")
+@click.option("--lockstep", is_flag=True, help="One chunk at a time.")
+@click.option("--plugin", is_flag=True, help="The file is a plugin's tar.")
+@click.pass_context
+def deploy(ctx: click.Context, file: str, retag: str | None, replace: bool, lockstep: bool, plugin: bool) -> None:
+    """Bring an image archive to the device."""
+    sent = _device(ctx).containerz.deploy(file, retag=retag, replace=replace, lockstep=lockstep, is_plugin=plugin)
+    _done(ctx, f"deployed {sent.name}:{sent.tag} {sent.id}", name=sent.name, tag=sent.tag, id=sent.id)
+
+
+@main.command("remove-image")
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_context
+def remove_image(ctx: click.Context, name: str, force: bool) -> None:
+    """Remove an image, by NAME:TAG."""
+    _device(ctx).containerz.remove_image(name, force=force)
+    _done(ctx, f"removed image {name}", removed=name)
+
+
+def _pairs(texts: Sequence[str], option: str, separator: str) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, between, value = text.partition(separator)
+        if not between or not key or not value:
+            raise click.UsageError(f"{option} {text}: write A{separator}B")
+        found[key] = value
+    return found
+
+
+@main.command()
+@click.argument("name")
+@click.option("--image", "image_name", required=True, metavar="NAME:TAG")
+@click.option("--command", default="", help="What to run instead of the image's own command.")
+@click.option("--port", "ports", multiple=True, metavar="INSIDE:OUTSIDE", help="A published port.")
+@click.option("--volume", "mounts", multiple=True, metavar="VOLUME:PATH", help="A volume, and where it is seen.")
+@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE")
+@click.option("--network", default="")
+@click.option("--restart", default="ALWAYS", show_default=True, metavar="POLICY")
+@click.pass_context
+def start(
+    ctx: click.Context,
+    name: str,
+    image_name: str,
+    command: str,
+    ports: Sequence[str],
+    mounts: Sequence[str],
+    environment: Sequence[str],
+    network: str,
+    restart: str,
+) -> None:
+    """Start a container."""
+    pairs = _pairs(ports, "--port", ":")
+    if not all(text.isdigit() for pair in pairs.items() for text in pair):
+        raise click.UsageError("--port wants numbers: INSIDE:OUTSIDE")
+    started = _device(ctx).containerz.start(
+        name,
+        image=image_name,
+        command=command,
+        ports={int(inside): int(outside) for inside, outside in pairs.items()},
+        volumes=_pairs(mounts, "--volume", ":"),
+        environment=_pairs(environment, "--env", "="),
+        network=network,
+        restart=restart,
+    )
+    _done(ctx, f"started {started}", started=started)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_context
+def stop(ctx: click.Context, name: str, force: bool) -> None:
+    """Stop a container."""
+    _device(ctx).containerz.stop(name, force=force)
+    _done(ctx, f"stopped {name}", stopped=name)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_context
+def remove(ctx: click.Context, name: str, force: bool) -> None:
+    """Remove a container."""
+    _device(ctx).containerz.remove(name, force=force)
+    _done(ctx, f"removed {name}", removed=name)
+
+
+@main.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True)
+@click.pass_context
+def logs(ctx: click.Context, name: str, follow: bool) -> None:
+    """A container's log."""
+    containerz = _device(ctx).containerz
+    for line in containerz.follow_logs(name) if follow else containerz.logs(name):
+        click.echo(json.dumps({"line": line}) if ctx.obj["as_json"] else line)
+
+
+@main.command("create-volume")
+@click.argument("name")
+@click.option("--driver", type=click.Choice(("local", "custom")))
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
+@click.pass_context
+def create_volume(ctx: click.Context, name: str, driver: str | None, options: Sequence[str]) -> None:
+    """Create a volume."""
+    made = _device(ctx).containerz.create_volume(name, driver=driver, options=_pairs(options, "--option", "="))
+    _done(ctx, f"created volume {made}", created=made)
+
+
+@main.command("remove-volume")
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_context
+def remove_volume(ctx: click.Context, name: str, force: bool) -> None:
+    """Remove a volume and its data."""
+    _device(ctx).containerz.remove_volume(name, force=force)
+    _done(ctx, f"removed volume {name}", removed=name)
+
+
+def _confirm(yes: bool, what: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"this would {what}: say --yes")
+    click.confirm(f"This will {what}. Go on?", abort=True)
+
+
+def _away(outage: Any) -> str:
+    return "it was never away" if outage is None else f"away for {outage.seconds:.2f} s"
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--redundant", is_flag=True, help="Wait until the old primary is back in step.")
+@click.pass_context
+def switchover(ctx: click.Context, yes: bool, redundant: bool) -> None:
+    """Fail over to the standby, and prove that it happened."""
+    device = _device(ctx)
+    _confirm(yes, f"fail {device.name} over to its standby")
+    moved = device.switchover(redundant=redundant)
+    _done(ctx, f"{moved.origin} -> {moved.target}, {_away(moved.outage)}", **_plain(moved))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True)
+@click.pass_context
+def reboot(ctx: click.Context, yes: bool, force: bool) -> None:
+    """Reboot the chassis, cold, and prove that it happened."""
+    device = _device(ctx)
+    _confirm(yes, f"reboot {device.name}")
+    rebooted = device.reboot(force=force)
+    _done(ctx, f"rebooted, {_away(rebooted.outage)}", **_plain(rebooted))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Remove it.")
+@click.pass_context
+def clean(ctx: click.Context, yes: bool) -> None:
+    """List what earlier runs left on the device; with --yes, remove it."""
+    from holdfast import journal
+
+    device = _device(ctx)
+    left = journal.left_overs(device)
+    columns: dict[str, Callable[[Any], object]] = {
+        "RUN": lambda row: row.run,
+        "KIND": lambda row: row.kind,
+        "NAME": lambda row: f"{row.name}:{row.tag}" if row.tag else row.name,
+    }
+    _show(ctx, left, columns)
+    if yes and left:
+        stayed = journal.clean(device, None)
+        for line in stayed:
+            click.echo(f"holdfast: could not remove {line}", err=True)
+        ctx.exit(1 if stayed else 0)
+
+
+if __name__ == "__main__":
+    main()

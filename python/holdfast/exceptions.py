@@ -1,0 +1,224 @@
+"""What can go wrong, as one tree.
+
+Every exception says the device, the operation, the status by name, how long it took, and what to try. No
+exception holds a password.
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Anything that holdfast reports.
+
+    `device`, `operation`, `code` (a gRPC status by name) and `hint` are None where they do not apply; `after` is in
+    seconds. `fails_procedure` says which verdict of a case it belongs to.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        device: str | None = None,
+        operation: str | None = None,
+        code: str | None = None,
+        after: float | None = None,
+        hint: str | None = None,
+        fails_procedure: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.device = device
+        self.operation = operation
+        self.code = code
+        self.after = after
+        self.hint = hint
+        self.fails_procedure = fails_procedure
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  try: {self.hint}" if self.hint else self.message
+
+
+class InvalidArgumentError(HoldfastError, ValueError):
+    """The caller asked for something that makes no sense."""
+
+
+class ConnectError(HoldfastError):
+    """No session with the target could be made."""
+
+
+class UnknownHost(ConnectError):
+    """The name does not resolve."""
+
+
+class Unreachable(ConnectError):
+    """Nothing listens, or nothing answers."""
+
+
+class NotGrpc(ConnectError):
+    """Something listens that does not speak gRPC."""
+
+
+class TlsExpected(ConnectError):
+    """Plaintext was asked for, and the target speaks TLS."""
+
+
+class PlaintextExpected(ConnectError):
+    """TLS was asked for, and the target speaks plaintext."""
+
+
+class Timeout(HoldfastError):
+    """A deadline passed."""
+
+
+class OutcomeUnknown(HoldfastError):
+    """A request left this machine and its answer never came: it may have been done."""
+
+
+class ImageError(HoldfastError):
+    """An archive is not what it should be."""
+
+
+class TestbedError(HoldfastError):
+    """A testbed, or an option that says where a device is, makes no sense."""
+
+    __test__ = False
+
+
+class RolesError(HoldfastError):
+    """The control processors are not as a test needs them."""
+
+
+class ExpectationFailed(HoldfastError, AssertionError):
+    """Something expected of the device did not hold."""
+
+
+class DeviceOccupied(HoldfastError):
+    """The device is in use by another run, or an earlier run left things on it."""
+
+
+class RpcError(HoldfastError):
+    """The device answered an RPC with an error; there is a class for each status."""
+
+
+class Cancelled(RpcError):
+    """CANCELLED"""
+
+
+class Unknown(RpcError):
+    """UNKNOWN"""
+
+
+class InvalidArgument(RpcError):
+    """INVALID_ARGUMENT"""
+
+
+class DeadlineExceeded(RpcError):
+    """DEADLINE_EXCEEDED"""
+
+
+class NotFound(RpcError):
+    """NOT_FOUND"""
+
+
+class AlreadyExists(RpcError):
+    """ALREADY_EXISTS"""
+
+
+class PermissionDenied(RpcError):
+    """PERMISSION_DENIED"""
+
+
+class ResourceExhausted(RpcError):
+    """RESOURCE_EXHAUSTED"""
+
+
+class FailedPrecondition(RpcError):
+    """FAILED_PRECONDITION"""
+
+
+class Aborted(RpcError):
+    """ABORTED"""
+
+
+class OutOfRange(RpcError):
+    """OUT_OF_RANGE"""
+
+
+class Unimplemented(RpcError):
+    """UNIMPLEMENTED"""
+
+
+class Internal(RpcError):
+    """INTERNAL"""
+
+
+class Unavailable(RpcError):
+    """UNAVAILABLE"""
+
+
+class DataLoss(RpcError):
+    """DATA_LOSS"""
+
+
+class Unauthenticated(RpcError):
+    """UNAUTHENTICATED"""
+
+
+class SwitchoverError(HoldfastError):
+    """A switchover did not do what it must."""
+
+
+class SwitchoverNotReady(SwitchoverError):
+    """The standby never became ready, so none was asked for."""
+
+
+class SwitchoverRefused(SwitchoverError):
+    """The device answered with an error."""
+
+
+class SwitchoverUnimplemented(SwitchoverError):
+    """The device does not serve the RPC."""
+
+
+class SwitchoverIgnored(SwitchoverError):
+    """Answered with success, and nothing happened."""
+
+
+class SwitchoverReversed(SwitchoverError):
+    """The roles swapped and swapped back."""
+
+
+class SwitchoverUnproven(SwitchoverError):
+    """The roles are reported swapped, and no second witness agrees."""
+
+
+class SwitchoverNeverBack(SwitchoverError):
+    """The new primary did not serve in time."""
+
+
+class SwitchoverNeverRedundant(SwitchoverError):
+    """The old primary did not come back in step in time."""
+
+
+class RebootError(HoldfastError):
+    """A reboot did not do what it must."""
+
+
+class RebootRefused(RebootError):
+    """The device answered with an error."""
+
+
+class RebootUnimplemented(RebootError):
+    """The device does not serve the RPC."""
+
+
+class RebootIgnored(RebootError):
+    """Answered with success, and nothing rebooted."""
+
+
+class RebootPartial(RebootError):
+    """Some control processors rebooted and others did not."""
+
+
+class RebootNeverBack(RebootError):
+    """The device did not serve again in time."""

@@ -1,0 +1,146 @@
+"""Whose things are on a device: names that say so, a journal of what was made, one run at a time, and the clean-up."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from holdfast.exceptions import DeviceOccupied, HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast import Device
+
+PREFIX = "holdfast-"
+_OURS = re.compile(rf"{PREFIX}([0-9a-z]+)(?:-.*)?$")
+
+
+def new_run_id(seed: str | None = None) -> str:
+    """An id that no other run has: the time, and the process or what `seed` stands for."""
+    text = seed or f"{time.time_ns()}-{os.getpid()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def run_of(name: str) -> str | None:
+    """The run that made what has this name, or None for somebody else's."""
+    found = _OURS.match(name)
+    return found[1] if found else None
+
+
+def _folder() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    folder = Path(base) / "holdfast"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _file(address: str, suffix: str) -> Path:
+    return _folder() / (re.sub(r"[^0-9A-Za-z.]+", "_", address) + suffix)
+
+
+def record(address: str, run: str, name: str) -> None:
+    """Write down, before it is made, what will be on the device."""
+    line = json.dumps({"time": time.time(), "run": run, "name": name})
+    with _file(address, ".jsonl").open("a", encoding="utf-8") as journal:
+        journal.write(line + "\n")
+
+
+@dataclass
+class Lock:
+    """This machine's claim on a device."""
+
+    _file: IO[str]
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+def lock(address: str) -> Lock:
+    """Claim a device for this process; `DeviceOccupied` where another process of this machine has it."""
+    file = _file(address, ".lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise DeviceOccupied(
+            f"{address}: another run uses this device now (process {holder})",
+            device=address,
+            hint="wait until it has ended",
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return Lock(file)
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """Something of a run's on a device."""
+
+    kind: str
+    name: str
+    tag: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}:{self.tag}" if self.tag else f"{self.kind} {self.name}"
+
+
+def left_overs(device: Device) -> list[LeftOver]:
+    """All that runs of ours left on the device: containers, then images, then volumes."""
+    found = []
+    for container in device.containerz.containers():
+        if (run := run_of(container.name)) is not None:
+            found.append(LeftOver("container", container.name, "", run))
+    for image in device.containerz.images():
+        for tag in image.tags:
+            if (run := run_of(tag)) is not None:
+                found.append(LeftOver("image", image.name, tag, run))
+    for volume in device.containerz.volumes():
+        if (run := run_of(volume.name)) is not None:
+            found.append(LeftOver("volume", volume.name, "", run))
+    return found
+
+
+def refuse_foreign(device: Device, run: str) -> None:
+    """`DeviceOccupied` where something of another run's is on the device."""
+    foreign = [left for left in left_overs(device) if left.run != run]
+    if foreign:
+        runs = ", ".join(sorted({left.run for left in foreign}))
+        what = "; ".join(str(left) for left in foreign[:5]) + ("; …" if len(foreign) > 5 else "")
+        raise DeviceOccupied(
+            f"{device.name}: things of another run ({runs}) are on the device: {what}",
+            device=device.name,
+            hint=f"if that run has ended: holdfast --dut {device.address} --dut-insecure clean --yes",
+        )
+
+
+def remove(device: Device, left: LeftOver) -> None:
+    """Remove one thing, running or in use."""
+    if left.kind == "container":
+        device.containerz.remove(left.name, force=True, missing_ok=True)
+    elif left.kind == "image":
+        device.containerz.remove_image(f"{left.name}:{left.tag}", force=True, missing_ok=True)
+    else:
+        device.containerz.remove_volume(left.name, force=True, missing_ok=True)
+
+
+def clean(device: Device, run: str | None) -> list[str]:
+    """Remove what a run made (all runs where None is given); what could not be removed, and why."""
+    stayed = []
+    for left in left_overs(device):
+        if run is None or left.run == run:
+            try:
+                remove(device, left)
+            except HoldfastError as error:
+                stayed.append(f"{left}: {error.message}")
+    return stayed

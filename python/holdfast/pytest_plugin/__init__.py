@@ -1,0 +1,164 @@
+"""The pytest plugin: the shipped suites, their options, and fixtures for users' own tests.
+
+A run that has nothing to do with devices pays for this file and `options.py` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast.pytest_plugin import options
+
+if TYPE_CHECKING:
+    from holdfast import Device, Emulator
+    from holdfast.pytest_plugin.case import Case
+    from holdfast.pytest_plugin.run import ImageUnderTest, Run
+
+SUITES = Path(__file__).parent.parent / "suites"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cntr3: a case of the CNTR-3 test plan (container supervisor failover)")
+    config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
+    options.check(config)
+    if options.is_active(config):
+        from holdfast.pytest_plugin import report
+
+        report.install(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
+    node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Let a shipped case be rerun by its node id, inside a virtual environment too."""
+    if options.names_suite_file(config, SUITES) and (
+        collection_path in SUITES.parents or SUITES in collection_path.parents
+    ):
+        return False
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    if SUITES not in module_path.parents:
+        return None
+    from holdfast.pytest_plugin.suite import SuiteModule
+
+    return SuiteModule.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = options.wanted_suites(config)
+    if wanted:
+        from holdfast.pytest_plugin import suite
+
+        suite.add(session, items, [SUITES / name for name in wanted])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("disruptive"):
+        from holdfast.pytest_plugin.run import skip_unless_allowed
+
+        skip_unless_allowed(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    outcome = yield
+    if "holdfast_case" in getattr(item, "fixturenames", ()):
+        from holdfast.pytest_plugin.case import judge
+
+        judge(item)
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    made = yield
+    if "holdfast_run" in getattr(item, "fixturenames", ()) and call.excinfo is not None:
+        from holdfast.pytest_plugin.case import shorten
+
+        shorten(call.excinfo.value, made)
+    if "holdfast_case" in getattr(item, "fixturenames", ()):
+        from holdfast.pytest_plugin.case import annotate
+
+        annotate(item, call, made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def holdfast_run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """This run: its id, its device, what it made there."""
+    from holdfast.pytest_plugin.run import Run
+
+    run = Run(request.config)
+    try:
+        yield run
+    finally:
+        run.end()
+
+
+@pytest.fixture
+def holdfast_dut(request: pytest.FixtureRequest, holdfast_run: Run) -> Iterator[Device]:
+    """A connected device, clean before and after."""
+    device = holdfast_run.begin_test(request.node)
+    yield device
+    holdfast_run.end_test(request.node)
+
+
+@pytest.fixture
+def holdfast_image(holdfast_run: Run) -> ImageUnderTest:
+    """The image under test: `name`, `tag`, `id`, `archive`, and how to run it."""
+    return holdfast_run.image
+
+
+@pytest.fixture
+def holdfast_case(request: pytest.FixtureRequest, holdfast_run: Run) -> Case:
+    """Keeps a case's two verdicts."""
+    from holdfast.pytest_plugin.case import Case
+
+    case = Case(holdfast_run)
+    request.node.stash[Case.KEY] = case
+    return case
+
+
+@pytest.fixture
+def dut(holdfast_dut: Device) -> Device:
+    """A connected device, clean before and after: the emulated one, or `--dut`."""
+    return holdfast_dut
+
+
+@pytest.fixture
+def image(holdfast_image: ImageUnderTest) -> ImageUnderTest:
+    """The image under test: `name`, `tag`, `id`, `archive`."""
+    return holdfast_image
+
+
+@pytest.fixture(scope="session")
+def testbed(holdfast_run: Run) -> tuple[str, ...]:
+    """The addresses of the devices of this run."""
+    return (holdfast_run.address,)
+
+
+@pytest.fixture
+def chassis(holdfast_run: Run) -> Emulator:
+    """The emulated device behind `dut`; skips on a real one."""
+    if holdfast_run.chassis is None:
+        pytest.skip("needs the emulated device, and --dut names another")
+    return holdfast_run.chassis

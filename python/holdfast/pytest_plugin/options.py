@@ -1,0 +1,147 @@
+"""The plugin's options: on the command line, in the environment, in an ini file, in that order."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE_NAMES = ("cntr3",)
+NOT_BUILT = ("ca", "cert", "key", "server-name", "skip-verify", "profile", "configure", "testbed")
+
+# name, kind ("text", "flag", "list"), help
+_OPTIONS = (
+    ("dut", "text", "the device under test, HOST[:PORT][,HOST...], instead of the emulated one"),
+    ("dut-required", "flag", "refuse to fall back on the emulated device"),
+    ("dut-insecure", "flag", "plaintext gRPC (the only transport so far)"),
+    ("dut-username", "text", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file"),
+    ("dut-password-file", "text", "a file whose first line is the password"),
+    ("dut-image", "text", "a `docker save` archive to test with, instead of the wheel's own test container"),
+    ("dut-command", "text", "what a container of the image runs, instead of the image's own command"),
+    ("dut-port", "text", "the port that the container serves and publishes (default 60061)"),
+    ("dut-network", "text", "the container's network (default: the device's)"),
+    ("dut-volume-option", "list", "KEY=VALUE for the volume's driver; may be given several times"),
+    ("dut-no-ping", "flag", "the container's port cannot be reached from here: do not check it"),
+    ("dut-judge", "text", "which verdict fails a test: depth (both, the default) or procedure"),
+    ("dut-deadline", "list", "STEP=TIME, such as reboot=20m; may be given several times"),
+    ("dut-restore-active", "flag", "end with the control processor active that was active at the start"),
+    ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
+)
+# Only the command line itself may say these.
+_ALLOW = "--dut-allow-disruption"
+
+
+def _key(name: str) -> str:
+    return "holdfast_" + name.replace("-", "_")
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register the options and their ini keys."""
+    group = parser.getgroup("holdfast", "devices under test (holdfast)")
+    for name, kind, text in _OPTIONS:
+        arguments: dict[str, Any] = {}
+        if kind == "flag":
+            arguments["action"] = "store_true"
+        elif kind == "list":
+            arguments["action"] = "append"
+        elif kind == "keep":
+            arguments.update(nargs="?", const="always", choices=("always", "failed"))
+        group.addoption(f"--{name}", dest=_key(name), default=None, help=text, **arguments)
+        if kind == "list":
+            parser.addini(_key(name), text, type="linelist", default=None)
+        else:
+            parser.addini(_key(name), text, type="string", default=None)
+    group.addoption(
+        _ALLOW, dest="holdfast_allow", action="store_true", default=False, help="run disruptive cases on a real device"
+    )
+
+
+def value(config: pytest.Config, name: str) -> Any:
+    """The option's value: command line, then HOLDFAST_…, then the ini key; None where nobody set it."""
+    given = config.getoption(_key(name), None)
+    if given not in (None, []):
+        return given
+    from_environment = os.environ.get(_key(name).upper())
+    if from_environment:
+        kind = next(kind for known, kind, _ in _OPTIONS if known == name)
+        return from_environment.splitlines() if kind == "list" else from_environment
+    return config.getini(_key(name)) or None
+
+
+def flag(config: pytest.Config, name: str) -> bool:
+    """Whether a flag is set; `0`, `no` and `false` in the environment or ini file unset it."""
+    given = value(config, name)
+    return given is True or (isinstance(given, str) and given.lower() not in ("0", "no", "false"))
+
+
+def command_line(config: pytest.Config) -> list[str]:
+    """What somebody typed: without PYTEST_ADDOPTS, without ini files."""
+    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        return list(worker_input.get("holdfast_command_line", []))
+    return [str(word) for word in config.invocation_params.args]
+
+
+def disruption_allowed(config: pytest.Config) -> bool:
+    """Whether the command line itself allows failovers on a real device."""
+    return _ALLOW in command_line(config)
+
+
+def check(config: pytest.Config) -> None:
+    """Refuse what makes no sense before anything else happens."""
+    dut = value(config, "dut")
+    if dut and not flag(config, "dut-insecure"):
+        raise pytest.UsageError(
+            "--dut wants --dut-insecure: holdfast speaks plaintext gRPC so far; TLS comes with a later release"
+        )
+    judge = value(config, "dut-judge")
+    if judge not in (None, "procedure", "depth"):
+        raise pytest.UsageError(f"--dut-judge {judge}: give procedure or depth")
+    for text in value(config, "dut-deadline") or ():
+        deadline(text)
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+
+def deadline(text: str) -> tuple[str, float]:
+    """Read `STEP=TIME`, where TIME is seconds, or has a unit (ms, s, m, h)."""
+    step, _, time = text.partition("=")
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", time)
+    if not found:
+        raise pytest.UsageError(f"--dut-deadline {text}: write STEP=TIME, such as reboot=20m")
+    return step, float(found[1]) * _UNITS[found[2]]
+
+
+def wanted_suites(config: pytest.Config) -> list[str]:
+    """The shipped suites that the command line asks for, without paths of its own."""
+    if config.args_source == pytest.Config.ArgsSource.ARGS and not _only_options(config):
+        return []
+    keyword = config.getoption("keyword") or ""
+    named = [name for name in SUITE_NAMES if re.search(rf"\b{name}", keyword)]
+    if named:
+        return named
+    on_command_line = any(word == "--dut" or word.startswith("--dut=") for word in command_line(config))
+    return list(SUITE_NAMES) if on_command_line and not keyword else []
+
+
+def _only_options(config: pytest.Config) -> bool:
+    """Xdist hands its workers the controller's arguments, which then look like paths that somebody typed."""
+    return hasattr(config, "workerinput") and all(Path(word).is_dir() for word in config.args)
+
+
+def names_suite_file(config: pytest.Config, suites: Path) -> bool:
+    """Whether a path on the command line lies in a shipped suite: a case that is run again by its node id."""
+    return any(
+        suites in (config.invocation_params.dir / word.partition("::")[0]).resolve().parents for word in config.args
+    )
+
+
+def is_active(config: pytest.Config) -> bool:
+    """Whether this run may have to do with devices."""
+    from holdfast.pytest_plugin import SUITES
+
+    return bool(wanted_suites(config)) or names_suite_file(config, SUITES) or bool(value(config, "dut"))

@@ -1,0 +1,239 @@
+"""What calls return: small, frozen, with equality and a useful repr. Durations are seconds, sizes are bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+def _bare(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two image ids name the same image; listings may shorten them to twelve digits or more."""
+    one, other = _bare(one).lower(), _bare(other).lower()
+    shared = min(len(one), len(other))
+    return shared >= 12 and one[:shared] == other[:shared]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlProcessor:
+    """A control processor, by gNMI. What the device does not report is None."""
+
+    name: str
+    role: str
+    ready: bool | None = None
+    boot_time: datetime | None = None
+    last_switchover_time: datetime | None = None
+    software_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A row of ListImage. Where a device joins several names into one row, `tags` has several."""
+
+    id: str
+    name: str
+    tags: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """The only tag, or the first of several."""
+        return self.tags[0] if self.tags else ""
+
+
+class Images(tuple[Image, ...]):
+    """The rows of ListImage; `in` takes an id, `name:tag`, or anything with an `id`."""
+
+    __slots__ = ()
+
+    def __contains__(self, wanted: object) -> bool:
+        wanted_id = getattr(wanted, "id", None)
+        if wanted_id:
+            return any(same_id(image.id, wanted_id) for image in self)
+        if isinstance(wanted, str):
+            if any(same_id(image.id, wanted) for image in self):
+                return True
+            name, _, tag = wanted.rpartition(":")
+            named = (name, tag) if name and "/" not in tag else (wanted, "latest")
+            return any(image.name == named[0] and named[1] in image.tags for image in self)
+        return super().__contains__(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A row of ListContainer. `status` is RUNNING, STOPPED, PRESENT, NOT_FOUND or UNSPECIFIED."""
+
+    id: str
+    name: str
+    image: str
+    status: str
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether the listing says RUNNING."""
+        return self.status == "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A row of ListVolume."""
+
+    name: str
+    created: datetime | None = None
+    driver: str = ""
+    options: dict[str, str] = field(default_factory=dict, hash=False)
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A row of ListPlugins."""
+
+    id: str
+    instance_name: str
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something on a timeline, and how often it was repeated; `at` is in seconds since the timeline began."""
+
+    at: float
+    time: datetime
+    kind: str
+    text: str
+    repeated: int = 0
+
+    def __str__(self) -> str:
+        again = f" (and {self.repeated} times more)" if self.repeated else ""
+        return f"{self.at:9.3f} s  {self.kind:<12} {self.text}{again}"
+
+
+class Timeline(tuple[Event, ...]):
+    """What was asked of a device and what was seen, oldest first."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(str(event) for event in self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """From the last good answer to the first good answer, in seconds on the timeline."""
+
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """How long nothing answered."""
+        return self.ended - self.began
+
+
+@dataclass(frozen=True, slots=True)
+class Switchover:
+    """A switchover that really happened. `outage` is None where the device never was away."""
+
+    origin: str
+    target: str
+    outage: Outage | None
+    witnesses: tuple[str, ...]
+    not_checked: tuple[str, ...]
+    timeline: Timeline = field(repr=False, compare=False, default=Timeline())
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """A reboot that really happened."""
+
+    outage: Outage | None
+    witnesses: tuple[str, ...]
+    not_checked: tuple[str, ...]
+    timeline: Timeline = field(repr=False, compare=False, default=Timeline())
+
+
+@dataclass(frozen=True, slots=True)
+class RebootStatus:
+    """RebootStatus; `wait` is in seconds."""
+
+    active: bool
+    wait: float
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PingSummary:
+    """The summary of gNOI System.Ping; times are in seconds."""
+
+    sent: int
+    received: int
+    min_time: float
+    avg_time: float
+    max_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """gNMI Capabilities; `models` are (name, version)."""
+
+    version: str
+    encodings: tuple[str, ...]
+    models: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf of gNMI; `value` is None where it was deleted."""
+
+    path: str
+    value: Any
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer in an archive."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveImage:
+    """An image in an archive."""
+
+    id: str
+    names: tuple[str, ...]
+    platform: str
+    layers: tuple[Layer, ...]
+    command: tuple[str, ...]
+    labels: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An image archive that was read to its end and found sound."""
+
+    path: str
+    size: int
+    unpacked: int
+    gzip: bool
+    layout: str
+    images: tuple[ArchiveImage, ...]
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> Archive:
+        """Read and check an archive (docker-save or OCI layout, plain or gzip).
+
+        Raises `ImageError` for what is no archive, cut short, damaged or hostile.
+        """
+        from holdfast import _core
+
+        return _core.archive_open(path)

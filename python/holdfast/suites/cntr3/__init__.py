@@ -1,0 +1,1 @@
+"""CNTR-3: containers over a control processor failover."""

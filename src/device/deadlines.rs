@@ -1,0 +1,68 @@
+//! How long each step on a device may take, and how long what was seen is watched on.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+macro_rules! deadlines {
+    ($($step:ident $real:literal $emulated:literal $help:literal)*) => {
+        /// The limits of a test's steps.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Deadlines {
+            $(#[doc = $help] pub $step: Duration,)*
+        }
+
+        impl Deadlines {
+            /// The steps' names, as `--dut-deadline` takes them.
+            pub const STEPS: &[&str] = &[$(stringify!($step)),*];
+
+            /// For a real device: minutes.
+            pub fn real() -> Self {
+                Self { $($step: Duration::from_millis($real),)* }
+            }
+
+            /// For the emulated one: seconds.
+            pub fn emulated() -> Self {
+                Self { $($step: Duration::from_millis($emulated),)* }
+            }
+
+            /// Sets one of them.
+            pub fn set(&mut self, step: &str, limit: Duration) -> Result<()> {
+                match step {
+                    $(stringify!($step) => self.$step = limit,)*
+                    _ => {
+                        return Err(Error::invalid(format!("there is no step {step:?}"))
+                            .hint(format!("one of: {}", Self::STEPS.join(", "))));
+                    }
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+deadlines! {
+    roles 600_000 3_000 "Until the control processors and their roles are known, after the device was away."
+    settle 10_000 1_500 "Until roles that make no sense (none, two primaries) count as final."
+    ready 300_000 5_000 "Until the standby is ready for a switchover."
+    start 120_000 1_500 "From a switchover's or reboot's answer to the first sign of it."
+    switchover 900_000 6_000 "From a switchover's answer until the new primary serves Containerz."
+    verification 300_000 3_000 "Until what is expected holds."
+    redundant 900_000 6_000 "From a switchover until the old primary is back in step."
+    reboot 1_800_000 10_000 "From a reboot's answer until the device serves Containerz."
+    watch 3_000 300 "How long something that held is watched on."
+    absence 10_000 2_500 "How long an absence is watched on."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_can_be_set_by_name() {
+        let mut deadlines = Deadlines::real();
+        deadlines.set("reboot", Duration::from_secs(5)).expect("a step");
+        assert_eq!(deadlines.reboot, Duration::from_secs(5));
+        assert!(deadlines.set("rebot", Duration::ZERO).is_err());
+    }
+}

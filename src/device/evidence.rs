@@ -1,0 +1,127 @@
+//! Watching a device that may go away: its good answers, its silence, and what that proves.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Device;
+use super::roles::ControlProcessor;
+use crate::dial::{Call, Connection};
+use crate::error::{Error, Kind, Result};
+
+/// From one look to the next; bounds how exactly an outage is known.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long one look may find only silence before the next dials afresh.
+const ATTEMPT: Duration = Duration::from_millis(700);
+
+/// From the last good answer to the first good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// On the timeline.
+    pub began: Duration,
+    /// On the timeline.
+    pub ended: Duration,
+}
+
+impl Outage {
+    /// How long nothing answered.
+    pub fn duration(&self) -> Duration {
+        self.ended.saturating_sub(self.began)
+    }
+}
+
+/// Keeps account of a device through a failover.
+pub struct Watch<'a> {
+    device: &'a Device,
+    witness: Connection,
+    last_good: Instant,
+    outage: Option<Outage>,
+    lost: Option<String>,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins while the device answers; its connection is the witness.
+    pub async fn begin(device: &'a Device, deadline: Instant) -> Result<Self> {
+        let witness = device.session.connection(deadline).await?;
+        let last_good = device.session.last_good().unwrap_or_else(Instant::now);
+        Ok(Self { device, witness, last_good, outage: None, lost: None })
+    }
+
+    /// The next look at the roles, once the device answers; None where it does not within `limit`.
+    pub async fn look(&mut self, limit: Instant) -> Result<Option<Vec<ControlProcessor>>> {
+        sleep(LOOK).await;
+        let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
+        let seen = self.device.control_processors_by(call).await;
+        self.notice_loss().await;
+        match seen {
+            Ok(roles) => {
+                self.answered();
+                Ok(Some(roles))
+            }
+            Err(error) if matches!(error.kind, Kind::Timeout | Kind::Connect(_) | Kind::OutcomeUnknown) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why the connection that was there at the beginning is lost, if it is.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// The longest time without an answer, once there was one.
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage
+    }
+
+    async fn notice_loss(&mut self) {
+        if self.lost.is_some() {
+            return;
+        }
+        let replaced = match self.device.session.current().await {
+            Some(current) => !current.is(&self.witness),
+            None => true,
+        };
+        self.lost = self.witness.loss().or_else(|| replaced.then(|| "it fell silent".to_owned()));
+        if let Some(why) = &self.lost {
+            self.device.note("outage", format!("the device went away: {why}"));
+        }
+    }
+
+    fn answered(&mut self) {
+        let now = self.device.session.last_good().unwrap_or_else(Instant::now);
+        if self.lost.is_some() && self.outage.is_none() {
+            let timeline = self.device.session.timeline();
+            let outage = Outage { began: timeline.at(self.last_good), ended: timeline.at(now) };
+            self.device
+                .note("outage", format!("the device answers again after {:.3} s", outage.duration().as_secs_f64()));
+            self.outage = Some(outage);
+        }
+        self.last_good = now;
+    }
+}
+
+impl Device {
+    /// Waits until Containerz answers a listing, with a good answer or a firm no.
+    pub(super) async fn containerz_serves(&self, deadline: Instant) -> Result<()> {
+        let call = Call::read("Containerz.ListImage", deadline).probing(ATTEMPT);
+        self.containerz.images_by(call).await.map(|_| ())
+    }
+}
+
+/// Whether a time that the device reports moved on by more than its clock's jitter.
+pub fn moved_on(before: Option<u64>, after: Option<u64>) -> Option<bool> {
+    const JITTER: u64 = 100_000_000;
+    match (before, after) {
+        (Some(before), Some(after)) => Some(after > before + JITTER),
+        (None, Some(_)) => Some(true),
+        _ => None,
+    }
+}
+
+/// Turns a limit that passed into the failure it means.
+pub fn or_late<T>(outcome: Result<T>, kind: Kind, what: &str) -> Result<T> {
+    outcome.map_err(|error| match error.kind {
+        Kind::Timeout | Kind::Connect(_) => Error { kind, message: format!("{what}: {}", error.message), ..error },
+        _ => error,
+    })
+}

@@ -1,0 +1,239 @@
+//! Expectations: wait until something is true, then keep watching for a while.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Device;
+use crate::dial::Call;
+use crate::error::{Error, Kind, Result};
+use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
+
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long one look may find only silence.
+const ATTEMPT: Duration = Duration::from_millis(1500);
+
+/// What one look found.
+enum Seen<T> {
+    Holds(T),
+    Not(String),
+}
+
+/// How long to wait and to watch; None for the device's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patience {
+    /// Until it must hold.
+    pub within: Option<Duration>,
+    /// How long it must go on.
+    pub watch: Option<Duration>,
+}
+
+impl Device {
+    /// The image is listed by its id (where given) and not missing by its name, and stays so.
+    pub async fn expect_image(
+        &self,
+        name: &str,
+        tag: &str,
+        id: Option<&str>,
+        patience: Patience,
+    ) -> Result<ListedImage> {
+        let what = format!("image {name}:{tag}");
+        self.expect(&what, patience, self.deadlines.watch, |call| async move {
+            let images = self.containerz.images_by(call).await?;
+            Ok(find_image(&images, name, tag, id))
+        })
+        .await
+    }
+
+    /// The image is listed neither by its id nor by its name, and stays away.
+    pub async fn expect_no_image(&self, name: &str, tag: &str, id: Option<&str>, patience: Patience) -> Result<()> {
+        let what = format!("no image {name}:{tag}");
+        self.expect(&what, patience, self.deadlines.absence, |call| async move {
+            let images = self.containerz.images_by(call).await?;
+            let there = images.iter().find(|image| id.is_some_and(|id| image.has_id(id)) || image.is_named(name, tag));
+            Ok(match there {
+                None => Seen::Holds(()),
+                Some(image) => {
+                    Seen::Not(format!("image {}:{} is listed ({})", image.name, image.tags.join(","), image.id))
+                }
+            })
+        })
+        .await
+    }
+
+    /// The container is listed as running, is what it was (`like`), and stays so.
+    pub async fn expect_container(
+        &self,
+        name: &str,
+        like: Option<&Container>,
+        patience: Patience,
+    ) -> Result<Container> {
+        let what = format!("container {name} running");
+        self.expect(&what, patience, self.deadlines.watch, |call| async move {
+            let containers = self.containerz.containers_by(true, call).await?;
+            Ok(find_container(&containers, name, like))
+        })
+        .await
+    }
+
+    /// The container is not listed, running or not, and stays away.
+    pub async fn expect_no_container(&self, name: &str, patience: Patience) -> Result<()> {
+        let what = format!("no container {name}");
+        self.expect(&what, patience, self.deadlines.absence, |call| async move {
+            let containers = self.containerz.containers_by(true, call).await?;
+            Ok(match containers.iter().find(|container| container.name == name) {
+                None => Seen::Holds(()),
+                Some(container) => Seen::Not(format!("container {name} is listed as {}", container.status.name())),
+            })
+        })
+        .await
+    }
+
+    /// The volume is listed, is what it was (`like`), and stays so.
+    pub async fn expect_volume(&self, name: &str, like: Option<&Volume>, patience: Patience) -> Result<Volume> {
+        let what = format!("volume {name}");
+        self.expect(&what, patience, self.deadlines.watch, |call| async move {
+            let volumes = self.containerz.volumes_by(call).await?;
+            Ok(find_volume(&volumes, name, like))
+        })
+        .await
+    }
+
+    /// The volume is not listed, and stays away.
+    pub async fn expect_no_volume(&self, name: &str, patience: Patience) -> Result<()> {
+        let what = format!("no volume {name}");
+        self.expect(&what, patience, self.deadlines.absence, |call| async move {
+            let volumes = self.containerz.volumes_by(call).await?;
+            Ok(if volumes.iter().any(|volume| volume.name == name) {
+                Seen::Not(format!("volume {name} is listed"))
+            } else {
+                Seen::Holds(())
+            })
+        })
+        .await
+    }
+
+    /// The container on `port` answers Ping, and goes on answering.
+    pub async fn expect_answer(&self, host: Option<&str>, port: u16, patience: Patience) -> Result<()> {
+        let what = format!("an answer on port {port}");
+        self.expect(&what, patience, self.deadlines.watch, |call| async move {
+            let limit = Self::soon(call.deadline, ATTEMPT);
+            Ok(match self.ping_container(host, port, limit).await {
+                Ok(_) => Seen::Holds(()),
+                Err(error) => Seen::Not(error.message),
+            })
+        })
+        .await
+    }
+
+    async fn expect<T, Look>(
+        &self,
+        what: &str,
+        patience: Patience,
+        watch: Duration,
+        look: impl Fn(Call) -> Look,
+    ) -> Result<T>
+    where
+        Look: Future<Output = Result<Seen<T>>>,
+    {
+        let began = Instant::now();
+        let deadline = began + patience.within.unwrap_or(self.deadlines.verification);
+        let watch = patience.watch.unwrap_or(watch);
+        let failed = |message: String| {
+            self.note("expectation", format!("failed: {message}"));
+            Error::new(Kind::Expectation, message).during(self.name(), &format!("expect {what}"), began.elapsed())
+        };
+        let mut held_since = None;
+        loop {
+            let limit = Instant::now().max(deadline) + ATTEMPT;
+            let call = Call::read("Containerz.List", limit).probing(ATTEMPT);
+            let seen = look(call).await.map_err(|error| error.during(self.name(), what, began.elapsed()))?;
+            let now = Instant::now();
+            match (seen, held_since) {
+                (Seen::Holds(found), since) => {
+                    let since = *held_since.get_or_insert(since.unwrap_or(now));
+                    if now >= since + watch {
+                        self.note("expectation", format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()));
+                        return Ok(found);
+                    }
+                }
+                (Seen::Not(why), Some(since)) => {
+                    let after = (now - since).as_secs_f64();
+                    return Err(failed(format!("it held, and {after:.1} s later it did not: {why}")));
+                }
+                (Seen::Not(why), None) if now >= deadline => return Err(failed(why)),
+                (Seen::Not(_), None) => {}
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -> Seen<ListedImage> {
+    let named = images.iter().find(|image| image.is_named(name, tag));
+    let Some(id) = id else {
+        return match named.or_else(|| images.iter().find(|image| image.may_be(name, tag))) {
+            Some(image) => Seen::Holds(image.clone()),
+            None => Seen::Not(format!("no image {name}:{tag} is listed")),
+        };
+    };
+    if let Some(other) = named.filter(|image| !image.has_id(id)) {
+        return Seen::Not(format!("{name}:{tag} is another image: {} instead of {id}", other.id));
+    }
+    let with_id: Vec<_> = images.iter().filter(|image| image.has_id(id)).collect();
+    match with_id.as_slice() {
+        [] => Seen::Not(format!("no image {id} is listed")),
+        rows => match rows.iter().find(|image| image.is_named(name, tag) || !image.unambiguous()) {
+            Some(image) => Seen::Holds((*image).clone()),
+            None => Seen::Not(format!(
+                "image {id} has lost its name {name}:{tag}: it is {}:{}",
+                rows[0].name, rows[0].tags[0]
+            )),
+        },
+    }
+}
+
+fn find_container(containers: &[Container], name: &str, like: Option<&Container>) -> Seen<Container> {
+    let found: Vec<_> = containers.iter().filter(|container| container.name == name).collect();
+    let container = match found.as_slice() {
+        [] => return Seen::Not(format!("no container {name} is listed")),
+        [only] => *only,
+        several => return Seen::Not(format!("container {name} is listed {} times", several.len())),
+    };
+    if container.status != ContainerStatus::Running {
+        return Seen::Not(format!("container {name} is {}", container.status.name()));
+    }
+    if let Some(before) = like {
+        if before.image != container.image {
+            return Seen::Not(format!("container {name} was of {} and is of {}", before.image, container.image));
+        }
+        if before.labels != container.labels {
+            return Seen::Not(format!(
+                "container {name} had labels {:?} and has {:?}",
+                before.labels, container.labels
+            ));
+        }
+    }
+    Seen::Holds(container.clone())
+}
+
+fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Volume> {
+    let found: Vec<_> = volumes.iter().filter(|volume| volume.name == name).collect();
+    let volume = match found.as_slice() {
+        [] => return Seen::Not(format!("no volume {name} is listed")),
+        [only] => *only,
+        several => return Seen::Not(format!("volume {name} is listed {} times", several.len())),
+    };
+    let Some(before) = like else { return Seen::Holds(volume.clone()) };
+    for (what, was, is) in [
+        ("driver", &before.driver, &volume.driver),
+        ("options", &format!("{:?}", before.options), &format!("{:?}", volume.options)),
+        ("labels", &format!("{:?}", before.labels), &format!("{:?}", volume.labels)),
+    ] {
+        if was != is {
+            return Seen::Not(format!("volume {name} had {what} {was} and has {is}"));
+        }
+    }
+    Seen::Holds(volume.clone())
+}

@@ -1,0 +1,152 @@
+//! A cold reboot of the chassis: asked for, proved, and waited for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::Device;
+use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::roles::ControlProcessor;
+use crate::dial::{Call, Event};
+use crate::error::{Error, Kind, RebootFault, Result};
+use crate::gnmi::{Gnmi, Path};
+use crate::wire::gnoi::system::RebootMethod;
+
+/// A look that begins before a deadline may end this much after it.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+/// A reboot that really happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reboot {
+    /// None where the device never was away.
+    pub outage: Option<Outage>,
+    /// What proves it.
+    pub witnesses: Vec<String>,
+    /// What the device gave no means to check.
+    pub not_checked: Vec<String>,
+    /// What was asked and seen.
+    pub timeline: Vec<Event>,
+}
+
+struct Before {
+    cards: Vec<ControlProcessor>,
+    boot_time: Option<u64>,
+}
+
+impl Device {
+    /// `gnoi.system.System/Reboot{method: COLD}` of the chassis; returns when the device serves Containerz again.
+    pub async fn reboot(&self, force: bool) -> Result<Reboot> {
+        let began = Instant::now();
+        let mark = self.session.timeline().at(began);
+        match self.reboot_cold(force).await {
+            Ok(mut reboot) => {
+                reboot.timeline = self.session.timeline().since(mark);
+                Ok(reboot)
+            }
+            Err(error) => {
+                self.note("reboot", format!("failed: {}", error.message));
+                Err(error.during(self.name(), "reboot", began.elapsed()))
+            }
+        }
+    }
+
+    async fn reboot_cold(&self, force: bool) -> Result<Reboot> {
+        let limit = self.session.deadline(None);
+        let before =
+            Before { cards: self.control_processors(limit).await?, boot_time: boot_time(&self.gnmi, limit).await };
+        let mut watch = Watch::begin(self, limit).await?;
+        self.note("reboot", "asking for a cold reboot of the chassis");
+        match self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await {
+            Err(error) if error.kind != Kind::OutcomeUnknown => return Err(refused(error)),
+            _ => {} // the connection may drop before the answer
+        }
+        let deadline = Instant::now() + self.deadlines.reboot;
+        self.await_reboot(&before, &mut watch, deadline).await?;
+        let served = self.containerz_serves(deadline).await;
+        or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
+        let mut reboot =
+            Reboot { outage: watch.outage(), witnesses: Vec::new(), not_checked: Vec::new(), timeline: Vec::new() };
+        if let Some(why) = watch.lost() {
+            reboot.witnesses.push(format!("the connection was lost and made again ({why})"));
+        }
+        match moved_on(before.boot_time, boot_time(&self.gnmi, deadline).await) {
+            Some(true) => reboot.witnesses.push("/system/state/boot-time moved on".to_owned()),
+            Some(false) => return Err(ignored("the device was away, but its boot-time did not move")),
+            None => reboot.not_checked.push("/system/state/boot-time: the device does not report it".to_owned()),
+        }
+        self.check_cards(&before.cards, &mut reboot).await?;
+        Ok(reboot)
+    }
+
+    async fn await_reboot(&self, before: &Before, watch: &mut Watch<'_>, deadline: Instant) -> Result<()> {
+        let started_by = Instant::now() + self.deadlines.start;
+        loop {
+            if watch.look(deadline).await?.is_none() {
+                let what = "the device did not answer again in time";
+                return Err(Error::new(Kind::Reboot(RebootFault::NeverBack), what)
+                    .hint("look at its console; the rest of the run is skipped"));
+            }
+            let now = boot_time(&self.gnmi, Self::soon(deadline, self.deadlines.start)).await;
+            if watch.lost().is_some() && watch.outage().is_some() || moved_on(before.boot_time, now) == Some(true) {
+                return Ok(());
+            }
+            if Instant::now() >= started_by {
+                return Err(ignored(
+                    "the device agreed and did nothing: it was never away, and its boot-time did not move",
+                ));
+            }
+        }
+    }
+
+    /// Each control processor that reports a boot-time must have booted.
+    async fn check_cards(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
+        let deadline = Instant::now() + self.deadlines.verification;
+        loop {
+            let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
+            let now = self.control_processors_by(look).await?;
+            let booted = |card: &ControlProcessor| {
+                let after = now.iter().find(|cp| cp.name == card.name).and_then(|cp| cp.boot_time);
+                card.boot_time.and(moved_on(card.boot_time, after))
+            };
+            let stayed: Vec<_> = before.iter().filter(|card| booted(card) == Some(false)).collect();
+            let absent = before.iter().any(|card| !now.iter().any(|cp| cp.name == card.name));
+            if stayed.is_empty() && !absent {
+                for card in before.iter().filter(|card| booted(card).is_none()) {
+                    reboot.not_checked.push(format!("boot-time of {}: the device does not report it", card.name));
+                }
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let names: Vec<_> = stayed.iter().map(|card| card.name.as_str()).collect();
+                let what = if absent {
+                    "not every control processor is back".to_owned()
+                } else {
+                    format!("a reboot of the chassis left {} running", names.join(", "))
+                };
+                return Err(Error::new(Kind::Reboot(RebootFault::Partial), what));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn boot_time(gnmi: &Gnmi, deadline: Instant) -> Option<u64> {
+    let path: Path = "/system/state/boot-time".parse().ok()?;
+    let path = Path { origin: "openconfig".to_owned(), ..path };
+    let leaves = gnmi.once(&[path], Call::read("gNMI.Subscribe", deadline)).await.ok()?;
+    leaves.first()?.value.as_ref()?.as_u64()
+}
+
+fn ignored(what: &str) -> Error {
+    Error::new(Kind::Reboot(RebootFault::Ignored), what)
+}
+
+fn refused(error: Error) -> Error {
+    let kind = match error.code() {
+        Some(Code::Unimplemented) => Kind::Reboot(RebootFault::Unimplemented),
+        _ => Kind::Reboot(RebootFault::Refused),
+    };
+    let code = error.code().map_or("no status", crate::error::code_name);
+    Error { kind, message: format!("{code}: {}", error.message), ..error }
+}

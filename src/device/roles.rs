@@ -1,0 +1,225 @@
+//! The control processors: who is primary, who stands by, and whether a switchover would work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+
+use super::Device;
+use crate::dial::Call;
+use crate::error::{Error, Kind, Result};
+use crate::gnmi::{Leaf, Path};
+
+/// The leaves that are asked for: a subtree of all components is tens of megabytes on a big chassis.
+const LEAVES: [&str; 7] = [
+    "redundant-role",
+    "switchover-ready",
+    "type",
+    "oper-status",
+    "boot-time",
+    "last-switchover-time",
+    "software-version",
+];
+/// From one look to the next while roles settle.
+const LOOK: Duration = Duration::from_millis(40);
+
+/// A control processor's part in the pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is active.
+    Primary,
+    /// It stands by.
+    Secondary,
+}
+
+/// What gNMI says of a control processor. What the device does not report is None.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlProcessor {
+    /// Its component's name: data, never interpreted.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// `switchover-ready`
+    pub ready: Option<bool>,
+    /// `boot-time`, in nanoseconds since the epoch.
+    pub boot_time: Option<u64>,
+    /// `last-switchover-time`, in nanoseconds since the epoch.
+    pub last_switchover_time: Option<u64>,
+    /// `software-version`
+    pub software_version: Option<String>,
+    kind: Option<String>,
+}
+
+/// A primary and a standby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub primary: ControlProcessor,
+    pub secondary: ControlProcessor,
+}
+
+impl Pair {
+    /// Ready, as far as the device says; only the primary's word is reliable.
+    pub fn ready(&self) -> Option<bool> {
+        self.primary.ready.or(self.secondary.ready)
+    }
+}
+
+impl Device {
+    /// All control processors: gNMI Subscribe ONCE (or Get) of leaves below `/components/component[name=*]/state`.
+    pub async fn control_processors(&self, deadline: Instant) -> Result<Vec<ControlProcessor>> {
+        self.control_processors_by(Call::read("gNMI.Subscribe", deadline)).await
+    }
+
+    pub(super) async fn control_processors_by(&self, call: Call) -> Result<Vec<ControlProcessor>> {
+        let paths: Vec<Path> = LEAVES.iter().map(|leaf| state_leaf(leaf)).collect();
+        let leaves = match self.gnmi.once(&paths, call).await {
+            Err(error) if not_there(&error) => self.one_by_one(&paths, call).await?,
+            answer => answer?,
+        };
+        Ok(read(&leaves))
+    }
+
+    /// For devices that refuse the whole request because of one leaf they do not have.
+    async fn one_by_one(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
+        let mut found = Vec::new();
+        for path in paths {
+            match self.gnmi.once(std::slice::from_ref(path), call).await {
+                Err(error) if not_there(&error) => {}
+                answer => found.extend(answer?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// One primary and one standby; what is otherwise is given a moment to settle.
+    pub(super) async fn pair(&self, call: Call) -> Result<Pair> {
+        let settled = Self::soon(call.deadline, self.deadlines.settle);
+        loop {
+            let all = self.control_processors_by(call).await?;
+            match pair_of(&all) {
+                Ok(pair) => return Ok(pair),
+                Err(error) if Instant::now() >= settled => {
+                    return Err(error.during(self.name(), "control processors", self.deadlines.settle));
+                }
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+}
+
+fn state_leaf(leaf: &str) -> Path {
+    Path::component("*").child("state").child(leaf)
+}
+
+fn not_there(error: &Error) -> bool {
+    matches!(error.code(), Some(Code::NotFound | Code::InvalidArgument))
+}
+
+fn read(leaves: &[Leaf]) -> Vec<ControlProcessor> {
+    let mut by_name: BTreeMap<&str, BTreeMap<&str, &Leaf>> = BTreeMap::new();
+    for leaf in leaves {
+        if let Some(name) = leaf.path.key("component", "name") {
+            by_name.entry(name).or_default().insert(leaf.path.leaf(), leaf);
+        }
+    }
+    let mut found: Vec<_> = by_name.iter().filter_map(|(name, state)| control_processor(name, state)).collect();
+    if found.len() > 2 {
+        let cards = |cp: &ControlProcessor| cp.kind.as_deref() == Some("CONTROLLER_CARD");
+        if found.iter().any(cards) {
+            found.retain(cards);
+        }
+    }
+    found
+}
+
+fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<ControlProcessor> {
+    let value = |leaf: &str| state.get(leaf).and_then(|leaf| leaf.value.as_ref());
+    let text = |leaf: &str| value(leaf).and_then(|value| value.as_name()).map(str::to_owned);
+    let role = match text("redundant-role")?.as_str() {
+        "PRIMARY" => Role::Primary,
+        "SECONDARY" => Role::Secondary,
+        _ => return None,
+    };
+    Some(ControlProcessor {
+        name: name.to_owned(),
+        role,
+        ready: value("switchover-ready").and_then(crate::gnmi::Value::as_bool),
+        boot_time: value("boot-time").and_then(crate::gnmi::Value::as_u64),
+        last_switchover_time: value("last-switchover-time").and_then(crate::gnmi::Value::as_u64),
+        software_version: value("software-version").map(ToString::to_string),
+        kind: text("type"),
+    })
+}
+
+pub(super) fn pair_of(all: &[ControlProcessor]) -> Result<Pair> {
+    let of = |role| all.iter().filter(move |cp| cp.role == role).cloned().collect::<Vec<_>>();
+    let names = |list: &[ControlProcessor]| list.iter().map(|cp| cp.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (primaries, secondaries) = (of(Role::Primary), of(Role::Secondary));
+    let roles = |what: String| Error::new(Kind::Roles, what);
+    match (primaries.as_slice(), secondaries.as_slice()) {
+        ([primary], [secondary]) => Ok(Pair { primary: primary.clone(), secondary: secondary.clone() }),
+        ([], []) => Err(roles("the device reports no control processor with a redundant-role".into())
+            .hint("these tests need a device with two supervisors that gNMI shows")),
+        ([only], []) => Err(roles(format!("the device has one control processor, {}", only.name))
+            .hint("insert a second supervisor, or wait until it has booted")),
+        ([], some) => Err(roles(format!("no control processor is PRIMARY; SECONDARY: {}", names(some)))
+            .hint("wait until the device has booted, or look at its redundancy state")),
+        ([_], some) => Err(roles(format!("more than one control processor is SECONDARY: {}", names(some)))
+            .hint("tell the toolkit's makers: no device they know has two standbys")),
+        (several, _) => Err(roles(format!("more than one control processor is PRIMARY: {}", names(several)))
+            .hint("the device is split: mend its redundancy before a test")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cp(name: &str, role: Role) -> ControlProcessor {
+        ControlProcessor {
+            name: name.into(),
+            role,
+            ready: None,
+            boot_time: None,
+            last_switchover_time: None,
+            software_version: None,
+            kind: None,
+        }
+    }
+
+    #[test]
+    fn only_one_primary_and_one_standby_make_a_pair() {
+        let (a, b) = (cp("A", Role::Primary), cp("B", Role::Secondary));
+        assert!(pair_of(&[a.clone(), b.clone()]).is_ok());
+        for (bad, says) in [
+            (vec![], "no control processor"),
+            (vec![a.clone()], "one control processor"),
+            (vec![b], "no control processor is PRIMARY"),
+            (vec![a, cp("B", Role::Primary)], "more than one control processor is PRIMARY"),
+        ] {
+            let error = pair_of(&bad).expect_err(says);
+            assert!(error.message.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_cards_with_a_role_do_not_count() {
+        let leaf = |name: &str, leaf: &str, value: &str| Leaf {
+            path: Path::component(name).child("state").child(leaf),
+            value: Some(crate::gnmi::Value::String(value.into())),
+            timestamp: 0,
+        };
+        let mut leaves = Vec::new();
+        for (name, kind, role) in [
+            ("RE0", "openconfig-platform-types:CONTROLLER_CARD", "PRIMARY"),
+            ("RE1", "CONTROLLER_CARD", "SECONDARY"),
+            ("SFM0", "FABRIC", "PRIMARY"),
+        ] {
+            leaves.push(leaf(name, "redundant-role", role));
+            leaves.push(leaf(name, "type", kind));
+        }
+        let names: Vec<_> = read(&leaves).into_iter().map(|cp| cp.name).collect();
+        assert_eq!(names, ["RE0", "RE1"]);
+    }
+}

@@ -1,0 +1,274 @@
+//! Switchover: ask, then believe only evidence.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+
+use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::roles::{Pair, pair_of};
+use super::{Device, Role};
+use crate::dial::{Call, Event};
+use crate::error::{Error, Kind, Result, SwitchoverFault};
+use crate::gnmi::{Element, Path};
+use crate::wire::gnoi::system::SwitchControlProcessorResponse;
+
+/// From one try to the next of a switchover that the device is too busy for.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is asked of a switchover.
+#[derive(Debug, Clone, Default)]
+pub struct SwitchoverOptions {
+    /// Which control processor shall be primary; the standby if none is named.
+    pub to: Option<String>,
+    /// Whether to wait until the old primary is back in step.
+    pub redundant: bool,
+    /// The name alone as the target's path, as Arista's devices want it; tried second otherwise.
+    pub name_only: bool,
+}
+
+/// A switchover that really happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switchover {
+    /// The old primary.
+    pub from: String,
+    /// The new primary.
+    pub to: String,
+    /// None where the device never was away.
+    pub outage: Option<Outage>,
+    /// What proves it beside the roles.
+    pub witnesses: Vec<String>,
+    /// What the device gave no means to check.
+    pub not_checked: Vec<String>,
+    /// What was asked and seen.
+    pub timeline: Vec<Event>,
+}
+
+impl Device {
+    /// Moves the active role to the standby and returns when the new primary serves Containerz.
+    pub async fn switchover(&self, options: &SwitchoverOptions) -> Result<Switchover> {
+        let began = Instant::now();
+        let mark = self.session.timeline().at(began);
+        let outcome = self.switch(options).await;
+        match outcome {
+            Ok(mut moved) => {
+                moved.timeline = self.session.timeline().since(mark);
+                Ok(moved)
+            }
+            Err(error) => {
+                self.note("switchover", format!("failed: {}", error.message));
+                Err(error.during(self.name(), "switchover", began.elapsed()))
+            }
+        }
+    }
+
+    async fn switch(&self, options: &SwitchoverOptions) -> Result<Switchover> {
+        let before = self.ready_pair(Instant::now() + self.deadlines.ready).await?;
+        let target = match &options.to {
+            None => before.secondary.name.clone(),
+            Some(name) if *name == before.secondary.name => name.clone(),
+            Some(name) => {
+                return Err(Error::invalid(format!(
+                    "{name:?} is not the standby; that is {:?}",
+                    before.secondary.name
+                )));
+            }
+        };
+        let mut watch = Watch::begin(self, Instant::now() + self.deadlines.ready).await?;
+        self.note("switchover", format!("asking for {} -> {target}", before.primary.name));
+        self.ask_for(&target, &before, options.name_only).await?;
+        let deadline = Instant::now() + self.deadlines.switchover;
+        let witnesses = self.await_move(&target, &before, &mut watch, deadline).await?;
+        let served = self.containerz_serves(deadline).await;
+        or_late(served, fault(SwitchoverFault::NeverBack), "the new primary does not serve Containerz")?;
+        let mut moved = Switchover {
+            from: before.primary.name.clone(),
+            to: target,
+            outage: watch.outage(),
+            witnesses,
+            not_checked: Vec::new(),
+            timeline: Vec::new(),
+        };
+        if before.ready().is_none() {
+            moved.not_checked.push("switchover-ready: the device does not report it".to_owned());
+        }
+        if options.redundant {
+            self.redundant(&moved.to).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Waits for a pair whose standby is ready, and refuses where it never gets so.
+    async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
+        loop {
+            let pair = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
+            if pair.ready() != Some(false) {
+                return Ok(pair);
+            }
+            if Instant::now() >= deadline {
+                let what =
+                    format!("{} never became ready for a switchover, so none was asked for", pair.secondary.name);
+                return Err(Error::new(fault(SwitchoverFault::NotReady), what)
+                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+            }
+            sleep(BUSY_PAUSE / 2).await;
+        }
+    }
+
+    /// Sends the request, again where the device was too busy and nothing moved.
+    async fn ask_for(&self, target: &str, before: &Pair, name_only: bool) -> Result<()> {
+        let deadline = Instant::now() + self.deadlines.ready;
+        let (full, short) = (Path::component(target), name_alone(target));
+        let mut forms = if name_only { vec![short, full] } else { vec![full, short] };
+        loop {
+            let limit = self.session.deadline(None).min(deadline);
+            let answer = self.system.switch_control_processor(&forms[0], limit).await;
+            match answer {
+                Ok(answer) => return self.check_answer(target, &answer),
+                Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(()), // evidence will tell
+                Err(error) if error.code() == Some(Code::InvalidArgument) && forms.len() > 1 => {
+                    self.note("note", format!("the device refuses the path {}; trying the other form", forms[0]));
+                    forms.remove(0);
+                }
+                Err(error) if is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
+                    sleep(BUSY_PAUSE).await;
+                    let now = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
+                    if now.primary.name != before.primary.name {
+                        return Ok(()); // it went after all; evidence will tell
+                    }
+                }
+                Err(error) => return Err(refused(error)),
+            }
+        }
+    }
+
+    fn check_answer(&self, target: &str, answer: &SwitchControlProcessorResponse) -> Result<()> {
+        let echoed = answer.control_processor.as_ref().and_then(Path::component_of);
+        if let Some(other) = echoed.filter(|name| *name != target) {
+            let what = format!("the device says that it switches to {other:?}, not to {target:?}");
+            return Err(Error::new(fault(SwitchoverFault::Refused), what));
+        }
+        self.note("switchover", "the device agreed");
+        Ok(())
+    }
+
+    /// Waits until the roles are swapped and a second witness agrees.
+    async fn await_move(
+        &self,
+        target: &str,
+        before: &Pair,
+        watch: &mut Watch<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<String>> {
+        let started_by = Instant::now() + self.deadlines.start;
+        let mut swapped_at = None;
+        let mut reversed = false;
+        loop {
+            let Some(roles) = watch.look(deadline).await? else {
+                return Err(Error::new(fault(SwitchoverFault::NeverBack), "the device did not answer again in time")
+                    .hint("look at its console; the rest of the run is skipped"));
+            };
+            let now = Instant::now();
+            let swapped = pair_of(&roles).is_ok_and(|pair| pair.primary.name == target);
+            if swapped && swapped_at.is_none() {
+                self.note("switchover", format!("{target} is PRIMARY"));
+                swapped_at = Some(now);
+            } else if !swapped && swapped_at.take().is_some() {
+                self.note("switchover", format!("{target} is PRIMARY no more"));
+                reversed = true;
+            }
+            let witnesses = witnesses(target, before, &roles, watch.lost());
+            match (swapped_at, witnesses.is_empty()) {
+                (Some(_), false) => return Ok(witnesses),
+                (Some(since), true) if now >= since + self.deadlines.start => {
+                    return Err(Error::new(
+                        fault(SwitchoverFault::Unproven),
+                        "the roles are reported swapped, but no connection was lost and last-switchover-time did not move",
+                    ));
+                }
+                (None, _) if reversed && now >= started_by => return Err(reversal(target)),
+                (None, _) if watch.lost().is_none() && now >= started_by => {
+                    return Err(Error::new(
+                        fault(SwitchoverFault::Ignored),
+                        format!("the device agreed and did nothing: {} is PRIMARY still", before.primary.name),
+                    ));
+                }
+                (None, _) if now >= deadline => {
+                    return Err(Error::new(
+                        fault(SwitchoverFault::NeverBack),
+                        format!("{target} never became PRIMARY"),
+                    )
+                    .hint("the device was away and came back with its old roles"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until `primary` has a standby that is in step; it must stay primary meanwhile.
+    pub async fn redundant(&self, primary: &str) -> Result<()> {
+        let began = Instant::now();
+        let deadline = began + self.deadlines.redundant;
+        let never = |what: String| Error::new(fault(SwitchoverFault::NeverRedundant), what);
+        loop {
+            let roles = self.control_processors(deadline + BUSY_PAUSE * 10).await;
+            let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
+            if let Ok(pair) = pair_of(&roles) {
+                if pair.primary.name != primary {
+                    return Err(reversal(primary).during(self.name(), "switchover", began.elapsed()));
+                }
+                if pair.ready() != Some(false) {
+                    self.note("switchover", format!("{} is in step as the standby", pair.secondary.name));
+                    return Ok(());
+                }
+            } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
+                return Err(reversal(primary).during(self.name(), "switchover", began.elapsed()));
+            }
+            if Instant::now() >= deadline {
+                let error = never("the old primary did not come back in step in time".to_owned());
+                return Err(error.during(self.name(), "switchover", began.elapsed()));
+            }
+            sleep(BUSY_PAUSE / 4).await;
+        }
+    }
+}
+
+fn fault(fault: SwitchoverFault) -> Kind {
+    Kind::Switchover(fault)
+}
+
+fn reversal(target: &str) -> Error {
+    Error::new(
+        fault(SwitchoverFault::Reversed),
+        format!("{target} was PRIMARY and is so no more: the roles swapped back"),
+    )
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
+}
+
+fn refused(error: Error) -> Error {
+    let kind = match error.code() {
+        Some(Code::Unimplemented) => fault(SwitchoverFault::Unimplemented),
+        _ => fault(SwitchoverFault::Refused),
+    };
+    let code = error.code().map_or("no status", crate::error::code_name);
+    Error { kind, message: format!("{code}: {}", error.message), ..error }
+}
+
+fn name_alone(name: &str) -> Path {
+    Path { origin: String::new(), elements: vec![Element { name: name.to_owned(), ..Element::default() }] }
+}
+
+fn witnesses(target: &str, before: &Pair, now: &[super::ControlProcessor], lost: Option<&str>) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(why) = lost {
+        found.push(format!("the connection was lost and made again ({why})"));
+    }
+    let time = now.iter().find(|cp| cp.name == target).and_then(|cp| cp.last_switchover_time);
+    if moved_on(before.secondary.last_switchover_time, time) == Some(true) {
+        found.push("last-switchover-time moved on".to_owned());
+    }
+    found
+}

@@ -1,0 +1,205 @@
+//! The chassis: two control processors, one management address, and what holds them together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::faults::FAILPOINTS;
+use super::runtime::Runtime;
+use super::settings::{Quirk, Settings};
+use super::state::State;
+use super::store::Store;
+use super::{failover, front};
+use crate::error::{Error, Result};
+use crate::failpoint::{Registry, Terms};
+use crate::serve;
+
+/// An emulated device that runs. It ends when this is dropped or stopped.
+pub struct Chassis {
+    inner: Arc<Inner>,
+    /// Removed with the chassis, where no folder was given.
+    folder: Option<tempfile::TempDir>,
+}
+
+/// One control processor.
+pub struct ControlProcessor {
+    pub store: Store,
+    pub runtime: Runtime,
+    life: Mutex<CancellationToken>,
+}
+
+impl ControlProcessor {
+    /// Ends when it falls.
+    pub fn life(&self) -> CancellationToken {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends everything on it at once.
+    pub async fn fall(&self) {
+        let ended = std::mem::take(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner));
+        ended.cancel();
+        self.runtime.stop_all().await;
+    }
+}
+
+/// What the chassis' tasks share.
+pub struct Inner {
+    pub settings: Settings,
+    pub address: SocketAddr,
+    pub failpoints: Registry,
+    pub cards: [ControlProcessor; 2],
+    /// Told of each change that the standby must get.
+    pub changed: Notify,
+    /// What gNMI Set configured.
+    pub config: Mutex<std::collections::BTreeMap<crate::gnmi::Path, crate::gnmi::Value>>,
+    state: watch::Sender<State>,
+    life: CancellationToken,
+    tasks: TaskTracker,
+    _reservation: socket2::Socket,
+}
+
+impl Inner {
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut State)) {
+        self.state.send_modify(change);
+    }
+
+    /// Takes the right to move roles; false where a move is under way.
+    pub fn begin_move(&self) -> bool {
+        self.state.send_if_modified(|state| !std::mem::replace(&mut state.moving, true))
+    }
+
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.settings.quirks.contains(&quirk)
+    }
+
+    /// Runs `task` for as long as the chassis lives.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let life = self.life.clone();
+        self.tasks.spawn(async move {
+            life.run_until_cancelled(task).await;
+        });
+    }
+
+    /// A control processor dies at once, as from a kernel panic.
+    pub fn crash(self: &Arc<Self>, index: usize) {
+        self.spawn(failover::crash(self.clone(), index));
+    }
+}
+
+impl Chassis {
+    /// Powers a chassis on.
+    #[expect(clippy::unused_async, reason = "it starts tasks, so it must run inside a runtime")]
+    pub async fn start(settings: Settings) -> Result<Self> {
+        if settings.names[0] == settings.names[1] || settings.names.iter().any(String::is_empty) {
+            return Err(Error::invalid("an emulated device needs two different names for its control processors"));
+        }
+        let address = settings.listen;
+        let cannot = |error: std::io::Error| {
+            Error::invalid(format!("the emulated device cannot listen on {address}: {error}"))
+                .hint("choose another port, or port 0 for a free one")
+        };
+        let reservation = serve::reserve(address).map_err(cannot)?;
+        let address =
+            reservation.local_addr().map_err(cannot)?.as_socket().ok_or_else(|| Error::invalid("no TCP address"))?;
+        let listener = serve::listen(address).map_err(cannot)?;
+        let (folder, root) = state_folder(&settings)?;
+        let bad_state = |error: std::io::Error| {
+            Error::invalid(format!("{}: {error}", root.display()))
+                .hint("give --state an empty folder, or one of this tool's")
+        };
+        let tls = serve::self_signed().map_err(bad_state)?;
+        let card = |index: usize| {
+            Ok(ControlProcessor {
+                store: Store::open(root.join(format!("control-processor-{}", index + 1)))?,
+                runtime: Runtime::new(address.ip(), tls.clone()),
+                life: Mutex::default(),
+            })
+        };
+        let cards = [card(0).map_err(bad_state)?, card(1).map_err(bad_state)?];
+        let inner = Arc::new(Inner {
+            settings,
+            address,
+            failpoints: Registry::new(FAILPOINTS),
+            cards,
+            changed: Notify::new(),
+            config: Mutex::default(),
+            state: watch::Sender::new(State::booted(0)),
+            life: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            _reservation: reservation,
+        });
+        failover::start_containers(&inner, 0, failover::Start::Reboot);
+        inner.spawn(front::run(inner.clone(), listener));
+        inner.spawn(failover::replicate(inner.clone()));
+        Ok(Self { inner, folder })
+    }
+
+    /// Where it is managed.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.address
+    }
+
+    /// The name of the control processor that is active now.
+    pub fn active(&self) -> String {
+        self.inner.settings.names[self.inner.state().active].clone()
+    }
+
+    /// Arms a failpoint.
+    pub fn arm(&self, name: &str, terms: &str) -> Result<()> {
+        let terms: Terms = terms.parse().map_err(|error| Error::invalid(format!("failpoint {name}: {error}")))?;
+        self.inner.failpoints.arm(name, terms).map_err(|error| Error::invalid(error.to_string()))
+    }
+
+    /// Disarms a failpoint and says how often it was hit.
+    pub fn disarm(&self, name: &str) -> Result<u64> {
+        self.inner.failpoints.disarm(name).map_err(|error| Error::invalid(error.to_string()))
+    }
+
+    /// How often a failpoint was hit since it was armed.
+    pub fn hits(&self, name: &str) -> Result<u64> {
+        self.inner.failpoints.hits(name).map_err(|error| Error::invalid(error.to_string()))
+    }
+
+    /// Powers it off and waits until its sockets are closed.
+    pub async fn stop(&mut self) {
+        for card in &self.inner.cards {
+            card.fall().await;
+        }
+        self.inner.life.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.folder = None;
+    }
+}
+
+impl Drop for Chassis {
+    fn drop(&mut self) {
+        self.inner.life.cancel();
+        for card in &self.inner.cards {
+            card.life().cancel();
+        }
+    }
+}
+
+fn state_folder(settings: &Settings) -> Result<(Option<tempfile::TempDir>, PathBuf)> {
+    if let Some(folder) = &settings.state {
+        Ok((None, folder.clone()))
+    } else {
+        let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
+        let folder = made.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
+        let path = folder.path().to_owned();
+        Ok((Some(folder), path))
+    }
+}

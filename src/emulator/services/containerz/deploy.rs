@@ -1,0 +1,199 @@
+//! `Deploy`: spooled to the disk, parsed, and only then an image.
+
+use std::path::PathBuf;
+
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+
+use super::{Rows, Service};
+use crate::emulator::faults::pass;
+use crate::emulator::settings::Quirk;
+use crate::emulator::store::Image;
+use crate::image::{Archive, Reference};
+use crate::wire::gnoi::containerz::deploy_request::Request;
+use crate::wire::gnoi::containerz::deploy_response::Response as Answer;
+use crate::wire::gnoi::containerz::{
+    DeployRequest, DeployResponse, ImageTransfer, ImageTransferProgress, ImageTransferReady, ImageTransferSuccess,
+};
+
+type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
+
+/// Chunks from one progress message to the next with `rare-progress`.
+const RARE: u64 = 10;
+
+impl Service {
+    pub(super) fn deploy_image(&self, requests: Streaming<DeployRequest>) -> Response<Rows<DeployResponse>> {
+        let (answers, stream) = mpsc::channel(16);
+        let service = self.clone();
+        let life = self.card().life();
+        tokio::spawn(async move {
+            let received = life.run_until_cancelled(service.receive(requests, &answers)).await;
+            if let Some(Err(status)) = received {
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        Response::new(ReceiverStream::new(stream))
+    }
+
+    async fn receive(&self, mut requests: Streaming<DeployRequest>, answers: &Answers) -> Result<(), Status> {
+        let first = requests.message().await?.and_then(|message| message.request);
+        let Some(Request::ImageTransfer(transfer)) = first else {
+            return Err(Status::unavailable("the first message must be an image transfer"));
+        };
+        self.check(&transfer)?;
+        let chunk_size = self.chassis.settings.chunk_size;
+        answer(answers, Answer::ImageTransferReady(ImageTransferReady { chunk_size })).await?;
+        let spool = tempfile::NamedTempFile::new_in(self.card().store.incoming())
+            .map_err(|error| disk(&error))?
+            .into_temp_path();
+        let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
+        let received = self.spool(&mut requests, answers, &transfer, &mut file).await?;
+        file.flush().await.map_err(|error| disk(&error))?;
+        drop(file);
+        let size = if self.has(Quirk::NoSizeInSuccess) { 0 } else { received };
+        let success = if transfer.is_plugin {
+            self.store_plugin(&transfer.name, &spool)?;
+            ImageTransferSuccess { name: transfer.name, tag: String::new(), image_size: size }
+        } else {
+            let path = spool.to_path_buf();
+            self.store_image(&transfer, path, received).await?;
+            ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
+        };
+        answer(answers, Answer::ImageTransferSuccess(success)).await
+    }
+
+    fn check(&self, transfer: &ImageTransfer) -> Result<(), Status> {
+        if let Some(download) = &transfer.remote_download {
+            if download.credentials.is_some() {
+                return Err(Status::unimplemented("credentials for remote downloads are not supported"));
+            }
+            return Err(Status::unimplemented("the emulated device fetches nothing from elsewhere"));
+        }
+        if transfer.is_plugin {
+            let plain =
+                !transfer.name.is_empty() && !transfer.name.contains(['/', '\\']) && !transfer.name.starts_with('.');
+            return if plain {
+                Ok(())
+            } else {
+                Err(Status::invalid_argument("a plugin's name must be a plain file name"))
+            };
+        }
+        Reference::new(&transfer.name, &transfer.tag).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let free = self.chassis.settings.space.saturating_sub(self.inventory().space_used());
+        if transfer.image_size > free {
+            let what = format!("the image has {} bytes, and {free} are free", transfer.image_size);
+            return Err(Status::resource_exhausted(what));
+        }
+        Ok(())
+    }
+
+    async fn spool(
+        &self,
+        requests: &mut Streaming<DeployRequest>,
+        answers: &Answers,
+        transfer: &ImageTransfer,
+        file: &mut File,
+    ) -> Result<u64, Status> {
+        let (mut received, mut chunks) = (0, 0);
+        loop {
+            match requests.message().await?.and_then(|message| message.request) {
+                Some(Request::Content(content)) => {
+                    pass(&self.chassis, self.index, "containerz.Deploy.chunk").await?;
+                    received += content.len() as u64;
+                    chunks += 1;
+                    if received > transfer.image_size && transfer.image_size > 0 {
+                        return Err(Status::invalid_argument("more bytes came than the transfer announced"));
+                    }
+                    file.write_all(&content).await.map_err(|error| disk(&error))?;
+                    if self.has(Quirk::LockstepOnly) && another_waits(requests).await {
+                        return Err(Status::internal("a chunk came before the last was answered"));
+                    }
+                    if !self.has(Quirk::RareProgress) || chunks % RARE == 0 {
+                        let progress = ImageTransferProgress { bytes_received: received };
+                        answer(answers, Answer::ImageTransferProgress(progress)).await?;
+                    }
+                }
+                Some(Request::ImageTransferEnd(_)) => {
+                    let short = received < transfer.image_size;
+                    if short && !self.has(Quirk::ShortTransferAccepted) {
+                        let what = format!("{received} of {} bytes came", transfer.image_size);
+                        return Err(Status::invalid_argument(what));
+                    }
+                    return Ok(received);
+                }
+                Some(Request::ImageTransfer(_)) => return Err(Status::invalid_argument("a second transfer began")),
+                None => return Err(Status::unknown("the client closed the transfer before its end")),
+            }
+        }
+    }
+
+    async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
+        let opened = tokio::task::spawn_blocking({
+            let spool = spool.clone();
+            move || Archive::open(&spool)
+        });
+        let archive = opened.await.map_err(|error| Status::internal(error.to_string()))?;
+        let archive =
+            archive.map_err(|error| Status::invalid_argument(format!("no image archive: {}", error.message)))?;
+        let target = (transfer.name.clone(), transfer.tag.clone());
+        let mut moved = false;
+        for image in &archive.images {
+            std::fs::copy(&spool, self.card().store.image_file(&image.id)).map_err(|error| disk(&error))?;
+            let mut names: Vec<_> = image.names.iter().map(|name| (name.name.clone(), name.tag.clone())).collect();
+            if names.is_empty() {
+                return Err(Status::invalid_argument("the archive carries no tag"));
+            }
+            names.push(target.clone());
+            moved |= names
+                .iter()
+                .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
+            let stored = Image {
+                id: image.id.clone(),
+                names,
+                size,
+                command: image.command.clone(),
+                labels: image.labels.clone(),
+            };
+            self.change(|held| {
+                held.removed.images.retain(|removed| removed.id != stored.id);
+                held.add_image(stored);
+                Ok(())
+            })?;
+        }
+        if moved && self.has(Quirk::MovedTagFails) {
+            return Err(Status::internal("a tag of the archive was on another image"));
+        }
+        Ok(())
+    }
+
+    fn store_plugin(&self, name: &str, spool: &std::path::Path) -> Result<(), Status> {
+        std::fs::copy(spool, self.card().store.plugin_file(name)).map_err(|error| disk(&error))?;
+        self.change(|held| {
+            if !held.plugin_tars.iter().any(|known| known == name) {
+                held.plugin_tars.push(name.to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the client sent a chunk without waiting: one comes within a moment.
+async fn another_waits(requests: &mut Streaming<DeployRequest>) -> bool {
+    let moment = std::time::Duration::from_millis(30);
+    matches!(
+        tokio::time::timeout(moment, requests.message()).await,
+        Ok(Ok(Some(DeployRequest { request: Some(Request::Content(_)) })))
+    )
+}
+
+async fn answer(answers: &Answers, response: Answer) -> Result<(), Status> {
+    let message = DeployResponse { response: Some(response) };
+    answers.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
+}
+
+fn disk(error: &std::io::Error) -> Status {
+    Status::internal(format!("the device's disk: {error}"))
+}

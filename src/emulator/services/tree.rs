@@ -1,0 +1,87 @@
+//! The device's state as gNMI leaves.
+
+use std::time::SystemTime;
+
+use crate::emulator::chassis::Inner;
+use crate::emulator::settings::Quirk;
+use crate::emulator::state::{Card, Role, State, now};
+use crate::gnmi::{Path, Value};
+
+/// What the device says its software is.
+pub const SOFTWARE: &str = concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION"), " (EMULATED)");
+
+/// All leaves there are now.
+pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
+    let state = chassis.state();
+    let mut leaves = Vec::new();
+    for (index, name) in chassis.settings.names.iter().enumerate() {
+        card(chassis, &state, index, name, &mut leaves);
+    }
+    let text = |text: &str| Value::String(text.to_owned());
+    component(
+        "Chassis",
+        &[("name", text("Chassis")), ("type", text("CHASSIS")), ("description", text("EMULATED"))],
+        &mut leaves,
+    );
+    if chassis.has(Quirk::ExtraComponents) {
+        for (name, role) in [("Fabric1", "PRIMARY"), ("Fabric2", "SECONDARY")] {
+            let fields = [("name", text(name)), ("type", text("FABRIC")), ("redundant-role", text(role))];
+            component(name, &fields, &mut leaves);
+        }
+    }
+    for (leaf, value) in [
+        ("current-datetime", Value::String(rfc3339(now()))),
+        ("boot-time", Value::Uint(state.boot_time)),
+        ("hostname", text("emulated")),
+        ("software-version", text(SOFTWARE)),
+    ] {
+        let path: Path = "/system/state".parse().unwrap_or_default();
+        leaves.push((path.child(leaf), value));
+    }
+    let config = chassis.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    leaves.extend(config.iter().map(|(path, value)| (path.clone(), value.clone())));
+    leaves
+}
+
+fn card(chassis: &Inner, state: &State, index: usize, name: &str, leaves: &mut Vec<(Path, Value)>) {
+    let Card { role, up, boot_time, reboot_reason, switched, .. } = &state.cards[index];
+    let text = |text: &str| Value::String(text.to_owned());
+    let role = if *role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
+    let mut fields = vec![
+        ("name", text(name)),
+        ("description", text("EMULATED control processor")),
+        ("redundant-role", text(role)),
+        ("oper-status", text(if *up { "ACTIVE" } else { "INACTIVE" })),
+        ("software-version", text(SOFTWARE)),
+        ("boot-time", Value::Uint(*boot_time)),
+        ("last-reboot-time", Value::Uint(*boot_time)),
+        ("last-reboot-reason", text(reboot_reason)),
+    ];
+    if !chassis.has(Quirk::NoComponentType) {
+        fields.push(("type", text("openconfig-platform-types:CONTROLLER_CARD")));
+    }
+    if !chassis.has(Quirk::NoSwitchoverReady) {
+        fields.push(("switchover-ready", Value::Bool(state.ready())));
+    }
+    component(name, &fields, leaves);
+    if let Some(switched) = switched {
+        let below = Path::component(name).child("state");
+        if !chassis.has(Quirk::NoLastSwitchoverTime) {
+            leaves.push((below.child("last-switchover-time"), Value::Uint(switched.at)));
+        }
+        let reason = below.child("last-switchover-reason");
+        leaves.push((reason.child("trigger"), text(switched.trigger)));
+        leaves.push((reason.child("details"), text(&switched.details)));
+    }
+}
+
+fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value)>) {
+    let state = Path { origin: String::new(), ..Path::component(name) }.child("state");
+    leaves.extend(fields.iter().map(|(leaf, value)| (state.child(leaf), value.clone())));
+}
+
+/// A time as gNMI writes it.
+fn rfc3339(nanoseconds: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(nanoseconds);
+    prost_types::Timestamp::from(time).to_string()
+}

@@ -1,0 +1,54 @@
+//! What Python hands in: durations, ports, restart policies.
+
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::device::expect::Patience;
+use crate::gnoi::containerz::RestartPolicy;
+
+/// Seconds as a number, or a `datetime.timedelta`.
+#[derive(Debug, Clone, Copy)]
+pub struct Seconds(pub Duration);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let seconds: f64 = match value.extract() {
+            Ok(seconds) => seconds,
+            Err(_) => match value.call_method0("total_seconds") {
+                Ok(total) => total.extract()?,
+                Err(_) => return Err(PyTypeError::new_err("a duration is seconds, as a number or a timedelta")),
+            },
+        };
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| {
+            PyValueError::new_err(format!("{seconds} s is no duration: give 0 or more, and a finite number"))
+        })
+    }
+}
+
+/// An optional duration.
+pub fn duration(seconds: Option<Seconds>) -> Option<Duration> {
+    seconds.map(|seconds| seconds.0)
+}
+
+/// `within=` and `watch=` of an expectation.
+pub fn patience(within: Option<Seconds>, watch: Option<Seconds>) -> Patience {
+    Patience { within: duration(within), watch: duration(watch) }
+}
+
+/// `ALWAYS`, `NONE`, `UNLESS_STOPPED`, `ON_FAILURE`, or `ON_FAILURE:3`.
+pub fn restart_policy(text: &str) -> PyResult<RestartPolicy> {
+    let (name, attempts) = text.split_once(':').unwrap_or((text, "0"));
+    match (name, attempts.parse()) {
+        ("ALWAYS", _) => Ok(RestartPolicy::Always),
+        ("NONE", _) => Ok(RestartPolicy::None),
+        ("UNLESS_STOPPED", _) => Ok(RestartPolicy::UnlessStopped),
+        ("ON_FAILURE", Ok(attempts)) => Ok(RestartPolicy::OnFailure(attempts)),
+        _ => Err(PyValueError::new_err(format!(
+            "restart={text:?}: give ALWAYS, NONE, UNLESS_STOPPED, or ON_FAILURE:ATTEMPTS"
+        ))),
+    }
+}

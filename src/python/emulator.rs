@@ -1,0 +1,213 @@
+//! The emulated device.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tokio::sync::Mutex;
+
+use super::arguments::{Seconds, duration};
+use super::both_worlds::both_worlds;
+use super::runtime::{self, World};
+use super::{errors, results};
+use crate::emulator::{Chassis as Emulated, FAILPOINTS, Outage, Quirk, Settings};
+use crate::error::{Error, Result};
+
+#[allow(clippy::too_many_arguments)]
+fn settings(
+    py: Python<'_>,
+    listen: &str,
+    names: Option<(String, String)>,
+    outage: Option<Seconds>,
+    load: Option<Seconds>,
+    boot: Option<Seconds>,
+    reboot: Option<Seconds>,
+    replication: Option<Seconds>,
+    black_hole: bool,
+    state: Option<PathBuf>,
+    space: Option<u64>,
+    chunk_size: Option<i32>,
+    quirks: Vec<String>,
+) -> PyResult<Settings> {
+    let built = || -> Result<Settings> {
+        let mut settings = Settings { listen: address(listen)?, state, ..Settings::default() };
+        if let Some((first, second)) = names {
+            settings.names = [first, second];
+        }
+        let timings = &mut settings.timings;
+        for (slot, given) in [
+            (&mut timings.outage, outage),
+            (&mut timings.load, load),
+            (&mut timings.boot, boot),
+            (&mut timings.reboot, reboot),
+            (&mut timings.replication, replication),
+        ] {
+            *slot = duration(given).unwrap_or(*slot);
+        }
+        if black_hole {
+            settings.outage = Outage::Silent;
+        }
+        settings.space = space.unwrap_or(settings.space);
+        settings.chunk_size = chunk_size.unwrap_or(settings.chunk_size);
+        settings.quirks = quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?;
+        Ok(settings)
+    };
+    built().map_err(|error| errors::to_python(py, &error))
+}
+
+/// `HOST:PORT` of this machine, or `auto`: an address of its own below 127.0.0.0/8 where the system has that.
+fn address(listen: &str) -> Result<SocketAddr> {
+    if listen != "auto" {
+        return listen
+            .parse()
+            .map_err(|_| Error::invalid(format!("{listen:?} is no address to listen on")).hint("write IP:PORT"));
+    }
+    let host = if cfg!(target_os = "linux") { own_loopback() } else { [127, 0, 0, 1] };
+    Ok(SocketAddr::new(IpAddr::from(host), 0))
+}
+
+/// Differs between processes, and from chassis to chassis in one.
+fn own_loopback() -> [u8; 4] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let bytes = RandomState::new().build_hasher().finish().to_le_bytes();
+    [127, 1 + bytes[0] % 254, bytes[1], 1 + bytes[2] % 254]
+}
+
+/// Powers an emulated device on.
+#[pyfunction]
+#[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![]))]
+#[allow(clippy::too_many_arguments)]
+pub fn emulator(
+    py: Python<'_>,
+    listen: &str,
+    names: Option<(String, String)>,
+    outage: Option<Seconds>,
+    load: Option<Seconds>,
+    boot: Option<Seconds>,
+    reboot: Option<Seconds>,
+    replication: Option<Seconds>,
+    black_hole: bool,
+    state: Option<PathBuf>,
+    space: Option<u64>,
+    chunk_size: Option<i32>,
+    quirks: Vec<String>,
+) -> PyResult<Chassis> {
+    let settings = settings(
+        py,
+        listen,
+        names,
+        outage,
+        load,
+        boot,
+        reboot,
+        replication,
+        black_hole,
+        state,
+        space,
+        chunk_size,
+        quirks,
+    )?;
+    let chassis = runtime::block(py, World::Emulator, Emulated::start(settings))?;
+    Ok(Chassis { inner: Shared(Arc::new(Mutex::new(chassis))) })
+}
+
+/// As `emulator`, to be awaited.
+#[pyfunction]
+#[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![]))]
+#[allow(clippy::too_many_arguments)]
+pub fn emulator_async<'py>(
+    py: Python<'py>,
+    listen: &str,
+    names: Option<(String, String)>,
+    outage: Option<Seconds>,
+    load: Option<Seconds>,
+    boot: Option<Seconds>,
+    reboot: Option<Seconds>,
+    replication: Option<Seconds>,
+    black_hole: bool,
+    state: Option<PathBuf>,
+    space: Option<u64>,
+    chunk_size: Option<i32>,
+    quirks: Vec<String>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let settings = settings(
+        py,
+        listen,
+        names,
+        outage,
+        load,
+        boot,
+        reboot,
+        replication,
+        black_hole,
+        state,
+        space,
+        chunk_size,
+        quirks,
+    )?;
+    runtime::awaitable(py, World::Emulator, Emulated::start(settings), |py, chassis| {
+        Ok(Py::new(py, AsyncChassis { inner: Shared(Arc::new(Mutex::new(chassis))) })?.into_any())
+    })
+}
+
+/// Every failpoint of the emulated device, with a line on each.
+#[pyfunction]
+pub fn failpoint_names() -> Vec<(&'static str, &'static str)> {
+    FAILPOINTS.iter().map(|point| (point.name, point.help)).collect()
+}
+
+/// Every quirk of the emulated device, with a line on each.
+#[pyfunction]
+pub fn quirk_names() -> Vec<(&'static str, &'static str)> {
+    Quirk::ALL.iter().map(|quirk| (quirk.name(), quirk.help())).collect()
+}
+
+/// A chassis that blocking and awaiting callers share.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Emulated>>);
+
+fn count(py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
+    Ok(count.into_pyobject(py)?.into_any().unbind())
+}
+
+both_worlds! {
+    /// The emulated device.
+    Chassis and AsyncChassis over Shared, in Emulator;
+
+    /// Arms a failpoint.
+    fn arm(chassis, name: String, terms: String) => results::nothing {
+        async move { chassis.0.lock().await.arm(&name, &terms) }
+    }
+
+    /// Disarms a failpoint; how often it was hit.
+    fn disarm(chassis, name: String) => self::count {
+        async move { chassis.0.lock().await.disarm(&name) }
+    }
+
+    /// How often a failpoint was hit since it was armed.
+    fn hits(chassis, name: String) => self::count {
+        async move { chassis.0.lock().await.hits(&name) }
+    }
+
+    /// The name of the control processor that is active now.
+    fn active(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.active()) }
+    }
+
+    /// Where it is managed.
+    fn management_address(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.address().to_string()) }
+    }
+
+    /// Powers it off.
+    fn stop(chassis) => results::nothing {
+        async move {
+            let stopped = tokio::time::timeout(Duration::from_secs(5), async { chassis.0.lock().await.stop().await });
+            stopped.await.map_err(|_| Error::invalid("the emulated device did not end in time"))
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Logs: `tracing` handed to Python's `logging`, and a container's log line by line.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::prelude::*;
+use tokio::sync::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use super::results;
+use super::runtime::{self, World};
+use crate::device::Device;
+use crate::error::Result;
+use crate::gnoi::containerz::LogStream;
+
+/// Sends our own events to `logging.getLogger("holdfast…")`.
+pub fn install() {
+    let subscriber = tracing_subscriber::registry().with(ToLogging);
+    let _ = tracing::subscriber::set_global_default(subscriber); // somebody else's is there already
+}
+
+struct ToLogging;
+
+impl<S: Subscriber> Layer<S> for ToLogging {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target().starts_with("holdfast") && *metadata.level() <= Level::DEBUG
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let logger = event.metadata().target().replace("::", ".");
+        let level = match *event.metadata().level() {
+            Level::ERROR => 40,
+            Level::WARN => 30,
+            Level::INFO => 20,
+            _ => 10,
+        };
+        runtime::queue_if_room(Box::new(move |py| {
+            let logged = py
+                .import("logging")
+                .and_then(|logging| logging.call_method1("getLogger", (logger,)))
+                .and_then(|logger| logger.call_method1("log", (level, "%s", text.0)));
+            drop(logged); // a broken handler is its owner's affair
+        }));
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?} "),
+            name => write!(self.0, "{name}={value:?} "),
+        };
+    }
+}
+
+/// A container's log, followed.
+#[pyclass(frozen, module = "holdfast._core")]
+pub struct LogLines {
+    stream: Arc<Mutex<LogStream>>,
+}
+
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+
+async fn next_line(stream: Arc<Mutex<LogStream>>) -> Result<Option<String>> {
+    stream.lock().await.next(tokio::time::Instant::now() + FOR_EVER).await
+}
+
+impl LogLines {
+    pub fn open(py: Python<'_>, device: Device, name: String, timeout: Option<Duration>) -> PyResult<Self> {
+        let opening = async move {
+            let deadline = device.session().deadline(timeout);
+            device.containerz.log_stream(&name, true, deadline).await
+        };
+        let stream = runtime::block(py, World::Client, opening)?;
+        Ok(Self { stream: Arc::new(Mutex::new(stream)) })
+    }
+}
+
+#[pymethods]
+impl LogLines {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<String> {
+        let line = runtime::block(py, World::Client, next_line(self.stream.clone()))?;
+        line.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+}
+
+/// A container's log, followed in an event loop.
+#[pyclass(frozen, module = "holdfast._core")]
+pub struct AsyncLogLines {
+    device: Device,
+    name: String,
+    timeout: Option<Duration>,
+    stream: Arc<Mutex<Option<LogStream>>>,
+}
+
+impl AsyncLogLines {
+    pub fn new(device: Device, name: String, timeout: Option<Duration>) -> Self {
+        Self { device, name, timeout, stream: Arc::default() }
+    }
+}
+
+#[pymethods]
+impl AsyncLogLines {
+    fn __aiter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (device, name, timeout, slot) = (self.device.clone(), self.name.clone(), self.timeout, self.stream.clone());
+        let next = async move {
+            let mut held = slot.lock().await;
+            if held.is_none() {
+                let deadline = device.session().deadline(timeout);
+                *held = Some(device.containerz.log_stream(&name, true, deadline).await?);
+            }
+            match held.as_mut() {
+                Some(stream) => stream.next(tokio::time::Instant::now() + FOR_EVER).await,
+                None => Ok(None),
+            }
+        };
+        runtime::awaitable(py, World::Client, next, |py, line| match line {
+            Some(line) => results::text(py, line),
+            None => Err(PyStopAsyncIteration::new_err(())),
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! The only code that knows pyo3: a file for each room it opens to Python.
+
+mod archive;
+mod arguments;
+mod both_worlds;
+mod containerz;
+mod device;
+mod emulator;
+mod errors;
+mod failpoint;
+mod gnmi;
+mod logs;
+mod progress;
+mod results;
+mod runtime;
+mod system;
+
+use pyo3::prelude::*;
+
+/// `holdfast._core`
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::archive::{archive_open, cntrsrv_archive, own_platform};
+    #[pymodule_export]
+    use super::containerz::{AsyncContainerz, Containerz};
+    #[pymodule_export]
+    use super::device::{AsyncDevice, Device, connect, connect_async, deadline_steps};
+    #[pymodule_export]
+    use super::emulator::{AsyncChassis, Chassis, emulator, emulator_async, failpoint_names, quirk_names};
+    #[pymodule_export]
+    use super::failpoint::{FailpointTerms, parse_terms};
+    #[pymodule_export]
+    use super::gnmi::{AsyncGnmi, AsyncSubscription, Gnmi, Subscription};
+    #[pymodule_export]
+    use super::logs::{AsyncLogLines, LogLines};
+    #[pymodule_export]
+    use super::runtime::{run_jobs, stop};
+    #[pymodule_export]
+    use super::system::{AsyncSystem, System};
+
+    use super::{Bound, PyModule, PyResult, logs};
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        logs::install();
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! What is handed out: `holdfast.results` defines the classes, small frozen ones.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::device::{ControlProcessor, Outage, Reboot, Role, Switchover};
+use crate::dial::Event;
+use crate::gnmi::{Leaf, Value};
+use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
+use crate::image::{Archive, Layout};
+
+type Object = PyResult<Py<PyAny>>;
+
+fn make<'py>(py: Python<'py>, class: &str, fields: &Bound<'py, PyDict>) -> Object {
+    Ok(py.import("holdfast.results")?.getattr(class)?.call((), Some(fields))?.unbind())
+}
+
+macro_rules! object {
+    ($py:ident, $class:literal, $($field:ident: $value:expr),+ $(,)?) => {{
+        let fields = PyDict::new($py);
+        $(fields.set_item(stringify!($field), $value)?;)+
+        make($py, $class, &fields)
+    }};
+}
+
+fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Object) -> Object {
+    let items = items.into_iter().map(|item| convert(py, item)).collect::<PyResult<Vec<_>>>()?;
+    Ok(pyo3::types::PyTuple::new(py, items)?.into_any().unbind())
+}
+
+pub fn nothing(py: Python<'_>, (): ()) -> Object {
+    Ok(py.None())
+}
+
+pub fn text(py: Python<'_>, text: String) -> Object {
+    Ok(text.into_pyobject(py)?.into_any().unbind())
+}
+
+pub fn truth(py: Python<'_>, truth: bool) -> Object {
+    Ok(truth.into_pyobject(py)?.to_owned().into_any().unbind())
+}
+
+pub fn lines(py: Python<'_>, lines: Vec<String>) -> Object {
+    Ok(lines.into_pyobject(py)?.into_any().unbind())
+}
+
+pub fn time(py: Python<'_>, time: SystemTime) -> Object {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let utc = py.import("datetime")?.getattr("timezone")?.getattr("utc")?;
+    Ok(py.import("datetime")?.getattr("datetime")?.call_method1("fromtimestamp", (since.as_secs_f64(), utc))?.unbind())
+}
+
+fn nanoseconds(py: Python<'_>, stamp: Option<u64>) -> PyResult<Option<Py<PyAny>>> {
+    stamp.map(|stamp| time(py, SystemTime::UNIX_EPOCH + Duration::from_nanos(stamp))).transpose()
+}
+
+fn dict(py: Python<'_>, map: BTreeMap<String, String>) -> Object {
+    Ok(map.into_pyobject(py)?.into_any().unbind())
+}
+
+pub fn control_processors(py: Python<'_>, all: Vec<ControlProcessor>) -> Object {
+    tuple(py, all, |py, cp| {
+        object!(py, "ControlProcessor",
+            name: cp.name,
+            role: if cp.role == Role::Primary { "PRIMARY" } else { "SECONDARY" },
+            ready: cp.ready,
+            boot_time: nanoseconds(py, cp.boot_time)?,
+            last_switchover_time: nanoseconds(py, cp.last_switchover_time)?,
+            software_version: cp.software_version,
+        )
+    })
+}
+
+pub fn image(py: Python<'_>, image: ListedImage) -> Object {
+    let tags = pyo3::types::PyTuple::new(py, image.tags)?;
+    object!(py, "Image", id: image.id, name: image.name, tags: tags)
+}
+
+pub fn images(py: Python<'_>, images: Vec<ListedImage>) -> Object {
+    let listed = tuple(py, images, image)?;
+    Ok(py.import("holdfast.results")?.getattr("Images")?.call1((listed,))?.unbind())
+}
+
+pub fn container(py: Python<'_>, container: Container) -> Object {
+    object!(py, "Container",
+        id: container.id, name: container.name, image: container.image, status: container.status.name(),
+        labels: dict(py, container.labels)?,
+    )
+}
+
+pub fn containers(py: Python<'_>, containers: Vec<Container>) -> Object {
+    tuple(py, containers, container)
+}
+
+pub fn volume(py: Python<'_>, volume: Volume) -> Object {
+    object!(py, "Volume",
+        name: volume.name,
+        created: volume.created.map(|created| time(py, created)).transpose()?,
+        driver: volume.driver,
+        options: dict(py, volume.options)?,
+        labels: dict(py, volume.labels)?,
+    )
+}
+
+pub fn volumes(py: Python<'_>, volumes: Vec<Volume>) -> Object {
+    tuple(py, volumes, volume)
+}
+
+pub fn plugins(py: Python<'_>, plugins: Vec<Plugin>) -> Object {
+    tuple(
+        py,
+        plugins,
+        |py, plugin| object!(py, "Plugin", id: plugin.id, instance_name: plugin.instance_name, config: plugin.config),
+    )
+}
+
+pub fn events(py: Python<'_>, events: Vec<Event>) -> Object {
+    let events = tuple(py, events, |py, event| {
+        object!(py, "Event",
+            at: event.at.as_secs_f64(), time: time(py, event.time)?, kind: event.kind, text: event.text,
+            repeated: event.repeated,
+        )
+    })?;
+    Ok(py.import("holdfast.results")?.getattr("Timeline")?.call1((events,))?.unbind())
+}
+
+fn outage(py: Python<'_>, outage: Option<Outage>) -> PyResult<Option<Py<PyAny>>> {
+    outage
+        .map(|outage| object!(py, "Outage", began: outage.began.as_secs_f64(), ended: outage.ended.as_secs_f64()))
+        .transpose()
+}
+
+pub fn switchover(py: Python<'_>, moved: Switchover) -> Object {
+    let fields = PyDict::new(py);
+    fields.set_item("origin", moved.from)?;
+    fields.set_item("target", moved.to)?;
+    fields.set_item("outage", outage(py, moved.outage)?)?;
+    fields.set_item("witnesses", pyo3::types::PyTuple::new(py, moved.witnesses)?)?;
+    fields.set_item("not_checked", pyo3::types::PyTuple::new(py, moved.not_checked)?)?;
+    fields.set_item("timeline", events(py, moved.timeline)?)?;
+    make(py, "Switchover", &fields)
+}
+
+pub fn reboot(py: Python<'_>, reboot: Reboot) -> Object {
+    let fields = PyDict::new(py);
+    fields.set_item("outage", outage(py, reboot.outage)?)?;
+    fields.set_item("witnesses", pyo3::types::PyTuple::new(py, reboot.witnesses)?)?;
+    fields.set_item("not_checked", pyo3::types::PyTuple::new(py, reboot.not_checked)?)?;
+    fields.set_item("timeline", events(py, reboot.timeline)?)?;
+    make(py, "Reboot", &fields)
+}
+
+fn value(py: Python<'_>, value: &Value) -> Object {
+    Ok(match value {
+        Value::String(text) => text.into_pyobject(py)?.into_any().unbind(),
+        Value::Int(number) => number.into_pyobject(py)?.into_any().unbind(),
+        Value::Uint(number) => number.into_pyobject(py)?.into_any().unbind(),
+        Value::Bool(truth) => truth.into_pyobject(py)?.to_owned().into_any().unbind(),
+        Value::Double(number) => number.into_pyobject(py)?.into_any().unbind(),
+        Value::Bytes(bytes) => pyo3::types::PyBytes::new(py, bytes).into_any().unbind(),
+        Value::List(list) => {
+            let items = list.iter().map(|item| self::value(py, item)).collect::<PyResult<Vec<_>>>()?;
+            pyo3::types::PyList::new(py, items)?.into_any().unbind()
+        }
+        Value::Json(json) => py.import("json")?.call_method1("loads", (json.to_string(),))?.unbind(),
+    })
+}
+
+pub fn leaves(py: Python<'_>, leaves: Vec<Leaf>) -> Object {
+    tuple(py, leaves, |py, leaf| {
+        let stamp = u64::try_from(leaf.timestamp).ok();
+        object!(py, "Leaf",
+            path: leaf.path.to_string(),
+            value: leaf.value.as_ref().map(|held| value(py, held)).transpose()?,
+            time: nanoseconds(py, stamp)?,
+        )
+    })
+}
+
+pub fn archive(py: Python<'_>, archive: &Archive) -> Object {
+    let images = archive.images.iter().map(|image| {
+        let layers = image.layers.iter().map(|layer| object!(py, "Layer", digest: &layer.digest, size: layer.size));
+        let names: Vec<_> = image.names.iter().map(ToString::to_string).collect();
+        object!(py, "ArchiveImage",
+            id: &image.id,
+            names: pyo3::types::PyTuple::new(py, names)?,
+            platform: &image.platform,
+            layers: pyo3::types::PyTuple::new(py, layers.collect::<PyResult<Vec<_>>>()?)?,
+            command: pyo3::types::PyTuple::new(py, &image.command)?,
+            labels: dict(py, image.labels.clone())?,
+        )
+    });
+    let images = images.collect::<PyResult<Vec<_>>>()?;
+    object!(py, "Archive",
+        path: archive.path.display().to_string(),
+        size: archive.size,
+        unpacked: archive.unpacked,
+        gzip: archive.gzip,
+        layout: if archive.layout == Layout::Oci { "OCI" } else { "docker-save" },
+        images: pyo3::types::PyTuple::new(py, images)?,
+    )
+}

@@ -1,0 +1,103 @@
+"""What all Python tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import holdfast
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+@dataclass
+class Verdicts:
+    """What a run of the suite said of one case."""
+
+    outcome: str
+    properties: dict[str, str] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass
+class SuiteRun:
+    """A finished pytest run."""
+
+    exit_code: int
+    output: str
+    cases: dict[str, Verdicts]
+
+
+RunSuite = Callable[..., SuiteRun]
+
+
+def _case(element: ET.Element) -> tuple[str, Verdicts]:
+    outcome, message = "passed", ""
+    for kind in ("failure", "error", "skipped"):
+        found = element.find(kind)
+        if found is not None:
+            outcome, message = kind, f"{found.get('message', '')}\n{found.text or ''}"
+    properties = {p.get("name", ""): p.get("value", "") for p in element.iter("property")}
+    name = element.get("name", "")
+    number = name.split("_")[2] if name.startswith("test_cntr3_") else name
+    return number, Verdicts(outcome, properties, message)
+
+
+def isolated(tmp_path: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what a developer may have set, and with a state folder of the test's own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
+    return {**kept, "XDG_STATE_HOME": str(tmp_path / "state"), **given}
+
+
+@pytest.fixture
+def run_suite(tmp_path: Path) -> RunSuite:
+    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, in a process of its own."""
+
+    def run(*arguments: str, failpoints: str = "", **environment: str) -> SuiteRun:
+        folder = tmp_path / "empty"
+        folder.mkdir(exist_ok=True)
+        report = tmp_path / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        done = subprocess.run(
+            [*command, *(arguments or ("-k", "cntr3"))],
+            cwd=folder,
+            env=isolated(tmp_path, {"HOLDFAST_FAILPOINTS": failpoints, **environment}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        cases = dict(_case(element) for element in ET.parse(report).iter("testcase")) if report.exists() else {}
+        return SuiteRun(done.returncode, done.stdout + done.stderr, cases)
+
+    return run
+
+
+@pytest.fixture
+def chassis_of_test() -> Iterator[holdfast.Emulator]:
+    """An emulated device of the test's own."""
+    with holdfast.emulator() as emulated:
+        yield emulated
+
+
+@pytest.fixture
+def device(chassis_of_test: holdfast.Emulator) -> Iterator[holdfast.Device]:
+    """A session with it."""
+    with holdfast.connect(chassis_of_test.address, insecure=True) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test container's archive."""
+    from holdfast import cntrsrv
+
+    path = tmp_path_factory.mktemp("archive") / "cntrsrv.tar"
+    cntrsrv.write_archive(path)
+    return path
