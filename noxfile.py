@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
 LISTINGS = ("cntr", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
-TEST_TOOLS = ("grpcio", "pygnmi", "pytest-asyncio", "pytest-xdist")
+TEST_TOOLS = ("grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -92,7 +92,7 @@ def tests(session: nox.Session) -> None:
     install_wheel(session, *TEST_TOOLS)
     if os.environ.get("CI") == "true":
         install_system_tools(session)
-    workers = session.posargs or ["-n", "2"]
+    workers = session.posargs or ["-n", "4"]  # they wait more than they work
     session.run("pytest", str(ROOT / "tests_py"), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 
 

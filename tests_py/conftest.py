@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import holdfast
 import pytest
+
+import holdfast
 
 pytest_plugins = ["pytester"]
 

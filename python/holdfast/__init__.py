@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast import aio as aio
+    from holdfast import cntrsrv as cntrsrv
     from holdfast import exceptions as exceptions
     from holdfast import failpoint as failpoint
     from holdfast._connect import connect as connect
@@ -30,7 +31,7 @@ _HOMES = {
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
 }
-_MODULES = ("aio", "exceptions", "failpoint")
+_MODULES = ("aio", "cntrsrv", "exceptions", "failpoint")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
     "connect",
@@ -41,6 +42,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Archive",
     "HoldfastError",
     "aio",
+    "cntrsrv",
     "exceptions",
     "failpoint",
     "__version__",

@@ -37,6 +37,8 @@ pub struct Watch<'a> {
     last_good: Instant,
     outage: Option<Outage>,
     lost: Option<String>,
+    /// Whether the session has a connection that is not the witness.
+    replaced: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -44,7 +46,7 @@ impl<'a> Watch<'a> {
     pub async fn begin(device: &'a Device, deadline: Instant) -> Result<Self> {
         let witness = device.session.connection(deadline).await?;
         let last_good = device.session.last_good().unwrap_or_else(Instant::now);
-        Ok(Self { device, witness, last_good, outage: None, lost: None })
+        Ok(Self { device, witness, last_good, outage: None, lost: None, replaced: false })
     }
 
     /// The next look at the roles, once the device answers; None where it does not within `limit`.
@@ -74,14 +76,12 @@ impl<'a> Watch<'a> {
     }
 
     async fn notice_loss(&mut self) {
+        let current = self.device.session.current().await;
+        self.replaced = current.is_some_and(|current| !current.is(&self.witness));
         if self.lost.is_some() {
             return;
         }
-        let replaced = match self.device.session.current().await {
-            Some(current) => !current.is(&self.witness),
-            None => true,
-        };
-        self.lost = self.witness.loss().or_else(|| replaced.then(|| "it fell silent".to_owned()));
+        self.lost = self.witness.loss().or_else(|| self.replaced.then(|| "it fell silent".to_owned()));
         if let Some(why) = &self.lost {
             self.device.note("outage", format!("the device went away: {why}"));
         }
@@ -89,14 +89,15 @@ impl<'a> Watch<'a> {
 
     fn answered(&mut self) {
         let now = self.device.session.last_good().unwrap_or_else(Instant::now);
-        if self.lost.is_some() && self.outage.is_none() {
+        if !self.replaced {
+            self.last_good = now;
+        } else if self.outage.is_none() {
             let timeline = self.device.session.timeline();
             let outage = Outage { began: timeline.at(self.last_good), ended: timeline.at(now) };
             self.device
                 .note("outage", format!("the device answers again after {:.3} s", outage.duration().as_secs_f64()));
             self.outage = Some(outage);
         }
-        self.last_good = now;
     }
 }
 

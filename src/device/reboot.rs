@@ -88,8 +88,12 @@ impl Device {
                     .hint("look at its console; the rest of the run is skipped"));
             }
             let now = boot_time(&self.gnmi, Self::soon(deadline, self.deadlines.start)).await;
-            if watch.lost().is_some() && watch.outage().is_some() || moved_on(before.boot_time, now) == Some(true) {
+            if watch.lost().is_some() && watch.outage().is_some() {
                 return Ok(());
+            }
+            if moved_on(before.boot_time, now) == Some(true) {
+                // The outage may have passed inside that question; one more look takes account of it.
+                return watch.look(deadline).await.map(drop);
             }
             if Instant::now() >= started_by {
                 return Err(ignored(

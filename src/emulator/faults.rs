@@ -23,6 +23,9 @@ macro_rules! rpcs {
             )+)+
             Name { name: "containerz.Deploy.chunk", help: "each chunk of a transfer, before it is stored" },
             Name { name: "gnmi.Subscribe.update", help: "each message of a subscription; return{\"leaf\": value} puts other values into it" },
+            Name { name: "roles.single", help: "gNMI shows the active control processor alone" },
+            Name { name: "roles.none", help: "gNMI shows no redundant-role at all" },
+            Name { name: "roles.two_primaries", help: "gNMI calls both control processors PRIMARY" },
             Name { name: "switchover.ignored", help: "answers with success and does nothing" },
             Name { name: "switchover.claimed", help: "reports the roles swapped for two seconds and does nothing" },
             Name { name: "switchover.reversed", help: "swaps the roles, and swaps them back as soon as the old active is up" },

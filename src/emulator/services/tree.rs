@@ -7,6 +7,16 @@ use crate::emulator::settings::Quirk;
 use crate::emulator::state::{Card, Role, State, now};
 use crate::gnmi::{Path, Value};
 
+fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
+    if chassis.failpoints.fires("roles.none") {
+        leaves.retain(|(path, _)| path.leaf() != "redundant-role");
+    }
+    if chassis.failpoints.fires("roles.two_primaries") {
+        let roles = leaves.iter_mut().filter(|(path, _)| path.leaf() == "redundant-role");
+        roles.for_each(|(_, value)| *value = Value::String("PRIMARY".to_owned()));
+    }
+}
+
 /// What the device says its software is.
 pub const SOFTWARE: &str = concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION"), " (EMULATED)");
 
@@ -14,9 +24,13 @@ pub const SOFTWARE: &str = concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION
 pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
     let state = chassis.state();
     let mut leaves = Vec::new();
+    let single = chassis.failpoints.fires("roles.single");
     for (index, name) in chassis.settings.names.iter().enumerate() {
-        card(chassis, &state, index, name, &mut leaves);
+        if !single || index == state.active {
+            card(chassis, &state, index, name, &mut leaves);
+        }
     }
+    distort_roles(chassis, &mut leaves);
     let text = |text: &str| Value::String(text.to_owned());
     component(
         "Chassis",

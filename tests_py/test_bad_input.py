@@ -1,0 +1,301 @@
+"""Bad input: a clear error within seconds, with what to try, and a device left as it was."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import socket
+import ssl
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast import exceptions
+
+from conftest import RunSuite, isolated
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Something that listens and is no gRPC."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            held.append(client)
+            answer(client)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        for client in held:
+            client.close()
+        thread.join(timeout=5)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def expect(kind: type[exceptions.HoldfastError], address: str, says: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(kind, match=says) as caught:
+        holdfast.connect(address, insecure=True, dial_timeout=1.5)
+    assert time.monotonic() - began < 4
+    assert caught.value.hint
+    assert address in str(caught.value)
+
+
+def test_an_unknown_host() -> None:
+    expect(exceptions.UnknownHost, "no-such-host.invalid", "does not resolve")
+
+
+def test_a_closed_port() -> None:
+    expect(exceptions.Unreachable, f"127.0.0.1:{free_port()}", "refused")
+
+
+def test_a_port_of_a_web_server() -> None:
+    with listener(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address:
+        expect(exceptions.NotGrpc, address, "not with gRPC")
+
+
+def test_a_port_that_says_something_else() -> None:
+    with listener(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as address:
+        expect(exceptions.NotGrpc, address, "not with gRPC")
+
+
+def test_a_port_that_never_answers() -> None:
+    with listener(lambda _: None) as address:
+        expect(exceptions.Unreachable, address, "does not answer|nothing answers")
+
+
+def test_tls_where_plaintext_was_asked(device: holdfast.Device, archive: Path) -> None:
+    image = device.containerz.deploy(archive)
+    device.containerz.start("tls", image=image, ports={60061: 60061})
+    address = device.address.rpartition(":")[0] + ":60061"
+    expect(exceptions.ConnectError, address, "TLS|closed the connection")
+
+
+def test_plaintext_where_tls_was_asked(device: holdfast.Device) -> None:
+    port = int(device.address.rpartition(":")[2])
+    with pytest.raises(exceptions.PlaintextExpected, match="something else"):
+        device.ping_container(port, timeout=3)
+
+
+def test_tls_to_the_container_is_really_tls(device: holdfast.Device, archive: Path) -> None:
+    image = device.containerz.deploy(archive)
+    device.containerz.start("tls", image=image, ports={60061: 60061})
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host = device.address.rpartition(":")[0]
+    with socket.create_connection((host, 60061), timeout=5) as plain, context.wrap_socket(plain) as encrypted:
+        assert encrypted.version() in ("TLSv1.2", "TLSv1.3")
+
+
+@pytest.mark.parametrize("address", ["", "host:", "host:0", "host:99999", "http://host", "[::1"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError) as caught:
+        holdfast.connect(address, insecure=True)
+    assert caught.value.hint
+
+
+def test_wrong_credentials(chassis_of_test: holdfast.Emulator) -> None:
+    with (
+        chassis_of_test.failpoint("gnmi.Subscribe", "9*error[UNAUTHENTICATED](bad password)"),
+        holdfast.connect(chassis_of_test.address, insecure=True, username="admin", password="s3cret-word") as dut,
+        pytest.raises(exceptions.Unauthenticated, match="bad password") as caught,
+    ):
+        dut.control_processors()
+    assert caught.value.hint
+    assert "s3cret-word" not in str(caught.value) + repr(caught.value) + repr(dut) + str(dut.timeline)
+
+
+def test_a_password_no_header_can_carry() -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match="metadata") as caught:
+        holdfast.connect("127.0.0.1:1", insecure=True, username="a", password="s3cret\nword")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("point", "says"),
+    [
+        ("roles.single", "one control processor"),
+        ("roles.none", "no control processor"),
+        ("roles.two_primaries", "more than one control processor is PRIMARY"),
+    ],
+)
+def test_roles_that_no_test_can_use(
+    point: str, says: str, chassis_of_test: holdfast.Emulator, device: holdfast.Device
+) -> None:
+    with chassis_of_test.failpoint(point, "9999*error(x)"):
+        began = time.monotonic()
+        with pytest.raises(exceptions.RolesError, match=says) as caught:
+            device.switchover()
+        assert time.monotonic() - began < 8
+        assert caught.value.hint
+    assert chassis_of_test.active == "Supervisor1"
+
+
+def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
+    """Archives that are none, by what is wrong with them."""
+
+    def write(name: str, content: bytes) -> Path:
+        path = folder / name
+        path.write_bytes(content)
+        return path
+
+    def tar(name: str, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as made:
+            for info, content in entries:
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+        return write(name, buffer.getvalue())
+
+    link = tarfile.TarInfo("inside")
+    link.type, link.linkname = tarfile.SYMTYPE, "../../etc/shadow"
+    hard = tarfile.TarInfo("inside")
+    hard.type, hard.linkname = tarfile.LNKTYPE, "/etc/shadow"
+    altered = bytearray(good)
+    altered[len(good) // 2] ^= 1
+    packed = gzip.compress(good, 1)
+    return {
+        "missing": (folder / "absent.tar", "No such file"),
+        "empty": (write("empty.tar", b""), "is empty"),
+        "a folder": (folder, "is a folder"),
+        "no tar": (write("text.tar", b"hello, world\n" * 100), "is no tar"),
+        "zeros": (write("zeros.tar", bytes(10240)), "is no tar archive, or an empty one"),
+        "no image": (tar("other.tar", (tarfile.TarInfo("a.txt"), b"x")), "no image archive"),
+        "cut short": (write("cut.tar", good[: len(good) // 2]), "cut short"),
+        "cut at the end": (write("end.tar", good[:-1024]), "cut short"),
+        "gzip, cut short": (write("cut.tar.gz", packed[: len(packed) // 2]), "cut short|damaged"),
+        "altered": (write("altered.tar", bytes(altered)), "another digest|damaged"),
+        "leaving its folder": (tar("up.tar", (tarfile.TarInfo("../../etc/passwd"), b"x")), "leaves the archive"),
+        "absolute": (tar("abs.tar", (tarfile.TarInfo("/etc/passwd"), b"x")), "leaves the archive"),
+        "a link out": (tar("link.tar", (link, b"")), "leads out"),
+        "a hard link out": (tar("hard.tar", (hard, b"")), "leads out"),
+        "zstd": (write("z.tar", b"\x28\xb5\x2f\xfd" + bytes(100)), "zstd"),
+    }
+
+
+BROKEN = (
+    "missing", "empty", "a folder", "no tar", "zeros", "no image", "cut short", "cut at the end", "gzip, cut short",
+    "altered", "leaving its folder", "absolute", "a link out", "a hard link out", "zstd",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_an_archive_that_is_none(what: str, device: holdfast.Device, archive: Path, tmp_path: Path) -> None:
+    path, says = broken_archives(tmp_path, archive.read_bytes())[what]
+    with pytest.raises(exceptions.ImageError, match=says):
+        device.containerz.deploy(path)
+    assert device.containerz.images() == ()
+
+
+def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.tar.gz"
+    info = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+    info.size = 1 << 30
+    with gzip.open(path, "wb", compresslevel=9) as packed:
+        packed.write(info.tobuf())
+        for _ in range(400):
+            packed.write(bytes(1 << 20))
+    with pytest.raises(exceptions.ImageError, match="unpacks to more than"):
+        holdfast.Archive.open(path)
+
+
+def test_an_archive_without_a_tag_wants_one(device: holdfast.Device, archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "untagged.tar"
+    with tarfile.open(archive) as good, tarfile.open(path, "w") as made:
+        for info in good:
+            content = good.extractfile(info).read()  # type: ignore[union-attr]
+            if info.name in ("manifest.json", "index.json"):
+                content = content.replace(b'["cntrsrv_image:latest"]', b"null")
+                content = content.replace(b'"io.containerd.image.name":"cntrsrv_image:latest",', b"")
+                info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+    with pytest.raises(exceptions.ImageError, match="no tag"):
+        device.containerz.deploy(path)
+    assert device.containerz.deploy(path, retag="given:v1").name == "given"
+
+
+def test_an_archive_larger_than_the_devices_space(archive: Path) -> None:
+    with holdfast.emulator(space=1000) as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        with pytest.raises(exceptions.ResourceExhausted, match="are free") as caught:
+            dut.containerz.deploy(archive)
+        assert caught.value.hint
+        assert dut.containerz.images() == ()
+
+
+def test_dut_wants_insecure_and_says_so(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3", "--dut", "127.0.0.1:1")
+    assert run.exit_code == 4
+    assert "--dut-insecure" in run.output
+
+
+def test_an_unreachable_device_ends_the_run_at_once(run_suite: RunSuite) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    run = run_suite("-k", "cntr3", "--dut", address, "--dut-insecure")
+    assert run.exit_code == 3
+    assert address in run.output
+    assert "try:" in run.output
+    assert time.monotonic() - began < 15
+
+
+def test_left_overs_of_an_aborted_run_are_named_and_left_alone(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    device.containerz.create_volume("holdfast-0123456789-volume")
+    device.containerz.create_volume("mine")
+    run = run_suite("-k", "cntr3", "--dut", chassis_of_test.address, "--dut-insecure")
+    assert run.exit_code == 3, run.output
+    assert "holdfast-0123456789-volume" in run.output
+    assert "clean --yes" in run.output
+    assert {volume.name for volume in device.containerz.volumes()} == {"holdfast-0123456789-volume", "mine"}
+    command = [
+        sys.executable,
+        "-m",
+        "holdfast.cli",
+        "--dut",
+        chassis_of_test.address,
+        "--dut-insecure",
+        "clean",
+        "--yes",
+    ]
+    done = subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {volume.name for volume in device.containerz.volumes()} == {"mine"}
+
+
+def test_a_second_run_at_the_same_time_is_refused(
+    chassis_of_test: holdfast.Emulator, run_suite: RunSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from holdfast import journal
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    held = journal.lock(chassis_of_test.address)
+    try:
+        run = run_suite("-k", "cntr3", "--dut", chassis_of_test.address, "--dut-insecure")
+    finally:
+        held.release()
+    assert run.exit_code == 3, run.output
+    assert "another run uses this device" in run.output

@@ -1,0 +1,130 @@
+"""The command `holdfast`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import holdfast
+
+from conftest import isolated
+from test_bad_input import free_port
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Run:
+    """Run `holdfast …`."""
+
+    def run(*words: str, address: str | None = None) -> subprocess.CompletedProcess[str]:
+        dut = ["--dut", address, "--dut-insecure"] if address else []
+        return subprocess.run(
+            [sys.executable, "-m", "holdfast.cli", *dut, *words],
+            env=isolated(tmp_path, {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_device_is_worked_from_the_shell(command: Run, chassis_of_test: holdfast.Emulator, tmp_path: Path) -> None:
+    def ok(*words: str) -> str:
+        done = command(*words, address=chassis_of_test.address)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    tar = str(tmp_path / "c.tar")
+    assert "linux/" in ok("image", "cntrsrv", "-o", tar, "--tag", "v1")
+    assert "cntrsrv_image:v1" in ok("image", "show", tar)
+    assert "Supervisor1" in ok("roles")
+    assert ok("roles") == ok("control-processors")
+    assert "deployed cntrsrv_image:v1" in ok("deploy", tar)
+    assert "cntrsrv_image" in ok("images")
+    ok("create-volume", "data")
+    assert "data" in ok("volumes")
+    ok("start", "web", "--image", "cntrsrv_image:v1", "--port", "60061:60061", "--volume", "data:/data")
+    assert "RUNNING" in ok("containers")
+    assert "listening" in ok("logs", "web")
+    assert "Supervisor1 -> Supervisor2" in ok("switchover", "--yes", "--redundant")
+    assert "rebooted" in ok("reboot", "--yes")
+    ok("stop", "web")
+    ok("remove", "web")
+    ok("remove-volume", "data")
+    ok("remove-image", "cntrsrv_image:v1")
+    assert json.loads(command("--json", "images", address=chassis_of_test.address).stdout) == []
+
+
+def test_json_is_for_programs(command: Run, chassis_of_test: holdfast.Emulator) -> None:
+    roles = json.loads(command("--json", "roles", address=chassis_of_test.address).stdout)
+    assert {role["name"]: role["role"] for role in roles} == {"Supervisor1": "PRIMARY", "Supervisor2": "SECONDARY"}
+
+
+@pytest.mark.parametrize("words", [("switchover",), ("reboot",)])
+def test_what_disrupts_wants_a_yes(words: tuple[str, ...], command: Run, chassis_of_test: holdfast.Emulator) -> None:
+    done = command(*words, address=chassis_of_test.address)
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert chassis_of_test.active == "Supervisor1"
+
+
+def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emulator, tmp_path: Path) -> None:
+    refused = command("remove-image", "absent:v1", address=chassis_of_test.address)
+    assert refused.returncode == 1
+    assert "NOT_FOUND" in refused.stderr
+    assert "try:" in refused.stderr
+    unreachable = command("roles", address=f"127.0.0.1:{free_port()}")
+    assert unreachable.returncode == 3
+    assert "try:" in unreachable.stderr
+    assert command("roles").returncode == 2
+    assert command("no-such-command").returncode == 2
+    insecure = subprocess.run(
+        [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", "roles"],
+        env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert insecure.returncode == 2
+    assert "--dut-insecure" in insecure.stderr
+
+
+def test_failpoints_and_quirks_are_listed(command: Run) -> None:
+    assert "switchover.ignored" in command("failpoints").stdout
+    assert "joined-image-rows" in command("quirks").stdout
+
+
+def test_a_platform_that_is_not_there_says_how_to_get_it(command: Run, tmp_path: Path) -> None:
+    done = command("image", "cntrsrv", "-o", str(tmp_path / "c.tar"), "--platform", "linux/riscv64")
+    assert done.returncode == 1
+    assert "linux/arm64" in done.stderr
+
+
+def test_run_is_the_suite_without_the_magic(command: Run) -> None:
+    done = command("run", "cntr3", "-k", "cntr3_1", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_the_static_cntrsrv_runs_and_ends_at_sigterm(device: holdfast.Device) -> None:
+    from holdfast import _core, cntrsrv
+
+    executable = cntrsrv.executable(_core.own_platform())
+    kind = subprocess.run(["file", "-b", str(executable)], capture_output=True, text=True, check=False)
+    if kind.returncode == 0:
+        assert "statically linked" in kind.stdout or "static-pie" in kind.stdout
+    port = free_port()
+    process = subprocess.Popen([str(executable), "--port", str(port)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "listening" in process.stdout.readline()
+    assert device.ping_container(port, host="127.0.0.1").year >= 2026
+    process.terminate()
+    assert process.wait(timeout=5) == 0
+    process.stdout.close()
+    assert subprocess.run([str(executable), "--port", "x"], capture_output=True, check=False).returncode == 2

@@ -1,0 +1,126 @@
+"""Clients that the emulated device was not written for work on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pygnmi.client import gNMIclient
+
+import holdfast
+
+PROTO = Path(__file__).parent.parent / "proto"
+ROLE = "/components/component[name=Supervisor1]/state/redundant-role"
+
+
+@pytest.fixture
+def pygnmi(chassis_of_test: holdfast.Emulator) -> Iterator[gNMIclient]:
+    host, _, port = chassis_of_test.address.rpartition(":")
+    with gNMIclient(target=(host, int(port)), username="admin", password="admin", insecure=True) as client:
+        yield client
+
+
+def test_pygnmi_reads_capabilities(pygnmi: gNMIclient) -> None:
+    answer = pygnmi.capabilities()
+    assert "json_ietf" in answer["supported_encodings"]
+    assert answer["gnmi_version"]
+
+
+def test_pygnmi_gets(pygnmi: gNMIclient) -> None:
+    answer = pygnmi.get(path=[ROLE], encoding="json_ietf")
+    assert answer["notification"][0]["update"][0]["val"] == "PRIMARY"
+
+
+def test_pygnmi_subscribes_once(pygnmi: gNMIclient) -> None:
+    request = {"subscription": [{"path": ROLE}], "mode": "once", "encoding": "proto"}
+    answers = list(pygnmi.subscribe2(subscribe=request))
+    updates = [answer["update"]["update"][0]["val"] for answer in answers if "update" in answer]
+    assert updates == ["PRIMARY"]
+    assert any("sync_response" in answer for answer in answers)
+
+
+def test_pygnmi_streams(pygnmi: gNMIclient, device: holdfast.Device) -> None:
+    path = "/components/component[name=Supervisor1]/state/switchover-ready"
+    request = {"subscription": [{"path": path, "mode": "on_change"}], "mode": "stream", "encoding": "json_ietf"}
+    stream = pygnmi.subscribe2(subscribe=request)
+    assert stream.get_update(timeout=5)["update"]["update"][0]["val"] is True
+    device.containerz.create_volume("changes-something")
+    changed = stream.get_update(timeout=5)
+    assert changed["update"]["update"][0]["val"] is False
+    stream.close()
+
+
+@pytest.fixture(scope="session")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The project's protos, compiled by grpcio's own compiler."""
+    folder = tmp_path_factory.mktemp("protos")
+    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"--descriptor_set_out={folder}/all.binpb"]
+    subprocess.run([*command, "--include_imports", *files], check=True, timeout=60)
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString((folder / "all.binpb").read_bytes()).file:
+        pool.Add(file)
+    return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+
+
+def test_a_client_that_half_closes_is_served_to_the_end(chassis_of_test: holdfast.Emulator, messages: Any) -> None:
+    request = messages("gnmi.SubscribeRequest")()
+    subscription = request.subscribe.subscription.add()
+    for name in ("system", "state", "boot-time"):
+        subscription.path.elem.add(name=name)
+    response = messages("gnmi.SubscribeResponse")
+    with grpc.insecure_channel(chassis_of_test.address) as channel:
+        call = channel.stream_stream(
+            "/gnmi.gNMI/Subscribe",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        request.subscribe.mode, request.subscribe.encoding = 1, 2  # ONCE, PROTO
+        answers = list(call(iter([request]), timeout=10))
+        assert [answer.WhichOneof("response") for answer in answers] == ["update", "sync_response"]
+        request.subscribe.mode = 0  # STREAM
+        stream = call(iter([request]), timeout=10)
+        assert next(stream).WhichOneof("response") == "update"
+        assert next(stream).sync_response
+        stream.cancel()
+
+
+def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, messages: Any, archive: Path) -> None:
+    content = archive.read_bytes()
+    request_type, response_type = (messages(f"gnoi.containerz.Deploy{kind}") for kind in ("Request", "Response"))
+    may_send = threading.Semaphore(0)
+
+    def requests() -> Iterator[Any]:
+        first = request_type()
+        first.image_transfer.name, first.image_transfer.tag = "lockstep", "v1"
+        first.image_transfer.image_size = len(content)
+        yield first
+        for at in range(0, len(content), 1_000_000):
+            assert may_send.acquire(timeout=10)
+            yield request_type(content=content[at : at + 1_000_000])
+        assert may_send.acquire(timeout=10)
+        last = request_type()
+        last.image_transfer_end.SetInParent()
+        yield last
+
+    received = []
+    with grpc.insecure_channel(chassis_of_test.address) as channel:
+        call = channel.stream_stream(
+            "/gnoi.containerz.Containerz/Deploy",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response_type.FromString,
+        )
+        for answer in call(requests(), timeout=30):
+            received.append(answer.WhichOneof("response"))
+            may_send.release()
+    assert received[0] == "image_transfer_ready"
+    assert received[-1] == "image_transfer_success"
+    assert received.count("image_transfer_progress") == -(-len(content) // 1_000_000)

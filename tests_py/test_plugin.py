@@ -1,0 +1,214 @@
+"""The pytest plugin, as people meet it: any folder, any ini file, any way to start it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import holdfast
+
+from conftest import RunSuite, isolated
+
+QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
+
+
+@contextmanager
+def emulate(tmp_path: Path, *options: str) -> Iterator[str]:
+    """`holdfast emulate` in a process of its own; its address."""
+    command = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=isolated(tmp_path, {}))
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        assert line.startswith("listening on "), line
+        yield line.removeprefix("listening on ").strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
+
+
+def test_the_main_job_in_an_empty_folder(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "8 passed" in run.output
+    assert "EMULATED" in run.output
+    properties = run.cases["7"].properties
+    assert properties["plan_id"] == "CNTR-3.7"
+    assert properties["procedure"] == properties["depth"] == "pass"
+    assert len(properties["outages"].split(",")) == 2
+    assert "EMULATED" in properties["device"]
+
+
+def test_two_processes_do_the_same(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path) as address:
+        run = run_suite("-k", "cntr3", "--dut", address, "--dut-insecure", *QUICK)
+        assert run.exit_code == 0, run.output
+        assert "8 passed" in run.output
+        with holdfast.connect(address, insecure=True) as dut:
+            assert dut.containerz.images() == ()
+            assert dut.containerz.volumes() == ()
+            assert dut.containerz.containers() == ()
+
+
+def test_dut_alone_runs_the_suite_and_restores_the_active(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path, "--black-hole", "--names", "RE0,RE1") as address:
+        run = run_suite("--dut", address, "--dut-insecure", "--dut-restore-active", *QUICK)
+        assert run.exit_code == 0, run.output
+        assert "8 passed" in run.output
+        with holdfast.connect(address, insecure=True) as dut:
+            primary = next(cp for cp in dut.control_processors() if cp.role == "PRIMARY")
+            assert primary.name == "RE0"
+
+
+def test_a_hostile_ini_file_and_a_virtual_environment_do_not_matter(run_suite: RunSuite, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "pyvenv.cfg").touch()
+    ini = "[pytest]\npython_functions = check_*\npython_files = check_*.py\ntestpaths = elsewhere\n"
+    ini += "addopts = --strict-markers\n"
+    (folder / "pytest.ini").write_text(ini)
+    run = run_suite("-k", "cntr3_1", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "1 passed" in run.output
+
+
+def test_a_case_is_run_again_by_the_node_id_that_was_printed(run_suite: RunSuite) -> None:
+    first = run_suite("-k", "cntr3_1", "-v", *QUICK)
+    node_id = next(word for word in first.output.split() if "::test_cntr3_1" in word)
+    again = run_suite(node_id, *QUICK)
+    assert again.exit_code == 0, again.output
+    assert "1 passed" in again.output
+
+
+def test_the_users_own_tests_run_beside_it_with_its_fixtures(run_suite: RunSuite, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef dut():\n    return 'mine'\n")
+    (folder / "test_mine.py").write_text(
+        "def test_my_cntr3_1_check(dut, chassis, image, testbed):\n"
+        "    assert dut == 'mine'\n"
+        "    assert chassis.address in testbed\n"
+        "    assert image.tag.startswith('holdfast-')\n"
+    )
+    run = run_suite("-k", "cntr3_1", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "2 passed" in run.output
+
+
+def test_with_xdist_each_worker_has_a_device(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1 or cntr3_7", "-n", "2", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "2 passed" in run.output
+    assert "CNTR-3.7" in run.output
+
+
+def test_nothing_disruptive_happens_elsewhere_unless_the_command_line_allows_it(
+    run_suite: RunSuite, tmp_path: Path
+) -> None:
+    address = socket.gethostname()
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --dut-allow-disruption")
+    script = folder / "test_gate.py"
+    script.write_text("import pytest\n@pytest.mark.disruptive\ndef test_gate():\n    pass\n")
+    options = ("--dut", f"{address}:1", "--dut-insecure", "-p", "no:holdfast-report", "test_gate.py", "-rs")
+    for given, environment, passed in (
+        ((), {}, False),
+        ((), {"PYTEST_ADDOPTS": "--dut-allow-disruption"}, False),
+        ((), {"HOLDFAST_ALLOW": "1", "HOLDFAST_DUT_ALLOW_DISRUPTION": "1"}, False),
+        (("--dut-allow-disruption",), {}, True),
+    ):
+        run = run_suite(*options, *given, **environment)
+        if run.exit_code == 3:  # the header could not reach it, which is as it should be
+            pytest.fail(run.output)
+        outcome = "1 passed" if passed else "1 skipped"
+        assert outcome in run.output, (given, environment, run.output)
+
+
+def test_options_come_from_the_environment_and_the_ini_file(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path) as address:
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        (folder / "pytest.ini").write_text("[pytest]\nholdfast_dut_insecure = yes\n")
+        (folder / "test_mine.py").write_text("def test_where(dut):\n    assert dut.address == '" + address + "'\n")
+        run = run_suite("test_mine.py", HOLDFAST_DUT=address)
+        assert run.exit_code == 0, run.output
+        assert "1 passed" in run.output
+
+
+def test_dut_required_refuses_the_emulated_device(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-required")
+    assert run.exit_code != 0
+    assert "--dut-required" in run.output
+
+
+def test_dut_image_runs_under_the_runs_own_name(run_suite: RunSuite, tmp_path: Path) -> None:
+    path = tmp_path / "given.tar"
+    holdfast.cntrsrv.write_archive(path, name="given", tag="v1")
+    run = run_suite("-k", "cntr3_1 or cntr3_2", "--dut-image", str(path), *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "2 passed" in run.output
+
+
+def test_keep_leaves_what_the_tests_made(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path) as address:
+        run = run_suite("-k", "cntr3_1", "--dut", address, "--dut-insecure", "--dut-keep", *QUICK)
+        assert run.exit_code == 0, run.output
+        with holdfast.connect(address, insecure=True) as dut:
+            assert len(dut.containerz.images()) == 1
+
+
+def test_a_run_without_devices_does_not_load_the_core(tmp_path: Path) -> None:
+    (tmp_path / "test_plain.py").write_text(
+        "import sys\ndef test_plain():\n    assert 'holdfast._core' not in sys.modules\n"
+        "    assert 'holdfast.results' not in sys.modules\n    assert 'rich.progress' not in sys.modules\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_plain.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "holdfast:" not in done.stdout
+
+
+def test_switched_off_it_is_not_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:holdfast", "-k", "cntr3"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 5, done.stdout
+
+
+def test_ctrl_c_leaves_the_device_clean(tmp_path: Path) -> None:
+    with emulate(tmp_path) as address:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-k",
+            "cntr3",
+            "--dut",
+            address,
+            "--dut-insecure",
+            "-p",
+            "no:cacheprovider",
+        ]
+        process = subprocess.Popen(command, cwd=tmp_path, env=isolated(tmp_path, {}), stdout=subprocess.DEVNULL)
+        with holdfast.connect(address, insecure=True) as dut:
+            deadline = time.monotonic() + 30
+            while not dut.containerz.containers() and time.monotonic() < deadline:
+                os.sched_yield()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 2
+            assert dut.containerz.containers() == ()
+            assert dut.containerz.images() == ()
