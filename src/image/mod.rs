@@ -12,6 +12,12 @@ pub use reference::Reference;
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};
 
+/// SHA-256 in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    scan::hex(&sha2::Sha256::digest(bytes))
+}
+
 /// An image's id without `sha256:`, for comparing what different places write differently.
 pub fn bare_id(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)

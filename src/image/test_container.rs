@@ -5,10 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::reference::Reference;
-use super::scan::hex;
 use crate::error::{Error, Result};
 
 /// What the archive is made of.
@@ -112,11 +110,11 @@ fn add(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) -
 }
 
 fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(content)))
+    format!("sha256:{}", super::digest(content))
 }
 
 fn blob(content: &[u8]) -> String {
-    format!("blobs/sha256/{}", hex(&Sha256::digest(content)))
+    format!("blobs/sha256/{}", super::digest(content))
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> serde_json::Value {

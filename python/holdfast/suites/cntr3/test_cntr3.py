@@ -86,7 +86,8 @@ def persisted(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_image:
             persist(dut, holdfast_image, holdfast_run, found)
         except (HoldfastError, AssertionError):
             assert found.common.failures, "a step failed outside a verdict"
-        holdfast_run.end_test(request.node, failed=found.failed)
+        finally:
+            holdfast_run.end_test(request.node, failed=found.failed)
     return found
 
 

@@ -112,7 +112,7 @@ impl Service {
         let mut labels: BTreeMap<_, _> = image.labels.clone();
         labels.extend(request.labels.clone());
         Ok(Container {
-            id: format!("{:032x}{:032x}", now(), request.instance_name.len()),
+            id: crate::image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
             name: request.instance_name.clone(),
             image: (request.image_name.clone(), tag.to_owned()),
             image_id: image.id.clone(),
