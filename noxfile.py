@@ -98,7 +98,9 @@ def tests(session: nox.Session) -> None:
 
 def install_system_tools(session: nox.Session) -> None:
     """What tests need beside PyPI, from Debian's packages."""
-    missing = [package for tool, package in (("dockerd", "docker.io"),) if shutil.which(tool) is None]
+    missing = [
+        package for tool, package in (("dockerd", "docker.io"), ("docker", "docker.io")) if shutil.which(tool) is None
+    ]
     if missing and shutil.which("apt-get"):
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run("apt-get", "update", "-qq", external=True, env=environment)
@@ -111,6 +113,7 @@ def install_system_tools(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against a named peer in the same run."""
     install_wheel(session, "grpcio")
+    cargo(session, "build", "--locked", "--release", "--bench", "upload")
     session.run("python", str(ROOT / "benches" / "run.py"), *session.posargs)
 
 

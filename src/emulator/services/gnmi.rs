@@ -134,12 +134,10 @@ impl GNmi for Service {
         };
         let encoding = self.check_encoding(list.encoding)?;
         let (messages, stream) = mpsc::channel(64);
+        let kept = messages.clone();
         let subscriber = Subscriber { chassis: self.chassis.clone(), index: self.index, list, encoding, messages };
         let life = self.chassis.cards[self.index].life();
-        tokio::spawn(async move {
-            let fed = life.run_until_cancelled(subscriber.feed(requests));
-            fed.await
-        });
+        tokio::spawn(super::feed(life, kept, subscriber.feed(requests)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

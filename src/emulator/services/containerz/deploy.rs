@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
+use super::super::feed;
 use super::{Rows, Service};
 use crate::emulator::faults::pass;
 use crate::emulator::settings::Quirk;
@@ -29,12 +30,13 @@ impl Service {
         let (answers, stream) = mpsc::channel(16);
         let service = self.clone();
         let life = self.card().life();
-        tokio::spawn(async move {
-            let received = life.run_until_cancelled(service.receive(requests, &answers)).await;
-            if let Some(Err(status)) = received {
-                let _ = answers.send(Err(status)).await;
+        let kept = answers.clone();
+        let work = async move {
+            if let Err(status) = service.receive(requests, &answers).await {
+                let _ = answers.send(Err(status)).await; // the client is gone
             }
-        });
+        };
+        tokio::spawn(feed(life, kept, work));
         Response::new(ReceiverStream::new(stream))
     }
 

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
+use super::super::feed;
 use super::{Rows, Service};
 use crate::emulator::settings::Quirk;
 use crate::wire::gnoi::containerz::{LogRequest, LogResponse};
@@ -23,7 +24,8 @@ impl Service {
         let (messages, stream) = mpsc::channel(16);
         let (service, follow) = (self.clone(), request.follow);
         let life = self.card().life();
-        tokio::spawn(async move { life.run_until_cancelled(service.send_log(&name, follow, &messages)).await });
+        let kept = messages.clone();
+        tokio::spawn(feed(life, kept, async move { service.send_log(&name, follow, &messages).await }));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

@@ -1,0 +1,278 @@
+"""Speed and memory, as ratios against a named peer measured in the same run. `nox -s bench [-- NAME…]`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+import holdfast
+
+ROOT = Path(__file__).parent.parent
+missed: list[str] = []
+
+
+def verdict(name: str, measured: str, *, met: bool, target: str) -> None:
+    """Print one line, and remember what missed its target."""
+    print(f"{'met   ' if met else 'MISSED'}  {name:<46} {measured:<44} target: {target}", flush=True)
+    if not met:
+        missed.append(name)
+
+
+def suite(folder: Path) -> None:
+    """The suite on the embedded device, against the device's own outages and the windows that cases watch."""
+    report = folder / "report.xml"
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "cntr3", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    took = time.monotonic() - began
+    outages = load = 0.0
+    for case in ET.parse(report).iter("testcase"):
+        properties = {p.get("name"): p.get("value") for p in case.iter("property")}
+        if properties["plan_id"] not in ("CNTR-3.3", "CNTR-3.4"):  # they share the switchover of 3.2
+            away = json.loads(properties["outages"] or "[]")
+            outages += sum(away)
+            load += 0.38 * len(away)  # the device loads (0.08 s) and its other half boots (0.3 s)
+    watched = 13 * 0.3 + 2 * 2.5 + 0.3
+    floor = outages + load + watched
+    verdict(
+        "suite / (outages + watching)",
+        f"{took:.1f} s / {floor:.1f} s = {took / floor:.2f}",
+        met=took < 15,
+        target="< 1.2, < 15 s",
+    )
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=4096)
+
+    async def deliver() -> None:
+        while True:
+            due, data = await queue.get()
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if not data:
+                writer.close()
+                return
+            writer.write(data)
+            await writer.drain()
+
+    delivering = asyncio.create_task(deliver())
+    while data := await reader.read(1 << 18):
+        await queue.put((loop.time() + delay, data))
+    await queue.put((loop.time(), b""))
+    await delivering
+
+
+@contextmanager
+def relay(target: str, round_trip: float) -> Iterator[str]:
+    """A TCP relay that adds half of `round_trip` each way."""
+    host, _, port = target.rpartition(":")
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    address: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        both = _pump(reader, far_writer, round_trip / 2), _pump(far_reader, writer, round_trip / 2)
+        await asyncio.gather(*both, return_exceptions=True)
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        address.append(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        started.set()
+
+    def run() -> None:
+        loop.run_until_complete(main())
+        loop.run_forever()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    started.wait(10)
+    yield address[0]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def archive_of(folder: Path, megabytes: int) -> Path:
+    """The test container's archive, made larger by a file of that size in its place."""
+    payload, path = folder / "payload", folder / f"{megabytes}.tar"
+    with payload.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(1 << 20))
+    from holdfast import _core
+
+    _core.cntrsrv_archive(path, payload, name="bench", tag="v1", platform=_core.own_platform(), labels={})
+    payload.unlink()
+    return path
+
+
+def pipelining(folder: Path) -> None:
+    """Several chunks in flight against lockstep, over a round trip of 50 ms, to windows of 16 MiB."""
+    path = archive_of(folder, 48)
+    for chunk, target in ((1_000_000, 4), (3_000_000, 3)):
+        times = {}
+        for lockstep in (True, False):
+            with (
+                holdfast.emulator(chunk_size=chunk) as chassis,
+                relay(chassis.address, 0.05) as address,
+                holdfast.connect(address, insecure=True) as dut,
+            ):
+                dut.containerz.images()
+                began = time.monotonic()
+                dut.containerz.deploy(path, lockstep=lockstep, progress=False)
+                times[lockstep] = time.monotonic() - began
+        ratio = times[True] / times[False]
+        measured = f"{times[True]:.2f} s / {times[False]:.2f} s = {ratio:.1f}"
+        verdict(f"upload: lockstep / pipelined, {chunk} bytes", measured, met=ratio >= target, target=f">= {target}")
+    began = time.monotonic()
+    holdfast.Archive.open(path)
+    print(f"        the archive's check of 48 MiB took {time.monotonic() - began:.2f} s of each")
+
+
+def _bench_binary() -> Path:
+    found = sorted((ROOT / "target" / "release" / "deps").glob("upload-*"), key=lambda path: path.stat().st_mtime)
+    return next(path for path in reversed(found) if os.access(path, os.X_OK) and not path.suffix)
+
+
+def loopback(folder: Path) -> None:
+    """Our sender against a bare tonic stream of the same bytes, to a server that discards; and its memory."""
+    binary = _bench_binary()
+    server = subprocess.Popen([str(binary), "serve"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    address = server.stdout.readline().strip()
+
+    def run(kind: str, path: Path) -> tuple[float, int]:
+        done = subprocess.run([str(binary), kind, address, str(path)], capture_output=True, text=True, check=True)
+        seconds, peak = done.stdout.split()
+        return float(seconds), int(peak)
+
+    try:
+        sizes = {}
+        for name, megabytes in (("64 MiB", 64), ("2 GiB", 2048)):
+            sizes[name] = folder / f"{megabytes}.bin"
+            with sizes[name].open("wb") as file:
+                block = os.urandom(1 << 20)
+                for _ in range(megabytes):
+                    file.write(block)
+        run("send", sizes["2 GiB"])
+        rounds = [(run("send", sizes["2 GiB"])[0], run("bare", sizes["2 GiB"])[0]) for _ in range(3)]
+        ours, bare = (sorted(times)[1] for times in zip(*rounds, strict=True))
+        verdict(
+            "upload over loopback: ours / bare tonic",
+            f"{ours:.2f} s / {bare:.2f} s = {ours / bare:.2f}",
+            met=ours / bare < 1.3,
+            target="< 1.3",
+        )
+        small, large = run("send", sizes["64 MiB"])[1], run("send", sizes["2 GiB"])[1]
+        grown = (large - small) / 1024
+        verdict(
+            "sender's peak memory: 2 GiB - 64 MiB",
+            f"{large // 1024} MiB - {small // 1024} MiB = {grown:.1f} MiB",
+            met=grown < 32,
+            target="< 32 MiB",
+        )
+    finally:
+        server.kill()
+        server.wait()
+
+
+def outages(_folder: Path) -> None:
+    """The first good answer after an outage, beside grpcio with its defaults on the same device."""
+    for black_hole in (False, True):
+        for seconds in (3, 10, 30):
+            with holdfast.emulator(outage=seconds, black_hole=black_hole) as chassis:
+                ours, theirs = _lateness(chassis)
+            name = f"back after {seconds} s, {'silent' if black_hole else 'closed'}"
+            verdict(name, f"{ours * 1000:.0f} ms; grpcio {theirs * 1000:.0f} ms", met=ours <= 0.1, target="<= 100 ms")
+
+
+def _lateness(chassis: holdfast.Emulator) -> tuple[float, float]:
+    with holdfast.connect(chassis.address, insecure=True) as dut, grpc.insecure_channel(chassis.address) as channel:
+        time_of = channel.unary_unary("/gnoi.system.System/Time")
+        time_of(b"", timeout=5)
+        first_good: dict[str, float] = {}
+        gone = threading.Event()
+
+        def peer() -> None:
+            gone.wait(60)
+            while True:
+                try:
+                    time_of(b"", timeout=1)
+                except grpc.RpcError:
+                    continue
+                first_good["grpcio"] = time.time()
+                return
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        dut.system.switch_control_processor("Supervisor2")
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and chassis_answers(dut):
+            pass
+        gone.set()
+        dut.system.time(timeout=120)
+        first_good["ours"] = time.time()
+        thread.join(120)
+        stamp = next(cp.last_switchover_time for cp in dut.control_processors() if cp.role == "PRIMARY")
+        assert stamp is not None
+        return first_good["ours"] - stamp.timestamp(), first_good["grpcio"] - stamp.timestamp()
+
+
+def chassis_answers(dut: holdfast.Device) -> bool:
+    """Whether the device still answers at once."""
+    try:
+        dut.system.time(timeout=0.1)
+    except holdfast.HoldfastError:
+        return False
+    return True
+
+
+def startup(folder: Path) -> None:
+    """A plain pytest run with the plugin installed against without it, interleaved, in user CPU time."""
+    (folder / "test_plain.py").write_text("def test_plain():\n    pass\n")
+
+    def user_time(*options: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_plain.py"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+    rounds = [(user_time(), user_time("-p", "no:holdfast")) for _ in range(25)]
+    with_it, without = (sorted(times)[len(times) // 2] for times in zip(*rounds, strict=True))
+    extra = (with_it - without) * 1000
+    verdict(
+        "start of a plain pytest run",
+        f"{with_it * 1000:.0f} ms - {without * 1000:.0f} ms = {extra:.1f} ms",
+        met=extra < 10,
+        target="< 10 ms",
+    )
+
+
+BENCHES: dict[str, Callable[[Path], None]] = {
+    "suite": suite,
+    "startup": startup,
+    "pipelining": pipelining,
+    "loopback": loopback,
+    "outages": outages,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHES:
+        with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as made:
+            BENCHES[name](Path(made))
+    if missed:
+        print("missed: " + ", ".join(missed))
+    sys.exit(1 if missed else 0)
