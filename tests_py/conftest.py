@@ -14,8 +14,6 @@ import pytest
 
 import holdfast
 
-pytest_plugins = ["pytester"]
-
 
 @dataclass
 class Verdicts:

@@ -9,35 +9,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from pygnmi.client import gNMIclient
 
 import holdfast
+
+grpc = pytest.importorskip("grpc", reason="pip install grpcio")
+pytest.importorskip("grpc_tools", reason="pip install grpcio-tools")
+pygnmi_client = pytest.importorskip("pygnmi.client", reason="pip install pygnmi")
 
 PROTO = Path(__file__).parent.parent / "proto"
 ROLE = "/components/component[name=Supervisor1]/state/redundant-role"
 
 
 @pytest.fixture
-def pygnmi(chassis_of_test: holdfast.Emulator) -> Iterator[gNMIclient]:
+def pygnmi(chassis_of_test: holdfast.Emulator) -> Iterator[Any]:
     host, _, port = chassis_of_test.address.rpartition(":")
-    with gNMIclient(target=(host, int(port)), username="admin", password="admin", insecure=True) as client:
+    with pygnmi_client.gNMIclient(
+        target=(host, int(port)), username="admin", password="admin", insecure=True
+    ) as client:
         yield client
 
 
-def test_pygnmi_reads_capabilities(pygnmi: gNMIclient) -> None:
+def test_pygnmi_reads_capabilities(pygnmi: Any) -> None:
     answer = pygnmi.capabilities()
     assert "json_ietf" in answer["supported_encodings"]
     assert answer["gnmi_version"]
 
 
-def test_pygnmi_gets(pygnmi: gNMIclient) -> None:
+def test_pygnmi_gets(pygnmi: Any) -> None:
     answer = pygnmi.get(path=[ROLE], encoding="json_ietf")
     assert answer["notification"][0]["update"][0]["val"] == "PRIMARY"
 
 
-def test_pygnmi_subscribes_once(pygnmi: gNMIclient) -> None:
+def test_pygnmi_subscribes_once(pygnmi: Any) -> None:
     request = {"subscription": [{"path": ROLE}], "mode": "once", "encoding": "proto"}
     answers = list(pygnmi.subscribe2(subscribe=request))
     updates = [answer["update"]["update"][0]["val"] for answer in answers if "update" in answer]
@@ -45,7 +49,7 @@ def test_pygnmi_subscribes_once(pygnmi: gNMIclient) -> None:
     assert any("sync_response" in answer for answer in answers)
 
 
-def test_pygnmi_streams(pygnmi: gNMIclient, device: holdfast.Device) -> None:
+def test_pygnmi_streams(pygnmi: Any, device: holdfast.Device) -> None:
     path = "/components/component[name=Supervisor1]/state/switchover-ready"
     request = {"subscription": [{"path": path, "mode": "on_change"}], "mode": "stream", "encoding": "json_ietf"}
     stream = pygnmi.subscribe2(subscribe=request)

@@ -160,6 +160,26 @@ def test_dut_image_runs_under_the_runs_own_name(run_suite: RunSuite, tmp_path: P
     assert "2 passed" in run.output
 
 
+def test_what_is_not_ours_is_left_alone(run_suite: RunSuite, tmp_path: Path, archive: Path) -> None:
+    """A container with policy NONE is not back after the reboot, which is its owner's affair and fails nothing."""
+    with emulate(tmp_path) as address, holdfast.connect(address, insecure=True) as dut:
+        dut.containerz.deploy(archive, retag="bystander:v1")
+        dut.containerz.create_volume("bystander")
+        dut.containerz.start("bystander", image="bystander:v1", ports={60061: 7007}, restart="NONE")
+        run = run_suite("-k", "cntr3_8", "--dut", address, "--dut-insecure", *QUICK)
+        assert run.exit_code == 0, run.output
+        assert dut.containerz.container("bystander").status == "STOPPED"
+        assert "bystander:v1" in dut.containerz.images()
+        assert [volume.name for volume in dut.containerz.volumes()] == ["bystander"]
+
+
+def test_xdist_workers_take_turns_on_one_device(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path) as address:
+        run = run_suite("-k", "cntr3_1 or cntr3_7 or cntr3_2", "-n", "2", "--dut", address, "--dut-insecure", *QUICK)
+        assert run.exit_code == 0, run.output
+        assert "3 passed" in run.output
+
+
 def test_keep_leaves_what_the_tests_made(run_suite: RunSuite, tmp_path: Path) -> None:
     with emulate(tmp_path) as address:
         run = run_suite("-k", "cntr3_1", "--dut", address, "--dut-insecure", "--dut-keep", *QUICK)

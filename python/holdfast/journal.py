@@ -62,12 +62,17 @@ class Lock:
         self._file.close()
 
 
-def lock(address: str) -> Lock:
-    """Claim a device for this process; `DeviceOccupied` where another process of this machine has it."""
+def lock(address: str, *, patience: float = 0) -> Lock:
+    """Claim a device for this process; `DeviceOccupied` where another process of this machine has it.
+
+    `patience` is how many seconds to wait for it to let go.
+    """
     file = _file(address, ".lock").open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    deadline = time.monotonic() + patience
+    while not _claimed(file):
+        if time.monotonic() < deadline:
+            time.sleep(0.05)
+            continue
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
@@ -75,11 +80,19 @@ def lock(address: str) -> Lock:
             f"{address}: another run uses this device now (process {holder})",
             device=address,
             hint="wait until it has ended",
-        ) from None
+        )
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
     return Lock(file)
+
+
+def _claimed(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

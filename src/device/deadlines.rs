@@ -45,7 +45,7 @@ deadlines! {
     roles 600_000 3_000 "Until the control processors and their roles are known, after the device was away."
     settle 10_000 1_500 "Until roles that make no sense (none, two primaries) count as final."
     ready 300_000 5_000 "Until the standby is ready for a switchover."
-    start 120_000 1_500 "From a switchover's or reboot's answer to the first sign of it."
+    start 120_000 2_000 "From a switchover's or reboot's answer to the first sign of it."
     switchover 900_000 6_000 "From a switchover's answer until the new primary serves Containerz."
     verification 300_000 3_000 "Until what is expected holds."
     redundant 900_000 6_000 "From a switchover until the old primary is back in step."

@@ -18,7 +18,7 @@ const LATE: Duration = Duration::from_secs(2);
 const EMPTY: Duration = Duration::from_secs(1);
 
 /// How long `switchover.claimed` goes on lying.
-const CLAIM: Duration = Duration::from_secs(2);
+const CLAIM: Duration = Duration::from_secs(3);
 
 /// Why containers start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,7 +27,7 @@ macro_rules! rpcs {
             Name { name: "roles.none", help: "gNMI shows no redundant-role at all" },
             Name { name: "roles.two_primaries", help: "gNMI calls both control processors PRIMARY" },
             Name { name: "switchover.ignored", help: "answers with success and does nothing" },
-            Name { name: "switchover.claimed", help: "reports the roles swapped for two seconds and does nothing" },
+            Name { name: "switchover.claimed", help: "reports the roles swapped for three seconds and does nothing" },
             Name { name: "switchover.reversed", help: "swaps the roles, and swaps them back as soon as the old active is up" },
             Name { name: "switchover.never_redundant", help: "the old active never comes back in step" },
             Name { name: "reboot.ignored", help: "answers with success and does nothing" },

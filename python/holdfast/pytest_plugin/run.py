@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from holdfast import Device, Emulator
 
 DEFAULT_PORT = 60061
+# Workers of one xdist run take turns on a device; a turn is at most a case with a reboot.
+TURN = 3600.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Run:
         self.chassis: Emulator | None = None
         self.address = options.value(config, "dut") or self._embedded()
         self.device = connect(config, self.address)
+        self._shares_device = self.chassis is None and hasattr(config, "workerinput")
         self._lock: journal.Lock | None = None
         self._first_active: str | None = None
         try:
@@ -71,7 +74,7 @@ class Run:
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
         emulated = all("EMULATED" in (cp.software_version or "") for cp in roles) and bool(roles)
         self.description = describe(self.device, emulated=emulated)
-        if self.chassis is None and not hasattr(self.config, "workerinput"):
+        if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.address)
         journal.refuse_foreign(self.device, self.id)
 
@@ -129,6 +132,8 @@ class Run:
         """Hand out the device, or skip where an earlier test left it broken."""
         if self.broken:
             pytest.skip(f"the device was left broken: {self.broken}")
+        if self._shares_device:
+            self._lock = journal.lock(self.address, patience=TURN)
         timeline = self.device.timeline
         self._mark = timeline[-1].at if timeline else 0.0
         self.note(f"{item.name} begins")
@@ -152,6 +157,9 @@ class Run:
                 self._look_whether_fit(item)
         except HoldfastError as error:
             self.broken = f"{item.name}: {error}"
+        finally:
+            if self._shares_device and self._lock is not None:
+                self._lock.release()
 
     def _look_whether_fit(self, item: pytest.Item) -> None:
         """A failure may have left roles on the move: what counts is where they come to rest."""
@@ -270,4 +278,4 @@ def _password(config: pytest.Config) -> str | None:
 
 def _shared_id(config: pytest.Config) -> str | None:
     worker_input = getattr(config, "workerinput", None)
-    return str(worker_input["testrunuid"]) + str(worker_input["workerid"]) if worker_input else None
+    return str(worker_input["testrunuid"]) if worker_input else None
