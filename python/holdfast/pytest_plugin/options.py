@@ -135,9 +135,8 @@ def _only_options(config: pytest.Config) -> bool:
 
 def names_suite_file(config: pytest.Config, suites: Path) -> bool:
     """Whether a path on the command line lies in a shipped suite: a case that is run again by its node id."""
-    return any(
-        suites in (config.invocation_params.dir / word.partition("::")[0]).resolve().parents for word in config.args
-    )
+    paths = (word.partition("::")[0] for word in config.args if suites.name in word)
+    return any(suites in (config.invocation_params.dir / path).resolve().parents for path in paths)
 
 
 def is_active(config: pytest.Config) -> bool:
