@@ -1,6 +1,7 @@
 //! The upload's three parts, for `benches/run.py`: a server that discards, our sender, and a bare tonic stream.
 //!
-//! `serve` prints where it listens; `send ADDRESS FILE` and `bare ADDRESS FILE` print seconds and peak KiB.
+//! `serve CHUNK` prints where it listens; `send ADDRESS FILE`, `lockstep ADDRESS FILE` and `bare ADDRESS FILE` print
+//! seconds and peak KiB.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use holdfast::serve;
 use holdfast::wire::gnoi::containerz::deploy_request::Request as Asked;
 use holdfast::wire::gnoi::containerz::deploy_response::Response as Answer;
 use holdfast::wire::gnoi::containerz::{
-    DeployRequest, DeployResponse, ImageTransfer, ImageTransferEnd, ImageTransferReady, ImageTransferSuccess,
+    DeployRequest, DeployResponse, ImageTransfer, ImageTransferEnd, ImageTransferProgress, ImageTransferReady,
+    ImageTransferSuccess,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,15 +33,16 @@ async fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let began = Instant::now();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["serve"] => return discard().await,
-        ["send", address, file] => send(address, file).await,
+        ["serve", chunk] => return discard(chunk.parse().expect("a size")).await,
+        ["send", address, file] => send(address, file, false).await,
+        ["lockstep", address, file] => send(address, file, true).await,
         ["bare", address, file] => bare(address, file).await,
         _ => return println!("run it through `nox -s bench`"),
     }
     println!("{} {}", began.elapsed().as_secs_f64(), peak_kib());
 }
 
-async fn send(address: &str, file: &str) {
+async fn send(address: &str, file: &str, lockstep: bool) {
     let target = Target::parse(address, Security::Plaintext).expect("an address");
     let session = Session::connect(target, Settings::default()).await.expect("a session");
     let deployment = Deployment {
@@ -48,7 +51,7 @@ async fn send(address: &str, file: &str) {
         tag: "v1".into(),
         id: None,
         is_plugin: false,
-        lockstep: false,
+        lockstep,
         replace: true,
         retries: 0,
         progress: None,
@@ -94,18 +97,18 @@ fn peak_kib() -> u64 {
 }
 
 /// Serves Deploy and forgets every byte.
-async fn discard() {
+async fn discard(chunk_size: i32) {
     let listener = serve::listen(([127, 0, 0, 1], 0).into()).expect("a port");
     println!("{}", listener.local_addr().expect("an address"));
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
-        tokio::spawn(serve::connection(stream, Discard, CancellationToken::new()));
+        tokio::spawn(serve::connection(stream, Discard(chunk_size), CancellationToken::new()));
     }
 }
 
 #[derive(Clone)]
-struct Discard;
+struct Discard(i32);
 
 impl tonic::codegen::Service<tonic::codegen::http::Request<tonic::body::Body>> for Discard {
     type Response = tonic::codegen::http::Response<tonic::body::Body>;
@@ -117,19 +120,20 @@ impl tonic::codegen::Service<tonic::codegen::http::Request<tonic::body::Body>> f
     }
 
     fn call(&mut self, request: tonic::codegen::http::Request<tonic::body::Body>) -> Self::Future {
+        let forget = Forget(self.0);
         Box::pin(async move {
             if request.uri().path() != DEPLOY {
                 return Ok(Status::new(Code::Unimplemented, "only Deploy").into_http());
             }
             let codec = ProstCodec::<DeployResponse, DeployRequest>::default();
             let mut grpc = tonic::server::Grpc::new(codec).max_decoding_message_size(8 << 20);
-            Ok(grpc.streaming(Forget, request).await)
+            Ok(grpc.streaming(forget, request).await)
         })
     }
 }
 
 #[derive(Clone)]
-struct Forget;
+struct Forget(i32);
 
 impl tonic::server::StreamingService<DeployRequest> for Forget {
     type Response = DeployResponse;
@@ -138,17 +142,19 @@ impl tonic::server::StreamingService<DeployRequest> for Forget {
 
     fn call(&mut self, request: Request<Streaming<DeployRequest>>) -> Self::Future {
         let (answers, stream) = mpsc::channel(4);
+        let (chunk_size, mut bytes_received) = (self.0, 0);
         tokio::spawn(async move {
             let answer = |response| Ok(DeployResponse { response: Some(response) });
             let mut requests = request.into_inner();
             while let Ok(Some(message)) = requests.message().await {
                 let response = match message.request {
-                    Some(Asked::ImageTransfer(_)) => {
-                        let chunk_size = i32::try_from(CHUNK).expect("a small number");
-                        Answer::ImageTransferReady(ImageTransferReady { chunk_size })
+                    Some(Asked::ImageTransfer(_)) => Answer::ImageTransferReady(ImageTransferReady { chunk_size }),
+                    Some(Asked::Content(content)) => {
+                        bytes_received += content.len() as u64;
+                        Answer::ImageTransferProgress(ImageTransferProgress { bytes_received })
                     }
                     Some(Asked::ImageTransferEnd(_)) => Answer::ImageTransferSuccess(ImageTransferSuccess::default()),
-                    _ => continue,
+                    None => continue,
                 };
                 let last = matches!(response, Answer::ImageTransferSuccess(_));
                 if answers.send(answer(response)).await.is_err() || last {
