@@ -184,8 +184,7 @@ def check(folder: Path) -> None:
     holdfast.Archive.open(path)
     checked = time.monotonic() - began
     began = time.monotonic()
-    with path.open("rb") as file:
-        hashlib.file_digest(file, "sha256")
+    hashlib.sha256(path.read_bytes()).hexdigest()
     hashed = time.monotonic() - began
     measured = f"{checked:.2f} s / {hashed:.2f} s = {checked / hashed:.2f}"
     verdict("check of 512 MiB / hashlib's SHA-256 of it", measured, met=checked / hashed < 3, target="< 3")
