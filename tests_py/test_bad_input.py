@@ -283,6 +283,7 @@ def test_left_overs_of_an_aborted_run_are_named_and_left_alone(
     ]
     done = subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
+    assert "from elsewhere" in done.stdout
     assert {volume.name for volume in device.containerz.volumes()} == {"mine"}
 
 

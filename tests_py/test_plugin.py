@@ -186,6 +186,10 @@ def test_keep_leaves_what_the_tests_made(run_suite: RunSuite, tmp_path: Path) ->
         assert run.exit_code == 0, run.output
         with holdfast.connect(address, insecure=True) as dut:
             assert len(dut.containerz.images()) == 1
+        command = [sys.executable, "-m", "holdfast.cli", "--dut", address, "--dut-insecure", "clean"]
+        listed = subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, check=True)
+        assert "cntrsrv_image" in listed.stdout
+        assert "20" in listed.stdout.split("cntrsrv_image")[1], "when it was made"
 
 
 def test_a_run_without_devices_does_not_load_the_core(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def emulate(
     state: str | None,
 ) -> None:
     """An EMULATED dual-supervisor device, until Ctrl-C or SIGTERM."""
+    import signal
+
     import holdfast
     from holdfast import failpoint
     from holdfast.pytest_plugin.options import deadline
@@ -141,6 +143,8 @@ def emulate(
     if names and (not second or "," in second):
         raise click.UsageError("--names wants two names: --names A,B")
     pair = (first, second) if names else None
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     armed = failpoint.read_environment("\n".join(failpoints))
     armed += failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     chassis = holdfast.emulator(
@@ -157,14 +161,7 @@ def emulate(
         click.echo(f"EMULATED device, holdfast {__version__}", err=True)
         click.echo(f"listening on {chassis.address}")
         sys.stdout.flush()
-        _wait_for_end()
-
-
-def _wait_for_end() -> None:
-    import signal
-
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    signal.sigwait((signal.SIGINT, signal.SIGTERM))
+        signal.sigwait(ends)
 
 
 @main.group()
@@ -455,14 +452,18 @@ def clean(ctx: click.Context, yes: bool) -> None:
 
     device = _device(ctx)
     left = journal.left_overs(device)
+    made = journal.made(device.address)
     columns: dict[str, Callable[[Any], object]] = {
         "RUN": lambda row: row.run,
         "KIND": lambda row: row.kind,
         "NAME": lambda row: f"{row.name}:{row.tag}" if row.tag else row.name,
+        "MADE": lambda row: made.get(row.tag or row.name, "from elsewhere"),
     }
     _show(ctx, left, columns)
     if yes and left:
         stayed = journal.clean(device, None)
+        if not stayed:
+            journal.forget(device.address)
         for line in stayed:
             click.echo(f"holdfast: could not remove {line}", err=True)
         ctx.exit(1 if stayed else 0)

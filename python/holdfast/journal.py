@@ -9,6 +9,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -49,6 +50,21 @@ def record(address: str, run: str, name: str) -> None:
     line = json.dumps({"time": time.time(), "run": run, "name": name})
     with _file(address, ".jsonl").open("a", encoding="utf-8") as journal:
         journal.write(line + "\n")
+
+
+def made(address: str) -> dict[str, str]:
+    """When this machine made what, by name: local time in ISO 8601."""
+    found = {}
+    file = _file(address, ".jsonl")
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        entry = json.loads(line)
+        found[entry["name"]] = datetime.fromtimestamp(entry["time"]).astimezone().isoformat(timespec="seconds")
+    return found
+
+
+def forget(address: str) -> None:
+    """Nothing of what was written down is on the device any more."""
+    _file(address, ".jsonl").unlink(missing_ok=True)
 
 
 @dataclass

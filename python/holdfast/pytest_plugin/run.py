@@ -57,6 +57,7 @@ class Run:
         self._shares_device = self.chassis is None and hasattr(config, "workerinput")
         self._lock: journal.Lock | None = None
         self._first_active: str | None = None
+        self._left_something = False
         try:
             self._occupy()
         except HoldfastError as error:
@@ -89,6 +90,7 @@ class Run:
         from holdfast import Archive, cntrsrv
 
         name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}"
+        journal.record(self.address, self.id, tag)
         given = options.value(self.config, "dut-image")
         if given is None:
             archive = Path(self._folder.name) / "cntrsrv.tar"
@@ -150,6 +152,7 @@ class Run:
         try:
             if keep != "always" and not (keep == "failed" and failed):
                 left = journal.clean(self.device, self.id)
+                self._left_something |= bool(left)
                 if left:
                     self.note("could not be removed: " + "; ".join(left))
                     item.add_report_section("teardown", "holdfast", "could not be removed: " + "; ".join(left))
@@ -182,6 +185,8 @@ class Run:
     def end(self) -> None:
         """Leave the device as it was, as far as that was asked for."""
         try:
+            if not (self.broken or self._left_something or options.value(self.config, "dut-keep")):
+                journal.forget(self.address)
             if options.flag(self.config, "dut-restore-active") and not self.broken:
                 self._restore_active()
         finally:

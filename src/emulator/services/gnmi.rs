@@ -16,6 +16,7 @@ use crate::emulator::state::now;
 use crate::failpoint::Action;
 use crate::gnmi::{Path, Value};
 use crate::wire::gnmi::g_nmi_server::GNmi;
+use crate::wire::gnmi::get_request::DataType;
 use crate::wire::gnmi::subscribe_request::Request as Asked;
 use crate::wire::gnmi::subscribe_response::Response as Told;
 use crate::wire::gnmi::subscription_list::Mode;
@@ -69,12 +70,14 @@ impl GNmi for Service {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let request = request.into_inner();
         let encoding = self.check_encoding(request.encoding)?;
+        let kind = request.r#type();
         let prefix = request.prefix.unwrap_or_default();
         let all = tree::leaves(&self.chassis);
         let mut notifications = Vec::new();
         for path in &request.path {
             let wanted = Path::from_gnmi(&prefix).join(&Path::from_gnmi(path));
-            let found: Vec<_> = all.iter().filter(|(path, _)| wanted.covers(path)).collect();
+            let fits = |path: &Path| wanted.covers(path) && is_of(kind, path);
+            let found: Vec<_> = all.iter().filter(|(path, _)| fits(path)).collect();
             if found.is_empty() {
                 return Err(Status::not_found(format!("there is nothing at {wanted}")));
             }
@@ -298,6 +301,16 @@ async fn tick(samples: &mut Option<tokio::time::Interval>) -> () {
             let _: Instant = samples.tick().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Whether a leaf is of the kind that a Get asks for: state lies below a `state` container, configuration does not.
+fn is_of(kind: DataType, path: &Path) -> bool {
+    let is_state = path.elements.iter().any(|element| element.name == "state");
+    match kind {
+        DataType::All => true,
+        DataType::Config => !is_state,
+        DataType::State | DataType::Operational => is_state,
     }
 }
 
