@@ -261,6 +261,7 @@ def test_durations_are_seconds_or_timedeltas(device: holdfast.Device) -> None:
         device.containerz.images(timeout="5")  # type: ignore[arg-type]
 
 
+@pytest.mark.asyncio
 async def test_the_same_with_await(archive: Path) -> None:
     async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
         image = await dut.containerz.deploy(archive)
@@ -277,6 +278,7 @@ async def test_the_same_with_await(archive: Path) -> None:
                 break
 
 
+@pytest.mark.asyncio
 async def test_cancelling_an_awaitable_drops_the_call() -> None:
     async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
         await chassis.arm("containerz.ListImage", "1*delay(20000)")
