@@ -93,7 +93,8 @@ def tests(session: nox.Session) -> None:
     if os.environ.get("CI") == "true":
         install_system_tools(session)
     workers = session.posargs or ["-n", "3", "--dist", "loadgroup"]  # they wait more than they work
-    session.run("pytest", str(ROOT / "tests_py"), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
+    paths = (str(ROOT / "tests_py"), str(ROOT / "examples"))
+    session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 
 
 def install_system_tools(session: nox.Session) -> None:

@@ -174,6 +174,8 @@ def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
     link.type, link.linkname = tarfile.SYMTYPE, "../../etc/shadow"
     hard = tarfile.TarInfo("inside")
     hard.type, hard.linkname = tarfile.LNKTYPE, "/etc/shadow"
+    lying = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+    lying.size = 1 << 40
     altered = bytearray(good)
     altered[len(good) // 2] ^= 1
     packed = gzip.compress(good, 1)
@@ -189,6 +191,7 @@ def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
         "gzip, cut short": (write("cut.tar.gz", packed[: len(packed) // 2]), "cut short|damaged"),
         "altered": (write("altered.tar", bytes(altered)), "another digest|damaged"),
         "leaving its folder": (tar("up.tar", (tarfile.TarInfo("../../etc/passwd"), b"x")), "leaves the archive"),
+        "a size that lies": (write("lie.tar", lying.tobuf() + bytes(4096)), "cut short"),
         "absolute": (tar("abs.tar", (tarfile.TarInfo("/etc/passwd"), b"x")), "leaves the archive"),
         "a link out": (tar("link.tar", (link, b"")), "leads out"),
         "a hard link out": (tar("hard.tar", (hard, b"")), "leads out"),
@@ -198,7 +201,7 @@ def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
 
 BROKEN = (
     "missing", "empty", "a folder", "no tar", "zeros", "no image", "cut short", "cut at the end", "gzip, cut short",
-    "altered", "leaving its folder", "absolute", "a link out", "a hard link out", "zstd",
+    "altered", "leaving its folder", "a size that lies", "absolute", "a link out", "a hard link out", "zstd",
 )  # fmt: skip
 
 
@@ -249,6 +252,32 @@ def test_dut_wants_insecure_and_says_so(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3", "--dut", "127.0.0.1:1")
     assert run.exit_code == 4
     assert "--dut-insecure" in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--dut-deadline", "rebot=5s"), "no step 'rebot'"),
+        (("--dut-deadline", "reboot=soon"), "STEP=TIME"),
+        (("--dut-port", "x"), "--dut-port"),
+        (("--dut-judge", "nobody"), "procedure or depth"),
+        (("--dut-image", "absent.tar"), "absent.tar"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_before_anything_happens(
+    options: tuple[str, ...], says: str, run_suite: RunSuite
+) -> None:
+    run = run_suite("-k", "cntr3", *options)
+    assert run.exit_code == 4, run.output
+    assert says in run.output
+    assert "Traceback" not in run.output
+
+
+def test_the_second_of_two_addresses_is_found(chassis_of_test: holdfast.Emulator) -> None:
+    addresses = f"127.0.0.1:{free_port()},{chassis_of_test.address}"
+    with holdfast.connect(addresses, insecure=True) as dut:
+        assert len(dut.control_processors()) == 2
+        dut.switchover(redundant=True)
 
 
 def test_an_unreachable_device_ends_the_run_at_once(run_suite: RunSuite) -> None:

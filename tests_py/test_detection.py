@@ -88,7 +88,14 @@ ROWS = (
     Row("volume back", "load.volume.resurrected=1*off->1*error(x)", "depth", "volume is gone too", ("6",)),
     Row("lists empty for a second", "load.lists_empty=1*error(x)", "", "", (), options=LATE),
     Row("reboot ignored", "reboot.ignored=1*error(x)", "depth", "RebootIgnored", ("8",)),
-    Row("reboot of one card", "reboot.one_card=1*error(x)", "depth", "RebootPartial", ("8",)),
+    Row(
+        "reboot of one card",
+        "reboot.one_card=1*error(x)",
+        "depth",
+        "RebootPartial",
+        ("8",),
+        options=(*QUICK, "--dut-deadline", "redundant=2500ms"),
+    ),
 )
 
 

@@ -264,7 +264,10 @@ def test_durations_are_seconds_or_timedeltas(device: holdfast.Device) -> None:
 @pytest.mark.asyncio
 async def test_the_same_with_await(archive: Path) -> None:
     async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
-        image = await dut.containerz.deploy(archive)
+        began, told = time.monotonic(), []
+        image = await dut.containerz.deploy(archive, progress=lambda *state: told.append(state))
+        assert time.monotonic() - began < 1.5, "a completion must not wait for the thread that it runs on"
+        assert told[-1][0] == told[-1][2]
         images, roles = await asyncio.gather(dut.containerz.images(), dut.control_processors())
         assert image in images
         assert {cp.role for cp in roles} == {"PRIMARY", "SECONDARY"}

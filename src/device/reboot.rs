@@ -105,7 +105,7 @@ impl Device {
 
     /// Each control processor that reports a boot-time must have booted.
     async fn check_cards(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
-        let deadline = Instant::now() + self.deadlines.verification;
+        let deadline = Instant::now() + self.deadlines.redundant;
         loop {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
             let now = self.control_processors_by(look).await?;

@@ -28,6 +28,7 @@ pub type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 static CLIENTS: OnceLock<Runtime> = OnceLock::new();
 static EMULATORS: OnceLock<Runtime> = OnceLock::new();
 static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+static JOBS_THREAD: OnceLock<std::thread::ThreadId> = OnceLock::new();
 static JOBS: LazyLock<Jobs> = LazyLock::new(Jobs::new);
 
 /// Which runtime a future runs on: device and client have one each.
@@ -69,9 +70,10 @@ pub fn queue_if_room(job: Job) {
     }
 }
 
-/// Waits until all jobs queued so far ran.
+/// Waits until all jobs queued so far ran; on the thread that runs them they have.
 pub fn drain(py: Python<'_>) {
-    if !JOBS.thread_started.load(Ordering::Acquire) {
+    let on_that_thread = JOBS_THREAD.get() == Some(&std::thread::current().id());
+    if on_that_thread || !JOBS.thread_started.load(Ordering::Acquire) {
         return;
     }
     let (done, ran) = sync_channel(1);
@@ -87,6 +89,7 @@ pub fn drain(py: Python<'_>) {
 #[pyfunction]
 #[pyo3(name = "_run_jobs")]
 pub fn run_jobs(py: Python<'_>) {
+    let _ = JOBS_THREAD.set(std::thread::current().id()); // it is started once
     loop {
         let next = py.detach(|| JOBS.receiver.lock().unwrap_or_else(PoisonError::into_inner).recv());
         let Ok(Some(job)) = next else { return };

@@ -100,8 +100,24 @@ def check(config: pytest.Config) -> None:
     judge = value(config, "dut-judge")
     if judge not in (None, "procedure", "depth"):
         raise pytest.UsageError(f"--dut-judge {judge}: give procedure or depth")
+    port = value(config, "dut-port")
+    if port is not None and not (port.isdigit() and 0 < int(port) <= 65535):
+        raise pytest.UsageError(f"--dut-port {port}: give a number from 1 to 65535")
+    image = value(config, "dut-image")
+    if image is not None and not Path(image).is_file():
+        raise pytest.UsageError(f"--dut-image {image}: there is no such file")
     for text in value(config, "dut-deadline") or ():
-        deadline(text)
+        step, _ = deadline(text)
+        _check_step(step)
+
+
+def _check_step(step: str) -> None:
+    from holdfast import _core
+
+    if step not in _core.deadline_steps():
+        raise pytest.UsageError(
+            f"--dut-deadline: there is no step {step!r}; one of: {', '.join(_core.deadline_steps())}"
+        )
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
