@@ -68,7 +68,11 @@ class Docker:
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):
+            if mount.startswith(f"{self._folder}/"):
+                subprocess.run(["umount", "--lazy", mount], check=True, timeout=30)
+        shutil.rmtree(self._folder)
 
 
 @pytest.fixture(scope="module")
