@@ -81,6 +81,7 @@ class Case:
     @contextmanager
     def procedure(self, step: str) -> Iterator[None]:
         """A step of the procedure; its failure ends the case."""
+        self.run.note(f"procedure: {step}")
         try:
             yield
         except NotChecked as why:
@@ -94,6 +95,7 @@ class Case:
     @contextmanager
     def recorded_procedure(self, step: str) -> Iterator[None]:
         """A last step of the procedure: others do not build on it, so they go on after its failure."""
+        self.run.note(f"procedure: {step}")
         try:
             yield
         except (HoldfastError, AssertionError) as error:
@@ -104,6 +106,7 @@ class Case:
     @contextmanager
     def depth(self, step: str) -> Iterator[None]:
         """A check beyond the procedure; the case goes on after its failure."""
+        self.run.note(f"depth: {step}")
         try:
             yield
         except NotChecked as why:
@@ -117,6 +120,7 @@ class Case:
     def failover(self, step: str) -> Iterator[Failover]:
         """A switchover or reboot: the error itself says which verdict it belongs to."""
         failover = Failover(self)
+        self.run.note(f"failover: {step}")
         try:
             yield failover
         except HoldfastError as error:

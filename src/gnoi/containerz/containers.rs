@@ -98,6 +98,7 @@ impl Containerz {
 
     /// As `containers`, with the limits of `call`.
     pub async fn containers_by(&self, all: bool, call: Call) -> Result<Vec<Container>> {
+        let call = Call { name: "Containerz.ListContainer", ..call };
         let request = ListContainerRequest { all, ..ListContainerRequest::default() };
         self.session
             .call(call, |connection| {

@@ -17,6 +17,7 @@ impl Containerz {
 
     /// As `images`, with the limits of `call`.
     pub async fn images_by(&self, call: Call) -> Result<Vec<ListedImage>> {
+        let call = Call { name: "Containerz.ListImage", ..call };
         self.session
             .call(call, |connection| async move {
                 let mut rows = client(connection).list_image(ListImageRequest::default()).await?.into_inner();

@@ -44,6 +44,7 @@ impl Containerz {
 
     /// As `volumes`, with the limits of `call`.
     pub async fn volumes_by(&self, call: Call) -> Result<Vec<Volume>> {
+        let call = Call { name: "Containerz.ListVolume", ..call };
         self.session
             .call(call, |connection| async move {
                 let mut rows = client(connection).list_volume(ListVolumeRequest::default()).await?.into_inner();
