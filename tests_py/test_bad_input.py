@@ -128,6 +128,12 @@ def test_wrong_credentials(chassis_of_test: holdfast.Emulator) -> None:
     assert "s3cret-word" not in str(caught.value) + repr(caught.value) + repr(dut) + str(dut.timeline)
 
 
+def test_a_password_without_a_name_is_refused() -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match="without a username") as caught:
+        holdfast.connect("127.0.0.1:1", insecure=True, password="s3cret-word")
+    assert "s3cret-word" not in str(caught.value)
+
+
 def test_a_password_no_header_can_carry() -> None:
     with pytest.raises(exceptions.InvalidArgumentError, match="metadata") as caught:
         holdfast.connect("127.0.0.1:1", insecure=True, username="a", password="s3cret\nword")

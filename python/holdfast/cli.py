@@ -70,6 +70,7 @@ def _device(ctx: click.Context) -> Device:
     if options["dut_password_file"]:
         password = Path(options["dut_password_file"]).read_text(encoding="utf-8").partition("\n")[0]
     username = options["dut_username"] or os.environ.get("HOLDFAST_DUT_USERNAME")
+    password = password if username else None  # without a name, it is sent nowhere
     return holdfast.connect(address, insecure=True, username=username, password=password)
 
 

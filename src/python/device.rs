@@ -43,7 +43,10 @@ fn options(
         target.name = name.unwrap_or(target.name);
         target.credentials = match (username, password) {
             (None, None) => None,
-            (username, password) => Some(Credentials::new(username.unwrap_or_default(), password.unwrap_or_default())?),
+            (None, Some(_)) => {
+                return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
+            }
+            (Some(username), password) => Some(Credentials::new(username, password.unwrap_or_default())?),
         };
         let mut settings = Settings::default();
         settings.dial_timeout = duration(dial_timeout).unwrap_or(settings.dial_timeout);

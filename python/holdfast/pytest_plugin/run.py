@@ -271,6 +271,9 @@ def skip_unless_allowed(item: pytest.Item) -> None:
 
 
 def _password(config: pytest.Config) -> str | None:
+    """The password of `--dut-username`; without that, none is sent anywhere."""
+    if options.value(config, "dut-username") is None:
+        return None
     file = options.value(config, "dut-password-file")
     if file:
         try:
