@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 /// From one look to the next; bounds how exactly an outage is known.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long one look may find only silence before the next dials afresh.
-const ATTEMPT: Duration = Duration::from_millis(700);
+pub const ATTEMPT: Duration = Duration::from_millis(700);
 
 /// From the last good answer to the first good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::evidence::{ATTEMPT, Outage, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event};
 use crate::error::{Error, Kind, RebootFault, Result};
@@ -87,15 +87,15 @@ impl Device {
                 return Err(Error::new(Kind::Reboot(RebootFault::NeverBack), what)
                     .hint("look at its console; the rest of the run is skipped"));
             }
-            let now = boot_time(&self.gnmi, Self::soon(deadline, self.deadlines.start)).await;
             if watch.lost().is_some() && watch.outage().is_some() {
                 return Ok(());
             }
+            let now = boot_time(&self.gnmi, deadline).await;
             if moved_on(before.boot_time, now) == Some(true) {
                 // The outage may have passed inside that question; one more look takes account of it.
                 return watch.look(deadline).await.map(drop);
             }
-            if Instant::now() >= started_by {
+            if watch.lost().is_none() && Instant::now() >= started_by {
                 return Err(ignored(
                     "the device agreed and did nothing: it was never away, and its boot-time did not move",
                 ));
@@ -138,7 +138,8 @@ impl Device {
 async fn boot_time(gnmi: &Gnmi, deadline: Instant) -> Option<u64> {
     let path: Path = "/system/state/boot-time".parse().ok()?;
     let path = Path { origin: "openconfig".to_owned(), ..path };
-    let leaves = gnmi.once(&[path], Call::read("gNMI.Subscribe", deadline)).await.ok()?;
+    let call = Call::read("gNMI.Subscribe", deadline).probing(ATTEMPT);
+    let leaves = gnmi.once(&[path], call).await.ok()?;
     leaves.first()?.value.as_ref()?.as_u64()
 }
 

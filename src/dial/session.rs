@@ -353,7 +353,7 @@ impl Session {
 }
 
 /// Whether a status was made by our own transport, not sent by the peer.
-fn is_transport(status: &Status) -> bool {
+pub fn is_transport(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
         if error.is::<hyper::Error>() {

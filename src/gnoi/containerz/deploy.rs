@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::{Containerz, client};
 use crate::dial::Call;
+use crate::dial::session::is_transport;
 use crate::error::{Error, Kind, Result};
 use crate::image::Source;
 use crate::wire::gnoi::common::{RemoteDownload, remote_download::Protocol};
@@ -39,6 +40,9 @@ pub struct Progress {
 
 /// Takes progress; must not block.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// How much later than a broken stream a lost connection may show.
+const LOSS_SHOWS: Duration = Duration::from_millis(50);
 
 /// One transfer.
 #[derive(Clone)]
@@ -200,11 +204,11 @@ impl Containerz {
             why = connection.lost() => Err(Error::new(Kind::OutcomeUnknown, why)),
         };
         let outcome = outcome.and_then(|success| check_success(&success, total));
-        outcome.map_err(|error| {
-            let lost = connection.loss().is_some();
-            let error = if lost { Error { kind: Kind::OutcomeUnknown, ..error } } else { error };
-            Broken { error, sent: transfer.sent }
-        })
+        let Err(error) = outcome else { return Ok(()) };
+        // A stream that broke may be known before the connection under it is known to be lost.
+        let lost = timeout(LOSS_SHOWS, connection.lost()).await.is_ok();
+        let error = if lost { Error { kind: Kind::OutcomeUnknown, ..error } } else { error };
+        Err(Broken { error, sent: transfer.sent })
     }
 }
 
@@ -317,7 +321,10 @@ impl Transfer {
         let message = timeout_at(deadline, self.answers.message())
             .await
             .map_err(|_| Error::new(Kind::Timeout, format!("the device said nothing after {} bytes", self.sent)))?
-            .map_err(|status| Error::from_status(&status))?;
+            .map_err(|status| match is_transport(&status) {
+                true => Error::new(Kind::OutcomeUnknown, status.message()),
+                false => Error::from_status(&status),
+            })?;
         message
             .and_then(|message| message.response)
             .ok_or_else(|| Error::new(Kind::Status(Code::Unknown), "the device ended the transfer without success"))
