@@ -321,9 +321,9 @@ impl Transfer {
         let message = timeout_at(deadline, self.answers.message())
             .await
             .map_err(|_| Error::new(Kind::Timeout, format!("the device said nothing after {} bytes", self.sent)))?
-            .map_err(|status| match is_transport(&status) {
-                true => Error::new(Kind::OutcomeUnknown, status.message()),
-                false => Error::from_status(&status),
+            .map_err(|status| {
+                let error = Error::from_status(&status);
+                if is_transport(&status) { Error { kind: Kind::OutcomeUnknown, ..error } } else { error }
             })?;
         message
             .and_then(|message| message.response)
