@@ -219,6 +219,24 @@ def test_an_archive_that_is_none(what: str, device: holdfast.Device, archive: Pa
     assert device.containerz.images() == ()
 
 
+def test_what_is_no_archive_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.txt"
+    path.write_text("s3cret-word\n" * 100)
+    with pytest.raises(exceptions.ImageError) as caught:
+        holdfast.Archive.open(path)
+    assert "s3cret-word" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["bad", "no.such=1*off", "gnmi.Get=1*of"])
+def test_failpoints_that_make_no_sense_are_named(text: str, run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", failpoints=text)
+    assert run.exit_code != 0
+    assert "failpoint" in run.output
+    assert "InvalidArgumentError" in run.output
+    assert "Traceback" not in run.output
+
+
 def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.tar.gz"
     info = tarfile.TarInfo("blobs/sha256/" + "0" * 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast._core import FailpointTerms, parse_terms
+from holdfast.exceptions import InvalidArgumentError
 
 __all__ = ["FailpointTerms", "parse", "read_environment"]
 
@@ -26,6 +27,6 @@ def read_environment(text: str) -> list[tuple[str, str]]:
         if line.strip():
             name, equals, terms = line.strip().partition("=")
             if not equals:
-                raise ValueError(f"failpoint {line.strip()!r}: write NAME=TERMS")
+                raise InvalidArgumentError(f"failpoint {line.strip()!r}: no terms", hint="write NAME=TERMS")
             pairs.append((name, terms))
     return pairs

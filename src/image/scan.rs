@@ -183,7 +183,8 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
         io::ErrorKind::UnexpectedEof => truncated(path, &format!("it ends inside the entry at byte {at}")),
         io::ErrorKind::FileTooLarge => Error::image(format!("{}: {error}", path.display()))
             .hint("this is a gzip bomb; if it really is an image, unpack it yourself and give the .tar"),
-        _ if at == 0 => Error::image(format!("{}: is no tar archive ({error})", path.display()))
+        // The reader's own words would quote the file.
+        _ if at == 0 => Error::image(format!("{}: is no tar archive", path.display()))
             .hint("give the .tar file that `docker save -o` wrote"),
         _ => Error::image(format!("{}: is damaged near byte {at}: {error}", path.display()))
             .hint("copy or save it again, whole"),
