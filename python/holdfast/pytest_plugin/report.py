@@ -31,9 +31,7 @@ class Reporter:
         if address is None:
             return "holdfast: EMULATED dual-supervisor device, in this process"
         device = run.connect(config, address)
-        roles = device.control_processors()
-        emulated = bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
-        line = run.describe(device, emulated=emulated)
+        line = run.describe(device, device.control_processors())
         device.close()
         return f"holdfast: {line}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from holdfast.pytest_plugin import options
 
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
+    from holdfast.results import ControlProcessor
 
 DEFAULT_PORT = 60061
 # Workers of one xdist run take turns on a device; a turn is at most a case with a reboot.
@@ -73,8 +75,7 @@ class Run:
     def _occupy(self) -> None:
         roles = self.device.control_processors()
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
-        emulated = all("EMULATED" in (cp.software_version or "") for cp in roles) and bool(roles)
-        self.description = describe(self.device, emulated=emulated)
+        self.description = describe(self.device, roles)
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.address)
         journal.refuse_foreign(self.device, self.id)
@@ -206,39 +207,28 @@ class Run:
 def connect(config: pytest.Config, address: str) -> Device:
     """Reach the device, or end the run with one clear error."""
     import holdfast
+    from holdfast import _emulator
+
+    deadlines = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
+    username, password = options.value(config, "dut-username"), _password(config)
+
+    def reach() -> Device:
+        return holdfast.connect(address, insecure=True, username=username, password=password, deadlines=deadlines)
 
     try:
-        deadlines = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
-        device = holdfast.connect(
-            address,
-            insecure=True,
-            username=options.value(config, "dut-username"),
-            password=_password(config),
-            deadlines=deadlines,
-        )
-        roles = device.control_processors(timeout=10)
-        if roles and all("EMULATED" in (cp.software_version or "") for cp in roles):
-            from holdfast import _emulator
-
-            _emulator._addresses.add(address)
+        device = reach()
+        if not _emulator.is_emulated(address) and is_emulated(device.control_processors(timeout=10)):
+            _emulator._addresses.add(address)  # its limits are seconds, not minutes
             device.close()
-            return connect_again(config, address, deadlines)
+            device = reach()
     except HoldfastError as error:
         pytest.exit(f"holdfast: {error}", returncode=3)
     return device
 
 
-def connect_again(config: pytest.Config, address: str, deadlines: dict[str, float]) -> Device:
-    """As `connect`, now that the device is known to be emulated."""
-    import holdfast
-
-    return holdfast.connect(
-        address,
-        insecure=True,
-        username=options.value(config, "dut-username"),
-        password=_password(config),
-        deadlines=deadlines,
-    )
+def is_emulated(roles: Sequence[ControlProcessor]) -> bool:
+    """Whether a device says of itself that it is emulated."""
+    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
 
 
 def start_chassis() -> Emulator:
@@ -253,12 +243,11 @@ def start_chassis() -> Emulator:
     return chassis
 
 
-def describe(device: Device, *, emulated: bool) -> str:
+def describe(device: Device, roles: Sequence[ControlProcessor]) -> str:
     """A line that says which device this is."""
-    roles = device.control_processors()
     cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
-    return f"{'EMULATED device' if emulated else 'device'} {device.name} ({software}; {cards})"
+    return f"{'EMULATED device' if is_emulated(roles) else 'device'} {device.name} ({software}; {cards})"
 
 
 def skip_unless_allowed(item: pytest.Item) -> None:
