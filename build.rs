@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use prost::Message;
+
 type Failure = Box<dyn std::error::Error>;
 
 const PROTOS: [&str; 4] = ["cntr/cntr.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
@@ -11,6 +13,9 @@ const PROTOS: [&str; 4] = ["cntr/cntr.proto", "gnmi/gnmi.proto", "gnoi/container
 /// The container platforms we can make a test container for, and the Rust target of each.
 const PLATFORMS: [(&str, &str); 2] =
     [("linux-amd64", "x86_64-unknown-linux-gnu"), ("linux-arm64", "aarch64-unknown-linux-gnu")];
+
+/// The executables that the wheel carries, and the feature that each is built with and no other.
+const EXECUTABLES: [(&str, &str); 2] = [("cntrsrv", "cntrsrv"), ("cni-bridge-fp", "cni")];
 
 fn main() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=proto");
@@ -27,6 +32,7 @@ fn main() -> Result<(), Failure> {
 
 fn compile_protos() -> Result<(), Failure> {
     let descriptors = protox::compile(PROTOS, ["proto"])?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".gnoi.containerz.DeployRequest.content")
@@ -34,33 +40,34 @@ fn compile_protos() -> Result<(), Failure> {
     Ok(())
 }
 
-/// `cntrsrv` for each platform whose Rust target is installed; the building machine's own must succeed.
+/// Each executable for each platform whose Rust target is installed; the building machine's own must succeed.
 fn build_executables() -> Result<(), Failure> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     if env::var("CARGO_CFG_TARGET_OS")? != "linux" {
         return Ok(()); // the wheel says so when an executable is asked for
     }
     let own = env::var("TARGET")?;
-    for (platform, target) in PLATFORMS {
-        let built = build_cntrsrv(target, &out.join("native"));
-        match built {
-            Ok(file) => {
-                fs::copy(file, out.join(format!("cntrsrv-{platform}")))?;
+    for (name, feature) in EXECUTABLES {
+        for (platform, target) in PLATFORMS {
+            match build_executable(name, feature, target, &out.join("native")) {
+                Ok(file) => {
+                    fs::copy(file, out.join(format!("{name}-{platform}")))?;
+                }
+                Err(why) if target == own => return Err(why),
+                Err(why) => println!("cargo::warning=no {name} for {platform}: {why}"),
             }
-            Err(why) if target == own => return Err(why),
-            Err(why) => println!("cargo::warning=no cntrsrv for {platform}: {why}"),
         }
     }
     Ok(())
 }
 
-fn build_cntrsrv(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
+fn build_executable(name: &str, feature: &str, target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
     if !target_installed(target) {
         return Err(format!("`rustup target add {target}` and build again").into());
     }
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
-        .args(["build", "--locked", "--release", "--bin", "cntrsrv", "--no-default-features", "--features", "cntrsrv"])
+        .args(["build", "--locked", "--release", "--bin", name, "--no-default-features", "--features", feature])
         .args(["--target", target])
         .arg("--target-dir")
         .arg(target_dir)
@@ -71,9 +78,9 @@ fn build_cntrsrv(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
     }
     let status = cargo.status()?;
     if !status.success() {
-        return Err(format!("cargo build of cntrsrv for {target} ended with {status}").into());
+        return Err(format!("cargo build of {name} for {target} ended with {status}").into());
     }
-    Ok(target_dir.join(target).join("release/cntrsrv"))
+    Ok(target_dir.join(target).join("release").join(name))
 }
 
 fn target_installed(target: &str) -> bool {

@@ -4,11 +4,15 @@
 
 #[cfg(feature = "grpc")]
 pub mod error;
-#[cfg(feature = "toolkit")]
+#[cfg(any(feature = "toolkit", feature = "cni"))]
 pub mod failpoint;
+#[cfg(any(feature = "toolkit", feature = "cni"))]
+mod nearest;
 #[cfg(feature = "grpc")]
 pub mod wire;
 
+#[cfg(feature = "cni")]
+pub mod cni;
 #[cfg(feature = "grpc")]
 pub mod cntr;
 #[cfg(feature = "toolkit")]

@@ -1,6 +1,9 @@
 //! The modules generated from `proto/`, one for each package of the field.
 #![allow(missing_docs, clippy::pedantic)]
 
+/// All of `proto/`, for whoever must know messages by name: an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// `gnmi`
 pub mod gnmi {
     tonic::include_proto!("gnmi");

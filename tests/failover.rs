@@ -51,10 +51,10 @@ async fn each_way_a_switchover_fails_has_its_name() {
         ("switchover.never_redundant", "1*error(x)", SwitchoverFault::NeverRedundant),
     ] {
         let (chassis, device) = device(emulator::Settings::default()).await;
-        chassis.arm(point, terms).expect("a failpoint");
+        chassis.failpoints().arm(point, terms).expect("a failpoint");
         let error = switch(&device).await.expect_err(point);
         assert_eq!(error.kind, Kind::Switchover(fault), "{point}: {error}");
-        assert_eq!(chassis.hits(point).expect("a failpoint"), 1);
+        assert_eq!(chassis.failpoints().hits(point).expect("a failpoint"), 1);
     }
 }
 
@@ -70,7 +70,7 @@ async fn a_reboot_is_proved_by_boot_times() {
 async fn each_way_a_reboot_fails_has_its_name() {
     for (point, fault) in [("reboot.ignored", RebootFault::Ignored), ("reboot.one_card", RebootFault::Partial)] {
         let (chassis, device) = device(emulator::Settings::default()).await;
-        chassis.arm(point, "1*error(x)").expect("a failpoint");
+        chassis.failpoints().arm(point, "1*error(x)").expect("a failpoint");
         let error = device.reboot(false).await.expect_err(point);
         assert_eq!(error.kind, Kind::Reboot(fault), "{point}: {error}");
     }

@@ -62,7 +62,7 @@ ROWS = (
     Row(
         "image back later", "load.image.resurrected_late=1*error(x)", "depth", "later it did not", ("5",), options=LATE
     ),
-    Row("image never copied", "sync.image=2*error(x)", "procedure", "no image cntrsrv_image", ("1",)),
+    Row("image never copied", "switchover.sync.image=2*error(x)", "procedure", "no image cntrsrv_image", ("1",)),
     Row("container lost", "load.container.lost=1*error(x)", "procedure", "no container", ("2", "4")),
     Row("container stopped", "load.container.stopped=1*error(x)", "procedure", "is STOPPED", ("2", "4")),
     Row("container restarting", "load.container.restarting=1*error(x)", "procedure", "is UNSPECIFIED", ("2", "4")),

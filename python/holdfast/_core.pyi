@@ -108,6 +108,7 @@ def emulator(
     space: int | None = None,
     chunk_size: int | None = None,
     quirks: Sequence[str] = ...,
+    seed: int = 0,
 ) -> Chassis:
     """Powers an emulated device on; see `holdfast.emulator`."""
 
@@ -125,11 +126,12 @@ def emulator_async(
     space: int | None = None,
     chunk_size: int | None = None,
     quirks: Sequence[str] = ...,
+    seed: int = 0,
 ) -> Awaitable[AsyncChassis]:
     """As `emulator`, to be awaited."""
 
-def failpoint_names() -> list[tuple[str, str]]:
-    """Every failpoint of the emulated device, with a line on each."""
+def failpoint_names() -> list[tuple[str, str, str]]:
+    """Every failpoint: its provider, its name, and a line on it."""
 
 def quirk_names() -> list[tuple[str, str]]:
     """Every quirk of the emulated device, with a line on each."""
@@ -145,8 +147,8 @@ def cntrsrv_archive(
 def own_platform() -> str:
     """This machine's platform as images name it, such as `linux/amd64`."""
 
-def parse_terms(text: str) -> FailpointTerms:
-    """Reads failpoint terms; `ValueError` says what is wrong with them."""
+def parse_terms(text: str, *, strict: bool = False, seed: int = 0, name: str = ...) -> FailpointTerms:
+    """Reads failpoint terms; `ValueError` says what is wrong with them. `strict`: containerd's own language."""
 
 def _run_jobs() -> None: ...
 def _stop() -> None: ...
@@ -156,7 +158,7 @@ class FailpointTerms:
     """Terms of the fault language, and what is left of their counts. `str()` prints them."""
 
     def fire(self) -> str | None:
-        """One hit: the action that fires, as text, or None; its count moves on."""
+        """One hit: the actions that fire, as text, or None; counts move on. A range of delays is drawn."""
 
 @final
 class LogLines:
@@ -847,7 +849,19 @@ class Chassis:
         """Disarms a failpoint; how often it was hit."""
 
     def hits(self, name: str) -> int:
-        """How often a failpoint was hit since it was armed."""
+        """How often a term of a failpoint fired since it was armed."""
+
+    def release(self, name: str) -> None:
+        """Lets go on who waits at a failpoint's `pause`."""
+
+    def reached(self, name: str, times: int, timeout: _Seconds) -> None:
+        """Waits until a failpoint was hit `times` times. Raises `Timeout`."""
+
+    def armed(self) -> list[tuple[str, str, int]]:
+        """All that are armed: name, what is left of the terms, hits."""
+
+    def control(self) -> str:
+        """The path of the socket by which another process arms its failpoints."""
 
     def active(self) -> str:
         """The name of the control processor that is active now."""
@@ -870,6 +884,18 @@ class AsyncChassis:
 
     def hits(self, name: str) -> Awaitable[int]:
         """As `Chassis.hits`."""
+
+    def release(self, name: str) -> Awaitable[None]:
+        """As `Chassis.release`."""
+
+    def reached(self, name: str, times: int, timeout: _Seconds) -> Awaitable[None]:
+        """As `Chassis.reached`."""
+
+    def armed(self) -> Awaitable[list[tuple[str, str, int]]]:
+        """As `Chassis.armed`."""
+
+    def control(self) -> Awaitable[str]:
+        """As `Chassis.control`."""
 
     def active(self) -> Awaitable[str]:
         """As `Chassis.active`."""

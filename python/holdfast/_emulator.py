@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
 from holdfast import _core
-from holdfast.exceptions import ExpectationFailed
+from holdfast.failpoint import Failpoints
 
 Seconds = float | timedelta
 
@@ -22,27 +21,11 @@ def is_emulated(address: str) -> bool:
     return address in _addresses
 
 
-class Failpoint:
-    """An armed failpoint."""
-
-    def __init__(self, chassis: _core.Chassis, name: str) -> None:
-        self._chassis = chassis
-        self._disarmed_hits: int | None = None
-        self.name = name
-
-    @property
-    def hits(self) -> int:
-        """How often it was hit since it was armed."""
-        return self._chassis.hits(self.name) if self._disarmed_hits is None else self._disarmed_hits
-
-    def _disarm(self) -> None:
-        self._disarmed_hits = self._chassis.disarm(self.name)
-
-
-class Emulator:
-    """An emulated device that runs until it is stopped; a context manager."""
+class Emulator(Failpoints):
+    """An emulated device that runs until it is stopped; a context manager. Its failpoints are armed on it."""
 
     def __init__(self, core: _core.Chassis) -> None:
+        super().__init__(core)
         self._core = core
         self.address = core.management_address()
         _addresses.add(self.address)
@@ -57,25 +40,10 @@ class Emulator:
         """The name of the control processor that is active now."""
         return self._core.active()
 
-    def arm(self, name: str, terms: str) -> None:
-        """Arm a failpoint until `disarm`, or for good."""
-        self._core.arm(name, terms)
-
-    def disarm(self, name: str) -> int:
-        """Disarm a failpoint; how often it was hit."""
-        return self._core.disarm(name)
-
-    @contextmanager
-    def failpoint(self, name: str, terms: str, *, may_stay_unhit: bool = False) -> Iterator[Failpoint]:
-        """Arm a failpoint for a while. One that was never hit fails, since it proved nothing."""
-        self._core.arm(name, terms)
-        armed = Failpoint(self._core, name)
-        try:
-            yield armed
-        finally:
-            armed._disarm()
-        if armed.hits == 0 and not may_stay_unhit:
-            raise ExpectationFailed(f"failpoint {name} was armed and never hit", hint="or say may_stay_unhit=True")
+    @property
+    def control(self) -> str:
+        """The socket by which `holdfast.failpoint.control` arms failpoints from another process."""
+        return self._core.control()
 
     def stop(self) -> None:
         """Power it off and close its sockets."""
@@ -108,13 +76,15 @@ def emulator(
     space: int | None = None,
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
+    seed: int = 0,
 ) -> Emulator:
     """Power an emulated device on.
 
     `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own. `outage`, `load`,
     `boot`, `reboot` and `replication` are its timings in seconds; `black_hole` makes an outage silence instead of
     closed sockets. `state` is a folder that keeps what it stores; `space` is in bytes. `quirks` are oddities of
-    servers in the field, by name. Raises `InvalidArgumentError`.
+    servers in the field, by name. Equal `seed`s make the failpoints' chance draw equally. Raises
+    `InvalidArgumentError`.
     """
     core = _core.emulator(
         listen=_resolved(listen),
@@ -129,6 +99,7 @@ def emulator(
         space=space,
         chunk_size=chunk_size,
         quirks=list(quirks),
+        seed=seed,
     )
     return Emulator(core)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from holdfast._connect import Seconds, arguments
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
 from holdfast._emulator import Emulator, _resolved
+from holdfast.exceptions import ExpectationFailed
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 
@@ -81,6 +83,26 @@ class _Emulating:
             await self._chassis.stop()
 
 
+class _AwaitableFailpoint:
+    """A failpoint that was armed for a while."""
+
+    def __init__(self, emulator: _AwaitableEmulator, name: str) -> None:
+        self._emulator = emulator
+        self.name = name
+
+    async def hits(self) -> int:
+        """How often a term of it fired since it was armed."""
+        return await self._emulator.hits(self.name)
+
+    async def wait_reached(self, timeout: float = 10, *, times: int = 1) -> None:
+        """Wait until it was hit `times` times, `timeout` seconds at most. Raises `Timeout`."""
+        await self._emulator.wait_reached(self.name, timeout, times=times)
+
+    async def release(self) -> None:
+        """Let go on who waits at a `pause`."""
+        await self._emulator.release(self.name)
+
+
 class _AwaitableEmulator:
     """An emulated device, for an event loop."""
 
@@ -93,12 +115,37 @@ class _AwaitableEmulator:
         return await self._core.active()
 
     async def arm(self, name: str, terms: str) -> None:
-        """Arm a failpoint."""
+        """Arm a failpoint until `disarm`. Raises `InvalidArgumentError`, which names the nearest name."""
         await self._core.arm(name, terms)
 
     async def disarm(self, name: str) -> int:
-        """Disarm a failpoint; how often it was hit."""
+        """Disarm a failpoint and release who waits there; how often it was hit."""
         return await self._core.disarm(name)
+
+    async def hits(self, name: str) -> int:
+        """How often a term of a failpoint fired since it was armed."""
+        return await self._core.hits(name)
+
+    async def release(self, name: str) -> None:
+        """Let go on who waits at a `pause`."""
+        await self._core.release(name)
+
+    async def wait_reached(self, name: str, timeout: float = 10, *, times: int = 1) -> None:
+        """Wait until a failpoint was hit `times` times, `timeout` seconds at most. Raises `Timeout`."""
+        await self._core.reached(name, times, timeout)
+
+    @asynccontextmanager
+    async def failpoint(
+        self, name: str, terms: str, *, may_stay_unhit: bool = False
+    ) -> AsyncIterator[_AwaitableFailpoint]:
+        """Arm a failpoint for a while. One that was never hit fails, since it proved nothing."""
+        await self.arm(name, terms)
+        try:
+            yield _AwaitableFailpoint(self, name)
+        finally:
+            hits = await self.disarm(name)
+        if hits == 0 and not may_stay_unhit:
+            raise ExpectationFailed(f"failpoint {name} was armed and never hit", hint="or say may_stay_unhit=True")
 
     async def stop(self) -> None:
         """Power it off and close its sockets."""
@@ -119,6 +166,7 @@ def emulator(
     space: int | None = None,
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
+    seed: int = 0,
 ) -> _Emulating:
     """As `holdfast.emulator`."""
     options = {**locals(), "listen": _resolved(listen), "quirks": list(quirks)}

@@ -20,6 +20,7 @@ from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentErro
 
 if TYPE_CHECKING:
     from holdfast import Device
+    from holdfast.failpoint import Failpoints
 
 SUITES = ("cntr3",)
 
@@ -122,6 +123,10 @@ def run(ctx: click.Context, suite: str) -> None:
 @click.option("--outage", metavar="TIME", help="How long a failover takes, such as 2s.")
 @click.option("--black-hole", is_flag=True, help="An outage is silence instead of closed sockets.")
 @click.option("--failpoint", "failpoints", multiple=True, metavar="NAME=TERMS", help="Arm a failpoint.")
+@click.option(
+    "--failpoint-file", type=click.Path(dir_okay=False), help='Arm the failpoints of a JSON file: {"NAME": "TERMS"}.'
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the failpoints' chance.")
 @click.option("--quirk", "quirks", multiple=True, metavar="NAME", help="An oddity of servers in the field.")
 @click.option("--state", type=click.Path(file_okay=False), help="Keep what it stores in this folder.")
 def emulate(
@@ -130,6 +135,8 @@ def emulate(
     outage: str | None,
     black_hole: bool,
     failpoints: Sequence[str],
+    failpoint_file: str | None,
+    seed: int,
     quirks: Sequence[str],
     state: str | None,
 ) -> None:
@@ -147,6 +154,7 @@ def emulate(
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     armed = failpoint.read_environment("\n".join(failpoints))
+    armed += failpoint.read_file(failpoint_file) if failpoint_file else []
     armed += failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     chassis = holdfast.emulator(
         listen=listen,
@@ -155,11 +163,13 @@ def emulate(
         black_hole=black_hole,
         quirks=quirks,
         state=state,
+        seed=seed,
     )
     with chassis:
         for name, terms in armed:
             chassis.arm(name, terms)
         click.echo(f"EMULATED device, holdfast {__version__}", err=True)
+        click.echo(f"failpoints are armed over {chassis.control}", err=True)
         click.echo(f"listening on {chassis.address}")
         sys.stdout.flush()
         signal.sigwait(ends)
@@ -208,12 +218,77 @@ def image_show(ctx: click.Context, file: str) -> None:
 
 
 @main.command("failpoints")
+@click.option("--provider", type=click.Choice(("emulator", "cni-bridge-fp")), help="Those of one provider.")
 @click.pass_context
-def failpoints_command(ctx: click.Context) -> None:
+def failpoints_command(ctx: click.Context, provider: str | None) -> None:
     """Every failpoint's name, with a line on each."""
     from holdfast import _core
 
-    _show(ctx, _core.failpoint_names(), {"NAME": lambda row: row[0], "WHAT HAPPENS": lambda row: row[1]})
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row[1],
+        "PROVIDER": lambda row: row[0],
+        "WHAT HAPPENS": lambda row: row[2],
+    }
+    _show(ctx, [row for row in _core.failpoint_names() if provider in {None, row[0]}], columns)
+
+
+@main.group("failpoint")
+@click.option(
+    "--control", required=True, metavar="PATH", help="An emulated device's state folder, or its control socket."
+)
+@click.pass_context
+def failpoint_group(ctx: click.Context, control: str) -> None:
+    """The failpoints of an emulated device that runs in another process."""
+    ctx.obj["control"] = control
+
+
+def _far_failpoints(ctx: click.Context) -> Failpoints:
+    from holdfast import failpoint
+
+    return failpoint.control(ctx.obj["control"])
+
+
+@failpoint_group.command("arm")
+@click.argument("pairs", nargs=-1, required=True, metavar="NAME=TERMS…")
+@click.pass_context
+def failpoint_arm(ctx: click.Context, pairs: Sequence[str]) -> None:
+    """Arm failpoints until they are disarmed."""
+    from holdfast import failpoint
+
+    armed = failpoint.read_environment("\n".join(pairs))
+    for name, terms in armed:
+        _far_failpoints(ctx).arm(name, terms)
+    _done(ctx, "\n".join(f"armed {name}={terms}" for name, terms in armed), armed=dict(armed))
+
+
+@failpoint_group.command("disarm")
+@click.argument("name")
+@click.pass_context
+def failpoint_disarm(ctx: click.Context, name: str) -> None:
+    """Disarm a failpoint, and say how often it was hit."""
+    hits = _far_failpoints(ctx).disarm(name)
+    _done(ctx, f"disarmed {name}: {hits} hits", disarmed=name, hits=hits)
+
+
+@failpoint_group.command("release")
+@click.argument("name")
+@click.pass_context
+def failpoint_release(ctx: click.Context, name: str) -> None:
+    """Let go on who waits at a pause."""
+    _far_failpoints(ctx).release(name)
+    _done(ctx, f"released {name}", released=name)
+
+
+@failpoint_group.command("list")
+@click.pass_context
+def failpoint_list(ctx: click.Context) -> None:
+    """The failpoints that are armed."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row["name"],
+        "TERMS": lambda row: row["terms"],
+        "HITS": lambda row: row["hits"],
+    }
+    _show(ctx, [vars(armed) for armed in _far_failpoints(ctx).armed()], columns)
 
 
 @main.command("quirks")

@@ -3,24 +3,28 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::faults::FAILPOINTS;
+use super::control::{Control, SOCKET};
+use super::failpoints::{FAILPOINTS, message_at};
+use super::faults::Faults;
 use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
 use super::state::State;
 use super::store::Store;
-use super::{failover, front};
-use crate::error::{Error, Result};
-use crate::failpoint::{Registry, Terms};
+use super::{failover, front, reflection};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
 use crate::serve;
 
 /// An emulated device that runs. It ends when this is dropped or stopped.
 pub struct Chassis {
     inner: Arc<Inner>,
+    state: PathBuf,
     /// Removed with the chassis, where no folder was given.
     folder: Option<tempfile::TempDir>,
 }
@@ -29,6 +33,7 @@ pub struct Chassis {
 pub struct ControlProcessor {
     pub store: Store,
     pub runtime: Runtime,
+    pub faults: Faults,
     life: Mutex<CancellationToken>,
 }
 
@@ -50,7 +55,7 @@ impl ControlProcessor {
 pub struct Inner {
     pub settings: Settings,
     pub address: SocketAddr,
-    pub failpoints: Registry,
+    pub failpoints: Arc<Registry>,
     pub cards: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
     pub changed: Notify,
@@ -59,6 +64,8 @@ pub struct Inner {
     state: watch::Sender<State>,
     life: CancellationToken,
     tasks: TaskTracker,
+    /// Of the switchover, reboot or crash that is under way, or was last.
+    mover: Mutex<CancellationToken>,
     _reservation: socket2::Socket,
 }
 
@@ -92,9 +99,24 @@ impl Inner {
         });
     }
 
+    /// Runs what moves roles; what did so before ends where it stands.
+    pub fn spawn_move(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let token = CancellationToken::new();
+        std::mem::replace(&mut *self.mover.lock().unwrap_or_else(PoisonError::into_inner), token.clone()).cancel();
+        self.spawn(async move {
+            token.run_until_cancelled(task).await;
+        });
+    }
+
     /// A control processor dies at once, as from a kernel panic.
     pub fn crash(self: &Arc<Self>, index: usize) {
-        self.spawn(failover::crash(self.clone(), index));
+        let state = self.state();
+        let dies = failover::crash(self.clone(), index);
+        if state.moving || index == state.active || !state.cards[index].up {
+            self.spawn_move(dies);
+        } else {
+            self.spawn(dies);
+        }
     }
 }
 
@@ -120,30 +142,38 @@ impl Chassis {
                 .hint("give --state an empty folder, or one of this tool's")
         };
         let tls = serve::self_signed().map_err(bad_state)?;
+        let failpoints = Arc::new(Registry::new(FAILPOINTS, settings.seed));
+        let (crashes, crashed) = mpsc::unbounded_channel();
         let card = |index: usize| {
+            let faults = Faults::new(failpoints.clone(), crashes.clone(), index);
             Ok(ControlProcessor {
                 store: Store::open(root.join(format!("control-processor-{}", index + 1)))?,
-                runtime: Runtime::new(address.ip(), tls.clone()),
+                runtime: Runtime::new(address.ip(), tls.clone(), faults.clone()),
+                faults,
                 life: Mutex::default(),
             })
         };
         let cards = [card(0).map_err(bad_state)?, card(1).map_err(bad_state)?];
+        let control = Control::open(&root).map_err(bad_state)?;
         let inner = Arc::new(Inner {
             settings,
             address,
-            failpoints: Registry::new(FAILPOINTS),
+            failpoints,
             cards,
             changed: Notify::new(),
             config: Mutex::default(),
             state: watch::Sender::new(State::booted(0)),
             life: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            mover: Mutex::default(),
             _reservation: reservation,
         });
         failover::start_containers(&inner, 0, failover::Start::Reboot);
         inner.spawn(front::run(inner.clone(), listener));
         inner.spawn(failover::replicate(inner.clone()));
-        Ok(Self { inner, folder })
+        inner.spawn(die_when_told(inner.clone(), crashed));
+        inner.spawn(control.serve(Failpoints(inner.failpoints.clone())));
+        Ok(Self { inner, state: root, folder })
     }
 
     /// Where it is managed.
@@ -156,20 +186,14 @@ impl Chassis {
         self.inner.settings.names[self.inner.state().active].clone()
     }
 
-    /// Arms a failpoint.
-    pub fn arm(&self, name: &str, terms: &str) -> Result<()> {
-        let terms: Terms = terms.parse().map_err(|error| Error::invalid(format!("failpoint {name}: {error}")))?;
-        self.inner.failpoints.arm(name, terms).map_err(|error| Error::invalid(error.to_string()))
+    /// The socket by which another process arms its failpoints.
+    pub fn control(&self) -> PathBuf {
+        self.state.join(SOCKET)
     }
 
-    /// Disarms a failpoint and says how often it was hit.
-    pub fn disarm(&self, name: &str) -> Result<u64> {
-        self.inner.failpoints.disarm(name).map_err(|error| Error::invalid(error.to_string()))
-    }
-
-    /// How often a failpoint was hit since it was armed.
-    pub fn hits(&self, name: &str) -> Result<u64> {
-        self.inner.failpoints.hits(name).map_err(|error| Error::invalid(error.to_string()))
+    /// Its failpoints, for whoever arms them.
+    pub fn failpoints(&self) -> Failpoints {
+        Failpoints(self.inner.failpoints.clone())
     }
 
     /// Powers it off and waits until its sockets are closed.
@@ -190,6 +214,73 @@ impl Drop for Chassis {
         for card in &self.inner.cards {
             card.life().cancel();
         }
+    }
+}
+
+/// The failpoints of a chassis, from outside.
+#[derive(Debug, Clone)]
+pub struct Failpoints(Arc<Registry>);
+
+impl Failpoints {
+    /// Arms a failpoint, or arms it anew.
+    pub fn arm(&self, name: &str, terms: &str) -> Result<()> {
+        let wrong = |error: String| Error::invalid(format!("failpoint {name}: {error}"));
+        let terms: Terms = terms.parse().map_err(|error: crate::failpoint::ParseError| wrong(error.to_string()))?;
+        let actions = terms.terms().iter().flat_map(|term| &term.actions);
+        for object in actions.filter_map(|action| match action {
+            Action::Return(object) => Some(object),
+            _ => None,
+        }) {
+            check_return(name, object).map_err(wrong)?;
+        }
+        self.0.arm(name, terms).map_err(unknown)
+    }
+
+    /// Disarms a failpoint, releases who waits there, and says how often it was hit.
+    pub fn disarm(&self, name: &str) -> Result<u64> {
+        self.0.disarm(name).map_err(unknown)
+    }
+
+    /// Lets go on who waits at a failpoint.
+    pub fn release(&self, name: &str) -> Result<()> {
+        self.0.release(name).map_err(unknown)
+    }
+
+    /// How often a failpoint acted since it was armed.
+    pub fn hits(&self, name: &str) -> Result<u64> {
+        self.0.hits(name).map_err(unknown)
+    }
+
+    /// Waits until a failpoint acted `times` times.
+    pub async fn reached(&self, name: &str, times: u64, patience: Duration) -> Result<()> {
+        if let Ok(reached) = tokio::time::timeout(patience, self.0.reached(name, times)).await {
+            return reached.map_err(unknown);
+        }
+        let hits = self.hits(name)?;
+        Err(Error::new(Kind::Timeout, format!("failpoint {name} was hit {hits} of {times} times within {patience:?}")))
+    }
+
+    /// All that are armed.
+    pub fn armed(&self) -> Vec<Armed> {
+        self.0.armed()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unknown(error: Unknown) -> Error {
+    Error::invalid(error.to_string())
+}
+
+/// What stands for a message must be one.
+fn check_return(site: &str, object: &str) -> std::result::Result<(), String> {
+    let Some(message) = message_at(site) else { return Ok(()) };
+    let object = serde_json::from_str(object).map_err(|error| error.to_string())?;
+    reflection::check(&message, &object)
+}
+
+async fn die_when_told(chassis: Arc<Inner>, mut crashed: mpsc::UnboundedReceiver<usize>) {
+    while let Some(index) = crashed.recv().await {
+        chassis.crash(index);
     }
 }
 

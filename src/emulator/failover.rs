@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::chassis::Inner;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::chassis::{ControlProcessor, Inner};
+use super::faults::Faults;
 use super::settings::Outage;
 use super::state::{Loading, Management, Role, State, Switched, now};
-use super::store::{Ailment, Container, Image, Inventory, Restart, Volume, Wanted};
+use super::store::{Ailment, Container, Image, Inventory, Plugin, Restart, Volume, Wanted};
 
 /// Time for an answer to leave before the address goes away.
 const LAST_WORDS: Duration = Duration::from_millis(20);
@@ -34,7 +38,8 @@ pub async fn replicate(chassis: Arc<Inner>) {
     loop {
         chassis.changed.notified().await;
         sleep(chassis.settings.timings.replication).await;
-        synchronise(&chassis).await;
+        let life = chassis.cards[chassis.state().active].life();
+        life.run_until_cancelled(synchronise(&chassis)).await;
     }
 }
 
@@ -53,18 +58,12 @@ async fn synchronise(chassis: &Arc<Inner>) {
     if !state.cards[standby].up || !state.cards[active].up {
         return;
     }
+    let card = &chassis.cards[active];
+    let wanted = card.store.inventory();
+    let copied = to_copy(&card.faults, wanted, &chassis.cards[standby].store.inventory()).await;
     let chassis = chassis.clone();
     let copied = tokio::task::spawn_blocking(move || {
-        let mut inventory = chassis.cards[active].store.inventory();
-        let held = chassis.cards[standby].store.inventory();
-        let points = &chassis.failpoints;
-        inventory.images.retain(|image| held.images.contains(image) || !points.fires("sync.image"));
-        inventory.containers.retain(|container| {
-            held.container(&container.name).is_some_and(|known| known.id == container.id)
-                || !points.fires("sync.container")
-        });
-        inventory.volumes.retain(|volume| held.volumes.contains(volume) || !points.fires("sync.volume"));
-        let copied = chassis.cards[standby].store.take_over(&inventory, &chassis.cards[active].store);
+        let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store);
         chassis.update(|state| {
             if state.standby() == standby && state.cards[standby].up {
                 state.cards[standby].in_step = copied.is_ok();
@@ -75,6 +74,37 @@ async fn synchronise(chassis: &Arc<Inner>) {
     if let Ok(Err(error)) = copied.await {
         tracing::error!("replication to the standby failed: {error}");
     }
+}
+
+/// What the standby gets of `wanted`: what it held already, and what the failpoints leave of the rest.
+async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Inventory {
+    let mut copied = Inventory { plugin_tars: wanted.plugin_tars, removed: wanted.removed, ..Inventory::default() };
+    for image in wanted.images {
+        let known = held.images.contains(&image);
+        copied.images.extend(passed(faults, "switchover.sync.image", image, known).await);
+    }
+    for container in wanted.containers {
+        let known = held.container(&container.name).is_some_and(|known| known.id == container.id);
+        copied.containers.extend(passed(faults, "switchover.sync.container", container, known).await);
+    }
+    for volume in wanted.volumes {
+        let known = held.volumes.contains(&volume);
+        copied.volumes.extend(passed(faults, "switchover.sync.volume", volume, known).await);
+    }
+    for plugin in wanted.plugins {
+        let known = held.plugins.contains(&plugin);
+        copied.plugins.extend(passed(faults, "switchover.sync.plugin", plugin, known).await);
+    }
+    copied
+}
+
+/// An object after its step and what comes after that, unless it was `known` and passes no step.
+async fn passed<T: Serialize + DeserializeOwned>(faults: &Faults, site: &str, object: T, known: bool) -> Option<T> {
+    if known || faults.is_idle() {
+        return Some(object);
+    }
+    let object = faults.step(site, object).await?;
+    faults.step(&format!("{site}.after"), object).await
 }
 
 /// Moves the active role to the standby, as a switchover that somebody asked for.
@@ -89,15 +119,16 @@ pub async fn switch_over(chassis: Arc<Inner>) {
     }
     let fallen = chassis.state().active;
     synchronise(&chassis).await;
-    take_over(&chassis, fallen, "USER_INITIATED", "SwitchControlProcessor").await;
-    if chassis.failpoints.fires("switchover.never_redundant") {
+    let asked = Switched { at: 0, trigger: "USER_INITIATED".to_owned(), details: "SwitchControlProcessor".to_owned() };
+    if !take_over(&chassis, fallen, asked).await || chassis.failpoints.fires("switchover.never_redundant") {
         return;
     }
     if chassis.failpoints.fires("switchover.reversed") {
         boot(&chassis, fallen).await;
         chassis.begin_move();
         let fallen = chassis.state().active;
-        take_over(&chassis, fallen, "SYSTEM_INITIATED", "reversed").await;
+        let reversed = Switched { at: 0, trigger: "SYSTEM_INITIATED".to_owned(), details: "reversed".to_owned() };
+        take_over(&chassis, fallen, reversed).await;
         come_back(&chassis, fallen).await;
         return;
     }
@@ -112,45 +143,76 @@ fn swap_reported_roles(chassis: &Arc<Inner>) {
     });
 }
 
-/// A control processor dies: the standby takes over, if it is there.
+/// A control processor dies: the other takes over, if it is there; else the chassis starts again.
 pub async fn crash(chassis: Arc<Inner>, index: usize) {
     let state = chassis.state();
-    if index != state.active {
+    if !state.cards[1 - index].up {
+        restart(&chassis, &[0, 1], state.active, FAILED).await;
+    } else if index == state.active {
+        chassis.update(|state| state.moving = true);
+        let details = "the active control processor failed".to_owned();
+        let failed = Switched { at: 0, trigger: "SYSTEM_INITIATED".to_owned(), details };
+        if take_over(&chassis, index, failed).await {
+            come_back(&chassis, index).await;
+        }
+    } else {
         chassis.cards[index].fall().await;
         chassis.update(|state| {
             state.cards[index].up = false;
             state.cards[index].in_step = false;
         });
         come_back(&chassis, index).await;
-    } else if state.cards[state.standby()].up && chassis.begin_move() {
-        take_over(&chassis, index, "SYSTEM_INITIATED", "the active control processor failed").await;
-        come_back(&chassis, index).await;
     }
 }
 
-async fn take_over(chassis: &Arc<Inner>, fallen: usize, trigger: &'static str, details: &str) {
+/// Whether the other control processor is in charge now.
+async fn take_over(chassis: &Arc<Inner>, fallen: usize, why: Switched) -> bool {
     let risen = 1 - fallen;
+    let Some(why) = chassis.cards[fallen].faults.step("switchover.leave", why).await else {
+        chassis.update(|state| state.moving = false);
+        return false;
+    };
     chassis.update(|state| {
         state.management = away(chassis);
         state.cards[fallen].up = false;
         state.cards[fallen].in_step = false;
     });
     chassis.cards[fallen].fall().await;
+    let faults = &chassis.cards[risen].faults;
+    let Some(why) = faults.step("switchover.leave.after", why).await else { return false };
     sleep(chassis.settings.timings.outage).await;
-    let switched = Switched { at: now(), trigger, details: details.to_owned() };
+    let Some(why) = faults.step("switchover.take_over", why).await else { return false };
+    let switched = Switched { at: now(), ..why };
     chassis.update(|state| {
         state.active = risen;
         state.cards[risen].role = Role::Primary;
         state.cards[risen].in_step = true;
         state.cards[risen].switched = Some(switched.clone());
         state.cards[fallen].role = Role::Secondary;
-        state.cards[fallen].switched = Some(switched);
+        state.cards[fallen].switched = Some(switched.clone());
         state.loading = Loading::Underway;
         state.management = Management::Serving(risen);
         state.moving = false;
     });
+    if let Some(told) = faults.step("switchover.take_over.after", switched.clone()).await
+        && told != switched
+    {
+        chassis.update(|state| state.cards[risen].switched = Some(told));
+    }
     load(chassis, risen, Start::Switchover).await;
+    true
 }
+
+/// What is known of a boot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Boot {
+    reason: String,
+}
+
+/// Why a control processor booted that nobody asked to.
+const FAILED: &str = "REBOOT_CRITICAL_ERROR";
+/// Why one did that somebody asked to.
+const ASKED: &str = "REBOOT_USER_INITIATED";
 
 /// A fallen control processor boots, and gets in step as the standby.
 async fn come_back(chassis: &Arc<Inner>, index: usize) {
@@ -161,16 +223,26 @@ async fn come_back(chassis: &Arc<Inner>, index: usize) {
 
 async fn boot(chassis: &Arc<Inner>, index: usize) -> bool {
     sleep(chassis.settings.timings.boot).await;
-    if let Err(error) = chassis.cards[index].store.reload() {
-        tracing::error!("control processor {index} cannot read its store: {error}");
-        return false;
-    }
+    let card = &chassis.cards[index];
+    let begun = card.faults.step("switchover.come_back", Boot { reason: FAILED.to_owned() }).await;
+    let Some(begun) = begun.filter(|_| reload(card, index)) else { return false };
     chassis.update(|state| {
         state.cards[index].up = true;
         state.cards[index].boot_time = now();
-        state.cards[index].reboot_reason = "REBOOT_CRITICAL_ERROR";
+        state.cards[index].reboot_reason.clone_from(&begun.reason);
     });
+    if let Some(booted) = card.faults.step("switchover.come_back.after", begun).await {
+        chassis.update(|state| state.cards[index].reboot_reason = booted.reason);
+    }
     true
+}
+
+fn reload(card: &ControlProcessor, index: usize) -> bool {
+    let read = card.store.reload();
+    if let Err(error) = &read {
+        tracing::error!("control processor {index} cannot read its store: {error}");
+    }
+    read.is_ok()
 }
 
 /// Reboots the whole chassis.
@@ -178,29 +250,54 @@ pub async fn reboot_chassis(chassis: Arc<Inner>) {
     sleep(LAST_WORDS).await;
     let one_card = chassis.failpoints.fires("reboot.one_card");
     let active = chassis.state().active;
-    let falling: Vec<usize> = if one_card { vec![active] } else { vec![0, 1] };
+    let falling: &[usize] = if one_card { &[active] } else { &[0, 1] };
+    restart(&chassis, falling, active, ASKED).await;
+}
+
+/// Puts control processors out and starts them again, with `active` in charge.
+async fn restart(chassis: &Arc<Inner>, falling: &[usize], active: usize, reason: &str) {
+    let leave = Boot { reason: reason.to_owned() };
+    let Some(leave) = chassis.cards[active].faults.step("reboot.leave", leave).await else {
+        chassis.update(|state| state.moving = false);
+        return;
+    };
     chassis.update(|state| {
-        state.management = away(&chassis);
-        for &index in &falling {
+        state.management = away(chassis);
+        for &index in falling {
             state.cards[index].up = false;
         }
     });
-    for &index in &falling {
+    for &index in falling {
         chassis.cards[index].fall().await;
     }
+    let Some(leave) = chassis.cards[active].faults.step("reboot.leave.after", leave).await else { return };
     sleep(chassis.settings.timings.reboot).await;
-    for &index in &falling {
-        if let Err(error) = chassis.cards[index].store.reload() {
-            tracing::error!("control processor {index} cannot read its store: {error}");
+    let mut boots = Vec::new();
+    for &index in falling {
+        let card = &chassis.cards[index];
+        if let Some(boot) = card.faults.step("reboot.boot", leave.clone()).await
+            && reload(card, index)
+        {
+            boots.push((index, card.faults.step("reboot.boot.after", boot.clone()).await.unwrap_or(boot)));
         }
     }
+    let active = match boots.iter().any(|(index, _)| *index == active) {
+        true => active,
+        false if chassis.state().cards[1 - active].up || boots.iter().any(|(index, _)| *index != active) => 1 - active,
+        false => return, // none is left to answer
+    };
     let booted = State::booted(active);
     chassis.update(|state| {
-        for &index in &falling {
+        for (index, boot) in boots {
             let switched = state.cards[index].switched.clone();
             state.cards[index] = booted.cards[index].clone();
+            state.cards[index].reboot_reason = boot.reason;
             state.cards[index].switched = switched;
             state.cards[index].in_step = index == active;
+        }
+        state.active = active;
+        for index in [0, 1] {
+            state.cards[index].role = booted.cards[index].role;
         }
         state.boot_time = booted.boot_time;
         state.loading = Loading::Underway;
@@ -208,8 +305,8 @@ pub async fn reboot_chassis(chassis: Arc<Inner>) {
         state.moving = false;
         state.reboots += 1;
     });
-    load(&chassis, active, Start::Reboot).await;
-    synchronise(&chassis).await;
+    load(chassis, active, Start::Reboot).await;
+    synchronise(chassis).await;
 }
 
 /// Reboots one control processor; the active's reboot is a failover.
@@ -236,6 +333,7 @@ fn other(role: Role) -> Role {
 /// The new active's runtime comes up, with what defects make of it.
 async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
     sleep(chassis.settings.timings.load).await;
+    load_objects(&chassis.cards[active]).await;
     let late = defects(chassis, active);
     start_containers(chassis, active, start);
     if chassis.failpoints.fires("load.lists_empty") {
@@ -256,6 +354,41 @@ async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
             start_containers(&later, active, Start::Switchover);
         });
     }
+}
+
+/// Each object passes its step on its way into the new active's runtime.
+async fn load_objects(card: &ControlProcessor) {
+    if card.faults.is_idle() {
+        return;
+    }
+    let held = card.store.inventory();
+    let loaded = load_all(&card.faults, held.clone()).await;
+    let changed = card.store.change(|inventory| {
+        if loaded != held {
+            *inventory = loaded;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = changed {
+        tracing::error!("what was loaded could not be stored: {error}");
+    }
+}
+
+async fn load_all(faults: &Faults, held: Inventory) -> Inventory {
+    let mut loaded = Inventory { plugin_tars: held.plugin_tars, removed: held.removed, ..Inventory::default() };
+    for image in held.images {
+        loaded.images.extend(passed::<Image>(faults, "load.image", image, false).await);
+    }
+    for container in held.containers {
+        loaded.containers.extend(passed::<Container>(faults, "load.container", container, false).await);
+    }
+    for volume in held.volumes {
+        loaded.volumes.extend(passed::<Volume>(faults, "load.volume", volume, false).await);
+    }
+    for plugin in held.plugins {
+        loaded.plugins.extend(passed::<Plugin>(faults, "load.plugin", plugin, false).await);
+    }
+    loaded
 }
 
 type Removed = super::store::Removed;

@@ -1,148 +1,224 @@
-//! The emulator's failpoints: their names, and what an action does to an RPC.
+//! What an action does at a site of the emulator.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::service::Routes;
+use prost::Message;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::UnboundedSender;
+use tonic::{Code, Status};
 
-use super::chassis::Inner;
-use super::state::Loading;
+use super::failpoints::message_at;
+use super::reflection;
+use super::stall::Stall;
 use crate::error::code_by_name;
-use crate::failpoint::{Action, Name};
+use crate::failpoint::{self, Action, Corruption, Draw, Fired, Length, Registry, Text};
 
-macro_rules! rpcs {
-    ($($service:literal: $($rpc:literal),+;)+) => {
-        &[
-            $($(
-                Name { name: concat!($service, ".", $rpc), help: concat!("before ", $rpc, " is done") },
-                Name { name: concat!($service, ".", $rpc, ".after"), help: concat!("after ", $rpc, " was done, before it is answered") },
-            )+)+
-            Name { name: "containerz.Deploy.chunk", help: "each chunk of a transfer, before it is stored" },
-            Name { name: "gnmi.Subscribe.update", help: "each message of a subscription; return{\"leaf\": value} puts other values into it" },
-            Name { name: "roles.single", help: "gNMI shows the active control processor alone" },
-            Name { name: "roles.none", help: "gNMI shows no redundant-role at all" },
-            Name { name: "roles.two_primaries", help: "gNMI calls both control processors PRIMARY" },
-            Name { name: "switchover.ignored", help: "answers with success and does nothing" },
-            Name { name: "switchover.claimed", help: "reports the roles swapped for three seconds and does nothing" },
-            Name { name: "switchover.reversed", help: "swaps the roles, and swaps them back as soon as the old active is up" },
-            Name { name: "switchover.never_redundant", help: "the old active never comes back in step" },
-            Name { name: "reboot.ignored", help: "answers with success and does nothing" },
-            Name { name: "reboot.one_card", help: "reboots the active card alone" },
-            Name { name: "sync.image", help: "an image is not copied to the standby" },
-            Name { name: "sync.container", help: "a container is not copied to the standby" },
-            Name { name: "sync.volume", help: "a volume is not copied to the standby" },
-            Name { name: "load.image.lost", help: "an image is gone when a new active loads" },
-            Name { name: "load.image.replaced", help: "another image has its name when a new active loads" },
-            Name { name: "load.image.resurrected", help: "a removed image is back when a new active loads" },
-            Name { name: "load.image.resurrected_late", help: "a removed image is back two seconds after a new active loaded" },
-            Name { name: "load.container.lost", help: "a container is gone when a new active loads" },
-            Name { name: "load.container.stopped", help: "a container is stopped when a new active loads" },
-            Name { name: "load.container.restarting", help: "a container restarts for ever when a new active loads" },
-            Name { name: "load.container.mute", help: "a container is listed as running and does not answer" },
-            Name { name: "load.container.replaced", help: "a container is of another image when a new active loads" },
-            Name { name: "load.container.resurrected", help: "a removed container is back when a new active loads" },
-            Name { name: "load.container.resurrected_late", help: "a removed container is back two seconds after a new active loaded" },
-            Name { name: "load.volume.lost", help: "a volume is gone when a new active loads" },
-            Name { name: "load.volume.options_lost", help: "a volume has lost its driver options and labels when a new active loads" },
-            Name { name: "load.volume.resurrected", help: "a removed volume is back when a new active loads" },
-            Name { name: "load.volume.resurrected_late", help: "a removed volume is back two seconds after a new active loaded" },
-            Name { name: "load.lists_empty", help: "lists are empty for a second after a new active loaded" },
-        ]
-    };
-}
+/// How long a pause lasts that nobody releases and that names no time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Every failpoint of the emulated device.
-pub const FAILPOINTS: &[Name] = rpcs! {
-    "containerz": "Deploy", "ListImage", "RemoveImage", "StartContainer", "ListContainer", "StopContainer",
-        "RemoveContainer", "UpdateContainer", "Log", "CreateVolume", "ListVolume", "RemoveVolume", "StartPlugin",
-        "StopPlugin", "ListPlugins", "RemovePlugin", "RemovePluginTar";
-    "system": "SwitchControlProcessor", "Reboot", "RebootStatus", "CancelReboot", "Time", "Ping";
-    "gnmi": "Capabilities", "Get", "Set", "Subscribe";
-};
-
-/// Does to an operation at `site` what is armed there.
-pub async fn pass(chassis: &Arc<Inner>, index: usize, site: &str) -> Result<(), Status> {
-    match chassis.failpoints.hit(site) {
-        None | Some(Action::Off) => Ok(()),
-        Some(Action::Error { code, message }) => {
-            let code = code.as_deref().and_then(code_by_name).unwrap_or(tonic::Code::Unknown);
-            Err(Status::new(code, message))
-        }
-        Some(Action::Delay(milliseconds)) => {
-            tokio::time::sleep(Duration::from_millis(milliseconds.unsigned_abs())).await;
-            Ok(())
-        }
-        Some(Action::Panic(_)) => {
-            chassis.crash(index);
-            std::future::pending().await
-        }
-        Some(Action::Return(_)) => Err(Status::internal(format!("return has no meaning at {site}"))),
-    }
-}
-
-/// All RPCs of a control processor, with the failpoints around each.
+/// The failpoints as one control processor meets them.
 #[derive(Clone)]
-pub struct Faulty {
-    inner: Routes,
-    chassis: Arc<Inner>,
+pub struct Faults {
+    registry: Arc<Registry>,
+    /// Told which control processor dies.
+    crashes: UnboundedSender<usize>,
     index: usize,
 }
 
-impl Faulty {
-    pub fn new(inner: Routes, chassis: Arc<Inner>, index: usize) -> Self {
-        Self { inner, chassis, index }
+/// What a failpoint leaves to its site once all waits are over.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    changes: Vec<Change>,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Corrupt(Corruption, Draw),
+    Return(Map<String, Value>),
+}
+
+/// How a site ends that does not go on.
+#[derive(Debug)]
+pub enum End {
+    /// With this error.
+    Failed(Status),
+    /// Without an answer.
+    Dropped,
+    /// With its connection stalled.
+    Hung,
+}
+
+impl Faults {
+    pub fn new(registry: Arc<Registry>, crashes: UnboundedSender<usize>, index: usize) -> Self {
+        Self { registry, crashes, index }
+    }
+
+    /// Whether nothing is armed anywhere.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.registry.is_idle()
+    }
+
+    /// Passes `site`: waits where it must, and never returns where the control processor dies.
+    pub async fn meet(&self, site: &str) -> Outcome {
+        match self.registry.hit(site) {
+            None => Outcome::default(),
+            Some(fired) => self.act(site, &fired).await,
+        }
+    }
+
+    async fn act(&self, site: &str, fired: &Fired) -> Outcome {
+        let mut outcome = Outcome::default();
+        for action in &fired.actions {
+            match action {
+                Action::Off => {}
+                Action::Print(words) => tracing::info!("failpoint {site}: {words}"),
+                Action::Delay { shortest, .. } => tokio::time::sleep(shortest.duration()).await,
+                Action::Pause(length) => {
+                    let longest = length.map_or(LONGEST_PAUSE, Length::duration);
+                    if tokio::time::timeout(longest, self.registry.released(site, fired)).await.is_err() {
+                        tracing::warn!("failpoint {site}: nobody released the pause within {longest:?}");
+                    }
+                }
+                Action::Error { code, message } => outcome.end = Some(End::Failed(status(*code, message))),
+                Action::Drop => outcome.end = Some(End::Dropped),
+                Action::Hang => outcome.end = Some(End::Hung),
+                Action::Panic { .. } | Action::Crash | Action::Exit(_) => {
+                    tracing::info!("failpoint {site}: control processor {} dies: {action}", self.index);
+                    let _ = self.crashes.send(self.index); // the chassis is being switched off
+                    std::future::pending::<()>().await;
+                }
+                Action::Corrupt(how) => outcome.changes.push(Change::Corrupt(*how, fired.draw)),
+                Action::Return(object) => {
+                    let object = serde_json::from_str(object).unwrap_or_default(); // it was read when it was armed
+                    outcome.changes.push(Change::Return(object));
+                }
+            }
+            if outcome.end.is_some() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Passes the site of a message that a service has in its hands. None: it is dropped.
+    pub async fn message<M: Message + Default>(
+        &self,
+        site: &str,
+        message: M,
+        stall: &Stall,
+    ) -> Result<Option<M>, Status> {
+        let mut outcome = self.meet(site).await;
+        match outcome.end.take() {
+            Some(End::Failed(status)) => return Err(status),
+            Some(End::Dropped) => return Ok(None),
+            Some(End::Hung) => return stall_for_good(stall).await,
+            None if outcome.changes.is_empty() => return Ok(Some(message)),
+            None => {}
+        }
+        let changed = outcome.change(&message_at(site).unwrap_or_default(), message.encode_to_vec())?;
+        let decoded = M::decode(&changed[..]);
+        decoded.map(Some).map_err(|_| Status::data_loss(format!("failpoint {site}: corrupted beyond reading")))
+    }
+
+    /// Passes a step of the chassis' own: what is left of `data`, or None where the step is not done.
+    pub async fn step<T: Serialize + DeserializeOwned>(&self, site: &str, data: T) -> Option<T> {
+        let outcome = self.meet(site).await;
+        match outcome.end {
+            Some(End::Failed(status)) => {
+                tracing::warn!("failpoint {site}: the step fails: {}", status.message());
+                return None;
+            }
+            Some(End::Dropped) => return None,
+            Some(End::Hung) => std::future::pending().await,
+            None if outcome.changes.is_empty() => return Some(data),
+            None => {}
+        }
+        let changed = serde_json::to_value(&data).map(|value| outcome.change_value(value));
+        match changed.and_then(serde_json::from_value) {
+            Ok(changed) => Some(changed),
+            Err(error) => {
+                tracing::warn!("failpoint {site}: what it leaves cannot be read: {error}");
+                None
+            }
+        }
     }
 }
 
-impl Service<http::Request<Body>> for Faulty {
-    type Response = http::Response<Body>;
-    type Error = std::convert::Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+/// Stalls a connection. Its task waits for ever and goes with it.
+pub async fn stall_for_good<T>(stall: &Stall) -> T {
+    stall.begin();
+    std::future::pending().await
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        <Routes as Service<http::Request<Body>>>::poll_ready(&mut self.inner, cx)
+impl Outcome {
+    /// How the site ends, where it does.
+    pub fn end(&mut self) -> Option<End> {
+        self.end.take()
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let site = site_of(request.uri().path());
-        let (chassis, index) = (self.chassis.clone(), self.index);
-        let mut inner = self.inner.clone();
-        Box::pin(async move {
-            if site.starts_with("containerz.") && chassis.state().loading == Loading::Underway {
-                return Ok(Status::unavailable("the container runtime is loading").into_http());
-            }
-            if let Err(status) = pass(&chassis, index, &site).await {
-                return Ok(status.into_http());
-            }
-            let response = inner.call(request).await?;
-            match pass(&chassis, index, &format!("{site}.after")).await {
-                Ok(()) => Ok(response),
-                Err(status) => Ok(status.into_http()),
-            }
+    /// Whether data is to be changed.
+    pub fn changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// The object that is to be answered instead of doing anything.
+    pub fn answer(&self) -> Option<&Map<String, Value>> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Return(object) => Some(object),
+            Change::Corrupt(..) => None,
         })
     }
-}
 
-/// `/gnoi.containerz.Containerz/Deploy` is `containerz.Deploy`.
-fn site_of(path: &str) -> String {
-    let (service, rpc) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
-    let service = service.rsplit('.').next().unwrap_or_default().to_lowercase();
-    format!("{service}.{rpc}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_rpc_has_its_site() {
-        for path in ["/gnoi.containerz.Containerz/Deploy", "/gnoi.system.System/Reboot", "/gnmi.gNMI/Subscribe"] {
-            let site = site_of(path);
-            assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");
+    /// Changes the encoded message `name`.
+    pub fn change(&self, name: &str, mut encoded: Vec<u8>) -> Result<Vec<u8>, Status> {
+        for change in &self.changes {
+            match change {
+                Change::Corrupt(how, draw) => how.apply(&mut encoded, *draw),
+                Change::Return(object) => {
+                    let overlaid = reflection::overlay(name, &encoded, object);
+                    encoded = overlaid.map_err(|error| Status::internal(format!("failpoint: return: {error}")))?;
+                }
+            }
         }
+        Ok(encoded)
+    }
+
+    /// Changes a JSON value: each of its texts is corrupted, or members take the place of others.
+    pub fn change_value(&self, mut value: Value) -> Value {
+        for change in &self.changes {
+            match (change, &mut value) {
+                (Change::Corrupt(how, draw), _) => corrupt_texts(&mut value, *how, *draw),
+                (Change::Return(object), Value::Object(held)) => held.extend(object.clone()),
+                (Change::Return(_), _) => {}
+            }
+        }
+        value
+    }
+}
+
+fn corrupt_texts(value: &mut Value, how: Corruption, draw: Draw) {
+    match value {
+        Value::String(text) => {
+            let mut bytes = std::mem::take(text).into_bytes();
+            how.apply(&mut bytes, draw);
+            *text = String::from_utf8_lossy(&bytes).into_owned();
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| corrupt_texts(value, how, draw)),
+        Value::Object(members) => members.values_mut().for_each(|value| corrupt_texts(value, how, draw)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A code of another world is named in the message.
+fn status(code: Option<failpoint::Code>, message: &Text) -> Status {
+    match code {
+        None => Status::unknown(message.text()),
+        Some(failpoint::Code::Grpc(name)) => Status::new(code_by_name(name).unwrap_or(Code::Unknown), message.text()),
+        Some(foreign) => Status::unknown(format!("{foreign}: {}", message.text())),
     }
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
+use tonic::service::Routes;
 
 use super::chassis::Inner;
-use super::faults::Faulty;
-use super::services;
+use super::layer::Faulty;
+use super::services::{self, Gated};
+use super::stall::{Stall, Stalling};
 use super::state::Management;
 use crate::serve::{self, SharedStream};
 
 /// Runs the address for as long as the chassis lives.
 pub async fn run(chassis: Arc<Inner>, first: TcpListener) {
     let mut state = chassis.watch();
-    let services = [0, 1].map(|index| Faulty::new(services::routes(&chassis, index), chassis.clone(), index));
+    let services = [0, 1].map(|index| services::routes(&chassis, index));
     let mut listener = Some(first);
     loop {
         let management = state.borrow_and_update().management;
@@ -57,10 +59,13 @@ pub async fn run(chassis: Arc<Inner>, first: TcpListener) {
     }
 }
 
-async fn serve_one(chassis: Arc<Inner>, service: Faulty, index: usize, stream: TcpStream) {
+async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: TcpStream) {
     let stream = Arc::new(stream);
-    let life = chassis.cards[index].life();
-    serve::connection(SharedStream(stream.clone()), service, life).await;
+    let card = &chassis.cards[index];
+    let stall = Stall::default();
+    let faulty = Faulty::new(routes, card.faults.clone(), stall.clone());
+    let service = Gated::new(faulty, chassis.clone());
+    serve::connection(Stalling(SharedStream(stream.clone()), stall), service, card.life()).await;
     if chassis.state().management == Management::Silent {
         hold(stream).await;
     }

@@ -4,15 +4,21 @@
 //! container's service on its published ports.
 
 mod chassis;
+mod control;
 mod failover;
+mod failpoints;
 mod faults;
 mod front;
+mod layer;
+mod reflection;
 mod runtime;
 mod services;
 mod settings;
+mod stall;
 mod state;
 mod store;
 
-pub use chassis::Chassis;
-pub use faults::FAILPOINTS;
+pub use chassis::{Chassis, Failpoints};
+pub use control::SOCKET;
+pub use failpoints::FAILPOINTS;
 pub use settings::{Outage, Quirk, Settings, Timings};

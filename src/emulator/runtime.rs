@@ -6,12 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use super::faults::{End, Faults};
+use super::layer::Faulty;
+use super::stall::{Stall, Stalling};
 use super::store::{Ailment, Container};
 use crate::{cntr, serve};
 
@@ -19,6 +23,7 @@ use crate::{cntr, serve};
 pub struct Runtime {
     host: IpAddr,
     tls: Arc<ServerConfig>,
+    faults: Faults,
     running: Mutex<HashMap<String, Task>>,
 }
 
@@ -28,8 +33,8 @@ struct Task {
 }
 
 impl Runtime {
-    pub fn new(host: IpAddr, tls: Arc<ServerConfig>) -> Self {
-        Self { host, tls, running: Mutex::default() }
+    pub fn new(host: IpAddr, tls: Arc<ServerConfig>, faults: Faults) -> Self {
+        Self { host, tls, faults, running: Mutex::default() }
     }
 
     pub fn runs(&self, name: &str) -> bool {
@@ -55,7 +60,7 @@ impl Runtime {
             }
         }
         for (listener, answers) in listeners {
-            let serving = serve_port(listener, self.tls.clone(), answers, life.clone());
+            let serving = serve_port(listener, self.tls.clone(), answers, self.faults.clone(), life.clone());
             let life = life.clone();
             ports.spawn(async move { life.run_until_cancelled(serving).await });
         }
@@ -105,20 +110,49 @@ fn own_port(command: &[String]) -> u16 {
     cntr::DEFAULT_PORT
 }
 
-async fn serve_port(listener: TcpListener, tls: Arc<ServerConfig>, answers: bool, life: CancellationToken) {
+async fn serve_port(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    answers: bool,
+    faults: Faults,
+    life: CancellationToken,
+) {
     let acceptor = TlsAcceptor::from(tls);
-    let routes = Routes::new(cntr::Service::server());
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         if !answers {
             continue; // nothing listens on that port inside the container
         }
-        let (acceptor, routes, life) = (acceptor.clone(), routes.clone(), life.clone());
+        let (acceptor, faults, life) = (acceptor.clone(), faults.clone(), life.clone());
         tokio::spawn(async move {
-            if let Some(Ok(stream)) = life.run_until_cancelled(acceptor.accept(stream)).await {
-                serve::connection(stream, routes, life).await;
-            }
+            let serving = Box::pin(serve_one(stream, acceptor, faults, life.clone()));
+            life.run_until_cancelled(serving).await;
         });
+    }
+}
+
+async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, faults: Faults, life: CancellationToken) {
+    let stall = Stall::default();
+    let mut stream = Stalling(stream, stall.clone());
+    for site in ["cntr.accept", "cntr.accept.after"] {
+        let mut outcome = faults.meet(site).await;
+        match outcome.end() {
+            Some(End::Failed(_)) => return, // the connection closes
+            Some(End::Dropped | End::Hung) => stall.begin(),
+            None if outcome.changes() => {
+                let spoilt = match outcome.answer() {
+                    Some(object) => serde_json::to_vec(object).unwrap_or_default(),
+                    None => outcome.change("", b"this is not TLS".to_vec()).unwrap_or_default(),
+                };
+                let _ = stream.write_all(&spoilt).await; // the peer left
+                return;
+            }
+            None => {}
+        }
+    }
+    if let Ok(stream) = acceptor.accept(stream).await {
+        let routes = Routes::new(cntr::Service::server());
+        serve::connection(stream, Faulty::new(routes, faults, stall), life).await;
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Settings {
     pub chunk_size: i32,
     /// Oddities that are on.
     pub quirks: Vec<Quirk>,
+    /// Of the failpoints' chance: equal seeds draw equally.
+    pub seed: u64,
 }
 
 impl Default for Settings {
@@ -71,6 +73,7 @@ impl Default for Settings {
             space: 16 << 30,
             chunk_size: 3_000_000,
             quirks: Vec::new(),
+            seed: 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// A control processor's part in the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -31,10 +33,10 @@ pub enum Loading {
 }
 
 /// Of a control processor's last switchover.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switched {
     pub at: u64,
-    pub trigger: &'static str,
+    pub trigger: String,
     pub details: String,
 }
 
@@ -46,7 +48,7 @@ pub struct Card {
     /// Whether the standby has all that the active has.
     pub in_step: bool,
     pub boot_time: u64,
-    pub reboot_reason: &'static str,
+    pub reboot_reason: String,
     pub switched: Option<Switched>,
 }
 
@@ -80,7 +82,7 @@ impl State {
             up: true,
             in_step: true,
             boot_time: now,
-            reboot_reason: "REBOOT_USER_INITIATED",
+            reboot_reason: "REBOOT_USER_INITIATED".to_owned(),
             switched: None,
         };
         Self {

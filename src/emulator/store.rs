@@ -197,15 +197,15 @@ impl Store {
     }
 
     pub fn image_file(&self, id: &str) -> PathBuf {
-        self.root.join("images").join(format!("{}.tar", bare_id(id)))
+        self.root.join("images").join(format!("{}.tar", plain(bare_id(id))))
     }
 
     pub fn plugin_file(&self, name: &str) -> PathBuf {
-        self.root.join("plugins").join(format!("{name}.tar"))
+        self.root.join("plugins").join(format!("{}.tar", plain(name)))
     }
 
     pub fn volume_folder(&self, name: &str) -> PathBuf {
-        self.root.join("volumes").join(name)
+        self.root.join("volumes").join(plain(name))
     }
 
     /// Where transfers are spooled; on the same file system as their place.
@@ -237,6 +237,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A name that stays within its folder, whatever a failpoint made of it.
+fn plain(name: &str) -> String {
+    let name = name.replace(['/', '\\', '\0'], "_");
+    let name = name.trim_start_matches('.');
+    if name.is_empty() { "_".to_owned() } else { name.to_owned() }
 }
 
 /// Replaces a JSON file in one step.

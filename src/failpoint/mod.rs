@@ -1,7 +1,15 @@
 //! The fault language and the registry of the places it acts on. Builds without gRPC or tokio.
 
+mod code;
+mod draw;
+mod parse;
+#[cfg(feature = "toolkit")]
 mod registry;
 mod terms;
 
-pub use registry::{Hit, Name, Registry, Unknown};
-pub use terms::{Action, ParseError, Term, Terms};
+pub use code::Code;
+pub use draw::Draw;
+pub use parse::{Dialect, ParseError};
+#[cfg(feature = "toolkit")]
+pub use registry::{Armed, Fired, Name, Registry, Unknown};
+pub use terms::{Action, Corruption, Length, Term, Terms, Text, Unit};

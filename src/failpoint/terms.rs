@@ -1,62 +1,220 @@
-//! Terms: `1*error(message)->2*delay(100)->1*off`, containerd's language, with `error[CODE](…)` and `return{…}`.
+//! Terms: `1*error(message)->2*delay(100)->1*off`, what they mean, and their text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-/// A delay beyond this overflows nanoseconds in containerd.
-const MAX_DELAY: i64 = 9_223_372_036_854;
+use super::code::Code;
+use super::draw::Draw;
+use super::parse::{self, Dialect, ParseError};
+
+/// A chain of terms; the first with a count left fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    pub(super) terms: Vec<Term>,
+}
+
+/// Actions, how often they fire, and with which chance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// In percent, as it was written; always where none is.
+    pub probability: Option<String>,
+    /// What is left of it; without one it fires every time.
+    pub count: Option<u64>,
+    /// One after the other; at least one.
+    pub actions: Vec<Action>,
+}
 
 /// What a term does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Nothing; it uses up a count.
     Off,
-    /// Fails the operation, with a status where one is named.
+    /// Fails the operation.
     Error {
-        /// A gRPC status by name; the site's own default where there is none.
-        code: Option<String>,
+        /// The site's own default where there is none.
+        code: Option<Code>,
         /// In words.
-        message: String,
+        message: Text,
     },
-    /// Ends the process or the emulated control processor.
-    Panic(String),
-    /// Waits so many milliseconds, then goes on.
-    Delay(i64),
+    /// Ends the process or the emulated control processor, with words.
+    Panic {
+        /// For a site that can still answer.
+        code: Option<Code>,
+        /// In words.
+        message: Text,
+    },
+    /// Waits, then goes on.
+    Delay {
+        /// At least so long.
+        shortest: Length,
+        /// At most so long, where a range is given.
+        longest: Option<Length>,
+    },
+    /// Says that it is reached and waits for its release, so long at most.
+    Pause(Option<Length>),
+    /// Never answers.
+    Drop,
+    /// Stops reading and writing with the socket open.
+    Hang,
+    /// The process or the emulated control processor dies at once.
+    Crash,
+    /// The process ends with this code; an emulated control processor dies.
+    Exit(u8),
+    /// Spoils the data.
+    Corrupt(Corruption),
     /// Puts this JSON object in place of what the site would give.
     Return(String),
+    /// A line in the log, no more.
+    Print(String),
 }
 
-/// An action and how often it fires.
+/// How data is spoilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corruption {
+    /// Its second half is missing.
+    Truncate,
+    /// So many of its bits are flipped.
+    Flip(u64),
+    /// Each of its bytes is another.
+    Garbage,
+}
+
+/// A message as it was written: plain in parentheses, or in braces with escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
-    /// What is left of it.
-    pub count: i64,
-    /// What it does.
-    pub action: Action,
+pub enum Text {
+    /// `(…)`
+    Plain(String),
+    /// `{…}`, with `\}`, `\\`, `\n` and `\xHH`.
+    Escaped(String),
 }
 
-/// A chain of terms; the first with a count left fires.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    terms: Vec<Term>,
+/// A time as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Of its units.
+    pub number: u64,
+    /// In which it counts.
+    pub unit: Unit,
 }
 
-/// Why a text is no terms; the strict language's texts are containerd's own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ParseError(String);
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// None written: milliseconds.
+    Plain,
+    /// ms
+    Milliseconds,
+    /// s
+    Seconds,
+    /// m
+    Minutes,
+}
 
 impl Terms {
+    /// Reads terms; an error is worded as containerd words it.
+    pub fn parse(text: &str, dialect: Dialect) -> Result<Self, ParseError> {
+        parse::terms(text, dialect)
+    }
+
     /// One hit: takes a count from the first term that has one left, and says what to do.
-    pub fn fire(&mut self) -> Option<Action> {
-        let term = self.terms.iter_mut().find(|term| term.count > 0)?;
-        term.count -= 1;
-        Some(term.action.clone())
+    pub fn fire(&mut self, draw: Draw) -> Option<Vec<Action>> {
+        let mut position = 0;
+        let term = self.terms.iter_mut().find(|term| {
+            position += 1;
+            term.comes_up(draw.at(position)) && term.count != Some(0)
+        })?;
+        term.count = term.count.map(|left| left - 1);
+        Some(term.actions.iter().map(|action| action.drawn(draw)).collect())
     }
 
     /// The chain.
     pub fn terms(&self) -> &[Term] {
         &self.terms
+    }
+
+    /// Whether chance decides about any of it.
+    pub fn draws(&self) -> bool {
+        self.terms.iter().any(|term| term.probability.is_some() || term.actions.iter().any(Action::draws))
+    }
+}
+
+impl Term {
+    fn comes_up(&self, draw: Draw) -> bool {
+        self.probability.as_ref().and_then(|percent| percent.parse().ok()).is_none_or(|percent| draw.happens(percent))
+    }
+}
+
+impl Action {
+    /// With its range of delays drawn.
+    fn drawn(&self, draw: Draw) -> Self {
+        let Self::Delay { shortest, longest: Some(longest) } = self else { return self.clone() };
+        let (low, high) = (shortest.milliseconds(), longest.milliseconds());
+        let number = low + draw.at(0).below(high - low + 1);
+        Self::Delay { shortest: Length { number, unit: Unit::Milliseconds }, longest: None }
+    }
+
+    fn draws(&self) -> bool {
+        matches!(self, Self::Delay { longest: Some(_), .. } | Self::Corrupt(_))
+    }
+}
+
+impl Corruption {
+    /// Spoils `data`; what is not empty is never left as it was, unless no bit is to be flipped.
+    pub fn apply(self, data: &mut Vec<u8>, draw: Draw) {
+        match self {
+            Self::Truncate => data.truncate(data.len() / 2),
+            Self::Flip(count) => {
+                let bits = data.len() as u64 * 8;
+                for bit in drawn_positions(bits, count, draw) {
+                    data[usize::try_from(bit / 8).unwrap_or_default()] ^= 1 << (bit % 8);
+                }
+            }
+            Self::Garbage => {
+                for (at, byte) in (0_u64..).zip(data.iter_mut()) {
+                    *byte ^= u8::try_from(1 + draw.at(at).below(255)).unwrap_or(1);
+                }
+            }
+        }
+    }
+}
+
+/// `count` different numbers below `limit`, or all of them.
+fn drawn_positions(limit: u64, count: u64, draw: Draw) -> std::collections::BTreeSet<u64> {
+    let mut positions = std::collections::BTreeSet::new();
+    for at in 0..count.min(limit) {
+        let mut position = draw.at(at).below(limit);
+        while !positions.insert(position) {
+            position = (position + 1) % limit;
+        }
+    }
+    positions
+}
+
+impl Text {
+    /// The message itself.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text),
+            Self::Escaped(text) => Cow::Owned(String::from_utf8_lossy(&parse::unescaped(text)).into_owned()),
+        }
+    }
+}
+
+impl Length {
+    /// In milliseconds.
+    pub fn milliseconds(self) -> u64 {
+        match self.unit {
+            Unit::Plain | Unit::Milliseconds => self.number,
+            Unit::Seconds => self.number.saturating_mul(1_000),
+            Unit::Minutes => self.number.saturating_mul(60_000),
+        }
+    }
+
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(self.milliseconds())
     }
 }
 
@@ -64,130 +222,77 @@ impl FromStr for Terms {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut terms = Vec::new();
-        let mut rest = text;
-        loop {
-            let (term, after) = parse_term(rest)?;
-            terms.push(term);
-            if after.is_empty() {
-                return Ok(Self { terms });
-            }
-            rest = after.strip_prefix("->").ok_or_else(|| ParseError(format!("invalid cascading terms: {after}")))?;
-            if rest.is_empty() {
-                let cause = "failed to parse int64 because of invalid terminate byte: ";
-                return Err(ParseError(format!("failed to parse cascading term: {cause}")));
-            }
-        }
+        Self::parse(text, Dialect::Extended)
     }
-}
-
-fn parse_term(text: &str) -> Result<(Term, &str), ParseError> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, after) = text.split_at(digits);
-    let Some(action) = after.strip_prefix('*').filter(|_| digits > 0) else {
-        return Err(ParseError(format!("failed to parse int64 because of invalid terminate byte: {after}")));
-    };
-    let (action, rest) = parse_action(action)?;
-    Ok((Term { count: parse_int(number)?, action }, rest))
-}
-
-fn parse_int(number: &str) -> Result<i64, ParseError> {
-    number.parse().map_err(|_| {
-        let cause = format!("strconv.ParseInt: parsing \"{number}\": value out of range");
-        ParseError(format!("failed to parse int64 from {number}: {cause}"))
-    })
-}
-
-fn parse_action(text: &str) -> Result<(Action, &str), ParseError> {
-    let invalid = || ParseError(format!("invalid type format: {text}"));
-    if let Some(rest) = text.strip_prefix("off") {
-        return Ok((Action::Off, rest));
-    }
-    if let Some(rest) = text.strip_prefix("return") {
-        let (object, rest) = json_object(rest).ok_or_else(invalid)?;
-        return Ok((Action::Return(object.to_owned()), rest));
-    }
-    if let Some(rest) = text.strip_prefix("error[") {
-        let (code, rest) = rest.split_once("](").ok_or_else(invalid)?;
-        if code.is_empty() || !code.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
-            return Err(invalid());
-        }
-        let (message, rest) = argument(rest, "error")?;
-        return Ok((Action::Error { code: Some(code.to_owned()), message: message.to_owned() }, rest));
-    }
-    for name in ["error", "panic", "delay"] {
-        let Some(rest) = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('(')) else { continue };
-        let (argument, rest) = argument(rest, name)?;
-        let action = match name {
-            "error" => Action::Error { code: None, message: argument.to_owned() },
-            "panic" => Action::Panic(argument.to_owned()),
-            _ => Action::Delay(delay(argument)?),
-        };
-        return Ok((action, rest));
-    }
-    Err(invalid())
-}
-
-fn argument<'a>(text: &'a str, name: &str) -> Result<(&'a str, &'a str), ParseError> {
-    match text.split_once(')') {
-        Some((argument, rest)) if !argument.is_empty() => Ok((argument, rest)),
-        _ => Err(ParseError(format!("invalid argument for {name} type"))),
-    }
-}
-
-fn delay(argument: &str) -> Result<i64, ParseError> {
-    let digits = argument.len() - argument.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    if digits == 0 || digits < argument.len() {
-        let rest = &argument[digits..];
-        return Err(ParseError(format!("failed to parse int64 because of invalid terminate byte: {rest}")));
-    }
-    match parse_int(argument)? {
-        milliseconds if milliseconds <= MAX_DELAY => Ok(milliseconds),
-        _ => Err(ParseError(format!("delay({argument}) is longer than {MAX_DELAY} ms, which overflows"))),
-    }
-}
-
-/// The JSON object at the start of `text`, braces included, and what follows it.
-fn json_object(text: &str) -> Option<(&str, &str)> {
-    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '{' if !quoted => depth += 1,
-            '}' if !quoted => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(text.split_at(at + 1));
-                }
-            }
-            _ if depth == 0 => return None,
-            _ => {}
-        }
-    }
-    None
 }
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, term) in self.terms.iter().enumerate() {
-            write!(f, "{}{}*{}", if at == 0 { "" } else { "->" }, term.count, term.action)?;
-        }
-        Ok(())
+        join(f, &self.terms, "->")
     }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(percent) = &self.probability {
+            write!(f, "{percent}%")?;
+        }
+        if let Some(count) = self.count {
+            write!(f, "{count}*")?;
+        }
+        join(f, &self.actions, "+")
+    }
+}
+
+fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], between: &str) -> fmt::Result {
+    for (at, part) in parts.iter().enumerate() {
+        write!(f, "{}{part}", if at == 0 { "" } else { between })?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let coded = |code: &Option<Code>| code.map_or_else(String::new, |code| format!("[{code}]"));
         match self {
             Self::Off => f.write_str("off"),
-            Self::Error { code: None, message } => write!(f, "error({message})"),
-            Self::Error { code: Some(code), message } => write!(f, "error[{code}]({message})"),
-            Self::Panic(message) => write!(f, "panic({message})"),
-            Self::Delay(milliseconds) => write!(f, "delay({milliseconds})"),
+            Self::Error { code, message } => write!(f, "error{}{message}", coded(code)),
+            Self::Panic { code, message } => write!(f, "panic{}{message}", coded(code)),
+            Self::Delay { shortest, longest: None } => write!(f, "delay({shortest})"),
+            Self::Delay { shortest, longest: Some(longest) } => write!(f, "delay({shortest}..{longest})"),
+            Self::Pause(None) => f.write_str("pause"),
+            Self::Pause(Some(length)) => write!(f, "pause({length})"),
+            Self::Drop => f.write_str("drop"),
+            Self::Hang => f.write_str("hang"),
+            Self::Crash => f.write_str("crash"),
+            Self::Exit(code) => write!(f, "exit({code})"),
+            Self::Corrupt(Corruption::Truncate) => f.write_str("corrupt(truncate)"),
+            Self::Corrupt(Corruption::Flip(count)) => write!(f, "corrupt(flip:{count})"),
+            Self::Corrupt(Corruption::Garbage) => f.write_str("corrupt(garbage)"),
             Self::Return(object) => write!(f, "return{object}"),
+            Self::Print(text) => write!(f, "print({text})"),
         }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => write!(f, "({text})"),
+            Self::Escaped(text) => write!(f, "{{{text}}}"),
+        }
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Plain => "",
+            Unit::Milliseconds => "ms",
+            Unit::Seconds => "s",
+            Unit::Minutes => "m",
+        };
+        write!(f, "{}{unit}", self.number)
     }
 }
 
@@ -195,67 +300,70 @@ impl fmt::Display for Action {
 mod tests {
     use super::*;
 
-    #[test]
-    fn errors_are_worded_as_containerd_words_them() {
-        let byte = "failed to parse int64 because of invalid terminate byte: ";
-        for (text, error) in [
-            ("", byte.to_owned()),
-            ("off", format!("{byte}off")),
-            ("*off", format!("{byte}*off")),
-            ("-1*off", format!("{byte}-1*off")),
-            ("50%off", format!("{byte}%off")),
-            (" 1*off", format!("{byte} 1*off")),
-            ("1*OFF", "invalid type format: OFF".into()),
-            ("1*error", "invalid type format: error".into()),
-            ("1* off", "invalid type format:  off".into()),
-            ("1*error()", "invalid argument for error type".into()),
-            ("1*panic(a", "invalid argument for panic type".into()),
-            ("1*off()", "invalid cascading terms: ()".into()),
-            ("1*offf", "invalid cascading terms: f".into()),
-            ("1*error(a(b)c)", "invalid cascading terms: c)".into()),
-            ("1*off->", format!("failed to parse cascading term: {byte}")),
-            (
-                "9223372036854775808*off",
-                "failed to parse int64 from 9223372036854775808: strconv.ParseInt: parsing \
-                 \"9223372036854775808\": value out of range"
-                    .into(),
-            ),
-        ] {
-            assert_eq!(text.parse::<Terms>().expect_err(text).to_string(), error, "{text}");
-        }
-    }
-
-    #[test]
-    fn texts_read_back() {
-        for text in [
-            "1*off",
-            "1*error(a->b \"c\" %)->2*delay(100)->0*panic(x)",
-            "3*error[UNAVAILABLE](busy)",
-            "1*return{\"a\": \"}\", \"b\": {\"c\": 1}}->1*off",
-        ] {
-            assert_eq!(text.parse::<Terms>().expect(text).to_string(), text);
-        }
-        assert_eq!("01*off".parse::<Terms>().expect("a leading zero").to_string(), "1*off");
+    fn fire(terms: &mut Terms, hit: u64) -> Option<String> {
+        let fired = terms.fire(Draw::new(0, "x", hit))?;
+        Some(fired.iter().map(ToString::to_string).collect::<Vec<_>>().join("+"))
     }
 
     #[test]
     fn counts_run_out_from_the_front() {
         let mut terms: Terms = "0*panic(no)->2*error(a)->1*off".parse().expect("terms");
-        let error = Action::Error { code: None, message: "a".into() };
-        assert_eq!(terms.fire(), Some(error.clone()));
-        assert_eq!(terms.fire(), Some(error));
-        assert_eq!(terms.fire(), Some(Action::Off));
-        assert_eq!(terms.fire(), None);
+        for expected in [Some("error(a)"), Some("error(a)"), Some("off"), None, None] {
+            assert_eq!(fire(&mut terms, 1).as_deref(), expected);
+        }
         assert_eq!(terms.to_string(), "0*panic(no)->0*error(a)->0*off");
     }
 
-    proptest::proptest! {
-        #[test]
-        fn any_text_is_refused_or_reads_back(text in "[0-9*()a-z\\[\\]{}\" >-]{0,40}") {
-            if let Ok(terms) = text.parse::<Terms>() {
-                let printed = terms.to_string();
-                proptest::prop_assert_eq!(printed.parse::<Terms>(), Ok(terms));
-            }
+    #[test]
+    fn without_a_count_it_fires_every_time_and_all_its_actions() {
+        let mut terms: Terms = "1*print(once)->delay(5)+error[EIO](x)".parse().expect("terms");
+        for expected in ["print(once)", "delay(5)+error[EIO](x)", "delay(5)+error[EIO](x)"] {
+            assert_eq!(fire(&mut terms, 1).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn a_failed_draw_goes_to_the_next_term_and_costs_no_count() {
+        let run = || -> Vec<_> {
+            let mut terms: Terms = "50%3*error(x)->off".parse().expect("terms");
+            (1..=20).map(|hit| fire(&mut terms, hit).expect("it fires")).collect()
+        };
+        assert_eq!(run(), run());
+        assert_eq!(run().iter().filter(|fired| *fired == "error(x)").count(), 3);
+        assert!(run()[..10].contains(&"off".to_owned()));
+    }
+
+    #[test]
+    fn a_range_of_delays_is_drawn_within_it() {
+        let mut terms: Terms = "delay(250ms..2s)".parse().expect("terms");
+        for hit in 1..100 {
+            let fired = terms.fire(Draw::new(3, "x", hit)).expect("it fires");
+            let [Action::Delay { shortest, longest: None }] = fired[..] else { panic!("{fired:?}") };
+            assert!((250..=2000).contains(&shortest.milliseconds()), "{shortest}");
+        }
+    }
+
+    #[test]
+    fn data_is_spoilt_as_told() {
+        let draw = Draw::new(1, "x", 1);
+        let spoil = |how: Corruption| {
+            let mut data = vec![7; 100];
+            how.apply(&mut data, draw);
+            data
+        };
+        assert_eq!(spoil(Corruption::Truncate).len(), 50);
+        let flipped: u32 = spoil(Corruption::Flip(5)).iter().map(|byte| (byte ^ 7).count_ones()).sum();
+        assert_eq!(flipped, 5);
+        assert!(spoil(Corruption::Garbage).iter().all(|byte| *byte != 7));
+        let mut nothing = Vec::new();
+        Corruption::Flip(3).apply(&mut nothing, draw);
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let terms: Terms = r"1*error{a) \} \\ \n \x41}".parse().expect("terms");
+        let Action::Error { message, .. } = &terms.terms()[0].actions[0] else { panic!("{terms}") };
+        assert_eq!(message.text(), "a) } \\ \n A");
     }
 }

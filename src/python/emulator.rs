@@ -12,8 +12,9 @@ use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::runtime::{self, World};
 use super::{errors, results};
-use crate::emulator::{Chassis as Emulated, FAILPOINTS, Outage, Quirk, Settings};
+use crate::emulator::{Chassis as Emulated, FAILPOINTS, Failpoints, Outage, Quirk, Settings};
 use crate::error::{Error, Result};
+use crate::failpoint::Armed;
 
 #[allow(clippy::too_many_arguments)]
 fn settings(
@@ -30,6 +31,7 @@ fn settings(
     space: Option<u64>,
     chunk_size: Option<i32>,
     quirks: Vec<String>,
+    seed: u64,
 ) -> PyResult<Settings> {
     let built = || -> Result<Settings> {
         let mut settings = Settings { listen: address(listen)?, state, ..Settings::default() };
@@ -51,6 +53,7 @@ fn settings(
         }
         settings.space = space.unwrap_or(settings.space);
         settings.chunk_size = chunk_size.unwrap_or(settings.chunk_size);
+        settings.seed = seed;
         settings.quirks = quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?;
         Ok(settings)
     };
@@ -78,7 +81,7 @@ fn own_loopback() -> [u8; 4] {
 /// Powers an emulated device on.
 #[pyfunction]
 #[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![]))]
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0))]
 #[allow(clippy::too_many_arguments)]
 pub fn emulator(
     py: Python<'_>,
@@ -94,6 +97,7 @@ pub fn emulator(
     space: Option<u64>,
     chunk_size: Option<i32>,
     quirks: Vec<String>,
+    seed: u64,
 ) -> PyResult<Chassis> {
     let settings = settings(
         py,
@@ -109,6 +113,7 @@ pub fn emulator(
         space,
         chunk_size,
         quirks,
+        seed,
     )?;
     let chassis = runtime::block(py, World::Emulator, Emulated::start(settings))?;
     Ok(Chassis { inner: Shared(Arc::new(Mutex::new(chassis))) })
@@ -117,7 +122,7 @@ pub fn emulator(
 /// As `emulator`, to be awaited.
 #[pyfunction]
 #[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![]))]
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0))]
 #[allow(clippy::too_many_arguments)]
 pub fn emulator_async<'py>(
     py: Python<'py>,
@@ -133,6 +138,7 @@ pub fn emulator_async<'py>(
     space: Option<u64>,
     chunk_size: Option<i32>,
     quirks: Vec<String>,
+    seed: u64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = settings(
         py,
@@ -148,16 +154,19 @@ pub fn emulator_async<'py>(
         space,
         chunk_size,
         quirks,
+        seed,
     )?;
     runtime::awaitable(py, World::Emulator, Emulated::start(settings), |py, chassis| {
         Ok(Py::new(py, AsyncChassis { inner: Shared(Arc::new(Mutex::new(chassis))) })?.into_any())
     })
 }
 
-/// Every failpoint of the emulated device, with a line on each.
+/// Every failpoint: its provider, its name, and a line on it.
 #[pyfunction]
-pub fn failpoint_names() -> Vec<(&'static str, &'static str)> {
-    FAILPOINTS.iter().map(|point| (point.name, point.help)).collect()
+pub fn failpoint_names() -> Vec<(&'static str, &'static str, &'static str)> {
+    let emulator = FAILPOINTS.iter().map(|point| ("emulator", point.name, point.help));
+    let plugin = crate::cni::points().map(|(name, help)| (crate::cni::NAME, name, help));
+    emulator.chain(plugin).collect()
 }
 
 /// Every quirk of the emulated device, with a line on each.
@@ -170,6 +179,17 @@ pub fn quirk_names() -> Vec<(&'static str, &'static str)> {
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Emulated>>);
 
+impl Shared {
+    async fn failpoints(&self) -> Failpoints {
+        self.0.lock().await.failpoints()
+    }
+}
+
+fn all_armed(py: Python<'_>, armed: Vec<Armed>) -> PyResult<Py<PyAny>> {
+    let rows: Vec<_> = armed.into_iter().map(|armed| (armed.name, armed.terms, armed.hits)).collect();
+    Ok(rows.into_pyobject(py)?.into_any().unbind())
+}
+
 fn count(py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
     Ok(count.into_pyobject(py)?.into_any().unbind())
 }
@@ -180,17 +200,38 @@ both_worlds! {
 
     /// Arms a failpoint.
     fn arm(chassis, name: String, terms: String) => results::nothing {
-        async move { chassis.0.lock().await.arm(&name, &terms) }
+        async move { chassis.failpoints().await.arm(&name, &terms) }
     }
 
     /// Disarms a failpoint; how often it was hit.
     fn disarm(chassis, name: String) => self::count {
-        async move { chassis.0.lock().await.disarm(&name) }
+        async move { chassis.failpoints().await.disarm(&name) }
     }
 
     /// How often a failpoint was hit since it was armed.
     fn hits(chassis, name: String) => self::count {
-        async move { chassis.0.lock().await.hits(&name) }
+        async move { chassis.failpoints().await.hits(&name) }
+    }
+
+    /// Lets go on who waits at a failpoint.
+    fn release(chassis, name: String) => results::nothing {
+        async move { chassis.failpoints().await.release(&name) }
+    }
+
+    /// Waits until a failpoint was hit so often.
+    fn reached(chassis, name: String, times: u64, timeout: Seconds) => results::nothing {
+        let patience = duration(Some(timeout)).unwrap_or_default();
+        async move { chassis.failpoints().await.reached(&name, times, patience).await }
+    }
+
+    /// All that are armed: name, what is left of the terms, hits.
+    fn armed(chassis) => self::all_armed {
+        async move { Ok(chassis.failpoints().await.armed()) }
+    }
+
+    /// The socket by which another process arms its failpoints.
+    fn control(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.control().display().to_string()) }
     }
 
     /// The name of the control processor that is active now.

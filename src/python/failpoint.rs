@@ -5,21 +5,29 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::failpoint::Terms;
+use crate::failpoint::{Dialect, Draw, ParseError, Terms};
 
-/// Terms, and what is left of their counts.
+/// Terms, what is left of their counts, and where their chance stands.
 #[pyclass(frozen, module = "holdfast._core")]
-pub struct FailpointTerms(Mutex<Terms>);
+pub struct FailpointTerms {
+    seed: u64,
+    name: String,
+    state: Mutex<(Terms, u64)>,
+}
 
 #[pymethods]
 impl FailpointTerms {
-    /// One hit: the action that fires as text, or None; its count moves on.
+    /// One hit: the actions that fire as text, or None; counts move on.
     fn fire(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fire().map(|action| action.to_string())
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (terms, hits) = &mut *state;
+        *hits += 1;
+        let fired = terms.fire(Draw::new(self.seed, &self.name, *hits))?;
+        Some(fired.iter().map(ToString::to_string).collect::<Vec<_>>().join("+"))
     }
 
     fn __str__(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).to_string()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.to_string()
     }
 
     fn __repr__(&self) -> String {
@@ -29,8 +37,9 @@ impl FailpointTerms {
 
 /// Reads terms; a `ValueError` says what is wrong with them.
 #[pyfunction]
-pub fn parse_terms(text: &str) -> PyResult<FailpointTerms> {
-    let terms: Terms =
-        text.parse().map_err(|error: crate::failpoint::ParseError| PyValueError::new_err(error.to_string()))?;
-    Ok(FailpointTerms(Mutex::new(terms)))
+#[pyo3(signature = (text, *, strict=false, seed=0, name=String::new()))]
+pub fn parse_terms(text: &str, strict: bool, seed: u64, name: String) -> PyResult<FailpointTerms> {
+    let dialect = if strict { Dialect::Strict } else { Dialect::Extended };
+    let terms = Terms::parse(text, dialect).map_err(|error: ParseError| PyValueError::new_err(error.to_string()))?;
+    Ok(FailpointTerms { seed, name, state: Mutex::new((terms, 0)) })
 }

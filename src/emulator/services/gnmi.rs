@@ -11,9 +11,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::tree;
 use crate::emulator::chassis::Inner;
+use crate::emulator::faults::{End, Faults, Outcome, stall_for_good};
 use crate::emulator::settings::Quirk;
+use crate::emulator::stall::Stall;
 use crate::emulator::state::now;
-use crate::failpoint::Action;
 use crate::gnmi::{Path, Value};
 use crate::wire::gnmi::g_nmi_server::GNmi;
 use crate::wire::gnmi::get_request::DataType;
@@ -130,6 +131,7 @@ impl GNmi for Service {
         if self.chassis.has(Quirk::NoSubscribe) {
             return Err(Status::unimplemented("Subscribe is not supported"));
         }
+        let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|message| message.request);
         let Some(Asked::Subscribe(list)) = first else {
@@ -138,7 +140,8 @@ impl GNmi for Service {
         let encoding = self.check_encoding(list.encoding)?;
         let (messages, stream) = mpsc::channel(64);
         let kept = messages.clone();
-        let subscriber = Subscriber { chassis: self.chassis.clone(), index: self.index, list, encoding, messages };
+        let subscriber =
+            Subscriber { chassis: self.chassis.clone(), index: self.index, list, encoding, messages, stall };
         let life = self.chassis.cards[self.index].life();
         tokio::spawn(super::feed(life, kept, subscriber.feed(requests)));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -151,6 +154,7 @@ struct Subscriber {
     list: SubscriptionList,
     encoding: Encoding,
     messages: Messages,
+    stall: Stall,
 }
 
 type Snapshot = BTreeMap<Path, Value>;
@@ -251,38 +255,30 @@ impl Subscriber {
     }
 
     async fn send(&self, updated: &[(Path, Value)], gone: &[Path]) -> Result<(), Status> {
-        let overlay = self.overlay().await?;
+        let mut outcome = self.faults().meet("gnmi.Subscribe.update").await;
+        match outcome.end() {
+            Some(End::Failed(status)) => return Err(status),
+            Some(End::Dropped) => return Ok(()),
+            Some(End::Hung) => return stall_for_good(&self.stall).await,
+            None => {}
+        }
         let updates = updated.iter().map(|(path, value)| {
-            let value = overlay.get(path.leaf()).map_or_else(|| value.clone(), |given| Value::from_json(given.clone()));
+            let value = if outcome.changes() { distorted(&outcome, path.leaf(), value) } else { value.clone() };
             update(path, &value, self.encoding)
         });
         let target = self.list.prefix.as_ref().map(|prefix| prefix.target.clone()).unwrap_or_default();
         let mut notification = notification(&target, updates.collect());
         notification.delete = gone.iter().map(Path::to_gnmi).collect();
-        self.tell(Told::Update(notification)).await
+        self.tell(Told::Update(notification)).await?;
+        match self.faults().meet("gnmi.Subscribe.update.after").await.end() {
+            Some(End::Failed(status)) => Err(status),
+            Some(End::Hung) => stall_for_good(&self.stall).await,
+            Some(End::Dropped) | None => Ok(()),
+        }
     }
 
-    /// What `gnmi.Subscribe.update` does to this message.
-    async fn overlay(&self) -> Result<serde_json::Map<String, serde_json::Value>, Status> {
-        let site = "gnmi.Subscribe.update";
-        match self.chassis.failpoints.hit(site) {
-            None | Some(Action::Off) => {}
-            Some(Action::Return(object)) => {
-                return serde_json::from_str(&object).map_err(|error| Status::internal(error.to_string()));
-            }
-            Some(Action::Error { code, message }) => {
-                let code = code.as_deref().and_then(crate::error::code_by_name).unwrap_or(tonic::Code::Unknown);
-                return Err(Status::new(code, message));
-            }
-            Some(Action::Delay(milliseconds)) => {
-                tokio::time::sleep(Duration::from_millis(milliseconds.unsigned_abs())).await;
-            }
-            Some(Action::Panic(_)) => {
-                self.chassis.crash(self.index);
-                std::future::pending::<()>().await;
-            }
-        }
-        Ok(serde_json::Map::new())
+    fn faults(&self) -> &Faults {
+        &self.chassis.cards[self.index].faults
     }
 
     async fn sync(&self) -> Result<(), Status> {
@@ -293,6 +289,13 @@ impl Subscriber {
         let message = SubscribeResponse { response: Some(response), ..SubscribeResponse::default() };
         self.messages.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
     }
+}
+
+/// A leaf's value as a failpoint leaves it: the one of its name, or its own, corrupted.
+fn distorted(outcome: &Outcome, leaf: &str, value: &Value) -> Value {
+    let members = serde_json::Map::from_iter([(leaf.to_owned(), value.to_json(false))]);
+    let changed = outcome.change_value(serde_json::Value::Object(members));
+    changed.get(leaf).cloned().map_or_else(|| value.clone(), Value::from_json)
 }
 
 async fn tick(samples: &mut Option<tokio::time::Interval>) -> () {

@@ -6,12 +6,18 @@ mod system;
 mod tree;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
 use super::chassis::Inner;
+use super::layer::Faulty;
+use super::state::Loading;
 use crate::wire::gnmi::g_nmi_server::GNmiServer;
 use crate::wire::gnoi::containerz::containerz_server::ContainerzServer;
 use crate::wire::gnoi::system::system_server::SystemServer;
@@ -22,6 +28,44 @@ pub fn routes(chassis: &Arc<Inner>, index: usize) -> Routes {
     Routes::new(containerz.max_decoding_message_size(8 << 20))
         .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)))
         .add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)))
+}
+
+/// Services that answer for containers only once their runtime has loaded.
+#[derive(Clone)]
+pub struct Gated {
+    inner: Faulty,
+    chassis: Arc<Inner>,
+}
+
+impl Gated {
+    pub fn new(inner: Faulty, chassis: Arc<Inner>) -> Self {
+        Self { inner, chassis }
+    }
+}
+
+impl Service<http::Request<Body>> for Gated {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let closed = request.uri().path().starts_with("/gnoi.containerz.") && self.chassis.is_loading();
+        if closed {
+            let answer = Status::unavailable("the container runtime is loading").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        self.inner.call(request)
+    }
+}
+
+impl Inner {
+    fn is_loading(&self) -> bool {
+        self.state().loading == Loading::Underway
+    }
 }
 
 /// Feeds a stream of answers. A control processor that falls ends none of its streams: they break with its sockets.

@@ -71,7 +71,7 @@ impl System for Service {
         if !self.chassis.begin_move() {
             return Err(Status::unavailable("a switchover or reboot is under way"));
         }
-        self.chassis.spawn(failover::switch_over(self.chassis.clone()));
+        self.chassis.spawn_move(failover::switch_over(self.chassis.clone()));
         Ok(Response::new(answer))
     }
 
@@ -185,8 +185,8 @@ impl System for Service {
 
 fn begin_reboot(chassis: &Arc<Inner>, cards: &[usize]) {
     match cards {
-        [index] => chassis.spawn(failover::reboot_card(chassis.clone(), *index)),
-        _ => chassis.spawn(failover::reboot_chassis(chassis.clone())),
+        [index] => chassis.spawn_move(failover::reboot_card(chassis.clone(), *index)),
+        _ => chassis.spawn_move(failover::reboot_chassis(chassis.clone())),
     }
 }
 

@@ -84,7 +84,7 @@ fn card(chassis: &Inner, state: &State, index: usize, name: &str, leaves: &mut V
             leaves.push((below.child("last-switchover-time"), Value::Uint(switched.at)));
         }
         let reason = below.child("last-switchover-reason");
-        leaves.push((reason.child("trigger"), text(switched.trigger)));
+        leaves.push((reason.child("trigger"), text(&switched.trigger)));
         leaves.push((reason.child("details"), text(&switched.details)));
     }
 }

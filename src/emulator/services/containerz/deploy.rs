@@ -10,8 +10,8 @@ use tonic::{Response, Status, Streaming};
 
 use super::super::feed;
 use super::{Rows, Service};
-use crate::emulator::faults::pass;
 use crate::emulator::settings::Quirk;
+use crate::emulator::stall::Stall;
 use crate::emulator::store::Image;
 use crate::image::{Archive, Reference};
 use crate::wire::gnoi::containerz::deploy_request::Request;
@@ -26,13 +26,17 @@ type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
 const RARE: u64 = 10;
 
 impl Service {
-    pub(super) fn deploy_image(&self, requests: Streaming<DeployRequest>) -> Response<Rows<DeployResponse>> {
+    pub(super) fn deploy_image(
+        &self,
+        requests: Streaming<DeployRequest>,
+        stall: Stall,
+    ) -> Response<Rows<DeployResponse>> {
         let (answers, stream) = mpsc::channel(16);
         let service = self.clone();
         let life = self.card().life();
         let kept = answers.clone();
         let work = async move {
-            if let Err(status) = service.receive(requests, &answers).await {
+            if let Err(status) = service.receive(requests, &answers, &stall).await {
                 let _ = answers.send(Err(status)).await; // the client is gone
             }
         };
@@ -40,7 +44,12 @@ impl Service {
         Response::new(ReceiverStream::new(stream))
     }
 
-    async fn receive(&self, mut requests: Streaming<DeployRequest>, answers: &Answers) -> Result<(), Status> {
+    async fn receive(
+        &self,
+        mut requests: Streaming<DeployRequest>,
+        answers: &Answers,
+        stall: &Stall,
+    ) -> Result<(), Status> {
         let first = requests.message().await?.and_then(|message| message.request);
         let Some(Request::ImageTransfer(transfer)) = first else {
             return Err(Status::unavailable("the first message must be an image transfer"));
@@ -52,7 +61,7 @@ impl Service {
             .map_err(|error| disk(&error))?
             .into_temp_path();
         let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
-        let received = self.spool(&mut requests, answers, &transfer, &mut file).await?;
+        let received = self.spool(&mut requests, answers, &transfer, &mut file, stall).await?;
         file.flush().await.map_err(|error| disk(&error))?;
         drop(file);
         let size = if self.has(Quirk::NoSizeInSuccess) { 0 } else { received };
@@ -64,7 +73,11 @@ impl Service {
             self.store_image(&transfer, path, received).await?;
             ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
         };
-        answer(answers, Answer::ImageTransferSuccess(success)).await
+        let done = DeployResponse { response: Some(Answer::ImageTransferSuccess(success)) };
+        match self.card().faults.message("containerz.Deploy.after", done, stall).await? {
+            Some(done) => send(answers, done).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn check(&self, transfer: &ImageTransfer) -> Result<(), Status> {
@@ -98,12 +111,21 @@ impl Service {
         answers: &Answers,
         transfer: &ImageTransfer,
         file: &mut File,
+        stall: &Stall,
     ) -> Result<u64, Status> {
+        let faults = &self.card().faults;
         let (mut received, mut chunks) = (0, 0);
         loop {
-            match requests.message().await?.and_then(|message| message.request) {
+            let mut message = requests.message().await?;
+            if let Some(DeployRequest { request: Some(Request::Content(_)) }) = message
+                && !faults.is_idle()
+            {
+                let chunk = message.take().unwrap_or_default();
+                let Some(left) = faults.message("containerz.Deploy.chunk", chunk, stall).await? else { continue };
+                message = Some(left);
+            }
+            match message.and_then(|message| message.request) {
                 Some(Request::Content(content)) => {
-                    pass(&self.chassis, self.index, "containerz.Deploy.chunk").await?;
                     received += content.len() as u64;
                     chunks += 1;
                     if received > transfer.image_size && transfer.image_size > 0 {
@@ -114,8 +136,12 @@ impl Service {
                         return Err(Status::internal("a chunk came before the last was answered"));
                     }
                     if !self.has(Quirk::RareProgress) || chunks % RARE == 0 {
-                        let progress = ImageTransferProgress { bytes_received: received };
-                        answer(answers, Answer::ImageTransferProgress(progress)).await?;
+                        let progress =
+                            Answer::ImageTransferProgress(ImageTransferProgress { bytes_received: received });
+                        let progress = DeployResponse { response: Some(progress) };
+                        if let Some(left) = faults.message("containerz.Deploy.chunk.after", progress, stall).await? {
+                            send(answers, left).await?;
+                        }
                     }
                 }
                 Some(Request::ImageTransferEnd(_)) => {
@@ -192,7 +218,10 @@ async fn another_waits(requests: &mut Streaming<DeployRequest>) -> bool {
 }
 
 async fn answer(answers: &Answers, response: Answer) -> Result<(), Status> {
-    let message = DeployResponse { response: Some(response) };
+    send(answers, DeployResponse { response: Some(response) }).await
+}
+
+async fn send(answers: &Answers, message: DeployResponse) -> Result<(), Status> {
     answers.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
 }
 

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::emulator::chassis::{ControlProcessor, Inner};
 use crate::emulator::failover;
 use crate::emulator::settings::Quirk;
+use crate::emulator::stall::Stall;
 use crate::emulator::state::Loading;
 use crate::emulator::store::Inventory;
 use crate::wire::gnoi::containerz as wire;
@@ -103,7 +104,8 @@ impl Containerz for Service {
         &self,
         request: Request<Streaming<wire::DeployRequest>>,
     ) -> Result<Response<Self::DeployStream>, Status> {
-        Ok(self.deploy_image(request.into_inner()))
+        let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
+        Ok(self.deploy_image(request.into_inner(), stall))
     }
 
     async fn list_image(

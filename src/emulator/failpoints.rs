@@ -1,0 +1,165 @@
+//! The emulator's failpoints: their names, with a line on each.
+
+use crate::failpoint::Name;
+
+macro_rules! failpoints {
+    (
+        rpcs: { $($service:literal: $($rpc:literal),+;)+ }
+        steps: { $($step:literal $what:literal)+ }
+        messages: { $($message:literal $each:literal)+ }
+        defects: { $($defect:literal $shows:literal)+ }
+    ) => {
+        &[
+            $($(
+                Name { name: concat!($service, ".", $rpc), help: concat!("before ", $rpc, " is done") },
+                Name { name: concat!($service, ".", $rpc, ".after"), help: concat!("after ", $rpc, " was done, before it is answered") },
+            )+)+
+            $(
+                Name { name: $message, help: $each },
+                Name { name: concat!($message, ".after"), help: "the same, after it was dealt with" },
+            )+
+            $(
+                Name { name: $step, help: concat!("before ", $what) },
+                Name { name: concat!($step, ".after"), help: concat!("after ", $what) },
+            )+
+            $(Name { name: $defect, help: $shows },)+
+        ]
+    };
+}
+
+/// Every failpoint of the emulated device.
+pub const FAILPOINTS: &[Name] = failpoints! {
+    rpcs: {
+        "containerz": "Deploy", "ListImage", "RemoveImage", "StartContainer", "ListContainer", "StopContainer",
+            "RemoveContainer", "UpdateContainer", "Log", "CreateVolume", "ListVolume", "RemoveVolume", "StartPlugin",
+            "StopPlugin", "ListPlugins", "RemovePlugin", "RemovePluginTar";
+        "system": "SwitchControlProcessor", "Reboot", "RebootStatus", "CancelReboot", "KillProcess", "Time", "Ping",
+            "Traceroute", "SetPackage";
+        "gnmi": "Capabilities", "Get", "Set", "Subscribe";
+        "cntr": "Ping", "Dial";
+    }
+    steps: {
+        "switchover.leave" "the old active gives the management address up"
+        "switchover.take_over" "the new active takes the roles and the management address"
+        "switchover.come_back" "the old active boots and gets in step"
+        "switchover.sync.image" "an image is copied to the standby"
+        "switchover.sync.container" "a container is copied to the standby"
+        "switchover.sync.volume" "a volume is copied to the standby"
+        "switchover.sync.plugin" "a plugin is copied to the standby"
+        "load.image" "an image is loaded by a new active"
+        "load.container" "a container is loaded by a new active"
+        "load.volume" "a volume is loaded by a new active"
+        "load.plugin" "a plugin is loaded by a new active"
+        "reboot.leave" "control processors go down for a reboot"
+        "reboot.boot" "a rebooted control processor boots"
+    }
+    messages: {
+        "containerz.Deploy.chunk" "each chunk of a transfer, before it is stored"
+        "containerz.Deploy.answer" "each message that Deploy answers with"
+        "containerz.ListImage.row" "each row of ListImage"
+        "containerz.ListContainer.row" "each row of ListContainer"
+        "containerz.ListVolume.row" "each row of ListVolume"
+        "containerz.Log.line" "each message of Log"
+        "gnmi.Subscribe.update" "each update of a subscription; return{\"leaf\": value} puts other values into it"
+        "system.Ping.reply" "each reply of Ping"
+        "cntr.accept" "each connection to a container's published port"
+    }
+    defects: {
+        "roles.single" "gNMI shows the active control processor alone"
+        "roles.none" "gNMI shows no redundant-role at all"
+        "roles.two_primaries" "gNMI calls both control processors PRIMARY"
+        "switchover.ignored" "answers with success and does nothing"
+        "switchover.claimed" "reports the roles swapped for three seconds and does nothing"
+        "switchover.reversed" "swaps the roles, and swaps them back as soon as the old active is up"
+        "switchover.never_redundant" "the old active never comes back in step"
+        "reboot.ignored" "answers with success and does nothing"
+        "reboot.one_card" "reboots the active card alone"
+        "load.image.lost" "an image is gone when a new active loads"
+        "load.image.replaced" "another image has its name when a new active loads"
+        "load.image.resurrected" "a removed image is back when a new active loads"
+        "load.image.resurrected_late" "a removed image is back two seconds after a new active loaded"
+        "load.container.lost" "a container is gone when a new active loads"
+        "load.container.stopped" "a container is stopped when a new active loads"
+        "load.container.restarting" "a container restarts for ever when a new active loads"
+        "load.container.mute" "a container is listed as running and does not answer"
+        "load.container.replaced" "a container is of another image when a new active loads"
+        "load.container.resurrected" "a removed container is back when a new active loads"
+        "load.container.resurrected_late" "a removed container is back two seconds after a new active loaded"
+        "load.volume.lost" "a volume is gone when a new active loads"
+        "load.volume.options_lost" "a volume has lost its driver options and labels when a new active loads"
+        "load.volume.resurrected" "a removed volume is back when a new active loads"
+        "load.volume.resurrected_late" "a removed volume is back two seconds after a new active loaded"
+        "load.lists_empty" "lists are empty for a second after a new active loaded"
+    }
+};
+
+/// The site around an RPC: `/gnoi.containerz.Containerz/Deploy` is `containerz.Deploy`.
+pub fn site_of(path: &str) -> String {
+    let (service, rpc) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    let service = service.rsplit('.').next().unwrap_or_default().to_lowercase();
+    format!("{service}.{rpc}")
+}
+
+/// The site of each message that an RPC answers with, where it has one of its own on the wire.
+pub fn message_site(path: &str) -> Option<&'static str> {
+    match path {
+        "/gnoi.containerz.Containerz/Deploy" => Some("containerz.Deploy.answer"),
+        "/gnoi.containerz.Containerz/ListImage" => Some("containerz.ListImage.row"),
+        "/gnoi.containerz.Containerz/ListContainer" => Some("containerz.ListContainer.row"),
+        "/gnoi.containerz.Containerz/ListVolume" => Some("containerz.ListVolume.row"),
+        "/gnoi.containerz.Containerz/Log" => Some("containerz.Log.line"),
+        "/gnoi.system.System/Ping" => Some("system.Ping.reply"),
+        _ => None,
+    }
+}
+
+/// What `return{…}` stands for at a site: the full name of a message, where it is one.
+pub fn message_at(site: &str) -> Option<String> {
+    let (rpc, request) = match site {
+        "containerz.Deploy.chunk" => ("containerz.Deploy", true),
+        _ if site.starts_with("gnmi.Subscribe.update") || site.starts_with("cntr.accept") => return None,
+        _ => (site, false),
+    };
+    let mut parts = rpc.split('.');
+    let (service, method) = (parts.next()?, parts.next()?);
+    let service = match service {
+        "containerz" => "gnoi.containerz.Containerz",
+        "system" => "gnoi.system.System",
+        "gnmi" => "gnmi.gNMI",
+        "cntr" => "openconfig.featureprofiles.cntr.Cntr",
+        _ => return None,
+    };
+    super::reflection::message_of(service, method, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rpc_has_its_site_and_its_message() {
+        for path in [
+            "/gnoi.containerz.Containerz/Deploy",
+            "/gnoi.system.System/Reboot",
+            "/gnmi.gNMI/Subscribe",
+            "/openconfig.featureprofiles.cntr.Cntr/Ping",
+        ] {
+            let site = site_of(path);
+            assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");
+            assert!(message_at(&site).is_some(), "{site}");
+        }
+        assert_eq!(message_at("containerz.Deploy.chunk").as_deref(), Some("gnoi.containerz.DeployRequest"));
+        assert_eq!(message_at("containerz.Deploy.chunk.after").as_deref(), Some("gnoi.containerz.DeployResponse"));
+        assert_eq!(message_at("switchover.leave"), None);
+    }
+
+    #[test]
+    fn every_rpc_of_the_services_is_there() {
+        for (service, rpcs) in super::super::reflection::services() {
+            for rpc in rpcs {
+                let site = site_of(&format!("/{service}/{rpc}"));
+                assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");
+            }
+        }
+    }
+}
