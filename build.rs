@@ -8,7 +8,8 @@ use prost::Message;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROTOS: [&str; 4] = ["cntr/cntr.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
+const PROTOS: [&str; 5] =
+    ["cntr/cntr.proto", "cri/runtime.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
 
 /// The container platforms we can make a test container for, and the Rust target of each.
 const PLATFORMS: [(&str, &str); 2] =

@@ -13,7 +13,7 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
-LISTINGS = ("cntr", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
+LISTINGS = ("cntr", "cri.runtime.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
 TEST_TOOLS = ("grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]

@@ -16,6 +16,8 @@ pub mod cni;
 #[cfg(feature = "grpc")]
 pub mod cntr;
 #[cfg(feature = "toolkit")]
+pub mod cri;
+#[cfg(feature = "toolkit")]
 pub mod device;
 #[cfg(feature = "grpc")]
 pub mod dial;

@@ -4,6 +4,10 @@
 /// All of `proto/`, for whoever must know messages by name: an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// `runtime.v1`, the container runtime interface
+pub mod cri {
+    tonic::include_proto!("runtime.v1");
+}
 /// `gnmi`
 pub mod gnmi {
     tonic::include_proto!("gnmi");

@@ -41,7 +41,8 @@ def _case(element: ET.Element) -> tuple[str, Verdicts]:
     for kind in ("failure", "error", "skipped"):
         found = element.find(kind)
         if found is not None:
-            outcome, message = kind, f"{found.get('message', '')}\n{found.text or ''}"
+            outcome = "xfailed" if found.get("type") == "pytest.xfail" else kind
+            message = f"{found.get('message', '')}\n{found.text or ''}"
     properties = {p.get("name", ""): p.get("value", "") for p in element.iter("property")}
     name = element.get("name", "")
     number = name.split("_")[2] if name.startswith("test_cntr3_") else name

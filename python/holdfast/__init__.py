@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast import aio as aio
+    from holdfast import cni as cni
     from holdfast import cntrsrv as cntrsrv
     from holdfast import exceptions as exceptions
     from holdfast import failpoint as failpoint
@@ -31,7 +32,7 @@ _HOMES = {
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
 }
-_MODULES = ("aio", "cntrsrv", "exceptions", "failpoint")
+_MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
     "connect",
@@ -42,6 +43,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Archive",
     "HoldfastError",
     "aio",
+    "cni",
     "cntrsrv",
     "exceptions",
     "failpoint",

@@ -30,6 +30,7 @@ from holdfast.results import (
 
 __all__ = [
     "AsyncChassis",
+    "AsyncContainerRuntime",
     "AsyncContainerz",
     "AsyncDevice",
     "AsyncGnmi",
@@ -37,6 +38,7 @@ __all__ = [
     "AsyncSubscription",
     "AsyncSystem",
     "Chassis",
+    "ContainerRuntime",
     "Containerz",
     "Device",
     "FailpointTerms",
@@ -50,6 +52,8 @@ __all__ = [
     "cntrsrv_archive",
     "connect",
     "connect_async",
+    "container_runtime",
+    "container_runtime_async",
     "deadline_steps",
     "emulator",
     "emulator_async",
@@ -90,6 +94,12 @@ def connect_async(
     call_timeout: _Seconds | None = None,
 ) -> Awaitable[AsyncDevice]:
     """As `connect`, to be awaited."""
+
+def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
+    """The container runtime at a CRI socket, such as `/run/containerd/containerd.sock`."""
+
+def container_runtime_async(socket: str | os.PathLike[str]) -> AsyncContainerRuntime:
+    """As `container_runtime`, to be awaited."""
 
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
@@ -905,3 +915,63 @@ class AsyncChassis:
 
     def stop(self) -> Awaitable[None]:
         """As `Chassis.stop`."""
+
+@final
+class ContainerRuntime:
+    """A container runtime on this machine, by its CRI socket (runtime.v1.RuntimeService)."""
+
+    def version(self, *, timeout: _Seconds | None = None) -> str:
+        """Its name and version (RPC Version)."""
+
+    def run_pod(
+        self,
+        name: str,
+        *,
+        namespace: str = ...,
+        annotations: Mapping[str, str] = ...,
+        labels: Mapping[str, str] = ...,
+        timeout: _Seconds | None = None,
+    ) -> str:
+        """Runs a pod and gives its id (RunPodSandbox). Network plugins see `annotations`."""
+
+    def stop_pod(self, pod: str, *, timeout: _Seconds | None = None) -> None:
+        """Stops a pod, by its id (StopPodSandbox)."""
+
+    def remove_pod(self, pod: str, *, timeout: _Seconds | None = None) -> None:
+        """Removes a pod, by its id (RemovePodSandbox)."""
+
+    def pod_addresses(self, pod: str, *, timeout: _Seconds | None = None) -> list[str]:
+        """The addresses of a pod, by its id (PodSandboxStatus)."""
+
+    def pods(self, *, timeout: _Seconds | None = None) -> list[tuple[str, str, bool, dict[str, str]]]:
+        """All pods: id, name, whether it is ready, labels (ListPodSandbox)."""
+
+@final
+class AsyncContainerRuntime:
+    """As `ContainerRuntime`, to be awaited."""
+
+    def version(self, *, timeout: _Seconds | None = None) -> Awaitable[str]:
+        """As `ContainerRuntime.version`."""
+
+    def run_pod(
+        self,
+        name: str,
+        *,
+        namespace: str = ...,
+        annotations: Mapping[str, str] = ...,
+        labels: Mapping[str, str] = ...,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[str]:
+        """As `ContainerRuntime.run_pod`."""
+
+    def stop_pod(self, pod: str, *, timeout: _Seconds | None = None) -> Awaitable[None]:
+        """As `ContainerRuntime.stop_pod`."""
+
+    def remove_pod(self, pod: str, *, timeout: _Seconds | None = None) -> Awaitable[None]:
+        """As `ContainerRuntime.remove_pod`."""
+
+    def pod_addresses(self, pod: str, *, timeout: _Seconds | None = None) -> Awaitable[list[str]]:
+        """As `ContainerRuntime.pod_addresses`."""
+
+    def pods(self, *, timeout: _Seconds | None = None) -> Awaitable[list[tuple[str, str, bool, dict[str, str]]]]:
+        """As `ContainerRuntime.pods`."""

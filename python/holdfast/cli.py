@@ -20,9 +20,10 @@ from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentErro
 
 if TYPE_CHECKING:
     from holdfast import Device
+    from holdfast.cni import Chain
     from holdfast.failpoint import Failpoints
 
-SUITES = ("cntr3",)
+SUITES = ("cntr3", "cni")
 
 
 class _Group(click.Group):
@@ -173,6 +174,93 @@ def emulate(
         click.echo(f"listening on {chassis.address}")
         sys.stdout.flush()
         signal.sigwait(ends)
+
+
+@main.group()
+def cni() -> None:
+    """The CNI plugin cni-bridge-fp."""
+
+
+@cni.command("path")
+@click.pass_context
+def cni_path(ctx: click.Context) -> None:
+    """Where the plugin lies that the wheel brings."""
+    from holdfast.cni import plugin
+
+    _done(ctx, str(plugin.path()), path=plugin.path())
+
+
+@cni.command("install")
+@click.argument("folder", type=click.Path())
+@click.pass_context
+def cni_install(ctx: click.Context, folder: str) -> None:
+    """Put the plugin into a CNI bin folder, such as /opt/cni/bin."""
+    from holdfast.cni import plugin
+
+    installed = plugin.install(folder)
+    _done(ctx, f"installed {installed}", path=installed)
+
+
+def _attachment(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of a command that runs a chain on a container's interface."""
+    for decorate in (
+        click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for each plugin."),
+        click.option("--interface", default="eth0", show_default=True),
+        click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="Of the pod."),
+        click.option("--path", "path", default="/opt/cni/bin", show_default=True, metavar="DIR[:DIR]"),
+        click.option("--host", metavar="NAME", help="The named network namespace that plugins run in."),
+        click.argument("namespace", type=click.Path()),
+        click.argument("container"),
+        click.argument("configuration", type=click.Path(dir_okay=False)),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _chain(configuration: str, path: str, host: str | None) -> Chain:
+    from holdfast.cni import Chain, NetworkNamespace
+
+    return Chain(configuration, path.split(os.pathsep), host=NetworkNamespace(host) if host else None)
+
+
+@cni.command("add")
+@_attachment
+def cni_add(
+    configuration: str,
+    container: str,
+    namespace: str,
+    host: str | None,
+    path: str,
+    annotations: Sequence[str],
+    interface: str,
+    timeout: float,
+) -> None:
+    """Run a chain's ADD as a runtime does; prints the result.
+
+    CONFIGURATION is a network configuration list, NAMESPACE a path such as /run/netns/NAME.
+    """
+    pairs = _pairs(annotations, "--annotation", "=")
+    chain = _chain(configuration, path, host)
+    result = chain.add(container, namespace, interface=interface, annotations=pairs, timeout=timeout)
+    click.echo(json.dumps(result, indent=2))
+
+
+@cni.command("delete")
+@_attachment
+def cni_delete(
+    configuration: str,
+    container: str,
+    namespace: str,
+    host: str | None,
+    path: str,
+    annotations: Sequence[str],
+    interface: str,
+    timeout: float,
+) -> None:
+    """Run a chain's DEL as a runtime does."""
+    pairs = _pairs(annotations, "--annotation", "=")
+    chain = _chain(configuration, path, host)
+    chain.delete(container, namespace, interface=interface, annotations=pairs, timeout=timeout)
 
 
 @main.group()

@@ -14,12 +14,17 @@ _TARGETS = {"linux/amd64": "x86_64-unknown-linux-gnu", "linux/arm64": "aarch64-u
 
 def executable(platform: str) -> Path:
     """Where the wheel keeps `cntrsrv` for a platform; `ImageError` where it has none."""
+    return native_executable("cntrsrv", platform)
+
+
+def native_executable(name: str, platform: str) -> Path:
+    """Where the wheel keeps an executable for a platform; `ImageError` where it has none."""
     if platform not in _TARGETS:
-        raise ImageError(f"there is no test container for {platform!r}", hint=f"one of: {', '.join(_TARGETS)}")
-    path = Path(__file__).parent / "_bin" / f"cntrsrv-{platform.replace('/', '-')}"
+        raise ImageError(f"there is no {name} for {platform!r}", hint=f"one of: {', '.join(_TARGETS)}")
+    path = Path(__file__).parent / "_bin" / f"{name}-{platform.replace('/', '-')}"
     if not path.is_file():
         raise ImageError(
-            f"this installation has no cntrsrv for {platform}",
+            f"this installation has no {name} for {platform}",
             hint=f"`rustup target add {_TARGETS[platform]}`, a linker for it, and install holdfast from source again",
         )
     return path

@@ -222,3 +222,14 @@ class RebootPartial(RebootError):
 
 class RebootNeverBack(RebootError):
     """The device did not serve again in time."""
+
+
+class CniError(HoldfastError):
+    """A CNI plugin failed. `number` is the code of the CNI specification, None where the plugin gave none."""
+
+    def __init__(
+        self, message: str = "", *, number: int | None = None, details: str = "", hint: str | None = None
+    ) -> None:
+        super().__init__(message if number is None else f"{message} (code {number})", hint=hint)
+        self.number = number
+        self.details = details

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -171,30 +171,30 @@ impl FailpointFile {
         let folder = target.parent().unwrap_or(Path::new("/"));
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let metadata = old.metadata()?;
-        let temporary = Temporary(folder.join(format!(".{name}.{}", super::NAME)));
-        let mut new = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
-            .open(&temporary.0)?;
-        new.write_all(text)?;
-        std::os::unix::fs::fchown(&new, Some(metadata.uid()), Some(metadata.gid()))?;
-        new.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-        new.sync_all()?;
-        fs::rename(&temporary.0, &target)?;
+        let draft = folder.join(format!(".{name}.{}", super::NAME));
+        let stored = write_draft(&draft, &metadata, text).and_then(|()| fs::rename(&draft, &target));
+        if stored.is_err() {
+            let _ = fs::remove_file(&draft); // never made, perhaps
+        }
+        stored?;
+        // From the rename on, another process may hold the lock and write a draft of its own.
         File::open(folder)?.sync_all()
     }
 }
 
-/// Gone when this is, unless it was renamed. Who is killed leaves it behind for the next to write over.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0); // renamed, or never made
-    }
+/// Who is killed while writing leaves a draft behind for the next to write over.
+fn write_draft(draft: &Path, like: &fs::Metadata, text: &[u8]) -> io::Result<()> {
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
+        .open(draft)?;
+    new.write_all(text)?;
+    std::os::unix::fs::fchown(&new, Some(like.uid()), Some(like.gid()))?;
+    new.set_permissions(Permissions::from_mode(like.mode() & 0o7777))?;
+    new.sync_all()
 }
 
 fn wait_for_lock(file: &File, watch: &RuntimeWatch) -> io::Result<bool> {

@@ -34,6 +34,7 @@ pub fn points() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// The plugin, from its environment and standard input to its exit code.
 pub fn main() -> ExitCode {
+    let _ = rustix::thread::set_name(c"cni-bridge-fp"); // whatever the file is called; a name is no reason to fail
     let watch = RuntimeWatch::begin();
     let command = match environment::command() {
         Ok(Some(Command::Version)) => return Answer::Result(answer::versions()).give(),

@@ -4,6 +4,7 @@ mod archive;
 mod arguments;
 mod both_worlds;
 mod containerz;
+mod cri;
 mod device;
 mod emulator;
 mod errors;
@@ -24,6 +25,8 @@ mod _core {
     use super::archive::{archive_open, cntrsrv_archive, own_platform};
     #[pymodule_export]
     use super::containerz::{AsyncContainerz, Containerz};
+    #[pymodule_export]
+    use super::cri::{AsyncContainerRuntime, ContainerRuntime, container_runtime, container_runtime_async};
     #[pymodule_export]
     use super::device::{AsyncDevice, Device, connect, connect_async, deadline_steps};
     #[pymodule_export]

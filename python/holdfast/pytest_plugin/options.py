@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-SUITE_NAMES = ("cntr3",)
+# Those that a device is tested with, and those that need none.
+DEVICE_SUITES = ("cntr3",)
+SUITE_NAMES = (*DEVICE_SUITES, "cni")
 NOT_BUILT = ("ca", "cert", "key", "server-name", "skip-verify", "profile", "configure", "testbed")
 
 # name, kind ("text", "flag", "list"), help
@@ -28,6 +30,10 @@ _OPTIONS = (
     ("dut-judge", "text", "which verdict fails a test: depth (both, the default) or procedure"),
     ("dut-deadline", "list", "STEP=TIME, such as reboot=20m; may be given several times"),
     ("dut-restore-active", "flag", "end with the control processor active that was active at the start"),
+    ("cni-path", "text", "the folders of the CNI plugins, DIR[:DIR] (default /opt/cni/bin:/usr/lib/cni)"),
+    ("cni-conflist", "text", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
+    ("cni-containerd", "text", "the CRI socket of a containerd, instead of one of the suite's own"),
+    ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
 )
 # Only the command line itself may say these.
@@ -141,7 +147,7 @@ def wanted_suites(config: pytest.Config) -> list[str]:
     if named:
         return named
     on_command_line = any(word == "--dut" or word.startswith("--dut=") for word in command_line(config))
-    return list(SUITE_NAMES) if on_command_line and not keyword else []
+    return list(DEVICE_SUITES) if on_command_line and not keyword else []
 
 
 def _only_options(config: pytest.Config) -> bool:
@@ -156,7 +162,9 @@ def names_suite_file(config: pytest.Config, suites: Path) -> bool:
 
 
 def is_active(config: pytest.Config) -> bool:
-    """Whether this run may have to do with devices."""
+    """Whether this run may have to do with devices under test."""
     from holdfast.pytest_plugin import SUITES
 
-    return bool(wanted_suites(config)) or names_suite_file(config, SUITES) or bool(value(config, "dut"))
+    device_suites = set(wanted_suites(config)) & set(DEVICE_SUITES)
+    folders = [SUITES / name for name in DEVICE_SUITES]
+    return bool(device_suites or value(config, "dut")) or any(names_suite_file(config, folder) for folder in folders)

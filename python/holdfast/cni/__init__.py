@@ -1,0 +1,23 @@
+"""CNI plugin chains under faults: run a chain as a container runtime does, and look at what it leaves behind."""
+
+from __future__ import annotations
+
+from holdfast.cni.chain import Chain
+from holdfast.cni.containerd import Containerd
+from holdfast.cni.failpoint_file import FailpointFile
+from holdfast.cni.leftovers import Traces, look
+from holdfast.cni.namespace import NetworkNamespace
+from holdfast.cni.plugin import install, path
+from holdfast.exceptions import CniError
+
+__all__ = [
+    "Chain",
+    "CniError",
+    "Containerd",
+    "FailpointFile",
+    "NetworkNamespace",
+    "Traces",
+    "install",
+    "look",
+    "path",
+]

@@ -1,0 +1,132 @@
+"""A containerd that is nobody else's: its own root, state, socket and network namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast import _core, cntrsrv
+from holdfast.cni.namespace import NetworkNamespace
+from holdfast.exceptions import HoldfastError
+
+PAUSE = ("localhost/holdfast/pause", "1")
+# From its start until it answers, in seconds.
+START = 60.0
+
+_CONFIGURATION = """\
+version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+[grpc]
+  address = "{folder}/containerd.sock"
+[ttrpc]
+  address = "{folder}/containerd.sock.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{configurations}"
+"""
+
+
+class Containerd:
+    """A private containerd, for pods without containers. `plugins` and `configurations` are its CNI folders."""
+
+    def __init__(self, folder: Path, host: NetworkNamespace, plugins: Path, configurations: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "containerd.sock"
+        # Where it keeps the network namespaces of its pods.
+        self.namespaces = folder / "state" / "io.containerd.grpc.v1.cri" / "netns"
+        self._host = host
+        self._process: subprocess.Popen[bytes] | None = None
+        image = ":".join(PAUSE)
+        text = _CONFIGURATION.format(folder=folder, image=image, plugins=plugins, configurations=configurations)
+        (folder / "config.toml").write_text(text, encoding="utf-8")
+        self.runtime = _core.container_runtime(self.socket)
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers. Raises `HoldfastError`."""
+        command = self._host.command(["containerd", "--config", str(self.folder / "config.toml")])
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + START
+        while not self._answers():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=0.05)
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = (self.folder / "log").read_text(errors="replace")[-2000:]
+                raise HoldfastError(f"containerd does not start:\n{tail}")
+
+    def _answers(self) -> bool:
+        try:
+            self.runtime.version(timeout=2)
+        except HoldfastError:
+            return False
+        return True
+
+    def bring_pause_image(self) -> None:
+        """Give it an image that pods can be made of: no registry is asked."""
+        archive = self.folder / "pause.tar"
+        cntrsrv.write_archive(archive, name=PAUSE[0], tag=PAUSE[1])
+        words = ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", "images", "import", str(archive)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=START, check=False)
+        if done.returncode != 0:
+            raise HoldfastError(f"the pause image cannot be imported: {done.stderr.strip()}")
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+
+    def pods(self) -> Mapping[str, str]:
+        """The ids of its pods, by name."""
+        return {name: pod for pod, name, _, _ in self.runtime.pods(timeout=10)}
+
+    def stop(self) -> None:
+        """End it and all that it started, and remove its folder."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(timeout=20)
+        for pid in self._shims():
+            os.kill(pid, signal.SIGKILL)
+        for mount in reversed(_mounts_below(self.folder)):
+            subprocess.run(["umount", "--lazy", mount], check=False, timeout=20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _shims(self) -> list[int]:
+        """What outlives it: shims name its socket on their command line, and what they started is below them."""
+        shims = set()
+        parents: dict[int, int] = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                words = (folder / "cmdline").read_bytes()
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+            if b"containerd-shim" in words and str(self.socket).encode() in words:
+                shims.add(int(folder.name))
+        return [pid for pid, parent in parents.items() if pid in shims or parent in shims]
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    mounts = (line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [mount for mount in mounts if mount.startswith(f"{folder}/")]

@@ -1,0 +1,111 @@
+"""What a network leaves on a host: interfaces, leases, NAT rules, namespaces, processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from holdfast.cni.namespace import PATIENCE, NetworkNamespace
+from holdfast.cni.plugin import NAME
+from holdfast.exceptions import HoldfastError
+
+# host-local's own, which stay.
+_BOOKKEEPING = ("last_reserved_ip", "lock")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What there is at one moment; each a set of descriptions."""
+
+    interfaces: frozenset[str]
+    leases: frozenset[str]
+    rules: frozenset[str]
+    namespaces: frozenset[str]
+    processes: frozenset[str]
+
+    def since(self, before: Traces) -> list[str]:
+        """What is there now and was not before, a line each."""
+        return [
+            f"{field.name[:-1] if field.name != 'processes' else 'process'} {what}"
+            for field in fields(self)
+            for what in sorted(getattr(self, field.name) - getattr(before, field.name))
+        ]
+
+
+def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins: str) -> Traces:
+    """Look at `host` (None: where this process is), a folder of leases, and a folder of network namespaces.
+
+    Processes are those of `cni-bridge-fp` whose CNI_PATH begins with `plugins`. Bridges stay, so they do not count.
+    """
+    return Traces(
+        interfaces=_interfaces(host),
+        leases=_files(leases),
+        rules=_rules(host),
+        namespaces=frozenset(entry.name for entry in namespaces.iterdir()) if namespaces.is_dir() else frozenset(),
+        processes=_processes(plugins),
+    )
+
+
+def _interfaces(host: NetworkNamespace | None) -> frozenset[str]:
+    links = (host or _Here()).links()
+    kinds = {link["ifname"]: link.get("linkinfo", {}).get("info_kind") for link in links}
+    return frozenset(name for name, kind in kinds.items() if kind != "bridge" and name != "lo")
+
+
+def _files(folder: Path) -> frozenset[str]:
+    found = (file for file in folder.rglob("*") if file.is_file())
+    return frozenset(str(file.relative_to(folder)) for file in found if not file.name.startswith(_BOOKKEEPING))
+
+
+def _rules(host: NetworkNamespace | None) -> frozenset[str]:
+    rules: set[str] = set()
+    for tool in ("iptables-save", "ip6tables-save"):
+        if shutil.which(tool):
+            lines = (host or _Here()).run([tool, "-t", "nat"]).splitlines()
+            rules.update(f"{tool}: {line}" for line in lines if line.startswith("-A"))
+            rules.update(f"{tool}: {line.split()[0]}" for line in lines if line.startswith(":CNI"))
+    return frozenset(rules)
+
+
+def _processes(plugins: str) -> frozenset[str]:
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            name = (folder / "comm").read_text().strip()
+            environment = (folder / "environ").read_bytes().split(b"\0") if name == NAME else []
+        except OSError:  # it ended meanwhile
+            continue
+        if any(held.startswith(f"CNI_PATH={plugins}".encode()) for held in environment):
+            found.add(f"{folder.name} {name}")
+    return frozenset(found)
+
+
+def plugin_processes(plugins: str, *, container: str = "") -> list[int]:
+    """The plugins that run now and whose CNI_PATH begins with `plugins`, by process id; of one container, if named."""
+    found = []
+    for described in _processes(plugins):
+        pid = int(described.split()[0])
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if not container or any(container.encode() in held for held in environment if held.startswith(b"CNI_")):
+            found.append(pid)
+    return found
+
+
+class _Here(NetworkNamespace):
+    """The namespace that this process is in."""
+
+    def __init__(self) -> None:
+        super().__init__("self")
+
+    def run(self, words: list[str]) -> str:  # type: ignore[override]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        if done.returncode != 0:
+            raise HoldfastError(f"{' '.join(words)}: {done.stderr.strip()}", hint="this needs root")
+        return done.stdout

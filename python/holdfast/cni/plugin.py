@@ -1,0 +1,42 @@
+"""`cni-bridge-fp`, the plugin that the wheel brings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from holdfast.cntrsrv import native_executable
+from holdfast.exceptions import InvalidArgumentError
+
+NAME = "cni-bridge-fp"
+
+
+def path() -> Path:
+    """Where the wheel keeps the plugin for this machine. Raises `ImageError` where it has none."""
+    from holdfast import _core
+
+    return native_executable(NAME, _core.own_platform())
+
+
+def install(folder: str | os.PathLike[str]) -> Path:
+    """Put the plugin into a CNI bin folder, whole or not at all, and say where it lies."""
+    target = Path(folder)
+    if not target.is_dir():
+        raise InvalidArgumentError(f"{target} is no folder", hint="name a CNI bin folder, such as /opt/cni/bin")
+    source = path()
+    try:
+        with tempfile.NamedTemporaryFile(dir=target, prefix=f".{NAME}.", delete=False) as draft:
+            shutil.copyfile(source, draft.name)
+        Path(draft.name).chmod(0o755)
+        Path(draft.name).replace(target / NAME)
+    except OSError as error:
+        raise InvalidArgumentError(f"{target}: {error.strerror}", hint="may this user write there?") from None
+    return target / NAME
+
+
+def is_supported() -> bool:
+    """Whether this system runs CNI plugins at all."""
+    return sys.platform == "linux"

@@ -1,0 +1,192 @@
+"""Thirteen ways in which a pod's network fails, by hand in network namespaces and under a real containerd.
+
+Each ends with a look at what is left: no interface, lease, NAT rule, namespace or process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from holdfast.exceptions import HoldfastError
+from holdfast.suites.cni.ground import ByHand, Pod, World, by_hand, ground, wait_until, watch, world
+
+__all__ = ["by_hand", "ground", "world"]  # fixtures
+
+pytestmark = pytest.mark.cni
+
+
+def test_cni_add_fails_once_and_a_retry_succeeds(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*error(no network today)")
+    with pod.refused("no network today"):
+        pod.add()
+    assert pod.failpoints.left("cmdAdd") == "0*error(no network today)"
+    pod.add()
+    pod.expect_connected()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_add_fails_and_its_rollback_fails(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*error(no network today)", cmdDel="1*error(no rollback either)")
+    with pod.refused("no network today"):
+        pod.add()
+    if isinstance(pod, ByHand):  # containerd rolls back by itself
+        with pod.refused("no rollback either"):
+            pod.delete()
+    assert pod.failpoints.left("cmdDel") == "0*error(no rollback either)"
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_del_fails_twice_and_the_third_succeeds(world: World) -> None:
+    pod = world.pod()
+    pod.add()
+    pod.failpoints.write(cmdDel="2*error(not now)")
+    for _ in range(2):
+        with pod.refused("not now"):
+            pod.delete()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_del_is_idempotent(world: World) -> None:
+    pod = world.pod()
+    pod.add()
+    pod.delete()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_add_is_slow_and_the_runtime_is_killed(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*delay(30000)")
+    with ThreadPoolExecutor() as threads:
+        if world.containerd is None:
+            assert isinstance(pod, ByHand)
+            runtime = pod.add_by_another_runtime()
+            plugin = pod.wait_for_plugin()
+            runtime.kill()
+            runtime.wait()
+        else:
+            asked = threads.submit(pod.add)
+            plugin = pod.wait_for_plugin()
+            world.containerd.kill()
+            assert isinstance(asked.exception(timeout=30), HoldfastError)
+    wait_until(lambda: not Path(f"/proc/{plugin}").exists(), "the plugin ends with its runtime", 2)
+    if world.containerd is not None:
+        world.containerd.start()
+    world.expect_nothing_left()
+
+
+def test_cni_a_late_add_after_del(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*delay(1500)")
+    if isinstance(pod, ByHand):
+        runtime = pod.add_by_another_runtime()
+        pod.wait_for_plugin()
+        runtime.kill()
+        runtime.wait()
+    else:
+        with pod.refused("no answer in time"):
+            pod.add(timeout=0.5)
+    pod.delete()
+    wait_until(lambda: not world.traces_of_pods(), "the plugin ends with who asked")
+    watch(lambda: not world.traces_of_pods(), "nothing comes late", 2)
+    world.expect_nothing_left()
+
+
+def test_cni_the_plugin_panics(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*panic(at the disco)")
+    with pod.refused("at the disco"):
+        pod.add()
+    pod.add()
+    pod.expect_connected()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_the_plugin_is_killed(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAdd="1*delay(30000)")
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(pod.add)
+        os.kill(pod.wait_for_plugin(), signal.SIGKILL)
+        assert isinstance(asked.exception(timeout=30), HoldfastError)
+    pod.add()
+    pod.expect_connected()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_done_but_the_reply_is_lost(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAddAfter="1*error(done, and you will never know)")
+    with pod.refused("done, and you will never know"):
+        pod.add()
+    pod.delete()
+    pod.add()
+    pod.expect_connected()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_garbage_with_exit_code_0(world: World) -> None:
+    pod = world.pod()
+    pod.failpoints.write(cmdAddAfter="1*corrupt(garbage)")
+    with pod.refused(""):
+        pod.add()
+    pod.delete()
+    pod.add()
+    pod.expect_connected()
+    pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_check_detects_drift(by_hand: World) -> None:
+    pod = by_hand.pod()
+    assert isinstance(pod, ByHand)
+    pod.add()
+    pod.check()
+    pod.namespace.run(["ip", "route", "delete", "default"])
+    with pod.refused("not found in routing table"):
+        pod.check()
+    pod.delete()
+    by_hand.expect_nothing_left()
+
+
+def test_cni_concurrent_adds_count_exactly(world: World) -> None:
+    pods = [world.pod() for _ in range(6)]
+    pods[0].failpoints.write(cmdAdd="2*error(one of two)")
+
+    def add(pod: Pod) -> str:
+        try:
+            pod.add()
+        except HoldfastError as error:
+            return error.message
+        return "connected"
+
+    with ThreadPoolExecutor(max_workers=len(pods)) as threads:
+        outcomes = list(threads.map(add, pods))
+    assert outcomes.count("connected") == len(pods) - 2, outcomes
+    assert sum("one of two" in outcome for outcome in outcomes) == 2, outcomes
+    assert pods[0].failpoints.left("cmdAdd") == "0*error(one of two)"
+    for pod in pods:
+        pod.delete()
+    world.expect_nothing_left()
+
+
+def test_cni_the_address_is_removed_before_del(world: World) -> None:
+    pod = world.pod()
+    pod.add()
+    for address in pod.namespace.addresses("eth0"):
+        pod.namespace.run(["ip", "address", "delete", address, "dev", "eth0"])
+    pod.delete()
+    world.expect_nothing_left(known_defect="bridge finds the NAT rules of a pod by the addresses that it still has")

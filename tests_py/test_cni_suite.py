@@ -1,0 +1,80 @@
+"""`pytest -k cni`: the scenarios run for real here, by hand and under containerd."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import RunSuite, isolated
+
+CI = os.environ.get("CI") == "true"
+SCENARIOS = 13
+# Of each scenario that containerd can do too, and the one that it cannot (it asks for no CHECK).
+RUNS = 2 * SCENARIOS - 1
+# A program header that names an interpreter: the dynamic loader.
+PT_INTERP = 3
+
+pytestmark = pytest.mark.xdist_group("cni")
+
+
+def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cni", *(["--cni-required"] if CI else []))
+    if not CI and any(case.outcome == "skipped" for case in run.cases.values()):
+        pytest.skip(next(case.message for case in run.cases.values() if case.outcome == "skipped"))
+    assert run.exit_code == 0, run.output
+    assert len(run.cases) == RUNS, run.output
+    odd = {name: case.outcome for name, case in run.cases.items() if case.outcome != "passed"}
+    assert set(odd.values()) <= {"xfailed"}
+    assert set(odd) <= {f"test_cni_the_address_is_removed_before_del[{how}]" for how in ("by hand", "containerd")}, (
+        expected
+    )
+    assert "EMULATED" not in run.output
+    assert not list(Path("/run/netns").glob("hf-*"))
+
+
+def test_where_something_is_missing_it_skips_and_says_what_to_do(run_suite: RunSuite, tmp_path: Path) -> None:
+    run = run_suite("-k", "cni_del", "--cni-path", str(tmp_path))
+    assert run.exit_code == 0, run.output
+    assert {case.outcome for case in run.cases.values()} == {"skipped"}
+    assert all("--cni-path" in case.message or "root" in case.message for case in run.cases.values())
+    assert run_suite("-k", "cni_del", "--cni-path", str(tmp_path), "--cni-required").exit_code == 1
+
+
+def command(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "holdfast.cli", *words]
+    return subprocess.run(line, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_plugin_is_installed_and_found(tmp_path: Path) -> None:
+    told = command(tmp_path, "cni", "path").stdout.strip()
+    assert Path(told).is_file()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    assert command(tmp_path, "cni", "install", str(folder)).returncode == 0
+    installed = folder / "cni-bridge-fp"
+    assert installed.read_bytes() == Path(told).read_bytes()
+    assert installed.stat().st_mode & stat.S_IXOTH
+    assert [path.name for path in folder.iterdir()] == ["cni-bridge-fp"]
+    done = subprocess.run([installed], env={"CNI_COMMAND": "VERSION"}, capture_output=True, check=True, timeout=20)
+    assert json.loads(done.stdout)["cniVersion"] == "1.1.0"
+    refused = command(tmp_path, "cni", "install", str(tmp_path / "nowhere"))
+    assert refused.returncode == 2
+    assert "is no folder" in refused.stderr
+
+
+def test_it_is_static_and_brings_no_grpc() -> None:
+    from holdfast.cni import plugin
+
+    program = plugin.path().read_bytes()
+    offset, size, count = (*struct.unpack_from("<Q", program, 32), *struct.unpack_from("<HH", program, 54))
+    kinds = {struct.unpack_from("<I", program, offset + at * size)[0] for at in range(count)}
+    assert PT_INTERP not in kinds
+    assert b"tokio" not in program
+    assert b"grpc-status" not in program
