@@ -32,9 +32,8 @@ def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
     assert len(run.cases) == RUNS, run.output
     odd = {name: case.outcome for name, case in run.cases.items() if case.outcome != "passed"}
     assert set(odd.values()) <= {"xfailed"}
-    assert set(odd) <= {f"test_cni_the_address_is_removed_before_del[{how}]" for how in ("by hand", "containerd")}, (
-        expected
-    )
+    known = "test_cni_the_address_is_removed_before_del"  # bridge 1.1 keeps the NAT rules of an address that is gone
+    assert all(name.startswith(known) for name in odd), odd
     assert "EMULATED" not in run.output
     assert not list(Path("/run/netns").glob("hf-*"))
 

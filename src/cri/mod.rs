@@ -18,7 +18,7 @@ use crate::wire::cri::{
 };
 
 /// A runtime that takes its time over a pod is not gone.
-const PATIENCE: Patience = Patience { silence: Duration::from_mins(10), answer: Duration::from_mins(1) };
+const PATIENCE: Patience = Patience { silence: Duration::from_secs(600), answer: Duration::from_secs(60) };
 
 /// A container runtime, reached by its socket. Each call makes a connection of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
