@@ -14,6 +14,18 @@ ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
 LISTINGS = ("cntr", "cri.runtime.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
+# What tests run for real, and Debian's package of each.
+SYSTEM_TOOLS = {
+    "containerd": "containerd",
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "host-local": "containernetworking-plugins",
+    "ip": "iproute2",
+    "iptables-save": "iptables",
+    "nsenter": "util-linux",
+    "runc": "runc",
+}
+TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 TEST_TOOLS = ("grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
@@ -99,9 +111,7 @@ def tests(session: nox.Session) -> None:
 
 def install_system_tools(session: nox.Session) -> None:
     """What tests need beside PyPI, from Debian's packages."""
-    missing = [
-        package for tool, package in (("dockerd", "docker.io"), ("docker", "docker.io")) if shutil.which(tool) is None
-    ]
+    missing = sorted({package for tool, package in SYSTEM_TOOLS.items() if shutil.which(tool, path=TOOL_PATH) is None})
     if missing and shutil.which("apt-get"):
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run("apt-get", "update", "-qq", external=True, env=environment)
@@ -114,7 +124,9 @@ def install_system_tools(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against a named peer in the same run."""
     install_wheel(session, "grpcio")
-    cargo(session, "build", "--locked", "--release", "--bench", "upload")
+    cargo(session, "build", "--locked", "--release", "--bench", "upload", "--bench", "failpoint")
+    if os.environ.get("CI") == "true":
+        install_system_tools(session)
     session.run("python", str(ROOT / "benches" / "run.py"), *session.posargs)
 
 

@@ -155,8 +155,8 @@ def pipelining(folder: Path) -> None:
         verdict(f"upload: lockstep / pipelined, {chunk} bytes", measured, met=ratio >= target, target=f">= {target}")
 
 
-def _bench_binary() -> Path:
-    found = sorted((ROOT / "target" / "release" / "deps").glob("upload-*"), key=lambda path: path.stat().st_mtime)
+def _bench_binary(name: str = "upload") -> Path:
+    found = sorted((ROOT / "target" / "release" / "deps").glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
     return next(path for path in reversed(found) if os.access(path, os.X_OK) and not path.suffix)
 
 
@@ -270,12 +270,41 @@ def startup(folder: Path) -> None:
     )
 
 
+def failpoint(_folder: Path) -> None:
+    """A failpoint that nobody armed against one relaxed atomic load."""
+    binary = _bench_binary("failpoint")
+    told = json.loads(subprocess.run([binary], capture_output=True, text=True, check=True).stdout)
+    disarmed, load = told["disarmed"], told["load"]
+    measured = f"{disarmed:.2f} ns / {load:.2f} ns = {disarmed / load:.2f}"
+    verdict("disarmed failpoint / relaxed atomic load", measured, met=disarmed - load < 1, target="within 1 ns")
+
+
+def cni(folder: Path) -> None:
+    """The CNI plugin against `/bin/true` and against bridge; needs root and containernetworking-plugins."""
+    import cni as bench
+
+    if os.geteuid() != 0 or not bench.BRIDGE.is_file():
+        verdict("cni-bridge-fp", "needs root and containernetworking-plugins", met=False, target="measured")
+        return
+    ours, true, bridge = (seconds * 1000 for seconds in bench.start_times())
+    measured = f"{ours:.2f} ms - {true:.2f} ms = {ours - true:.2f} ms"
+    verdict("start to VERSION: cni-bridge-fp - /bin/true", measured, met=ours - true <= 1.5, target="<= 1.5 ms")
+    measured = f"{ours:.2f} ms / {bridge:.2f} ms = {ours / bridge:.2f}"
+    verdict("start to VERSION: cni-bridge-fp / bridge", measured, met=ours / bridge < 0.5, target="< 0.5")
+    alone, through, counting = (seconds * 1000 for seconds in bench.add_times(folder))
+    for name, added in (("without a failpoint file", through), ("that counts", counting)):
+        measured = f"{alone:.1f} ms, and {added:.2f} ms more"
+        verdict(f"ADD: bridge, and cni-bridge-fp {name}", measured, met=added <= 2, target="<= 2 ms more")
+
+
 BENCHES: dict[str, Callable[[Path], None]] = {
     "suite": suite,
     "startup": startup,
     "pipelining": pipelining,
     "loopback": loopback,
     "check": check,
+    "failpoint": failpoint,
+    "cni": cni,
     "outages": outages,
 }
 

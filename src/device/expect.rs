@@ -184,12 +184,12 @@ fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -
     let with_id: Vec<_> = images.iter().filter(|image| image.has_id(id)).collect();
     match with_id.as_slice() {
         [] => Seen::Not(format!("no image {id} is listed")),
-        rows => match rows.iter().find(|image| image.is_named(name, tag) || !image.unambiguous()) {
+        rows => match rows.iter().find(|image| image.is_named(name, tag) || image.may_be(name, tag)) {
             Some(image) => Seen::Holds((*image).clone()),
-            None => Seen::Not(format!(
-                "image {id} has lost its name {name}:{tag}: it is {}:{}",
-                rows[0].name, rows[0].tags[0]
-            )),
+            None => {
+                let now: Vec<_> = rows.iter().map(|row| format!("{}:{}", row.name, row.tags.join(","))).collect();
+                Seen::Not(format!("image {id} has lost its name {name}:{tag}: it is {}", now.join(" and ")))
+            }
         },
     }
 }
@@ -236,4 +236,28 @@ fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Vo
         }
     }
     Seen::Holds(volume.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, tags: &[&str]) -> ListedImage {
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        ListedImage { id: "sha256:aaaaaaaaaaaaaaaa".to_owned(), name: name.to_owned(), tags }
+    }
+
+    #[test]
+    fn an_image_without_its_name_is_not_there() {
+        let look = |row: ListedImage| match find_image(&[row], "app", "v1", Some("sha256:aaaaaaaaaaaaaaaa")) {
+            Seen::Holds(_) => String::new(),
+            Seen::Not(why) => why,
+        };
+        assert_eq!(look(row("app", &["v1"])), "");
+        assert_eq!(look(row("other", &["v0", "v1"])), "", "rows that join repositories may hold it");
+        for lost in [row("", &[""]), row("", &[]), row("app", &["v2"]), row("other", &["v1"]), row("x", &["v2", "v3"])]
+        {
+            assert!(look(lost).contains("has lost its name app:v1"));
+        }
+    }
 }

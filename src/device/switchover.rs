@@ -101,7 +101,8 @@ impl Device {
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
     async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
         loop {
-            let pair = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
+            let known = Self::soon(deadline, self.deadlines.roles);
+            let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
             if pair.ready() != Some(false) {
                 return Ok(pair);
             }

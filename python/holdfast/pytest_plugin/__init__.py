@@ -112,6 +112,10 @@ def holdfast_run(request: pytest.FixtureRequest) -> Iterator[Run]:
     try:
         yield run
     finally:
+        for name in run.unhit():
+            request.config.issue_config_time_warning(
+                pytest.PytestWarning(f"failpoint {name} was armed and never hit"), stacklevel=2
+            )
         run.end()
 
 
@@ -158,8 +162,17 @@ def testbed(holdfast_run: Run) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def chassis(holdfast_run: Run) -> Emulator:
-    """The emulated device behind `dut`; skips on a real one."""
-    if holdfast_run.chassis is None:
+def chassis(holdfast_run: Run) -> Iterator[Emulator]:
+    """The emulated device behind `dut`; skips on a real one.
+
+    A failpoint that a test armed is disarmed after it, and fails it if it was never hit.
+    """
+    emulated = holdfast_run.chassis
+    if emulated is None:
         pytest.skip("needs the emulated device, and --dut names another")
-    return holdfast_run.chassis
+    before = {armed.name for armed in emulated.armed()}
+    yield emulated
+    own = [armed.name for armed in emulated.armed() if armed.name not in before]
+    unhit = [name for name in own if emulated.disarm(name) == 0]
+    if unhit:
+        pytest.fail(f"failpoint {', '.join(unhit)} was armed and never hit", pytrace=False)

@@ -29,6 +29,9 @@ _OPTIONS = (
     ("dut-no-ping", "flag", "the container's port cannot be reached from here: do not check it"),
     ("dut-judge", "text", "which verdict fails a test: depth (both, the default) or procedure"),
     ("dut-deadline", "list", "STEP=TIME, such as reboot=20m; may be given several times"),
+    ("dut-failpoint", "list", "NAME=TERMS to arm on the emulated device; may be given several times"),
+    ("dut-failpoint-file", "text", 'a JSON file of failpoints to arm on the emulated device: {"NAME": "TERMS"}'),
+    ("dut-seed", "text", "of the failpoints' chance on the emulated device: equal seeds draw equally (default 0)"),
     ("dut-restore-active", "flag", "end with the control processor active that was active at the start"),
     ("cni-path", "text", "the folders of the CNI plugins, DIR[:DIR] (default /opt/cni/bin:/usr/lib/cni)"),
     ("cni-conflist", "text", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
@@ -109,6 +112,9 @@ def check(config: pytest.Config) -> None:
     port = value(config, "dut-port")
     if port is not None and not (port.isdigit() and 0 < int(port) <= 65535):
         raise pytest.UsageError(f"--dut-port {port}: give a number from 1 to 65535")
+    seed = value(config, "dut-seed")
+    if seed is not None and not seed.isdigit():
+        raise pytest.UsageError(f"--dut-seed {seed}: give a number")
     image = value(config, "dut-image")
     if image is not None and not Path(image).is_file():
         raise pytest.UsageError(f"--dut-image {image}: there is no such file")

@@ -69,7 +69,7 @@ class Run:
     def _embedded(self) -> str:
         if options.flag(self.config, "dut-required"):
             raise pytest.UsageError("--dut-required: no device is named; give --dut HOST:PORT")
-        self.chassis = start_chassis()
+        self.chassis = start_chassis(self.config)
         return self.chassis.address
 
     def _occupy(self) -> None:
@@ -183,6 +183,11 @@ class Run:
         """What was asked and seen since the test began."""
         return "\n".join(str(event) for event in self.device.timeline if event.at >= self._mark)
 
+    def unhit(self) -> list[str]:
+        """Failpoints of the emulated device that were armed for the whole run and never hit."""
+        armed = self.chassis.armed() if self.chassis is not None else ()
+        return [failpoint.name for failpoint in armed if failpoint.hits == 0]
+
     def end(self) -> None:
         """Leave the device as it was, as far as that was asked for."""
         try:
@@ -231,15 +236,27 @@ def is_emulated(roles: Sequence[ControlProcessor]) -> bool:
     return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
 
 
-def start_chassis() -> Emulator:
-    """The embedded device, with the failpoints that the environment arms."""
+def start_chassis(config: pytest.Config) -> Emulator:
+    """The embedded device, with the failpoints that the command line and the environment arm."""
     import holdfast
     from holdfast import failpoint
 
     quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
-    chassis = holdfast.emulator(quirks=quirks, black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1")
-    for name, terms in failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", "")):
-        chassis.arm(name, terms)
+    armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
+    armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
+    file = options.value(config, "dut-failpoint-file")
+    armed += failpoint.read_file(file) if file else []
+    chassis = holdfast.emulator(
+        quirks=quirks,
+        black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1",
+        seed=int(options.value(config, "dut-seed") or 0),
+    )
+    try:
+        for name, terms in armed:
+            chassis.arm(name, terms)
+    except HoldfastError:
+        chassis.stop()
+        raise
     return chassis
 
 
