@@ -169,6 +169,19 @@ def test_what_the_file_says_wrongly(bench: Bench) -> None:
     assert bench.ran() == []
 
 
+def test_a_failpoint_file_that_is_large_or_deeply_nested(bench: Bench) -> None:
+    for more in ('"' + "x" * 10_000_000 + '"', "[" * 50_000 + "]" * 50_000):
+        bench.conf.write_text(f'{{"cmdAdd":"1*off","mine":{more}}}')
+        assert bench.run().returncode == 0
+        assert bench.conf.read_text() == f'{{"cmdAdd":"0*off","mine":{more}}}'
+    terms = "->".join(["1*off"] * 100_000)
+    bench.conf.write_text(f'{{"cmdAdd":"{terms}"}}')
+    assert bench.run().returncode == 0
+    error = bench.fails({"cmdAdd": "->".join(["1*off"] * 100_000) + "->"})
+    assert len(error["msg"]) < 5_000
+    assert "bytes" in bench.fails('{"mine":"' + "x" * 17_000_000 + '"}')["msg"]
+
+
 def test_without_bridge_the_count_is_used(bench: Bench) -> None:
     bench.conf.write_text('{"cmdAdd":"2*off"}')
     other = bench.folder / "other"
@@ -399,7 +412,7 @@ def test_in_a_delay_it_is_found_by_its_name_and_ends_with_its_runtime(bench: Ben
 def test_counts_are_exact_in_every_round(bench: Bench, count: int, processes: int) -> None:
     bench.bridge("#!/bin/sh\nprintf '{}'")
     stdin = json.dumps(bench.config()).encode()
-    for _ in range(15):
+    for _ in range(30):
         bench.conf.write_text(json.dumps({"cmdAdd": f"{count}*error(x)"}))
         started = [
             subprocess.Popen(

@@ -313,11 +313,13 @@ def failpoints_command(ctx: click.Context, provider: str | None) -> None:
     from holdfast import _core
 
     columns: dict[str, Callable[[Any], object]] = {
-        "NAME": lambda row: row[1],
-        "PROVIDER": lambda row: row[0],
-        "WHAT HAPPENS": lambda row: row[2],
+        "NAME": lambda row: row["name"],
+        "PROVIDER": lambda row: row["provider"],
+        "WHAT HAPPENS": lambda row: row["help"],
     }
-    _show(ctx, [row for row in _core.failpoint_names() if provider in {None, row[0]}], columns)
+    keys = ("provider", "name", "help")
+    rows = [dict(zip(keys, row, strict=True)) for row in _core.failpoint_names() if provider in {None, row[0]}]
+    _show(ctx, rows, columns)
 
 
 @main.group("failpoint")

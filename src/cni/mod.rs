@@ -66,23 +66,21 @@ fn work(
     log: &mut HitLog,
 ) -> Result<Answer, CniError> {
     let file = config.conf_path.as_deref().map(FailpointFile::at).transpose()?;
-    if let (Some(file), Some(point)) = (&file, Point::before(command)) {
-        let fired = file.evaluate(point, watch)?;
-        log.fired(point, file, fired.as_ref());
-        match effect::pass(fired, point, file, &mut stdin, watch, log)? {
-            Passed::GoOn => {}
-            Passed::Answer(answer) => return Ok(answer),
+    let mut pass = |point: Option<Point>, data: &mut Vec<u8>| match (&file, point) {
+        (Some(file), Some(point)) => {
+            let fired = file.evaluate(point, watch)?;
+            log.fired(point, file, fired.as_ref());
+            effect::pass(fired, point, file, data, watch, log)
         }
+        _ => Ok(Passed::GoOn),
+    };
+    if let Passed::Answer(answer) = pass(Point::before(command), &mut stdin)? {
+        return Ok(answer);
     }
     let bridge = delegate::find("bridge", &environment.path)?;
     let mut result = delegate::run(&bridge, &stdin, command)?;
-    if let (Some(file), Some(point)) = (&file, Point::after(command)) {
-        let fired = file.evaluate(point, watch)?;
-        log.fired(point, file, fired.as_ref());
-        match effect::pass(fired, point, file, &mut result, watch, log)? {
-            Passed::GoOn => {}
-            Passed::Answer(answer) => return Ok(answer),
-        }
+    if let Passed::Answer(answer) = pass(Point::after(command), &mut result)? {
+        return Ok(answer);
     }
     Ok(Answer::Result(result))
 }

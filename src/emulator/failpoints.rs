@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn every_rpc_of_the_services_is_there() {
-        for (service, rpcs) in super::super::reflection::services() {
+        let served = |service: &String| !service.starts_with("runtime."); // that is containerd's
+        for (service, rpcs) in super::super::reflection::services().into_iter().filter(|(name, _)| served(name)) {
             for rpc in rpcs {
                 let site = site_of(&format!("/{service}/{rpc}"));
                 assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");

@@ -46,8 +46,8 @@ impl Service<http::Request<Body>> for Faulty {
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         request.extensions_mut().insert(self.stall.clone());
-        let path = request.uri().path().to_owned();
-        let call = Call { faults: self.faults.clone(), stall: self.stall.clone(), path };
+        let uri = request.uri().clone(); // its text is shared
+        let call = Call { faults: self.faults.clone(), stall: self.stall.clone(), uri };
         let mut inner = self.inner.clone();
         Box::pin(async move {
             let response = match call.before(request).await {
@@ -66,21 +66,25 @@ impl Service<http::Request<Body>> for Faulty {
 struct Call {
     faults: Faults,
     stall: Stall,
-    path: String,
+    uri: http::Uri,
 }
 
 impl Call {
+    fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// The request to go on with, or an answer in its place.
     async fn before(&self, request: http::Request<Body>) -> Result<http::Request<Body>, http::Response<Body>> {
         if self.faults.is_idle() {
             return Ok(request);
         }
-        let mut outcome = self.faults.meet(&site_of(&self.path)).await;
+        let mut outcome = self.faults.meet(&site_of(self.path())).await;
         if let Some(end) = outcome.end() {
             return Err(self.end(end).await);
         }
         if let Some(object) = outcome.answer() {
-            let name = reflection::answer_of(&self.path).unwrap_or_default();
+            let name = reflection::answer_of(self.path()).unwrap_or_default();
             return Err(match reflection::overlay(&name, &[], object) {
                 Ok(message) => answered(&message),
                 Err(error) => Status::internal(format!("failpoint: return: {error}")).into_http(),
@@ -93,17 +97,17 @@ impl Call {
     }
 
     async fn after(&self, response: http::Response<Body>) -> http::Response<Body> {
-        if self.faults.is_idle() || self.path.ends_with("/Deploy") {
+        if self.faults.is_idle() || self.path().ends_with("/Deploy") {
             return response; // Deploy is done long after its stream begins: its own code passes that site
         }
-        let mut outcome = self.faults.meet(&format!("{}.after", site_of(&self.path))).await;
+        let mut outcome = self.faults.meet(&format!("{}.after", site_of(self.path()))).await;
         if let Some(end) = outcome.end() {
             return self.end(end).await;
         }
         if !outcome.changes() {
             return response;
         }
-        let name = reflection::answer_of(&self.path).unwrap_or_default();
+        let name = reflection::answer_of(self.path()).unwrap_or_default();
         response.map(|body| Body::new(Changed::new(body, outcome, name)))
     }
 
@@ -117,9 +121,9 @@ impl Call {
 
     /// The response with each of its messages passing a site, where it has one.
     fn watched(&self, response: http::Response<Body>) -> http::Response<Body> {
-        let Some(site) = message_site(&self.path) else { return response };
+        let Some(site) = message_site(self.path()) else { return response };
         let (faults, stall) = (self.faults.clone(), self.stall.clone());
-        let name = reflection::answer_of(&self.path).unwrap_or_default();
+        let name = reflection::answer_of(self.path()).unwrap_or_default();
         response.map(|inner| Body::new(Watched { inner, faults, stall, site, name, busy: None, ended: false }))
     }
 }
