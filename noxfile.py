@@ -104,7 +104,7 @@ def tests(session: nox.Session) -> None:
     install_wheel(session, *TEST_TOOLS)
     if os.environ.get("CI") == "true":
         install_system_tools(session)
-    workers = session.posargs or ["-n", "3", "--dist", "loadgroup"]  # they wait more than they work
+    workers = session.posargs or ["-n", "3"]  # they wait more than they work
     paths = (str(ROOT / "tests_py"), str(ROOT / "examples"))
     session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 

@@ -9,10 +9,27 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
+
+# Files whose tests share something that only one of them may have at a time, or that is made once.
+ONE_WORKER = ("test_docker.py", "test_cni_suite.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each test where there is room, but the tests of some files on one worker."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(ONE_WORKER) else nodeid
+
+    return Scheduling(config, log)
 
 
 @dataclass

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import struct
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import holdfast
+from holdfast.cni import Containerd, NetworkNamespace
 
 from conftest import RunSuite, isolated
 
@@ -20,8 +26,6 @@ SCENARIOS = 13
 RUNS = 2 * SCENARIOS - 1
 # A program header that names an interpreter: the dynamic loader.
 PT_INTERP = 3
-
-pytestmark = pytest.mark.xdist_group("cni")
 
 
 def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
@@ -44,6 +48,81 @@ def test_where_something_is_missing_it_skips_and_says_what_to_do(run_suite: RunS
     assert {case.outcome for case in run.cases.values()} == {"skipped"}
     assert all("--cni-path" in case.message or "root" in case.message for case in run.cases.values())
     assert run_suite("-k", "cni_del", "--cni-path", str(tmp_path), "--cni-required").exit_code == 1
+
+
+@pytest.fixture
+def own_containerd(tmp_path: Path) -> Iterator[tuple[Containerd, Path]]:
+    """A containerd as somebody brings one, in this process' own network namespace, with its chain."""
+    if os.geteuid() != 0 or shutil.which("containerd") is None:
+        pytest.skip("needs root and containerd")
+    folder = Path(tempfile.mkdtemp(prefix="hf-given-"))
+    plugins, configurations = folder / "bin", folder / "net.d"
+    plugins.mkdir()
+    configurations.mkdir()
+    holdfast.cni.install(plugins)
+    for name in ("bridge", "host-local", "loopback"):
+        (plugins / name).symlink_to(Path("/usr/lib/cni") / name)
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(folder / "leases"),
+        "ranges": [[{"subnet": "10.88.62.0/24"}], [{"subnet": "fd00:88:62::/64"}]],
+    }
+    failing = {
+        "type": "cni-bridge-fp",
+        "bridge": "hfgiven0",
+        "capabilities": {"io.kubernetes.cri.pod-annotations": True},
+        "ipam": addresses,
+    }
+    chain = configurations / "10-given.conflist"
+    chain.write_text(json.dumps({"cniVersion": "1.0.0", "name": "given", "plugins": [failing]}))
+    with NetworkNamespace.create(f"hf-given-{os.getpid()}") as host:
+        made = Containerd(folder, host, plugins, configurations)
+        made.start()
+        made.bring_pause_image()
+        yield made, chain
+        made.stop()
+
+
+def test_a_containerd_and_a_chain_that_somebody_brings(
+    run_suite: RunSuite, own_containerd: tuple[Containerd, Path]
+) -> None:
+    containerd, chain = own_containerd
+    options = ("--cni-containerd", str(containerd.socket), "--cni-conflist", str(chain))
+    run = run_suite("-k", "cni and containerd and not concurrent and not late", *options)
+    assert run.exit_code == 0, run.output
+    outcomes = {name: case.outcome for name, case in run.cases.items()}
+    assert outcomes.pop("test_cni_add_is_slow_and_the_runtime_is_killed[containerd]") == "skipped"
+    assert set(outcomes.values()) == {"passed"}
+    assert containerd.pods() == {}
+
+
+def test_the_demo_of_the_documentation(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or not Path("/usr/lib/cni/bridge").is_file():
+        pytest.skip("needs root and containernetworking-plugins")
+    text = (Path(__file__).parent.parent / "docs" / "cni.md").read_text()
+    script = text.partition("<!-- demo -->\n```sh\n")[2].partition("```")[0]
+    name = f"hf-demo-{os.getpid()}"
+    script = script.replace("/tmp/demo", str(tmp_path)).replace("/run/netns/demo", f"/run/netns/{name}")
+    script = script.replace("netns add demo", f"netns add {name}").replace("netns delete demo", f"netns delete {name}")
+    environment = isolated(tmp_path, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    done = subprocess.run(
+        ["unshare", "--net", "bash", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    told = done.stderr
+    assert "cni-bridge-fp: you-shall-not-pass! (code 999)" in told
+    assert "cni-bridge-fp: ADD ended with 2: panic: again" in told
+    before, _, result = done.stdout.partition('{"cmdAdd":"0*error(you-shall-not-pass!)-\\u003e1*panic(again)"}')
+    assert "installed" in before
+    assert {address["address"].partition("/")[0] for address in json.loads(result)["ips"]} == {
+        "10.88.70.2",
+        "fd00:88:70::2",
+    }
 
 
 def command(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:

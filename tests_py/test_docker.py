@@ -29,10 +29,7 @@ def _missing() -> str | None:
     return f"needs {', '.join(wanting)}: apt-get install docker.io" if wanting else None
 
 
-pytestmark = [
-    pytest.mark.skipif(_missing() is not None and not CI, reason=_missing() or ""),
-    pytest.mark.xdist_group("docker"),
-]
+pytestmark = pytest.mark.skipif(_missing() is not None and not CI, reason=_missing() or "")
 
 
 class Docker:

@@ -943,6 +943,9 @@ class ContainerRuntime:
     def pod_addresses(self, pod: str, *, timeout: _Seconds | None = None) -> list[str]:
         """The addresses of a pod, by its id (PodSandboxStatus)."""
 
+    def pod_namespace(self, pod: str, *, timeout: _Seconds | None = None) -> str | None:
+        """The path of a pod's network namespace, where the runtime tells it as containerd does (PodSandboxStatus)."""
+
     def pods(self, *, timeout: _Seconds | None = None) -> list[tuple[str, str, bool, dict[str, str]]]:
         """All pods: id, name, whether it is ready, labels (ListPodSandbox)."""
 
@@ -972,6 +975,9 @@ class AsyncContainerRuntime:
 
     def pod_addresses(self, pod: str, *, timeout: _Seconds | None = None) -> Awaitable[list[str]]:
         """As `ContainerRuntime.pod_addresses`."""
+
+    def pod_namespace(self, pod: str, *, timeout: _Seconds | None = None) -> Awaitable[str | None]:
+        """As `ContainerRuntime.pod_namespace`."""
 
     def pods(self, *, timeout: _Seconds | None = None) -> Awaitable[list[tuple[str, str, bool, dict[str, str]]]]:
         """As `ContainerRuntime.pods`."""

@@ -97,6 +97,19 @@ impl ContainerRuntime {
         Ok(std::iter::once(network.ip).chain(more).filter(|ip| !ip.is_empty()).collect())
     }
 
+    /// `runtime.v1.RuntimeService/PodSandboxStatus`, verbose; the path of the pod's network namespace, where the runtime
+    /// tells it as containerd does.
+    pub async fn pod_namespace(&self, pod_sandbox_id: String, deadline: Instant) -> Result<Option<String>> {
+        let request = PodSandboxStatusRequest { pod_sandbox_id, verbose: true };
+        let answer =
+            self.call("PodSandboxStatus", deadline, async |mut client| client.pod_sandbox_status(request).await);
+        let info = answer.await?.info.remove("info").unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(&info).unwrap_or_default();
+        let namespaces = told["runtimeSpec"]["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
+        let network = namespaces.iter().find(|namespace| namespace["type"] == "network");
+        Ok(network.and_then(|namespace| namespace["path"].as_str()).map(str::to_owned))
+    }
+
     /// `runtime.v1.RuntimeService/ListPodSandbox`
     pub async fn pods(&self, deadline: Instant) -> Result<Vec<PodSandbox>> {
         let request = ListPodSandboxRequest { filter: None };

@@ -36,6 +36,10 @@ fn version(py: Python<'_>, answer: VersionResponse) -> PyResult<Py<PyAny>> {
     results::text(py, format!("{} {}", answer.runtime_name, answer.runtime_version))
 }
 
+fn path(py: Python<'_>, path: Option<String>) -> PyResult<Py<PyAny>> {
+    Ok(path.into_pyobject(py)?.unbind())
+}
+
 fn pods(py: Python<'_>, pods: Vec<PodSandbox>) -> PyResult<Py<PyAny>> {
     let rows = pods.into_iter().map(|pod| {
         let ready = pod.state() == crate::wire::cri::PodSandboxState::SandboxReady;
@@ -86,6 +90,12 @@ both_worlds! {
     #[pyo3(signature = (pod, *, timeout=None))]
     fn pod_addresses(runtime, pod: String, timeout: Option<Seconds>) => results::lines {
         async move { runtime.pod_addresses(pod, deadline(timeout)).await }
+    }
+
+    /// The path of a pod's network namespace.
+    #[pyo3(signature = (pod, *, timeout=None))]
+    fn pod_namespace(runtime, pod: String, timeout: Option<Seconds>) => self::path {
+        async move { runtime.pod_namespace(pod, deadline(timeout)).await }
     }
 
     /// All pods: id, name, whether ready, labels.

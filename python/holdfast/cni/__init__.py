@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.cni.chain import Chain
-from holdfast.cni.containerd import Containerd
+from holdfast.cni.containerd import Containerd, GivenContainerd
 from holdfast.cni.failpoint_file import FailpointFile
 from holdfast.cni.leftovers import Traces, look
 from holdfast.cni.namespace import NetworkNamespace
@@ -15,6 +15,7 @@ __all__ = [
     "CniError",
     "Containerd",
     "FailpointFile",
+    "GivenContainerd",
     "NetworkNamespace",
     "Traces",
     "install",

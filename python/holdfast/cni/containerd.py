@@ -1,4 +1,4 @@
-"""A containerd that is nobody else's: its own root, state, socket and network namespace."""
+"""A containerd: one that somebody brings, or a private one with its own root, state, socket and network namespace."""
 
 from __future__ import annotations
 
@@ -40,20 +40,32 @@ state = "{folder}/state"
 """
 
 
-class Containerd:
+class GivenContainerd:
+    """A containerd that somebody brings, by its CRI socket. It is asked for pods, and left as it is."""
+
+    def __init__(self, socket: Path) -> None:
+        self.runtime = _core.container_runtime(socket)
+        # Where it keeps the network namespaces of its pods.
+        self.namespaces = Path("/run/netns")
+
+    def pods(self) -> Mapping[str, str]:
+        """The ids of its pods, by name."""
+        return {name: pod for pod, name, _, _ in self.runtime.pods(timeout=10)}
+
+
+class Containerd(GivenContainerd):
     """A private containerd, for pods without containers. `plugins` and `configurations` are its CNI folders."""
 
     def __init__(self, folder: Path, host: NetworkNamespace, plugins: Path, configurations: Path) -> None:
-        self.folder = folder
         self.socket = folder / "containerd.sock"
-        # Where it keeps the network namespaces of its pods.
+        super().__init__(self.socket)
+        self.folder = folder
         self.namespaces = folder / "state" / "io.containerd.grpc.v1.cri" / "netns"
         self._host = host
         self._process: subprocess.Popen[bytes] | None = None
         image = ":".join(PAUSE)
         text = _CONFIGURATION.format(folder=folder, image=image, plugins=plugins, configurations=configurations)
         (folder / "config.toml").write_text(text, encoding="utf-8")
-        self.runtime = _core.container_runtime(self.socket)
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it answers. Raises `HoldfastError`."""
@@ -89,10 +101,6 @@ class Containerd:
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=20)
-
-    def pods(self) -> Mapping[str, str]:
-        """The ids of its pods, by name."""
-        return {name: pod for pod, name, _, _ in self.runtime.pods(timeout=10)}
 
     def stop(self) -> None:
         """End it and all that it started, and remove its folder."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.cni import Chain, Containerd, FailpointFile, NetworkNamespace, look, plugin
+from holdfast.cni import Chain, Containerd, FailpointFile, GivenContainerd, NetworkNamespace, Traces, look, plugin
 from holdfast.cni.leftovers import plugin_processes
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
@@ -45,6 +45,8 @@ class Ground:
         self.failpoints = FailpointFile(folder / "failpoints.json")
         self.failpoints.write()
         self._bring_plugins(config)
+        # Where CNI_PATH begins of the plugins that are this scenario's; a given containerd has its own.
+        self.plugin_prefix = str(self.plugins)
         # Whether the chain is the suite's, made of the reference plugins where they usually lie.
         self.is_own = not (options.value(config, "cni-conflist") or options.value(config, "cni-path"))
         self.configuration, self.leases = self._configure(options.value(config, "cni-conflist"))
@@ -94,7 +96,7 @@ class Ground:
 
     def leave(self) -> None:
         """Take everything down."""
-        for pid in plugin_processes(str(self.plugins)):
+        for pid in plugin_processes(self.plugin_prefix) if self.plugin_prefix else ():
             os.kill(pid, signal.SIGKILL)
         self.host.delete()
 
@@ -138,14 +140,14 @@ class Pod(ABC):
         assert any(":" in address for address in addresses), f"no IPv6 address: {addresses}"
 
     def wait_for_plugin(self) -> int:
-        """The process of the plugin that works for this pod, once there is one that waits."""
+        """The process of the plugin that works for this pod, once it waits in ADD's failpoint, whose count is used."""
         found: list[int] = []
 
-        def there() -> bool:
-            found[:] = plugin_processes(str(self.ground.plugins))
-            return bool(found)
+        def waits() -> bool:
+            found[:] = plugin_processes(self.ground.plugin_prefix)
+            return bool(found) and self.failpoints.left("cmdAdd").startswith("0*")
 
-        wait_until(there, "the plugin runs")
+        wait_until(waits, "the plugin waits in its failpoint")
         return found[0]
 
 
@@ -193,18 +195,18 @@ class ByHand(Pod):
 class OfContainerd(Pod):
     """A pod of a containerd."""
 
-    def __init__(self, ground: Ground, name: str, containerd: Containerd) -> None:
+    def __init__(self, ground: Ground, name: str, containerd: GivenContainerd) -> None:
         super().__init__(ground, name)
         self._containerd = containerd
         self._id: str | None = None
-        self._known = frozenset(_names(containerd.namespaces))
 
     @property
     def namespace(self) -> NetworkNamespace:
-        made = sorted(_names(self._containerd.namespaces) - self._known)
-        assert made, "containerd made no network namespace"
-        found = NetworkNamespace(made[-1])
-        found.path = self._containerd.namespaces / made[-1]
+        assert self._id is not None, "containerd has not made it"
+        path = self._containerd.runtime.pod_namespace(self._id)
+        assert path is not None, "containerd does not tell the pod's network namespace"
+        found = NetworkNamespace(Path(path).name)
+        found.path = Path(path)
         return found
 
     def add(self, timeout: float = 60) -> None:
@@ -226,9 +228,10 @@ class OfContainerd(Pod):
 class World:
     """Makes pods, and knows what was there before the first."""
 
-    def __init__(self, ground: Ground, containerd: Containerd | None) -> None:
+    def __init__(self, ground: Ground, containerd: GivenContainerd | None) -> None:
         self.ground = ground
         self.containerd = containerd
+        self._host = ground.host if containerd is None or isinstance(containerd, Containerd) else None
         self._pods: list[ByHand | OfContainerd] = []
         self._before = self._look()
 
@@ -241,9 +244,15 @@ class World:
         self._pods.append(made)
         return made
 
-    def _look(self) -> Any:
+    def killable_containerd(self) -> Containerd | None:
+        """The containerd, where there is one; skips where it is somebody's."""
+        if self.containerd is None or isinstance(self.containerd, Containerd):
+            return self.containerd
+        pytest.skip("a containerd that somebody brings is not killed")
+
+    def _look(self) -> Traces:
         namespaces = self.ground.folder / "none" if self.containerd is None else self.containerd.namespaces
-        return look(self.ground.host, self.ground.leases, namespaces, str(self.ground.plugins))
+        return look(self._host, self.ground.leases, namespaces, self.ground.plugin_prefix)
 
     def expect_nothing_left(self, known_defect: str | None = None) -> None:
         """Remove the pods: no interface, lease, NAT rule, namespace or process of theirs is there.
@@ -294,10 +303,6 @@ def watch(condition: Callable[[], bool], what: str, seconds: float) -> None:
     while time.monotonic() < begin + seconds:
         assert condition(), f"after {time.monotonic() - begin:.2f} s it is no longer so that {what}"
         tick.wait(0.02)
-
-
-def _names(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _plugin_folders(config: pytest.Config) -> list[Path]:
@@ -353,15 +358,20 @@ def by_hand(ground: Ground) -> Iterator[World]:
 @pytest.fixture(params=["by hand", "containerd"])
 def world(request: pytest.FixtureRequest, ground: Ground) -> Iterator[World]:
     """Pods by hand, and pods of a real containerd."""
-    containerd = None
-    if request.param == "containerd":
+    given = options.value(request.config, "cni-containerd")
+    containerd: Containerd | None = None
+    if request.param == "containerd" and given is None:
         need(request.config, {**_TOOLS, **_CONTAINERD_TOOLS})
         folder = ground.folder / "containerd"
         folder.mkdir()
         containerd = Containerd(folder, ground.host, ground.plugins, ground.configuration.parent)
         containerd.start()
         containerd.bring_pause_image()
-    made = World(ground, containerd)
+    if request.param == "containerd" and given is not None:
+        ground.plugin_prefix = ""
+        made = World(ground, GivenContainerd(Path(given)))
+    else:
+        made = World(ground, containerd)
     try:
         yield made
         made.leave()
