@@ -11,7 +11,7 @@ mod nearest;
 #[cfg(feature = "grpc")]
 pub mod wire;
 
-#[cfg(feature = "cni")]
+#[cfg(all(feature = "cni", target_os = "linux"))]
 pub mod cni;
 #[cfg(feature = "grpc")]
 pub mod cntr;

@@ -381,6 +381,24 @@ def test_what_a_step_is_given_can_be_changed() -> None:
         assert [(volume.driver, volume.labels) for volume in dut.containerz.volumes()] == [("other", {})]
 
 
+def test_the_standby_is_in_step_only_once_it_has_the_last_change() -> None:
+    with running() as (chassis, dut):
+        dut.expect_redundant("Supervisor1")
+
+        def ready() -> bool:
+            return all(cp.ready is not False for cp in dut.control_processors())
+
+        with chassis.failpoint("switchover.sync.volume", "2*pause") as fp:
+            dut.containerz.create_volume("a")
+            fp.wait_reached()
+            dut.containerz.create_volume("b")
+            fp.release()
+            fp.wait_reached(times=2)
+            assert not ready()
+            fp.release()
+            wait_until(ready)
+
+
 def test_a_crash_in_the_middle_of_a_switchover_is_a_restart_of_both() -> None:
     with running() as (chassis, dut):
         dut.containerz.create_volume("kept")

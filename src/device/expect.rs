@@ -184,13 +184,13 @@ fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -
     let with_id: Vec<_> = images.iter().filter(|image| image.has_id(id)).collect();
     match with_id.as_slice() {
         [] => Seen::Not(format!("no image {id} is listed")),
-        rows => match rows.iter().find(|image| image.is_named(name, tag) || image.may_be(name, tag)) {
-            Some(image) => Seen::Holds((*image).clone()),
-            None => {
-                let now: Vec<_> = rows.iter().map(|row| format!("{}:{}", row.name, row.tags.join(","))).collect();
-                Seen::Not(format!("image {id} has lost its name {name}:{tag}: it is {}", now.join(" and ")))
+        rows => {
+            if let Some(image) = rows.iter().find(|image| image.is_named(name, tag) || image.may_be(name, tag)) {
+                return Seen::Holds((*image).clone());
             }
-        },
+            let now: Vec<_> = rows.iter().map(|row| format!("{}:{}", row.name, row.tags.join(","))).collect();
+            Seen::Not(format!("image {id} has lost its name {name}:{tag}: it is {}", now.join(" and ")))
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
 use super::state::State;
 use super::store::Store;
-use super::{failover, front, reflection};
+use super::{failover, front, loading, reflection, replication};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
 use crate::serve;
@@ -168,9 +168,9 @@ impl Chassis {
             mover: Mutex::default(),
             _reservation: reservation,
         });
-        failover::start_containers(&inner, 0, failover::Start::Reboot);
+        loading::start_containers(&inner, 0, loading::Start::Reboot);
         inner.spawn(front::run(inner.clone(), listener));
-        inner.spawn(failover::replicate(inner.clone()));
+        inner.spawn(replication::replicate(inner.clone()));
         inner.spawn(die_when_told(inner.clone(), crashed));
         inner.spawn(control.serve(Failpoints(inner.failpoints.clone())));
         Ok(Self { inner, state: root, folder })

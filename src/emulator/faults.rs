@@ -147,6 +147,15 @@ impl Faults {
             }
         }
     }
+
+    /// Lets an object pass its step and what comes after that, unless it was `known` before.
+    pub async fn object<T: Serialize + DeserializeOwned>(&self, site: &str, object: T, known: bool) -> Option<T> {
+        if known || self.is_idle() {
+            return Some(object);
+        }
+        let object = self.step(site, object).await?;
+        self.step(&format!("{site}.after"), object).await
+    }
 }
 
 /// Stalls a connection. Its task waits for ever and goes with it.

@@ -71,6 +71,8 @@ pub struct State {
     pub moving: bool,
     pub pending_reboot: Option<PendingReboot>,
     pub reboots: u32,
+    /// Of what is stored, so far: the standby is in step once it has the last.
+    pub changes: u64,
 }
 
 impl State {
@@ -94,6 +96,7 @@ impl State {
             moving: false,
             pending_reboot: None,
             reboots: 0,
+            changes: 0,
         }
     }
 

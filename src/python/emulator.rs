@@ -165,8 +165,9 @@ pub fn emulator_async<'py>(
 #[pyfunction]
 pub fn failpoint_names() -> Vec<(&'static str, &'static str, &'static str)> {
     let emulator = FAILPOINTS.iter().map(|point| ("emulator", point.name, point.help));
-    let plugin = crate::cni::points().map(|(name, help)| (crate::cni::NAME, name, help));
-    emulator.chain(plugin).collect()
+    #[cfg(target_os = "linux")]
+    let emulator = emulator.chain(crate::cni::points().map(|(name, help)| (crate::cni::NAME, name, help)));
+    emulator.collect()
 }
 
 /// Every quirk of the emulated device, with a line on each.

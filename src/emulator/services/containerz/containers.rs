@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tonic::{Response, Status};
 
 use super::{Rows, Service, rows};
-use crate::emulator::failover::listening_line;
+use crate::emulator::loading::listening_line;
 use crate::emulator::settings::Quirk;
 use crate::emulator::state::now;
 use crate::emulator::store::{Ailment, Container, Restart, Wanted};

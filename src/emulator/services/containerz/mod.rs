@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::emulator::chassis::{ControlProcessor, Inner};
-use crate::emulator::failover;
+use crate::emulator::replication;
 use crate::emulator::settings::Quirk;
 use crate::emulator::stall::Stall;
 use crate::emulator::state::Loading;
@@ -52,7 +52,7 @@ impl Service {
     /// Changes what is stored here; the standby gets it soon after.
     fn change<T>(&self, change: impl FnOnce(&mut Inventory) -> Result<T, Status>) -> Result<T, Status> {
         let outcome = self.card().store.change(|held| change(held).map_err(Refused::Status));
-        failover::announce_change(&self.chassis);
+        replication::announce_change(&self.chassis);
         outcome.map_err(|refused| match refused {
             Refused::Status(status) => status,
             Refused::Disk(error) => Status::internal(format!("the store cannot be written: {error}")),

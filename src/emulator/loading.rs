@@ -1,0 +1,194 @@
+//! Loading: a control processor's container runtime comes up with what its store holds, and what defects make of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::chassis::{ControlProcessor, Inner};
+use super::faults::Faults;
+use super::state::{Loading, now};
+use super::store::{Ailment, Container, Image, Inventory, Removed, Restart, Volume, Wanted};
+
+/// When a defect that comes late comes.
+const LATE: Duration = Duration::from_secs(2);
+/// How long lists are empty with `load.lists_empty`.
+const EMPTY: Duration = Duration::from_secs(1);
+
+/// Why containers start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The runtime moved to the other control processor: what ran runs.
+    Switchover,
+    /// Everything was off: restart policies decide.
+    Reboot,
+}
+
+/// The new active's runtime comes up, with what defects make of it.
+pub async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
+    sleep(chassis.settings.timings.load).await;
+    load_objects(&chassis.cards[active]).await;
+    let late = defects(chassis, active);
+    start_containers(chassis, active, start);
+    if chassis.failpoints.fires("load.lists_empty") {
+        chassis.update(|state| state.loading = Loading::Empty);
+        let later = chassis.clone();
+        chassis.spawn(async move {
+            sleep(EMPTY).await;
+            later.update(|state| state.loading = Loading::Done);
+        });
+    } else {
+        chassis.update(|state| state.loading = Loading::Done);
+    }
+    if late != Removed::default() {
+        let later = chassis.clone();
+        chassis.spawn(async move {
+            sleep(LATE).await;
+            bring_back(&later, active, late);
+            start_containers(&later, active, Start::Switchover);
+        });
+    }
+}
+
+/// Each object passes its step on its way into the new active's runtime.
+async fn load_objects(card: &ControlProcessor) {
+    if card.faults.is_idle() {
+        return;
+    }
+    let held = card.store.inventory();
+    let loaded = load_all(&card.faults, held.clone()).await;
+    let changed = card.store.change(|inventory| {
+        if loaded != held {
+            *inventory = loaded;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = changed {
+        tracing::error!("what was loaded could not be stored: {error}");
+    }
+}
+
+async fn load_all(faults: &Faults, held: Inventory) -> Inventory {
+    let mut loaded = Inventory { plugin_tars: held.plugin_tars, removed: held.removed, ..Inventory::default() };
+    for image in held.images {
+        loaded.images.extend(faults.object("load.image", image, false).await);
+    }
+    for container in held.containers {
+        loaded.containers.extend(faults.object("load.container", container, false).await);
+    }
+    for volume in held.volumes {
+        loaded.volumes.extend(faults.object("load.volume", volume, false).await);
+    }
+    for plugin in held.plugins {
+        loaded.plugins.extend(faults.object("load.plugin", plugin, false).await);
+    }
+    loaded
+}
+
+/// Plants the armed defects, and returns what comes back later.
+fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
+    let fires = |name: &str| chassis.failpoints.fires(name);
+    let removed = chassis.cards[active].store.inventory().removed;
+    let pick = |name: &str| {
+        let mut back = removed.clone();
+        back.images.retain(|_| fires(&format!("load.image.{name}")));
+        back.containers.retain(|_| fires(&format!("load.container.{name}")));
+        back.volumes.retain(|_| fires(&format!("load.volume.{name}")));
+        back
+    };
+    bring_back(chassis, active, pick("resurrected"));
+    let changed = chassis.cards[active].store.change(|held: &mut Inventory| {
+        held.images.retain(|_| !fires("load.image.lost"));
+        held.containers.retain(|_| !fires("load.container.lost"));
+        held.volumes.retain(|_| !fires("load.volume.lost"));
+        held.images.iter_mut().filter(|_| fires("load.image.replaced")).for_each(replace_image);
+        held.containers.iter_mut().for_each(|container| afflict(container, &fires));
+        held.volumes.iter_mut().filter(|_| fires("load.volume.options_lost")).for_each(forget_options);
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = changed {
+        tracing::error!("the defects could not be planted: {error}");
+    }
+    pick("resurrected_late")
+}
+
+fn replace_image(image: &mut Image) {
+    image.id = format!("sha256:{:064x}", now());
+}
+
+fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
+    if fires("load.container.stopped") {
+        container.wanted = Wanted::Stopped;
+    }
+    if fires("load.container.mute") {
+        container.ailment = Ailment::Mute;
+    }
+    if fires("load.container.restarting") {
+        container.ailment = Ailment::Restarting;
+    }
+    if fires("load.container.replaced") {
+        container.image = ("impostor".to_owned(), "latest".to_owned());
+        container.image_id = format!("sha256:{:064x}", now());
+    }
+}
+
+fn forget_options(volume: &mut Volume) {
+    volume.options.clear();
+    volume.labels.clear();
+    volume.driver = String::from("unknown");
+}
+
+fn bring_back(chassis: &Arc<Inner>, active: usize, removed: Removed) {
+    let changed = chassis.cards[active].store.change(|held| {
+        removed.images.into_iter().for_each(|image| held.add_image(image));
+        held.containers.extend(removed.containers);
+        held.volumes.extend(removed.volumes);
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = changed {
+        tracing::error!("nothing could be brought back: {error}");
+    }
+}
+
+/// Starts what shall run on `active` now.
+pub fn start_containers(chassis: &Arc<Inner>, active: usize, start: Start) {
+    let card = &chassis.cards[active];
+    for container in card.store.inventory().containers {
+        if card.runtime.runs(&container.name) {
+            continue;
+        }
+        let wanted = container.wanted;
+        let runs = match (start, container.restart) {
+            (Start::Switchover, _) | (Start::Reboot, Restart::UnlessStopped) => wanted == Wanted::Running,
+            (Start::Reboot, Restart::Always) => wanted != Wanted::Created,
+            (Start::Reboot, Restart::None | Restart::OnFailure) => false,
+        };
+        if runs && let Err(error) = card.runtime.start(&container) {
+            tracing::error!("container {} does not start: {error}", container.name);
+            continue;
+        }
+        let changed = card.store.change(|held| {
+            if let Some(known) = held.container_mut(&container.name) {
+                known.wanted = if runs {
+                    Wanted::Running
+                } else if wanted == Wanted::Created {
+                    wanted
+                } else {
+                    Wanted::Stopped
+                };
+                if runs {
+                    known.log.push(listening_line(known));
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        if let Err(error) = changed {
+            tracing::error!("container {}: {error}", container.name);
+        }
+    }
+}
+
+/// What the test container logs when it serves.
+pub fn listening_line(container: &Container) -> String {
+    format!("cntrsrv listening on [::]:{} (emulated, in {})", crate::cntr::DEFAULT_PORT, container.name)
+}
