@@ -96,6 +96,28 @@ def test_a_containerd_and_a_chain_that_somebody_brings(
     assert containerd.pods() == {}
 
 
+@pytest.mark.parametrize(
+    ("case", "script", "words"),
+    [
+        ("cni_del_is_idempotent", '[ "$CNI_COMMAND" = DEL ] && exit 0', "left over: interface veth"),
+        ("cni_check_detects_drift", '[ "$CNI_COMMAND" = CHECK ] && exit 0', "it must fail and say"),
+        ("cni_the_plugin_panics", '[ "$CNI_COMMAND" = ADD ] && exec echo "{}"', "eth0"),
+    ],
+)
+def test_a_bridge_with_a_defect_is_caught(
+    run_suite: RunSuite, tmp_path: Path, case: str, script: str, words: str
+) -> None:
+    if os.geteuid() != 0 or not Path("/usr/lib/cni/bridge").is_file():
+        pytest.skip("needs root and containernetworking-plugins")
+    defect = tmp_path / "bin" / "bridge"
+    defect.parent.mkdir()
+    defect.write_text(f"#!/bin/sh\n{script}\nexec /usr/lib/cni/bridge\n")
+    defect.chmod(0o755)
+    run = run_suite("-k", f"{case} and not containerd", "--cni-path", f"{defect.parent}:/usr/lib/cni")
+    assert [verdict.outcome for verdict in run.cases.values()] == ["failure"], run.output
+    assert words in run.output
+
+
 def test_the_demo_of_the_documentation(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not Path("/usr/lib/cni/bridge").is_file():
         pytest.skip("needs root and containernetworking-plugins")

@@ -489,6 +489,8 @@ def test_awaited() -> None:
                 asked = asyncio.ensure_future(dut.containerz.volumes())
                 await fp.wait_reached()
                 assert await fp.hits() == 1
+                assert [armed.terms for armed in await chassis.armed()] == ["0*pause"]
+                assert failpoint.control(await chassis.control()).hits("containerz.ListVolume") == 1
                 await fp.release()
                 assert await asked == ()
             with pytest.raises(exceptions.ExpectationFailed):

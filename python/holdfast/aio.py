@@ -14,6 +14,7 @@ from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
 from holdfast._emulator import Emulator, _resolved
 from holdfast.exceptions import ExpectationFailed
+from holdfast.failpoint import ArmedFailpoint
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 
@@ -133,6 +134,14 @@ class _AwaitableEmulator:
     async def wait_reached(self, name: str, timeout: float = 10, *, times: int = 1) -> None:
         """Wait until a failpoint was hit `times` times, `timeout` seconds at most. Raises `Timeout`."""
         await self._core.reached(name, times, timeout)
+
+    async def armed(self) -> tuple[ArmedFailpoint, ...]:
+        """All failpoints that are armed."""
+        return tuple(ArmedFailpoint(*row) for row in await self._core.armed())
+
+    async def control(self) -> str:
+        """The socket by which `holdfast.failpoint.control` arms failpoints from another process."""
+        return await self._core.control()
 
     @asynccontextmanager
     async def failpoint(

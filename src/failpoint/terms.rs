@@ -1,6 +1,7 @@
 //! Terms: `1*error(message)->2*delay(100)->1*off`, what they mean, and their text.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -180,13 +181,12 @@ impl Corruption {
     }
 }
 
-/// `count` different numbers below `limit`, or all of them.
-fn drawn_positions(limit: u64, count: u64, draw: Draw) -> std::collections::BTreeSet<u64> {
-    let mut positions = std::collections::BTreeSet::new();
-    for at in 0..count.min(limit) {
-        let mut position = draw.at(at).below(limit);
-        while !positions.insert(position) {
-            position = (position + 1) % limit;
+/// `count` different numbers below `limit`, or all of them: Floyd's way of sampling, which draws once for each.
+fn drawn_positions(limit: u64, count: u64, draw: Draw) -> BTreeSet<u64> {
+    let mut positions = BTreeSet::new();
+    for last in limit - count.min(limit)..limit {
+        if !positions.insert(draw.at(last).below(last + 1)) {
+            positions.insert(last);
         }
     }
     positions
@@ -354,6 +354,7 @@ mod tests {
         assert_eq!(spoil(Corruption::Truncate).len(), 50);
         let flipped: u32 = spoil(Corruption::Flip(5)).iter().map(|byte| (byte ^ 7).count_ones()).sum();
         assert_eq!(flipped, 5);
+        assert!(spoil(Corruption::Flip(u64::MAX)).iter().all(|byte| *byte == !7));
         assert!(spoil(Corruption::Garbage).iter().all(|byte| *byte != 7));
         let mut nothing = Vec::new();
         Corruption::Flip(3).apply(&mut nothing, draw);

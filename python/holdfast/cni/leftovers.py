@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from holdfast.cni.namespace import PATIENCE, NetworkNamespace
+from holdfast.cni.namespace import OWN, NetworkNamespace
 from holdfast.cni.plugin import NAME
-from holdfast.exceptions import HoldfastError
 
 # host-local's own, which stay.
 _BOOKKEEPING = ("last_reserved_ip", "lock")
@@ -35,7 +34,7 @@ class Traces:
 
 
 def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins: str) -> Traces:
-    """Look at `host` (None: where this process is), a folder of leases, and a folder of network namespaces.
+    """Look at `host` (None: where this process is), a folder of leases, and a runtime's folder of network namespaces.
 
     Processes are those of `cni-bridge-fp` whose CNI_PATH begins with `plugins`. Bridges stay, so they do not count.
     """
@@ -43,7 +42,7 @@ def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins:
         interfaces=_interfaces(host),
         leases=_files(leases),
         rules=_rules(host),
-        namespaces=frozenset(entry.name for entry in namespaces.iterdir()) if namespaces.is_dir() else frozenset(),
+        namespaces=_namespaces(namespaces),
         processes=_processes(plugins),
     )
 
@@ -52,6 +51,11 @@ def _interfaces(host: NetworkNamespace | None) -> frozenset[str]:
     links = (host or _Here()).links()
     kinds = {link["ifname"]: link.get("linkinfo", {}).get("info_kind") for link in links}
     return frozenset(name for name, kind in kinds.items() if kind != "bridge" and name != "lo")
+
+
+def _namespaces(folder: Path) -> frozenset[str]:
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return frozenset(name for name in names if not name.startswith(OWN))
 
 
 def _files(folder: Path) -> frozenset[str]:
@@ -104,8 +108,5 @@ class _Here(NetworkNamespace):
     def __init__(self) -> None:
         super().__init__("self")
 
-    def run(self, words: list[str]) -> str:  # type: ignore[override]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        if done.returncode != 0:
-            raise HoldfastError(f"{' '.join(words)}: {done.stderr.strip()}", hint="this needs root")
-        return done.stdout
+    def command(self, words: Sequence[str]) -> list[str]:
+        return list(words)

@@ -11,6 +11,8 @@ from typing import Any
 
 from holdfast.exceptions import HoldfastError
 
+# How the names of namespaces begin that a test makes, and not a container runtime.
+OWN = "hf-"
 # What a command of iproute2 or iptables may take, in seconds.
 PATIENCE = 20
 

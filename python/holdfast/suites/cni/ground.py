@@ -22,6 +22,7 @@ import pytest
 
 from holdfast.cni import Chain, Containerd, FailpointFile, GivenContainerd, NetworkNamespace, Traces, look, plugin
 from holdfast.cni.leftovers import plugin_processes
+from holdfast.cni.namespace import OWN
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 
@@ -40,7 +41,7 @@ class Ground:
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.folder = folder
-        self.host = NetworkNamespace.create(f"hf-host-{self.id}")
+        self.host = NetworkNamespace.create(f"{OWN}host-{self.id}")
         self.plugins = folder / "bin"
         self.failpoints = FailpointFile(folder / "failpoints.json")
         self.failpoints.write()
@@ -156,7 +157,7 @@ class ByHand(Pod):
 
     def __init__(self, ground: Ground, name: str) -> None:
         super().__init__(ground, name)
-        self._namespace = NetworkNamespace.create(f"hf-{name}")
+        self._namespace = NetworkNamespace.create(f"{OWN}{name}")
 
     @property
     def namespace(self) -> NetworkNamespace:
@@ -260,12 +261,16 @@ class World:
         With a `known_defect` of the reference bridge plugin, NAT rules that it leaves are an expected failure, in the
         suite's own chain; in a chain that somebody brings they are a failure.
         """
+        self._expect_gone(self.traces_of_pods, known_defect)  # a namespace takes its interfaces along when it goes
         for pod in self._pods:
             pod.remove()
+        self._expect_gone(lambda: self._look().since(self._before), known_defect)
+
+    def _expect_gone(self, look_again: Callable[[], list[str]], known_defect: str | None) -> None:
         left: list[str] = []
 
         def gone() -> bool:
-            left[:] = self._look().since(self._before)
+            left[:] = look_again()
             return not left
 
         patience = SETTLED if known_defect is None else 1.0
@@ -277,8 +282,7 @@ class World:
 
     def traces_of_pods(self) -> list[str]:
         """What is there of the pods now, beside their own namespaces."""
-        now: list[str] = [what for what in self._look().since(self._before) if not what.startswith("namespace")]
-        return now
+        return [what for what in self._look().since(self._before) if not what.startswith("namespace")]
 
     def leave(self) -> None:
         """Take the pods away, however the scenario ended."""
