@@ -220,6 +220,10 @@ def test_each_row_of_an_answer(device: holdfast.Device, chassis_of_test: holdfas
         assert volume_names(device) == ["a", "b", "c"]
         assert time.monotonic() - begin > 0.09
         assert fp.hits == 3
+    with chassis_of_test.failpoint(f"{row}.after", '1*drop->1*return{"name": "y"}'):
+        assert volume_names(device) == ["y", "c"]
+    with chassis_of_test.failpoint(f"{row}.after", "1*corrupt(garbage)"):
+        assert names_or_nothing(device) != ["a", "b", "c"]
     with chassis_of_test.failpoint(row, "1*hang"), pytest.raises(exceptions.Timeout):
         device.containerz.volumes(timeout=0.3)
     assert volume_names(device) == ["a", "b", "c"]
@@ -267,8 +271,11 @@ def test_each_update_of_a_subscription(device: holdfast.Device, chassis_of_test:
         assert roles() == ["TERTIARY"]
     with chassis_of_test.failpoint(update, "1*corrupt(truncate)"):
         assert roles() == ["PRI"]
-    with chassis_of_test.failpoint(update, "1*drop"):
-        assert roles() == []
+    with chassis_of_test.failpoint(f"{update}.after", "1*corrupt(truncate)"):
+        assert roles() == ["PRI"]
+    for point in (update, f"{update}.after"):
+        with chassis_of_test.failpoint(point, "1*drop"):
+            assert roles() == []
     for terms in ("1*delay(10)", "1*pause(10ms)", "1*print(x)"):
         with chassis_of_test.failpoint(update, terms), chassis_of_test.failpoint(f"{update}.after", terms):
             assert roles() == ["PRIMARY"]

@@ -16,7 +16,7 @@ macro_rules! failpoints {
             )+)+
             $(
                 Name { name: $message, help: $each },
-                Name { name: concat!($message, ".after"), help: "the same, after it was dealt with" },
+                Name { name: concat!($message, ".after"), help: "the same, once it is made and before it is on its way" },
             )+
             $(
                 Name { name: $step, help: concat!("before ", $what) },

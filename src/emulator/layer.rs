@@ -237,7 +237,7 @@ impl http_body::Body for Watched {
     }
 }
 
-/// Lets each message of `frames` pass `site`, and gathers what is left.
+/// Lets each message of `frames` pass `site` and what comes after that, and gathers what is left.
 async fn pass_all(
     faults: Faults,
     stall: Stall,
@@ -246,20 +246,19 @@ async fn pass_all(
     mut frames: Bytes,
 ) -> Result<Bytes, Status> {
     let mut passed = BytesMut::new();
-    while let Some((message, rest)) = split_message(&frames) {
+    'messages: while let Some((message, rest)) = split_message(&frames) {
         frames = rest;
-        let mut outcome = faults.meet(site).await;
-        match outcome.end() {
-            Some(End::Failed(status)) => return Err(status),
-            Some(End::Dropped) => continue,
-            Some(End::Hung) => stall_for_good(&stall).await,
-            None => passed.put(framed(&outcome.change(&name, message.to_vec())?)),
+        let mut message = message.to_vec();
+        for site in [site.to_owned(), format!("{site}.after")] {
+            let mut outcome = faults.meet(&site).await;
+            match outcome.end() {
+                Some(End::Failed(status)) => return Err(status),
+                Some(End::Dropped) => continue 'messages,
+                Some(End::Hung) => stall_for_good(&stall).await,
+                None => message = outcome.change(&name, message)?,
+            }
         }
-        match faults.meet(&format!("{site}.after")).await.end() {
-            Some(End::Failed(status)) => return Err(status),
-            Some(End::Hung) => stall_for_good(&stall).await,
-            Some(End::Dropped) | None => {}
-        }
+        passed.put(framed(&message));
     }
     passed.put(frames);
     Ok(passed.freeze())

@@ -255,26 +255,26 @@ impl Subscriber {
     }
 
     async fn send(&self, updated: &[(Path, Value)], gone: &[Path]) -> Result<(), Status> {
-        let mut outcome = self.faults().meet("gnmi.Subscribe.update").await;
-        match outcome.end() {
-            Some(End::Failed(status)) => return Err(status),
-            Some(End::Dropped) => return Ok(()),
-            Some(End::Hung) => return stall_for_good(&self.stall).await,
-            None => {}
+        let mut updated: Vec<_> = updated.to_vec();
+        for site in ["gnmi.Subscribe.update", "gnmi.Subscribe.update.after"] {
+            let mut outcome = self.faults().meet(site).await;
+            match outcome.end() {
+                Some(End::Failed(status)) => return Err(status),
+                Some(End::Dropped) => return Ok(()),
+                Some(End::Hung) => return stall_for_good(&self.stall).await,
+                None if outcome.changes() => {
+                    for (path, value) in &mut updated {
+                        *value = distorted(&outcome, path.leaf(), value);
+                    }
+                }
+                None => {}
+            }
         }
-        let updates = updated.iter().map(|(path, value)| {
-            let value = if outcome.changes() { distorted(&outcome, path.leaf(), value) } else { value.clone() };
-            update(path, &value, self.encoding)
-        });
+        let updates = updated.iter().map(|(path, value)| update(path, value, self.encoding));
         let target = self.list.prefix.as_ref().map(|prefix| prefix.target.clone()).unwrap_or_default();
         let mut notification = notification(&target, updates.collect());
         notification.delete = gone.iter().map(Path::to_gnmi).collect();
-        self.tell(Told::Update(notification)).await?;
-        match self.faults().meet("gnmi.Subscribe.update.after").await.end() {
-            Some(End::Failed(status)) => Err(status),
-            Some(End::Hung) => stall_for_good(&self.stall).await,
-            Some(End::Dropped) | None => Ok(()),
-        }
+        self.tell(Told::Update(notification)).await
     }
 
     fn faults(&self) -> &Faults {
