@@ -1,5 +1,6 @@
 //! The failpoint file: locked, read, evaluated, and stored again, so that counts are exact whoever else does the same.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -239,12 +240,12 @@ impl Conf {
             CniError::internal(format!("failed to unmarshal failpoint conf {}: {why}", shortened(&shown)))
         };
         let object = Object::read(text).map_err(wrong)?;
+        let passes: Option<BTreeMap<String, u64>> = object.value(PASSES);
+        let counts_passes = passes.is_some();
         let mut conf = Self {
             points: Default::default(),
             seed: object.value(SEED).unwrap_or_default(),
-            passes: object
-                .value::<std::collections::BTreeMap<String, u64>>(PASSES)
-                .map_or_else(Vec::new, |passes| passes.into_iter().collect()),
+            passes: passes.unwrap_or_default().into_iter().collect(),
             unknown: Vec::new(),
             changed: false,
         };
@@ -256,7 +257,7 @@ impl Conf {
                     conf.points[point] = serde_json::from_str(value.get())
                         .map_err(|_| wrong(format!("{name} is no string: {}", shortened(value.get()))))?;
                 }
-                None if name == PASSES => {}
+                None if name == PASSES && counts_passes => {} // ours
                 None => conf.unknown.push((name, value)),
             }
         }
@@ -360,6 +361,8 @@ mod tests {
     fn what_it_does_not_know_is_kept_as_it_is_spelled() {
         let before = r#"{"mine": {"b": 1.50, "a": [ ]}, "cmdAdd": "1*off", "other": "<"}"#;
         assert_eq!(after_hits(before, 1), r#"{"cmdAdd":"0*off","mine":{"b": 1.50, "a": [ ]},"other":"<"}"#);
+        let theirs = r#"{"cmdAdd":"1*off","passes":"theirs"}"#;
+        assert_eq!(after_hits(theirs, 1), theirs.replace("1*", "0*"));
     }
 
     #[test]
