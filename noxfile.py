@@ -26,7 +26,7 @@ SYSTEM_TOOLS = {
     "runc": "runc",
 }
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
-TEST_TOOLS = ("grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
+TEST_TOOLS = ("cryptography", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
 nox.options.reuse_existing_virtualenvs = True

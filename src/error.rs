@@ -48,6 +48,16 @@ pub enum ConnectFault {
     TlsExpected,
     /// TLS was asked for and the target answers in plaintext.
     PlaintextExpected,
+    /// The target's certificate has expired.
+    CertificateExpired,
+    /// The target's certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The target's certificate is for another name.
+    CertificateForAnotherName,
+    /// Nobody that is trusted signed the target's certificate.
+    CertificateUntrusted,
+    /// The target wants a certificate of ours, or another than it got.
+    ClientCertificateRefused,
 }
 
 /// The ways a switchover fails, each with its own name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -14,6 +15,10 @@ from typing import Any
 import pytest
 
 import holdfast
+
+# Whoever starts the tests in a shell's background has them ignore Ctrl-C, which some of them are about.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose tests share something that only one of them may have at a time, or that is made once.
 ONE_WORKER = ("test_docker.py", "test_cni_suite.py")

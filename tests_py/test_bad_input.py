@@ -272,9 +272,9 @@ def test_an_archive_larger_than_the_devices_space(archive: Path) -> None:
         assert dut.containerz.images() == ()
 
 
-def test_dut_wants_insecure_and_says_so(run_suite: RunSuite) -> None:
-    run = run_suite("-k", "cntr3", "--dut", "127.0.0.1:1")
-    assert run.exit_code == 4
+def test_a_plaintext_device_says_so_to_tls(run_suite: RunSuite, chassis_of_test: holdfast.Emulator) -> None:
+    run = run_suite("-k", "cntr3", "--dut", chassis_of_test.address)
+    assert run.exit_code == 3
     assert "--dut-insecure" in run.output
 
 

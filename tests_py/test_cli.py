@@ -87,12 +87,12 @@ def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emu
     assert "try:" in unreachable.stderr
     assert command("roles").returncode == 2
     assert command("no-such-command").returncode == 2
-    insecure = subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", "roles"],
+    contradiction = subprocess.run(
+        [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-ca", "x", "roles"],
         env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert insecure.returncode == 2
-    assert "--dut-insecure" in insecure.stderr
+    assert contradiction.returncode == 2
+    assert "--dut-insecure" in contradiction.stderr
 
 
 def test_failpoints_and_quirks_are_listed(command: Run) -> None:

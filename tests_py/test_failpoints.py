@@ -642,3 +642,34 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15, what: str = "
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         tick.wait(0.02)
+
+
+# --- what the world sends -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["truncate", "flip:1", "flip:9", "garbage"])
+def test_corrupted_answers_and_requests_break_nobody(how: str, archive: Path) -> None:
+    """Whatever comes, the client raises its own errors, and the emulated device goes on."""
+    with running(seed=len(how)) as (chassis, dut):
+        image = dut.containerz.deploy(archive)
+        dut.containerz.create_volume("v", labels={"a": "b"})
+        dut.containerz.start("web", image=image, ports={60061: 60061}, labels={"c": "d"})
+        ask: dict[str, Callable[[], object]] = {
+            "containerz.ListImage": dut.containerz.images,
+            "containerz.ListContainer": dut.containerz.containers,
+            "containerz.ListVolume": dut.containerz.volumes,
+            "containerz.Log": lambda: dut.containerz.logs("web"),
+            "gnmi.Subscribe": lambda: dut.control_processors(timeout=2),
+            "gnmi.Get": lambda: dut.gnmi.get("/components/component[name=*]/state", timeout=2),
+            "system.Time": dut.system.time,
+            "system.RebootStatus": dut.system.reboot_status,
+        }
+        messages = {"containerz.ListImage": ".row", "containerz.Log": ".line", "gnmi.Subscribe": ".update"}
+        for name, call in ask.items():
+            for point in (name, f"{name}.after", *([name + messages[name]] if name in messages else ())):
+                with chassis.failpoint(point, f"corrupt({how})"):
+                    for _ in range(60):
+                        with contextlib.suppress(exceptions.HoldfastError):
+                            call()
+        for name, call in ask.items():
+            assert call() is not None, name

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast._version import __version__ as __version__
     from holdfast.exceptions import HoldfastError as HoldfastError
     from holdfast.results import Archive as Archive
+    from holdfast.tls import Tls as Tls
 
 _HOMES = {
     "Archive": "holdfast.results",
@@ -28,6 +29,7 @@ _HOMES = {
     "Device": "holdfast._core",
     "Emulator": "holdfast._emulator",
     "HoldfastError": "holdfast.exceptions",
+    "Tls": "holdfast.tls",
     "__version__": "holdfast._version",
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
@@ -41,6 +43,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Containerz",
     "Emulator",
     "Archive",
+    "Tls",
     "HoldfastError",
     "aio",
     "cni",

@@ -27,6 +27,7 @@ from holdfast.results import (
     Timeline,
     Volume,
 )
+from holdfast.tls import Tls
 
 __all__ = [
     "AsyncChassis",
@@ -73,6 +74,7 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     insecure: bool = False,
+    tls: Tls | None = None,
     name: str | None = None,
     emulated: bool = False,
     deadlines: Sequence[tuple[str, _Seconds]] = ...,
@@ -87,6 +89,7 @@ def connect_async(
     username: str | None = None,
     password: str | None = None,
     insecure: bool = False,
+    tls: Tls | None = None,
     name: str | None = None,
     emulated: bool = False,
     deadlines: Sequence[tuple[str, _Seconds]] = ...,
@@ -119,6 +122,9 @@ def emulator(
     chunk_size: int | None = None,
     quirks: Sequence[str] = ...,
     seed: int = 0,
+    encryption: str = ...,
+    certificates: str | os.PathLike[str] | None = None,
+    users: Sequence[tuple[str, str]] = ...,
 ) -> Chassis:
     """Powers an emulated device on; see `holdfast.emulator`."""
 
@@ -137,6 +143,9 @@ def emulator_async(
     chunk_size: int | None = None,
     quirks: Sequence[str] = ...,
     seed: int = 0,
+    encryption: str = ...,
+    certificates: str | os.PathLike[str] | None = None,
+    users: Sequence[tuple[str, str]] = ...,
 ) -> Awaitable[AsyncChassis]:
     """As `emulator`, to be awaited."""
 
@@ -870,6 +879,9 @@ class Chassis:
     def armed(self) -> list[tuple[str, str, int]]:
         """All that are armed: name, what is left of the terms, hits."""
 
+    def certificates(self) -> str:
+        """The folder with the certificates for clients, with TLS."""
+
     def control(self) -> str:
         """The path of the socket by which another process arms its failpoints."""
 
@@ -903,6 +915,9 @@ class AsyncChassis:
 
     def armed(self) -> Awaitable[list[tuple[str, str, int]]]:
         """As `Chassis.armed`."""
+
+    def certificates(self) -> Awaitable[str]:
+        """As `Chassis.certificates`."""
 
     def control(self) -> Awaitable[str]:
         """As `Chassis.control`."""

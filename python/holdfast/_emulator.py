@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 
 from holdfast import _core
 from holdfast.failpoint import Failpoints
+from holdfast.tls import Tls
 
 Seconds = float | timedelta
 
@@ -24,9 +26,11 @@ def is_emulated(address: str) -> bool:
 class Emulator(Failpoints):
     """An emulated device that runs until it is stopped; a context manager. Its failpoints are armed on it."""
 
-    def __init__(self, core: _core.Chassis) -> None:
+    def __init__(self, core: _core.Chassis, *, tls: bool = False) -> None:
         super().__init__(core)
         self._core = core
+        # What `connect(tls=…)` takes to reach it; None where it speaks plaintext.
+        self.tls = bundle(core.certificates()) if tls else None
         self.address = core.management_address()
         _addresses.add(self.address)
 
@@ -77,13 +81,18 @@ def emulator(
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
     seed: int = 0,
+    tls: bool | str = False,
+    certificates: str | os.PathLike[str] | None = None,
+    users: Mapping[str, str] | None = None,
 ) -> Emulator:
     """Power an emulated device on.
 
     `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own. `outage`, `load`,
     `boot`, `reboot` and `replication` are its timings in seconds; `black_hole` makes an outage silence instead of
     closed sockets. `state` is a folder that keeps what it stores; `space` is in bytes. `quirks` are oddities of
-    servers in the field, by name. Equal `seed`s make the failpoints' chance draw equally. Raises
+    servers in the field, by name. `tls=True` serves TLS, `tls="mutual"` wants a client's certificate too; what a client
+    needs is written into `certificates` (below `state` if none is given) and is `Emulator.tls`. `users` are names and
+    passwords; without any, everybody may log in. Equal `seed`s make the failpoints' chance draw equally. Raises
     `InvalidArgumentError`.
     """
     core = _core.emulator(
@@ -100,8 +109,22 @@ def emulator(
         chunk_size=chunk_size,
         quirks=list(quirks),
         seed=seed,
+        encryption=encryption(tls),
+        certificates=certificates,
+        users=list((users or {}).items()),
     )
-    return Emulator(core)
+    return Emulator(core, tls=bool(tls))
+
+
+def bundle(folder: str | os.PathLike[str]) -> Tls:
+    """What a client needs, in a folder that an emulated device wrote it into."""
+    place = Path(folder)
+    return Tls(ca=place / "ca.pem", cert=place / "client.pem", key=place / "client-key.pem")
+
+
+def encryption(tls: bool | str) -> str:
+    """What the core calls `tls=False`, `True` and `"mutual"`."""
+    return {False: "none", True: "server"}[tls] if isinstance(tls, bool) else tls
 
 
 def _resolved(listen: str) -> str:

@@ -12,9 +12,10 @@ from holdfast import _core
 from holdfast._connect import Seconds, arguments
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
-from holdfast._emulator import Emulator, _resolved
+from holdfast._emulator import Emulator, _resolved, bundle, encryption
 from holdfast.exceptions import ExpectationFailed
 from holdfast.failpoint import ArmedFailpoint
+from holdfast.tls import Tls
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 
@@ -47,7 +48,7 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     insecure: bool = False,
-    tls: None = None,
+    tls: Tls | bool | None = None,
     name: str | None = None,
     profile: str = "generic",
     dial_timeout: Seconds | None = None,
@@ -70,7 +71,9 @@ class _Emulating:
 
     async def _start(self) -> _AwaitableEmulator:
         core = await _core.emulator_async(**self._options)
-        return _AwaitableEmulator(core, await core.management_address())
+        encrypted = self._options["encryption"] != "none"
+        tls = bundle(await core.certificates()) if encrypted else None
+        return _AwaitableEmulator(core, await core.management_address(), tls)
 
     async def __aenter__(self) -> _AwaitableEmulator:
         started = await self._start()
@@ -107,9 +110,10 @@ class _AwaitableFailpoint:
 class _AwaitableEmulator:
     """An emulated device, for an event loop."""
 
-    def __init__(self, core: _core.AsyncChassis, address: str) -> None:
+    def __init__(self, core: _core.AsyncChassis, address: str, tls: Tls | None) -> None:
         self._core = core
         self.address = address
+        self.tls = tls
 
     async def active(self) -> str:
         """The name of the control processor that is active now."""
@@ -176,7 +180,27 @@ def emulator(
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
     seed: int = 0,
+    tls: bool | str = False,
+    certificates: str | os.PathLike[str] | None = None,
+    users: Mapping[str, str] | None = None,
 ) -> _Emulating:
     """As `holdfast.emulator`."""
-    options = {**locals(), "listen": _resolved(listen), "quirks": list(quirks)}
+    options = {
+        "listen": _resolved(listen),
+        "names": names,
+        "outage": outage,
+        "load": load,
+        "boot": boot,
+        "reboot": reboot,
+        "replication": replication,
+        "black_hole": black_hole,
+        "state": state,
+        "space": space,
+        "chunk_size": chunk_size,
+        "quirks": list(quirks),
+        "seed": seed,
+        "encryption": encryption(tls),
+        "certificates": certificates,
+        "users": list((users or {}).items()),
+    }
     return _Emulating(options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,21 @@ from holdfast._version import __version__
 from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
 
 if TYPE_CHECKING:
-    from holdfast import Device
+    from holdfast import Device, Tls
     from holdfast.cni import Chain
     from holdfast.failpoint import Failpoints
 
 SUITES = ("cntr3", "cni")
+# Options with a value that pytest's are named like.
+_TEXTS = (
+    "dut_username",
+    "dut_password_file",
+    "dut_ca",
+    "dut_cert",
+    "dut_key",
+    "dut_key_password_file",
+    "dut_server_name",
+)
 
 
 class _Group(click.Group):
@@ -49,7 +59,13 @@ def _exit_code(error: HoldfastError) -> int:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="holdfast")
 @click.option("--dut", metavar="HOST[:PORT]", help="The device.")
-@click.option("--dut-insecure", is_flag=True, help="Plaintext gRPC (the only transport so far).")
+@click.option("--dut-insecure", is_flag=True, help="Plaintext gRPC instead of TLS.")
+@click.option("--dut-ca", metavar="FILE", help="Who signs the device's certificate (PEM).")
+@click.option("--dut-cert", metavar="FILE", help="Our certificate, for a device that wants one (PEM).")
+@click.option("--dut-key", metavar="FILE", help="Its key; HOLDFAST_KEY_PASSWORD opens an encrypted one.")
+@click.option("--dut-key-password-file", type=click.Path(dir_okay=False), help="A file whose first line opens the key.")
+@click.option("--dut-server-name", metavar="NAME", help="What the device's certificate is for.")
+@click.option("--dut-skip-verify", is_flag=True, help="TLS with whoever answers.")
 @click.option("--dut-username", metavar="NAME", help="Who logs in; the password comes from HOLDFAST_PASSWORD.")
 @click.option("--dut-password-file", type=click.Path(dir_okay=False), help="A file whose first line is the password.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -66,14 +82,39 @@ def _device(ctx: click.Context) -> Device:
     address = options["dut"] or os.environ.get("HOLDFAST_DUT")
     if not address:
         raise click.UsageError("which device? Give --dut HOST[:PORT] before the command.")
-    if not (options["dut_insecure"] or os.environ.get("HOLDFAST_DUT_INSECURE")):
-        raise click.UsageError("--dut wants --dut-insecure: holdfast speaks plaintext gRPC so far.")
-    password = os.environ.get("HOLDFAST_PASSWORD")
-    if options["dut_password_file"]:
-        password = Path(options["dut_password_file"]).read_text(encoding="utf-8").partition("\n")[0]
+    password = _secret(options["dut_password_file"], "HOLDFAST_PASSWORD")
     username = options["dut_username"] or os.environ.get("HOLDFAST_DUT_USERNAME")
     password = password if username else None  # without a name, it is sent nowhere
-    return holdfast.connect(address, insecure=True, username=username, password=password)
+    tls = _tls(options)
+    if options["dut_insecure"] or os.environ.get("HOLDFAST_DUT_INSECURE"):
+        if tls != holdfast.Tls():
+            raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
+        return holdfast.connect(address, insecure=True, username=username, password=password)
+    if tls.skip_verify:
+        click.echo(f"holdfast: NOT VERIFIED: whoever answers at {address} is trusted (--dut-skip-verify)", err=True)
+    return holdfast.connect(address, tls=tls, username=username, password=password)
+
+
+def _tls(options: Mapping[str, Any]) -> Tls:
+    import holdfast
+
+    def given(name: str) -> str | None:
+        return options[name] or os.environ.get(f"HOLDFAST_{name.upper()}") or None
+
+    return holdfast.Tls(
+        ca=given("dut_ca"),
+        cert=given("dut_cert"),
+        key=given("dut_key"),
+        key_password=_secret(options["dut_key_password_file"], "HOLDFAST_KEY_PASSWORD") if given("dut_key") else None,
+        server_name=given("dut_server_name"),
+        skip_verify=bool(given("dut_skip_verify")),
+    )
+
+
+def _secret(file: str | None, variable: str) -> str | None:
+    if file:
+        return Path(file).read_text(encoding="utf-8").partition("\n")[0]
+    return os.environ.get(variable)
 
 
 def _plain(value: Any) -> Any:
@@ -110,9 +151,10 @@ def run(ctx: click.Context, suite: str) -> None:
     path = Path(holdfast.__file__).parent / "suites" / suite
     options = ctx.obj
     given = [f"--dut={options['dut']}"] if options["dut"] else []
-    given += ["--dut-insecure"] if options["dut_insecure"] else []
-    given += [f"--dut-username={options['dut_username']}"] if options["dut_username"] else []
-    given += [f"--dut-password-file={options['dut_password_file']}"] if options["dut_password_file"] else []
+    for name in ("dut_insecure", "dut_skip_verify"):
+        given += [f"--{name.replace('_', '-')}"] if options[name] else []
+    for name in _TEXTS:
+        given += [f"--{name.replace('_', '-')}={options[name]}"] if options[name] else []
     ctx.exit(int(pytest.main([str(path), *given, *ctx.args])))
 
 
@@ -130,6 +172,9 @@ def run(ctx: click.Context, suite: str) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the failpoints' chance.")
 @click.option("--quirk", "quirks", multiple=True, metavar="NAME", help="An oddity of servers in the field.")
 @click.option("--state", type=click.Path(file_okay=False), help="Keep what it stores in this folder.")
+@click.option("--tls", type=click.Path(file_okay=False), help="TLS; what a client needs is written into this folder.")
+@click.option("--mutual", is_flag=True, help="With --tls: clients must show a certificate.")
+@click.option("--user", metavar="NAME", help="Who may log in, with the password in HOLDFAST_PASSWORD.")
 def emulate(
     listen: str,
     names: str | None,
@@ -140,6 +185,9 @@ def emulate(
     seed: int,
     quirks: Sequence[str],
     state: str | None,
+    tls: str | None,
+    mutual: bool,
+    user: str | None,
 ) -> None:
     """An EMULATED dual-supervisor device, until Ctrl-C or SIGTERM."""
     import signal
@@ -151,6 +199,8 @@ def emulate(
     first, _, second = (names or "").partition(",")
     if names and (not second or "," in second):
         raise click.UsageError("--names wants two names: --names A,B")
+    if mutual and not tls:
+        raise click.UsageError("--mutual goes with --tls DIR")
     pair = (first, second) if names else None
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
@@ -165,6 +215,9 @@ def emulate(
         quirks=quirks,
         state=state,
         seed=seed,
+        tls=("mutual" if mutual else True) if tls else False,
+        certificates=tls,
+        users={user: os.environ.get("HOLDFAST_PASSWORD", "")} if user else None,
     )
     with chassis:
         for name, terms in armed:

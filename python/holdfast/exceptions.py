@@ -66,6 +66,30 @@ class PlaintextExpected(ConnectError):
     """TLS was asked for, and the target speaks plaintext."""
 
 
+class CertificateError(ConnectError):
+    """The target's certificate is not to be trusted, or it does not trust ours."""
+
+
+class CertificateExpired(CertificateError):
+    """The target's certificate has expired."""
+
+
+class CertificateNotYetValid(CertificateError):
+    """The target's certificate is not valid yet."""
+
+
+class CertificateForAnotherName(CertificateError):
+    """The target's certificate is for another name."""
+
+
+class CertificateUntrusted(CertificateError):
+    """Nobody that is trusted signed the target's certificate."""
+
+
+class ClientCertificateRefused(CertificateError):
+    """The target wants a certificate of ours, or another than it got."""
+
+
 class Timeout(HoldfastError):
     """A deadline passed."""
 

@@ -56,7 +56,7 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
         (username, password) => Some(Credentials::new(username, password).map_err(|error| to_status(&error))?),
     };
     let target =
-        Target { name: address.to_string(), addresses: vec![address], security: Security::UnverifiedTls, credentials };
+        Target { name: address.to_string(), addresses: vec![address], security: Security::unverified(), credentials };
     let settings = Settings { dial_timeout: DIAL_LIMIT / 2, ..Settings::default() };
     let connector: Arc<dyn Connector> = Arc::new(Tcp);
     let session = Session::connect_with(connector, target, settings, Timeline::default())

@@ -23,7 +23,7 @@ impl Device {
         let target = Target {
             name: format!("{} container on {address}", self.name()),
             addresses: vec![address],
-            security: Security::UnverifiedTls,
+            security: Security::unverified(),
             credentials: None,
         };
         let left = deadline.saturating_duration_since(began).max(Duration::from_millis(1));

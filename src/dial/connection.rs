@@ -101,10 +101,13 @@ impl Connection {
         });
         tokio::select! {
             settled = traffic.settled() => settled.map_err(not_grpc)?,
-            _ = lost_seen.wait_for(Option::is_some) => match traffic.verdict() {
-                Some(Err(fault)) => return Err(not_grpc(fault)),
-                _ => return Err(unreachable("the peer closed the connection before it said anything".into())
-                    .hint("it may expect TLS, or be on its way up")),
+            lost = lost_seen.wait_for(Option::is_some) => {
+                if let Some(Err(fault)) = traffic.verdict() {
+                    return Err(not_grpc(fault));
+                }
+                let why = lost.ok().and_then(|why| why.clone()).unwrap_or_default();
+                return Err(unreachable(format!("the peer closed the connection before it said anything: {why}"))
+                    .hint("it may expect TLS, or be on its way up"));
             }
         }
         let connection = Self { send, shared };

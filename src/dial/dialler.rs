@@ -111,9 +111,12 @@ async fn attempt(
         let io = connector.connect(resolved[count % resolved.len()]).await.map_err(|error| {
             unreachable(format!("{address}: {error}")).hint("is the device up, and is this its gRPC port?")
         })?;
-        let encrypted = target.security == Security::UnverifiedTls;
-        let io = if encrypted { tls::unverified(io, &address).await? } else { io };
-        Connection::establish(io, &address, encrypted, target.credentials.clone(), patience).await
+        let (io, encrypted) = match &target.security {
+            Security::Plaintext => (io, false),
+            Security::Tls(tls) => (tls.handshake(io, &address).await?, true),
+        };
+        let established = Connection::establish(io, &address, encrypted, target.credentials.clone(), patience).await;
+        established.map_err(|error| if encrypted { tls::explain_refusal(error) } else { error })
     };
     timeout(limit, steps).await.unwrap_or_else(|_| {
         Err(unreachable(format!("{address} does not answer"))

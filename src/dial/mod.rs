@@ -9,6 +9,8 @@ pub mod target;
 pub mod timeline;
 pub mod tls;
 mod traffic;
+#[cfg(feature = "toolkit")]
+pub mod trust;
 
 pub use connection::Connection;
 pub use connector::{BoxedIo, Connector, Tcp};
@@ -16,3 +18,4 @@ pub use credentials::Credentials;
 pub use session::{Call, Repeat, Session, Settings};
 pub use target::{Address, Security, Target};
 pub use timeline::{Event, Timeline};
+pub use tls::Tls;

@@ -4,18 +4,26 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Credentials;
+use super::tls::Tls;
 use crate::error::Error;
 
 /// The port that IANA gave gNMI and gNOI.
 pub const DEFAULT_PORT: u16 = 9339;
 
 /// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Security {
     /// No TLS at all.
     Plaintext,
-    /// TLS whose certificate nobody checks: only for the test container's own port.
-    UnverifiedTls,
+    /// TLS, with what it takes to trust the target.
+    Tls(Tls),
+}
+
+impl Security {
+    /// TLS whose certificate nobody checks, such as the test container's own port's.
+    pub fn unverified() -> Self {
+        Self::Tls(Tls::unverified())
+    }
 }
 
 /// A host, by name or address, and a port.

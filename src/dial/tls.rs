@@ -1,48 +1,136 @@
-//! TLS under a connection. Only the unverified kind exists so far: for the test container's self-signed port.
+//! TLS under a connection: the handshake, and what its failures mean.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use super::{Address, BoxedIo};
 use crate::error::{ConnectFault, Error, Kind};
 
-static UNVERIFIED: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
+static UNVERIFIED: LazyLock<Tls> = LazyLock::new(|| {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default TLS versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_custom_certificate_verifier(any_certificate())
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Arc::new(config)
+    Tls::new(config, None, false)
 });
 
-/// Does the handshake over `io`, without a look at who answers.
-pub async fn unverified(io: BoxedIo, address: &Address) -> Result<BoxedIo, Error> {
-    let name = ServerName::try_from(address.host.clone())
-        .map_err(|_| Error::invalid(format!("{:?} cannot be a TLS server name", address.host)))?;
-    match TlsConnector::from(UNVERIFIED.clone()).connect(name, io).await {
-        Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(explain(&error)),
+/// How a target is trusted, and what it is shown. Its text holds no key.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    server_name: Option<String>,
+    verified: bool,
+}
+
+impl Tls {
+    /// Of rustls' own configuration; `server_name` stands in for the address' host.
+    pub(super) fn new(mut config: ClientConfig, server_name: Option<String>, verified: bool) -> Self {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self { config: Arc::new(config), server_name, verified }
+    }
+
+    /// Encrypted, without a look at who answers.
+    pub fn unverified() -> Self {
+        UNVERIFIED.clone()
+    }
+
+    /// Whether the target must prove who it is.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Does the handshake over `io`.
+    pub(super) async fn handshake(&self, io: BoxedIo, address: &Address) -> Result<BoxedIo, Error> {
+        let host = self.server_name.as_ref().unwrap_or(&address.host);
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| Error::invalid(format!("{host:?} cannot be a TLS server name")))?;
+        match TlsConnector::from(self.config.clone()).connect(name, io).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(explain(&error, host)),
+        }
     }
 }
 
-fn explain(error: &io::Error) -> Error {
-    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match cause {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            Error::new(Kind::Connect(ConnectFault::PlaintextExpected), "the target answers TLS with something else")
-                .hint("it may serve plaintext: ask for that, or check the port")
-        }
-        _ => Error::new(Kind::Connect(ConnectFault::Unreachable), format!("the TLS handshake failed: {error}")),
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server_name, verified, .. } = self;
+        f.debug_struct("Tls").field("server_name", server_name).field("verified", verified).finish_non_exhaustive()
     }
+}
+
+fn explain(error: &io::Error, host: &str) -> Error {
+    use ConnectFault::{
+        CertificateExpired, CertificateForAnotherName, CertificateNotYetValid, CertificateUntrusted, PlaintextExpected,
+        Unreachable,
+    };
+    let fault = |fault: ConnectFault, what: String, hint: &str| Error::new(Kind::Connect(fault), what).hint(hint);
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => fault(
+            PlaintextExpected,
+            "the target answers TLS with something else".to_owned(),
+            "it may serve plaintext: ask for that (--dut-insecure), or check the port",
+        ),
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => fault(
+                CertificateExpired,
+                format!("the target's certificate has expired: {why}"),
+                "renew it on the device, or check both clocks; --dut-skip-verify trusts it all the same",
+            ),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => fault(
+                CertificateNotYetValid,
+                format!("the target's certificate is not valid yet: {why}"),
+                "check the device's clock and this machine's; --dut-skip-verify trusts it all the same",
+            ),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => fault(
+                CertificateForAnotherName,
+                format!("the target's certificate is not for {host:?}: {why}"),
+                "reach it by a name that is in its certificate, or say which one: --dut-server-name NAME",
+            ),
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => fault(
+                CertificateUntrusted,
+                "nobody that is trusted signed the target's certificate".to_owned(),
+                "give the certificate of who signed it: --dut-ca FILE; --dut-skip-verify trusts anybody",
+            ),
+            other => fault(
+                CertificateUntrusted,
+                format!("the target's certificate is not to be trusted: {other}"),
+                "look at it: openssl s_client -connect HOST:PORT",
+            ),
+        },
+        Some(rustls::Error::AlertReceived(alert)) => refused(&format!("{alert:?}")),
+        _ => Error::new(Kind::Connect(Unreachable), format!("the TLS handshake failed: {error}"))
+            .hint("is this the device's gRPC port, and does it speak TLS 1.2 or 1.3?"),
+    }
+}
+
+fn refused(alert: &str) -> Error {
+    Error::new(
+        Kind::Connect(ConnectFault::ClientCertificateRefused),
+        format!("the target ends the TLS handshake: {alert}"),
+    )
+    .hint("it wants a client's certificate, or another one: --dut-cert FILE --dut-key FILE")
+}
+
+/// Since TLS 1.3 a target refuses a client's certificate once the client believes the handshake to be over.
+pub(super) fn explain_refusal(error: Error) -> Error {
+    match error.message.split_once("received fatal alert: ") {
+        Some((_, alert)) => refused(alert),
+        None => error,
+    }
+}
+
+/// Takes whatever certificate comes, if whoever shows it has its key.
+pub(super) fn any_certificate() -> Arc<dyn ServerCertVerifier> {
+    Arc::new(AnyCertificate(Arc::new(ring::default_provider())))
 }
 
 #[derive(Debug)]

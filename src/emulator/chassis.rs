@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,10 +14,10 @@ use super::control::{Control, SOCKET};
 use super::failpoints::{FAILPOINTS, message_at};
 use super::faults::Faults;
 use super::runtime::Runtime;
-use super::settings::{Quirk, Settings};
+use super::settings::{Encryption, Quirk, Settings};
 use super::state::State;
 use super::store::Store;
-use super::{failover, front, loading, reflection, replication};
+use super::{failover, front, identity, loading, reflection, replication};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
 use crate::serve;
@@ -25,6 +26,7 @@ use crate::serve;
 pub struct Chassis {
     inner: Arc<Inner>,
     state: PathBuf,
+    certificates: PathBuf,
     /// Removed with the chassis, where no folder was given.
     folder: Option<tempfile::TempDir>,
 }
@@ -59,6 +61,8 @@ pub struct Inner {
     pub cards: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
     pub changed: Notify,
+    /// What the management address is served with, where it is encrypted.
+    pub tls: Option<TlsAcceptor>,
     /// What gNMI Set configured.
     pub config: Mutex<std::collections::BTreeMap<crate::gnmi::Path, crate::gnmi::Value>>,
     state: watch::Sender<State>,
@@ -155,12 +159,21 @@ impl Chassis {
         };
         let cards = [card(0).map_err(bad_state)?, card(1).map_err(bad_state)?];
         let control = Control::open(&root).map_err(bad_state)?;
+        let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
+        let served_with = match settings.encryption {
+            Encryption::None => None,
+            encryption => Some(identity::make(&certificates, address.ip(), encryption, &settings.quirks)),
+        };
+        let served_with = served_with.transpose().map_err(|error| {
+            Error::invalid(format!("{}: {error}", certificates.display())).hint("give --tls a folder to write into")
+        })?;
         let inner = Arc::new(Inner {
             settings,
             address,
             failpoints,
             cards,
             changed: Notify::new(),
+            tls: served_with.map(TlsAcceptor::from),
             config: Mutex::default(),
             state: watch::Sender::new(State::booted(0)),
             life: CancellationToken::new(),
@@ -173,7 +186,7 @@ impl Chassis {
         inner.spawn(replication::replicate(inner.clone()));
         inner.spawn(die_when_told(inner.clone(), crashed));
         inner.spawn(control.serve(Failpoints(inner.failpoints.clone())));
-        Ok(Self { inner, state: root, folder })
+        Ok(Self { inner, state: root, certificates, folder })
     }
 
     /// Where it is managed.
@@ -184,6 +197,11 @@ impl Chassis {
     /// The name of the control processor that is active now.
     pub fn active(&self) -> String {
         self.inner.settings.names[self.inner.state().active].clone()
+    }
+
+    /// Where the certificates for clients are, with TLS.
+    pub fn certificates(&self) -> &std::path::Path {
+        &self.certificates
     }
 
     /// The socket by which another process arms its failpoints.

@@ -65,7 +65,16 @@ async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: Tc
     let stall = Stall::default();
     let faulty = Faulty::new(routes, card.faults.clone(), stall.clone());
     let service = Gated::new(faulty, chassis.clone());
-    serve::connection(Stalling(SharedStream(stream.clone()), stall), service, card.life()).await;
+    let io = Stalling(SharedStream(stream.clone()), stall);
+    let life = card.life();
+    match &chassis.tls {
+        None => serve::connection(io, service, life).await,
+        Some(acceptor) => match life.run_until_cancelled(acceptor.accept(io)).await {
+            Some(Ok(encrypted)) => serve::connection(encrypted, service, life).await,
+            Some(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+            None => {}
+        },
+    }
     if chassis.state().management == Management::Silent {
         hold(stream).await;
     }

@@ -17,6 +17,18 @@ pub enum Outage {
     Silent,
 }
 
+/// How its management address is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// Plaintext.
+    #[default]
+    None,
+    /// TLS.
+    Server,
+    /// TLS, and clients show a certificate too.
+    Mutual,
+}
+
 /// A chassis' timings: those of a real one, scaled down.
 #[derive(Debug, Clone, Copy)]
 pub struct Timings {
@@ -40,7 +52,7 @@ impl Default for Timings {
 }
 
 /// How to set a chassis up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where it is managed; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -58,6 +70,12 @@ pub struct Settings {
     pub chunk_size: i32,
     /// Oddities that are on.
     pub quirks: Vec<Quirk>,
+    /// How the address is protected.
+    pub encryption: Encryption,
+    /// Where the certificates for clients are written; below the state if none is given.
+    pub certificates: Option<PathBuf>,
+    /// Who may log in, with which password; anybody, where it is empty.
+    pub users: Vec<(String, String)>,
     /// Of the failpoints' chance: equal seeds draw equally.
     pub seed: u64,
 }
@@ -73,6 +91,9 @@ impl Default for Settings {
             space: 16 << 30,
             chunk_size: 3_000_000,
             quirks: Vec::new(),
+            encryption: Encryption::None,
+            certificates: None,
+            users: Vec::new(),
             seed: 0,
         }
     }
@@ -132,6 +153,9 @@ quirks! {
     NoLastSwitchoverTime "no-last-switchover-time" "gNMI has no last-switchover-time"
     JsonIetfOnly "json-ietf-only" "gNMI speaks JSON_IETF alone"
     NoSubscribe "no-subscribe" "gNMI Subscribe is unimplemented"
+    CertificateExpired "certificate-expired" "with TLS, the certificate has expired"
+    CertificateNotYetValid "certificate-not-yet-valid" "with TLS, the certificate is not valid yet"
+    CertificateForAnotherName "certificate-for-another-name" "with TLS, the certificate is for another name"
     ExtraComponents "extra-components" "other cards carry a redundant-role too"
 }
 

@@ -25,7 +25,7 @@ pub fn bare_id(id: &str) -> &str {
 
 /// Whether two ids name the same image; listings may shorten them to twelve digits or more.
 pub fn same_id(one: &str, other: &str) -> bool {
-    let (one, other) = (bare_id(one), bare_id(other));
+    let (one, other) = (bare_id(one).as_bytes(), bare_id(other).as_bytes());
     let shared = one.len().min(other.len());
     shared >= 12 && one[..shared].eq_ignore_ascii_case(&other[..shared])
 }
@@ -41,5 +41,6 @@ mod tests {
         assert!(!same_id(id, "0123456789ac"));
         assert!(!same_id(id, "01234"));
         assert!(!same_id("", ""));
+        assert!(!same_id("0123456789a\u{fffd}", "0123456789abc"), "a device may send anything");
     }
 }

@@ -1,5 +1,6 @@
 //! `connect`, and the device with its failovers.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -12,8 +13,27 @@ use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
 use crate::device::{Deadlines, Device as Inner, SwitchoverOptions};
+use crate::dial::trust::Trust;
 use crate::dial::{Credentials, Security, Settings, Target};
 use crate::error::{Error, Result};
+
+/// `holdfast.Tls`
+#[derive(FromPyObject)]
+pub struct Tls {
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    key_password: Option<String>,
+    server_name: Option<String>,
+    skip_verify: bool,
+}
+
+impl From<Tls> for Trust {
+    fn from(tls: Tls) -> Self {
+        let Tls { ca, cert, key, key_password, server_name, skip_verify } = tls;
+        Self { ca, certificate: cert, key, key_password, server_name, skip_verify }
+    }
+}
 
 struct Options {
     target: Target,
@@ -28,6 +48,7 @@ fn options(
     username: Option<&str>,
     password: Option<&str>,
     insecure: bool,
+    tls: Option<Tls>,
     name: Option<String>,
     emulated: bool,
     deadlines: Vec<(String, Seconds)>,
@@ -35,11 +56,16 @@ fn options(
     call_timeout: Option<Seconds>,
 ) -> PyResult<Options> {
     let built = || -> Result<Options> {
-        if !insecure {
-            return Err(Error::invalid("TLS with verification is not built yet")
-                .hint("give insecure=True (--dut-insecure) for plaintext; TLS comes with the next releases"));
-        }
-        let mut target = Target::parse(address, Security::Plaintext)?;
+        let security = match (insecure, tls) {
+            (true, None) => Security::Plaintext,
+            (true, Some(_)) => {
+                return Err(
+                    Error::invalid("insecure means plaintext, and tls= something else").hint("give one of them")
+                );
+            }
+            (false, tls) => Security::Tls(tls.map(Trust::from).unwrap_or_default().load()?),
+        };
+        let mut target = Target::parse(address, security)?;
         target.name = name.unwrap_or(target.name);
         target.credentials = match (username, password) {
             (None, None) => None,
@@ -62,7 +88,7 @@ fn options(
 
 /// A session with one device; fails within `dial_timeout`.
 #[pyfunction]
-#[pyo3(name = "connect", signature = (address, *, username=None, password=None, insecure=false, name=None, emulated=false,
+#[pyo3(name = "connect", signature = (address, *, username=None, password=None, insecure=false, tls=None, name=None, emulated=false,
     deadlines=vec![], dial_timeout=None, call_timeout=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn connect(
@@ -71,6 +97,7 @@ pub fn connect(
     username: Option<&str>,
     password: Option<&str>,
     insecure: bool,
+    tls: Option<Tls>,
     name: Option<String>,
     emulated: bool,
     deadlines: Vec<(String, Seconds)>,
@@ -78,14 +105,14 @@ pub fn connect(
     call_timeout: Option<Seconds>,
 ) -> PyResult<Device> {
     let Options { target, settings, deadlines } =
-        options(py, address, username, password, insecure, name, emulated, deadlines, dial_timeout, call_timeout)?;
+        options(py, address, username, password, insecure, tls, name, emulated, deadlines, dial_timeout, call_timeout)?;
     let inner = runtime::block(py, World::Client, Inner::connect(target, settings, deadlines))?;
     Ok(Device { inner })
 }
 
 /// As `connect`, to be awaited.
 #[pyfunction]
-#[pyo3(name = "connect_async", signature = (address, *, username=None, password=None, insecure=false, name=None,
+#[pyo3(name = "connect_async", signature = (address, *, username=None, password=None, insecure=false, tls=None, name=None,
     emulated=false, deadlines=vec![], dial_timeout=None, call_timeout=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn connect_async<'py>(
@@ -94,6 +121,7 @@ pub fn connect_async<'py>(
     username: Option<&str>,
     password: Option<&str>,
     insecure: bool,
+    tls: Option<Tls>,
     name: Option<String>,
     emulated: bool,
     deadlines: Vec<(String, Seconds)>,
@@ -101,7 +129,7 @@ pub fn connect_async<'py>(
     call_timeout: Option<Seconds>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let Options { target, settings, deadlines } =
-        options(py, address, username, password, insecure, name, emulated, deadlines, dial_timeout, call_timeout)?;
+        options(py, address, username, password, insecure, tls, name, emulated, deadlines, dial_timeout, call_timeout)?;
     let connecting = Inner::connect(target, settings, deadlines);
     runtime::awaitable(py, World::Client, connecting, |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()))
 }

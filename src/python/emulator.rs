@@ -12,7 +12,7 @@ use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::runtime::{self, World};
 use super::{errors, results};
-use crate::emulator::{Chassis as Emulated, FAILPOINTS, Failpoints, Outage, Quirk, Settings};
+use crate::emulator::{Chassis as Emulated, Encryption, FAILPOINTS, Failpoints, Outage, Quirk, Settings};
 use crate::error::{Error, Result};
 use crate::failpoint::Armed;
 
@@ -32,6 +32,9 @@ fn settings(
     chunk_size: Option<i32>,
     quirks: Vec<String>,
     seed: u64,
+    encryption: &str,
+    certificates: Option<PathBuf>,
+    users: Vec<(String, String)>,
 ) -> PyResult<Settings> {
     let built = || -> Result<Settings> {
         let mut settings = Settings { listen: address(listen)?, state, ..Settings::default() };
@@ -54,6 +57,14 @@ fn settings(
         settings.space = space.unwrap_or(settings.space);
         settings.chunk_size = chunk_size.unwrap_or(settings.chunk_size);
         settings.seed = seed;
+        settings.encryption = match encryption {
+            "none" => Encryption::None,
+            "server" => Encryption::Server,
+            "mutual" => Encryption::Mutual,
+            other => return Err(Error::invalid(format!("tls {other:?}: give server or mutual"))),
+        };
+        settings.certificates = certificates;
+        settings.users = users;
         settings.quirks = quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?;
         Ok(settings)
     };
@@ -81,7 +92,7 @@ fn own_loopback() -> [u8; 4] {
 /// Powers an emulated device on.
 #[pyfunction]
 #[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0))]
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0, encryption="none", certificates=None, users=vec![]))]
 #[allow(clippy::too_many_arguments)]
 pub fn emulator(
     py: Python<'_>,
@@ -98,6 +109,9 @@ pub fn emulator(
     chunk_size: Option<i32>,
     quirks: Vec<String>,
     seed: u64,
+    encryption: &str,
+    certificates: Option<PathBuf>,
+    users: Vec<(String, String)>,
 ) -> PyResult<Chassis> {
     let settings = settings(
         py,
@@ -114,6 +128,9 @@ pub fn emulator(
         chunk_size,
         quirks,
         seed,
+        encryption,
+        certificates,
+        users,
     )?;
     let chassis = runtime::block(py, World::Emulator, Emulated::start(settings))?;
     Ok(Chassis { inner: Shared(Arc::new(Mutex::new(chassis))) })
@@ -122,7 +139,7 @@ pub fn emulator(
 /// As `emulator`, to be awaited.
 #[pyfunction]
 #[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0))]
+    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0, encryption="none", certificates=None, users=vec![]))]
 #[allow(clippy::too_many_arguments)]
 pub fn emulator_async<'py>(
     py: Python<'py>,
@@ -139,6 +156,9 @@ pub fn emulator_async<'py>(
     chunk_size: Option<i32>,
     quirks: Vec<String>,
     seed: u64,
+    encryption: &str,
+    certificates: Option<PathBuf>,
+    users: Vec<(String, String)>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = settings(
         py,
@@ -155,6 +175,9 @@ pub fn emulator_async<'py>(
         chunk_size,
         quirks,
         seed,
+        encryption,
+        certificates,
+        users,
     )?;
     runtime::awaitable(py, World::Emulator, Emulated::start(settings), |py, chassis| {
         Ok(Py::new(py, AsyncChassis { inner: Shared(Arc::new(Mutex::new(chassis))) })?.into_any())
@@ -228,6 +251,11 @@ both_worlds! {
     /// All that are armed: name, what is left of the terms, hits.
     fn armed(chassis) => self::all_armed {
         async move { Ok(chassis.failpoints().await.armed()) }
+    }
+
+    /// Where the certificates for clients are, with TLS.
+    fn certificates(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.certificates().display().to_string()) }
     }
 
     /// The socket by which another process arms its failpoints.

@@ -12,13 +12,18 @@ import pytest
 # Those that a device is tested with, and those that need none.
 DEVICE_SUITES = ("cntr3",)
 SUITE_NAMES = (*DEVICE_SUITES, "cni")
-NOT_BUILT = ("ca", "cert", "key", "server-name", "skip-verify", "profile", "configure", "testbed")
 
 # name, kind ("text", "flag", "list"), help
 _OPTIONS = (
     ("dut", "text", "the device under test, HOST[:PORT][,HOST...], instead of the emulated one"),
     ("dut-required", "flag", "refuse to fall back on the emulated device"),
-    ("dut-insecure", "flag", "plaintext gRPC (the only transport so far)"),
+    ("dut-insecure", "flag", "plaintext gRPC instead of TLS"),
+    ("dut-ca", "text", "a PEM file of who signs the device's certificate (default: who the system trusts)"),
+    ("dut-cert", "text", "a PEM file with our certificate, for a device that wants one"),
+    ("dut-key", "text", "a PEM file with its key; an encrypted one is opened with HOLDFAST_KEY_PASSWORD"),
+    ("dut-key-password-file", "text", "a file whose first line opens the key"),
+    ("dut-server-name", "text", "what the device's certificate is for, in place of its address' host"),
+    ("dut-skip-verify", "flag", "TLS with whoever answers"),
     ("dut-username", "text", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file"),
     ("dut-password-file", "text", "a file whose first line is the password"),
     ("dut-image", "text", "a `docker save` archive to test with, instead of the wheel's own test container"),
@@ -39,6 +44,7 @@ _OPTIONS = (
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
 )
+TLS = ("dut-ca", "dut-cert", "dut-key", "dut-server-name", "dut-skip-verify")
 # Only the command line itself may say these.
 _ALLOW = "--dut-allow-disruption"
 
@@ -101,11 +107,9 @@ def disruption_allowed(config: pytest.Config) -> bool:
 
 def check(config: pytest.Config) -> None:
     """Refuse what makes no sense before anything else happens."""
-    dut = value(config, "dut")
-    if dut and not flag(config, "dut-insecure"):
-        raise pytest.UsageError(
-            "--dut wants --dut-insecure: holdfast speaks plaintext gRPC so far; TLS comes with a later release"
-        )
+    tls = [name for name in TLS if value(config, name)]
+    if tls and flag(config, "dut-insecure"):
+        raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
     judge = value(config, "dut-judge")
     if judge not in (None, "procedure", "depth"):
         raise pytest.UsageError(f"--dut-judge {judge}: give procedure or depth")

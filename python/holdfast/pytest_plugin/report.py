@@ -33,7 +33,8 @@ class Reporter:
         device = run.connect(config, address)
         line = run.describe(device, device.control_processors())
         device.close()
-        return f"holdfast: {line}"
+        doubt = " (NOT VERIFIED: --dut-skip-verify)" if options.flag(config, "dut-skip-verify") else ""
+        return f"holdfast: {line}{doubt}"
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

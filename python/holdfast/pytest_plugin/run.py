@@ -16,7 +16,7 @@ from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed
 from holdfast.pytest_plugin import options
 
 if TYPE_CHECKING:
-    from holdfast import Device, Emulator
+    from holdfast import Device, Emulator, Tls
     from holdfast.results import ControlProcessor
 
 DEFAULT_PORT = 60061
@@ -216,9 +216,13 @@ def connect(config: pytest.Config, address: str) -> Device:
 
     deadlines = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
     username, password = options.value(config, "dut-username"), _password(config)
+    plaintext = options.value(config, "dut") is None or options.flag(config, "dut-insecure")
+    tls = None if plaintext else _tls(config)
 
     def reach() -> Device:
-        return holdfast.connect(address, insecure=True, username=username, password=password, deadlines=deadlines)
+        return holdfast.connect(
+            address, insecure=plaintext, tls=tls, username=username, password=password, deadlines=deadlines
+        )
 
     try:
         device = reach()
@@ -276,18 +280,38 @@ def skip_unless_allowed(item: pytest.Item) -> None:
         pytest.skip(f"would fail over {address}: say --dut-allow-disruption on the command line")
 
 
+def _tls(config: pytest.Config) -> Tls:
+    """TLS as the options say it."""
+    from holdfast import Tls
+
+    return Tls(
+        ca=options.value(config, "dut-ca"),
+        cert=options.value(config, "dut-cert"),
+        key=options.value(config, "dut-key"),
+        key_password=_secret(config, "dut-key-password-file") or os.environ.get("HOLDFAST_KEY_PASSWORD"),
+        server_name=options.value(config, "dut-server-name"),
+        skip_verify=options.flag(config, "dut-skip-verify"),
+    )
+
+
 def _password(config: pytest.Config) -> str | None:
     """The password of `--dut-username`; without that, none is sent anywhere."""
     if options.value(config, "dut-username") is None:
         return None
-    file = options.value(config, "dut-password-file")
-    if file:
-        try:
-            lines = Path(file).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise pytest.UsageError(f"--dut-password-file: {error}") from None
-        return lines[0] if lines else ""
-    return os.environ.get("HOLDFAST_PASSWORD")
+    given = _secret(config, "dut-password-file")
+    return os.environ.get("HOLDFAST_PASSWORD") if given is None else given
+
+
+def _secret(config: pytest.Config, name: str) -> str | None:
+    """The first line of the file that an option names."""
+    file = options.value(config, name)
+    if not file:
+        return None
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise pytest.UsageError(f"--{name}: {error}") from None
+    return lines[0] if lines else ""
 
 
 def _shared_id(config: pytest.Config) -> str | None:

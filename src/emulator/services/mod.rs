@@ -30,7 +30,7 @@ pub fn routes(chassis: &Arc<Inner>, index: usize) -> Routes {
         .add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)))
 }
 
-/// Services that answer for containers only once their runtime has loaded.
+/// Services that answer who may log in, and for containers only once their runtime has loaded.
 #[derive(Clone)]
 pub struct Gated {
     inner: Faulty,
@@ -53,6 +53,10 @@ impl Service<http::Request<Body>> for Gated {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if !self.chassis.knows(request.headers()) {
+            let answer = Status::unauthenticated("wrong username or password").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         let closed = request.uri().path().starts_with("/gnoi.containerz.") && self.chassis.is_loading();
         if closed {
             let answer = Status::unavailable("the container runtime is loading").into_http();
@@ -63,6 +67,14 @@ impl Service<http::Request<Body>> for Gated {
 }
 
 impl Inner {
+    /// Whether a call's metadata names a user and the right password, where that is asked for.
+    fn knows(&self, metadata: &http::HeaderMap) -> bool {
+        let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let given = (text("username"), text("password"));
+        let users = &self.settings.users;
+        users.is_empty() || users.iter().any(|(name, password)| given == (name.as_str(), password.as_str()))
+    }
+
     fn is_loading(&self) -> bool {
         self.state().loading == Loading::Underway
     }
