@@ -146,6 +146,16 @@ def test_options_come_from_the_environment_and_the_ini_file(run_suite: RunSuite,
         assert "1 passed" in run.output
 
 
+def test_a_plan_says_what_would_come_and_does_nothing(run_suite: RunSuite) -> None:
+    run = run_suite("--dut", "192.0.2.1", "--dut-plan", "--dut-deadline", "switchover=10m")
+    assert run.exit_code == 0, run.output
+    assert "plan for 192.0.2.1: 6 switchovers and 1 cold reboot, at most" in run.output
+    assert "CNTR-3.2 to 3.4      1 switchover" in run.output
+    assert run.output.count("at most 30 min") == 4
+    run = run_suite("-k", "cntr3_8", "--dut-plan")
+    assert "plan for the EMULATED device: 1 cold reboot, at most 16 s" in run.output
+
+
 def test_dut_required_refuses_the_emulated_device(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3_1", "--dut-required")
     assert run.exit_code != 0

@@ -142,6 +142,8 @@ def test_credentials_are_checked() -> None:
         with holdfast.connect(chassis.address, tls=tls, username="admin", password=SECRET) as dut:
             assert dut.control_processors()
             assert SECRET not in repr(dut)
+        with holdfast.connect(chassis.address, tls=tls, username="admin", password=lambda: SECRET) as dut:
+            assert dut.control_processors()
         for username, password in (("admin", f"not {SECRET}"), ("root", SECRET), (None, None)):
             with (
                 holdfast.connect(chassis.address, tls=tls, username=username, password=password) as dut,

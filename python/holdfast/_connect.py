@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ def connect(
     address: str,
     *,
     username: str | None = None,
-    password: str | None = None,
+    password: str | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
@@ -30,9 +30,9 @@ def connect(
     """Reach the device at `HOST[:PORT][,HOST…]` (port 9339 if none is given).
 
     TLS is the default, with the system's trusted signers; `tls=holdfast.Tls(…)` says otherwise, `insecure=True` means
-    plaintext. `deadlines` sets the limits of steps such as `switchover` or `reboot`. Raises `ConnectError` within
-    `dial_timeout` (5 s if none is given), `CertificateError`, `Timeout`, and `InvalidArgumentError` for what makes no
-    sense.
+    plaintext. A `password` that is a function is called for it, once. `deadlines` sets the limits of steps such as
+    `switchover` or `reboot`. Raises `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`,
+    `Timeout`, and `InvalidArgumentError` for what makes no sense.
     """
     return _core.connect(address, **arguments(locals()))
 
@@ -52,8 +52,10 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
     from holdfast._emulator import is_emulated
 
     passed = ("username", "password", "insecure", "name", "dial_timeout", "call_timeout")
+    password = given["password"]
     return {
         **{key: given[key] for key in passed},
+        "password": password() if callable(password) else password,
         "tls": tls,
         "deadlines": list((given["deadlines"] or {}).items()),
         "emulated": is_emulated(given["address"]),

@@ -56,6 +56,7 @@ __all__ = [
     "container_runtime",
     "container_runtime_async",
     "deadline_steps",
+    "deadlines",
     "emulator",
     "emulator_async",
     "failpoint_names",
@@ -103,6 +104,9 @@ def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
 
 def container_runtime_async(socket: str | os.PathLike[str]) -> AsyncContainerRuntime:
     """As `container_runtime`, to be awaited."""
+
+def deadlines(*, emulated: bool) -> dict[str, float]:
+    """The limit of each step, in seconds: an emulated device's, or a real one's."""
 
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""

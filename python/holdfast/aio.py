@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -46,7 +46,7 @@ def connect(
     address: str,
     *,
     username: str | None = None,
-    password: str | None = None,
+    password: str | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,

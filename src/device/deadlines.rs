@@ -26,6 +26,11 @@ macro_rules! deadlines {
                 Self { $($step: Duration::from_millis($emulated),)* }
             }
 
+            /// All of them, by name.
+            pub fn all(&self) -> Vec<(&'static str, Duration)> {
+                vec![$((stringify!($step), self.$step),)*]
+            }
+
             /// Sets one of them.
             pub fn set(&mut self, step: &str, limit: Duration) -> Result<()> {
                 match step {

@@ -1,5 +1,6 @@
 //! `connect`, and the device with its failovers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,6 +133,14 @@ pub fn connect_async<'py>(
         options(py, address, username, password, insecure, tls, name, emulated, deadlines, dial_timeout, call_timeout)?;
     let connecting = Inner::connect(target, settings, deadlines);
     runtime::awaitable(py, World::Client, connecting, |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()))
+}
+
+/// The limit of each step, in seconds.
+#[pyfunction]
+#[pyo3(signature = (*, emulated))]
+pub fn deadlines(emulated: bool) -> HashMap<&'static str, f64> {
+    let limits = if emulated { Deadlines::emulated() } else { Deadlines::real() };
+    limits.all().into_iter().map(|(step, limit)| (step, limit.as_secs_f64())).collect()
 }
 
 /// The steps that have a deadline, as `deadlines` names them.

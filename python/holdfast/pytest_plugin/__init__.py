@@ -70,6 +70,15 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         suite.add(session, items, [SUITES / name for name in wanted])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
+        from holdfast.pytest_plugin import plan
+
+        plan.show(session.config, session.items)
+        pytest.exit("--dut-plan", returncode=0)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("disruptive"):
         from holdfast.pytest_plugin.run import skip_unless_allowed

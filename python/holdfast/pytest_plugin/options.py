@@ -42,6 +42,7 @@ _OPTIONS = (
     ("cni-conflist", "text", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
     ("cni-containerd", "text", "the CRI socket of a containerd, instead of one of the suite's own"),
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
+    ("dut-plan", "flag", "say which failovers and reboots would come and how long they may take, and do nothing"),
     ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
 )
 TLS = ("dut-ca", "dut-cert", "dut-key", "dut-server-name", "dut-skip-verify")

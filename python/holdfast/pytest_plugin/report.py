@@ -28,6 +28,8 @@ class Reporter:
         from holdfast.pytest_plugin import run
 
         address = options.value(config, "dut")
+        if options.flag(config, "dut-plan"):
+            return "holdfast: a plan; no device is reached"
         if address is None:
             return "holdfast: EMULATED dual-supervisor device, in this process"
         device = run.connect(config, address)

@@ -50,7 +50,7 @@ def note_unlisted(case: Case, container: Container) -> None:
         case.not_checked.append("the container's labels: the device does not list them")
 
 
-@pytest.mark.cntr3("CNTR-3.1")
+@pytest.mark.cntr3("CNTR-3.1", switchovers=1)
 def test_cntr3_1_image_persistence(holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case) -> None:
     dut, image, case = holdfast_dut, holdfast_image, holdfast_case
     with case.procedure("deploy the image"):
@@ -136,26 +136,26 @@ def persist(dut: Device, image: ImageUnderTest, run: Run, found: Persisted) -> N
         dut.expect_redundant(failover.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.2")
+@pytest.mark.cntr3("CNTR-3.2", switchovers=1, shared="CNTR-3.2 to 3.4")
 def test_cntr3_2_container_persistence(persisted: Persisted, holdfast_case: Case) -> None:
     holdfast_case.include(persisted.common)
     holdfast_case.include(persisted.container)
 
 
-@pytest.mark.cntr3("CNTR-3.3")
+@pytest.mark.cntr3("CNTR-3.3", switchovers=1, shared="CNTR-3.2 to 3.4")
 def test_cntr3_3_volume_persistence(persisted: Persisted, holdfast_case: Case) -> None:
     holdfast_case.include(persisted.common)
     holdfast_case.include(persisted.volume)
 
 
-@pytest.mark.cntr3("CNTR-3.4")
+@pytest.mark.cntr3("CNTR-3.4", switchovers=1, shared="CNTR-3.2 to 3.4")
 def test_cntr3_4_container_and_volume_persistence(persisted: Persisted, holdfast_case: Case) -> None:
     holdfast_case.include(persisted.common)
     holdfast_case.include(persisted.container)
     holdfast_case.include(persisted.volume)
 
 
-@pytest.mark.cntr3("CNTR-3.5")
+@pytest.mark.cntr3("CNTR-3.5", switchovers=1)
 def test_cntr3_5_image_removal_persistence(
     holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
 ) -> None:
@@ -178,7 +178,7 @@ def test_cntr3_5_image_removal_persistence(
         dut.expect_redundant(failover.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.6")
+@pytest.mark.cntr3("CNTR-3.6", switchovers=1)
 def test_cntr3_6_container_removal_persistence(
     holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
 ) -> None:
@@ -211,7 +211,7 @@ def test_cntr3_6_container_removal_persistence(
         dut.expect_redundant(failover.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.7")
+@pytest.mark.cntr3("CNTR-3.7", switchovers=2)
 def test_cntr3_7_double_failover_image_persistence(
     holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
 ) -> None:
@@ -238,7 +238,7 @@ def test_cntr3_7_double_failover_image_persistence(
         dut.expect_redundant(back.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.8")
+@pytest.mark.cntr3("CNTR-3.8", reboots=1)
 def test_cntr3_8_container_persistence_on_cold_reboot(
     holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
 ) -> None:

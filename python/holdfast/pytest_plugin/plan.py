@@ -1,0 +1,64 @@
+"""`--dut-plan`: which failovers and reboots the chosen tests bring, and how long they may take, before any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from holdfast.pytest_plugin import options
+
+
+@dataclass(frozen=True)
+class Disruption:
+    """What a test, or several that share it, does to a device."""
+
+    name: str
+    switchovers: int
+    reboots: int
+    known: bool = True
+
+    def longest(self, limits: Mapping[str, float]) -> float:
+        """Its limits together, in seconds."""
+        switchover = limits["ready"] + limits["switchover"] + limits["redundant"]
+        return self.switchovers * switchover + self.reboots * (limits["reboot"] + limits["redundant"])
+
+    def __str__(self) -> str:
+        if not self.known:
+            return "disruptive, and does not say how"
+        parts = [f"{count} {what}" for count, what in ((self.switchovers, "switchover"), (self.reboots, "cold reboot"))]
+        return " and ".join(part + ("s" if not part.startswith("1 ") else "") for part in parts if part[0] != "0")
+
+
+def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Print the plan."""
+    from holdfast import _core
+
+    limits = _core.deadlines(emulated=options.value(config, "dut") is None)
+    limits.update(dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ()))
+    disruptions = list(dict.fromkeys(found for item in items if (found := _of(item)) is not None))
+    switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
+    longest = sum(disruption.longest(limits) for disruption in disruptions)
+    where = options.value(config, "dut") or "the EMULATED device"
+    in_all = str(Disruption("", switchovers, reboots)) or "no failover"
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    write: Callable[[str], None] = print if reporter is None else reporter.write_line
+    write(f"plan for {where}: {in_all}, at most {_time(longest)}")
+    for disruption in disruptions:
+        write(f"  {disruption.name:<20} {disruption!s:<40} at most {_time(disruption.longest(limits))}")
+    write("nothing was done: without --dut-plan, it is")
+
+
+def _of(item: pytest.Item) -> Disruption | None:
+    if item.get_closest_marker("disruptive") is None:
+        return None
+    case = item.get_closest_marker("cntr3")
+    if case is None:
+        return Disruption(item.name, 0, 0, known=False)
+    name = str(case.kwargs.get("shared") or case.args[0])
+    return Disruption(name, case.kwargs.get("switchovers", 0), case.kwargs.get("reboots", 0))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
