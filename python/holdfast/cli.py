@@ -688,5 +688,24 @@ def clean(ctx: click.Context, yes: bool) -> None:
         ctx.exit(1 if stayed else 0)
 
 
+@main.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Is this device fit for the tests? Each line says what to do when it is not."""
+    from holdfast import doctor as surgery
+
+    findings = list(surgery.examine(lambda: _device(ctx)))
+    if ctx.obj["as_json"]:
+        click.echo(json.dumps(_plain(tuple(findings)), indent=2))
+    else:
+        for found in findings:
+            verdict = {True: "fit", False: "UNFIT", None: "not checked"}[found.fit]
+            click.echo(f"{verdict:<12} {found.what:<38} {found.seen}")
+            if found.hint:
+                click.echo(f"{'':<12} try: {found.hint}")
+    reached = findings[0].fit
+    ctx.exit(3 if not reached else int(any(found.fit is False for found in findings)))
+
+
 if __name__ == "__main__":
     main()

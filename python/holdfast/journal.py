@@ -149,7 +149,7 @@ def refuse_foreign(device: Device, run: str) -> None:
         raise DeviceOccupied(
             f"{device.name}: things of another run ({runs}) are on the device: {what}",
             device=device.name,
-            hint=f"if that run has ended: holdfast --dut {device.address} --dut-insecure clean --yes",
+            hint=f"if that run has ended: holdfast --dut {device.address} clean --yes, with your other options",
         )
 
 

@@ -1,0 +1,106 @@
+"""Is a device fit for the tests? Each finding says what was looked at, what was seen, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from holdfast import Device, journal
+from holdfast.exceptions import HoldfastError
+
+# Certificates and tokens stop working where clocks differ by more.
+SKEW = timedelta(minutes=5)
+# How long one look may take, in seconds.
+LOOK = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look found; `fit` is None where the device gives no means to look."""
+
+    what: str
+    fit: bool | None
+    seen: str
+    hint: str | None = None
+
+
+def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
+    """Look at a device from the outside in; what cannot be reached is not looked at further."""
+    try:
+        dut = reach()
+    except HoldfastError as error:
+        yield Finding("reachable", False, error.message, error.hint)
+        return
+    with dut:
+        yield Finding("reachable", True, dut.address)
+        for what, look in _LOOKS.items():
+            found = _looked(what, look, dut)
+            yield found
+            if look is _logs_in and found.fit is False:
+                return
+
+
+def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Finding:
+    try:
+        return look(dut)
+    except HoldfastError as error:
+        return Finding(what, False, error.message, error.hint)
+
+
+def _logs_in(dut: Device) -> Finding:
+    capabilities = dut.gnmi.capabilities(timeout=LOOK)
+    return Finding("logs in", True, f"gNMI {capabilities.version}")
+
+
+def _roles(dut: Device) -> Finding:
+    found = dut.control_processors(timeout=LOOK)
+    seen = ", ".join(f"{cp.name} {cp.role}" for cp in found) or "no control processor with a redundant-role"
+    primaries = sum(cp.role == "PRIMARY" for cp in found)
+    hint = {
+        0: "a device with two supervisors that gNMI shows is needed: is redundancy configured, has it booted?",
+        1: None if len(found) == 2 else "insert the second supervisor, or wait until it has booted",
+    }.get(primaries, "two supervisors believe to be in charge: mend the device's redundancy first")
+    return Finding("two control processors, one primary", hint is None, seen, hint)
+
+
+def _ready(dut: Device) -> Finding:
+    reported = [cp.ready for cp in dut.control_processors(timeout=LOOK) if cp.ready is not None]
+    if not reported:
+        return Finding("ready for a switchover", None, "the device has no switchover-ready")
+    hint = None if all(reported) else "wait until the standby is in step; look at why it is not where that never comes"
+    return Finding("ready for a switchover", all(reported), "yes" if all(reported) else "no", hint)
+
+
+def _clock(dut: Device) -> Finding:
+    skew = abs(dut.system.time(timeout=LOOK) - datetime.now(timezone.utc))
+    hint = None if skew < SKEW else "set the device's clock, or give it NTP"
+    return Finding("gNOI System, and its clock", skew < SKEW, f"{skew.total_seconds():.1f} s apart", hint)
+
+
+def _containerz(dut: Device) -> Finding:
+    images, containers = dut.containerz.images(timeout=LOOK), dut.containerz.containers(timeout=LOOK)
+    volumes = dut.containerz.volumes(timeout=LOOK)
+    seen = f"{len(images)} images, {len(containers)} containers, {len(volumes)} volumes"
+    return Finding("gNOI Containerz", True, seen)
+
+
+def _clean(dut: Device) -> Finding:
+    left = [str(found) for found in journal.left_overs(dut)]
+    hint = "remove them: holdfast --dut … clean --yes" if left else None
+    return Finding("nothing of an earlier run", not left, ", ".join(left) or "nothing", hint)
+
+
+def _space(_dut: Device) -> Finding:
+    return Finding("room for an image", None, "gNOI has no means to ask; a Deploy that has none is refused")
+
+
+_LOOKS: dict[str, Callable[[Device], Finding]] = {
+    "logs in": _logs_in,
+    "two control processors, one primary": _roles,
+    "ready for a switchover": _ready,
+    "gNOI System, and its clock": _clock,
+    "gNOI Containerz": _containerz,
+    "nothing of an earlier run": _clean,
+    "room for an image": _space,
+}
