@@ -60,7 +60,9 @@ def read_file(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Read a JSON file: one object, `{"name": "terms"}`. Raises `InvalidArgumentError`."""
     try:
         held = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InvalidArgumentError(f"{os.fspath(path)}: {error.strerror}", hint="name a file that is there") from None
+    except ValueError as error:
         raise InvalidArgumentError(f"{os.fspath(path)}: {error}", hint='write {"NAME": "TERMS"}') from None
     if not isinstance(held, dict) or not all(isinstance(terms, str) for terms in held.values()):
         raise InvalidArgumentError(f"{os.fspath(path)}: no object of names and terms", hint='write {"NAME": "TERMS"}')

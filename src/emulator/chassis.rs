@@ -242,7 +242,10 @@ pub struct Failpoints(Arc<Registry>);
 impl Failpoints {
     /// Arms a failpoint, or arms it anew.
     pub fn arm(&self, name: &str, terms: &str) -> Result<()> {
-        let wrong = |error: String| Error::invalid(format!("failpoint {name}: {error}"));
+        let wrong = |error: String| {
+            Error::invalid(format!("failpoint {name}: {error}"))
+                .hint("terms are such as 1*error[UNAVAILABLE](busy)->delay(1s); docs/failpoints.md has them all")
+        };
         let terms: Terms = terms.parse().map_err(|error: crate::failpoint::ParseError| wrong(error.to_string()))?;
         let actions = terms.terms().iter().flat_map(|term| &term.actions);
         for object in actions.filter_map(|action| match action {
