@@ -1,11 +1,12 @@
 //! The chassis: two control processors, one management address, and what holds them together.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,6 +102,11 @@ impl Inner {
         self.tasks.spawn(async move {
             life.run_until_cancelled(task).await;
         });
+    }
+
+    /// Runs `work` to its end, which the chassis waits for when it is powered off.
+    pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.tasks.spawn_blocking(work)
     }
 
     /// Runs what moves roles; what did so before ends where it stands.
@@ -200,7 +206,7 @@ impl Chassis {
     }
 
     /// Where the certificates for clients are, with TLS.
-    pub fn certificates(&self) -> &std::path::Path {
+    pub fn certificates(&self) -> &Path {
         &self.certificates
     }
 
@@ -222,7 +228,9 @@ impl Chassis {
         self.inner.life.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
-        self.folder = None;
+        if let Some(folder) = self.folder.take() {
+            remove(&folder.keep()).await;
+        }
     }
 }
 
@@ -232,6 +240,18 @@ impl Drop for Chassis {
         for card in &self.inner.cards {
             card.life().cancel();
         }
+    }
+}
+
+/// Removes a folder that calls which were cut off may write into for another moment.
+async fn remove(folder: &Path) {
+    let gone = async {
+        while std::fs::remove_dir_all(folder).is_err() && folder.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
+        tracing::warn!("{} cannot be removed", folder.display());
     }
 }
 

@@ -39,7 +39,8 @@ pub async fn synchronise(chassis: &Arc<Inner>) {
     let wanted = card.store.inventory();
     let copied = to_copy(&card.faults, wanted, &chassis.cards[standby].store.inventory()).await;
     let chassis = chassis.clone();
-    let copied = tokio::task::spawn_blocking(move || {
+    let work = chassis.clone();
+    let copied = work.spawn_blocking(move || {
         let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store);
         chassis.update(|state| {
             if state.standby() == standby && state.cards[standby].up && state.changes == changes {
