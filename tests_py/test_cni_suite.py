@@ -39,6 +39,7 @@ def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
     known = "test_cni_the_address_is_removed_before_del"  # bridge 1.1 keeps the NAT rules of an address that is gone
     assert all(name.startswith(known) for name in odd), odd
     assert "EMULATED" not in run.output
+    assert "holdfast: the suite's own chain; bridge of /usr/lib/cni; /usr/bin/containerd" in run.output
     assert not list(Path("/run/netns").glob("hf-*"))
 
 

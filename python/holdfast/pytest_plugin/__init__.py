@@ -36,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         report.install(config)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if "cni" not in options.wanted_suites(config):
+        return None
+    from holdfast.suites.cni import ground
+
+    return f"holdfast: {ground.describe(config)}"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""

@@ -314,6 +314,14 @@ def _plugin_folders(config: pytest.Config) -> list[Path]:
     return [Path(folder) for folder in str(given).split(os.pathsep)]
 
 
+def describe(config: pytest.Config) -> str:
+    """A line that says which plugins, which chain and which containerd the scenarios run with."""
+    folders = [str(folder) for folder in _plugin_folders(config) if (folder / "bridge").is_file()]
+    chain = options.value(config, "cni-conflist") or "the suite's own chain"
+    containerd = options.value(config, "cni-containerd") or shutil.which("containerd") or "no containerd"
+    return f"{chain}; bridge of {folders[0] if folders else 'nowhere'}; {containerd}"
+
+
 def _missing(config: pytest.Config, tools: dict[str, str]) -> str | None:
     if not plugin.is_supported():
         return "network namespaces and CNI plugins need Linux"
