@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -154,6 +155,24 @@ def test_a_plan_says_what_would_come_and_does_nothing(run_suite: RunSuite) -> No
     assert run.output.count("at most 30 min") == 4
     run = run_suite("-k", "cntr3_8", "--dut-plan")
     assert "plan for the EMULATED device: 1 cold reboot, at most 16 s" in run.output
+
+
+def test_artifacts_hold_what_a_vendor_can_use(run_suite: RunSuite, tmp_path: Path) -> None:
+    folder = tmp_path / "artifacts"
+    options = ("--dut-artifacts", str(folder), *QUICK)
+    run = run_suite("-k", "cntr3_2 or cntr3_5", *options, failpoints="load.container.stopped=1*error(x)")
+    assert run.exit_code == 1, run.output
+    second, fifth = (next(folder.glob(f"test_cntr3_{number}_*")) for number in (2, 5))
+    verdict = json.loads((second / "verdict.json").read_text())
+    assert (verdict["plan_id"], verdict["procedure"]) == ("CNTR-3.2", "FAIL")
+    assert "asking for Supervisor1 -> Supervisor2" in (second / "timeline.txt").read_text()
+    assert "EMULATED" in json.loads((second / "device.json").read_text())["device"]
+    (log,) = second.glob("*.log")
+    assert "listening" in log.read_text()
+    assert json.loads((fifth / "verdict.json").read_text())["procedure"] == "pass"
+    (tmp_path / "file").touch()
+    refused = run_suite("-k", "cntr3_5", "--dut-artifacts", str(tmp_path / "file"))
+    assert refused.exit_code == 4
 
 
 def test_dut_required_refuses_the_emulated_device(run_suite: RunSuite) -> None:

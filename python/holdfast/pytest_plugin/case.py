@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.exceptions import HoldfastError
+from holdfast.pytest_plugin import artifacts
 from holdfast.results import Reboot, Switchover
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         ("not_checked", json.dumps(sorted(set(case.not_checked)))),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
     ]
+    artifacts.keep_verdict(item, dict(properties))
     item.user_properties.extend(properties)  # for JUnit, which reads them at the end
     report.user_properties.extend(properties)
     if call.excinfo is not None and case.failures and isinstance(call.excinfo.value, HoldfastError | AssertionError):

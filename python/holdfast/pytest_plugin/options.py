@@ -42,6 +42,7 @@ _OPTIONS = (
     ("cni-conflist", "text", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
     ("cni-containerd", "text", "the CRI socket of a containerd, instead of one of the suite's own"),
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
+    ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
     ("dut-plan", "flag", "say which failovers and reboots would come and how long they may take, and do nothing"),
     ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
 )
@@ -117,6 +118,9 @@ def check(config: pytest.Config) -> None:
     port = value(config, "dut-port")
     if port is not None and not (port.isdigit() and 0 < int(port) <= 65535):
         raise pytest.UsageError(f"--dut-port {port}: give a number from 1 to 65535")
+    artifacts = value(config, "dut-artifacts")
+    if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
+        raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
     seed = value(config, "dut-seed")
     if seed is not None and not seed.isdigit():
         raise pytest.UsageError(f"--dut-seed {seed}: give a number")

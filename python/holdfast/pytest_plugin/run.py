@@ -144,8 +144,10 @@ class Run:
 
     def end_test(self, item: pytest.Item, *, failed: bool | None = None) -> None:
         """Remove what the test made, and look whether the device is fit for the next."""
+        from holdfast.pytest_plugin import artifacts
         from holdfast.pytest_plugin.case import Case
 
+        artifacts.keep(self, item)
         keep = options.value(self.config, "dut-keep")
         if failed is None:
             case = item.stash.get(Case.KEY, None)

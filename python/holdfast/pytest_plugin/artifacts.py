@@ -1,0 +1,80 @@
+"""`--dut-artifacts DIR`: what a vendor's support can use of each case: timeline, verdict, device, container logs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast import journal
+from holdfast._version import __version__
+from holdfast.exceptions import HoldfastError
+from holdfast.pytest_plugin import options
+
+if TYPE_CHECKING:
+    from holdfast.pytest_plugin.run import Run
+
+# How long a look at the device may take for this, in seconds.
+LOOK = 10.0
+
+
+def keep(run: Run, item: pytest.Item) -> None:
+    """Write what is known of a test that has ended, while what it made is still on the device."""
+    folder = _folder(run.config, item)
+    if folder is None:
+        return
+    try:
+        _write(run, folder)
+    except OSError as error:  # the verdict does not depend on it
+        run.note(f"--dut-artifacts: {error}")
+
+
+def _write(run: Run, folder: Path) -> None:
+    (folder / "timeline.txt").write_text(run.timeline_of_test() + "\n", encoding="utf-8")
+    about = {
+        "device": run.description,
+        "address": run.address,
+        "holdfast": __version__,
+        "run": run.id,
+        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "control_processors": _told(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
+    }
+    (folder / "device.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    for name in _told(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
+        if journal.run_of(name) == run.id:
+            lines = _told(partial(run.device.containerz.logs, name, timeout=LOOK))
+            (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def keep_verdict(item: pytest.Item, properties: Mapping[str, object]) -> None:
+    """Write a case's verdict."""
+    folder = _folder(item.config, item)
+    if folder is not None:
+        (folder / "verdict.json").write_text(json.dumps(dict(properties), indent=2) + "\n", encoding="utf-8")
+
+
+def _folder(config: pytest.Config, item: pytest.Item) -> Path | None:
+    given = options.value(config, "dut-artifacts")
+    if given is None:
+        return None
+    folder = Path(given) / _plain(item.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def _told(ask: Callable[[], Iterable[str]]) -> list[str]:
+    """What the device says, or why it does not."""
+    try:
+        return list(ask())
+    except HoldfastError as error:
+        return [f"not to be had: {error.message}"]
