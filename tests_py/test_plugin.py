@@ -159,7 +159,7 @@ def test_a_plan_says_what_would_come_and_does_nothing(run_suite: RunSuite) -> No
 
 def test_artifacts_hold_what_a_vendor_can_use(run_suite: RunSuite, tmp_path: Path) -> None:
     folder = tmp_path / "artifacts"
-    options = ("--dut-artifacts", str(folder), *QUICK)
+    options = ("--dut-artifacts", str(folder), "--dut-deadline", "verification=1s", *QUICK)
     run = run_suite("-k", "cntr3_2 or cntr3_5", *options, failpoints="load.container.stopped=1*error(x)")
     assert run.exit_code == 1, run.output
     second, fifth = (next(folder.glob(f"test_cntr3_{number}_*")) for number in (2, 5))
