@@ -8,8 +8,14 @@ use prost::Message;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROTOS: [&str; 5] =
-    ["cntr/cntr.proto", "cri/runtime.proto", "gnmi/gnmi.proto", "gnoi/containerz.proto", "gnoi/system.proto"];
+const PROTOS: [&str; 6] = [
+    "cntr/cntr.proto",
+    "cri/runtime.proto",
+    "gnmi/gnmi.proto",
+    "gnoi/containerz.proto",
+    "gnoi/system.proto",
+    "holdfast/ledger.proto",
+];
 
 /// The container platforms we can make a test container for, and the Rust target of each.
 const PLATFORMS: [(&str, &str); 2] =

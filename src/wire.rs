@@ -16,6 +16,10 @@ pub mod gnmi {
 pub mod gnmi_ext {
     tonic::include_proto!("gnmi_ext");
 }
+/// `holdfast.ledger.v1`
+pub mod ledger {
+    tonic::include_proto!("holdfast.ledger.v1");
+}
 /// `openconfig.featureprofiles.cntr`
 pub mod cntr {
     tonic::include_proto!("openconfig.featureprofiles.cntr");

@@ -1,6 +1,7 @@
 //! The test container's executable: serves Ping and Dial over TLS until SIGTERM, as PID 1 of a container or not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use holdfast::{cntr, serve};
@@ -9,11 +10,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-const USAGE: &str = "usage: cntrsrv [--port PORT]";
+const USAGE: &str = "usage: cntrsrv [--port PORT] [--ledger FILE]";
 
 fn main() -> ExitCode {
-    let port = match parse_port(std::env::args().skip(1)) {
-        Ok(port) => port,
+    let Options { port, ledger } = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
         Err(why) => {
             eprintln!("cntrsrv: {why}\n{USAGE}");
             return ExitCode::from(2);
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(run(port)));
+        .and_then(|runtime| runtime.block_on(run(port, ledger)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -32,20 +33,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse_port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
-    let mut port = cntr::DEFAULT_PORT;
-    while let Some(argument) = arguments.next() {
-        let value = match argument.split_once('=') {
-            Some(("--port" | "-port", value)) => value.to_owned(),
-            None if matches!(argument.as_str(), "--port" | "-port") => arguments.next().unwrap_or_default(),
-            _ => return Err(format!("unknown argument {argument:?}")),
-        };
-        port = value.parse().map_err(|_| format!("{value:?} is no port"))?;
-    }
-    Ok(port)
+struct Options {
+    port: u16,
+    ledger: PathBuf,
 }
 
-async fn run(port: u16) -> std::io::Result<()> {
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options { port: cntr::DEFAULT_PORT, ledger: PathBuf::from(cntr::ledger::PATH) };
+    while let Some(argument) = arguments.next() {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (argument.clone(), arguments.next().unwrap_or_default()),
+        };
+        match name.as_str() {
+            "--port" | "-port" => options.port = value.parse().map_err(|_| format!("{value:?} is no port"))?,
+            "--ledger" if !value.is_empty() => options.ledger = PathBuf::from(value),
+            _ => return Err(format!("unknown argument {argument:?}")),
+        }
+    }
+    Ok(options)
+}
+
+async fn run(port: u16, ledger: PathBuf) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut child = signal(SignalKind::child())?;
@@ -53,7 +62,7 @@ async fn run(port: u16) -> std::io::Result<()> {
     let listener =
         serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))?;
     let acceptor = TlsAcceptor::from(serve::self_signed()?);
-    let routes = Routes::new(cntr::Service::server());
+    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::server(ledger));
     println!("cntrsrv listening on {}", listener.local_addr()?);
     loop {
         tokio::select! {

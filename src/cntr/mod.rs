@@ -1,5 +1,8 @@
 //! The test container's service: what `cntrsrv` serves in a container, and what the emulated containers serve.
 
+#[cfg(feature = "ledger")]
+pub mod ledger;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
