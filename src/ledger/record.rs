@@ -1,5 +1,7 @@
 //! Records, and reading them from a ledger's bytes.
 
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 
 /// Before the first record there is this.
@@ -54,7 +56,10 @@ fn written(payload: &[u8]) -> String {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes all
+        text
+    })
 }
 
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
