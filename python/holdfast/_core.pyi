@@ -23,6 +23,7 @@ from holdfast.results import (
     Plugin,
     Reboot,
     RebootStatus,
+    Record,
     Switchover,
     Timeline,
     Volume,
@@ -63,6 +64,7 @@ __all__ = [
     "own_platform",
     "parse_terms",
     "quirk_names",
+    "verify_records",
 ]
 
 _Seconds: TypeAlias = float | timedelta
@@ -173,6 +175,9 @@ def own_platform() -> str:
 def parse_terms(text: str, *, strict: bool = False, seed: int = 0, name: str = ...) -> FailpointTerms:
     """Reads failpoint terms; `ValueError` says what is wrong with them. `strict`: containerd's own language."""
 
+def verify_records(acknowledged: Sequence[Record], found: Sequence[Record]) -> list[str]:
+    """Compares acknowledged records with those that are there; what must not be, a line each (docs/ledger.md)."""
+
 def _run_jobs() -> None: ...
 def _stop() -> None: ...
 
@@ -257,6 +262,19 @@ class Device:
     def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
         """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock."""
 
+    def append_record(
+        self, port: int, payload: bytes, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Record:
+        """Appends to the ledger of the container on a published port (holdfast.ledger.v1.Ledger/Append).
+
+        The record comes back once it is on the container's volume. `Unimplemented` where the image has no ledger.
+        """
+
+    def read_records(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> tuple[Record, ...]:
+        """All records of that ledger (Ledger/Read). `DataLoss` where something follows that is no record."""
+
     def expect_answer(
         self,
         port: int,
@@ -322,6 +340,16 @@ class AsyncDevice:
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> Awaitable[datetime]:
         """As `Device.ping_container`."""
+
+    def append_record(
+        self, port: int, payload: bytes, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[Record]:
+        """As `Device.append_record`."""
+
+    def read_records(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[tuple[Record, ...]]:
+        """As `Device.read_records`."""
 
     def expect_answer(
         self,

@@ -189,6 +189,16 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the test container's ledger; `hash` binds it to all before it."""
+
+    number: int
+    writer: str
+    payload: bytes
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """A leaf of gNMI; `value` is None where it was deleted."""
 

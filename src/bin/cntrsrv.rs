@@ -71,6 +71,7 @@ async fn run(port: u16, ledger: PathBuf) -> std::io::Result<()> {
             _ = child.recv() => reap(),
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
+                let _ = stream.set_nodelay(true); // slower without it, and no worse
                 let (acceptor, routes) = (acceptor.clone(), routes.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {

@@ -36,7 +36,7 @@ impl Service {
     fn check_volume(&self) -> Result<(), Status> {
         match self.path.parent() {
             Some(folder) if folder.is_dir() => Ok(()),
-            _ => Err(Status::failed_precondition(format!("there is no volume for {}", self.path.display()))),
+            _ => Err(Status::failed_precondition("there is no volume for the ledger: mount one at /data")),
         }
     }
 }

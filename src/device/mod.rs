@@ -1,9 +1,9 @@
 //! What a test does to a device: roles, switchover, reboot, outage, expectations.
 
+mod container;
 pub mod deadlines;
 mod evidence;
 pub mod expect;
-mod ping;
 mod reboot;
 mod roles;
 mod switchover;

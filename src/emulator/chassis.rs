@@ -17,7 +17,7 @@ use super::faults::Faults;
 use super::runtime::Runtime;
 use super::settings::{Encryption, Quirk, Settings};
 use super::state::State;
-use super::store::Store;
+use super::store::{Container, Store};
 use super::{failover, front, identity, loading, reflection, replication};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
@@ -44,6 +44,11 @@ impl ControlProcessor {
     /// Ends when it falls.
     pub fn life(&self) -> CancellationToken {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts a container, with its ledger if it has a volume for one.
+    pub fn start(&self, container: &Container) -> std::io::Result<()> {
+        self.runtime.start(container, self.store.ledger_file(container))
     }
 
     /// Ends everything on it at once.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::chassis::{ControlProcessor, Inner};
 use super::loading::{Start, load};
-use super::replication::synchronise;
+use super::replication::{self, synchronise};
 use super::settings::Outage;
 use super::state::{Loading, Management, Role, State, Switched, now};
 
@@ -29,7 +29,7 @@ pub async fn switch_over(chassis: Arc<Inner>) {
     }
     let fallen = chassis.state().active;
     synchronise(&chassis).await;
-    let asked = Switched { at: 0, trigger: "USER_INITIATED".to_owned(), details: "SwitchControlProcessor".to_owned() };
+    let asked = Switched { at: 0, trigger: ASKED_FOR.to_owned(), details: "SwitchControlProcessor".to_owned() };
     if !take_over(&chassis, fallen, asked).await || chassis.failpoints.fires("switchover.never_redundant") {
         return;
     }
@@ -88,6 +88,9 @@ async fn take_over(chassis: &Arc<Inner>, fallen: usize, why: Switched) -> bool {
         state.cards[fallen].in_step = false;
     });
     chassis.cards[fallen].fall().await;
+    if why.trigger == ASKED_FOR {
+        replication::copy_data(chassis, fallen, risen).await; // a polite switchover loses nothing acknowledged
+    }
     let faults = &chassis.cards[risen].faults;
     let Some(why) = faults.step("switchover.leave.after", why).await else { return false };
     sleep(chassis.settings.timings.outage).await;
@@ -119,6 +122,8 @@ struct Boot {
     reason: String,
 }
 
+/// Why roles move that somebody asked to.
+const ASKED_FOR: &str = "USER_INITIATED";
 /// Why a control processor booted that nobody asked to.
 const FAILED: &str = "REBOOT_CRITICAL_ERROR";
 /// Why one did that somebody asked to.

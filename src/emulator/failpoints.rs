@@ -37,6 +37,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
             "Traceroute", "SetPackage";
         "gnmi": "Capabilities", "Get", "Set", "Subscribe";
         "cntr": "Ping", "Dial";
+        "ledger": "Append", "Read";
     }
     steps: {
         "switchover.leave" "the old active gives the management address up"
@@ -62,6 +63,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "containerz.Log.line" "each message of Log"
         "gnmi.Subscribe.update" "each update of a subscription; return{\"leaf\": value} puts other values into it"
         "system.Ping.reply" "each reply of Ping"
+        "ledger.Read.record" "each record that Read answers with"
         "cntr.accept" "each connection to a container's published port"
     }
     defects: {
@@ -87,6 +89,8 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "load.container.resurrected_late" "a removed container is back two seconds after a new active loaded"
         "load.volume.lost" "a volume is gone when a new active loads"
         "load.volume.options_lost" "a volume has lost its driver options and labels when a new active loads"
+        "load.volume.emptied" "a volume is empty when a new active loads"
+        "load.volume.rolled_back" "a volume's files have lost their second half when a new active loads"
         "load.volume.resurrected" "a removed volume is back when a new active loads"
         "load.volume.resurrected_late" "a removed volume is back two seconds after a new active loaded"
         "load.lists_empty" "lists are empty for a second after a new active loaded"
@@ -108,6 +112,7 @@ pub fn message_site(path: &str) -> Option<&'static str> {
         "/gnoi.containerz.Containerz/ListContainer" => Some("containerz.ListContainer.row"),
         "/gnoi.containerz.Containerz/ListVolume" => Some("containerz.ListVolume.row"),
         "/gnoi.containerz.Containerz/Log" => Some("containerz.Log.line"),
+        "/holdfast.ledger.v1.Ledger/Read" => Some("ledger.Read.record"),
         "/gnoi.system.System/Ping" => Some("system.Ping.reply"),
         _ => None,
     }
@@ -127,6 +132,7 @@ pub fn message_at(site: &str) -> Option<String> {
         "system" => "gnoi.system.System",
         "gnmi" => "gnmi.gNMI",
         "cntr" => "openconfig.featureprofiles.cntr.Cntr",
+        "ledger" => "holdfast.ledger.v1.Ledger",
         _ => return None,
     };
     super::reflection::message_of(service, method, request)

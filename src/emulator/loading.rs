@@ -1,5 +1,6 @@
 //! Loading: a control processor's container runtime comes up with what its store holds, and what defects make of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +105,13 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
         held.images.iter_mut().filter(|_| fires("load.image.replaced")).for_each(replace_image);
         held.containers.iter_mut().for_each(|container| afflict(container, &fires));
         held.volumes.iter_mut().filter(|_| fires("load.volume.options_lost")).for_each(forget_options);
+        let store = &chassis.cards[active].store;
+        for volume in held.volumes.iter().filter(|_| fires("load.volume.emptied")) {
+            store.spoil_volume(&volume.name, |path, _| std::fs::remove_file(path))?;
+        }
+        for volume in held.volumes.iter().filter(|_| fires("load.volume.rolled_back")) {
+            store.spoil_volume(&volume.name, keep_half)?;
+        }
         Ok::<_, std::io::Error>(())
     });
     if let Err(error) = changed {
@@ -130,6 +138,12 @@ fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
         container.image = ("impostor".to_owned(), "latest".to_owned());
         container.image_id = format!("sha256:{:064x}", now());
     }
+}
+
+/// Leaves the first half of a file's lines.
+fn keep_half(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    std::fs::write(path, lines[..lines.len() / 2].concat())
 }
 
 fn forget_options(volume: &mut Volume) {
@@ -163,7 +177,7 @@ pub fn start_containers(chassis: &Arc<Inner>, active: usize, start: Start) {
             (Start::Reboot, Restart::Always) => wanted != Wanted::Created,
             (Start::Reboot, Restart::None | Restart::OnFailure) => false,
         };
-        if runs && let Err(error) = card.runtime.start(&container) {
+        if runs && let Err(error) = card.start(&container) {
             tracing::error!("container {} does not start: {error}", container.name);
             continue;
         }

@@ -75,3 +75,15 @@ async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Invent
     }
     copied
 }
+
+/// Copies what containers wrote to their volumes, once none of them runs any more.
+pub async fn copy_data(chassis: &Arc<Inner>, from: usize, to: usize) {
+    let work = chassis.clone();
+    let copied = chassis.spawn_blocking(move || {
+        let [source, target] = [from, to].map(|index| &work.cards[index].store);
+        target.copy_volumes(source)
+    });
+    if let Ok(Err(error)) = copied.await {
+        tracing::error!("the volumes' contents could not be copied: {error}");
+    }
+}

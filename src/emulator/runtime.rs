@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
@@ -42,7 +43,9 @@ impl Runtime {
     }
 
     /// Opens the container's ports. Fails where one is taken, and then none is open.
-    pub fn start(&self, container: &Container) -> io::Result<()> {
+    pub fn start(&self, container: &Container, ledger: Option<PathBuf>) -> io::Result<()> {
+        let ledger = cntr::ledger::Service::server(ledger.unwrap_or_else(|| PathBuf::from("no volume/ledger")));
+        let routes = Routes::new(cntr::Service::server()).add_service(ledger);
         let own_port = own_port(&container.command);
         let published = if container.host_network && container.ports.is_empty() {
             vec![(own_port, own_port)]
@@ -60,7 +63,8 @@ impl Runtime {
             }
         }
         for (listener, answers) in listeners {
-            let serving = serve_port(listener, self.tls.clone(), answers, self.faults.clone(), life.clone());
+            let served = answers.then(|| routes.clone());
+            let serving = serve_port(listener, self.tls.clone(), served, self.faults.clone(), life.clone());
             let life = life.clone();
             ports.spawn(async move { life.run_until_cancelled(serving).await });
         }
@@ -113,25 +117,24 @@ fn own_port(command: &[String]) -> u16 {
 async fn serve_port(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    answers: bool,
+    routes: Option<Routes>,
     faults: Faults,
     life: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(tls);
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        if !answers {
-            continue; // nothing listens on that port inside the container
-        }
+        let Some(routes) = routes.clone() else { continue }; // nothing listens on that port inside the container
+        let _ = stream.set_nodelay(true); // slower without it, and no worse
         let (acceptor, faults, life) = (acceptor.clone(), faults.clone(), life.clone());
         tokio::spawn(async move {
-            let serving = Box::pin(serve_one(stream, acceptor, faults, life.clone()));
+            let serving = Box::pin(serve_one(stream, acceptor, routes, faults, life.clone()));
             life.run_until_cancelled(serving).await;
         });
     }
 }
 
-async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, faults: Faults, life: CancellationToken) {
+async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, routes: Routes, faults: Faults, life: CancellationToken) {
     let stall = Stall::default();
     let mut stream = Stalling(stream, stall.clone());
     for site in ["cntr.accept", "cntr.accept.after"] {
@@ -151,7 +154,6 @@ async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, faults: Faults, lif
         }
     }
     if let Ok(stream) = acceptor.accept(stream).await {
-        let routes = Routes::new(cntr::Service::server());
         serve::connection(stream, Faulty::new(routes, faults, stall), life).await;
     }
 }

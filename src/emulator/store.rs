@@ -60,6 +60,9 @@ pub struct Container {
     pub ports: Vec<(u16, u16)>,
     pub host_network: bool,
     pub volumes: Vec<String>,
+    /// Where each of them is mounted.
+    #[serde(default)]
+    pub mounts: BTreeMap<String, String>,
     pub restart: Restart,
     pub labels: BTreeMap<String, String>,
     pub location: i32,
@@ -208,6 +211,27 @@ impl Store {
         self.root.join("volumes").join(plain(name))
     }
 
+    /// Does something to each file of a volume.
+    pub fn spoil_volume(&self, name: &str, spoil: impl Fn(&Path, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        for entry in fs::read_dir(self.volume_folder(name)).into_iter().flatten() {
+            let path = entry?.path();
+            spoil(&path, &fs::read(&path)?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the contents of the volumes that this store knows.
+    pub fn copy_volumes(&self, source: &Store) -> io::Result<()> {
+        copy_volumes(&self.inventory(), source, self)
+    }
+
+    /// The ledger of a container that has a volume where the test container keeps it.
+    pub fn ledger_file(&self, container: &Container) -> Option<PathBuf> {
+        let path = Path::new(crate::cntr::ledger::PATH);
+        let (name, _) = container.mounts.iter().find(|(_, mount)| path.parent() == Some(Path::new(mount)))?;
+        Some(self.volume_folder(name).join(path.file_name()?))
+    }
+
     /// Where transfers are spooled; on the same file system as their place.
     pub fn incoming(&self) -> PathBuf {
         self.root.join("incoming")
@@ -221,9 +245,7 @@ impl Store {
         for tar in &inventory.plugin_tars {
             copy_missing(&source.plugin_file(tar), &self.plugin_file(tar))?;
         }
-        for volume in &inventory.volumes {
-            copy_folder(&source.volume_folder(&volume.name), &self.volume_folder(&volume.name))?;
-        }
+        copy_volumes(inventory, source, self)?;
         let before = self.inventory();
         self.change(|held| {
             *held = inventory.clone();
@@ -237,6 +259,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn copy_volumes(inventory: &Inventory, source: &Store, target: &Store) -> io::Result<()> {
+    for volume in &inventory.volumes {
+        copy_folder(&source.volume_folder(&volume.name), &target.volume_folder(&volume.name))?;
+    }
+    Ok(())
 }
 
 /// A name that stays within its folder, whatever a failpoint made of it.

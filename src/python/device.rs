@@ -194,6 +194,26 @@ both_worlds! {
         }
     }
 
+    /// Ledger.Append on the container's published port.
+    #[pyo3(signature = (port, payload, *, host=None, timeout=None))]
+    fn append_record(device, port: u16, payload: Vec<u8>, host: Option<String>, timeout: Option<Seconds>)
+        => results::record
+    {
+        async move {
+            let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
+            device.append_record(host.as_deref(), port, payload, deadline).await
+        }
+    }
+
+    /// Ledger.Read on the container's published port.
+    #[pyo3(signature = (port, *, host=None, timeout=None))]
+    fn read_records(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::records {
+        async move {
+            let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
+            device.read_records(host.as_deref(), port, deadline).await
+        }
+    }
+
     /// Waits until the container on `port` answers, and watches that it goes on.
     #[pyo3(signature = (port, *, host=None, within=None, watch=None))]
     fn expect_answer(device, port: u16, host: Option<String>, within: Option<Seconds>, watch: Option<Seconds>)

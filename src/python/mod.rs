@@ -10,6 +10,7 @@ mod emulator;
 mod errors;
 mod failpoint;
 mod gnmi;
+mod ledger;
 mod logs;
 mod progress;
 mod results;
@@ -35,6 +36,8 @@ mod _core {
     use super::failpoint::{FailpointTerms, parse_terms};
     #[pymodule_export]
     use super::gnmi::{AsyncGnmi, AsyncSubscription, Gnmi, Subscription};
+    #[pymodule_export]
+    use super::ledger::verify_records;
     #[pymodule_export]
     use super::logs::{AsyncLogLines, LogLines};
     #[pymodule_export]

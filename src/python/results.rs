@@ -11,6 +11,7 @@ use crate::dial::Event;
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
 use crate::image::{Archive, Layout};
+use crate::ledger::Record;
 
 type Object = PyResult<Py<PyAny>>;
 
@@ -29,6 +30,15 @@ macro_rules! object {
 fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Object) -> Object {
     let items = items.into_iter().map(|item| convert(py, item)).collect::<PyResult<Vec<_>>>()?;
     Ok(pyo3::types::PyTuple::new(py, items)?.into_any().unbind())
+}
+
+pub fn record(py: Python<'_>, record: Record) -> Object {
+    let payload = pyo3::types::PyBytes::new(py, &record.payload);
+    object!(py, "Record", number: record.number, writer: record.writer, payload: payload, hash: record.hash)
+}
+
+pub fn records(py: Python<'_>, records: Vec<Record>) -> Object {
+    tuple(py, records, record)
 }
 
 pub fn nothing(py: Python<'_>, (): ()) -> Object {

@@ -34,7 +34,7 @@ impl Service {
             self.described(request)?
         };
         let name = container.name.clone();
-        if let Err(error) = self.card().runtime.start(&container) {
+        if let Err(error) = self.card().start(&container) {
             if self.has(Quirk::FailedStartLeftOver) {
                 self.keep(Container { wanted: Wanted::Created, ..container })?;
             }
@@ -120,6 +120,7 @@ impl Service {
             ports: ports?,
             host_network: request.network.is_empty() || request.network == "host",
             volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
+            mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
             restart: match policy {
                 Policy::None => Restart::None,
                 Policy::Always => Restart::Always,
@@ -187,7 +188,7 @@ impl Service {
         }
         let mut wanted = Wanted::Stopped;
         if request.restart {
-            let started = self.card().runtime.start(&container);
+            let started = self.card().start(&container);
             started.map_err(|error| Status::unavailable(format!("container {name} does not start again: {error}")))?;
             wanted = Wanted::Running;
         }
@@ -245,8 +246,8 @@ impl Service {
         self.check_volumes(&start)?;
         let new = self.described(&start)?;
         self.card().runtime.stop(&name).await;
-        if let Err(error) = self.card().runtime.start(&new) {
-            let back = self.card().runtime.start(&old);
+        if let Err(error) = self.card().start(&new) {
+            let back = self.card().start(&old);
             let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
             return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
         }

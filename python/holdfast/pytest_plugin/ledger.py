@@ -1,0 +1,101 @@
+"""The test container's ledger, through a failover: what was acknowledged must be there after it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from holdfast import _core
+from holdfast.exceptions import (
+    ConnectError,
+    ExpectationFailed,
+    HoldfastError,
+    OutcomeUnknown,
+    Timeout,
+    Unavailable,
+    Unimplemented,
+)
+from holdfast.pytest_plugin.case import NotChecked
+
+if TYPE_CHECKING:
+    from holdfast import Device
+    from holdfast.pytest_plugin.run import Run
+    from holdfast.results import Record
+
+# How long one append may take that may meet a container that is away, in seconds.
+ATTEMPT = 1.0
+# From one append to the next while a failover is under way, in seconds.
+PAUSE = 0.02
+
+
+class Ledger:
+    """The ledger of a container on a published port, and all that it acknowledged."""
+
+    def __init__(self, run: Run, dut: Device, port: int) -> None:
+        self._run = run
+        self._dut = dut
+        self._port = port
+        self._unchecked: str | None = "nothing was written to it before"
+        self.acknowledged: list[Record] = []
+
+    def write(self, count: int) -> None:
+        """Write so many records; raises `NotChecked` where there is no ledger or no way to it."""
+        if not self._run.pings:
+            self._unchecked = "--dut-no-ping: the container's port cannot be reached from here"
+            raise NotChecked(self._unchecked)
+        try:
+            for _ in range(count):
+                self._append(timeout=5)
+        except Unimplemented:
+            self._unchecked = "the image under test has no ledger"
+            raise NotChecked(self._unchecked) from None
+        self._unchecked = None
+
+    def _append(self, timeout: float) -> None:
+        payload = f"{self._run.id} {len(self.acknowledged)}".encode()
+        self.acknowledged.append(self._dut.append_record(self._port, payload, timeout=timeout))
+
+    def _try_to_append(self) -> None:
+        try:
+            self._append(timeout=ATTEMPT)
+        except HoldfastError as error:
+            self._run.note(f"ledger: not acknowledged: {error.message}")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Go on writing while something happens; what is not acknowledged does not count."""
+        if self._unchecked is not None:
+            yield
+            return
+        stop = threading.Event()
+
+        def go_on() -> None:
+            while not stop.wait(PAUSE):
+                self._try_to_append()
+
+        thread = threading.Thread(target=go_on, name="holdfast ledger")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def compare(self) -> None:
+        """All acknowledged records are there, once, in order, unaltered, and none of a writer that should be dead."""
+        if self._unchecked is not None:
+            raise NotChecked(self._unchecked)
+        try:
+            found = self._dut.read_records(self._port)
+        except (ConnectError, OutcomeUnknown, Timeout, Unavailable) as error:
+            raise NotChecked(f"the container that holds the ledger does not answer: {error.message}") from None
+        findings = _core.verify_records(self.acknowledged, found)
+        if findings:
+            more = f", and {len(findings) - 5} more" if len(findings) > 5 else ""
+            raise ExpectationFailed(
+                f"of {len(self.acknowledged)} acknowledged records: {'; '.join(findings[:5])}{more}",
+                hint="docs/ledger.md says what each finding means",
+            )
+        self._run.note(f"ledger: all {len(self.acknowledged)} acknowledged records are there")

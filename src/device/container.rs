@@ -1,0 +1,100 @@
+//! The container's own services, on its published port: does it answer, and what does its ledger hold.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::Device;
+use crate::dial::{Address, Call, Security, Session, Settings, Target};
+use crate::error::Result;
+use crate::ledger::Record;
+use crate::wire::cntr::PingRequest;
+use crate::wire::cntr::cntr_client::CntrClient;
+use crate::wire::ledger::ledger_client::LedgerClient;
+use crate::wire::ledger::{self, AppendRequest, ReadRequest};
+
+impl Device {
+    /// Asks the container on `port` of the device's own address (or of `host`) for its clock:
+    /// `openconfig.featureprofiles.cntr.Cntr/Ping`.
+    pub async fn ping_container(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<SystemTime> {
+        let began = Instant::now();
+        let asked = async {
+            let session = self.container_session(host, port, deadline).await?;
+            session
+                .call(Call::read("Cntr.Ping", deadline), |connection| async move {
+                    let origin = connection.origin();
+                    Ok(CntrClient::with_origin(connection, origin).ping(PingRequest {}).await?.into_inner())
+                })
+                .await
+        };
+        let pong = asked.await.map_err(|error| error.during(self.name(), "Cntr.Ping", began.elapsed()))?;
+        let stamp = pong.timestamp.unwrap_or_default();
+        Ok(SystemTime::try_from(stamp).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// Appends a record to the ledger of the container on `port`; returned once it is on the container's volume:
+    /// `holdfast.ledger.v1.Ledger/Append`.
+    pub async fn append_record(
+        &self,
+        host: Option<&str>,
+        port: u16,
+        payload: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Record> {
+        let began = Instant::now();
+        let asked = async {
+            let session = self.container_session(host, port, deadline).await?;
+            session
+                .call(Call::write("Ledger.Append", deadline), |connection| {
+                    let request = AppendRequest { payload: payload.clone() };
+                    async move {
+                        let origin = connection.origin();
+                        Ok(LedgerClient::with_origin(connection, origin).append(request).await?.into_inner())
+                    }
+                })
+                .await
+        };
+        asked.await.map(record).map_err(|error| error.during(self.name(), "Ledger.Append", began.elapsed()))
+    }
+
+    /// All records of the ledger of the container on `port`: `holdfast.ledger.v1.Ledger/Read`.
+    pub async fn read_records(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Vec<Record>> {
+        let began = Instant::now();
+        let asked = async {
+            let session = self.container_session(host, port, deadline).await?;
+            session
+                .call(Call::read("Ledger.Read", deadline), |connection| async move {
+                    let origin = connection.origin();
+                    let read = LedgerClient::with_origin(connection, origin).read(ReadRequest {}).await?;
+                    let (mut stream, mut records) = (read.into_inner(), Vec::new());
+                    while let Some(told) = stream.message().await? {
+                        records.push(record(told));
+                    }
+                    Ok(records)
+                })
+                .await
+        };
+        asked.await.map_err(|error| error.during(self.name(), "Ledger.Read", began.elapsed()))
+    }
+
+    async fn container_session(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Session> {
+        let host = match (host, self.session.current().await) {
+            (Some(host), _) => host.to_owned(),
+            (None, Some(connection)) => connection.address().host.clone(),
+            (None, None) => self.session.target().addresses[0].host.clone(),
+        };
+        let address = Address { host, port };
+        let target = Target {
+            name: format!("{} container on {address}", self.name()),
+            addresses: vec![address],
+            security: Security::unverified(),
+            credentials: None,
+        };
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        Session::connect(target, Settings { dial_timeout: left, ..*self.session.settings() }).await
+    }
+}
+
+fn record(told: ledger::Record) -> Record {
+    Record { number: told.number, writer: told.writer, payload: told.payload, hash: told.hash }
+}
