@@ -8,10 +8,7 @@ use super::answer::{Answer, CniError};
 use super::failpoint_file::{FailpointFile, Fired, Point};
 use super::hit_log::HitLog;
 use super::runtime_watch::{RuntimeEnded, RuntimeWatch};
-use crate::failpoint::{Action, Code, Text};
-
-/// How long a pause lasts that nobody releases and that names no time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+use crate::failpoint::{Action, Code, LONGEST_PAUSE, Length, Text};
 
 /// How the point was passed.
 pub enum Passed {
@@ -34,7 +31,7 @@ pub fn pass(
             Action::Delay { shortest, .. } => watch.wait(Some(shortest.duration())),
             Action::Drop | Action::Hang => watch.wait(None),
             Action::Pause(length) => {
-                let longest = length.map_or(LONGEST_PAUSE, crate::failpoint::Length::duration);
+                let longest = length.map_or(LONGEST_PAUSE, Length::duration);
                 pause(point, file, longest, watch)?
             }
             _ => Ok(()),

@@ -225,7 +225,7 @@ struct Conf {
     points: [String; Point::ALL.len()],
     seed: u64,
     /// How often each point was passed, stored where chance decides: draws go by it.
-    passes: Vec<(String, u64)>,
+    passes: BTreeMap<String, u64>,
     unknown: Vec<(String, Box<RawValue>)>,
     changed: bool,
 }
@@ -245,7 +245,7 @@ impl Conf {
         let mut conf = Self {
             points: Default::default(),
             seed: object.value(SEED).unwrap_or_default(),
-            passes: passes.unwrap_or_default().into_iter().collect(),
+            passes: passes.unwrap_or_default(),
             unknown: Vec::new(),
             changed: false,
         };
@@ -291,12 +291,9 @@ impl Conf {
             return 1;
         }
         self.changed = true;
-        if let Some((_, passes)) = self.passes.iter_mut().find(|(name, _)| name == point.key()) {
-            *passes = passes.saturating_add(1);
-            return *passes;
-        }
-        self.passes.push((point.key().to_owned(), 1));
-        1
+        let passes = self.passes.entry(point.key().to_owned()).or_default();
+        *passes = passes.saturating_add(1);
+        *passes
     }
 
     /// As containerd writes it; what containerd does not know comes after.

@@ -33,7 +33,7 @@ impl HitLog {
 
     /// A point was passed, and this fired there.
     pub fn fired(&mut self, point: Point, file: &FailpointFile, fired: Option<&Fired>) {
-        if self.fired.is_empty() && !self.fields.iter().any(|(name, _)| *name == "confPath") {
+        if !self.fields.iter().any(|(name, _)| *name == "confPath") {
             self.fields.push(("confPath", quoted(&file.path)));
         }
         if let Some(fired) = fired {

@@ -1,7 +1,6 @@
 //! What an action does at a site of the emulator.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prost::Message;
 use serde::Serialize;
@@ -14,10 +13,7 @@ use super::failpoints::message_at;
 use super::reflection;
 use super::stall::Stall;
 use crate::error::code_by_name;
-use crate::failpoint::{self, Action, Corruption, Draw, Fired, Length, Registry, Text};
-
-/// How long a pause lasts that nobody releases and that names no time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+use crate::failpoint::{self, Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Registry, Text};
 
 /// The failpoints as one control processor meets them.
 #[derive(Clone)]

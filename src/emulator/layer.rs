@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
-use super::failpoints::{message_site, site_of};
+use super::failpoints::{message_at, message_site, site_of};
 use super::faults::{End, Faults, Outcome, stall_for_good};
 use super::reflection;
 use super::stall::Stall;
@@ -79,12 +79,13 @@ impl Call {
         if self.faults.is_idle() {
             return Ok(request);
         }
-        let mut outcome = self.faults.meet(&site_of(self.path())).await;
+        let site = site_of(self.path());
+        let mut outcome = self.faults.meet(&site).await;
         if let Some(end) = outcome.end() {
             return Err(self.end(end).await);
         }
         if let Some(object) = outcome.answer() {
-            let name = reflection::answer_of(self.path()).unwrap_or_default();
+            let name = message_at(&site).unwrap_or_default();
             return Err(match reflection::overlay(&name, &[], object) {
                 Ok(message) => answered(&message),
                 Err(error) => Status::internal(format!("failpoint: return: {error}")).into_http(),
@@ -100,14 +101,15 @@ impl Call {
         if self.faults.is_idle() || self.path().ends_with("/Deploy") {
             return response; // Deploy is done long after its stream begins: its own code passes that site
         }
-        let mut outcome = self.faults.meet(&format!("{}.after", site_of(self.path()))).await;
+        let site = format!("{}.after", site_of(self.path()));
+        let mut outcome = self.faults.meet(&site).await;
         if let Some(end) = outcome.end() {
             return self.end(end).await;
         }
         if !outcome.changes() {
             return response;
         }
-        let name = reflection::answer_of(self.path()).unwrap_or_default();
+        let name = message_at(&site).unwrap_or_default();
         response.map(|body| Body::new(Changed::new(body, outcome, name)))
     }
 
@@ -123,8 +125,7 @@ impl Call {
     fn watched(&self, response: http::Response<Body>) -> http::Response<Body> {
         let Some(site) = message_site(self.path()) else { return response };
         let (faults, stall) = (self.faults.clone(), self.stall.clone());
-        let name = reflection::answer_of(self.path()).unwrap_or_default();
-        response.map(|inner| Body::new(Watched { inner, faults, stall, site, name, busy: None, ended: false }))
+        response.map(|inner| Body::new(Watched { inner, faults, stall, site, busy: None, ended: false }))
     }
 }
 
@@ -197,7 +198,6 @@ struct Watched {
     faults: Faults,
     stall: Stall,
     site: &'static str,
-    name: String,
     busy: Option<BoxFuture<Bytes, Status>>,
     ended: bool,
 }
@@ -229,7 +229,7 @@ impl http_body::Body for Watched {
                 Some(Ok(frame)) if frame.is_data() && !self.faults.is_idle() => {
                     let Ok(data) = frame.into_data() else { continue };
                     let (faults, stall) = (self.faults.clone(), self.stall.clone());
-                    self.busy = Some(Box::pin(pass_all(faults, stall, self.site, self.name.clone(), data)));
+                    self.busy = Some(Box::pin(pass_all(faults, stall, self.site, data)));
                 }
                 other => return Poll::Ready(other),
             }
@@ -238,13 +238,8 @@ impl http_body::Body for Watched {
 }
 
 /// Lets each message of `frames` pass `site` and what comes after that, and gathers what is left.
-async fn pass_all(
-    faults: Faults,
-    stall: Stall,
-    site: &'static str,
-    name: String,
-    mut frames: Bytes,
-) -> Result<Bytes, Status> {
+async fn pass_all(faults: Faults, stall: Stall, site: &'static str, mut frames: Bytes) -> Result<Bytes, Status> {
+    let name = message_at(site).unwrap_or_default();
     let mut passed = BytesMut::new();
     'messages: while let Some((message, rest)) = split_message(&frames) {
         frames = rest;

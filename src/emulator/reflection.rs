@@ -18,12 +18,6 @@ pub fn message_of(service: &str, method: &str, request: bool) -> Option<String> 
     Some(message.full_name().to_owned())
 }
 
-/// The message that a method of this path answers with.
-pub fn answer_of(path: &str) -> Option<String> {
-    let (service, method) = path.trim_start_matches('/').split_once('/')?;
-    message_of(service, method, false)
-}
-
 /// Checks that `object` can be (part of) the message `name`.
 pub fn check(name: &str, object: &Map<String, Value>) -> Result<(), String> {
     overlay(name, &[], object).map(drop)

@@ -12,4 +12,4 @@ pub use draw::Draw;
 pub use parse::{Dialect, ParseError};
 #[cfg(feature = "toolkit")]
 pub use registry::{Armed, Fired, Name, Registry, Unknown};
-pub use terms::{Action, Corruption, Length, Term, Terms, Text, Unit};
+pub use terms::{Action, Corruption, LONGEST_PAUSE, Length, Term, Terms, Text, Unit};

@@ -100,6 +100,9 @@ pub struct Length {
     pub unit: Unit,
 }
 
+/// How long a pause lasts that nobody releases and that names no time.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
