@@ -5,6 +5,7 @@ Exit codes: 0, 1 (the device said no), 2 (usage), 3 (unreachable, or outcome unk
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast.failpoint import Failpoints
 
 SUITES = ("cntr3", "cni")
+_SECRET_FILE = click.Path(exists=True, dir_okay=False)
 # Options with a value that pytest's are named like.
 _TEXTS = (
     "dut_username",
@@ -63,11 +65,15 @@ def _exit_code(error: HoldfastError) -> int:
 @click.option("--dut-ca", metavar="FILE", help="Who signs the device's certificate (PEM).")
 @click.option("--dut-cert", metavar="FILE", help="Our certificate, for a device that wants one (PEM).")
 @click.option("--dut-key", metavar="FILE", help="Its key; HOLDFAST_KEY_PASSWORD opens an encrypted one.")
-@click.option("--dut-key-password-file", type=click.Path(dir_okay=False), help="A file whose first line opens the key.")
+@click.option(
+    "--dut-key-password-file",
+    type=_SECRET_FILE,
+    help="A file whose first line opens the key.",
+)
 @click.option("--dut-server-name", metavar="NAME", help="What the device's certificate is for.")
 @click.option("--dut-skip-verify", is_flag=True, help="TLS with whoever answers.")
 @click.option("--dut-username", metavar="NAME", help="Who logs in; the password comes from HOLDFAST_PASSWORD.")
-@click.option("--dut-password-file", type=click.Path(dir_okay=False), help="A file whose first line is the password.")
+@click.option("--dut-password-file", type=_SECRET_FILE, help="A file whose first line is the password.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
@@ -254,8 +260,27 @@ def cni_install(ctx: click.Context, folder: str) -> None:
     _done(ctx, f"installed {installed}", path=installed)
 
 
-def _attachment(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments of a command that runs a chain on a container's interface."""
+def _attachment(work: Callable[[Chain, str, str, dict[str, Any]], None]) -> Callable[..., None]:
+    """A command that does `work` with a chain, a container, its namespace, and how it is attached."""
+
+    @functools.wraps(work)
+    def command(
+        configuration: str,
+        container: str,
+        namespace: str,
+        host: str | None,
+        path: str,
+        annotations: Sequence[str],
+        interface: str,
+        timeout: float,
+    ) -> None:
+        from holdfast.cni import Chain, NetworkNamespace
+
+        pairs = _pairs(annotations, "--annotation", "=")
+        chain = Chain(configuration, path.split(os.pathsep), host=NetworkNamespace(host) if host else None)
+        work(chain, container, namespace, {"interface": interface, "annotations": pairs, "timeout": timeout})
+
+    decorated: Callable[..., None] = command
     for decorate in (
         click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for each plugin."),
         click.option("--interface", default="eth0", show_default=True),
@@ -266,54 +291,25 @@ def _attachment(command: Callable[..., None]) -> Callable[..., None]:
         click.argument("container"),
         click.argument("configuration", type=click.Path(dir_okay=False)),
     ):
-        command = decorate(command)
-    return command
-
-
-def _chain(configuration: str, path: str, host: str | None) -> Chain:
-    from holdfast.cni import Chain, NetworkNamespace
-
-    return Chain(configuration, path.split(os.pathsep), host=NetworkNamespace(host) if host else None)
+        decorated = decorate(decorated)
+    return decorated
 
 
 @cni.command("add")
 @_attachment
-def cni_add(
-    configuration: str,
-    container: str,
-    namespace: str,
-    host: str | None,
-    path: str,
-    annotations: Sequence[str],
-    interface: str,
-    timeout: float,
-) -> None:
+def cni_add(chain: Chain, container: str, namespace: str, options: dict[str, Any]) -> None:
     """Run a chain's ADD as a runtime does; prints the result.
 
     CONFIGURATION is a network configuration list, NAMESPACE a path such as /run/netns/NAME.
     """
-    pairs = _pairs(annotations, "--annotation", "=")
-    chain = _chain(configuration, path, host)
-    result = chain.add(container, namespace, interface=interface, annotations=pairs, timeout=timeout)
-    click.echo(json.dumps(result, indent=2))
+    click.echo(json.dumps(chain.add(container, namespace, **options), indent=2))
 
 
 @cni.command("delete")
 @_attachment
-def cni_delete(
-    configuration: str,
-    container: str,
-    namespace: str,
-    host: str | None,
-    path: str,
-    annotations: Sequence[str],
-    interface: str,
-    timeout: float,
-) -> None:
+def cni_delete(chain: Chain, container: str, namespace: str, options: dict[str, Any]) -> None:
     """Run a chain's DEL as a runtime does."""
-    pairs = _pairs(annotations, "--annotation", "=")
-    chain = _chain(configuration, path, host)
-    chain.delete(container, namespace, interface=interface, annotations=pairs, timeout=timeout)
+    chain.delete(container, namespace, **options)
 
 
 @main.group()

@@ -43,7 +43,7 @@ def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins:
         leases=_files(leases),
         rules=_rules(host),
         namespaces=_namespaces(namespaces),
-        processes=_processes(plugins),
+        processes=frozenset(f"{pid} {NAME}" for pid in plugin_processes(plugins)),
     )
 
 
@@ -73,8 +73,9 @@ def _rules(host: NetworkNamespace | None) -> frozenset[str]:
     return frozenset(rules)
 
 
-def _processes(plugins: str) -> frozenset[str]:
-    found = set()
+def plugin_processes(plugins: str) -> list[int]:
+    """The process ids of `cni-bridge-fp` whose CNI_PATH begins with `plugins`."""
+    found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -84,21 +85,7 @@ def _processes(plugins: str) -> frozenset[str]:
         except OSError:  # it ended meanwhile
             continue
         if any(held.startswith(f"CNI_PATH={plugins}".encode()) for held in environment):
-            found.add(f"{folder.name} {name}")
-    return frozenset(found)
-
-
-def plugin_processes(plugins: str, *, container: str = "") -> list[int]:
-    """The plugins that run now and whose CNI_PATH begins with `plugins`, by process id; of one container, if named."""
-    found = []
-    for described in _processes(plugins):
-        pid = int(described.split()[0])
-        try:
-            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if not container or any(container.encode() in held for held in environment if held.startswith(b"CNI_")):
-            found.append(pid)
+            found.append(int(folder.name))
     return found
 
 
