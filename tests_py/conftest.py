@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,33 @@ def isolated(tmp_path: Path, given: Mapping[str, str]) -> dict[str, str]:
     """The environment without what a developer may have set, and with a state folder of the test's own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
     return {**kept, "XDG_STATE_HOME": str(tmp_path / "state"), **given}
+
+
+@contextmanager
+def emulate(tmp_path: Path, *options: str, **environment: str) -> Iterator[str]:
+    """`holdfast emulate` in a process of its own; its address."""
+    command = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=isolated(tmp_path, environment)
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        assert line.startswith("listening on "), line
+        yield line.removeprefix("listening on ").strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "") -> None:
+    """Wait until `condition` holds; an AssertionError says `what` did not come."""
+    tick = threading.Event()
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        tick.wait(0.01)
 
 
 @pytest.fixture

@@ -93,6 +93,14 @@ def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emu
     )  # fmt: skip
     assert contradiction.returncode == 2
     assert "--dut-insecure" in contradiction.stderr
+    for option in ("--dut-password-file", "--dut-key-password-file"):
+        absent = subprocess.run(
+            [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", option, str(tmp_path / "absent"), "roles"],
+            env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert absent.returncode == 2
+        assert option in absent.stderr
+        assert "does not exist" in absent.stderr
 
 
 def test_failpoints_and_quirks_are_listed(command: Run) -> None:

@@ -8,8 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 import pytest
 
 from holdfast.cni import plugin
+
+from conftest import wait_until
 
 CONF_PATH = "failpoint.cni.containerd.io/confpath"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -408,6 +409,16 @@ def test_in_a_delay_it_is_found_by_its_name_and_ends_with_its_runtime(bench: Ben
     assert bench.ran() == []
 
 
+def test_no_lock_is_held_during_a_delay(bench: Bench) -> None:
+    bench.conf.write_text('{"cmdAdd":"1*delay(3000)"}')
+    with ThreadPoolExecutor() as threads:
+        delayed = threads.submit(bench.run)
+        wait_until(lambda: bench.conf.read_text() == '{"cmdAdd":"0*delay(3000)"}')
+        assert bench.run().returncode == 0
+        assert not delayed.done()
+        assert delayed.result(timeout=30).returncode == 0
+
+
 @pytest.mark.parametrize(("count", "processes"), [(1, 8), (5, 16)])
 def test_counts_are_exact_in_every_round(bench: Bench, count: int, processes: int) -> None:
     bench.bridge("#!/bin/sh\nprintf '{}'")
@@ -572,12 +583,3 @@ def _waits_for(bench: Bench) -> bool:
         if name == "cni-bridge-fp\n" and str(bench.conf) in open_files:
             return True
     return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    tick = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        tick.wait(0.01)
-    raise AssertionError(f"not within {seconds} s")

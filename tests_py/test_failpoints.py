@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +20,7 @@ import holdfast
 from holdfast import aio, exceptions, failpoint
 from holdfast._core import failpoint_names
 
-from conftest import RunSuite, isolated
+from conftest import RunSuite, emulate, isolated, wait_until
 
 QUICK = {"outage": 0.03, "load": 0.01, "boot": 0.03, "reboot": 0.05}
 STEPS = (
@@ -388,6 +386,40 @@ def test_what_a_step_is_given_can_be_changed() -> None:
         assert [(volume.driver, volume.labels) for volume in dut.containerz.volumes()] == [("other", {})]
 
 
+def after_switchover(site: str, terms: str, active: str) -> tuple[list[str], float]:
+    """Which volumes are there and how long it took, once a step was hit so and `active` is in charge."""
+    with running() as (chassis, dut):
+        dut.containerz.create_volume("kept")
+        dut.expect_redundant("Supervisor1")
+        with chassis.failpoint(site, terms) as fp:
+            begin = time.monotonic()
+            dut.system.switch_control_processor("Supervisor2")
+            fp.wait_reached()
+            wait_until(lambda: chassis.active == active and answers(dut))
+            volumes = volume_names(dut)  # asked until the runtime has loaded
+            assert chassis.active == active
+            return volumes, time.monotonic() - begin
+
+
+def test_what_the_actions_do_to_a_step() -> None:
+    for terms in ("1*error(no)", "1*drop"):
+        assert after_switchover("switchover.leave", terms, "Supervisor1")[0] == ["kept"]
+        assert after_switchover("load.volume", terms, "Supervisor2")[0] == []
+    for terms in ("1*crash", "1*panic(x)", "1*exit(1)"):
+        assert after_switchover("switchover.leave", terms, "Supervisor2")[0] == ["kept"]
+    volumes, took = after_switchover("switchover.take_over", "1*delay(400)", "Supervisor2")
+    assert volumes == ["kept"]
+    assert took > 0.4
+    assert after_switchover("load.volume", "1*corrupt(garbage)", "Supervisor2")[0] != ["kept"]
+    assert after_switchover("load.volume", "1*corrupt(truncate)", "Supervisor2")[0] == ["ke"]
+    with running() as (chassis, dut):
+        with chassis.failpoint("switchover.take_over", "1*hang") as fp:
+            dut.system.switch_control_processor("Supervisor2")
+            fp.wait_reached()
+        with pytest.raises(exceptions.HoldfastError):
+            dut.control_processors(timeout=1)
+
+
 def test_the_standby_is_in_step_only_once_it_has_the_last_change() -> None:
     with running() as (chassis, dut):
         dut.expect_redundant("Supervisor1")
@@ -507,27 +539,9 @@ def test_awaited() -> None:
     asyncio.run(use())
 
 
-@contextmanager
-def emulate(tmp_path: Path, *options: str, **environment: str) -> Iterator[tuple[str, Path]]:
-    """`holdfast emulate` in a process of its own: its address and its state folder."""
-    state = tmp_path / "device"
-    words = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", "--state", str(state), *options]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=isolated(tmp_path, environment)
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    try:
-        assert line.startswith("listening on "), line
-        yield line.removeprefix("listening on ").strip(), state
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        process.stdout.close()
-
-
 def test_in_another_process(tmp_path: Path) -> None:
-    with emulate(tmp_path) as (address, state), holdfast.connect(address, insecure=True) as dut:
+    state = tmp_path / "device"
+    with emulate(tmp_path, "--state", str(state)) as address, holdfast.connect(address, insecure=True) as dut:
         socket = state / failpoint.SOCKET
         assert stat.S_IMODE(socket.stat().st_mode) == 0o600
         far = failpoint.control(state)
@@ -553,7 +567,8 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "armed.json"
     file.write_text('{"gnmi.Set": "drop"}')
     options = ("--failpoint", "containerz.ListVolume=1*error[ABORTED](x)", "--failpoint-file", str(file), "--seed", "7")
-    with emulate(tmp_path, *options, HOLDFAST_FAILPOINTS="gnmi.Get=off") as (address, state):
+    state = tmp_path / "device"
+    with emulate(tmp_path, "--state", str(state), *options, HOLDFAST_FAILPOINTS="gnmi.Get=off") as address:
         far = failpoint.control(state)
         assert {armed.name for armed in far.armed()} == {"containerz.ListVolume", "gnmi.Set", "gnmi.Get"}
         with holdfast.connect(address, insecure=True) as dut, pytest.raises(exceptions.Aborted):
@@ -634,14 +649,6 @@ def test_draws_go_by_seed_and_name() -> None:
 
     assert drawn(seed=1, name="x") == drawn(seed=1, name="x")
     assert len({tuple(drawn(seed=1, name="x")), tuple(drawn(seed=2, name="x")), tuple(drawn(seed=1, name="y"))}) == 3
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15, what: str = "") -> None:
-    tick = threading.Event()
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        tick.wait(0.02)
 
 
 # --- what the world sends -----------------------------------------------------------------------------------------

@@ -9,33 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import holdfast
 
-from conftest import RunSuite, isolated
+from conftest import RunSuite, emulate, isolated
 
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
-
-
-@contextmanager
-def emulate(tmp_path: Path, *options: str) -> Iterator[str]:
-    """`holdfast emulate` in a process of its own; its address."""
-    command = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=isolated(tmp_path, {}))
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    try:
-        assert line.startswith("listening on "), line
-        yield line.removeprefix("listening on ").strip()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        process.stdout.close()
 
 
 def test_the_main_job_in_an_empty_folder(run_suite: RunSuite) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 import holdfast
 from holdfast import aio, exceptions
 
-from conftest import RunSuite, isolated
+from conftest import RunSuite, emulate, isolated
 
 SECRET = "s3cret-that-nobody-may-see"
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
@@ -153,33 +152,6 @@ def test_credentials_are_checked() -> None:
             assert SECRET not in str(caught.value)
 
 
-@contextmanager
-def emulate(tmp_path: Path, *options: str) -> Iterator[str]:
-    """`holdfast emulate --tls DIR` in a process of its own; its address."""
-    words = [
-        sys.executable,
-        "-m",
-        "holdfast.cli",
-        "emulate",
-        "--listen",
-        "auto",
-        "--tls",
-        str(tmp_path / "tls"),
-        *options,
-    ]
-    environment = isolated(tmp_path, {"HOLDFAST_PASSWORD": SECRET})
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    try:
-        assert line.startswith("listening on "), line
-        yield line.removeprefix("listening on ").strip()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        process.stdout.close()
-
-
 def test_the_suite_and_the_command_over_mutual_tls_with_credentials(run_suite: RunSuite, tmp_path: Path) -> None:
     """And the password is in nothing that they write."""
     folder = tmp_path / "tls"
@@ -187,7 +159,8 @@ def test_the_suite_and_the_command_over_mutual_tls_with_credentials(run_suite: R
     password.write_text(SECRET + "\n")
     options = ["--dut-username", "admin", "--dut-ca", str(folder / "ca.pem")]
     options += ["--dut-cert", str(folder / "client.pem"), "--dut-key", str(folder / "client-key.pem")]
-    with emulate(tmp_path, "--mutual", "--user", "admin") as address:
+    served = ("--tls", str(folder), "--mutual", "--user", "admin")
+    with emulate(tmp_path, *served, HOLDFAST_PASSWORD=SECRET) as address:
         assert (folder / "client-key.pem").stat().st_mode & 0o777 == 0o600
         run = run_suite(
             "-k",
@@ -227,7 +200,7 @@ def test_options_that_contradict_each_other(run_suite: RunSuite, tmp_path: Path)
     run = run_suite("-k", "cntr3_1", "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-skip-verify")
     assert run.exit_code == 4
     assert "give one of them" in run.output
-    with emulate(tmp_path) as address:
+    with emulate(tmp_path, "--tls", str(tmp_path / "tls")) as address:
         run = run_suite("-k", "cntr3_1", "--dut", address, "--dut-skip-verify", *QUICK)
         assert run.exit_code == 0, run.output
         assert "NOT VERIFIED" in run.output
