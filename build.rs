@@ -17,6 +17,9 @@ const PROTOS: [&str; 6] = [
     "holdfast/ledger.proto",
 ];
 
+/// Read as text by others, never spoken here: only their descriptors are needed.
+const READ_ONLY: [&str; 2] = ["ondatra/binding.proto", "ondatra/testbed.proto"];
+
 /// The container platforms we can make a test container for, and the Rust target of each.
 const PLATFORMS: [(&str, &str); 2] =
     [("linux-amd64", "x86_64-unknown-linux-gnu"), ("linux-arm64", "aarch64-unknown-linux-gnu")];
@@ -38,12 +41,13 @@ fn main() -> Result<(), Failure> {
 }
 
 fn compile_protos() -> Result<(), Failure> {
-    let descriptors = protox::compile(PROTOS, ["proto"])?;
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let all = protox::compile(PROTOS.iter().chain(&READ_ONLY), ["proto"])?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), all.encode_to_vec())?;
+    let spoken = protox::compile(PROTOS, ["proto"])?;
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".gnoi.containerz.DeployRequest.content")
-        .compile_fds(descriptors)?;
+        .compile_fds(spoken)?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
-LISTINGS = ("cntr", "cri.runtime.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types")
+LISTINGS = ("cntr", "cri.runtime.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types", "ondatra")
 # What tests run for real, and Debian's package of each.
 SYSTEM_TOOLS = {
     "containerd": "containerd",
@@ -26,7 +26,7 @@ SYSTEM_TOOLS = {
     "runc": "runc",
 }
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
-TEST_TOOLS = ("cryptography", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
+TEST_TOOLS = ("cryptography", "jsonschema", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -84,7 +84,7 @@ def install_wheel(session: nox.Session, *more: str) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy strict, and stubtest of the core's stubs."""
-    install_wheel(session, "mypy>=2")
+    install_wheel(session, "mypy>=2", "types-PyYAML>=6")
     session.run("mypy", env={"MYPYPATH": "python"})
     session.chdir(session.create_tmp())
     session.run("python", "-m", "mypy.stubtest", "holdfast._core")
@@ -118,6 +118,16 @@ def install_system_tools(session: nox.Session) -> None:
         session.run(
             "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, external=True, env=environment
         )
+
+
+@nox.session
+def personalities(session: nox.Session) -> None:
+    """The whole suite on the emulated device of each vendor."""
+    install_wheel(session)
+    session.chdir(session.create_tmp())
+    names = session.run("python", "-c", "from holdfast import profiles; print(*profiles.names())", silent=True)
+    for name in str(names).split():
+        session.run("pytest", "-k", "cntr3", "--dut-profile", name, "--dut-configure")
 
 
 @nox.session

@@ -10,6 +10,8 @@ pub mod failpoint;
 pub mod ledger;
 #[cfg(any(feature = "toolkit", feature = "cni"))]
 mod nearest;
+#[cfg(feature = "toolkit")]
+pub mod reflection;
 #[cfg(feature = "grpc")]
 pub mod wire;
 
@@ -33,7 +35,13 @@ pub mod gnoi;
 pub mod image;
 #[cfg(feature = "python")]
 // Documented in _core.pyi; pyo3 hands values over, and its signatures are Python's.
-#[allow(missing_docs, clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::fn_params_excessive_bools)]
+#[allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    clippy::fn_params_excessive_bools,
+    clippy::struct_excessive_bools
+)]
 mod python;
 #[cfg(feature = "grpc")]
 pub mod serve;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast import _core
+from holdfast import _core, profiles
 
 from conftest import RunSuite
 
@@ -26,7 +26,8 @@ FAMILIES = {
 
 def test_every_quirk_is_in_a_family() -> None:
     known = {name for name, _ in _core.quirk_names() if not name.startswith("certificate-")}  # those are test_tls.py's
-    assert known == {name for family in FAMILIES.values() for name in family}
+    played = {quirk for name in profiles.names() for quirk in profiles.load(name).emulator.get("quirks", ())}
+    assert known == {name for family in FAMILIES.values() for name in family} | played
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from holdfast import cntrsrv as cntrsrv
     from holdfast import exceptions as exceptions
     from holdfast import failpoint as failpoint
+    from holdfast import profiles as profiles
+    from holdfast import testbed as testbed
     from holdfast._connect import connect as connect
     from holdfast._core import Containerz as Containerz
     from holdfast._core import Device as Device
@@ -34,7 +36,7 @@ _HOMES = {
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
 }
-_MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint")
+_MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint", "profiles", "testbed")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
     "connect",
@@ -50,6 +52,8 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "cntrsrv",
     "exceptions",
     "failpoint",
+    "profiles",
+    "testbed",
     "__version__",
 ]
 

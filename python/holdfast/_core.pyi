@@ -28,7 +28,6 @@ from holdfast.results import (
     Timeline,
     Volume,
 )
-from holdfast.tls import Tls
 
 __all__ = [
     "AsyncChassis",
@@ -61,6 +60,7 @@ __all__ = [
     "emulator",
     "emulator_async",
     "failpoint_names",
+    "message_fields",
     "own_platform",
     "parse_terms",
     "quirk_names",
@@ -71,34 +71,10 @@ _Seconds: TypeAlias = float | timedelta
 _Path: TypeAlias = str | os.PathLike[str]
 _Image: TypeAlias = str | Any
 
-def connect(
-    address: str,
-    *,
-    username: str | None = None,
-    password: str | None = None,
-    insecure: bool = False,
-    tls: Tls | None = None,
-    name: str | None = None,
-    emulated: bool = False,
-    deadlines: Sequence[tuple[str, _Seconds]] = ...,
-    dial_timeout: _Seconds | None = None,
-    call_timeout: _Seconds | None = None,
-) -> Device:
-    """A session with one device; see `holdfast.connect`."""
+def connect(address: str, options: Mapping[str, Any]) -> Device:
+    """A session with one device; `holdfast.connect` says what the options are."""
 
-def connect_async(
-    address: str,
-    *,
-    username: str | None = None,
-    password: str | None = None,
-    insecure: bool = False,
-    tls: Tls | None = None,
-    name: str | None = None,
-    emulated: bool = False,
-    deadlines: Sequence[tuple[str, _Seconds]] = ...,
-    dial_timeout: _Seconds | None = None,
-    call_timeout: _Seconds | None = None,
-) -> Awaitable[AsyncDevice]:
+def connect_async(address: str, options: Mapping[str, Any]) -> Awaitable[AsyncDevice]:
     """As `connect`, to be awaited."""
 
 def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
@@ -113,50 +89,17 @@ def deadlines(*, emulated: bool) -> dict[str, float]:
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
 
-def emulator(
-    *,
-    listen: str = "auto",
-    names: tuple[str, str] | None = None,
-    outage: _Seconds | None = None,
-    load: _Seconds | None = None,
-    boot: _Seconds | None = None,
-    reboot: _Seconds | None = None,
-    replication: _Seconds | None = None,
-    black_hole: bool = False,
-    state: _Path | None = None,
-    space: int | None = None,
-    chunk_size: int | None = None,
-    quirks: Sequence[str] = ...,
-    seed: int = 0,
-    encryption: str = ...,
-    certificates: str | os.PathLike[str] | None = None,
-    users: Sequence[tuple[str, str]] = ...,
-) -> Chassis:
-    """Powers an emulated device on; see `holdfast.emulator`."""
+def emulator(options: Mapping[str, Any]) -> Chassis:
+    """Powers an emulated device on; `holdfast.emulator` says what the options are."""
 
-def emulator_async(
-    *,
-    listen: str = "auto",
-    names: tuple[str, str] | None = None,
-    outage: _Seconds | None = None,
-    load: _Seconds | None = None,
-    boot: _Seconds | None = None,
-    reboot: _Seconds | None = None,
-    replication: _Seconds | None = None,
-    black_hole: bool = False,
-    state: _Path | None = None,
-    space: int | None = None,
-    chunk_size: int | None = None,
-    quirks: Sequence[str] = ...,
-    seed: int = 0,
-    encryption: str = ...,
-    certificates: str | os.PathLike[str] | None = None,
-    users: Sequence[tuple[str, str]] = ...,
-) -> Awaitable[AsyncChassis]:
+def emulator_async(options: Mapping[str, Any]) -> Awaitable[AsyncChassis]:
     """As `emulator`, to be awaited."""
 
 def failpoint_names() -> list[tuple[str, str, str]]:
     """Every failpoint: its provider, its name, and a line on it."""
+
+def message_fields(name: str) -> list[tuple[str, str | None]]:
+    """The fields of a message, by its full name, and of which message each is, where it is one."""
 
 def quirk_names() -> list[tuple[str, str]]:
     """Every quirk of the emulated device, with a line on each."""
@@ -241,12 +184,23 @@ class Device:
         `/components/component[name=*]/state`. Other cards with a role are left out where `type` tells them apart.
         """
 
-    def switchover(self, to: str | None = None, *, redundant: bool = False, name_only: bool = False) -> Switchover:
-        """GNOI System.SwitchControlProcessor to the standby, and the evidence that it happened.
+    def switchover(
+        self,
+        to: str | None = None,
+        *,
+        redundant: bool = False,
+        name_only: bool = False,
+        trigger: str = ...,
+        wait_ready: bool = True,
+    ) -> Switchover:
+        """Fails over to the standby, and gives the evidence that it happened.
 
-        Waits for `switchover-ready`, asks, and returns when the roles are swapped, a second witness agrees, and the new
-        primary serves Containerz. `redundant` waits until the old primary is back in step. `name_only` names the target
-        by its bare name first. Raises a `SwitchoverError` with a class for each way to fail, or `RolesError`.
+        Waits for `switchover-ready` (unless `wait_ready` is False), asks, and returns when the roles are swapped, a
+        second witness agrees, and the new primary serves Containerz. `redundant` waits until the old primary is back in
+        step. `name_only` names the target by its bare name first. `trigger` is `gnoi` (System.SwitchControlProcessor),
+        `reboot-active` (System.Reboot of the active card), `kill:PROCESS` (System.KillProcess) or `command:…` (for the
+        shell, with HOLDFAST_ACTIVE and HOLDFAST_STANDBY set). Raises a `SwitchoverError` with a class for each way to
+        fail, or `RolesError`.
         """
 
     def expect_redundant(self, primary: str) -> None:
@@ -326,7 +280,13 @@ class AsyncDevice:
         """As `Device.control_processors`."""
 
     def switchover(
-        self, to: str | None = None, *, redundant: bool = False, name_only: bool = False
+        self,
+        to: str | None = None,
+        *,
+        redundant: bool = False,
+        name_only: bool = False,
+        trigger: str = ...,
+        wait_ready: bool = True,
     ) -> Awaitable[Switchover]:
         """As `Device.switchover`."""
 
@@ -755,6 +715,9 @@ class System:
     def reboot_status(self, *, timeout: _Seconds | None = None) -> RebootStatus:
         """RebootStatus."""
 
+    def kill_process(self, name: str, *, restart: bool = False, timeout: _Seconds | None = None) -> None:
+        """KillProcess, with SIGKILL; `restart` asks the device to start it again."""
+
     def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> None:
         """CancelReboot."""
 
@@ -785,6 +748,9 @@ class AsyncSystem:
 
     def reboot_status(self, *, timeout: _Seconds | None = None) -> Awaitable[RebootStatus]:
         """As `System.reboot_status`."""
+
+    def kill_process(self, name: str, *, restart: bool = False, timeout: _Seconds | None = None) -> Awaitable[None]:
+        """As `System.kill_process`."""
 
     def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> Awaitable[None]:
         """As `System.cancel_reboot`."""
@@ -921,7 +887,13 @@ class Chassis:
         """The name of the control processor that is active now."""
 
     def management_address(self) -> str:
-        """Where it is managed, `IP:PORT`."""
+        """Where it is managed, `IP:PORT[,IP:PORT]`."""
+
+    def gnoi_address(self) -> str:
+        """Where its gNOI is served, as `management_address`."""
+
+    def container_host(self) -> str | None:
+        """Where its containers' ports are, if not on its own address."""
 
     def stop(self) -> None:
         """Powers it off and closes its sockets."""
@@ -959,6 +931,12 @@ class AsyncChassis:
 
     def management_address(self) -> Awaitable[str]:
         """As `Chassis.management_address`."""
+
+    def gnoi_address(self) -> Awaitable[str]:
+        """As `Chassis.gnoi_address`."""
+
+    def container_host(self) -> Awaitable[str | None]:
+        """As `Chassis.container_host`."""
 
     def stop(self) -> Awaitable[None]:
         """As `Chassis.stop`."""

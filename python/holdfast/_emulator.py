@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from holdfast import _core
 from holdfast.failpoint import Failpoints
@@ -32,12 +33,16 @@ class Emulator(Failpoints):
         # What `connect(tls=…)` takes to reach it; None where it speaks plaintext.
         self.tls = bundle(core.certificates()) if tls else None
         self.address = core.management_address()
+        # Where its gNOI is served; the same, unless `gnoi_port` said otherwise.
+        self.gnoi = core.gnoi_address()
+        # Where its containers' ports are, if not on its own address.
+        self.container_host = core.container_host()
         _addresses.add(self.address)
 
     @property
     def host(self) -> str:
-        """The address without its port; containers publish theirs there."""
-        return self.address.rpartition(":")[0]
+        """The (first) address without its port; containers publish theirs there."""
+        return self.address.partition(",")[0].rpartition(":")[0]
 
     @property
     def active(self) -> str:
@@ -69,6 +74,8 @@ class Emulator(Failpoints):
 def emulator(
     *,
     listen: str = "auto",
+    gnoi_port: int | None = None,
+    profile: str = "generic",
     names: tuple[str, str] | None = None,
     outage: Seconds | None = None,
     load: Seconds | None = None,
@@ -87,33 +94,37 @@ def emulator(
 ) -> Emulator:
     """Power an emulated device on.
 
-    `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own. `outage`, `load`,
-    `boot`, `reboot` and `replication` are its timings in seconds; `black_hole` makes an outage silence instead of
-    closed sockets. `state` is a folder that keeps what it stores; `space` is in bytes. `quirks` are oddities of
-    servers in the field, by name. `tls=True` serves TLS, `tls="mutual"` wants a client's certificate too; what a client
-    needs is written into `certificates` (below `state` if none is given) and is `Emulator.tls`. `users` are names and
-    passwords; without any, everybody may log in. Equal `seed`s make the failpoints' chance draw equally. Raises
-    `InvalidArgumentError`.
+    `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own; two of them, joined by
+    a comma, give each control processor an address. `gnoi_port` serves gNOI apart from gNMI. `profile` makes it play a
+    vendor's device; what else is given here goes before that. `outage`, `load`, `boot`, `reboot` and `replication` are
+    its timings in seconds; `black_hole` makes an outage silence instead of closed sockets. `state` is a folder that
+    keeps what it stores; `space` is in bytes. `quirks` are oddities of servers in the field, by name. `tls=True` serves
+    TLS, `tls="mutual"` wants a client's certificate too; what a client needs is written into `certificates` (below
+    `state` if none is given) and is `Emulator.tls`. `users` are names and passwords; without any, everybody may log in.
+    Equal `seed`s make the failpoints' chance draw equally. Raises `InvalidArgumentError`.
     """
-    core = _core.emulator(
-        listen=_resolved(listen),
-        names=names,
-        outage=outage,
-        load=load,
-        boot=boot,
-        reboot=reboot,
-        replication=replication,
-        black_hole=black_hole,
-        state=state,
-        space=space,
-        chunk_size=chunk_size,
-        quirks=list(quirks),
-        seed=seed,
-        encryption=encryption(tls),
-        certificates=certificates,
-        users=list((users or {}).items()),
-    )
-    return Emulator(core, tls=bool(tls))
+    return Emulator(_core.emulator(chassis_options(dict(locals()))), tls=bool(tls))
+
+
+def chassis_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The core's options for what `emulator` was given, with what the vendor's personality adds."""
+    from holdfast import profiles
+
+    personality = dict(profiles.load(given.pop("profile")).emulator) if given["profile"] != profiles.GENERIC else {}
+    given.pop("profile", None)
+    tls, users = given.pop("tls"), given.pop("users")
+    chosen = {key: value for key, value in given.items() if value is not None and key != "quirks"}
+    return {
+        **dict.fromkeys(given),
+        "software": None,
+        **personality,
+        **chosen,
+        "names": tuple(given["names"] or personality.get("names") or ()) or None,
+        "quirks": [*personality.get("quirks", ()), *given["quirks"]],
+        "listen": ",".join(_resolved(part.strip()) for part in given["listen"].split(",")),
+        "encryption": encryption(tls),
+        "users": list((users or {}).items()),
+    }
 
 
 def bundle(folder: str | os.PathLike[str]) -> Tls:

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any
 
 from holdfast import _core
-from holdfast._connect import Seconds, arguments
+from holdfast._connect import Seconds, arguments, recognised
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
-from holdfast._emulator import Emulator, _resolved, bundle, encryption
+from holdfast._emulator import Emulator, bundle, chassis_options
 from holdfast.exceptions import ExpectationFailed
 from holdfast.failpoint import ArmedFailpoint
 from holdfast.tls import Tls
@@ -23,13 +23,22 @@ __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 class _Connecting:
     """`await` it for the device, or enter it with `async with`."""
 
-    def __init__(self, address: str, options: dict[str, Any]) -> None:
+    def __init__(self, address: str, given: dict[str, Any]) -> None:
         self._address = address
-        self._options = options
+        self._given = given
+        self._options = arguments({**given, "profile": "generic"} if given["profile"] == "auto" else given)
         self._device: Device | None = None
 
     def __await__(self) -> Generator[Any, None, Device]:
-        return _core.connect_async(self._address, **self._options).__await__()
+        return self._connect().__await__()
+
+    async def _connect(self) -> Device:
+        device = await _core.connect_async(self._address, self._options)
+        if self._given["profile"] != "auto":
+            return device
+        async with device:
+            profile = recognised(await device.control_processors())
+        return await _core.connect_async(self._address, arguments({**self._given, "profile": profile}))
 
     async def __aenter__(self) -> Device:
         self._device = await self
@@ -45,18 +54,20 @@ class _Connecting:
 def connect(
     address: str,
     *,
+    gnoi: str | None = None,
     username: str | None = None,
     password: str | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
     profile: str = "generic",
+    container_host: str | None = None,
     dial_timeout: Seconds | None = None,
     call_timeout: Seconds | None = None,
     deadlines: Mapping[str, Seconds] | None = None,
 ) -> _Connecting:
     """As `holdfast.connect`; await it for the device, or enter it with `async with`."""
-    return _Connecting(address, arguments(locals()))
+    return _Connecting(address, dict(locals()))
 
 
 class _Emulating:
@@ -70,7 +81,7 @@ class _Emulating:
         return self._start().__await__()
 
     async def _start(self) -> _AwaitableEmulator:
-        core = await _core.emulator_async(**self._options)
+        core = await _core.emulator_async(self._options)
         encrypted = self._options["encryption"] != "none"
         tls = bundle(await core.certificates()) if encrypted else None
         return _AwaitableEmulator(core, await core.management_address(), tls)
@@ -168,6 +179,8 @@ class _AwaitableEmulator:
 def emulator(
     *,
     listen: str = "auto",
+    gnoi_port: int | None = None,
+    profile: str = "generic",
     names: tuple[str, str] | None = None,
     outage: Seconds | None = None,
     load: Seconds | None = None,
@@ -185,22 +198,4 @@ def emulator(
     users: Mapping[str, str] | None = None,
 ) -> _Emulating:
     """As `holdfast.emulator`."""
-    options = {
-        "listen": _resolved(listen),
-        "names": names,
-        "outage": outage,
-        "load": load,
-        "boot": boot,
-        "reboot": reboot,
-        "replication": replication,
-        "black_hole": black_hole,
-        "state": state,
-        "space": space,
-        "chunk_size": chunk_size,
-        "quirks": list(quirks),
-        "seed": seed,
-        "encryption": encryption(tls),
-        "certificates": certificates,
-        "users": list((users or {}).items()),
-    }
-    return _Emulating(options)
+    return _Emulating(chassis_options(dict(locals())))

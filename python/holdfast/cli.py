@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from holdfast import Device, Tls
     from holdfast.cni import Chain
     from holdfast.failpoint import Failpoints
+    from holdfast.testbed import Target
 
 SUITES = ("cntr3", "cni")
 _SECRET_FILE = click.Path(exists=True, dir_okay=False)
@@ -35,6 +36,9 @@ _TEXTS = (
     "dut_key",
     "dut_key_password_file",
     "dut_server_name",
+    "dut_profile",
+    "dut_gnoi",
+    "dut_container_host",
 )
 
 
@@ -60,7 +64,12 @@ def _exit_code(error: HoldfastError) -> int:
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="holdfast")
-@click.option("--dut", metavar="HOST[:PORT]", help="The device.")
+@click.option("--dut", metavar="HOST[:PORT][,HOST…]", help="The device; several addresses: one for each supervisor.")
+@click.option("--testbed", multiple=True, type=click.Path(exists=True, dir_okay=False), help="A file with devices.")
+@click.option("--device", metavar="NAME", help="Which device of the testbed.")
+@click.option("--dut-profile", metavar="NAME", help="The vendor's ways: a name, or a YAML file.")
+@click.option("--dut-gnoi", metavar="HOST[:PORT]", help="Where gNOI is served, if not where gNMI is.")
+@click.option("--dut-container-host", metavar="HOST", help="Where containers' ports are, if not on the device.")
 @click.option("--dut-insecure", is_flag=True, help="Plaintext gRPC instead of TLS.")
 @click.option("--dut-ca", metavar="FILE", help="Who signs the device's certificate (PEM).")
 @click.option("--dut-cert", metavar="FILE", help="Our certificate, for a device that wants one (PEM).")
@@ -85,9 +94,16 @@ def _device(ctx: click.Context) -> Device:
     import holdfast
 
     options = ctx.obj
+    if options["testbed"]:
+        return _of_testbed(options).connect()
     address = options["dut"] or os.environ.get("HOLDFAST_DUT")
     if not address:
-        raise click.UsageError("which device? Give --dut HOST[:PORT] before the command.")
+        raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE before the command.")
+    ways = {
+        "profile": options["dut_profile"] or os.environ.get("HOLDFAST_DUT_PROFILE") or "auto",
+        "gnoi": options["dut_gnoi"],
+        "container_host": options["dut_container_host"],
+    }
     password = _secret(options["dut_password_file"], "HOLDFAST_PASSWORD")
     username = options["dut_username"] or os.environ.get("HOLDFAST_DUT_USERNAME")
     password = password if username else None  # without a name, it is sent nowhere
@@ -95,10 +111,23 @@ def _device(ctx: click.Context) -> Device:
     if options["dut_insecure"] or os.environ.get("HOLDFAST_DUT_INSECURE"):
         if tls != holdfast.Tls():
             raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
-        return holdfast.connect(address, insecure=True, username=username, password=password)
+        return holdfast.connect(address, insecure=True, username=username, password=password, **ways)
     if tls.skip_verify:
         click.echo(f"holdfast: NOT VERIFIED: whoever answers at {address} is trusted (--dut-skip-verify)", err=True)
-    return holdfast.connect(address, tls=tls, username=username, password=password)
+    return holdfast.connect(address, tls=tls, username=username, password=password, **ways)
+
+
+def _of_testbed(options: Mapping[str, Any]) -> Target:
+    from holdfast import testbed
+
+    if options["dut"]:
+        raise click.UsageError("--dut and --testbed both say where the device is: give one of them.")
+    targets = [target for target in testbed.read(*options["testbed"]) if not target.emulated]
+    wanted = [target for target in targets if options["device"] in (None, target.name)]
+    if len(wanted) != 1:
+        names = ", ".join(target.name for target in targets) or "none that is not emulated"
+        raise click.UsageError(f"which device of the testbed? Give --device NAME; there is {names}.")
+    return wanted[0]
 
 
 def _tls(options: Mapping[str, Any]) -> Tls:
@@ -157,6 +186,7 @@ def run(ctx: click.Context, suite: str) -> None:
     path = Path(holdfast.__file__).parent / "suites" / suite
     options = ctx.obj
     given = [f"--dut={options['dut']}"] if options["dut"] else []
+    given += [f"--testbed={file}" for file in options["testbed"]]
     for name in ("dut_insecure", "dut_skip_verify"):
         given += [f"--{name.replace('_', '-')}"] if options[name] else []
     for name in _TEXTS:
@@ -166,8 +196,14 @@ def run(ctx: click.Context, suite: str) -> None:
 
 @main.command()
 @click.option(
-    "--listen", default="127.0.0.1:9339", show_default=True, metavar="IP:PORT", help="Port 0 takes a free one."
+    "--listen",
+    default="127.0.0.1:9339",
+    show_default=True,
+    metavar="IP:PORT[,IP:PORT]",
+    help="Port 0 takes a free one; two: one for each control processor.",
 )
+@click.option("--gnoi-port", type=int, help="Serve gNOI on a port of its own; 0 takes a free one.")
+@click.option("--profile", default="generic", show_default=True, metavar="NAME", help="Play a vendor's device.")
 @click.option("--names", metavar="A,B", help="What the control processors are called.")
 @click.option("--outage", metavar="TIME", help="How long a failover takes, such as 2s.")
 @click.option("--black-hole", is_flag=True, help="An outage is silence instead of closed sockets.")
@@ -183,6 +219,8 @@ def run(ctx: click.Context, suite: str) -> None:
 @click.option("--user", metavar="NAME", help="Who may log in, with the password in HOLDFAST_PASSWORD.")
 def emulate(
     listen: str,
+    gnoi_port: int | None,
+    profile: str,
     names: str | None,
     outage: str | None,
     black_hole: bool,
@@ -215,6 +253,8 @@ def emulate(
     armed += failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     chassis = holdfast.emulator(
         listen=listen,
+        gnoi_port=gnoi_port,
+        profile=profile,
         names=pair,
         outage=deadline(f"outage={outage}")[1] if outage else None,
         black_hole=black_hole,
@@ -230,6 +270,8 @@ def emulate(
             chassis.arm(name, terms)
         click.echo(f"EMULATED device, holdfast {__version__}", err=True)
         click.echo(f"failpoints are armed over {chassis.control}", err=True)
+        if gnoi_port is not None:
+            click.echo(f"gNOI on {chassis.gnoi}", err=True)
         click.echo(f"listening on {chassis.address}")
         sys.stdout.flush()
         signal.sigwait(ends)

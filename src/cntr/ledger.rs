@@ -15,10 +15,15 @@ pub const PATH: &str = "/data/holdfast.ledger";
 /// The largest payload, in bytes.
 const MAX_PAYLOAD: usize = 64 << 10;
 
+/// Brings the volume's copy up to what the file holds.
+pub type Mirror = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
 /// The ledger in one file, with one incarnation that writes it.
 #[derive(Clone)]
 pub struct Service {
     path: PathBuf,
+    /// Called after each record, before it is acknowledged: where a volume is replicated, its copy has it then.
+    mirror: Mirror,
     incarnation: String,
     /// Opened by the first append.
     writer: Arc<Mutex<Option<Writer>>>,
@@ -27,9 +32,14 @@ pub struct Service {
 impl Service {
     /// For the file `path`; each service is an incarnation of its own.
     pub fn server(path: PathBuf) -> LedgerServer<Self> {
+        Self::mirrored(path, Arc::new(|| Ok(())))
+    }
+
+    /// As `server`, on a volume that is replicated.
+    pub fn mirrored(path: PathBuf, mirror: Mirror) -> LedgerServer<Self> {
         use std::hash::{BuildHasher, Hasher, RandomState};
         let incarnation = format!("{:016x}", RandomState::new().build_hasher().finish());
-        LedgerServer::new(Self { path, incarnation, writer: Arc::default() })
+        LedgerServer::new(Self { path, mirror, incarnation, writer: Arc::default() })
     }
 
     /// Only where a volume is: a ledger in the container's own layer would go with the container.
@@ -57,7 +67,11 @@ impl Ledger for Service {
                 Some(writer) => writer,
                 None => Writer::open(&service.path, &service.incarnation)?,
             };
-            let record = writer.append(&payload);
+            let record = writer.append(&payload).and_then(|record| {
+                let mirrored = (service.mirror)();
+                mirrored.map_err(|error| Refused::Disk { path: service.path.clone(), error })?;
+                Ok(record)
+            });
             *held = record.is_ok().then_some(writer); // after a failure it is opened, and so read, again
             record
         });

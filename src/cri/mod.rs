@@ -142,6 +142,6 @@ impl ContainerRuntime {
                 .hint("is the runtime running, and may this user open its socket?")
         })?;
         let local = Address { host: "localhost".to_owned(), port: 0 };
-        Connection::establish(Box::new(stream), &local, false, None, PATIENCE).await
+        Connection::establish(Box::new(stream), &local, false, None, PATIENCE, true).await
     }
 }

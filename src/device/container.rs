@@ -77,11 +77,19 @@ impl Device {
         asked.await.map_err(|error| error.during(self.name(), "Ledger.Read", began.elapsed()))
     }
 
+    /// Where the control processor answers that runs the containers.
+    async fn host_in_charge(&self, deadline: Instant) -> Result<String> {
+        let session = self.containerz.session();
+        if !session.connection(deadline).await?.is_in_charge() {
+            self.system.time(deadline).await?;
+        }
+        Ok(session.connection(deadline).await?.address().host.clone())
+    }
+
     async fn container_session(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Session> {
-        let host = match (host, self.session.current().await) {
-            (Some(host), _) => host.to_owned(),
-            (None, Some(connection)) => connection.address().host.clone(),
-            (None, None) => self.session.target().addresses[0].host.clone(),
+        let host = match host.or(self.ways.container_host.as_deref()) {
+            Some(host) => host.to_owned(),
+            None => self.host_in_charge(deadline).await?,
         };
         let address = Address { host, port };
         let target = Target {

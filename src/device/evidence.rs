@@ -53,11 +53,12 @@ impl<'a> Watch<'a> {
     pub async fn look(&mut self, limit: Instant) -> Result<Option<Vec<ControlProcessor>>> {
         sleep(LOOK).await;
         let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
+        let refusals = self.device.session.refusals();
         let seen = self.device.control_processors_by(call).await;
         self.notice_loss().await;
         match seen {
             Ok(roles) => {
-                self.answered();
+                self.answered(self.device.session.refusals() > refusals);
                 Ok(Some(roles))
             }
             Err(error) if matches!(error.kind, Kind::Timeout | Kind::Connect(_) | Kind::OutcomeUnknown) => Ok(None),
@@ -87,9 +88,10 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn answered(&mut self) {
+    /// `refused`: it answered UNAVAILABLE first, as a proxy does while the device is away.
+    fn answered(&mut self, refused: bool) {
         let now = self.device.session.last_good().unwrap_or_else(Instant::now);
-        if !self.replaced {
+        if !self.replaced && !refused {
             self.last_good = now;
         } else if self.outage.is_none() {
             let timeline = self.device.session.timeline();

@@ -7,7 +7,10 @@ pub mod expect;
 mod reboot;
 mod roles;
 mod switchover;
+mod trigger;
+mod ways;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,8 +20,10 @@ pub use evidence::Outage;
 pub use reboot::Reboot;
 pub use roles::{ControlProcessor, Role};
 pub use switchover::{Switchover, SwitchoverOptions};
+pub use trigger::Trigger;
+pub use ways::Ways;
 
-use crate::dial::{Session, Settings, Target};
+use crate::dial::{Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
 use crate::gnoi::{Containerz, System};
@@ -26,8 +31,10 @@ use crate::gnoi::{Containerz, System};
 /// A device under test. Clones share its session.
 #[derive(Clone)]
 pub struct Device {
+    /// gNMI's; it is the witness of a device's absence.
     session: Session,
     deadlines: Deadlines,
+    ways: Ways,
     /// gNMI.
     pub gnmi: Gnmi,
     /// gNOI System.
@@ -42,6 +49,18 @@ impl Device {
         Ok(Self::over(Session::connect(target, settings).await?, deadlines))
     }
 
+    /// Reaches a device whose gNOI is elsewhere than its gNMI.
+    pub async fn connect_apart(gnmi: Target, gnoi: Target, settings: Settings, deadlines: Deadlines) -> Result<Self> {
+        let session = Session::connect(gnmi, settings).await?;
+        let timeline = session.timeline().clone();
+        let services = Session::connect_with(Arc::new(Tcp), gnoi, settings, timeline).await?;
+        Ok(Self {
+            system: System::new(services.clone()),
+            containerz: Containerz::new(services),
+            ..Self::over(session, deadlines)
+        })
+    }
+
     /// Over a session that is there already.
     pub fn over(session: Session, deadlines: Deadlines) -> Self {
         Self {
@@ -50,12 +69,26 @@ impl Device {
             containerz: Containerz::new(session.clone()),
             session,
             deadlines,
+            ways: Ways::default(),
         }
+    }
+
+    /// A device with ways of its own.
+    #[must_use]
+    pub fn with_ways(mut self, ways: Ways) -> Self {
+        self.ways = ways;
+        self
     }
 
     /// The session.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Ends its sessions: calls under way and to come fail.
+    pub async fn close(&self) {
+        self.session.close().await;
+        self.containerz.session().close().await;
     }
 
     /// How long each step may take.

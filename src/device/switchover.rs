@@ -7,10 +7,10 @@ use tonic::Code;
 
 use super::evidence::{Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
-use super::{Device, Role};
+use super::{Device, Role, Trigger};
 use crate::dial::{Call, Event};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
-use crate::gnmi::{Element, Path};
+use crate::gnmi::Path;
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
 
 /// From one try to the next of a switchover that the device is too busy for.
@@ -25,6 +25,10 @@ pub struct SwitchoverOptions {
     pub redundant: bool,
     /// The name alone as the target's path, as Arista's devices want it; tried second otherwise.
     pub name_only: bool,
+    /// What fails the active.
+    pub trigger: Trigger,
+    /// Ask even where the standby is not ready: the device may refuse.
+    pub unready: bool,
 }
 
 /// A switchover that really happened.
@@ -63,7 +67,12 @@ impl Device {
     }
 
     async fn switch(&self, options: &SwitchoverOptions) -> Result<Switchover> {
-        let before = self.ready_pair(Instant::now() + self.deadlines.ready).await?;
+        let ready_by = Instant::now() + self.deadlines.ready;
+        let before = if options.unready {
+            self.pair(Call::read("gNMI.Subscribe", ready_by)).await?
+        } else {
+            self.ready_pair(ready_by).await?
+        };
         let target = match &options.to {
             None => before.secondary.name.clone(),
             Some(name) if *name == before.secondary.name => name.clone(),
@@ -75,10 +84,18 @@ impl Device {
             }
         };
         let mut watch = Watch::begin(self, Instant::now() + self.deadlines.ready).await?;
-        self.note("switchover", format!("asking for {} -> {target}", before.primary.name));
-        self.ask_for(&target, &before, options.name_only).await?;
+        if options.trigger == Trigger::Switch {
+            self.note("switchover", format!("asking for {} -> {target}", before.primary.name));
+            self.ask_for(&target, &before, options).await?;
+        } else {
+            self.note("switchover", format!("failing {}: {:?}", before.primary.name, options.trigger));
+            self.fail_active(&options.trigger, &before, self.session.deadline(None)).await?;
+        }
         let deadline = Instant::now() + self.deadlines.switchover;
         let witnesses = self.await_move(&target, &before, &mut watch, deadline).await?;
+        if self.ways.fresh_connection {
+            self.leave_old_connection(deadline).await?;
+        }
         let served = self.containerz_serves(deadline).await;
         or_late(served, fault(SwitchoverFault::NeverBack), "the new primary does not serve Containerz")?;
         let mut moved = Switchover {
@@ -96,6 +113,15 @@ impl Device {
             self.redundant(&moved.to).await?;
         }
         Ok(moved)
+    }
+
+    /// For devices whose old connections live on and are no good.
+    async fn leave_old_connection(&self, deadline: Instant) -> Result<()> {
+        for session in [&self.session, self.containerz.session()] {
+            let connection = session.connection(deadline).await?;
+            session.leave(&connection).await;
+        }
+        Ok(())
     }
 
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
@@ -117,10 +143,10 @@ impl Device {
     }
 
     /// Sends the request, again where the device was too busy and nothing moved.
-    async fn ask_for(&self, target: &str, before: &Pair, name_only: bool) -> Result<()> {
+    async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
         let deadline = Instant::now() + self.deadlines.ready;
-        let (full, short) = (Path::component(target), name_alone(target));
-        let mut forms = if name_only { vec![short, full] } else { vec![full, short] };
+        let (full, short) = (Path::component(target), Path::bare(target));
+        let mut forms = if options.name_only || self.ways.name_only { vec![short, full] } else { vec![full, short] };
         loop {
             let limit = self.session.deadline(None).min(deadline);
             let answer = self.system.switch_control_processor(&forms[0], limit).await;
@@ -131,7 +157,7 @@ impl Device {
                     self.note("note", format!("the device refuses the path {}; trying the other form", forms[0]));
                     forms.remove(0);
                 }
-                Err(error) if is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
+                Err(error) if !options.unready && is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
                     sleep(BUSY_PAUSE).await;
                     let now = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
                     if now.primary.name != before.primary.name {
@@ -256,10 +282,6 @@ fn refused(error: Error) -> Error {
     };
     let code = error.code().map_or("no status", crate::error::code_name);
     Error { kind, message: format!("{code}: {}", error.message), ..error }
-}
-
-fn name_alone(name: &str) -> Path {
-    Path { origin: String::new(), elements: vec![Element { name: name.to_owned(), ..Element::default() }] }
 }
 
 fn witnesses(target: &str, before: &Pair, now: &[super::ControlProcessor], lost: Option<&str>) -> Vec<String> {

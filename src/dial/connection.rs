@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ struct Shared {
     credentials: Option<Credentials>,
     traffic: Arc<Traffic>,
     pending: AtomicUsize,
+    /// Whether the peer is known to be in charge, where it need not be.
+    in_charge: AtomicBool,
     lost: watch::Sender<Option<String>>,
     _driver: AbortOnDropHandle<()>,
 }
@@ -62,13 +64,15 @@ impl Drop for Pending {
 }
 
 impl Connection {
-    /// Speaks HTTP/2 over `io` and returns once the peer has too.
+    /// Speaks HTTP/2 over `io` and returns once the peer has too. `alone`: the target has no other address, so whoever
+    /// answers is in charge.
     pub async fn establish(
         io: BoxedIo,
         address: &Address,
         tls: bool,
         credentials: Option<Credentials>,
         patience: Patience,
+        alone: bool,
     ) -> Result<Self, Error> {
         let traffic = Traffic::new();
         let io = hyper_util::rt::TokioIo::new(Metered::new(io, traffic.clone()));
@@ -96,6 +100,7 @@ impl Connection {
             credentials,
             traffic: traffic.clone(),
             pending: AtomicUsize::new(0),
+            in_charge: AtomicBool::new(alone),
             lost,
             _driver: AbortOnDropHandle::new(driver),
         });
@@ -150,6 +155,16 @@ impl Connection {
     /// Gives the connection up: every call on it fails at once.
     pub fn abandon(&self, why: &str) {
         self.shared.abandon(why);
+    }
+
+    /// Whether the peer is known to be the control processor in charge: it answered well, or there is no other.
+    pub fn is_in_charge(&self) -> bool {
+        self.shared.in_charge.load(Ordering::Acquire)
+    }
+
+    /// Keeps what the last answer says about who is in charge.
+    pub fn set_in_charge(&self, in_charge: bool) {
+        self.shared.in_charge.store(in_charge, Ordering::Release);
     }
 
     /// Marks a call as under way for as long as the result lives.

@@ -53,6 +53,7 @@ pub async fn dial(
     persistence: Persistence,
     deadline: Instant,
 ) -> Result<Connection> {
+    let alone = target.addresses.len() == 1;
     let began = Instant::now();
     let mut attempts = JoinSet::new();
     let mut next_dial = began;
@@ -63,7 +64,9 @@ pub async fn dial(
             biased;
             Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) if persistence == Persistence::FirstContact && is_final(&error) => return Err(error),
+                Ok(Err(error)) if persistence == Persistence::FirstContact && alone && is_final(&error) => {
+                    return Err(error);
+                }
                 Ok(Err(error)) => last_failure = Some(error),
                 Err(_) => {} // the runtime is going down
             },
@@ -108,14 +111,17 @@ async fn attempt(
         if resolved.is_empty() {
             return Err(unreachable(format!("{} resolves to nothing", address.host)));
         }
-        let io = connector.connect(resolved[count % resolved.len()]).await.map_err(|error| {
+        let addresses = target.addresses.len();
+        let io = connector.connect(resolved[count / addresses % resolved.len()]).await.map_err(|error| {
             unreachable(format!("{address}: {error}")).hint("is the device up, and is this its gRPC port?")
         })?;
         let (io, encrypted) = match &target.security {
             Security::Plaintext => (io, false),
             Security::Tls(tls) => (tls.handshake(io, &address).await?, true),
         };
-        let established = Connection::establish(io, &address, encrypted, target.credentials.clone(), patience).await;
+        let alone = addresses == 1 && resolved.len() == 1;
+        let credentials = target.credentials.clone();
+        let established = Connection::establish(io, &address, encrypted, credentials, patience, alone).await;
         established.map_err(|error| if encrypted { tls::explain_refusal(error) } else { error })
     };
     timeout(limit, steps).await.unwrap_or_else(|_| {

@@ -14,6 +14,8 @@ use super::connection::{Patience, Pending};
 use super::dialler::{self, Pace, Persistence};
 use super::{Connection, Connector, Target, Tcp, Timeline};
 use crate::error::{ConnectFault, Error, Kind, Result};
+use crate::wire::gnoi::system::TimeRequest;
+use crate::wire::gnoi::system::system_client::SystemClient;
 
 /// What a session takes from its user.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,9 @@ impl Default for Settings {
 
 /// From a refusal with UNAVAILABLE to the next try of a read.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a peer may be silent that is asked whether it is in charge.
+const QUESTION: Duration = Duration::from_secs(2);
 
 /// Whether a call may be made again when its answer did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +102,8 @@ struct Inner {
     /// Held while dialling, so that concurrent calls share one dial.
     current: Mutex<Option<Connection>>,
     first_address: AtomicUsize,
+    /// How often the device answered UNAVAILABLE.
+    refusals: AtomicUsize,
     last_good: SyncMutex<Option<Instant>>,
     closed: AtomicBool,
 }
@@ -131,6 +138,7 @@ impl Session {
                 timeline,
                 current: Mutex::new(None),
                 first_address: AtomicUsize::new(0),
+                refusals: AtomicUsize::new(0),
                 last_good: SyncMutex::new(None),
                 closed: AtomicBool::new(false),
             }),
@@ -171,6 +179,11 @@ impl Session {
     /// When the device last answered something well.
     pub fn last_good(&self) -> Option<Instant> {
         *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the device, or what stands before it, answered UNAVAILABLE.
+    pub fn refusals(&self) -> usize {
+        self.inner.refusals.load(Ordering::Relaxed)
     }
 
     /// A live connection, dialled if there is none.
@@ -241,28 +254,38 @@ impl Session {
                 Ok(connection) => connection,
                 Err(error) => return Err(out_of_time(call, Some(last.unwrap_or(error)))),
             };
+            if call.repeat == Repeat::IfUnsent && !connection.is_in_charge() {
+                let asked = self.ask_whether_in_charge(call, &connection).await;
+                if let Some(error) = asked {
+                    last = Some(error);
+                    continue;
+                }
+            }
             let written = connection.written();
             let attempt = self.attempt(call, &connection, &send).await;
             let unsent = connection.written() == written;
             match attempt {
                 Attempt::Answered(Ok(answer)) => {
+                    connection.set_in_charge(true);
                     *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     return Ok(answer);
                 }
                 Attempt::Answered(Err(status))
                     if status.code() == Code::Unavailable && call.repeat == Repeat::Freely =>
                 {
-                    if self.inner.target.addresses.len() > 1 {
-                        self.leave(&connection).await;
-                        self.inner.first_address.fetch_add(1, Ordering::Relaxed);
-                    }
+                    self.refused(&connection).await;
                     last = Some(Error::from_status(&status));
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
                         return Err(out_of_time(call, last));
                     }
                     sleep(UNAVAILABLE_PAUSE).await;
                 }
-                Attempt::Answered(Err(status)) => return Err(Error::from_status(&status)),
+                Attempt::Answered(Err(status)) => {
+                    if status.code() == Code::Unavailable {
+                        self.refused(&connection).await;
+                    }
+                    return Err(Error::from_status(&status));
+                }
                 Attempt::Lost(why) => {
                     self.lost(&connection, &why).await;
                     if call.repeat == Repeat::IfUnsent && !unsent {
@@ -308,6 +331,42 @@ impl Session {
             why = connection.lost() => Attempt::Lost(why),
             () = sleep_until(call.deadline) => Attempt::TooLate,
             why = impatience => Attempt::Lost(why),
+        }
+    }
+
+    /// Before something is changed through one address of several: does a control processor that stands by answer there?
+    /// None where it does not; the next connection is to another address then.
+    async fn ask_whether_in_charge(&self, call: Call, connection: &Connection) -> Option<Error> {
+        let question = Call::read("System.Time", call.deadline).probing(QUESTION);
+        let ask = |connection: Connection| async move {
+            let origin = connection.origin();
+            SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
+        };
+        match self.attempt(question, connection, &ask).await {
+            Attempt::Answered(Err(status)) if status.code() == Code::Unavailable => {
+                self.refused(connection).await;
+                sleep(UNAVAILABLE_PAUSE).await;
+                Some(Error::from_status(&status))
+            }
+            Attempt::Answered(_) => {
+                connection.set_in_charge(true);
+                None
+            }
+            Attempt::Lost(why) => {
+                self.lost(connection, &why).await;
+                Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why))
+            }
+            Attempt::TooLate => Some(Error::new(Kind::Timeout, "no answer in time")),
+        }
+    }
+
+    /// An answer of UNAVAILABLE: where the target has several addresses, another may be in charge.
+    async fn refused(&self, connection: &Connection) {
+        self.inner.refusals.fetch_add(1, Ordering::Relaxed);
+        if self.inner.target.addresses.len() > 1 {
+            connection.set_in_charge(false);
+            self.leave(connection).await;
+            self.inner.first_address.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The chassis: two control processors, one management address, and what holds them together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,17 +11,19 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::cli::Cli;
 use super::control::{Control, SOCKET};
 use super::failpoints::{FAILPOINTS, message_at};
 use super::faults::Faults;
+use super::front::Offered;
 use super::runtime::Runtime;
 use super::settings::{Encryption, Quirk, Settings};
 use super::state::State;
 use super::store::{Container, Store};
-use super::{failover, front, identity, loading, reflection, replication};
+use super::{failover, front, identity, loading, replication};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
-use crate::serve;
+use crate::{cntr, reflection, serve};
 
 /// An emulated device that runs. It ends when this is dropped or stopped.
 pub struct Chassis {
@@ -34,7 +36,9 @@ pub struct Chassis {
 
 /// One control processor.
 pub struct ControlProcessor {
-    pub store: Store,
+    pub store: Arc<Store>,
+    /// The other's.
+    peer: Arc<Store>,
     pub runtime: Runtime,
     pub faults: Faults,
     life: Mutex<CancellationToken>,
@@ -46,9 +50,19 @@ impl ControlProcessor {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Starts a container, with its ledger if it has a volume for one.
+    /// Starts a container, with its ledger if it has a volume for one: what that acknowledges, the peer has too.
     pub fn start(&self, container: &Container) -> std::io::Result<()> {
-        self.runtime.start(container, self.store.ledger_file(container))
+        let ledger = match Store::ledger_of(container) {
+            None => cntr::ledger::Service::server(PathBuf::from("no volume/ledger")),
+            Some((volume, file)) => {
+                let (peer, life, volume) = (self.peer.clone(), self.life(), volume.to_owned());
+                let path = self.store.volume_folder(&volume).join(file);
+                let original = path.clone();
+                let copy = move || peer.extend_copy(&volume, &original, || life.is_cancelled());
+                cntr::ledger::Service::mirrored(path, Arc::new(copy))
+            }
+        };
+        self.runtime.start(container, ledger)
     }
 
     /// Ends everything on it at once.
@@ -62,7 +76,9 @@ impl ControlProcessor {
 /// What the chassis' tasks share.
 pub struct Inner {
     pub settings: Settings,
-    pub address: SocketAddr,
+    /// Where it is managed: one address for both control processors, or one for each.
+    pub addresses: Vec<SocketAddr>,
+    gnoi_addresses: Vec<SocketAddr>,
     pub failpoints: Arc<Registry>,
     pub cards: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
@@ -71,12 +87,14 @@ pub struct Inner {
     pub tls: Option<TlsAcceptor>,
     /// What gNMI Set configured.
     pub config: Mutex<std::collections::BTreeMap<crate::gnmi::Path, crate::gnmi::Value>>,
+    /// What it was told by gNMI Set of origin cli.
+    pub cli: Arc<Cli>,
     state: watch::Sender<State>,
     life: CancellationToken,
     tasks: TaskTracker,
     /// Of the switchover, reboot or crash that is under way, or was last.
     mover: Mutex<CancellationToken>,
-    _reservation: socket2::Socket,
+    _reservations: Vec<socket2::Socket>,
 }
 
 impl Inner {
@@ -142,15 +160,12 @@ impl Chassis {
         if settings.names[0] == settings.names[1] || settings.names.iter().any(String::is_empty) {
             return Err(Error::invalid("an emulated device needs two different names for its control processors"));
         }
-        let address = settings.listen;
-        let cannot = |error: std::io::Error| {
-            Error::invalid(format!("the emulated device cannot listen on {address}: {error}"))
-                .hint("choose another port, or port 0 for a free one")
+        let (fronts, reservations) = front::open(&settings)?;
+        let of = |offered: &[Offered]| {
+            let such = fronts.iter().filter(|front| offered.contains(&front.offered));
+            such.map(|front| front.address).collect::<Vec<_>>()
         };
-        let reservation = serve::reserve(address).map_err(cannot)?;
-        let address =
-            reservation.local_addr().map_err(cannot)?.as_socket().ok_or_else(|| Error::invalid("no TCP address"))?;
-        let listener = serve::listen(address).map_err(cannot)?;
+        let (addresses, gnoi_addresses) = (of(&[Offered::All, Offered::Gnmi]), of(&[Offered::All, Offered::Gnoi]));
         let (folder, root) = state_folder(&settings)?;
         let bad_state = |error: std::io::Error| {
             Error::invalid(format!("{}: {error}", root.display()))
@@ -158,51 +173,86 @@ impl Chassis {
         };
         let tls = serve::self_signed().map_err(bad_state)?;
         let failpoints = Arc::new(Registry::new(FAILPOINTS, settings.seed));
+        let cli = Arc::new(Cli::default());
         let (crashes, crashed) = mpsc::unbounded_channel();
+        let contents = Arc::default();
+        let store = |index: usize| {
+            let opened = Store::open(root.join(format!("control-processor-{}", index + 1)), Arc::clone(&contents));
+            opened.map(Arc::new).map_err(bad_state)
+        };
+        let stores = [store(0)?, store(1)?];
         let card = |index: usize| {
             let faults = Faults::new(failpoints.clone(), crashes.clone(), index);
-            Ok(ControlProcessor {
-                store: Store::open(root.join(format!("control-processor-{}", index + 1)))?,
-                runtime: Runtime::new(address.ip(), tls.clone(), faults.clone()),
+            ControlProcessor {
+                store: stores[index].clone(),
+                peer: stores[1 - index].clone(),
+                runtime: Runtime::new(
+                    container_host(&settings).unwrap_or(addresses[index % addresses.len()].ip()),
+                    tls.clone(),
+                    faults.clone(),
+                    settings.quirks.contains(&Quirk::PortFiltered).then(|| (cli.clone(), index)),
+                ),
                 faults,
                 life: Mutex::default(),
-            })
+            }
         };
-        let cards = [card(0).map_err(bad_state)?, card(1).map_err(bad_state)?];
+        let cards = [card(0), card(1)];
         let control = Control::open(&root).map_err(bad_state)?;
         let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
         let served_with = match settings.encryption {
             Encryption::None => None,
-            encryption => Some(identity::make(&certificates, address.ip(), encryption, &settings.quirks)),
+            encryption => {
+                let hosts: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+                Some(identity::make(&certificates, &hosts, encryption, &settings.quirks))
+            }
         };
         let served_with = served_with.transpose().map_err(|error| {
             Error::invalid(format!("{}: {error}", certificates.display())).hint("give --tls a folder to write into")
         })?;
         let inner = Arc::new(Inner {
             settings,
-            address,
+            addresses,
+            gnoi_addresses,
             failpoints,
             cards,
             changed: Notify::new(),
             tls: served_with.map(TlsAcceptor::from),
             config: Mutex::default(),
+            cli,
             state: watch::Sender::new(State::booted(0)),
             life: CancellationToken::new(),
             tasks: TaskTracker::new(),
             mover: Mutex::default(),
-            _reservation: reservation,
+            _reservations: reservations,
         });
         loading::start_containers(&inner, 0, loading::Start::Reboot);
-        inner.spawn(front::run(inner.clone(), listener));
+        for front in fronts {
+            inner.spawn(front.run(inner.clone()));
+        }
         inner.spawn(replication::replicate(inner.clone()));
         inner.spawn(die_when_told(inner.clone(), crashed));
         inner.spawn(control.serve(Failpoints(inner.failpoints.clone())));
         Ok(Self { inner, state: root, certificates, folder })
     }
 
-    /// Where it is managed.
+    /// Where it is managed; the first, where each control processor has an address of its own.
     pub fn address(&self) -> SocketAddr {
-        self.inner.address
+        self.inner.addresses[0]
+    }
+
+    /// Where it is managed, as a target is written: the addresses of its gNMI.
+    pub fn management_address(&self) -> String {
+        joined(&self.inner.addresses)
+    }
+
+    /// The addresses of its gNOI, which may be others.
+    pub fn gnoi_address(&self) -> String {
+        joined(&self.inner.gnoi_addresses)
+    }
+
+    /// Where its containers' ports are, if not on its own address.
+    pub fn container_host(&self) -> Option<IpAddr> {
+        container_host(&self.inner.settings)
     }
 
     /// The name of the control processor that is active now.
@@ -246,6 +296,21 @@ impl Drop for Chassis {
             card.life().cancel();
         }
     }
+}
+
+/// An address of the containers' own, beside the device's.
+fn container_host(settings: &Settings) -> Option<IpAddr> {
+    match settings.listen.ip() {
+        IpAddr::V4(own) if settings.quirks.contains(&Quirk::InnerAddress) => {
+            let [a, b, c, d] = own.octets();
+            Some(IpAddr::from([a, b, c, d ^ 0x80]))
+        }
+        _ => None,
+    }
+}
+
+fn joined(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Removes a folder that calls which were cut off may write into for another moment.

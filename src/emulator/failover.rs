@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::chassis::{ControlProcessor, Inner};
 use super::loading::{Start, load};
 use super::replication::{self, synchronise};
-use super::settings::Outage;
+use super::settings::{Outage, Quirk};
 use super::state::{Loading, Management, Role, State, Switched, now};
 
 /// Time for an answer to leave before the address goes away.
@@ -186,6 +186,9 @@ async fn restart(chassis: &Arc<Inner>, falling: &[usize], active: usize, reason:
         chassis.cards[index].fall().await;
     }
     let Some(leave) = chassis.cards[active].faults.step("reboot.leave.after", leave).await else { return };
+    if falling.len() > 1 && chassis.has(Quirk::CliLostUnlessSaved) {
+        chassis.cli.forget_unsaved();
+    }
     sleep(chassis.settings.timings.reboot).await;
     let mut boots = Vec::new();
     for &index in falling {

@@ -135,7 +135,7 @@ pub fn message_at(site: &str) -> Option<String> {
         "ledger" => "holdfast.ledger.v1.Ledger",
         _ => return None,
     };
-    super::reflection::message_of(service, method, request)
+    crate::reflection::message_of(service, method, request)
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn every_rpc_of_the_services_is_there() {
         let served = |service: &String| !service.starts_with("runtime."); // that is containerd's
-        for (service, rpcs) in super::super::reflection::services().into_iter().filter(|(name, _)| served(name)) {
+        for (service, rpcs) in crate::reflection::services().into_iter().filter(|(name, _)| served(name)) {
             for rpc in rpcs {
                 let site = site_of(&format!("/{service}/{rpc}"));
                 assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");

@@ -10,10 +10,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Code, Status};
 
 use super::failpoints::message_at;
-use super::reflection;
 use super::stall::Stall;
 use crate::error::code_by_name;
 use crate::failpoint::{self, Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Registry, Text};
+use crate::reflection;
 
 /// The failpoints as one control processor meets them.
 #[derive(Clone)]

@@ -23,11 +23,16 @@ pub const CA: &str = "ca.pem";
 pub const CLIENT: (&str, &str) = ("client.pem", "client-key.pem");
 
 /// Makes all certificates, writes what a client needs into `folder`, and gives what the device serves with.
-pub fn make(folder: &Path, host: IpAddr, encryption: Encryption, quirks: &[Quirk]) -> io::Result<Arc<ServerConfig>> {
+pub fn make(
+    folder: &Path,
+    hosts: &[IpAddr],
+    encryption: Encryption,
+    quirks: &[Quirk],
+) -> io::Result<Arc<ServerConfig>> {
     fs::create_dir_all(folder)?;
     let authority = authority().map_err(io::Error::other)?;
     let server = KeyPair::generate().map_err(io::Error::other)?;
-    let served = server_certificate(host, quirks).and_then(|params| params.signed_by(&server, &authority));
+    let served = server_certificate(hosts, quirks).and_then(|params| params.signed_by(&server, &authority));
     let served = served.map_err(io::Error::other)?;
     write(&folder.join(CA), &authority.pem(), 0o644)?;
     write_client(folder, &authority)?;
@@ -58,11 +63,12 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
 
-fn server_certificate(host: IpAddr, quirks: &[Quirk]) -> Result<CertificateParams, rcgen::Error> {
+fn server_certificate(hosts: &[IpAddr], quirks: &[Quirk]) -> Result<CertificateParams, rcgen::Error> {
     let names = if quirks.contains(&Quirk::CertificateForAnotherName) {
         vec!["another.example".to_owned()]
     } else {
-        vec![host.to_string(), "localhost".to_owned(), "emulator.example".to_owned()]
+        let names = ["localhost".to_owned(), "emulator.example".to_owned()];
+        hosts.iter().map(ToString::to_string).chain(names).collect()
     };
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "holdfast emulator");

@@ -14,8 +14,8 @@ use tonic::service::Routes;
 
 use super::failpoints::{message_at, message_site, site_of};
 use super::faults::{End, Faults, Outcome, stall_for_good};
-use super::reflection;
 use super::stall::Stall;
+use crate::reflection;
 
 /// A gRPC message on the wire: a byte that says whether it is compressed, four of its length, itself.
 const HEADER: usize = 5;

@@ -4,6 +4,7 @@
 //! container's service on its published ports.
 
 mod chassis;
+mod cli;
 mod control;
 mod failover;
 mod failpoints;
@@ -12,7 +13,6 @@ mod front;
 mod identity;
 mod layer;
 mod loading;
-mod reflection;
 mod replication;
 mod runtime;
 mod services;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
@@ -14,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use super::cli::Cli;
 use super::faults::{End, Faults};
 use super::layer::Faulty;
 use super::stall::{Stall, Stalling};
 use super::store::{Ailment, Container};
+use crate::wire::ledger::ledger_server::LedgerServer;
 use crate::{cntr, serve};
 
 /// What runs on one control processor.
@@ -25,6 +26,8 @@ pub struct Runtime {
     host: IpAddr,
     tls: Arc<ServerConfig>,
     faults: Faults,
+    /// What lets connections in, and whose filter it is, where there is one.
+    filter: Option<(Arc<Cli>, usize)>,
     running: Mutex<HashMap<String, Task>>,
 }
 
@@ -34,8 +37,8 @@ struct Task {
 }
 
 impl Runtime {
-    pub fn new(host: IpAddr, tls: Arc<ServerConfig>, faults: Faults) -> Self {
-        Self { host, tls, faults, running: Mutex::default() }
+    pub fn new(host: IpAddr, tls: Arc<ServerConfig>, faults: Faults, filter: Option<(Arc<Cli>, usize)>) -> Self {
+        Self { host, tls, faults, filter, running: Mutex::default() }
     }
 
     pub fn runs(&self, name: &str) -> bool {
@@ -43,8 +46,7 @@ impl Runtime {
     }
 
     /// Opens the container's ports. Fails where one is taken, and then none is open.
-    pub fn start(&self, container: &Container, ledger: Option<PathBuf>) -> io::Result<()> {
-        let ledger = cntr::ledger::Service::server(ledger.unwrap_or_else(|| PathBuf::from("no volume/ledger")));
+    pub fn start(&self, container: &Container, ledger: LedgerServer<cntr::ledger::Service>) -> io::Result<()> {
         let routes = Routes::new(cntr::Service::server()).add_service(ledger);
         let own_port = own_port(&container.command);
         let published = if container.host_network && container.ports.is_empty() {
@@ -63,8 +65,14 @@ impl Runtime {
             }
         }
         for (listener, answers) in listeners {
-            let served = answers.then(|| routes.clone());
-            let serving = serve_port(listener, self.tls.clone(), served, self.faults.clone(), life.clone());
+            let port = Port {
+                tls: self.tls.clone(),
+                routes: answers.then(|| routes.clone()),
+                faults: self.faults.clone(),
+                filter: self.filter.clone(),
+                life: life.clone(),
+            };
+            let serving = port.serve(listener);
             let life = life.clone();
             ports.spawn(async move { life.run_until_cancelled(serving).await });
         }
@@ -114,47 +122,58 @@ fn own_port(command: &[String]) -> u16 {
     cntr::DEFAULT_PORT
 }
 
-async fn serve_port(
-    listener: TcpListener,
+/// A published port.
+#[derive(Clone)]
+struct Port {
     tls: Arc<ServerConfig>,
+    /// None: nothing listens on that port inside the container.
     routes: Option<Routes>,
     faults: Faults,
+    filter: Option<(Arc<Cli>, usize)>,
     life: CancellationToken,
-) {
-    let acceptor = TlsAcceptor::from(tls);
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let Some(routes) = routes.clone() else { continue }; // nothing listens on that port inside the container
-        let _ = stream.set_nodelay(true); // slower without it, and no worse
-        let (acceptor, faults, life) = (acceptor.clone(), faults.clone(), life.clone());
-        tokio::spawn(async move {
-            let serving = Box::pin(serve_one(stream, acceptor, routes, faults, life.clone()));
-            life.run_until_cancelled(serving).await;
-        });
-    }
 }
 
-async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, routes: Routes, faults: Faults, life: CancellationToken) {
-    let stall = Stall::default();
-    let mut stream = Stalling(stream, stall.clone());
-    for site in ["cntr.accept", "cntr.accept.after"] {
-        let mut outcome = faults.meet(site).await;
-        match outcome.end() {
-            Some(End::Failed(_)) => return, // the connection closes
-            Some(End::Dropped | End::Hung) => stall.begin(),
-            None if outcome.changes() => {
-                let spoilt = match outcome.answer() {
-                    Some(object) => serde_json::to_vec(object).unwrap_or_default(),
-                    None => outcome.change("", b"this is not TLS".to_vec()).unwrap_or_default(),
-                };
-                let _ = stream.write_all(&spoilt).await; // the peer left
-                return;
-            }
-            None => {}
+impl Port {
+    async fn serve(self, listener: TcpListener) {
+        let number = listener.local_addr().map(|address| address.port()).unwrap_or_default();
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Some(routes) = self.routes.clone() else { continue };
+            let _ = stream.set_nodelay(true); // slower without it, and no worse
+            let (port, life) = (self.clone(), self.life.clone());
+            let filtered = self.filter.as_ref().is_some_and(|(cli, index)| !cli.has_opened(*index, number));
+            tokio::spawn(async move {
+                let serving = Box::pin(port.serve_one(stream, routes, filtered));
+                life.run_until_cancelled(serving).await;
+            });
         }
     }
-    if let Ok(stream) = acceptor.accept(stream).await {
-        serve::connection(stream, Faulty::new(routes, faults, stall), life).await;
+
+    async fn serve_one(self, stream: TcpStream, routes: Routes, filtered: bool) {
+        let stall = Stall::default();
+        if filtered {
+            stall.begin();
+        }
+        let mut stream = Stalling(stream, stall.clone());
+        for site in ["cntr.accept", "cntr.accept.after"] {
+            let mut outcome = self.faults.meet(site).await;
+            match outcome.end() {
+                Some(End::Failed(_)) => return, // the connection closes
+                Some(End::Dropped | End::Hung) => stall.begin(),
+                None if outcome.changes() => {
+                    let spoilt = match outcome.answer() {
+                        Some(object) => serde_json::to_vec(object).unwrap_or_default(),
+                        None => outcome.change("", b"this is not TLS".to_vec()).unwrap_or_default(),
+                    };
+                    let _ = stream.write_all(&spoilt).await; // the peer left
+                    return;
+                }
+                None => {}
+            }
+        }
+        if let Ok(stream) = TlsAcceptor::from(self.tls).accept(stream).await {
+            serve::connection(stream, Faulty::new(routes, self.faults, stall), self.life).await;
+        }
     }
 }
 

@@ -56,8 +56,14 @@ impl Default for Timings {
 pub struct Settings {
     /// Where it is managed; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where its second control processor is managed, if each has an address of its own.
+    pub listen_second: Option<SocketAddr>,
+    /// The port of gNOI, if that is not gNMI's; port 0 takes a free one.
+    pub gnoi_port: Option<u16>,
     /// What its control processors are called.
     pub names: [String; 2],
+    /// What it says its software is.
+    pub software: String,
     /// Timings.
     pub timings: Timings,
     /// How the address goes away.
@@ -84,7 +90,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen_second: None,
+            gnoi_port: None,
             names: ["Supervisor1".to_owned(), "Supervisor2".to_owned()],
+            software: concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION")).to_owned(),
             timings: Timings::default(),
             outage: Outage::Closed,
             state: None,
@@ -156,6 +165,11 @@ quirks! {
     CertificateExpired "certificate-expired" "with TLS, the certificate has expired"
     CertificateNotYetValid "certificate-not-yet-valid" "with TLS, the certificate is not valid yet"
     CertificateForAnotherName "certificate-for-another-name" "with TLS, the certificate is for another name"
+    ContainerzNeedsCli "containerz-needs-cli" "Containerz is unimplemented until gNMI Set configures it, origin cli"
+    PortFiltered "port-filtered" "a container's port is silent until gNMI Set opens it, origin cli, on that control processor"
+    CliLostUnlessSaved "cli-lost-unless-saved" "what gNMI Set configured by origin cli is gone after a reboot without `write memory`"
+    PluginsUnimplemented "plugins-unimplemented" "all RPCs of plugins are unimplemented"
+    InnerAddress "inner-address" "containers' ports are on an address of their own"
     ExtraComponents "extra-components" "other cards carry a redundant-role too"
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,11 +159,13 @@ impl Inventory {
 pub struct Store {
     root: PathBuf,
     inventory: Mutex<Inventory>,
+    /// Held while what containers write is copied to the other store, and while they write.
+    contents: Arc<Mutex<()>>,
 }
 
 impl Store {
     /// Opens or makes the store at `root`.
-    pub fn open(root: PathBuf) -> io::Result<Self> {
+    pub fn open(root: PathBuf, contents: Arc<Mutex<()>>) -> io::Result<Self> {
         for folder in ["images", "volumes", "plugins", "incoming"] {
             fs::create_dir_all(root.join(folder))?;
         }
@@ -172,7 +174,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Inventory::default(),
             Err(error) => return Err(error),
         };
-        Ok(Self { root, inventory: Mutex::new(inventory) })
+        Ok(Self { root, inventory: Mutex::new(inventory), contents })
     }
 
     /// A copy of what is there.
@@ -194,7 +196,7 @@ impl Store {
 
     /// Reads the inventory from the disk again, as a control processor does when it boots.
     pub fn reload(&self) -> io::Result<()> {
-        let fresh = Self::open(self.root.clone())?.inventory();
+        let fresh = Self::open(self.root.clone(), self.contents.clone())?.inventory();
         *self.inventory.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -225,11 +227,27 @@ impl Store {
         copy_volumes(&self.inventory(), source, self)
     }
 
-    /// The ledger of a container that has a volume where the test container keeps it.
-    pub fn ledger_file(&self, container: &Container) -> Option<PathBuf> {
+    /// Brings the copy of a file of a volume that this store holds up to the `original`; nothing, where it holds none.
+    ///
+    /// `ended`: whether the control processor of the original fell. Nothing comes from there any more then.
+    pub fn extend_copy(&self, volume: &str, original: &Path, ended: impl Fn() -> bool) -> io::Result<()> {
+        let _held = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.volume_folder(volume);
+        if ended() {
+            return Err(io::Error::other("the control processor fell"));
+        }
+        let Some(name) = original.file_name().filter(|_| folder.is_dir()) else { return Ok(()) };
+        let mut copy = fs::OpenOptions::new().append(true).create(true).open(folder.join(name))?;
+        let bytes = fs::read(original)?;
+        let known = usize::try_from(copy.metadata()?.len()).unwrap_or(usize::MAX);
+        copy.write_all(bytes.get(known..).unwrap_or_default())
+    }
+
+    /// The volume that a container has where the test container keeps its ledger, and the ledger's name on it.
+    pub fn ledger_of(container: &Container) -> Option<(&str, &str)> {
         let path = Path::new(crate::cntr::ledger::PATH);
         let (name, _) = container.mounts.iter().find(|(_, mount)| path.parent() == Some(Path::new(mount)))?;
-        Some(self.volume_folder(name).join(path.file_name()?))
+        Some((name, path.file_name()?.to_str()?))
     }
 
     /// Where transfers are spooled; on the same file system as their place.
@@ -262,6 +280,7 @@ impl Store {
 }
 
 fn copy_volumes(inventory: &Inventory, source: &Store, target: &Store) -> io::Result<()> {
+    let _held = source.contents.lock().unwrap_or_else(PoisonError::into_inner);
     for volume in &inventory.volumes {
         copy_folder(&source.volume_folder(&volume.name), &target.volume_folder(&volume.name))?;
     }
@@ -326,13 +345,13 @@ mod tests {
     #[test]
     fn a_store_survives_its_process() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path().join("a")).expect("a store");
+        let store = Store::open(folder.path().join("a"), Arc::default()).expect("a store");
         let changed: io::Result<()> = store.change(|held| {
             held.add_image(image("sha256:aaaaaaaaaaaa", "app"));
             Ok(())
         });
         changed.expect("a change");
-        let again = Store::open(folder.path().join("a")).expect("a store");
+        let again = Store::open(folder.path().join("a"), Arc::default()).expect("a store");
         assert!(again.inventory().image("app", "latest").is_some());
     }
 }

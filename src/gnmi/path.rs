@@ -36,6 +36,12 @@ impl Path {
         Self { origin: "openconfig".into(), elements }
     }
 
+    /// Of a component, by its name alone, as some devices want it.
+    pub fn bare(name: &str) -> Self {
+        let elements = vec![Element { name: name.to_owned(), ..Element::default() }];
+        Self { origin: String::new(), elements }
+    }
+
     /// This path with `rest` below it.
     #[must_use]
     pub fn join(&self, rest: &Path) -> Self {

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::gnmi::Path;
 use crate::wire::gnoi::system::system_client::SystemClient;
 use crate::wire::gnoi::system::{
-    CancelRebootRequest, PingRequest, PingResponse, RebootMethod, RebootRequest, RebootStatusRequest,
-    RebootStatusResponse, SwitchControlProcessorRequest, SwitchControlProcessorResponse, TimeRequest,
+    CancelRebootRequest, KillProcessRequest, PingRequest, PingResponse, RebootMethod, RebootRequest,
+    RebootStatusRequest, RebootStatusResponse, SwitchControlProcessorRequest, SwitchControlProcessorResponse,
+    TimeRequest, kill_process_request,
 };
 
 /// The client. Clones share its session.
@@ -90,6 +91,18 @@ impl System {
             .call(Call::write("System.CancelReboot", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).cancel_reboot(request).await.map(|_| ()) }
+            })
+            .await
+    }
+
+    /// `gnoi.system.System/KillProcess`, with SIGKILL.
+    pub async fn kill_process(&self, name: &str, restart: bool, deadline: Instant) -> Result<()> {
+        let signal = kill_process_request::Signal::Kill as i32;
+        let request = KillProcessRequest { pid: 0, name: name.to_owned(), signal, restart };
+        self.session
+            .call(Call::write("System.KillProcess", deadline), |connection| {
+                let request = request.clone();
+                async move { client(connection).kill_process(request).await.map(|_| ()) }
             })
             .await
     }

@@ -13,7 +13,7 @@ use super::gnmi::{AsyncGnmi, Gnmi};
 use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
-use crate::device::{Deadlines, Device as Inner, SwitchoverOptions};
+use crate::device::{Deadlines, Device as Inner, SwitchoverOptions, Ways};
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, Security, Settings, Target};
 use crate::error::{Error, Result};
@@ -36,28 +36,37 @@ impl From<Tls> for Trust {
     }
 }
 
-struct Options {
-    target: Target,
-    settings: Settings,
-    deadlines: Deadlines,
-}
-
-#[allow(clippy::too_many_arguments)]
-fn options(
-    py: Python<'_>,
-    address: &str,
-    username: Option<&str>,
-    password: Option<&str>,
+/// What `holdfast.connect` was given, checked and completed there.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Options {
+    username: Option<String>,
+    password: Option<String>,
     insecure: bool,
     tls: Option<Tls>,
     name: Option<String>,
+    gnoi: Option<String>,
     emulated: bool,
     deadlines: Vec<(String, Seconds)>,
     dial_timeout: Option<Seconds>,
     call_timeout: Option<Seconds>,
-) -> PyResult<Options> {
-    let built = || -> Result<Options> {
-        let security = match (insecure, tls) {
+    dial_interval: Option<Seconds>,
+    name_only: bool,
+    container_host: Option<String>,
+    fresh_connection: bool,
+}
+
+struct Prepared {
+    target: Target,
+    gnoi: Option<Target>,
+    settings: Settings,
+    deadlines: Deadlines,
+    ways: Ways,
+}
+
+impl Options {
+    fn prepare(self, address: &str) -> Result<Prepared> {
+        let security = match (self.insecure, self.tls) {
             (true, None) => Security::Plaintext,
             (true, Some(_)) => {
                 return Err(
@@ -66,72 +75,64 @@ fn options(
             }
             (false, tls) => Security::Tls(tls.map(Trust::from).unwrap_or_default().load()?),
         };
-        let mut target = Target::parse(address, security)?;
-        target.name = name.unwrap_or(target.name);
-        target.credentials = match (username, password) {
+        let credentials = match (self.username, self.password) {
             (None, None) => None,
             (None, Some(_)) => {
                 return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
             }
-            (Some(username), password) => Some(Credentials::new(username, password.unwrap_or_default())?),
+            (Some(username), password) => Some(Credentials::new(&username, &password.unwrap_or_default())?),
+        };
+        let name = self.name.unwrap_or_else(|| address.to_owned());
+        let target = |text: &str| {
+            let parsed = Target::parse(text, security.clone())?;
+            Ok::<_, Error>(Target { name: name.clone(), credentials: credentials.clone(), ..parsed })
         };
         let mut settings = Settings::default();
-        settings.dial_timeout = duration(dial_timeout).unwrap_or(settings.dial_timeout);
-        settings.call_timeout = duration(call_timeout).unwrap_or(settings.call_timeout);
-        let mut limits = if emulated { Deadlines::emulated() } else { Deadlines::real() };
-        for (step, limit) in deadlines {
+        settings.dial_timeout = duration(self.dial_timeout).unwrap_or(settings.dial_timeout);
+        settings.call_timeout = duration(self.call_timeout).unwrap_or(settings.call_timeout);
+        settings.pace.interval = duration(self.dial_interval).unwrap_or(settings.pace.interval);
+        let mut limits = if self.emulated { Deadlines::emulated() } else { Deadlines::real() };
+        for (step, limit) in self.deadlines {
             limits.set(&step, limit.0)?;
         }
-        Ok(Options { target, settings, deadlines: limits })
-    };
-    built().map_err(|error| errors::to_python(py, &error))
+        Ok(Prepared {
+            target: target(address)?,
+            gnoi: self.gnoi.as_deref().map(target).transpose()?,
+            settings,
+            deadlines: limits,
+            ways: Ways {
+                name_only: self.name_only,
+                container_host: self.container_host,
+                fresh_connection: self.fresh_connection,
+            },
+        })
+    }
+}
+
+impl Prepared {
+    async fn connect(self) -> Result<Inner> {
+        let Self { target, gnoi, settings, deadlines, ways } = self;
+        let device = match gnoi {
+            None => Inner::connect(target, settings, deadlines).await?,
+            Some(gnoi) => Inner::connect_apart(target, gnoi, settings, deadlines).await?,
+        };
+        Ok(device.with_ways(ways))
+    }
 }
 
 /// A session with one device; fails within `dial_timeout`.
 #[pyfunction]
-#[pyo3(name = "connect", signature = (address, *, username=None, password=None, insecure=false, tls=None, name=None, emulated=false,
-    deadlines=vec![], dial_timeout=None, call_timeout=None))]
-#[allow(clippy::too_many_arguments)]
-pub fn connect(
-    py: Python<'_>,
-    address: &str,
-    username: Option<&str>,
-    password: Option<&str>,
-    insecure: bool,
-    tls: Option<Tls>,
-    name: Option<String>,
-    emulated: bool,
-    deadlines: Vec<(String, Seconds)>,
-    dial_timeout: Option<Seconds>,
-    call_timeout: Option<Seconds>,
-) -> PyResult<Device> {
-    let Options { target, settings, deadlines } =
-        options(py, address, username, password, insecure, tls, name, emulated, deadlines, dial_timeout, call_timeout)?;
-    let inner = runtime::block(py, World::Client, Inner::connect(target, settings, deadlines))?;
+pub fn connect(py: Python<'_>, address: &str, options: Options) -> PyResult<Device> {
+    let prepared = options.prepare(address).map_err(|error| errors::to_python(py, &error))?;
+    let inner = runtime::block(py, World::Client, prepared.connect())?;
     Ok(Device { inner })
 }
 
 /// As `connect`, to be awaited.
 #[pyfunction]
-#[pyo3(name = "connect_async", signature = (address, *, username=None, password=None, insecure=false, tls=None, name=None,
-    emulated=false, deadlines=vec![], dial_timeout=None, call_timeout=None))]
-#[allow(clippy::too_many_arguments)]
-pub fn connect_async<'py>(
-    py: Python<'py>,
-    address: &str,
-    username: Option<&str>,
-    password: Option<&str>,
-    insecure: bool,
-    tls: Option<Tls>,
-    name: Option<String>,
-    emulated: bool,
-    deadlines: Vec<(String, Seconds)>,
-    dial_timeout: Option<Seconds>,
-    call_timeout: Option<Seconds>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let Options { target, settings, deadlines } =
-        options(py, address, username, password, insecure, tls, name, emulated, deadlines, dial_timeout, call_timeout)?;
-    let connecting = Inner::connect(target, settings, deadlines);
+pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> PyResult<Bound<'py, PyAny>> {
+    let prepared = options.prepare(address).map_err(|error| errors::to_python(py, &error))?;
+    let connecting = prepared.connect();
     runtime::awaitable(py, World::Client, connecting, |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()))
 }
 
@@ -160,15 +161,20 @@ both_worlds! {
     }
 
     /// gNOI System.SwitchControlProcessor, and the evidence that it happened.
-    #[pyo3(signature = (to=None, *, redundant=false, name_only=false))]
-    fn switchover(device, to: Option<String>, redundant: bool, name_only: bool) => results::switchover {
-        async move { device.switchover(&SwitchoverOptions { to, redundant, name_only }).await }
+    #[pyo3(signature = (to=None, *, redundant=false, name_only=false, trigger="gnoi".to_owned(), wait_ready=true))]
+    fn switchover(device, to: Option<String>, redundant: bool, name_only: bool, trigger: String, wait_ready: bool)
+        => results::switchover
+    {
+        async move {
+            let trigger = trigger.parse()?;
+            device.switchover(&SwitchoverOptions { to, redundant, name_only, trigger, unready: !wait_ready }).await
+        }
     }
 
     /// Ends the session; every later call fails.
     fn close(device) => results::nothing {
         async move {
-            device.session().close().await;
+            device.close().await;
             Ok(())
         }
     }

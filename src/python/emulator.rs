@@ -16,11 +16,14 @@ use crate::emulator::{Chassis as Emulated, Encryption, FAILPOINTS, Failpoints, O
 use crate::error::{Error, Result};
 use crate::failpoint::Armed;
 
-#[allow(clippy::too_many_arguments)]
-fn settings(
-    py: Python<'_>,
-    listen: &str,
+/// What `holdfast.emulator` was given, checked and completed there.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Options {
+    listen: String,
+    gnoi_port: Option<u16>,
     names: Option<(String, String)>,
+    software: Option<String>,
     outage: Option<Seconds>,
     load: Option<Seconds>,
     boot: Option<Seconds>,
@@ -32,43 +35,49 @@ fn settings(
     chunk_size: Option<i32>,
     quirks: Vec<String>,
     seed: u64,
-    encryption: &str,
+    encryption: String,
     certificates: Option<PathBuf>,
     users: Vec<(String, String)>,
-) -> PyResult<Settings> {
-    let built = || -> Result<Settings> {
-        let mut settings = Settings { listen: address(listen)?, state, ..Settings::default() };
-        if let Some((first, second)) = names {
-            settings.names = [first, second];
-        }
+}
+
+impl Options {
+    fn settings(self) -> Result<Settings> {
+        let (first, second) = match self.listen.split_once(',') {
+            None => (address(&self.listen)?, None),
+            Some((first, second)) => (address(first.trim())?, Some(address(second.trim())?)),
+        };
+        let mut settings = Settings { listen: first, listen_second: second, ..Settings::default() };
         let timings = &mut settings.timings;
         for (slot, given) in [
-            (&mut timings.outage, outage),
-            (&mut timings.load, load),
-            (&mut timings.boot, boot),
-            (&mut timings.reboot, reboot),
-            (&mut timings.replication, replication),
+            (&mut timings.outage, self.outage),
+            (&mut timings.load, self.load),
+            (&mut timings.boot, self.boot),
+            (&mut timings.reboot, self.reboot),
+            (&mut timings.replication, self.replication),
         ] {
             *slot = duration(given).unwrap_or(*slot);
         }
-        if black_hole {
-            settings.outage = Outage::Silent;
-        }
-        settings.space = space.unwrap_or(settings.space);
-        settings.chunk_size = chunk_size.unwrap_or(settings.chunk_size);
-        settings.seed = seed;
-        settings.encryption = match encryption {
-            "none" => Encryption::None,
-            "server" => Encryption::Server,
-            "mutual" => Encryption::Mutual,
-            other => return Err(Error::invalid(format!("tls {other:?}: give server or mutual"))),
-        };
-        settings.certificates = certificates;
-        settings.users = users;
-        settings.quirks = quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?;
-        Ok(settings)
-    };
-    built().map_err(|error| errors::to_python(py, &error))
+        Ok(Settings {
+            gnoi_port: self.gnoi_port,
+            names: self.names.map_or(settings.names, |(first, second)| [first, second]),
+            software: self.software.unwrap_or(settings.software),
+            outage: if self.black_hole { Outage::Silent } else { Outage::Closed },
+            state: self.state,
+            space: self.space.unwrap_or(settings.space),
+            chunk_size: self.chunk_size.unwrap_or(settings.chunk_size),
+            seed: self.seed,
+            encryption: match self.encryption.as_str() {
+                "none" => Encryption::None,
+                "server" => Encryption::Server,
+                "mutual" => Encryption::Mutual,
+                other => return Err(Error::invalid(format!("tls {other:?}: give server or mutual"))),
+            },
+            certificates: self.certificates,
+            users: self.users,
+            quirks: self.quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?,
+            ..settings
+        })
+    }
 }
 
 /// `HOST:PORT` of this machine, or `auto`: an address of its own below 127.0.0.0/8 where the system has that.
@@ -91,94 +100,16 @@ fn own_loopback() -> [u8; 4] {
 
 /// Powers an emulated device on.
 #[pyfunction]
-#[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0, encryption="none", certificates=None, users=vec![]))]
-#[allow(clippy::too_many_arguments)]
-pub fn emulator(
-    py: Python<'_>,
-    listen: &str,
-    names: Option<(String, String)>,
-    outage: Option<Seconds>,
-    load: Option<Seconds>,
-    boot: Option<Seconds>,
-    reboot: Option<Seconds>,
-    replication: Option<Seconds>,
-    black_hole: bool,
-    state: Option<PathBuf>,
-    space: Option<u64>,
-    chunk_size: Option<i32>,
-    quirks: Vec<String>,
-    seed: u64,
-    encryption: &str,
-    certificates: Option<PathBuf>,
-    users: Vec<(String, String)>,
-) -> PyResult<Chassis> {
-    let settings = settings(
-        py,
-        listen,
-        names,
-        outage,
-        load,
-        boot,
-        reboot,
-        replication,
-        black_hole,
-        state,
-        space,
-        chunk_size,
-        quirks,
-        seed,
-        encryption,
-        certificates,
-        users,
-    )?;
+pub fn emulator(py: Python<'_>, options: Options) -> PyResult<Chassis> {
+    let settings = options.settings().map_err(|error| errors::to_python(py, &error))?;
     let chassis = runtime::block(py, World::Emulator, Emulated::start(settings))?;
     Ok(Chassis { inner: Shared(Arc::new(Mutex::new(chassis))) })
 }
 
 /// As `emulator`, to be awaited.
 #[pyfunction]
-#[pyo3(signature = (*, listen="auto", names=None, outage=None, load=None, boot=None, reboot=None, replication=None,
-    black_hole=false, state=None, space=None, chunk_size=None, quirks=vec![], seed=0, encryption="none", certificates=None, users=vec![]))]
-#[allow(clippy::too_many_arguments)]
-pub fn emulator_async<'py>(
-    py: Python<'py>,
-    listen: &str,
-    names: Option<(String, String)>,
-    outage: Option<Seconds>,
-    load: Option<Seconds>,
-    boot: Option<Seconds>,
-    reboot: Option<Seconds>,
-    replication: Option<Seconds>,
-    black_hole: bool,
-    state: Option<PathBuf>,
-    space: Option<u64>,
-    chunk_size: Option<i32>,
-    quirks: Vec<String>,
-    seed: u64,
-    encryption: &str,
-    certificates: Option<PathBuf>,
-    users: Vec<(String, String)>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let settings = settings(
-        py,
-        listen,
-        names,
-        outage,
-        load,
-        boot,
-        reboot,
-        replication,
-        black_hole,
-        state,
-        space,
-        chunk_size,
-        quirks,
-        seed,
-        encryption,
-        certificates,
-        users,
-    )?;
+pub fn emulator_async(py: Python<'_>, options: Options) -> PyResult<Bound<'_, PyAny>> {
+    let settings = options.settings().map_err(|error| errors::to_python(py, &error))?;
     runtime::awaitable(py, World::Emulator, Emulated::start(settings), |py, chassis| {
         Ok(Py::new(py, AsyncChassis { inner: Shared(Arc::new(Mutex::new(chassis))) })?.into_any())
     })
@@ -270,7 +201,17 @@ both_worlds! {
 
     /// Where it is managed.
     fn management_address(chassis) => results::text {
-        async move { Ok(chassis.0.lock().await.address().to_string()) }
+        async move { Ok(chassis.0.lock().await.management_address()) }
+    }
+
+    /// Where its gNOI is served.
+    fn gnoi_address(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.gnoi_address()) }
+    }
+
+    /// Where its containers' ports are, if not on its own address.
+    fn container_host(chassis) => results::optional_text {
+        async move { Ok(chassis.0.lock().await.container_host().map(|host| host.to_string())) }
     }
 
     /// Powers it off.

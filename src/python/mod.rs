@@ -13,6 +13,7 @@ mod gnmi;
 mod ledger;
 mod logs;
 mod progress;
+mod reflection;
 mod results;
 mod runtime;
 mod system;
@@ -40,6 +41,8 @@ mod _core {
     use super::ledger::verify_records;
     #[pymodule_export]
     use super::logs::{AsyncLogLines, LogLines};
+    #[pymodule_export]
+    use super::reflection::message_fields;
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]

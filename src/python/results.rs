@@ -49,6 +49,10 @@ pub fn text(py: Python<'_>, text: String) -> Object {
     Ok(text.into_pyobject(py)?.into_any().unbind())
 }
 
+pub fn optional_text(py: Python<'_>, text: Option<String>) -> Object {
+    Ok(text.into_pyobject(py)?.into_any().unbind())
+}
+
 pub fn truth(py: Python<'_>, truth: bool) -> Object {
     Ok(truth.into_pyobject(py)?.to_owned().into_any().unbind())
 }

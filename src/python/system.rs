@@ -7,7 +7,7 @@ use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::results;
 use crate::device::Device as Inner;
-use crate::gnmi::{Element, Path};
+use crate::gnmi::Path;
 use crate::wire::gnoi::system::{PingResponse, RebootMethod, RebootStatusResponse};
 
 fn status(py: Python<'_>, answer: RebootStatusResponse) -> PyResult<Py<PyAny>> {
@@ -53,11 +53,7 @@ both_worlds! {
     /// SwitchControlProcessor alone, without a look at what follows.
     #[pyo3(signature = (target, *, name_only=false, timeout=None))]
     fn switch_control_processor(device, target: String, name_only: bool, timeout: Option<Seconds>) => results::nothing {
-        let path = if name_only {
-            Path { elements: vec![Element { name: target, ..Element::default() }], ..Path::default() }
-        } else {
-            Path::component(&target)
-        };
+        let path = if name_only { Path::bare(&target) } else { Path::component(&target) };
         async move {
             let deadline = device.session().deadline(duration(timeout));
             device.system.switch_control_processor(&path, deadline).await.map(|_| ())
@@ -78,6 +74,15 @@ both_worlds! {
     #[pyo3(signature = (*, timeout=None))]
     fn reboot_status(device, timeout: Option<Seconds>) => self::status {
         async move { device.system.reboot_status(&[], device.session().deadline(duration(timeout))).await }
+    }
+
+    /// KillProcess, with SIGKILL.
+    #[pyo3(signature = (name, *, restart=false, timeout=None))]
+    fn kill_process(device, name: String, restart: bool, timeout: Option<Seconds>) => results::nothing {
+        async move {
+            let deadline = device.session().deadline(duration(timeout));
+            device.system.kill_process(&name, restart, deadline).await
+        }
     }
 
     /// CancelReboot.

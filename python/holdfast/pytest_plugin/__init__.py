@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast import Device, Emulator
     from holdfast.pytest_plugin.case import Case
     from holdfast.pytest_plugin.run import ImageUnderTest, Run
+    from holdfast.testbed import Target
 
 SUITES = Path(__file__).parent.parent / "suites"
 
@@ -48,6 +49,30 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
     node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from holdfast.pytest_plugin import scheduling
+
+    return scheduling.scheduler(config, log)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test on every device of a testbed, and as often as `--dut-repeat` says."""
+    if "holdfast_run" not in metafunc.fixturenames:
+        return
+    from holdfast.pytest_plugin import targets
+
+    repeat = int(options.value(metafunc.config, "dut-repeat") or 1)
+    if repeat > 1:
+        metafunc.fixturenames.append("holdfast_round")
+        rounds = range(1, repeat + 1)
+        metafunc.parametrize("holdfast_round", rounds, ids=[f"round{number}" for number in rounds], scope="session")
+    known = targets.of(metafunc.config)
+    if len(known) > 1:
+        names = [target.name for target in known]
+        metafunc.parametrize("holdfast_target", known, ids=names, indirect=True, scope="session")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -121,11 +146,20 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def holdfast_run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """This run: its id, its device, what it made there."""
-    from holdfast.pytest_plugin.run import Run
+def holdfast_target(request: pytest.FixtureRequest) -> Target:
+    """The device that this run is about."""
+    from holdfast.pytest_plugin import targets
 
-    run = Run(request.config)
+    found: Target = getattr(request, "param", None) or targets.of(request.config)[0]
+    return found
+
+
+@pytest.fixture(scope="session")
+def holdfast_run(request: pytest.FixtureRequest, holdfast_target: Target) -> Iterator[Run]:
+    """This run: its id, its device, what it made there."""
+    from holdfast.pytest_plugin import run as runs
+
+    run = runs.begin(request.config, holdfast_target)
     try:
         yield run
     finally:
@@ -173,9 +207,11 @@ def image(holdfast_image: ImageUnderTest) -> ImageUnderTest:
 
 
 @pytest.fixture(scope="session")
-def testbed(holdfast_run: Run) -> tuple[str, ...]:
-    """The addresses of the devices of this run."""
-    return (holdfast_run.address,)
+def testbed(request: pytest.FixtureRequest, holdfast_run: Run) -> tuple[str, ...]:
+    """The addresses of the devices under test; of an emulated one, that of the device of this test."""
+    from holdfast.pytest_plugin import targets
+
+    return tuple(target.address or holdfast_run.address for target in targets.of(request.config))
 
 
 @pytest.fixture
@@ -186,7 +222,7 @@ def chassis(holdfast_run: Run) -> Iterator[Emulator]:
     """
     emulated = holdfast_run.chassis
     if emulated is None:
-        pytest.skip("needs the emulated device, and --dut names another")
+        pytest.skip("needs an emulated device of this process' own, and another is named")
     before = {armed.name for armed in emulated.armed()}
     yield emulated
     own = [armed.name for armed in emulated.armed() if armed.name not in before]

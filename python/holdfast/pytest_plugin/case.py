@@ -163,11 +163,12 @@ def judge(item: pytest.Item) -> None:
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the case's account on its report: for the summary, for JUnit, and a timeline for a failure."""
     case = item.stash.get(Case.KEY, None)
-    if case is None or report.when != "call":
+    if case is None or report.when != "call" or report.skipped:
         return
     if call.excinfo is not None and not case.failures:
         case.failures.append(Failure(PROCEDURE, "the case itself", call.excinfo.exconly()))
     plan = item.get_closest_marker("cntr3")
+    number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
     properties = [
         ("plan_id", plan.args[0] if plan and plan.args else item.name),
         ("device", case.run.description),
@@ -176,6 +177,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         ("outages", json.dumps([round(seconds, 3) for seconds in case.outages])),
         ("checked", json.dumps(case.checked)),
         ("not_checked", json.dumps(sorted(set(case.not_checked)))),
+        *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
     ]
     artifacts.keep_verdict(item, dict(properties))

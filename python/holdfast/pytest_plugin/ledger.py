@@ -42,8 +42,8 @@ class Ledger:
 
     def write(self, count: int) -> None:
         """Write so many records; raises `NotChecked` where there is no ledger or no way to it."""
-        if not self._run.pings:
-            self._unchecked = "--dut-no-ping: the container's port cannot be reached from here"
+        if self._run.unreachable:
+            self._unchecked = self._run.unreachable
             raise NotChecked(self._unchecked)
         try:
             for _ in range(count):

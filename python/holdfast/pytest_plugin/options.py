@@ -16,6 +16,10 @@ SUITE_NAMES = (*DEVICE_SUITES, "cni")
 # name, kind ("text", "flag", "list"), help
 _OPTIONS = (
     ("dut", "text", "the device under test, HOST[:PORT][,HOST...], instead of the emulated one"),
+    ("testbed", "list", "a file with the devices under test: ours, pyATS', or an Ondatra binding (and its testbed)"),
+    ("dut-gnoi", "text", "where gNOI is served, HOST:PORT[,HOST:PORT...], if not where gNMI is"),
+    ("dut-profile", "text", "the vendor's ways: a name, or a YAML file (default: what the device says it is)"),
+    ("dut-container-host", "text", "where containers' ports are, if not on the device's own address"),
     ("dut-required", "flag", "refuse to fall back on the emulated device"),
     ("dut-insecure", "flag", "plaintext gRPC instead of TLS"),
     ("dut-ca", "text", "a PEM file of who signs the device's certificate (default: who the system trusts)"),
@@ -44,11 +48,17 @@ _OPTIONS = (
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
     ("dut-plan", "flag", "say which failovers and reboots would come and how long they may take, and do nothing"),
+    ("dut-combine", "flag", "judge 3.1 to 3.6 by one switchover and 3.7 by the next, instead of one each"),
+    ("dut-trigger", "text", "what fails the active: gnoi (the default), reboot-active, kill:PROCESS or command:..."),
+    ("dut-repeat", "text", "go through all cases so many times, and say how outages spread and what grew"),
     ("dut-keep", "keep", "leave what the tests made on the device: always, or after a failure (=failed)"),
 )
 TLS = ("dut-ca", "dut-cert", "dut-key", "dut-server-name", "dut-skip-verify")
 # Only the command line itself may say these.
-_ALLOW = "--dut-allow-disruption"
+ONLY_TYPED = (
+    ("dut-allow-disruption", "run disruptive cases on a real device"),
+    ("dut-configure", "let the profile configure the device; without it nothing is configured or saved"),
+)
 
 
 def _key(name: str) -> str:
@@ -71,9 +81,8 @@ def add(parser: pytest.Parser) -> None:
             parser.addini(_key(name), text, type="linelist", default=None)
         else:
             parser.addini(_key(name), text, type="string", default=None)
-    group.addoption(
-        _ALLOW, dest="holdfast_allow", action="store_true", default=False, help="run disruptive cases on a real device"
-    )
+    for name, text in ONLY_TYPED:
+        group.addoption(f"--{name}", dest=_key(name), action="store_true", default=False, help=text)
 
 
 def value(config: pytest.Config, name: str) -> Any:
@@ -102,34 +111,51 @@ def command_line(config: pytest.Config) -> list[str]:
     return [str(word) for word in config.invocation_params.args]
 
 
-def disruption_allowed(config: pytest.Config) -> bool:
-    """Whether the command line itself allows failovers on a real device."""
-    return _ALLOW in command_line(config)
+def typed(config: pytest.Config, name: str) -> bool:
+    """Whether the command line itself says what an ini file or an environment variable may not."""
+    return f"--{name}" in command_line(config)
+
+
+# What an option's text must look like, and what to give instead.
+_SHAPES = {
+    "dut-judge": ("procedure|depth", "give procedure or depth"),
+    "dut-port": (r"0*[1-9]\d{0,4}", "give a number from 1 to 65535"),
+    "dut-repeat": (r"0*[1-9]\d*", "give a number, 1 or more"),
+    "dut-seed": (r"\d+", "give a number"),
+    "dut-trigger": (
+        r"gnoi|reboot-active|kill:.+|command:.*\S.*", "give gnoi, reboot-active, kill:PROCESS or command:…"
+    ),
+}  # fmt: skip
 
 
 def check(config: pytest.Config) -> None:
     """Refuse what makes no sense before anything else happens."""
+    if value(config, "testbed") and value(config, "dut"):
+        raise pytest.UsageError("--dut and --testbed both say where the devices are: give one of them")
     tls = [name for name in TLS if value(config, name)]
     if tls and flag(config, "dut-insecure"):
         raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
-    judge = value(config, "dut-judge")
-    if judge not in (None, "procedure", "depth"):
-        raise pytest.UsageError(f"--dut-judge {judge}: give procedure or depth")
-    port = value(config, "dut-port")
-    if port is not None and not (port.isdigit() and 0 < int(port) <= 65535):
-        raise pytest.UsageError(f"--dut-port {port}: give a number from 1 to 65535")
-    artifacts = value(config, "dut-artifacts")
-    if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
-        raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
-    seed = value(config, "dut-seed")
-    if seed is not None and not seed.isdigit():
-        raise pytest.UsageError(f"--dut-seed {seed}: give a number")
-    image = value(config, "dut-image")
-    if image is not None and not Path(image).is_file():
-        raise pytest.UsageError(f"--dut-image {image}: there is no such file")
+    for name, (shape, wanted) in _SHAPES.items():
+        given = value(config, name)
+        if given is not None and not re.fullmatch(shape, given):
+            raise pytest.UsageError(f"--{name} {given}: {wanted}")
+    if int(value(config, "dut-port") or 1) > 65535:
+        raise pytest.UsageError(f"--dut-port {value(config, 'dut-port')}: give a number from 1 to 65535")
+    _check_files(config)
     for text in value(config, "dut-deadline") or ():
         step, _ = deadline(text)
         _check_step(step)
+
+
+def _check_files(config: pytest.Config) -> None:
+    artifacts, image = value(config, "dut-artifacts"), value(config, "dut-image")
+    if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
+        raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
+    if image is not None and not Path(image).is_file():
+        raise pytest.UsageError(f"--dut-image {image}: there is no such file")
+    for file in value(config, "testbed") or ():
+        if not Path(file).is_file():
+            raise pytest.UsageError(f"--testbed {file}: there is no such file")
 
 
 def _check_step(step: str) -> None:
@@ -141,16 +167,15 @@ def _check_step(step: str) -> None:
         )
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-
-
 def deadline(text: str) -> tuple[str, float]:
     """Read `STEP=TIME`, where TIME is seconds, or has a unit (ms, s, m, h)."""
+    from holdfast.deadlines import seconds
+
     step, _, time = text.partition("=")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", time)
-    if not found:
-        raise pytest.UsageError(f"--dut-deadline {text}: write STEP=TIME, such as reboot=20m")
-    return step, float(found[1]) * _UNITS[found[2]]
+    try:
+        return step, seconds(time)
+    except ValueError:
+        raise pytest.UsageError(f"--dut-deadline {text}: write STEP=TIME, such as reboot=20m") from None
 
 
 def wanted_suites(config: pytest.Config) -> list[str]:
@@ -161,7 +186,8 @@ def wanted_suites(config: pytest.Config) -> list[str]:
     named = [name for name in SUITE_NAMES if re.search(rf"\b{name}", keyword)]
     if named:
         return named
-    on_command_line = any(word == "--dut" or word.startswith("--dut=") for word in command_line(config))
+    naming = ("--dut", "--testbed")
+    on_command_line = any(word.partition("=")[0] in naming for word in command_line(config))
     return list(DEVICE_SUITES) if on_command_line and not keyword else []
 
 
@@ -182,4 +208,5 @@ def is_active(config: pytest.Config) -> bool:
 
     device_suites = set(wanted_suites(config)) & set(DEVICE_SUITES)
     folders = [SUITES / name for name in DEVICE_SUITES]
-    return bool(device_suites or value(config, "dut")) or any(names_suite_file(config, folder) for folder in folders)
+    named = value(config, "dut") or value(config, "testbed")
+    return bool(device_suites or named) or any(names_suite_file(config, folder) for folder in folders)

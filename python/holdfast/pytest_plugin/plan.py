@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from holdfast.pytest_plugin import options
+from holdfast.pytest_plugin import options, targets
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,22 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Print the plan."""
     from holdfast import _core
 
-    limits = _core.deadlines(emulated=options.value(config, "dut") is None)
+    known = targets.of(config)
+    limits = _core.deadlines(emulated=all(target.emulated for target in known))
     limits.update(dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ()))
     disruptions = list(dict.fromkeys(found for item in items if (found := _of(item)) is not None))
     switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
     longest = sum(disruption.longest(limits) for disruption in disruptions)
-    where = options.value(config, "dut") or "the EMULATED device"
+    where = ", ".join("the EMULATED device" if not target.name else target.name for target in known)
     in_all = str(Disruption("", switchovers, reboots)) or "no failover"
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     write: Callable[[str], None] = print if reporter is None else reporter.write_line
     write(f"plan for {where}: {in_all}, at most {_time(longest)}")
     for disruption in disruptions:
         write(f"  {disruption.name:<20} {disruption!s:<40} at most {_time(disruption.longest(limits))}")
+    for target in known:
+        if not targets.may_be_disrupted(config, target):
+            write(f"not allowed on {target.name}, so its cases skip: say --dut-allow-disruption")
     write("nothing was done: without --dut-plan, it is")
 
 
@@ -57,7 +61,18 @@ def _of(item: pytest.Item) -> Disruption | None:
     if case is None:
         return Disruption(item.name, 0, 0, known=False)
     name = str(case.kwargs.get("shared") or case.args[0])
-    return Disruption(name, case.kwargs.get("switchovers", 0), case.kwargs.get("reboots", 0))
+    switchovers = case.kwargs.get("switchovers", 0)
+    procedure = getattr(getattr(item, "function", None), "holdfast_procedure", None)
+    if options.flag(item.config, "dut-combine") and procedure is not None and procedure.combines:
+        name, switchovers = "combined", _most_switchovers(item)
+    where = getattr(getattr(item, "callspec", None), "id", "")
+    return Disruption(f"{name} {where}".strip(), switchovers, case.kwargs.get("reboots", 0))
+
+
+def _most_switchovers(item: pytest.Item) -> int:
+    """What the cases that share switchovers need together: as many as the one of them that needs most."""
+    cases = (other.get_closest_marker("cntr3") for other in item.session.items)
+    return max(int(case.kwargs.get("switchovers", 0)) for case in cases if case is not None)
 
 
 def _time(seconds: float) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from holdfast.pytest_plugin import options
+from holdfast.exceptions import HoldfastError
+from holdfast.pytest_plugin import options, targets
+from holdfast.testbed import Target
 
 
 def install(config: pytest.Config) -> None:
@@ -25,18 +29,9 @@ class Reporter:
     @pytest.hookimpl
     def pytest_report_header(self, config: pytest.Config) -> str:
         """Which device."""
-        from holdfast.pytest_plugin import run
-
-        address = options.value(config, "dut")
         if options.flag(config, "dut-plan"):
             return "holdfast: a plan; no device is reached"
-        if address is None:
-            return "holdfast: EMULATED dual-supervisor device, in this process"
-        device = run.connect(config, address)
-        line = run.describe(device, device.control_processors())
-        device.close()
-        doubt = " (NOT VERIFIED: --dut-skip-verify)" if options.flag(config, "dut-skip-verify") else ""
-        return f"holdfast: {line}{doubt}"
+        return "\n".join(f"holdfast: {line}" for line in _headers(config))
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -52,9 +47,18 @@ class Reporter:
             return
         write = terminalreporter.write_line
         terminalreporter.section("holdfast")
-        write(str(self._cases[0]["device"]))
+        for device in dict.fromkeys(str(case["device"]) for case in self._cases):
+            write(device)
+            self._write_cases(write, [case for case in self._cases if case["device"] == device])
+        if any("round" in case for case in self._cases):
+            from holdfast.pytest_plugin import soak
+
+            for line in soak.summary(self._cases):
+                write(line)
+
+    def _write_cases(self, write: Callable[[str], None], cases: list[dict[str, Any]]) -> None:
         write(f"{'case':<10} {'procedure':<10} {'depth':<6} {'away':<16} checked")
-        for case in self._cases:
+        for case in cases:
             outages = json.loads(case["outages"])
             away = " + ".join(f"{seconds:.2f} s" for seconds in outages) or "never"
             checked, unchecked = json.loads(case["checked"]), json.loads(case["not_checked"])
@@ -63,3 +67,30 @@ class Reporter:
                 write(f"{'':<10} not checked: {line}")
             for line in json.loads(case["failures"]):
                 write(f"{'':<10} {line.splitlines()[0]}")
+
+
+def _headers(config: pytest.Config) -> list[str]:
+    """A line for each device; those that are real are asked, side by side."""
+    known = targets.of(config)
+    with ThreadPoolExecutor(max_workers=min(16, len(known))) as pool:
+        lines = list(pool.map(lambda target: _header(config, target, alone=len(known) == 1), known))
+    trigger = options.value(config, "dut-trigger")
+    return [*lines, f"the active control processor fails by {trigger}"] if trigger else lines
+
+
+def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
+    if target.emulated:
+        ways = "" if target.profile in ("generic", "auto") else f", playing {target.profile}"
+        return f"EMULATED dual-supervisor device{' ' * bool(target.name)}{target.name}, in this process{ways}"
+    from holdfast.pytest_plugin import reach
+
+    try:
+        device, profile = reach.connect(config, target)
+    except HoldfastError as error:
+        if alone:
+            pytest.exit(f"holdfast: {error}", returncode=3)
+        return f"device {target.name}: {error.message}"
+    with device:
+        line = reach.describe(device, device.control_processors(), profile)
+    doubt = " (NOT VERIFIED: skip_verify)" if target.tls is not None and target.tls.skip_verify else ""
+    return line + doubt

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from holdfast import journal
-from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed
-from holdfast.pytest_plugin import options
+from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
+from holdfast.pytest_plugin import options, reach, targets
+from holdfast.results import Reboot, Switchover
+from holdfast.testbed import Target
 
 if TYPE_CHECKING:
-    from holdfast import Device, Emulator, Tls
-    from holdfast.results import ControlProcessor
+    from holdfast import Device, Emulator
 
 DEFAULT_PORT = 60061
 # Workers of one xdist run take turns on a device; a turn is at most a case with a reboot.
@@ -44,58 +44,80 @@ class ImageUnderTest:
 class Run:
     """A session's run: its device, its id, its image."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, target: Target) -> None:
         self.config = config
         self.id = journal.new_run_id(_shared_id(config))
         self.judges_procedure_alone = options.value(config, "dut-judge") == "procedure"
         self.broken: str | None = None
         self.shared: dict[str, Any] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
-        self._image: ImageUnderTest | None = None
+        self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
-        self.chassis: Emulator | None = None
-        self.address = options.value(config, "dut") or self._embedded()
-        self.device = connect(config, self.address)
-        self._shares_device = self.chassis is None and hasattr(config, "workerinput")
         self._lock: journal.Lock | None = None
         self._first_active: str | None = None
         self._left_something = False
+        self.chassis: Emulator | None = None
+        if target.emulated:
+            target = self._embedded(target)
+        self.address = target.address
+        self._shares_device = self.chassis is None and hasattr(config, "workerinput")
+        self.device, self.profile = reach.connect(config, target)
+        self.configuring = reach.Configuring(config, self.device, self.profile, self._port)
         try:
             self._occupy()
-        except HoldfastError as error:
+        except HoldfastError:
             self.end()
-            pytest.exit(str(error), returncode=3)
+            raise
 
-    def _embedded(self) -> str:
+    def _embedded(self, target: Target) -> Target:
         if options.flag(self.config, "dut-required"):
             raise pytest.UsageError("--dut-required: no device is named; give --dut HOST:PORT")
-        self.chassis = start_chassis(self.config)
-        return self.chassis.address
+        self.chassis = reach.start_chassis(self.config, target)
+        return replace(
+            target,
+            name=target.name or self.chassis.address,
+            address=self.chassis.address,
+            container_host=self.chassis.container_host,
+            insecure=True,
+        )
 
     def _occupy(self) -> None:
         roles = self.device.control_processors()
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
-        self.description = describe(self.device, roles)
+        self.description = reach.describe(self.device, roles, self.profile)
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.address)
+        self.configuring.before_tests()
         journal.refuse_foreign(self.device, self.id)
 
     @property
     def image(self) -> ImageUnderTest:
         """The image under test, made on first use."""
-        if self._image is None:
-            self._image = self._make_image()
-        return self._image
+        return self._image_for("")
 
-    def _make_image(self) -> ImageUnderTest:
+    @property
+    def image_to_remove(self) -> ImageUnderTest:
+        """An image of its own for whoever removes it, where others keep theirs meanwhile."""
+        return self._image_for("-removed")
+
+    def _image_for(self, purpose: str) -> ImageUnderTest:
+        if purpose not in self._images:
+            self._images[purpose] = self._make_image(purpose)
+        return self._images[purpose]
+
+    @property
+    def _port(self) -> int:
+        return int(options.value(self.config, "dut-port") or DEFAULT_PORT)
+
+    def _make_image(self, purpose: str) -> ImageUnderTest:
         from holdfast import Archive, cntrsrv
 
-        name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}"
+        name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}{purpose}"
         journal.record(self.address, self.id, tag)
         given = options.value(self.config, "dut-image")
         if given is None:
-            archive = Path(self._folder.name) / "cntrsrv.tar"
-            cntrsrv.write_archive(archive, name=name, tag=tag, labels={"holdfast.run": self.id})
+            archive = Path(self._folder.name) / f"cntrsrv{purpose}.tar"
+            cntrsrv.write_archive(archive, name=name, tag=tag, labels={"holdfast.run": f"{self.id}{purpose}"})
         else:
             archive, name = Path(given), "image_under_test"
         opened = Archive.open(archive)
@@ -106,7 +128,7 @@ class Run:
             archive=str(archive),
             retag=None if given is None else f"{name}:{tag}",
             command=options.value(self.config, "dut-command") or ("./cntrsrv" if given is None else ""),
-            port=int(options.value(self.config, "dut-port") or DEFAULT_PORT),
+            port=self._port,
             network=options.value(self.config, "dut-network") or "",
         )
 
@@ -123,9 +145,32 @@ class Run:
         return {key: value for key, _, value in pairs}
 
     @property
-    def pings(self) -> bool:
-        """Whether the container's port can be reached from here."""
-        return not options.flag(self.config, "dut-no-ping")
+    def unreachable(self) -> str | None:
+        """Why the container's port cannot be reached from here, if it cannot."""
+        if options.flag(self.config, "dut-no-ping"):
+            return "--dut-no-ping: the container's port cannot be reached from here"
+        if not self.profile.container_reachable:
+            return f"profile {self.profile.name}: the container's port cannot be reached from here"
+        return None
+
+    @property
+    def silence_proves_nothing(self) -> bool:
+        """Whether a container that is silent after a switchover may be behind a filter of the new active's own."""
+        return self.profile.filter_per_supervisor and not self.configuring.allowed
+
+    @property
+    def combines(self) -> bool:
+        """Whether several cases are judged by one switchover."""
+        return options.flag(self.config, "dut-combine")
+
+    def switchover(self) -> Switchover:
+        """Fail the active control processor, as `--dut-trigger` says."""
+        return self.device.switchover(trigger=options.value(self.config, "dut-trigger") or "gnoi")
+
+    def reboot(self) -> Reboot:
+        """Reboot the chassis, cold; what was configured here is saved before."""
+        self.configuring.before_reboot()
+        return self.device.reboot()
 
     def note(self, text: str) -> None:
         """Put a note on the device's timeline."""
@@ -185,6 +230,18 @@ class Run:
         """What was asked and seen since the test began."""
         return "\n".join(str(event) for event in self.device.timeline if event.at >= self._mark)
 
+    def held(self) -> dict[str, int]:
+        """What may grow from round to round: how much the device lists, and what this process holds open."""
+        containerz = self.device.containerz
+        found: dict[str, Callable[[], int]] = {
+            "images": lambda: len(containerz.images(timeout=reach.LOOK)),
+            "containers": lambda: len(containerz.containers(timeout=reach.LOOK)),
+            "volumes": lambda: len(containerz.volumes(timeout=reach.LOOK)),
+            "our open files": lambda: len(list(Path("/proc/self/fd").iterdir())),
+        }
+        counts = {what: _counted(count) for what, count in found.items()}
+        return {what: count for what, count in counts.items() if count is not None}
+
     def unhit(self) -> list[str]:
         """Failpoints of the emulated device that were armed for the whole run and never hit."""
         armed = self.chassis.armed() if self.chassis is not None else ()
@@ -211,109 +268,30 @@ class Run:
             self.device.switchover(self._first_active, redundant=True)
 
 
-def connect(config: pytest.Config, address: str) -> Device:
-    """Reach the device, or end the run with one clear error."""
-    import holdfast
-    from holdfast import _emulator
-
-    deadlines = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
-    username, password = options.value(config, "dut-username"), _password(config)
-    plaintext = options.value(config, "dut") is None or options.flag(config, "dut-insecure")
-    tls = None if plaintext else _tls(config)
-
-    def reach() -> Device:
-        return holdfast.connect(
-            address, insecure=plaintext, tls=tls, username=username, password=password, deadlines=deadlines
-        )
-
+def _counted(count: Callable[[], int]) -> int | None:
+    """None where it cannot be counted, and so not be compared."""
     try:
-        device = reach()
-        if not _emulator.is_emulated(address) and is_emulated(device.control_processors(timeout=10)):
-            _emulator._addresses.add(address)  # its limits are seconds, not minutes
-            device.close()
-            device = reach()
+        return count()
+    except (HoldfastError, OSError):
+        return None
+
+
+def begin(config: pytest.Config, target: Target) -> Run:
+    """A run on a device. Where it cannot be, one device alone ends everything; of several, its own tests fail."""
+    try:
+        return Run(config, target)
     except HoldfastError as error:
-        pytest.exit(f"holdfast: {error}", returncode=3)
-    return device
-
-
-def is_emulated(roles: Sequence[ControlProcessor]) -> bool:
-    """Whether a device says of itself that it is emulated."""
-    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
-
-
-def start_chassis(config: pytest.Config) -> Emulator:
-    """The embedded device, with the failpoints that the command line and the environment arm."""
-    import holdfast
-    from holdfast import failpoint
-
-    quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
-    armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
-    armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
-    file = options.value(config, "dut-failpoint-file")
-    armed += failpoint.read_file(file) if file else []
-    chassis = holdfast.emulator(
-        quirks=quirks,
-        black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1",
-        seed=int(options.value(config, "dut-seed") or 0),
-    )
-    try:
-        for name, terms in armed:
-            chassis.arm(name, terms)
-    except HoldfastError:
-        chassis.stop()
+        if len(targets.of(config)) == 1:
+            usage = isinstance(error, InvalidArgumentError)
+            pytest.exit(f"holdfast: {type(error).__name__}: {error}", returncode=4 if usage else 3)
         raise
-    return chassis
-
-
-def describe(device: Device, roles: Sequence[ControlProcessor]) -> str:
-    """A line that says which device this is."""
-    cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
-    software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
-    return f"{'EMULATED device' if is_emulated(roles) else 'device'} {device.name} ({software}; {cards})"
 
 
 def skip_unless_allowed(item: pytest.Item) -> None:
-    """Skip a disruptive test on anything but loopback, unless the command line allows it."""
-    from holdfast.addresses import is_loopback
-
-    address = options.value(item.config, "dut")
-    if address and not is_loopback(address) and not options.disruption_allowed(item.config):
-        pytest.skip(f"would fail over {address}: say --dut-allow-disruption on the command line")
-
-
-def _tls(config: pytest.Config) -> Tls:
-    """TLS as the options say it."""
-    from holdfast import Tls
-
-    return Tls(
-        ca=options.value(config, "dut-ca"),
-        cert=options.value(config, "dut-cert"),
-        key=options.value(config, "dut-key"),
-        key_password=_secret(config, "dut-key-password-file") or os.environ.get("HOLDFAST_KEY_PASSWORD"),
-        server_name=options.value(config, "dut-server-name"),
-        skip_verify=options.flag(config, "dut-skip-verify"),
-    )
-
-
-def _password(config: pytest.Config) -> str | None:
-    """The password of `--dut-username`; without that, none is sent anywhere."""
-    if options.value(config, "dut-username") is None:
-        return None
-    given = _secret(config, "dut-password-file")
-    return os.environ.get("HOLDFAST_PASSWORD") if given is None else given
-
-
-def _secret(config: pytest.Config, name: str) -> str | None:
-    """The first line of the file that an option names."""
-    file = options.value(config, name)
-    if not file:
-        return None
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise pytest.UsageError(f"--{name}: {error}") from None
-    return lines[0] if lines else ""
+    """Skip a disruptive test on anything but loopback, unless the command line or the testbed allows it."""
+    target = targets.of_item(item)
+    if not targets.may_be_disrupted(item.config, target):
+        pytest.skip(f"would fail over {target.name}: say --dut-allow-disruption on the command line")
 
 
 def _shared_id(config: pytest.Config) -> str | None:

@@ -105,6 +105,12 @@ impl GNmi for Service {
         {
             for update in updates {
                 let path = full(update.path.as_ref());
+                if path.origin == "cli" {
+                    let text = Value::from_update(update).map(|value| value.to_string()).unwrap_or_default();
+                    self.chassis.cli.take(self.index, &text);
+                    done.push(result(update.path.clone().unwrap_or_default(), operation));
+                    continue;
+                }
                 if path.elements.iter().any(|element| element.name == "state") {
                     return Err(Status::invalid_argument(format!("{path} is state, which cannot be set")));
                 }

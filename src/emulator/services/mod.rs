@@ -16,18 +16,27 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
 use super::chassis::Inner;
+use super::front::Offered;
 use super::layer::Faulty;
-use super::state::Loading;
+use super::settings::Quirk;
+use super::state::{Loading, Management};
 use crate::wire::gnmi::g_nmi_server::GNmiServer;
 use crate::wire::gnoi::containerz::containerz_server::ContainerzServer;
 use crate::wire::gnoi::system::system_server::SystemServer;
 
-/// All of them, for one control processor.
-pub fn routes(chassis: &Arc<Inner>, index: usize) -> Routes {
-    let containerz = ContainerzServer::new(containerz::Service::new(chassis.clone(), index));
-    Routes::new(containerz.max_decoding_message_size(8 << 20))
-        .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)))
-        .add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)))
+/// Those that an address offers, for one control processor.
+pub fn routes(chassis: &Arc<Inner>, index: usize, offered: Offered) -> Routes {
+    let mut routes = Routes::default();
+    if offered != Offered::Gnmi {
+        let containerz = ContainerzServer::new(containerz::Service::new(chassis.clone(), index));
+        routes = routes
+            .add_service(containerz.max_decoding_message_size(8 << 20))
+            .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)));
+    }
+    if offered != Offered::Gnoi {
+        routes = routes.add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)));
+    }
+    routes
 }
 
 /// Services that answer who may log in, and for containers only once their runtime has loaded.
@@ -35,11 +44,12 @@ pub fn routes(chassis: &Arc<Inner>, index: usize) -> Routes {
 pub struct Gated {
     inner: Faulty,
     chassis: Arc<Inner>,
+    index: usize,
 }
 
 impl Gated {
-    pub fn new(inner: Faulty, chassis: Arc<Inner>) -> Self {
-        Self { inner, chassis }
+    pub fn new(inner: Faulty, chassis: Arc<Inner>, index: usize) -> Self {
+        Self { inner, chassis, index }
     }
 }
 
@@ -57,7 +67,20 @@ impl Service<http::Request<Body>> for Gated {
             let answer = Status::unauthenticated("wrong username or password").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
-        let closed = request.uri().path().starts_with("/gnoi.containerz.") && self.chassis.is_loading();
+        let own_address = self.chassis.addresses.len() > 1;
+        if own_address && self.chassis.state().management != Management::Serving(self.index) {
+            let answer = Status::unavailable("this control processor stands by").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let containerz = request.uri().path().starts_with("/gnoi.containerz.");
+        let plugins = containerz && request.uri().path().contains("Plugin");
+        if containerz && self.chassis.has(Quirk::ContainerzNeedsCli) && !self.chassis.cli.has_containerz()
+            || plugins && self.chassis.has(Quirk::PluginsUnimplemented)
+        {
+            let answer = Status::unimplemented("unknown service or method").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let closed = containerz && self.chassis.is_loading();
         if closed {
             let answer = Status::unavailable("the container runtime is loading").into_http();
             return Box::pin(std::future::ready(Ok(answer)));

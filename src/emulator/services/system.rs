@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::tree::SOFTWARE;
+use super::tree;
 use crate::emulator::chassis::Inner;
 use crate::emulator::failover;
 use crate::emulator::settings::Quirk;
@@ -22,6 +22,9 @@ use crate::wire::gnoi::system::{
     TimeResponse, TracerouteRequest, TracerouteResponse,
 };
 use crate::wire::gnoi::types;
+
+/// The process that KillProcess may end.
+pub const PROCESS: &str = "supervisor";
 
 /// gNOI System of one control processor.
 pub struct Service {
@@ -59,7 +62,7 @@ impl System for Service {
         let uptime = now().saturating_sub(state.cards[self.index].boot_time);
         let answer = SwitchControlProcessorResponse {
             control_processor: Some(path),
-            version: SOFTWARE.to_owned(),
+            version: tree::software(&self.chassis),
             uptime: i64::try_from(uptime).unwrap_or(i64::MAX),
         };
         if target == state.active || self.chassis.failpoints.fires("switchover.ignored") {
@@ -131,10 +134,12 @@ impl System for Service {
         let request = request.into_inner();
         let host = request.destination.trim_matches(['[', ']']);
         let own = host == "localhost"
-            || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback() || ip == self.chassis.address.ip());
+            || host.parse().is_ok_and(|ip: std::net::IpAddr| {
+                ip.is_loopback() || self.chassis.addresses.iter().any(|own| own.ip() == ip)
+            });
         let count = if request.count == 0 { 5 } else { request.count.clamp(1, 1000) };
         let (replies, stream) = mpsc::channel(16);
-        let source = self.chassis.address.ip().to_string();
+        let source = self.chassis.addresses[0].ip().to_string();
         tokio::spawn(async move {
             for sequence in (1..=count).filter(|_| own) {
                 let reply = PingResponse {
@@ -178,8 +183,20 @@ impl System for Service {
         Err(Status::unimplemented("the emulated device has no SetPackage"))
     }
 
-    async fn kill_process(&self, _: Request<KillProcessRequest>) -> Result<Response<KillProcessResponse>, Status> {
-        Err(Status::unimplemented("the emulated device has no KillProcess"))
+    /// EMULATED: it has one process, without which its control processor cannot be.
+    async fn kill_process(
+        &self,
+        request: Request<KillProcessRequest>,
+    ) -> Result<Response<KillProcessResponse>, Status> {
+        let request = request.into_inner();
+        if request.name != PROCESS {
+            return Err(Status::not_found(format!("there is no process {:?}: there is {PROCESS}", request.name)));
+        }
+        if !self.chassis.begin_move() {
+            return Err(Status::unavailable("a switchover or reboot is under way"));
+        }
+        self.chassis.spawn_move(failover::reboot_card(self.chassis.clone(), self.index));
+        Ok(Response::new(KillProcessResponse {}))
     }
 }
 

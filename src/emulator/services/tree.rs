@@ -18,7 +18,9 @@ fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
 }
 
 /// What the device says its software is.
-pub const SOFTWARE: &str = concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION"), " (EMULATED)");
+pub fn software(chassis: &Inner) -> String {
+    format!("{} (EMULATED)", chassis.settings.software)
+}
 
 /// All leaves there are now.
 pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
@@ -47,7 +49,7 @@ pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
         ("current-datetime", Value::String(rfc3339(now()))),
         ("boot-time", Value::Uint(state.boot_time)),
         ("hostname", text("emulated")),
-        ("software-version", text(SOFTWARE)),
+        ("software-version", Value::String(software(chassis))),
     ] {
         let path: Path = "/system/state".parse().unwrap_or_default();
         leaves.push((path.child(leaf), value));
@@ -66,7 +68,7 @@ fn card(chassis: &Inner, state: &State, index: usize, name: &str, leaves: &mut V
         ("description", text("EMULATED control processor")),
         ("redundant-role", text(role)),
         ("oper-status", text(if *up { "ACTIVE" } else { "INACTIVE" })),
-        ("software-version", text(SOFTWARE)),
+        ("software-version", Value::String(software(chassis))),
         ("boot-time", Value::Uint(*boot_time)),
         ("last-reboot-time", Value::Uint(*boot_time)),
         ("last-reboot-reason", text(reboot_reason)),

@@ -1,19 +1,19 @@
 """CNTR-3.1 to 3.8: what a device runs comes through a control processor failover, and a cold reboot.
 
 `procedure` steps are what the plan asks, and look once; `depth` steps are what must hold beyond it, and watch on.
+Where a case yields, the device fails over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from holdfast import Device
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import ExpectationFailed
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
-from holdfast.pytest_plugin.run import ImageUnderTest, Run
+from holdfast.pytest_plugin.procedure import Account, Reboot, Steps, Switchover, case, case_of, procedure
+from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.results import Container
 
 pytestmark = pytest.mark.disruptive
@@ -40,11 +40,17 @@ def start(dut: Device, image: ImageUnderTest, name: str, volumes: dict[str, str]
     )
 
 
-def expect_answer(case: Case, dut: Device, image: ImageUnderTest) -> None:
+def expect_answer(case: Case, dut: Device, image: ImageUnderTest, *, after_switchover: bool = False) -> None:
     """The container answers Ping on its published port, and goes on answering."""
-    if not case.run.pings:
-        raise NotChecked("--dut-no-ping: the container's port cannot be reached from here")
-    dut.expect_answer(image.port)
+    if case.run.unreachable:
+        raise NotChecked(case.run.unreachable)
+    case.run.configuring.before_dialling()
+    try:
+        dut.expect_answer(image.port)
+    except ExpectationFailed as error:
+        if after_switchover and case.run.silence_proves_nothing:
+            raise NotChecked(f"inconclusive, the new active has a filter of its own: {error.message}") from None
+        raise
 
 
 def note_unlisted(case: Case, container: Container) -> None:
@@ -55,16 +61,15 @@ def note_unlisted(case: Case, container: Container) -> None:
 
 
 @pytest.mark.cntr3("CNTR-3.1", switchovers=1)
-def test_cntr3_1_image_persistence(holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case) -> None:
-    dut, image, case = holdfast_dut, holdfast_image, holdfast_case
+@case(combines=True)
+def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the image that was sent"):
         dut.containerz.expect_image(image)
-    with case.failover("switch over to the standby") as failover:
-        failover.result = dut.switchover()
+    failover = yield Switchover("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image"):
@@ -73,39 +78,11 @@ def test_cntr3_1_image_persistence(holdfast_dut: Device, holdfast_image: ImageUn
         dut.expect_redundant(failover.primary)
 
 
-@dataclass
-class Persisted:
-    """What 3.2, 3.3 and 3.4 found by their one switchover."""
-
-    common: Case
-    container: Case
-    volume: Case
-
-    @property
-    def failed(self) -> bool:
-        """Whether any of the three has something to report."""
-        return any(part.failures for part in (self.common, self.container, self.volume))
-
-
-@pytest.fixture
-def persisted(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_image: ImageUnderTest) -> Persisted:
-    """The procedure of 3.2, 3.3 and 3.4, which share it: it runs once, and each case takes its own verdict from it."""
-    found: Persisted | None = holdfast_run.shared.get("persisted")
-    if found is None:
-        dut = holdfast_run.begin_test(request.node)
-        found = holdfast_run.shared["persisted"] = Persisted(*(Case(holdfast_run) for _ in range(3)))
-        try:
-            persist(dut, holdfast_image, holdfast_run, found)
-        except (HoldfastError, AssertionError):
-            assert found.common.failures, "a step failed outside a verdict"
-        finally:
-            holdfast_run.end_test(request.node, failed=found.failed)
-    return found
-
-
-def persist(dut: Device, image: ImageUnderTest, run: Run, found: Persisted) -> None:
-    """Create a volume, start a container with it, switch over, and look at both."""
-    common, of_container, of_volume = found.common, found.container, found.volume
+@procedure("container", "volume", combines=True)
+def persist(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
+    """Create a volume, start a container with it, switch over, and look at both: 3.2, 3.3 and 3.4 are one procedure."""
+    common, of_container, of_volume = account.common, account["container"], account["volume"]
+    run = common.run
     name, volume = run.name("container"), run.name("volume")
     with common.procedure("create the volume"):
         dut.containerz.create_volume(volume, options=run.volume_options, labels={"holdfast.run": run.id})
@@ -122,8 +99,7 @@ def persist(dut: Device, image: ImageUnderTest, run: Run, found: Persisted) -> N
     ledger = Ledger(run, dut, image.port)
     with of_volume.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
-    with common.failover("switch over to the standby") as failover, ledger.writing():
-        failover.result = dut.switchover()
+    failover = yield Switchover("switch over to the standby", during=ledger.writing)
     with of_container.recorded_procedure("the container runs on the new primary"):
         dut.containerz.expect_container(name, watch=0)
     with of_container.depth("it is the same container"):
@@ -131,7 +107,7 @@ def persist(dut: Device, image: ImageUnderTest, run: Run, found: Persisted) -> N
     with of_container.depth("its image is the same"):
         dut.containerz.expect_image(image)
     with of_container.depth("it answers on its port again"):
-        expect_answer(of_container, dut, image)
+        expect_answer(of_container, dut, image, after_switchover=True)
     with of_volume.recorded_procedure("the volume is on the new primary"):
         dut.containerz.expect_volume(volume, watch=0)
     with of_volume.depth("it is the same volume"):
@@ -144,29 +120,26 @@ def persist(dut: Device, image: ImageUnderTest, run: Run, found: Persisted) -> N
 
 
 @pytest.mark.cntr3("CNTR-3.2", switchovers=1, shared="CNTR-3.2 to 3.4")
-def test_cntr3_2_container_persistence(persisted: Persisted, holdfast_case: Case) -> None:
-    holdfast_case.include(persisted.common)
-    holdfast_case.include(persisted.container)
+@case_of(persist, "container")
+def test_cntr3_2_container_persistence() -> None:
+    """What it found of the container."""
 
 
 @pytest.mark.cntr3("CNTR-3.3", switchovers=1, shared="CNTR-3.2 to 3.4")
-def test_cntr3_3_volume_persistence(persisted: Persisted, holdfast_case: Case) -> None:
-    holdfast_case.include(persisted.common)
-    holdfast_case.include(persisted.volume)
+@case_of(persist, "volume")
+def test_cntr3_3_volume_persistence() -> None:
+    """What it found of the volume."""
 
 
 @pytest.mark.cntr3("CNTR-3.4", switchovers=1, shared="CNTR-3.2 to 3.4")
-def test_cntr3_4_container_and_volume_persistence(persisted: Persisted, holdfast_case: Case) -> None:
-    holdfast_case.include(persisted.common)
-    holdfast_case.include(persisted.container)
-    holdfast_case.include(persisted.volume)
+@case_of(persist, "container", "volume")
+def test_cntr3_4_container_and_volume_persistence() -> None:
+    """What it found of both."""
 
 
 @pytest.mark.cntr3("CNTR-3.5", switchovers=1)
-def test_cntr3_5_image_removal_persistence(
-    holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
-) -> None:
-    dut, image, case = holdfast_dut, holdfast_image, holdfast_case
+@case(combines=True, removes_image=True)
+def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("the image is listed"):
@@ -175,8 +148,7 @@ def test_cntr3_5_image_removal_persistence(
         dut.containerz.remove_image(image)
     with case.procedure("the image is gone"):
         dut.containerz.expect_no_image(image, watch=0)
-    with case.failover("switch over to the standby") as failover:
-        failover.result = dut.switchover()
+    failover = yield Switchover("switch over to the standby")
     with case.procedure("the image is still gone"):
         dut.containerz.expect_no_image(str(image), watch=0)
     with case.depth("it stays gone, by its name and by its id"):
@@ -186,10 +158,8 @@ def test_cntr3_5_image_removal_persistence(
 
 
 @pytest.mark.cntr3("CNTR-3.6", switchovers=1)
-def test_cntr3_6_container_removal_persistence(
-    holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
-) -> None:
-    dut, image, case = holdfast_dut, holdfast_image, holdfast_case
+@case(combines=True, first=True)
+def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name, volume = case.run.name("removed"), case.run.name("removed-volume")
     with case.depth("create a volume"):
         dut.containerz.create_volume(volume)
@@ -206,8 +176,7 @@ def test_cntr3_6_container_removal_persistence(
         dut.containerz.expect_no_container(name, watch=0)
     with case.depth("remove the volume"):
         dut.containerz.remove_volume(volume)
-    with case.failover("switch over to the standby") as failover:
-        failover.result = dut.switchover()
+    failover = yield Switchover("switch over to the standby")
     with case.procedure("the container is still gone"):
         dut.containerz.expect_no_container(name, watch=0)
     with case.depth("it stays gone"):
@@ -219,22 +188,18 @@ def test_cntr3_6_container_removal_persistence(
 
 
 @pytest.mark.cntr3("CNTR-3.7", switchovers=2)
-def test_cntr3_7_double_failover_image_persistence(
-    holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
-) -> None:
-    dut, image, case = holdfast_dut, holdfast_image, holdfast_case
+@case(combines=True)
+def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
-    with case.failover("switch over to the standby") as there:
-        there.result = dut.switchover()
+    there = yield Switchover("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image"):
         dut.containerz.expect_image(image)
-    with case.failover("switch back to the first") as back:
-        back.result = dut.switchover()
+    back = yield Switchover("switch back to the first")
     with case.procedure("the first has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image still"):
@@ -246,10 +211,8 @@ def test_cntr3_7_double_failover_image_persistence(
 
 
 @pytest.mark.cntr3("CNTR-3.8", reboots=1)
-def test_cntr3_8_container_persistence_on_cold_reboot(
-    holdfast_dut: Device, holdfast_image: ImageUnderTest, holdfast_case: Case
-) -> None:
-    dut, image, case = holdfast_dut, holdfast_image, holdfast_case
+@case()
+def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name, volume = case.run.name("rebooted"), case.run.name("kept")
     with case.procedure("create the volume"):
         dut.containerz.create_volume(volume, options=case.run.volume_options, labels={"holdfast.run": case.run.id})
@@ -266,8 +229,7 @@ def test_cntr3_8_container_persistence_on_cold_reboot(
     ledger = Ledger(case.run, dut, image.port)
     with case.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
-    with case.failover("reboot the chassis, cold") as failover, ledger.writing():
-        failover.result = dut.reboot()
+    yield Reboot("reboot the chassis, cold", during=ledger.writing)
     with case.procedure("the container runs again"):
         dut.containerz.expect_container(name, watch=0)
     with case.procedure("the volume is still there"):

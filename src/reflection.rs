@@ -50,6 +50,13 @@ fn fields_of(descriptor: &MessageDescriptor) -> String {
     descriptor.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
+/// The fields of the message `name`, and of which message each is, where it is one.
+pub fn fields(name: &str) -> Vec<(String, Option<String>)> {
+    let Some(descriptor) = POOL.get_message_by_name(name) else { return Vec::new() };
+    let of = |field: &prost_reflect::FieldDescriptor| field.kind().as_message().map(|m| m.full_name().to_owned());
+    descriptor.fields().map(|field| (field.name().to_owned(), of(&field))).collect()
+}
+
 /// Each service of `proto/` with its methods.
 #[cfg(test)]
 pub fn services() -> Vec<(String, Vec<String>)> {

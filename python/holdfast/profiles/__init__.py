@@ -1,0 +1,130 @@
+"""Vendors' ways, as data: one YAML file each, which a user may copy and change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.results import ControlProcessor
+
+FOLDER = Path(__file__).parent
+GENERIC = "generic"
+# Recognised from what the device says.
+AUTO = "auto"
+# Short names, and how other tools' testbeds call the vendors.
+_ALIASES = {
+    "arista": "arista-eos",
+    "cisco": "cisco-iosxr",
+    "iosxr": "cisco-iosxr",
+    "juniper": "juniper-junos",
+    "nokia": "nokia-srlinux",
+    "eos": "arista-eos",
+    "junos": "juniper-junos",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to configure: what it is for, and the vendor's own lines for it."""
+
+    what: str
+    cli: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A vendor's ways. Deadlines are seconds to add; `container_host` is where containers' ports are."""
+
+    name: str
+    vendor: str = "any"
+    software: str = ""
+    components: str = ""
+    name_only: bool = False
+    fresh_connection: bool = False
+    deadlines: Mapping[str, float] = field(default_factory=dict)
+    dial_interval: float | None = None
+    container_host: str | None = None
+    container_reachable: bool = True
+    filter_per_supervisor: bool = False
+    configure: tuple[Step, ...] = ()
+    before_reboot: str | None = None
+    unsupported: tuple[str, ...] = ()
+    emulator: Mapping[str, Any] = field(default_factory=dict)
+
+    def recognises(self, roles: Sequence[ControlProcessor]) -> bool:
+        """Whether what a device says of itself is this vendor's; names count where it says nothing of its software."""
+        by_software = self.software and any(re.search(self.software, cp.software_version or "") for cp in roles)
+        if by_software or any(cp.software_version for cp in roles):
+            return bool(by_software)
+        return bool(self.components and roles) and all(re.search(self.components, cp.name) for cp in roles)
+
+
+def names() -> list[str]:
+    """All that ship."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@cache
+def load(name: str) -> Profile:
+    """The profile of that name, or in that file. Raises `InvalidArgumentError`."""
+    known = _ALIASES.get(name, name)
+    path = FOLDER / f"{known}.yaml" if known in names() else Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InvalidArgumentError(
+            f"there is no profile {name!r}", hint=f"one of {', '.join(names())}, or a YAML file like theirs"
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidArgumentError(f"profile {path}: {error}", hint=f"copy one from {FOLDER}") from None
+    return _read(path, data)
+
+
+def recognise(roles: Sequence[ControlProcessor]) -> Profile:
+    """The vendor's profile, by what its control processors say of themselves; `generic` where none fits."""
+    vendors = (load(name) for name in names() if name != GENERIC)
+    return next((profile for profile in vendors if profile.recognises(roles)), load(GENERIC))
+
+
+def _read(path: Path, data: Any) -> Profile:
+    def wrong(what: str) -> InvalidArgumentError:
+        return InvalidArgumentError(
+            f"profile {path}: {what}", hint=f"docs/profiles.md has the fields; copy from {FOLDER}"
+        )
+
+    if not isinstance(data, dict):
+        raise wrong("it is no mapping")
+    known = {"name", "vendor", "recognise", "control_processor_path", "fresh_connection", "deadlines", "dial_interval",
+             "container", "configure", "before_reboot", "unsupported", "emulator"}  # fmt: skip
+    if unknown := sorted(set(data) - known):
+        raise wrong(f"it has unknown fields: {', '.join(unknown)}")
+    if data.get("control_processor_path", "full") not in ("full", "name"):
+        raise wrong(f"control_processor_path is {data['control_processor_path']!r}: full or name")
+    recognised, container = data.get("recognise") or {}, data.get("container") or {}
+    try:
+        return Profile(
+            name=str(data.get("name", path.stem)),
+            vendor=str(data.get("vendor", "any")),
+            software=re.compile(recognised.get("software", "")).pattern,
+            components=re.compile(recognised.get("components", "")).pattern,
+            name_only=data.get("control_processor_path") == "name",
+            fresh_connection=bool(data.get("fresh_connection", False)),
+            deadlines={step: float(seconds) for step, seconds in (data.get("deadlines") or {}).items()},
+            dial_interval=data.get("dial_interval"),
+            container_host=container.get("host"),
+            container_reachable=bool(container.get("reachable", True)),
+            filter_per_supervisor=bool(container.get("filter_per_supervisor", False)),
+            configure=tuple(Step(str(step["what"]), str(step["cli"])) for step in data.get("configure") or ()),
+            before_reboot=data.get("before_reboot"),
+            unsupported=tuple(data.get("unsupported") or ()),
+            emulator=dict(data.get("emulator") or {}),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:
+        raise wrong(f"{type(error).__name__}: {error}") from None

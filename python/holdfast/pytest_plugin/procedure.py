@@ -1,0 +1,212 @@
+"""Cases as procedures that stop where the device fails over, so that several can share one failover.
+
+A procedure is a generator: it yields a `Switchover` or a `Reboot`, and goes on with what that found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast.exceptions import HoldfastError
+from holdfast.pytest_plugin.case import Case, Failover
+
+if TYPE_CHECKING:
+    from holdfast import Device
+    from holdfast.pytest_plugin.run import ImageUnderTest, Run
+
+_FAILURES = (HoldfastError, AssertionError)
+
+
+@dataclass(frozen=True)
+class Disruption:
+    """Something that a procedure wants done to its device, and what goes on meanwhile."""
+
+    step: str
+    during: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class Switchover(Disruption):
+    """The active control processor fails."""
+
+
+class Reboot(Disruption):
+    """The chassis reboots, cold."""
+
+
+Steps = Generator[Disruption, Failover, None]
+Test = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """Steps, the parts that have verdicts of their own, and how it gets on with others under `--dut-combine`."""
+
+    steps: Callable[..., Steps]
+    parts: tuple[str, ...] = ()
+    combines: bool = False
+    # Whether it wants the container's port before others do.
+    first: bool = False
+    # Whether it removes its image, and so needs one of its own where others keep theirs.
+    removes_image: bool = False
+
+
+class Account:
+    """What a procedure found: in common, and for each part."""
+
+    def __init__(self, run: Run, procedure: Procedure) -> None:
+        self.common = Case(run)
+        self._parts = {name: Case(run) for name in procedure.parts}
+
+    def __getitem__(self, part: str) -> Case:
+        return self._parts[part]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is something to report."""
+        return any(case.failures for case in (self.common, *self._parts.values()))
+
+
+def procedure(*parts: str, combines: bool = False) -> Callable[[Callable[..., Steps]], Procedure]:
+    """Make a procedure of a generator that takes the device, the image and the account, for several cases."""
+    return lambda steps: Procedure(steps, parts, combines)
+
+
+def case(
+    *, combines: bool = False, first: bool = False, removes_image: bool = False
+) -> Callable[[Callable[[Device, ImageUnderTest, Case], Steps]], Test]:
+    """Make a test of a generator that takes the device, the image and the case."""
+
+    def decorate(steps: Callable[[Device, ImageUnderTest, Case], Steps]) -> Test:
+        def common(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
+            return steps(dut, image, account.common)
+
+        return _test(steps, Procedure(common, (), combines, first, removes_image), ())
+
+    return decorate
+
+
+def case_of(shared: Procedure, *parts: str) -> Callable[[Callable[[], None]], Test]:
+    """Make a test of some parts of a procedure, which runs once for all of them."""
+    return lambda named: _test(named, shared, parts)
+
+
+def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) -> Test:
+    def test(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_case: Case) -> None:
+        account = _account(request, holdfast_run, done)
+        holdfast_case.include(account.common)
+        for part in parts:
+            holdfast_case.include(account[part])
+
+    for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(test, attribute, getattr(named, attribute))
+    test.holdfast_procedure = done  # type: ignore[attr-defined]
+    return test
+
+
+def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure) -> Account:
+    """What the procedure found: in this test, or before in another that shares it."""
+    done: dict[Procedure, Account] = run.shared.setdefault(_round(request.node), {})
+    if wanted not in done:
+        group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
+        dut = run.begin_test(request.node)
+        accounts = {each: Account(run, each) for each in group}
+        try:
+            together(run, [Single(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group])
+        finally:
+            done.update(accounts)
+            run.end_test(request.node, failed=any(account.failed for account in accounts.values()))
+    return done[wanted]
+
+
+def _steps(run: Run, dut: Device, each: Procedure, account: Account) -> Steps:
+    apart = run.combines and each.removes_image
+    return each.steps(dut, run.image_to_remove if apart else run.image, account)
+
+
+def _round(item: pytest.Item) -> Any:
+    return getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
+
+
+def _group(request: pytest.FixtureRequest, wanted: Procedure) -> list[Procedure]:
+    """All procedures of this session, for this device and round, that can share failovers."""
+    own = getattr(request.node, "callspec", None)
+    found = [wanted]
+    for item in request.session.items:
+        such = getattr(getattr(item, "function", None), "holdfast_procedure", None)
+        callspec = getattr(item, "callspec", None)
+        if such is not None and such.combines and (callspec and callspec.params) == (own and own.params):
+            found.append(such)
+    return sorted(dict.fromkeys(found), key=lambda each: not each.first)
+
+
+class Single:
+    """A procedure on its way, and the case that keeps its account."""
+
+    def __init__(self, account: Case, steps: Steps) -> None:
+        self.account = account
+        self._steps = steps
+        self.wants: Disruption | None = None
+
+    def begin(self) -> None:
+        """Go on until it wants a failover, fails, or ends."""
+        self._go_on(lambda: next(self._steps))
+
+    def go_on(self, failover: Failover) -> None:
+        """Go on with what the failover found out, until the next."""
+        self._go_on(lambda: self._steps.send(failover))
+
+    def _go_on(self, resume: Callable[[], Disruption]) -> None:
+        self.wants = None
+        try:
+            self.wants = resume()
+        except StopIteration:
+            pass
+        except _FAILURES as error:
+            if not self.account.failures:
+                raise AssertionError(f"outside of a step: {error}") from error
+
+    def end(self) -> None:
+        """Its failover failed: it ends here."""
+        self.wants = None
+        self._steps.close()
+
+
+def together(run: Run, singles: list[Single]) -> None:
+    """Go through all of them, with as few failovers as they need."""
+    for single in singles:
+        single.begin()
+    while waiting := [single for single in singles if single.wants is not None]:
+        _fail_over(run, waiting)
+
+
+def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
+    """Do what all of them want, once, and let each go on with what was found out."""
+    wanted = [(single, single.wants) for single in waiting if single.wants is not None]
+    result: Any = None
+    error: HoldfastError | None = None
+    with ExitStack() as meanwhile:
+        for _, each in wanted:
+            meanwhile.enter_context(each.during())
+        try:
+            result = run.reboot() if isinstance(wanted[0][1], Reboot) else run.switchover()
+        except HoldfastError as caught:
+            error = caught
+    for single, each in wanted:
+        _tell(single, each.step, result, error)
+
+
+def _tell(single: Single, step: str, result: Any, error: HoldfastError | None) -> None:
+    try:
+        with single.account.failover(step) as failover:
+            if error is not None:
+                raise error
+            failover.result = result
+    except HoldfastError:
+        single.end()
+    else:
+        single.go_on(failover)

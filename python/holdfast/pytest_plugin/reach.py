@@ -1,0 +1,127 @@
+"""Reaching the device under test: the session, its vendor's ways, and what must be configured first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast import _emulator, profiles
+from holdfast.exceptions import HoldfastError, Unavailable, Unimplemented
+from holdfast.profiles import Profile
+from holdfast.pytest_plugin import options
+from holdfast.testbed import Target
+
+if TYPE_CHECKING:
+    from holdfast import Device, Emulator
+    from holdfast.results import ControlProcessor
+
+# How long a device may take to say what it is, in seconds.
+LOOK = 10.0
+
+
+def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
+    """Reach the device with its vendor's ways, given or recognised. Raises `HoldfastError`."""
+    limits = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
+    first = profiles.GENERIC if target.profile == profiles.AUTO else target.profile
+    device, profile = target.connect(profile=first, deadlines=limits), profiles.load(first)
+    if _emulator.is_emulated(target.address) and target.profile != profiles.AUTO:
+        return device, profile
+    roles = device.control_processors(timeout=LOOK)
+    emulated_elsewhere = is_emulated(roles) and not _emulator.is_emulated(target.address)
+    if emulated_elsewhere:
+        _emulator._addresses.add(target.address)  # its limits are seconds, not minutes
+    if target.profile == profiles.AUTO:
+        profile = profiles.recognise(roles)
+    if profile.name == first and not emulated_elsewhere:
+        return device, profile
+    device.close()
+    return target.connect(
+        profile=target.profile if first != profiles.GENERIC else profile.name, deadlines=limits
+    ), profile
+
+
+def is_emulated(roles: Sequence[ControlProcessor]) -> bool:
+    """Whether a device says of itself that it is emulated."""
+    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
+
+
+def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile) -> str:
+    """A line that says which device this is."""
+    cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
+    software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
+    ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
+    return f"{'EMULATED device' if is_emulated(roles) else 'device'} {device.name} ({software}; {cards}{ways})"
+
+
+def start_chassis(config: pytest.Config, target: Target) -> Emulator:
+    """The embedded device, with the failpoints that the command line and the environment arm."""
+    import holdfast
+    from holdfast import failpoint
+
+    quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
+    armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
+    armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
+    file = options.value(config, "dut-failpoint-file")
+    armed += failpoint.read_file(file) if file else []
+    chassis = holdfast.emulator(
+        profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
+        quirks=quirks,
+        black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1",
+        seed=int(options.value(config, "dut-seed") or 0),
+    )
+    try:
+        for name, terms in armed:
+            chassis.arm(name, terms)
+    except HoldfastError:
+        chassis.stop()
+        raise
+    return chassis
+
+
+class Configuring:
+    """The vendor's own lines, sent where the command line allows it, and named where it does not."""
+
+    def __init__(self, config: pytest.Config, device: Device, profile: Profile, port: int) -> None:
+        self._device = device
+        self._profile = profile
+        self._port = port
+        self.allowed = options.typed(config, "dut-configure")
+
+    def before_tests(self) -> None:
+        """Configure what the tests need, and wait until Containerz serves. Raises `HoldfastError`."""
+        if self.allowed:
+            for step in self._profile.configure:
+                self._send(step.what, step.cli)
+        try:
+            self._device.containerz.volumes(timeout=LOOK)
+        except (Unimplemented, Unavailable) as error:
+            if self.allowed or not self._profile.configure:
+                raise
+            missing = "; ".join(step.what for step in self._profile.configure)
+            raise type(error)(
+                f"{error.message}; profile {self._profile.name} would configure: {missing}",
+                device=self._device.name,
+                hint="say --dut-configure on the command line, or configure it by hand "
+                + " / ".join(" ".join(self._filled(step.cli).split()) for step in self._profile.configure),
+            ) from None
+
+    def before_dialling(self) -> None:
+        """Open the container's port on the control processor that is active now, where that is each one's own."""
+        if self.allowed and self._profile.filter_per_supervisor:
+            for step in (step for step in self._profile.configure if "{port}" in step.cli):
+                self._send(step.what, step.cli)
+
+    def before_reboot(self) -> None:
+        """Save the configuration, where the vendor wants that and it was made here."""
+        if self.allowed and self._profile.before_reboot:
+            self._send("the configuration is saved", self._profile.before_reboot)
+
+    def _send(self, what: str, cli: str) -> None:
+        self._device.note(f"--dut-configure: {what}")
+        self._device.gnmi.set(update={"cli:/": self._filled(cli)})
+
+    def _filled(self, cli: str) -> str:
+        return cli.replace("{port}", str(self._port)).strip()

@@ -1,0 +1,72 @@
+"""Where targets come from: a file of ours, a pyATS testbed, or an Ondatra binding.
+
+    for target in holdfast.testbed.read("lab.yaml"):
+        with target.connect() as dut: ...
+
+docs/testbeds.md has the formats.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from holdfast.exceptions import TestbedError
+from holdfast.testbed.target import Target
+
+__all__ = ["Target", "TestbedWarning", "read"]
+
+TEXTPROTO = (".textproto", ".textpb", ".pbtxt", ".txtpb", ".binding", ".testbed")
+
+
+class TestbedWarning(UserWarning):
+    """Something in a testbed is not heeded."""
+
+    __test__ = False
+
+
+def read(*paths: str | os.PathLike[str]) -> tuple[Target, ...]:
+    """The devices of a testbed, in its order.
+
+    An Ondatra binding may come with the testbed it is for. What a file has and this tool does not heed is warned of
+    (`TestbedWarning`). Raises `TestbedError`, which says where.
+    """
+    files = [Path(path) for path in paths]
+    ondatra = [file for file in files if file.suffix in TEXTPROTO]
+    targets: Sequence[Target]
+    ignored: Sequence[str]
+    if ondatra and len(ondatra) == len(files):
+        from holdfast.testbed import ondatra as reader
+
+        targets, ignored = reader.read(ondatra)
+    elif len(files) == 1:
+        targets, ignored = _read_yaml(files[0])
+    else:
+        raise TestbedError(
+            f"{', '.join(map(str, files))}: several files only make sense for an Ondatra binding and its testbed",
+            hint=f"those end in {', '.join(TEXTPROTO)}",
+        )
+    for line in ignored:
+        warnings.warn(line, TestbedWarning, stacklevel=2)
+    if not targets:
+        raise TestbedError(f"{files[0]}: there is no device in it that gNMI and gNOI reach")
+    return tuple(targets)
+
+
+def _read_yaml(file: Path) -> tuple[Sequence[Target], Sequence[str]]:
+    import yaml
+
+    from holdfast.testbed import own, pyats
+
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TestbedError(f"{file}: {error}", hint="docs/testbeds.md has examples") from None
+    devices = data.get("devices") if isinstance(data, dict) else None
+    if not isinstance(devices, dict) or not devices:
+        raise TestbedError(f"{file}: it has no devices", hint="docs/testbeds.md has examples")
+    if "testbed" in data or any(isinstance(device, dict) and "connections" in device for device in devices.values()):
+        return pyats.read(file, data)
+    return own.read(file, data)

@@ -1,0 +1,118 @@
+"""Testbeds of our own: short YAML, with a JSON schema beside this file (`testbed.schema.json`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import TestbedError
+from holdfast.testbed.target import Target
+from holdfast.tls import Tls
+
+TEXTS = ("address", "gnoi", "username", "password_env", "password_file", "profile", "container_host")
+FLAGS = ("insecure", "allow_disruption", "emulated")
+TLS = ("ca", "cert", "key", "key_password_env", "server_name", "skip_verify")
+FIELDS = (*TEXTS, *FLAGS, "tls", "deadlines")
+
+
+def read(file: Path, data: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
+    """The devices of a file, and what is not heeded in it."""
+    ignored = [f"{file}: {key!r} is not heeded" for key in data if key not in ("devices", "defaults", "$schema")]
+    defaults = data.get("defaults") or {}
+    targets = []
+    for name, given in data["devices"].items():
+        where = f"{file}: device {name}"
+        if not isinstance(given or {}, dict) or not isinstance(defaults, dict):
+            raise TestbedError(f"{where}: it is no mapping", hint="docs/testbeds.md has examples")
+        fields = {**defaults, **(given or {})}
+        ignored += [f"{where}: {key!r} is not heeded" for key in fields if key not in FIELDS]
+        targets.append(_target(where, str(name), fields, file.parent))
+    return targets, ignored
+
+
+def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Target:
+    _check(where, fields)
+    emulated = bool(fields.get("emulated"))
+    if not emulated and not fields.get("address"):
+        raise TestbedError(f"{where}: it has no address", hint="address: HOST[:PORT], or emulated: true")
+    tls = fields.get("tls")
+    if tls and fields.get("insecure"):
+        raise TestbedError(f"{where}: insecure is plaintext, and tls is not", hint="give one of them")
+    return Target(
+        name=name,
+        address=fields.get("address") or "",
+        gnoi=fields.get("gnoi"),
+        username=fields.get("username"),
+        password=_secret(where, fields, "password", folder),
+        insecure=bool(fields.get("insecure")),
+        tls=_tls(where, tls, folder) if tls else None,
+        profile=fields.get("profile") or "auto",
+        container_host=fields.get("container_host"),
+        deadlines=_deadlines(where, fields.get("deadlines") or {}),
+        allow_disruption=bool(fields.get("allow_disruption")),
+        emulated=emulated,
+    )
+
+
+def _check(where: str, fields: Mapping[str, Any]) -> None:
+    if "password" in fields:
+        raise TestbedError(
+            f"{where}: a password has no place in a file", hint="password_env: VARIABLE, or password_file: FILE"
+        )
+    for key, kinds, said in (
+        (TEXTS, str, "a text"),
+        (FLAGS, bool, "true or false"),
+        (("tls", "deadlines"), dict, "a mapping"),
+    ):
+        for wrong in (one for one in key if fields.get(one) is not None and not isinstance(fields[one], kinds)):
+            raise TestbedError(f"{where}: {wrong} is {fields[wrong]!r}: give {said}")
+
+
+def _tls(where: str, given: Mapping[str, Any], folder: Path) -> Tls:
+    if unknown := sorted(set(given) - set(TLS)):
+        raise TestbedError(f"{where}: tls has no {unknown[0]!r}", hint=f"it has {', '.join(TLS)}")
+
+    def file(key: str) -> Path | None:
+        return None if given.get(key) is None else folder / Path(given[key]).expanduser()
+
+    secret = _secret(where, given, "key_password", folder)
+    return Tls(
+        ca=file("ca"),
+        cert=file("cert"),
+        key=file("key"),
+        key_password=None if secret is None else secret(),
+        server_name=given.get("server_name"),
+        skip_verify=bool(given.get("skip_verify")),
+    )
+
+
+def _secret(where: str, fields: Mapping[str, Any], what: str, folder: Path) -> Callable[[], str] | None:
+    variable, file = fields.get(f"{what}_env"), fields.get(f"{what}_file")
+    if variable is not None:
+        return lambda: from_environment(where, variable)
+    return None if file is None else lambda: _first_line(where, folder / Path(file).expanduser())
+
+
+def from_environment(where: str, variable: str) -> str:
+    """A secret that an environment variable holds."""
+    if variable not in os.environ:
+        raise TestbedError(f"{where}: the environment has no {variable}", hint=f"export {variable}=…")
+    return os.environ[variable]
+
+
+def _first_line(where: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0]
+    except OSError as error:
+        raise TestbedError(f"{where}: {error}") from None
+
+
+def _deadlines(where: str, given: Mapping[str, Any]) -> dict[str, float]:
+    from holdfast.deadlines import seconds
+
+    try:
+        return {step: seconds(time) for step, time in given.items()}
+    except ValueError as error:
+        raise TestbedError(f"{where}: deadlines: {error}", hint="such as {reboot: 20m}") from None

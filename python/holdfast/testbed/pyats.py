@@ -1,0 +1,116 @@
+"""pyATS testbeds: devices with a connection that speaks gNMI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import TestbedError
+from holdfast.testbed.own import from_environment
+from holdfast.testbed.target import Target
+from holdfast.tls import Tls
+
+# How the libraries for gNMI that pyATS testbeds are written for spell the same thing.
+CA = ("root_certificate", "root", "ca", "ca_cert")
+CERT = ("certificate_chain", "chain", "certificate", "cert")
+KEY = ("private_key", "key")
+SERVER_NAME = ("ssl_name_override", "server_name", "override")
+PROFILES = {
+    "eos": "arista-eos",
+    "iosxr": "cisco-iosxr",
+    "junos": "juniper-junos",
+    "srlinux": "nokia-srlinux",
+    "sros": "nokia-sros",
+}
+
+
+def read(file: Path, data: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
+    """The devices that gNMI reaches, and what is not heeded."""
+    targets, ignored = [], []
+    shared = _mapping(data.get("testbed")).get("credentials")
+    for name, device in data["devices"].items():
+        where = f"{file}: device {name}"
+        connections = _mapping(_mapping(device).get("connections"))
+        spoken = [each for key, each in connections.items() if _speaks_gnmi(str(key), each)]
+        if not spoken:
+            ignored.append(f"{where}: it has no connection for gNMI, and is left out")
+            continue
+        targets.append(_target(where, str(name), device, spoken[0], shared, file.parent))
+    return targets, ignored
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _speaks_gnmi(key: str, connection: Any) -> bool:
+    told = _mapping(connection)
+    words = " ".join(str(word).lower() for word in (key, told.get("protocol"), told.get("class")))
+    return bool(told) and bool(re.search(r"gnmi|gnoi|grpc", words))
+
+
+def _target(
+    where: str, name: str, device: Mapping[str, Any], connection: Mapping[str, Any], shared: Any, folder: Path
+) -> Target:
+    host = connection.get("host") or connection.get("ip")
+    if not host:
+        raise TestbedError(f"{where}: its connection for gNMI has neither ip nor host")
+    host, port = str(_text(where, host)), connection.get("port")
+    written = f"[{host}]" if ":" in host else host
+    login = _login(connection, device, shared)
+    username, password = login.get("username"), login.get("password")
+    own = _mapping(_mapping(device.get("custom")).get("holdfast"))
+    return Target(
+        name=name,
+        address=f"{written}:{port}" if port else written,
+        username=None if username is None else _text(where, username),
+        password=None if password is None else _later(where, str(password)),
+        insecure=bool(connection.get("insecure")),
+        tls=None if connection.get("insecure") else _tls(where, connection, folder),
+        profile=str(own.get("profile") or PROFILES.get(str(device.get("os") or device.get("platform")), "auto")),
+        container_host=own.get("container_host"),
+        allow_disruption=bool(own.get("allow_disruption")),
+    )
+
+
+def _login(connection: Mapping[str, Any], device: Mapping[str, Any], shared: Any) -> Mapping[str, Any]:
+    """The credentials of the connection, of the device, or of all: `default`, as pyATS has it."""
+    if connection.get("username"):
+        return connection
+    for credentials in (connection.get("credentials"), device.get("credentials"), shared):
+        found = _mapping(_mapping(credentials).get("gnmi") or _mapping(credentials).get("default"))
+        if found:
+            return found
+    return {}
+
+
+def _later(where: str, password: str) -> Callable[[], str]:
+    return lambda: _text(where, password)
+
+
+def _text(where: str, value: Any) -> str:
+    """A value with pyATS' markups: `%ENV{NAME}` is read, what asks or decrypts is refused."""
+    text = str(value)
+    if markup := re.search(r"%(ASK|ENC|CLI|CALLABLE|INTF)\b", text):
+        raise TestbedError(f"{where}: the markup %{markup[1]} needs pyATS itself", hint="%ENV{NAME} is read here")
+    return re.sub(r"%ENV\{\s*(\w+)\s*\}", lambda found: from_environment(where, found[1]), text)
+
+
+def _tls(where: str, connection: Mapping[str, Any], folder: Path) -> Tls:
+    def first(names: tuple[str, ...]) -> str | None:
+        return next((_text(where, connection[name]) for name in names if connection.get(name)), None)
+
+    def file(names: tuple[str, ...]) -> Path | None:
+        given = first(names)
+        return None if given is None else folder / Path(given).expanduser()
+
+    cert, key = file(CERT), file(KEY)
+    return Tls(
+        ca=file(CA),
+        cert=cert if key else None,
+        key=key if cert else None,
+        server_name=first(SERVER_NAME),
+        skip_verify=bool(connection.get("skip_verify")),
+    )

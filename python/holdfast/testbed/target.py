@@ -1,0 +1,62 @@
+"""One device of a testbed: where it is, how to get in, and its vendor's ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from holdfast.tls import Tls
+
+if TYPE_CHECKING:
+    from holdfast import Device
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a device is reached, and how. `address` is `HOST[:PORT][,HOST…]`; limits are seconds.
+
+    `emulated` stands for a device of this process' own, made when the tests begin, and needs no address. `password` is
+    the secret itself or a function that fetches it; neither appears in a repr.
+    """
+
+    name: str
+    address: str = ""
+    gnoi: str | None = None
+    username: str | None = None
+    password: str | Callable[[], str | None] | None = field(default=None, repr=False)
+    insecure: bool = False
+    tls: Tls | None = None
+    profile: str = "auto"
+    container_host: str | None = None
+    dial_timeout: float | None = None
+    deadlines: Mapping[str, float] = field(default_factory=dict)
+    allow_disruption: bool = False
+    emulated: bool = False
+
+    def secret(self) -> str | None:
+        """The password; None without a username, for then it is sent nowhere."""
+        if self.username is None:
+            return None
+        return self.password() if callable(self.password) else self.password
+
+    def connect(
+        self, *, profile: str | None = None, deadlines: Mapping[str, float | timedelta] | None = None
+    ) -> Device:
+        """A session with it. Raises what `holdfast.connect` raises."""
+        from holdfast import connect
+
+        return connect(
+            self.address,
+            gnoi=self.gnoi,
+            name=self.name,
+            username=self.username,
+            password=self.secret(),
+            insecure=self.insecure,
+            tls=None if self.insecure else self.tls,
+            profile=profile or self.profile,
+            container_host=self.container_host,
+            dial_timeout=self.dial_timeout,
+            deadlines={**self.deadlines, **(deadlines or {})},
+        )

@@ -1,0 +1,147 @@
+"""Vendors' ways: which profile fits, what it changes, and the emulated device that plays each."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast import _core, aio, profiles
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.results import ControlProcessor
+
+from conftest import RunSuite, emulate
+
+QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
+VENDORS = [name for name in profiles.names() if name != "generic"]
+
+
+def cards(software: str | None, *names: str) -> list[ControlProcessor]:
+    return [ControlProcessor(name, "PRIMARY", None, None, None, software) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("roles", "name"),
+    [
+        (cards("EOS-4.35.1F", "1", "2"), "arista-eos"),
+        (cards("Cisco IOS-XR 25.4.1", "x", "y"), "cisco-iosxr"),
+        (cards("25.4R1.12-EVO junos", "RE0", "RE1"), "juniper-junos"),
+        (cards("v25.10.1 SRLinux", "A", "B"), "nokia-srlinux"),
+        (cards("TiMOS-C-25.10.R1", "A", "B"), "nokia-sros"),
+        (cards(None, "0/RP0/CPU0", "0/RP1/CPU0"), "cisco-iosxr"),
+        (cards(None, "RE0", "RE1"), "juniper-junos"),
+        (cards(None, "Supervisor1", "Supervisor2"), "arista-eos"),
+        (cards("something else", "Supervisor1", "Supervisor2"), "generic"),
+        ([], "generic"),
+    ],
+)
+def test_a_vendor_is_recognised_by_what_its_device_says(roles: list[ControlProcessor], name: str) -> None:
+    assert profiles.recognise(roles).name == name
+
+
+def test_a_profile_adds_to_the_deadlines_of_real_devices_alone() -> None:
+    from holdfast._connect import _limits
+
+    arista = profiles.load("arista")
+    real = dict(_limits(arista, {}, emulated=False))
+    assert real == {"switchover": _core.deadlines(emulated=False)["switchover"] + 600}
+    assert _limits(arista, {}, emulated=True) == []
+    assert dict(_limits(arista, {"switchover": 7}, emulated=False)) == {"switchover": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("control_processor_path: short", "full or name"),
+        ("colour: blue", "unknown fields: colour"),
+        ("[]", "no mapping"),
+        ("recognise: {software: '('}", "profile"),
+        ("configure: [{what: x}]", "'cli'"),
+        ("deadlines: {switchover: soon}", "soon"),
+        ("a: [", "profile"),
+    ],
+)
+def test_a_bad_profile_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidArgumentError) as caught:
+        profiles.load(str(file))
+    assert says in str(caught.value)
+    assert "own.yaml" in str(caught.value)
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(InvalidArgumentError, match="there is no profile 'nortel'") as caught:
+        holdfast.connect("127.0.0.1:1", insecure=True, profile="nortel")
+    assert "arista-eos" in str(caught.value)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_personality_is_recognised_over_the_wire(vendor: str) -> None:
+    profile = profiles.load(vendor)
+    with holdfast.emulator(profile=vendor) as chassis:
+        with holdfast.connect(chassis.address, insecure=True) as dut:
+            roles = dut.control_processors()
+        assert {cp.name for cp in roles} == set(profile.emulator["names"])
+        assert profiles.recognise(roles) == profile
+        with holdfast.connect(chassis.address, insecure=True, profile="auto") as dut:
+            for step in profile.configure:
+                dut.gnmi.set(update={"cli:/": step.cli})
+            dut.switchover(redundant=True)
+
+        async def awaited() -> str:
+            async with aio.connect(chassis.address, insecure=True, profile="auto") as device:
+                return (await device.switchover()).target
+
+        assert asyncio.run(awaited()) == roles[0].name
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_personality_passes(run_suite: RunSuite, vendor: str) -> None:
+    """A smoke; `nox -s personalities` goes through all cases."""
+    run = run_suite("-k", "cntr3_2 or cntr3_8", "--dut-profile", vendor, "--dut-configure", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert f"profile {vendor}" in run.output
+    assert "it answers on its port again" in run.cases["2"].properties["checked"]
+
+
+@pytest.mark.parametrize("vendor", [name for name in VENDORS if profiles.load(name).configure])
+def test_without_consent_nothing_is_configured_and_what_is_missing_is_named(run_suite: RunSuite, vendor: str) -> None:
+    for told in ({"HOLDFAST_DUT_CONFIGURE": "1"}, {"PYTEST_ADDOPTS": "--dut-configure"}):
+        run = run_suite("-k", "cntr3_1", "--dut-profile", vendor, **told)
+        assert run.exit_code == 3, run.output
+        assert profiles.load(vendor).configure[0].what in run.output
+        assert "--dut-configure" in run.output
+
+
+def test_a_filter_of_the_new_active_makes_silence_inconclusive(run_suite: RunSuite, tmp_path: Path) -> None:
+    """Somebody configured Containerz and opened the port by hand, on the active alone."""
+    with emulate(tmp_path, "--profile", "arista-eos") as address:
+        arista = profiles.load("arista-eos")
+        with holdfast.connect(address, insecure=True) as dut:
+            for step in arista.configure:
+                dut.gnmi.set(update={"cli:/": step.cli.replace("{port}", "60061")})
+        limits = (*QUICK, "--dut-deadline", "verification=1500ms")
+        run = run_suite("-k", "cntr3_2", "--dut", address, "--dut-insecure", *limits)
+    assert run.exit_code == 0, run.output
+    assert "inconclusive, the new active has a filter of its own" in run.cases["2"].properties["not_checked"]
+
+
+def test_what_was_not_saved_is_gone_after_a_reboot() -> None:
+    arista = profiles.load("arista-eos")
+    for saved in (False, True):
+        with (
+            holdfast.emulator(profile="arista-eos") as chassis,
+            holdfast.connect(chassis.address, insecure=True) as dut,
+        ):
+            for line in [arista.configure[0].cli, *([arista.before_reboot] if saved else [])]:
+                dut.gnmi.set(update={"cli:/": line})
+            assert dut.containerz.volumes() == ()
+            if saved:
+                dut.reboot()
+                assert dut.containerz.volumes() == ()
+            else:
+                with pytest.raises(holdfast.exceptions.Unimplemented):
+                    dut.reboot()
