@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.exceptions import ConnectError, Unavailable
+from holdfast.exceptions import ConnectError, Timeout
 
 from conftest import RunSuite, emulate
 
@@ -43,7 +43,10 @@ def test_who_comes_to_the_standby_first_finds_the_active() -> None:
         with holdfast.connect(f"{second},{first}", insecure=True) as dut:
             dut.containerz.create_volume("v")
             assert [volume.name for volume in dut.containerz.volumes()] == ["v"]
-        with holdfast.connect(second, insecure=True) as alone, pytest.raises(Unavailable, match="stands by"):
+        with (
+            holdfast.connect(second, insecure=True, call_timeout=0.5) as alone,
+            pytest.raises(Timeout, match="stands by"),
+        ):
             alone.containerz.create_volume("w")
 
 

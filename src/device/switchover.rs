@@ -117,7 +117,9 @@ impl Device {
 
     /// For devices whose old connections live on and are no good.
     async fn leave_old_connection(&self, deadline: Instant) -> Result<()> {
-        for session in [&self.session, self.containerz.session()] {
+        let services = self.containerz.session();
+        let apart = Some(services).filter(|services| !services.is(&self.session));
+        for session in [Some(&self.session), apart].into_iter().flatten() {
             let connection = session.connection(deadline).await?;
             session.leave(&connection).await;
         }

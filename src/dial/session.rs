@@ -156,6 +156,11 @@ impl Session {
         &self.inner.target.name
     }
 
+    /// Whether both are the same session.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Where and how it is reached.
     pub fn target(&self) -> &Target {
         &self.inner.target
