@@ -131,6 +131,13 @@ def personalities(session: nox.Session) -> None:
 
 
 @nox.session
+def detection(session: nox.Session) -> None:
+    """All defects of the catalogue against the suites; writes docs/detection.md."""
+    install_wheel(session)
+    session.run("python", str(ROOT / "tests_py" / "detection.py"), *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against a named peer in the same run."""
     install_wheel(session, "grpcio")

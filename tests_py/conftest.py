@@ -74,6 +74,11 @@ def _case(element: ET.Element) -> tuple[str, Verdicts]:
     return number, Verdicts(outcome, properties, message)
 
 
+def read_report(report: Path) -> dict[str, Verdicts]:
+    """What a JUnit report says of each case; nothing where there is none."""
+    return dict(_case(element) for element in ET.parse(report).iter("testcase")) if report.exists() else {}
+
+
 def isolated(tmp_path: Path, given: Mapping[str, str]) -> dict[str, str]:
     """The environment without what a developer may have set, and with a state folder of the test's own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
@@ -125,8 +130,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
             timeout=120,
             check=False,
         )
-        cases = dict(_case(element) for element in ET.parse(report).iter("testcase")) if report.exists() else {}
-        return SuiteRun(done.returncode, done.stdout + done.stderr, cases)
+        return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))
 
     return run
 

@@ -1,120 +1,69 @@
-"""What the cases must catch: one planted defect a row, the case that must fail by it, and why.
-
-Every case that a row does not name must pass.
-"""
+"""What the cases must catch: a sample of the defect catalogue, each with the right case and the right reason."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
-from conftest import RunSuite
+from holdfast import _core
 
-QUICK = ("--dut-deadline", "absence=200ms", "--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms")
-LATE = ("--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms")
-ALL = ("1", "2", "3", "4", "5", "6", "7", "8")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A defect, and what must come of it."""
-
-    name: str
-    failpoints: str
-    verdict: str
-    reason: str
-    fails: tuple[str, ...]
-    skips: tuple[str, ...] = ()
-    options: tuple[str, ...] = QUICK
+from conftest import RunSuite, SuiteRun
+from defects import CATALOGUE, EIGHT, MIDWAY, QUICK, Defect
 
 
-ROWS = (
-    Row("switchover ignored", "switchover.ignored=1*error(x)", "depth", "SwitchoverIgnored", ("1",)),
-    Row(
-        "switchover refused",
-        "system.SwitchControlProcessor=1*error[INTERNAL](no)",
-        "procedure",
-        "SwitchoverRefused",
-        ("1",),
-    ),
-    Row(
-        "switchover unimplemented",
-        "system.SwitchControlProcessor=1*error[UNIMPLEMENTED](no)",
-        "procedure",
-        "SwitchoverUnimplemented",
-        ("1",),
-    ),
-    Row("roles swapped back", "switchover.reversed=1*error(x)", "depth", "SwitchoverReversed", ("1",)),
-    Row("roles claimed swapped", "switchover.claimed=1*error(x)", "depth", "SwitchoverUnproven", ("1",)),
-    Row(
-        "standby never ready again",
-        "switchover.never_redundant=1*error(x)",
-        "depth",
-        "SwitchoverNeverRedundant",
-        ("1",),
-        skips=ALL[1:],
-        options=(*QUICK, "--dut-deadline", "redundant=1500ms"),
-    ),
-    Row("image lost", "load.image.lost=1*error(x)", "procedure", "no image cntrsrv_image", ("1",)),
-    Row("image replaced", "load.image.replaced=1*error(x)", "depth", "is another image", ("1",)),
-    Row("image back at once", "load.image.resurrected=1*error(x)", "procedure", "is listed", ("5",)),
-    Row(
-        "image back later", "load.image.resurrected_late=1*error(x)", "depth", "later it did not", ("5",), options=LATE
-    ),
-    Row("image never copied", "switchover.sync.image=2*error(x)", "procedure", "no image cntrsrv_image", ("1",)),
-    Row("container lost", "load.container.lost=1*error(x)", "procedure", "no container", ("2", "4")),
-    Row("container stopped", "load.container.stopped=1*error(x)", "procedure", "is STOPPED", ("2", "4")),
-    Row("container restarting", "load.container.restarting=1*error(x)", "procedure", "is UNSPECIFIED", ("2", "4")),
-    Row("container mute", "load.container.mute=1*error(x)", "depth", "answers on its port", ("2", "4")),
-    Row("container of another image", "load.container.replaced=1*error(x)", "depth", "impostor", ("2", "4")),
-    Row(
-        "container back at once",
-        "load.container.resurrected=1*off->1*error(x)",
-        "procedure",
-        "is listed as",
-        ("6",),
-    ),
-    Row(
-        "container back later",
-        "load.container.resurrected_late=1*off->1*error(x)",
-        "depth",
-        "later it did not",
-        ("6",),
-        options=LATE,
-    ),
-    Row("volume lost", "load.volume.lost=1*error(x)", "procedure", "no volume", ("3", "4")),
-    Row("volume without options", "load.volume.options_lost=1*error(x)", "depth", "had driver", ("3", "4")),
-    Row("volume emptied", "load.volume.emptied=1*error(x)", "depth", "acknowledged", ("3", "4")),
-    Row("volume rolled back", "load.volume.rolled_back=1*error(x)", "depth", "acknowledged", ("3", "4")),
-    Row("a record missing", "ledger.Read.record=3*off->1*drop", "depth", "record 4 was acknowledged", ("3", "4")),
-    Row("volume back", "load.volume.resurrected=1*off->1*error(x)", "depth", "volume is gone too", ("6",)),
-    Row("lists empty for a second", "load.lists_empty=1*error(x)", "", "", (), options=LATE),
-    Row("reboot ignored", "reboot.ignored=1*error(x)", "depth", "RebootIgnored", ("8",)),
-    Row(
-        "reboot of one card",
-        "reboot.one_card=1*error(x)",
-        "depth",
-        "RebootPartial",
-        ("8",),
-        options=(*QUICK, "--dut-deadline", "redundant=2500ms"),
-    ),
-)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_planted_defect_is_caught_by_the_right_case(row: Row, run_suite: RunSuite) -> None:
-    run = run_suite("-k", "cntr3", *row.options, failpoints=row.failpoints)
-    assert set(run.cases) == set(ALL), run.output
+def judge(defect: Defect, run: SuiteRun) -> list[str]:
+    """What is not as the catalogue says."""
+    wrong = []
+    names = defect.midway if defect in MIDWAY else tuple(defect.fails)
     for number, case in run.cases.items():
-        expected = "failure" if number in row.fails else "skipped" if number in row.skips else "passed"
-        assert case.outcome == expected, f"CNTR-3.{number}: {case.message}\n{run.output}"
-        if number in row.fails:
-            assert row.reason in case.properties["failures"], case.properties["failures"]
-            other = "depth" if row.verdict == "procedure" else "procedure"
-            assert case.properties[row.verdict] == "FAIL"
-            assert row.verdict == "procedure" or case.properties[other] == "pass"
-    assert run.exit_code == (1 if row.fails else 0)
+        name = number.removeprefix("test_midway_")
+        expected = "failure" if name in names else "skipped" if number in defect.skips else "passed"
+        if case.outcome != expected:
+            wrong.append(f"{number}: {case.outcome}, not {expected}: {case.message}")
+        elif expected == "failure":
+            found = case.properties
+            if defect.reason not in found["failures"]:
+                wrong.append(f"{number}: {defect.reason!r} is not in {found['failures']}")
+            if found[defect.verdict] != "FAIL" or (defect.verdict == "depth" and found["procedure"] != "pass"):
+                wrong.append(f"{number}: procedure {found['procedure']}, depth {found['depth']}")
+    if defect not in MIDWAY and set(run.cases) != set(EIGHT):
+        wrong.append(f"cases: {sorted(run.cases)}")
+    missing = set(names) - {number.removeprefix("test_midway_") for number in run.cases}
+    return [*wrong, *(f"{name}: it did not run" for name in sorted(missing))]
+
+
+def arguments(defect: Defect) -> tuple[str, ...]:
+    """How the suite is run with it."""
+    return defect.options if defect in MIDWAY else ("-k", "cntr3", *defect.options)
+
+
+@pytest.mark.parametrize("defect", [each for each in CATALOGUE if each.sample], ids=lambda each: each.name)
+def test_a_planted_defect_is_caught_by_the_right_case(defect: Defect, run_suite: RunSuite) -> None:
+    run = run_suite(*arguments(defect), failpoints=defect.failpoints)
+    assert judge(defect, run) == [], run.output
+    assert run.exit_code == 1
+
+
+def test_the_catalogue_is_as_large_as_it_says() -> None:
+    assert len(CATALOGUE) >= 40
+    assert len({defect.name for defect in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_every_defect_of_the_emulated_device_is_in_the_catalogue() -> None:
+    named = {name for _, name, _ in _core.failpoint_names()}
+    planted = {defect.failpoints.partition("=")[0] for defect in CATALOGUE}
+    assert planted <= named
+    steps = {f"{name}.after" for name in named}
+    sites = ("containerz.", "system.", "gnmi.", "cntr.", "ledger.A", "ledger.R", "ledger.D", "plugin.")
+    defects = {
+        name for name in named if not name.startswith(sites) and name not in steps and f"{name}.after" not in named
+    }
+    healthy = {"load.lists_empty", "switchover.takes_others", "load.volume.resurrected_late"}
+    assert defects - planted - healthy == set()
+
+
+def test_lists_that_are_empty_for_a_second_are_no_defect(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_2 or cntr3_5", failpoints="load.lists_empty=2*error(x)")
+    assert run.exit_code == 0, run.output
 
 
 def test_with_judge_procedure_a_depth_failure_is_reported_and_does_not_fail(run_suite: RunSuite) -> None:

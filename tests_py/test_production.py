@@ -79,9 +79,9 @@ def test_a_command_of_the_users_fails_the_active(run_suite: RunSuite, tmp_path: 
 
 
 def test_triggers_that_fail_say_so(device: holdfast.Device) -> None:
-    with pytest.raises(SwitchoverRefused, match="there is no process 'sysdb'"):
+    with pytest.raises(SwitchoverRefused, match='there is no process "sysdb"'):
         device.switchover(trigger="kill:sysdb")
-    with pytest.raises(InvalidArgumentError, match="the command failed .*no PDU"):
+    with pytest.raises(InvalidArgumentError, match=r"the command failed .*no PDU"):
         device.switchover(trigger="command:echo no PDU >&2; exit 3")
     with pytest.raises(InvalidArgumentError, match="there is no trigger 'pull'"):
         device.switchover(trigger="pull")

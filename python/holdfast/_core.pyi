@@ -15,6 +15,7 @@ from holdfast.results import (
     Archive,
     Capabilities,
     Container,
+    ContainerDescription,
     ControlProcessor,
     Image,
     Images,
@@ -224,6 +225,11 @@ class Device:
         The record comes back once it is on the container's volume. `Unimplemented` where the image has no ledger.
         """
 
+    def describe_container(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> ContainerDescription:
+        """What the test container on a published port sees of itself (holdfast.ledger.v1.Ledger/Describe)."""
+
     def read_records(
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> tuple[Record, ...]:
@@ -305,6 +311,11 @@ class AsyncDevice:
         self, port: int, payload: bytes, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> Awaitable[Record]:
         """As `Device.append_record`."""
+
+    def describe_container(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[ContainerDescription]:
+        """As `Device.describe_container`."""
 
     def read_records(
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None

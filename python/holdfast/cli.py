@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast.failpoint import Failpoints
     from holdfast.testbed import Target
 
-SUITES = ("cntr3", "cni")
+SUITES = ("cntr3", "midway", "cni")
 _SECRET_FILE = click.Path(exists=True, dir_okay=False)
 # Options with a value that pytest's are named like.
 _TEXTS = (

@@ -199,6 +199,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerDescription:
+    """What the test container sees of itself.
+
+    `writer` is its incarnation, `environment` its variables whose names begin with HOLDFAST_; `mounted` and `writable`
+    are about the volume that its ledger is on.
+    """
+
+    writer: str
+    environment: dict[str, str]
+    mounted: bool
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """A leaf of gNMI; `value` is None where it was deleted."""
 

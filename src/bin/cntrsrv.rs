@@ -62,7 +62,7 @@ async fn run(port: u16, ledger: PathBuf) -> std::io::Result<()> {
     let listener =
         serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))?;
     let acceptor = TlsAcceptor::from(serve::self_signed()?);
-    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::server(ledger));
+    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::new(ledger).server());
     println!("cntrsrv listening on {}", listener.local_addr()?);
     loop {
         tokio::select! {

@@ -1,6 +1,7 @@
 //! `holdfast.ledger.v1.Ledger`: the test container's ledger on its volume.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_stream::wrappers::ReceiverStream;
@@ -8,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::ledger::{self, Refused, Writer};
 use crate::wire::ledger::ledger_server::{Ledger, LedgerServer};
-use crate::wire::ledger::{AppendRequest, ReadRequest, Record};
+use crate::wire::ledger::{AppendRequest, DescribeRequest, Description, ReadRequest, Record};
 
 /// Where a container keeps it: on whatever volume is mounted there.
 pub const PATH: &str = "/data/holdfast.ledger";
@@ -18,10 +19,26 @@ const MAX_PAYLOAD: usize = 64 << 10;
 /// Brings the volume's copy up to what the file holds.
 pub type Mirror = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
 
+/// Whether the ledger's volume is where it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// It is, as far as the file system says.
+    AsSeen,
+    /// Nothing is mounted where the ledger is.
+    Elsewhere,
+    /// It is there, and cannot be written to.
+    ReadOnly,
+}
+
+/// Of the environment, what Describe tells.
+pub const VARIABLES: &str = "HOLDFAST_";
+
 /// The ledger in one file, with one incarnation that writes it.
 #[derive(Clone)]
 pub struct Service {
     path: PathBuf,
+    environment: HashMap<String, String>,
+    volume: Volume,
     /// Called after each record, before it is acknowledged: where a volume is replicated, its copy has it then.
     mirror: Mirror,
     incarnation: String,
@@ -30,22 +47,38 @@ pub struct Service {
 }
 
 impl Service {
-    /// For the file `path`; each service is an incarnation of its own.
-    pub fn server(path: PathBuf) -> LedgerServer<Self> {
-        Self::mirrored(path, Arc::new(|| Ok(())))
-    }
-
-    /// As `server`, on a volume that is replicated.
-    pub fn mirrored(path: PathBuf, mirror: Mirror) -> LedgerServer<Self> {
+    /// For the file `path`, in the environment of this process; each service is an incarnation of its own.
+    pub fn new(path: PathBuf) -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         let incarnation = format!("{:016x}", RandomState::new().build_hasher().finish());
-        LedgerServer::new(Self { path, mirror, incarnation, writer: Arc::default() })
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)).collect();
+        Self {
+            path,
+            environment,
+            volume: Volume::AsSeen,
+            mirror: Arc::new(|| Ok(())),
+            incarnation,
+            writer: Arc::default(),
+        }
+    }
+
+    /// In a container of an emulated device: its environment, its volume, and who gets a copy of what is written.
+    #[must_use]
+    pub fn emulated(mut self, environment: HashMap<String, String>, volume: Volume, mirror: Mirror) -> Self {
+        (self.environment, self.volume, self.mirror) = (environment, volume, mirror);
+        self.environment.retain(|name, _| name.starts_with(VARIABLES));
+        self
+    }
+
+    /// What serves it.
+    pub fn server(self) -> LedgerServer<Self> {
+        LedgerServer::new(self)
     }
 
     /// Only where a volume is: a ledger in the container's own layer would go with the container.
     fn check_volume(&self) -> Result<(), Status> {
         match self.path.parent() {
-            Some(folder) if folder.is_dir() => Ok(()),
+            Some(folder) if folder.is_dir() && self.volume != Volume::Elsewhere => Ok(()),
             _ => Err(Status::failed_precondition("there is no volume for the ledger: mount one at /data")),
         }
     }
@@ -55,6 +88,9 @@ impl Service {
 impl Ledger for Service {
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<Record>, Status> {
         self.check_volume()?;
+        if self.volume == Volume::ReadOnly {
+            return Err(Status::internal(format!("{}: Read-only file system", self.path.display())));
+        }
         let payload = request.into_inner().payload;
         if payload.len() > MAX_PAYLOAD {
             let what = format!("a record takes {MAX_PAYLOAD} bytes, and {} came", payload.len());
@@ -77,6 +113,16 @@ impl Ledger for Service {
         });
         let record = appended.await.map_err(|error| Status::internal(error.to_string()))?;
         record.map(|record| Response::new(told(record))).map_err(refused)
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
+        let folder = self.path.parent();
+        Ok(Response::new(Description {
+            writer: self.incarnation.clone(),
+            environment: self.environment.clone(),
+            mounted: self.volume != Volume::Elsewhere && folder.is_some_and(Path::is_dir),
+            writable: self.volume == Volume::AsSeen && folder.is_some_and(is_writable),
+        }))
     }
 
     type ReadStream = ReceiverStream<Result<Record, Status>>;
@@ -105,6 +151,12 @@ impl Ledger for Service {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+}
+
+/// Whether the file system of a folder takes writes; permissions are another matter.
+fn is_writable(folder: &Path) -> bool {
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+    statvfs(folder).is_ok_and(|found| !found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn told(record: ledger::Record) -> Record {

@@ -11,7 +11,7 @@ use crate::ledger::Record;
 use crate::wire::cntr::PingRequest;
 use crate::wire::cntr::cntr_client::CntrClient;
 use crate::wire::ledger::ledger_client::LedgerClient;
-use crate::wire::ledger::{self, AppendRequest, ReadRequest};
+use crate::wire::ledger::{self, AppendRequest, DescribeRequest, ReadRequest};
 
 impl Device {
     /// Asks the container on `port` of the device's own address (or of `host`) for its clock:
@@ -55,6 +55,26 @@ impl Device {
                 .await
         };
         asked.await.map(record).map_err(|error| error.during(self.name(), "Ledger.Append", began.elapsed()))
+    }
+
+    /// What the container on `port` sees of itself: `holdfast.ledger.v1.Ledger/Describe`.
+    pub async fn describe_container(
+        &self,
+        host: Option<&str>,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<ledger::Description> {
+        let began = Instant::now();
+        let asked = async {
+            let session = self.container_session(host, port, deadline).await?;
+            session
+                .call(Call::read("Ledger.Describe", deadline), |connection| async move {
+                    let origin = connection.origin();
+                    Ok(LedgerClient::with_origin(connection, origin).describe(DescribeRequest {}).await?.into_inner())
+                })
+                .await
+        };
+        asked.await.map_err(|error| error.during(self.name(), "Ledger.Describe", began.elapsed()))
     }
 
     /// All records of the ledger of the container on `port`: `holdfast.ledger.v1.Ledger/Read`.

@@ -171,14 +171,14 @@ impl Device {
 }
 
 fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -> Seen<ListedImage> {
-    let named = images.iter().find(|image| image.is_named(name, tag));
     let Some(id) = id else {
+        let named = images.iter().find(|image| image.is_named(name, tag));
         return match named.or_else(|| images.iter().find(|image| image.may_be(name, tag))) {
             Some(image) => Seen::Holds(image.clone()),
             None => Seen::Not(format!("no image {name}:{tag} is listed")),
         };
     };
-    if let Some(other) = named.filter(|image| !image.has_id(id)) {
+    if let Some(other) = images.iter().find(|image| image.is_named(name, tag) && !image.has_id(id)) {
         return Seen::Not(format!("{name}:{tag} is another image: {} instead of {id}", other.id));
     }
     let with_id: Vec<_> = images.iter().filter(|image| image.has_id(id)).collect();

@@ -434,7 +434,7 @@ fn outcome_unknown(why: &str) -> Error {
 }
 
 fn out_of_time(call: Call, last: Option<Error>) -> Error {
-    let timed_out = Instant::now() >= call.deadline;
+    let timed_out = Instant::now() + UNAVAILABLE_PAUSE >= call.deadline; // too late for another try
     match last {
         Some(error) if !timed_out => error,
         Some(error) => {

@@ -18,9 +18,10 @@ use super::faults::Faults;
 use super::front::Offered;
 use super::runtime::Runtime;
 use super::settings::{Encryption, Quirk, Settings};
-use super::state::State;
+use super::state::{State, now};
 use super::store::{Container, Store};
 use super::{failover, front, identity, loading, replication};
+use crate::cntr::ledger::Volume;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Action, Armed, Registry, Terms, Unknown};
 use crate::{cntr, reflection, serve};
@@ -53,16 +54,31 @@ impl ControlProcessor {
     /// Starts a container, with its ledger if it has a volume for one: what that acknowledges, the peer has too.
     pub fn start(&self, container: &Container) -> std::io::Result<()> {
         let ledger = match Store::ledger_of(container) {
-            None => cntr::ledger::Service::server(PathBuf::from("no volume/ledger")),
+            None => {
+                let environment = container.environment.clone().into_iter().collect();
+                cntr::ledger::Service::new(PathBuf::from("no volume/ledger")).emulated(
+                    environment,
+                    Volume::Elsewhere,
+                    Arc::new(|| Ok(())),
+                )
+            }
             Some((volume, file)) => {
                 let (peer, life, volume) = (self.peer.clone(), self.life(), volume.to_owned());
                 let path = self.store.volume_folder(&volume).join(file);
                 let original = path.clone();
-                let copy = move || peer.extend_copy(&volume, &original, || life.is_cancelled());
-                cntr::ledger::Service::mirrored(path, Arc::new(copy))
+                let faults = self.faults.clone();
+                let copy = move || {
+                    if faults.fires("ledger.unsynced") || faults.fires("switchover.sync.data") {
+                        return Ok(());
+                    }
+                    peer.extend_copy(&volume, &original, || life.is_cancelled())
+                };
+                let seen = if container.read_only { Volume::ReadOnly } else { Volume::AsSeen };
+                let environment = container.environment.clone().into_iter().collect();
+                cntr::ledger::Service::new(path).emulated(environment, seen, Arc::new(copy))
             }
         };
-        self.runtime.start(container, ledger)
+        self.runtime.start(container, ledger.server())
     }
 
     /// Ends everything on it at once.
@@ -108,6 +124,12 @@ impl Inner {
 
     pub fn update(&self, change: impl FnOnce(&mut State)) {
         self.state.send_modify(change);
+    }
+
+    /// The device's clock, in nanoseconds since the epoch.
+    pub fn clock(&self) -> u64 {
+        const HOUR: u64 = 3_600_000_000_000;
+        now() - if self.state().clock_back { HOUR } else { 0 }
     }
 
     /// Takes the right to move roles; false where a move is under way.

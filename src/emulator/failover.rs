@@ -7,13 +7,17 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::chassis::{ControlProcessor, Inner};
-use super::loading::{Start, load};
+use super::loading::{self, Start, load};
 use super::replication::{self, synchronise};
 use super::settings::{Outage, Quirk};
 use super::state::{Loading, Management, Role, State, Switched, now};
+use super::store::Inventory;
 
 /// Time for an answer to leave before the address goes away.
 const LAST_WORDS: Duration = Duration::from_millis(20);
+/// How often, and how quickly, roles swap with `switchover.flapping`: an even number ends where it began.
+const FLAPS: u32 = 20;
+const FLAP: Duration = Duration::from_millis(200);
 /// How long `switchover.claimed` goes on lying.
 const CLAIM: Duration = Duration::from_secs(3);
 
@@ -33,6 +37,10 @@ pub async fn switch_over(chassis: Arc<Inner>) {
     if !take_over(&chassis, fallen, asked).await || chassis.failpoints.fires("switchover.never_redundant") {
         return;
     }
+    if chassis.failpoints.fires("switchover.flapping") {
+        let flapping = chassis.clone();
+        chassis.spawn(async move { flap(&flapping).await });
+    }
     if chassis.failpoints.fires("switchover.reversed") {
         boot(&chassis, fallen).await;
         chassis.begin_move();
@@ -43,6 +51,14 @@ pub async fn switch_over(chassis: Arc<Inner>) {
         return;
     }
     come_back(&chassis, fallen).await;
+}
+
+/// The roles go on swapping, as far as gNMI tells, and come to rest where they were.
+async fn flap(chassis: &Arc<Inner>) {
+    for _ in 0..FLAPS {
+        sleep(FLAP).await;
+        swap_reported_roles(chassis);
+    }
 }
 
 fn swap_reported_roles(chassis: &Arc<Inner>) {
@@ -89,20 +105,26 @@ async fn take_over(chassis: &Arc<Inner>, fallen: usize, why: Switched) -> bool {
     });
     chassis.cards[fallen].fall().await;
     if why.trigger == ASKED_FOR {
-        replication::copy_data(chassis, fallen, risen).await; // a polite switchover loses nothing acknowledged
+        replication::copy_last(chassis, fallen, risen).await; // a polite switchover loses nothing acknowledged
     }
     let faults = &chassis.cards[risen].faults;
     let Some(why) = faults.step("switchover.leave.after", why).await else { return false };
     sleep(chassis.settings.timings.outage).await;
     let Some(why) = faults.step("switchover.take_over", why).await else { return false };
+    if chassis.failpoints.fires(UNREPLICATED) {
+        forget_last(&chassis.cards[risen]);
+    }
     let switched = Switched { at: now(), ..why };
+    let (split, clock_back) = ("switchover.split_brain", "switchover.clock_back");
+    let [split, clock_back] = [split, clock_back].map(|defect| chassis.failpoints.fires(defect));
     chassis.update(|state| {
         state.active = risen;
         state.cards[risen].role = Role::Primary;
         state.cards[risen].in_step = true;
         state.cards[risen].switched = Some(switched.clone());
-        state.cards[fallen].role = Role::Secondary;
+        state.cards[fallen].role = if split { Role::Primary } else { Role::Secondary };
         state.cards[fallen].switched = Some(switched.clone());
+        state.clock_back |= clock_back;
         state.loading = Loading::Underway;
         state.management = Management::Serving(risen);
         state.moving = false;
@@ -113,7 +135,22 @@ async fn take_over(chassis: &Arc<Inner>, fallen: usize, why: Switched) -> bool {
         chassis.update(|state| state.cards[risen].switched = Some(told));
     }
     load(chassis, risen, Start::Switchover).await;
+    loading::leave_traces(chassis, risen);
     true
+}
+
+/// The defect that a standby takes over which is not in step.
+pub const UNREPLICATED: &str = "switchover.unreplicated";
+
+fn forget_last(card: &ControlProcessor) {
+    const SECOND: u64 = 1_000_000_000;
+    let forgotten = card.store.change(|held| {
+        held.volumes.retain(|volume| volume.created + SECOND < now());
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = forgotten {
+        tracing::error!("the defect could not be planted: {error}");
+    }
 }
 
 /// What is known of a boot.
@@ -131,9 +168,22 @@ const ASKED: &str = "REBOOT_USER_INITIATED";
 
 /// A fallen control processor boots, and gets in step as the standby.
 async fn come_back(chassis: &Arc<Inner>, index: usize) {
-    if boot(chassis, index).await {
-        synchronise(chassis).await;
+    if !boot(chassis, index).await {
+        return;
     }
+    if chassis.failpoints.fires("switchover.returns_empty") {
+        let emptied = chassis.cards[index].store.change(|held| {
+            *held = Inventory::default();
+            Ok::<_, std::io::Error>(())
+        });
+        chassis.update(|state| {
+            state.copies_stopped = emptied.is_ok();
+            state.cards[index].in_step = true;
+        });
+    }
+    let stuck = chassis.failpoints.fires("switchover.ready_stuck");
+    chassis.update(|state| state.ready_stuck |= stuck);
+    synchronise(chassis).await;
 }
 
 async fn boot(chassis: &Arc<Inner>, index: usize) -> bool {

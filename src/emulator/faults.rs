@@ -59,6 +59,11 @@ impl Faults {
         self.registry.is_idle()
     }
 
+    /// Whether a defect is to show now.
+    pub fn fires(&self, defect: &str) -> bool {
+        self.registry.fires(defect)
+    }
+
     /// Passes `site`: waits where it must, and never returns where the control processor dies.
     pub async fn meet(&self, site: &str) -> Outcome {
         match self.registry.hit(site) {

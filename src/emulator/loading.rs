@@ -1,5 +1,6 @@
 //! Loading: a control processor's container runtime comes up with what its store holds, and what defects make of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,13 @@ use tokio::time::sleep;
 use super::chassis::{ControlProcessor, Inner};
 use super::faults::Faults;
 use super::state::{Loading, now};
-use super::store::{Ailment, Container, Image, Inventory, Removed, Restart, Volume, Wanted};
+use super::store::{Ailment, Container, Image, Inventory, Removed, Restart, Store, Volume, Wanted};
+use crate::ledger;
 
 /// When a defect that comes late comes.
 const LATE: Duration = Duration::from_secs(2);
+/// How many bytes `load.volume.truncated` cuts off.
+const TRUNCATED: usize = 1000;
 /// How long lists are empty with `load.lists_empty`.
 const EMPTY: Duration = Duration::from_secs(1);
 
@@ -31,6 +35,7 @@ pub async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
     load_objects(&chassis.cards[active]).await;
     let late = defects(chassis, active);
     start_containers(chassis, active, start);
+    restart_late(chassis, active);
     if chassis.failpoints.fires("load.lists_empty") {
         chassis.update(|state| state.loading = Loading::Empty);
         let later = chassis.clone();
@@ -103,6 +108,11 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
         held.containers.retain(|_| !fires("load.container.lost"));
         held.volumes.retain(|_| !fires("load.volume.lost"));
         held.images.iter_mut().filter(|_| fires("load.image.replaced")).for_each(replace_image);
+        held.images.iter_mut().filter(|_| fires("load.image.untagged")).for_each(|image| image.names.clear());
+        let impostors: Vec<_> = held.images.iter_mut().filter_map(|image| impostor(image, &fires)).collect();
+        held.images.extend(impostors);
+        let twice: Vec<_> = held.containers.iter().filter(|_| fires("load.container.duplicated")).cloned().collect();
+        held.containers.extend(twice);
         held.containers.iter_mut().for_each(|container| afflict(container, &fires));
         held.volumes.iter_mut().filter(|_| fires("load.volume.options_lost")).for_each(forget_options);
         let store = &chassis.cards[active].store;
@@ -111,6 +121,13 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
         }
         for volume in held.volumes.iter().filter(|_| fires("load.volume.rolled_back")) {
             store.spoil_volume(&volume.name, keep_half)?;
+        }
+        for volume in held.volumes.iter().filter(|_| fires("load.volume.truncated")) {
+            let cut = |path: &Path, bytes: &[u8]| std::fs::write(path, &bytes[..bytes.len().saturating_sub(TRUNCATED)]);
+            store.spoil_volume(&volume.name, cut)?;
+        }
+        for volume in held.volumes.iter().filter(|_| fires("load.volume.bit_flipped")) {
+            store.spoil_volume(&volume.name, flip_bit)?;
         }
         Ok::<_, std::io::Error>(())
     });
@@ -122,6 +139,26 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
 
 fn replace_image(image: &mut Image) {
     image.id = format!("sha256:{:064x}", now());
+}
+
+/// An image that has the name of another: beside it, or in its place.
+fn impostor(image: &mut Image, fires: &impl Fn(&str) -> bool) -> Option<Image> {
+    let mut other = image.clone();
+    replace_image(&mut other);
+    if fires("load.image.tag_moved") {
+        image.names.iter_mut().for_each(|(_, tag)| tag.push_str("-before"));
+        return Some(other);
+    }
+    fires("load.image.duplicated").then_some(other)
+}
+
+fn flip_bit(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    std::fs::write(path, bytes)
 }
 
 fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
@@ -137,6 +174,94 @@ fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
     if fires("load.container.replaced") {
         container.image = ("impostor".to_owned(), "latest".to_owned());
         container.image_id = format!("sha256:{:064x}", now());
+    }
+    if fires("load.container.renamed") {
+        container.name.push_str("_1");
+    }
+    if fires("load.container.ports_lost") {
+        container.ports.clear();
+        container.host_network = false;
+    }
+    if fires("load.container.environment_lost") {
+        container.environment.clear();
+    }
+    if fires("load.container.policy_lost") {
+        container.restart = Restart::None;
+    }
+    if fires("load.container.location_wrong") {
+        for (label, value) in [("intended", "L_PRIMARY"), ("actual", "L_BACKUP")] {
+            container.labels.insert(format!("net.openconfig.containerz.location.{label}"), value.to_owned());
+        }
+    }
+    if fires("load.volume.mounted_elsewhere") {
+        container.mounts.values_mut().for_each(|path| path.push_str("-elsewhere"));
+    }
+    if fires("load.volume.read_only") {
+        container.read_only = true;
+    }
+}
+
+/// The defect that containers start once more, soon after they came up.
+fn restart_late(chassis: &Arc<Inner>, active: usize) {
+    let names: Vec<_> = chassis.cards[active].store.inventory().containers.into_iter().map(|held| held.name).collect();
+    let again: Vec<_> =
+        names.into_iter().filter(|_| chassis.failpoints.fires("load.container.restarted_late")).collect();
+    if again.is_empty() {
+        return;
+    }
+    let later = chassis.clone();
+    chassis.spawn(async move {
+        sleep(EMPTY / 2).await;
+        for name in again {
+            later.cards[active].runtime.stop(&name).await;
+        }
+        start_containers(&later, active, Start::Switchover);
+    });
+}
+
+/// What defective switchovers leave behind, take along, or let go on.
+pub fn leave_traces(chassis: &Arc<Inner>, active: usize) {
+    let card = &chassis.cards[active];
+    let (leaks, takes) =
+        (chassis.failpoints.fires("switchover.leaks"), chassis.failpoints.fires("switchover.takes_others"));
+    let traced = card.store.change(|held| {
+        if leaks {
+            let (options, labels) = (BTreeMap::new(), BTreeMap::new());
+            let name = format!("leaked-{:x}", now());
+            held.volumes.push(Volume { name, created: now(), driver: "local".to_owned(), options, labels });
+        }
+        if takes && !held.volumes.is_empty() {
+            held.volumes.remove(0);
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    if let Err(error) = traced {
+        tracing::error!("the defects could not be planted: {error}");
+    }
+    if chassis.failpoints.fires("switchover.stale_writer") {
+        let writing = chassis.clone();
+        chassis.spawn(async move { write_stale(&writing, active).await });
+    }
+}
+
+/// A container of the old active goes on writing, once one of the new active's has begun to.
+async fn write_stale(chassis: &Arc<Inner>, active: usize) {
+    let store = &chassis.cards[active].store;
+    for container in store.inventory().containers {
+        let Some((volume, file)) = Store::ledger_of(&container) else { continue };
+        let path = store.volume_folder(volume).join(file);
+        for _ in 0..200 {
+            let held = ledger::read(&std::fs::read(&path).unwrap_or_default()).records;
+            let first = held.first().map(|record| record.writer.clone()).unwrap_or_default();
+            if held.iter().any(|record| record.writer != first) {
+                let stale = ledger::Writer::open(&path, &first).and_then(|mut writer| writer.append(b"stale"));
+                if let Err(error) = stale {
+                    tracing::warn!("{error}");
+                }
+                break;
+            }
+            sleep(EMPTY / 50).await;
+        }
     }
 }
 

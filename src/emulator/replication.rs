@@ -22,7 +22,7 @@ pub async fn replicate(chassis: Arc<Inner>) {
 pub fn announce_change(chassis: &Arc<Inner>) {
     chassis.update(|state| {
         let standby = state.standby();
-        state.cards[standby].in_step = false;
+        state.cards[standby].in_step = state.copies_stopped;
         state.changes += 1;
     });
     chassis.changed.notify_one();
@@ -32,16 +32,17 @@ pub fn announce_change(chassis: &Arc<Inner>) {
 pub async fn synchronise(chassis: &Arc<Inner>) {
     let state = chassis.state();
     let (active, standby, changes) = (state.active, state.standby(), state.changes);
-    if !state.cards[standby].up || !state.cards[active].up {
+    if !state.cards[standby].up || !state.cards[active].up || state.copies_stopped {
         return;
     }
     let card = &chassis.cards[active];
     let wanted = card.store.inventory();
     let copied = to_copy(&card.faults, wanted, &chassis.cards[standby].store.inventory()).await;
+    let contents = !chassis.failpoints.fires("switchover.sync.data");
     let chassis = chassis.clone();
     let work = chassis.clone();
     let copied = work.spawn_blocking(move || {
-        let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store);
+        let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store, contents);
         chassis.update(|state| {
             if state.standby() == standby && state.cards[standby].up && state.changes == changes {
                 state.cards[standby].in_step = copied.is_ok();
@@ -56,7 +57,13 @@ pub async fn synchronise(chassis: &Arc<Inner>) {
 
 /// What the standby gets of `wanted`: what it held already, and what the failpoints leave of the rest.
 async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Inventory {
-    let mut copied = Inventory { plugin_tars: wanted.plugin_tars, removed: wanted.removed, ..Inventory::default() };
+    let mut copied = Inventory::default();
+    if faults.fires("switchover.sync.removal") {
+        copied.images.extend(held.images.iter().filter(|kept| !wanted.images.contains(kept)).cloned());
+        copied.containers.extend(held.containers.iter().filter(|kept| wanted.container(&kept.name).is_none()).cloned());
+        copied.volumes.extend(held.volumes.iter().filter(|kept| wanted.volume(&kept.name).is_none()).cloned());
+    }
+    (copied.plugin_tars, copied.removed) = (wanted.plugin_tars, wanted.removed);
     for image in wanted.images {
         let known = held.images.contains(&image);
         copied.images.extend(faults.object("switchover.sync.image", image, known).await);
@@ -76,14 +83,20 @@ async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Invent
     copied
 }
 
-/// Copies what containers wrote to their volumes, once none of them runs any more.
-pub async fn copy_data(chassis: &Arc<Inner>, from: usize, to: usize) {
+/// Copies what changed last, once nothing on `from` changes any more.
+pub async fn copy_last(chassis: &Arc<Inner>, from: usize, to: usize) {
+    if chassis.state().copies_stopped {
+        return;
+    }
+    let [source, target] = [from, to].map(|index| &chassis.cards[index]);
+    let last = to_copy(&source.faults, source.store.inventory(), &target.store.inventory()).await;
+    let contents = !chassis.failpoints.fires("switchover.sync.data");
     let work = chassis.clone();
     let copied = chassis.spawn_blocking(move || {
         let [source, target] = [from, to].map(|index| &work.cards[index].store);
-        target.copy_volumes(source)
+        target.take_over(&last, source, contents)
     });
     if let Ok(Err(error)) = copied.await {
-        tracing::error!("the volumes' contents could not be copied: {error}");
+        tracing::error!("the last changes could not be copied: {error}");
     }
 }

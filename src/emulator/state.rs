@@ -61,6 +61,7 @@ pub struct PendingReboot {
 
 /// The whole chassis.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "defects that come and stay, each by itself")]
 pub struct State {
     pub active: usize,
     pub management: Management,
@@ -73,6 +74,12 @@ pub struct State {
     pub reboots: u32,
     /// Of what is stored, so far: the standby is in step once it has the last.
     pub changes: u64,
+    /// A defect: `switchover-ready` stays false.
+    pub ready_stuck: bool,
+    /// A defect: the clock is an hour behind.
+    pub clock_back: bool,
+    /// A defect: the standby gets nothing any more, and is called in step.
+    pub copies_stopped: bool,
 }
 
 impl State {
@@ -97,6 +104,9 @@ impl State {
             pending_reboot: None,
             reboots: 0,
             changes: 0,
+            ready_stuck: false,
+            clock_back: false,
+            copies_stopped: false,
         }
     }
 
@@ -108,7 +118,7 @@ impl State {
     /// Whether a switchover would find everything on the other side.
     pub fn ready(&self) -> bool {
         let standby = &self.cards[self.standby()];
-        !self.moving && self.loading == Loading::Done && standby.up && standby.in_step
+        !self.ready_stuck && !self.moving && self.loading == Loading::Done && standby.up && standby.in_step
     }
 }
 

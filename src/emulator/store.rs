@@ -63,6 +63,10 @@ pub struct Container {
     /// Where each of them is mounted.
     #[serde(default)]
     pub mounts: BTreeMap<String, String>,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub read_only: bool,
     pub restart: Restart,
     pub labels: BTreeMap<String, String>,
     pub location: i32,
@@ -222,11 +226,6 @@ impl Store {
         Ok(())
     }
 
-    /// Takes over the contents of the volumes that this store knows.
-    pub fn copy_volumes(&self, source: &Store) -> io::Result<()> {
-        copy_volumes(&self.inventory(), source, self)
-    }
-
     /// Brings the copy of a file of a volume that this store holds up to the `original`; nothing, where it holds none.
     ///
     /// `ended`: whether the control processor of the original fell. Nothing comes from there any more then.
@@ -255,15 +254,22 @@ impl Store {
         self.root.join("incoming")
     }
 
-    /// Makes this store hold `inventory`, with bytes from `source`. What is here and not in it goes.
-    pub fn take_over(&self, inventory: &Inventory, source: &Store) -> io::Result<()> {
+    /// Makes this store hold `inventory`, with bytes from `source`, and `contents` of volumes. What is here and not in it
+    /// goes.
+    pub fn take_over(&self, inventory: &Inventory, source: &Store, contents: bool) -> io::Result<()> {
         for image in &inventory.images {
             copy_missing(&source.image_file(&image.id), &self.image_file(&image.id))?;
         }
         for tar in &inventory.plugin_tars {
             copy_missing(&source.plugin_file(tar), &self.plugin_file(tar))?;
         }
-        copy_volumes(inventory, source, self)?;
+        if contents {
+            copy_volumes(inventory, source, self)?;
+        } else {
+            for volume in &inventory.volumes {
+                fs::create_dir_all(self.volume_folder(&volume.name))?;
+            }
+        }
         let before = self.inventory();
         self.change(|held| {
             *held = inventory.clone();

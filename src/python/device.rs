@@ -211,6 +211,15 @@ both_worlds! {
         }
     }
 
+    /// Ledger.Describe on the container's published port.
+    #[pyo3(signature = (port, *, host=None, timeout=None))]
+    fn describe_container(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::description {
+        async move {
+            let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
+            device.describe_container(host.as_deref(), port, deadline).await
+        }
+    }
+
     /// Ledger.Read on the container's published port.
     #[pyo3(signature = (port, *, host=None, timeout=None))]
     fn read_records(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::records {

@@ -12,6 +12,7 @@ use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
 use crate::image::{Archive, Layout};
 use crate::ledger::Record;
+use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;
 
@@ -35,6 +36,11 @@ fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Ob
 pub fn record(py: Python<'_>, record: Record) -> Object {
     let payload = pyo3::types::PyBytes::new(py, &record.payload);
     object!(py, "Record", number: record.number, writer: record.writer, payload: payload, hash: record.hash)
+}
+
+pub fn description(py: Python<'_>, told: Description) -> Object {
+    object!(py, "ContainerDescription", writer: told.writer, environment: told.environment, mounted: told.mounted,
+        writable: told.writable)
 }
 
 pub fn records(py: Python<'_>, records: Vec<Record>) -> Object {

@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cntr3: a case of the CNTR-3 test plan (container supervisor failover)")
+    config.addinivalue_line("markers", "midway: a failover in the middle of something")
     config.addinivalue_line("markers", "cni: a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
     options.check(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Failure:
     verdict: str
     step: str
     message: str
+    # Seconds from when the device was last asked to fail over (or the case began) until this was known.
+    known_after: float = 0.0
 
 
 @dataclass
@@ -143,7 +146,8 @@ class Case:
         return "FAIL" if any(failure.verdict == which for failure in self.failures) else "pass"
 
     def _failed(self, verdict: str, step: str, error: BaseException) -> None:
-        self.failures.append(Failure(verdict, step, f"{type(error).__name__}: {error}"))
+        known_after = time.monotonic() - self.run.since
+        self.failures.append(Failure(verdict, step, f"{type(error).__name__}: {error}", known_after))
         self.run.note(f"{verdict} failed at: {step}")
 
 
@@ -167,7 +171,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         return
     if call.excinfo is not None and not case.failures:
         case.failures.append(Failure(PROCEDURE, "the case itself", call.excinfo.exconly()))
-    plan = item.get_closest_marker("cntr3")
+    plan = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
     number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
     properties = [
         ("plan_id", plan.args[0] if plan and plan.args else item.name),
@@ -179,6 +183,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         ("not_checked", json.dumps(sorted(set(case.not_checked)))),
         *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
+        ("known_after", json.dumps([round(f.known_after, 3) for f in case.failures])),
     ]
     artifacts.keep_verdict(item, dict(properties))
     item.user_properties.extend(properties)  # for JUnit, which reads them at the end

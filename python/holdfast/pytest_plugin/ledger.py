@@ -22,10 +22,13 @@ from holdfast.pytest_plugin.case import NotChecked
 if TYPE_CHECKING:
     from holdfast import Device
     from holdfast.pytest_plugin.run import Run
-    from holdfast.results import Record
+    from holdfast.results import ContainerDescription, Record
 
 # How long one append may take that may meet a container that is away, in seconds.
 ATTEMPT = 1.0
+# How long one that should be there may take, in seconds.
+ANSWER = 2.0
+_SILENCE = (ConnectError, OutcomeUnknown, Timeout, Unavailable)
 # From one append to the next while a failover is under way, in seconds.
 PAUSE = 0.02
 
@@ -38,6 +41,8 @@ class Ledger:
         self._dut = dut
         self._port = port
         self._unchecked: str | None = "nothing was written to it before"
+        self._before: ContainerDescription | None = None
+        self._found: tuple[Record, ...] = ()
         self.acknowledged: list[Record] = []
 
     def write(self, count: int) -> None:
@@ -52,6 +57,58 @@ class Ledger:
             self._unchecked = "the image under test has no ledger"
             raise NotChecked(self._unchecked) from None
         self._unchecked = None
+
+    def describe(self) -> None:
+        """Keep what the container sees of itself, to compare it later; raises `NotChecked` where it cannot tell."""
+        self._before = self._described()
+
+    def _described(self) -> ContainerDescription:
+        if self._run.unreachable:
+            raise NotChecked(self._run.unreachable)
+        try:
+            return self._dut.describe_container(self._port, timeout=ANSWER)
+        except Unimplemented:
+            raise NotChecked("the image under test does not describe itself") from None
+        except _SILENCE as error:
+            raise NotChecked(f"the container does not answer: {error.message}") from None
+
+    def expect_same_environment(self) -> None:
+        """The container sees the environment that it saw before."""
+        self._expect_same("environment")
+
+    def expect_same_mount(self) -> None:
+        """The container sees its volume where it was, and as writable as it was."""
+        self._expect_same("mounted", "writable")
+
+    def _expect_same(self, *what: str) -> None:
+        if self._before is None:
+            raise NotChecked("the container did not describe itself before")
+        now = self._described()
+        for each in what:
+            was, is_now = getattr(self._before, each), getattr(now, each)
+            if was != is_now:
+                raise ExpectationFailed(f"{each} was {was!r} and is {is_now!r}, as the container sees it")
+
+    def write_on(self, count: int) -> None:
+        """Write records after a failover; whether the container answers is another's verdict."""
+        if self._unchecked is not None:
+            raise NotChecked(self._unchecked)
+        try:
+            for _ in range(count):
+                self._append(timeout=ANSWER)
+        except _SILENCE as error:
+            raise NotChecked(f"the container that holds the ledger does not answer: {error.message}") from None
+
+    def expect_one_start(self) -> None:
+        """One failover took one start: no third incarnation of the container is there, or wrote."""
+        if self._unchecked is not None:
+            raise NotChecked(self._unchecked)
+        wrote = [record.writer for record in [*self.acknowledged, *self._found]]
+        writers = list(dict.fromkeys([*wrote, self._described().writer]))
+        if len(writers) > 2:
+            raise ExpectationFailed(
+                f"the container was started once more than the failover takes: {len(writers)} incarnations of it wrote"
+            )
 
     def _append(self, timeout: float) -> None:
         payload = f"{self._run.id} {len(self.acknowledged)}".encode()
@@ -88,8 +145,8 @@ class Ledger:
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
         try:
-            found = self._dut.read_records(self._port)
-        except (ConnectError, OutcomeUnknown, Timeout, Unavailable) as error:
+            found = self._found = self._dut.read_records(self._port, timeout=ANSWER)
+        except _SILENCE as error:
             raise NotChecked(f"the container that holds the ledger does not answer: {error.message}") from None
         findings = _core.verify_records(self.acknowledged, found)
         if findings:

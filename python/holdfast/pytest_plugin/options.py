@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # Those that a device is tested with, and those that need none.
-DEVICE_SUITES = ("cntr3",)
+DEVICE_SUITES = ("cntr3", "midway")
 SUITE_NAMES = (*DEVICE_SUITES, "cni")
 
 # name, kind ("text", "flag", "list"), help
@@ -188,7 +188,7 @@ def wanted_suites(config: pytest.Config) -> list[str]:
         return named
     naming = ("--dut", "--testbed")
     on_command_line = any(word.partition("=")[0] in naming for word in command_line(config))
-    return list(DEVICE_SUITES) if on_command_line and not keyword else []
+    return ["cntr3"] if on_command_line and not keyword else []
 
 
 def _only_options(config: pytest.Config) -> bool:

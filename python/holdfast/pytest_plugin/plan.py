@@ -57,7 +57,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 def _of(item: pytest.Item) -> Disruption | None:
     if item.get_closest_marker("disruptive") is None:
         return None
-    case = item.get_closest_marker("cntr3")
+    case = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
     if case is None:
         return Disruption(item.name, 0, 0, known=False)
     name = str(case.kwargs.get("shared") or case.args[0])

@@ -5,6 +5,7 @@ A procedure is a generator: it yields a `Switchover` or a `Reboot`, and goes on 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -34,8 +35,11 @@ class Switchover(Disruption):
     """The active control processor fails."""
 
 
+@dataclass(frozen=True)
 class Reboot(Disruption):
     """The chassis reboots, cold."""
+
+    force: bool = False
 
 
 Steps = Generator[Disruption, Failover, None]
@@ -189,11 +193,13 @@ def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
     wanted = [(single, single.wants) for single in waiting if single.wants is not None]
     result: Any = None
     error: HoldfastError | None = None
+    run.since = time.monotonic()
     with ExitStack() as meanwhile:
         for _, each in wanted:
             meanwhile.enter_context(each.during())
         try:
-            result = run.reboot() if isinstance(wanted[0][1], Reboot) else run.switchover()
+            first = wanted[0][1]
+            result = run.reboot(force=first.force) if isinstance(first, Reboot) else run.switchover()
         except HoldfastError as caught:
             error = caught
     for single, each in wanted:

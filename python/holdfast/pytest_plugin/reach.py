@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # How long a device may take to say what it is, in seconds.
 LOOK = 10.0
+# What the embedded device asks for in Deploy, in bytes: small, so that a transfer has a middle.
+CHUNK = 1_000_000
 
 
 def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
@@ -69,6 +71,7 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     chassis = holdfast.emulator(
         profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
         quirks=quirks,
+        chunk_size=CHUNK,
         black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1",
         seed=int(options.value(config, "dut-seed") or 0),
     )

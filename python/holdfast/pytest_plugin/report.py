@@ -57,16 +57,18 @@ class Reporter:
                 write(line)
 
     def _write_cases(self, write: Callable[[str], None], cases: list[dict[str, Any]]) -> None:
-        write(f"{'case':<10} {'procedure':<10} {'depth':<6} {'away':<16} checked")
+        width = max(10, *(len(case["plan_id"]) for case in cases))
+        write(f"{'case':<{width}} {'procedure':<10} {'depth':<6} {'away':<16} checked")
         for case in cases:
             outages = json.loads(case["outages"])
             away = " + ".join(f"{seconds:.2f} s" for seconds in outages) or "never"
             checked, unchecked = json.loads(case["checked"]), json.loads(case["not_checked"])
-            write(f"{case['plan_id']:<10} {case['procedure']:<10} {case['depth']:<6} {away:<16} {len(checked)} steps")
+            verdicts = f"{case['procedure']:<10} {case['depth']:<6}"
+            write(f"{case['plan_id']:<{width}} {verdicts} {away:<16} {len(checked)} steps")
             for line in unchecked:
-                write(f"{'':<10} not checked: {line}")
+                write(f"{'':<{width}} not checked: {line}")
             for line in json.loads(case["failures"]):
-                write(f"{'':<10} {line.splitlines()[0]}")
+                write(f"{'':<{width}} {line.splitlines()[0]}")
 
 
 def _headers(config: pytest.Config) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +54,8 @@ class Run:
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
+        # When the device was last asked to fail over, or a test began.
+        self.since = time.monotonic()
         self._lock: journal.Lock | None = None
         self._first_active: str | None = None
         self._left_something = False
@@ -163,14 +166,31 @@ class Run:
         """Whether several cases are judged by one switchover."""
         return options.flag(self.config, "dut-combine")
 
+    @property
+    def trigger(self) -> str:
+        """What fails the active control processor."""
+        return options.value(self.config, "dut-trigger") or "gnoi"
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits of steps, in seconds."""
+        from holdfast import _core
+
+        limits = _core.deadlines(emulated=self.chassis is not None or "EMULATED" in self.description)
+        return {**limits, **dict(options.deadline(text) for text in options.value(self.config, "dut-deadline") or ())}
+
+    def chunks(self, image: ImageUnderTest) -> int:
+        """How many chunks an image comes in, on the emulated device."""
+        return -(-Path(image.archive).stat().st_size // reach.CHUNK)
+
     def switchover(self) -> Switchover:
         """Fail the active control processor, as `--dut-trigger` says."""
-        return self.device.switchover(trigger=options.value(self.config, "dut-trigger") or "gnoi")
+        return self.device.switchover(trigger=self.trigger)
 
-    def reboot(self) -> Reboot:
+    def reboot(self, *, force: bool = False) -> Reboot:
         """Reboot the chassis, cold; what was configured here is saved before."""
         self.configuring.before_reboot()
-        return self.device.reboot()
+        return self.device.reboot(force=force)
 
     def note(self, text: str) -> None:
         """Put a note on the device's timeline."""
@@ -184,6 +204,7 @@ class Run:
             self._lock = journal.lock(self.address, patience=TURN)
         timeline = self.device.timeline
         self._mark = timeline[-1].at if timeline else 0.0
+        self.since = time.monotonic()
         self.note(f"{item.name} begins")
         return self.device
 

@@ -68,7 +68,7 @@ impl System for Service {
         if target == state.active || self.chassis.failpoints.fires("switchover.ignored") {
             return Ok(Response::new(answer));
         }
-        if !state.ready() {
+        if !state.ready() && !self.chassis.failpoints.fires(failover::UNREPLICATED) {
             return Err(Status::failed_precondition("the standby is not ready for a switchover"));
         }
         if !self.chassis.begin_move() {
@@ -93,12 +93,13 @@ impl System for Service {
         if self.chassis.failpoints.fires("reboot.ignored") {
             return Ok(Response::new(RebootResponse {}));
         }
-        if self.chassis.state().moving || self.chassis.state().pending_reboot.is_some() {
+        let state = self.chassis.state();
+        if (state.moving || state.pending_reboot.is_some()) && !request.force {
             return Err(Status::unavailable("a switchover or reboot is under way"));
         }
         if request.delay > 0 {
             self.chassis.spawn(reboot_later(self.chassis.clone(), cards, request.delay, request.message));
-        } else if self.chassis.begin_move() {
+        } else if self.chassis.begin_move() || request.force {
             begin_reboot(&self.chassis, &cards);
         }
         Ok(Response::new(RebootResponse {}))
@@ -124,7 +125,7 @@ impl System for Service {
     }
 
     async fn time(&self, _: Request<TimeRequest>) -> Result<Response<TimeResponse>, Status> {
-        Ok(Response::new(TimeResponse { time: now() }))
+        Ok(Response::new(TimeResponse { time: self.chassis.clock() }))
     }
 
     type PingStream = ReceiverStream<Result<PingResponse, Status>>;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::emulator::chassis::Inner;
 use crate::emulator::settings::Quirk;
-use crate::emulator::state::{Card, Role, State, now};
+use crate::emulator::state::{Card, Role, State};
 use crate::gnmi::{Path, Value};
 
 fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
@@ -46,7 +46,7 @@ pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
         }
     }
     for (leaf, value) in [
-        ("current-datetime", Value::String(rfc3339(now()))),
+        ("current-datetime", Value::String(rfc3339(chassis.clock()))),
         ("boot-time", Value::Uint(state.boot_time)),
         ("hostname", text("emulated")),
         ("software-version", Value::String(software(chassis))),

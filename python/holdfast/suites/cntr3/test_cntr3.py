@@ -14,6 +14,7 @@ from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import Account, Reboot, Steps, Switchover, case, case_of, procedure
 from holdfast.pytest_plugin.run import ImageUnderTest
+from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.results import Container
 
 pytestmark = pytest.mark.disruptive
@@ -27,7 +28,13 @@ def deploy(dut: Device, image: ImageUnderTest) -> None:
     dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag)
 
 
-def start(dut: Device, image: ImageUnderTest, name: str, volumes: dict[str, str] | None = None) -> None:
+def start(
+    dut: Device,
+    image: ImageUnderTest,
+    name: str,
+    volumes: dict[str, str] | None = None,
+    environment: dict[str, str] | None = None,
+) -> None:
     """Start a container of the image under test."""
     dut.containerz.start(
         name,
@@ -36,6 +43,7 @@ def start(dut: Device, image: ImageUnderTest, name: str, volumes: dict[str, str]
         ports={image.port: image.port},
         network=image.network,
         volumes=volumes,
+        environment=environment,
         restart="ALWAYS",
     )
 
@@ -69,6 +77,7 @@ def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Cas
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the image that was sent"):
         dut.containerz.expect_image(image)
+    around = Surroundings(case.run, dut)
     failover = yield Switchover("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)
@@ -76,6 +85,10 @@ def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Cas
         dut.containerz.expect_image(image)
     with case.depth("the old primary is back in step"):
         dut.expect_redundant(failover.primary)
+    with case.depth("what else is on the device is as it was"):
+        around.expect_unchanged()
+    with case.depth("its clock went on"):
+        around.expect_clock_forward()
 
 
 @procedure("container", "volume", combines=True)
@@ -89,7 +102,7 @@ def persist(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
     with common.procedure("deploy the image"):
         deploy(dut, image)
     with common.procedure("start the container with the volume"):
-        start(dut, image, name, {volume: "/data"})
+        start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": run.id})
     with common.procedure("the container runs"):
         container_before = dut.containerz.expect_container(name, watch=0)
     with common.procedure("the volume is there"):
@@ -99,6 +112,8 @@ def persist(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
     ledger = Ledger(run, dut, image.port)
     with of_volume.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
+    with of_container.depth("the container describes itself"):
+        ledger.describe()
     failover = yield Switchover("switch over to the standby", during=ledger.writing)
     with of_container.recorded_procedure("the container runs on the new primary"):
         dut.containerz.expect_container(name, watch=0)
@@ -112,11 +127,19 @@ def persist(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
         dut.containerz.expect_volume(volume, watch=0)
     with of_volume.depth("it is the same volume"):
         dut.containerz.expect_volume(volume, like=volume_before)
-    with of_volume.depth("it has all that was written to it"):
-        ledger.compare()
-    note_unlisted(of_container, container_before)
+    with of_container.depth("it sees the same environment"):
+        ledger.expect_same_environment()
+    with of_volume.depth("the container sees it mounted as before"):
+        ledger.expect_same_mount()
+    with of_volume.depth("it takes records again"):
+        ledger.write_on(RECORDS)
     with common.depth("the old primary is back in step"):
         dut.expect_redundant(failover.primary)
+    with of_volume.depth("it has all that was written to it"):
+        ledger.compare()
+    with of_container.depth("it was started once, and not once more"):
+        ledger.expect_one_start()
+    note_unlisted(of_container, container_before)
 
 
 @pytest.mark.cntr3("CNTR-3.2", switchovers=1, shared="CNTR-3.2 to 3.4")
@@ -219,7 +242,7 @@ def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageU
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start the container with the volume"):
-        start(dut, image, name, {volume: "/data"})
+        start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": case.run.id})
     with case.procedure("the container runs"):
         container_before = dut.containerz.expect_container(name, watch=0)
     with case.procedure("the volume is there"):
@@ -229,6 +252,8 @@ def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageU
     ledger = Ledger(case.run, dut, image.port)
     with case.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
+    with case.depth("the container describes itself"):
+        ledger.describe()
     yield Reboot("reboot the chassis, cold", during=ledger.writing)
     with case.procedure("the container runs again"):
         dut.containerz.expect_container(name, watch=0)
@@ -242,8 +267,16 @@ def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageU
         expect_answer(case, dut, image)
     with case.depth("it is the same volume"):
         dut.containerz.expect_volume(volume, like=volume_before)
-    with case.depth("the volume has all that was written to it"):
-        ledger.compare()
-    note_unlisted(case, container_before)
+    with case.depth("it sees the same environment"):
+        ledger.expect_same_environment()
+    with case.depth("it sees its volume mounted as before"):
+        ledger.expect_same_mount()
+    with case.depth("the volume takes records again"):
+        ledger.write_on(RECORDS)
     with case.depth("both control processors are in step"):
         dut.expect_redundant(next(cp.name for cp in dut.control_processors() if cp.role == "PRIMARY"))
+    with case.depth("the volume has all that was written to it"):
+        ledger.compare()
+    with case.depth("the container was started once, and not once more"):
+        ledger.expect_one_start()
+    note_unlisted(case, container_before)

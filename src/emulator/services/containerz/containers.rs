@@ -19,6 +19,8 @@ use crate::wire::gnoi::containerz::{
     UpdateContainerRequest, UpdateContainerResponse, UpdateOk,
 };
 
+/// How long a container that `start.half` started is known as one that is not.
+const HALF: std::time::Duration = std::time::Duration::from_secs(1);
 const LOCATION: &str = "net.openconfig.containerz.location";
 
 impl Service {
@@ -34,6 +36,10 @@ impl Service {
             self.described(request)?
         };
         let name = container.name.clone();
+        if self.fires("start.ignored") {
+            return Ok(started(name));
+        }
+        let half = self.fires("start.half");
         if let Err(error) = self.card().start(&container) {
             if self.has(Quirk::FailedStartLeftOver) {
                 self.keep(Container { wanted: Wanted::Created, ..container })?;
@@ -42,9 +48,18 @@ impl Service {
         }
         let mut running = Container { wanted: Wanted::Running, ..container };
         running.log.push(listening_line(&running));
+        if half {
+            self.keep(Container { wanted: Wanted::Created, ..running.clone() })?;
+            let (later, life) = (self.clone(), self.card().life());
+            self.chassis.spawn(async move {
+                if life.run_until_cancelled(tokio::time::sleep(HALF)).await.is_some() {
+                    let _ = later.keep(running); // it stays half done, which is what it is for
+                }
+            });
+            return Ok(started(name));
+        }
         self.keep(running)?;
-        let started = Started::StartOk(StartOk { instance_name: name });
-        Ok(Response::new(StartContainerResponse { response: Some(started) }))
+        Ok(started(name))
     }
 
     fn keep(&self, container: Container) -> Result<(), Status> {
@@ -121,6 +136,8 @@ impl Service {
             host_network: request.network.is_empty() || request.network == "host",
             volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
             mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
+            environment: request.environment.clone().into_iter().collect(),
+            read_only: request.volumes.iter().any(|volume| volume.read_only),
             restart: match policy {
                 Policy::None => Restart::None,
                 Policy::Always => Restart::Always,
@@ -182,6 +199,9 @@ impl Service {
         let Some(container) = self.inventory().container(name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };
+        if self.fires("stop.ignored") {
+            return Ok(Response::new(StopContainerResponse {}));
+        }
         let ran = self.card().runtime.stop(name).await;
         if !ran && self.has(Quirk::StopNotRunningNotFound) {
             return Err(Status::not_found(format!("container {name:?} does not run")));
@@ -212,6 +232,9 @@ impl Service {
         }
         if self.card().runtime.runs(name) && !request.force {
             return Err(Status::failed_precondition(format!("container {name:?} runs")));
+        }
+        if self.fires("remove_container.ignored") {
+            return Ok(Response::new(RemoveContainerResponse {}));
         }
         self.card().runtime.stop(name).await;
         self.change(|held| {
@@ -255,6 +278,11 @@ impl Service {
         let done = UpdateOk { instance_name: name, is_async: request.r#async };
         Ok(Response::new(UpdateContainerResponse { response: Some(Updated::UpdateOk(done)) }))
     }
+}
+
+fn started(name: String) -> Response<StartContainerResponse> {
+    let started = Started::StartOk(StartOk { instance_name: name });
+    Response::new(StartContainerResponse { response: Some(started) })
 }
 
 /// The container's own, and where it was meant to run and runs.

@@ -1,5 +1,6 @@
 //! `Deploy`: spooled to the disk, parsed, and only then an image.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::fs::File;
@@ -12,6 +13,7 @@ use super::super::feed;
 use super::{Rows, Service};
 use crate::emulator::settings::Quirk;
 use crate::emulator::stall::Stall;
+use crate::emulator::state::now;
 use crate::emulator::store::Image;
 use crate::image::{Archive, Reference};
 use crate::wire::gnoi::containerz::deploy_request::Request;
@@ -61,6 +63,7 @@ impl Service {
             .map_err(|error| disk(&error))?
             .into_temp_path();
         let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
+        let half = self.leave_half(&transfer)?;
         let received = self.spool(&mut requests, answers, &transfer, &mut file, stall).await?;
         file.flush().await.map_err(|error| disk(&error))?;
         drop(file);
@@ -70,6 +73,7 @@ impl Service {
             ImageTransferSuccess { name: transfer.name, tag: String::new(), image_size: size }
         } else {
             let path = spool.to_path_buf();
+            self.forget_half(half)?;
             self.store_image(&transfer, path, received).await?;
             ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
         };
@@ -158,6 +162,28 @@ impl Service {
         }
     }
 
+    /// The defect that a transfer which breaks off leaves an image behind: it is there from the beginning.
+    fn leave_half(&self, transfer: &ImageTransfer) -> Result<Option<String>, Status> {
+        if transfer.is_plugin || !self.fires("deploy.half") {
+            return Ok(None);
+        }
+        let id = format!("sha256:{:064x}", now());
+        let names = vec![(transfer.name.clone(), transfer.tag.clone())];
+        let image = Image { id: id.clone(), names, size: 0, command: Vec::new(), labels: BTreeMap::new() };
+        self.change(|held| {
+            held.add_image(image);
+            Ok(Some(id))
+        })
+    }
+
+    fn forget_half(&self, half: Option<String>) -> Result<(), Status> {
+        let Some(half) = half else { return Ok(()) };
+        self.change(|held| {
+            held.images.retain(|image| image.id != half);
+            Ok(())
+        })
+    }
+
     async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
         let opened = tokio::task::spawn_blocking({
             let spool = spool.clone();
@@ -178,8 +204,12 @@ impl Service {
             moved |= names
                 .iter()
                 .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
+            if self.fires("deploy.forgotten") {
+                continue;
+            }
+            let altered = self.fires("deploy.altered").then(|| format!("sha256:{:064x}", now()));
             let stored = Image {
-                id: image.id.clone(),
+                id: altered.unwrap_or_else(|| image.id.clone()),
                 names,
                 size,
                 command: image.command.clone(),

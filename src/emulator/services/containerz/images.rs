@@ -53,6 +53,9 @@ impl Service {
                 _ => return Err(Status::failed_precondition(format!("container {} uses the image", users[0].name))),
             }
         }
+        if self.fires("remove_image.ignored") {
+            return Ok(Response::new(RemoveImageResponse {}));
+        }
         let id = image.id.clone();
         self.change(|held| {
             if untag_only {

@@ -45,6 +45,10 @@ impl Service {
         self.chassis.has(quirk)
     }
 
+    fn fires(&self, defect: &str) -> bool {
+        self.chassis.failpoints.fires(defect)
+    }
+
     fn lists_are_empty(&self) -> bool {
         self.chassis.state().loading == Loading::Empty
     }

@@ -47,6 +47,9 @@ impl Service {
             _ => BTreeMap::new(),
         };
         let labels = request.labels.into_iter().collect();
+        if self.fires("create_volume.ignored") {
+            return Ok(Response::new(CreateVolumeResponse { name }));
+        }
         self.put_volume(Volume { name: name.clone(), created: now(), driver: driver.to_owned(), options, labels })?;
         Ok(Response::new(CreateVolumeResponse { name }))
     }
@@ -108,6 +111,9 @@ impl Service {
         }
         if let Some(user) = inventory.containers.iter().find(|container| container.volumes.contains(name)) {
             return Err(Status::failed_precondition(format!("container {:?} uses volume {name:?}", user.name)));
+        }
+        if self.fires("remove_volume.ignored") {
+            return Ok(Response::new(RemoveVolumeResponse {}));
         }
         self.change(|held| {
             let (gone, kept) = held.volumes.drain(..).partition(|volume| volume.name == *name);

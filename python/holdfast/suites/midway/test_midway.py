@@ -1,0 +1,421 @@
+"""Failovers in the middle of something. After each the device is consistent: the thing is wholly there or wholly
+absent, doing it again succeeds, nothing half-made is listed, and nothing else changed.
+
+The emulated device holds each in the middle while the failover comes; on a real one the middle is where it happens to
+be. `…_before_it_is_answered` needs the emulated device, which alone can hold an answer back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from holdfast import Device
+from holdfast.exceptions import (
+    AlreadyExists,
+    ExpectationFailed,
+    HoldfastError,
+    NotFound,
+    SwitchoverRefused,
+)
+from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.pytest_plugin.procedure import Reboot, Steps, Switchover, case
+from holdfast.pytest_plugin.run import ImageUnderTest
+from holdfast.pytest_plugin.surroundings import Surroundings
+from holdfast.suites.midway.operation import LONGEST, Operation, settled, tolerant
+
+pytestmark = pytest.mark.disruptive
+
+ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
+
+
+def look_image(dut: Device, image: ImageUnderTest) -> str:
+    """Whether the image is wholly there: by its id and by its name."""
+    rows = [row for row in dut.containerz.images() if row.name == image.name and image.tag in row.tags]
+    by_id = [row for row in dut.containerz.images() if row.id == image.id or image.id.startswith(row.id or "none")]
+    if not rows and not by_id:
+        return ABSENT
+    if len(rows) == 1 and by_id:
+        return THERE
+    return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
+
+
+def look_container(dut: Device, name: str) -> str:
+    """absent, running, stopped, or what else a listing says."""
+    found = [held for held in dut.containerz.containers() if held.name == name]
+    if not found:
+        return ABSENT
+    return found[0].status.lower() if len(found) == 1 else f"there {len(found)} times"
+
+
+def look_volume(dut: Device, name: str) -> str:
+    """absent, or there."""
+    found = [held for held in dut.containerz.volumes() if held.name == name]
+    return (ABSENT, THERE)[len(found)] if len(found) < 2 else f"there {len(found)} times"
+
+
+def deploy(dut: Device, image: ImageUnderTest) -> None:
+    """Bring the image under test to the device, under this run's name."""
+    dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag, progress=False)
+
+
+def start(dut: Device, image: ImageUnderTest, name: str) -> None:
+    """Start a container of the image under test."""
+    dut.containerz.start(
+        name,
+        image=image,
+        command=image.command,
+        ports={image.port: image.port},
+        network=image.network,
+        restart="ALWAYS",
+    )
+
+
+def settle(
+    case: Case, operation: Operation, look: Callable[[], str], again: Callable[[], object], *, was: str, done: str
+) -> None:
+    """What must hold after any operation that a failover met."""
+    with case.procedure("it came to an end"):
+        operation.expect_end()
+    with case.procedure("it is wholly done or wholly not"):
+        operation.expect_one_of(look, before=was, done=done)
+    with case.procedure("doing it again succeeds"):
+        tolerant(again, AlreadyExists, NotFound)
+        settled(case, look, (done,))
+
+
+def finish(case: Case, dut: Device, around: Surroundings, primary: str) -> None:
+    """What must hold at the end of any case."""
+    with case.depth("the old primary is back in step"):
+        dut.expect_redundant(primary)
+    with case.depth("what else is on the device is as it was"):
+        around.expect_unchanged()
+
+
+def deploying(dut: Device, image: ImageUnderTest, case: Case, site: str, count: int = 1) -> Steps:
+    """A transfer that a failover meets at `site`."""
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, lambda: deploy(dut, image), site=site, count=count)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    settle(case, operation, lambda: look_image(dut, image), lambda: deploy(dut, image), was=ABSENT, done=THERE)
+    with case.depth("it is the image that was sent"):
+        dut.containerz.expect_image(image)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway deploy, first chunk", switchovers=1)
+@case()
+def test_midway_deploy_first_chunk(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from deploying(dut, image, case, "containerz.Deploy.chunk")
+
+
+@pytest.mark.midway("midway deploy, middle", switchovers=1)
+@case()
+def test_midway_deploy_middle(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from deploying(dut, image, case, "containerz.Deploy.chunk", 3)
+
+
+@pytest.mark.midway("midway deploy, last chunk", switchovers=1)
+@case()
+def test_midway_deploy_last_chunk(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from deploying(dut, image, case, "containerz.Deploy.chunk.after", case.run.chunks(image))
+
+
+@pytest.mark.midway("midway deploy, between End and Success", switchovers=1)
+@case()
+def test_midway_deploy_between_end_and_success(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    needs_the_emulated_device(case)
+    yield from deploying(dut, image, case, "containerz.Deploy.after")
+
+
+def starting(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+    name = case.run.name("midway")
+    with case.procedure("deploy the image"):
+        deploy(dut, image)
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, lambda: start(dut, image, name), site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    again = lambda: start(dut, image, name)  # noqa: E731
+    settle(case, operation, lambda: look_container(dut, name), again, was=ABSENT, done=RUNNING)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway StartContainer", switchovers=1)
+@case()
+def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from starting(dut, image, case, "containerz.StartContainer")
+
+
+@pytest.mark.midway("midway StartContainer, not answered", switchovers=1)
+@case()
+def test_midway_start_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    needs_the_emulated_device(case)
+    yield from starting(dut, image, case, "containerz.StartContainer.after")
+
+
+def needs_the_emulated_device(case: Case) -> None:
+    """Skip on a real device, which cannot be held there."""
+    if case.run.chassis is None:
+        pytest.skip("needs the emulated device, which can hold the answer back")
+
+
+def stopping(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+    name = case.run.name("midway")
+    with case.procedure("deploy the image and start a container"):
+        deploy(dut, image)
+        start(dut, image, name)
+        dut.containerz.expect_container(name, watch=0)
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, lambda: dut.containerz.stop(name), site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    again = lambda: dut.containerz.stop(name)  # noqa: E731
+    settle(case, operation, lambda: look_container(dut, name), again, was=RUNNING, done=STOPPED)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway StopContainer", switchovers=1)
+@case()
+def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from stopping(dut, image, case, "containerz.StopContainer")
+
+
+@pytest.mark.midway("midway StopContainer, not answered", switchovers=1)
+@case()
+def test_midway_stop_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    needs_the_emulated_device(case)
+    yield from stopping(dut, image, case, "containerz.StopContainer.after")
+
+
+def removing(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+    name = case.run.name("midway")
+    with case.procedure("deploy the image, start a container and stop it"):
+        deploy(dut, image)
+        start(dut, image, name)
+        dut.containerz.stop(name)
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, lambda: dut.containerz.remove(name), site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    again = lambda: dut.containerz.remove(name, missing_ok=True)  # noqa: E731
+    settle(case, operation, lambda: look_container(dut, name), again, was=STOPPED, done=ABSENT)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway RemoveContainer", switchovers=1)
+@case()
+def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from removing(dut, image, case, "containerz.RemoveContainer")
+
+
+@pytest.mark.midway("midway RemoveContainer, not answered", switchovers=1)
+@case()
+def test_midway_remove_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    needs_the_emulated_device(case)
+    yield from removing(dut, image, case, "containerz.RemoveContainer.after")
+
+
+def creating_volume(dut: Device, case: Case, site: str) -> Steps:
+    name = case.run.name("midway")
+    around = Surroundings(case.run, dut)
+    create = lambda: dut.containerz.create_volume(name, options=case.run.volume_options)  # noqa: E731
+    operation = Operation(case, create, site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    settle(case, operation, lambda: look_volume(dut, name), create, was=ABSENT, done=THERE)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway CreateVolume", switchovers=1)
+@case()
+def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
+    yield from creating_volume(dut, case, "containerz.CreateVolume")
+
+
+@pytest.mark.midway("midway CreateVolume, not answered", switchovers=1)
+@case()
+def test_midway_create_volume_before_it_is_answered(
+    dut: Device,
+    image: ImageUnderTest,  # noqa: ARG001
+    case: Case,
+) -> Steps:
+    needs_the_emulated_device(case)
+    yield from creating_volume(dut, case, "containerz.CreateVolume.after")
+
+
+def removing_volume(dut: Device, case: Case, site: str) -> Steps:
+    name = case.run.name("midway")
+    with case.procedure("create the volume"):
+        dut.containerz.create_volume(name, options=case.run.volume_options)
+        dut.containerz.expect_volume(name, watch=0)
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, lambda: dut.containerz.remove_volume(name), site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    again = lambda: dut.containerz.remove_volume(name, missing_ok=True)  # noqa: E731
+    settle(case, operation, lambda: look_volume(dut, name), again, was=THERE, done=ABSENT)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway RemoveVolume", switchovers=1)
+@case()
+def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
+    yield from removing_volume(dut, case, "containerz.RemoveVolume")
+
+
+@pytest.mark.midway("midway RemoveVolume, not answered", switchovers=1)
+@case()
+def test_midway_remove_volume_before_it_is_answered(
+    dut: Device,
+    image: ImageUnderTest,  # noqa: ARG001
+    case: Case,
+) -> Steps:
+    needs_the_emulated_device(case)
+    yield from removing_volume(dut, case, "containerz.RemoveVolume.after")
+
+
+def updating(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+    name, other = case.run.name("midway"), case.run.image_to_remove
+    with case.procedure("deploy two images and start a container of the first"):
+        deploy(dut, image)
+        deploy(dut, other)
+        start(dut, image, name)
+        dut.containerz.expect_container(name, watch=0)
+
+    def update() -> None:
+        ports = {other.port: other.port}
+        dut.containerz.update(name, image=other, command=other.command, ports=ports, network=other.network)
+
+    def look() -> str:
+        found = look_container(dut, name)
+        of = next((held.image for held in dut.containerz.containers() if held.name == name), "")
+        return f"{found}, of {of}"
+
+    around = Surroundings(case.run, dut)
+    operation = Operation(case, update, site=site)
+    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    settle(case, operation, look, update, was=f"{RUNNING}, of {image}", done=f"{RUNNING}, of {other}")
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway UpdateContainer", switchovers=1)
+@case()
+def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    yield from updating(dut, image, case, "containerz.UpdateContainer")
+
+
+@pytest.mark.midway("midway UpdateContainer, not answered", switchovers=1)
+@case()
+def test_midway_update_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    needs_the_emulated_device(case)
+    yield from updating(dut, image, case, "containerz.UpdateContainer.after")
+
+
+@pytest.mark.midway("midway Log", switchovers=1)
+@case()
+def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    name = case.run.name("midway")
+    if "Log" in case.run.profile.unsupported:
+        pytest.skip(f"profile {case.run.profile.name}: the device has no Log")
+    with case.procedure("deploy the image and start a container"):
+        deploy(dut, image)
+        start(dut, image, name)
+        dut.containerz.expect_container(name, watch=0)
+    around = Surroundings(case.run, dut)
+    lines: list[str] = []
+    first, ended = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        try:
+            for line in dut.containerz.follow_logs(name, timeout=LONGEST):
+                lines.append(line)
+                first.set()
+        except HoldfastError as error:
+            case.run.note(f"midway: the log broke off: {error.message}")
+        first.set()
+        ended.set()
+
+    threading.Thread(target=follow, name="holdfast log", daemon=True).start()
+    with case.procedure("the log is followed"):
+        assert first.wait(LONGEST), "nothing came"
+    failover = yield Switchover("switch over meanwhile")
+    with case.procedure("following it comes to an end, or goes on"):
+        came = len(lines)
+        if not ended.wait(case.run.limits["verification"]) and len(lines) == came:
+            raise ExpectationFailed("the log neither broke off nor went on: who follows it waits for ever")
+    with case.procedure("the log can be read again"):
+        dut.containerz.expect_container(name, watch=0)
+        if not lines:
+            raise NotChecked("the container had logged nothing")
+        settled(case, lambda: THERE if dut.containerz.logs(name) else ABSENT, (THERE,))
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway back to back", switchovers=2)
+@case()
+def test_midway_back_to_back(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    name = case.run.name("midway")
+    with case.procedure("deploy the image and start a container"):
+        deploy(dut, image)
+        start(dut, image, name)
+        dut.containerz.expect_container(name, watch=0)
+    around = Surroundings(case.run, dut)
+    there = yield Switchover("switch over")
+    back = yield Switchover("and back, as soon as the device is ready")
+    with case.procedure("the roles are as they were"):
+        assert back.primary == there.origin, f"{back.primary} is primary now; {there.origin} was at the start"
+    with case.procedure("the container runs and the image is there"):
+        dut.containerz.expect_container(name, watch=0)
+        dut.containerz.expect_image(image)
+    finish(case, dut, around, back.primary)
+
+
+@pytest.mark.midway("midway while the standby syncs", switchovers=1)
+@case()
+def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    volume = case.run.name("midway")
+    around = Surroundings(case.run, dut)
+    with case.procedure("deploy the image and create a volume"):
+        deploy(dut, image)
+        dut.containerz.create_volume(volume, options=case.run.volume_options)
+    with case.procedure("ask for a switchover at once: it may be refused, and then nothing happens"):
+        try:
+            primary = dut.switchover(wait_ready=False).target
+        except SwitchoverRefused as error:
+            case.run.note(f"midway: refused: {error.message}")
+            primary = next(cp.name for cp in dut.control_processors() if cp.role == "PRIMARY")
+    with case.procedure("what was acknowledged is there"):
+        dut.containerz.expect_image(image)
+        dut.containerz.expect_volume(volume, watch=0)
+    with case.procedure("the standby gets in step, and takes over with all of it"):
+        dut.expect_redundant(primary)
+    failover = yield Switchover("switch over once the standby is in step")
+    with case.procedure("all of it is there still"):
+        dut.containerz.expect_image(image)
+        dut.containerz.expect_volume(volume, watch=0)
+    finish(case, dut, around, failover.primary)
+
+
+@pytest.mark.midway("midway reboot during a switchover", switchovers=1, reboots=1)
+@case()
+def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
+    name, volume = case.run.name("midway"), case.run.name("midway-volume")
+    with case.procedure("deploy the image, create a volume, start a container"):
+        deploy(dut, image)
+        dut.containerz.create_volume(volume, options=case.run.volume_options)
+        start(dut, image, name)
+        dut.containerz.expect_container(name, watch=0)
+    around = Surroundings(case.run, dut)
+    roles = {cp.role: cp.name for cp in dut.control_processors()}
+    dut.expect_redundant(roles["PRIMARY"])
+    with case.procedure("ask for a switchover"):
+        dut.system.switch_control_processor(roles["SECONDARY"], name_only=case.run.profile.name_only)
+    yield Reboot("reboot the chassis meanwhile, by force", force=True)
+    with case.procedure("there is one primary, and a standby in step"):
+        primaries = [cp.name for cp in dut.control_processors() if cp.role == "PRIMARY"]
+        assert len(primaries) == 1, f"primaries: {', '.join(primaries) or 'none'}"
+        dut.expect_redundant(primaries[0])
+    with case.procedure("the container runs, the image and the volume are there"):
+        dut.containerz.expect_container(name, watch=0)
+        dut.containerz.expect_image(image)
+        dut.containerz.expect_volume(volume, watch=0)
+    with case.depth("what else is on the device is as it was"):
+        around.expect_unchanged()

@@ -1,0 +1,154 @@
+"""The defect catalogue: each defect of a device, how it is planted, which cases must catch it, and why they say so.
+
+`nox -s detection` goes through all of it and writes docs/detection.md; `test_detection.py` goes through a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUICK = ("--dut-deadline", "absence=200ms", "--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms")
+LATE = ("--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms")
+SHORT = (*QUICK, "--dut-deadline", "redundant=1500ms")
+GONE = (*QUICK, "--dut-deadline", "switchover=2500ms")
+SECOND = "1*off->1*error(x)"
+EIGHT = "12345678"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect, and what must come of it.
+
+    `fails` are the cases of CNTR-3 that must fail, each by `verdict`, with `reason` in what they say; all others must
+    pass, but for those that `skips` names, since the device is left broken. `midway` are cases of that suite.
+    """
+
+    name: str
+    failpoints: str
+    verdict: str
+    reason: str
+    fails: str = ""
+    skips: str = ""
+    options: tuple[str, ...] = QUICK
+    midway: tuple[str, ...] = ()
+    # Among those that every run of the tests goes through.
+    sample: bool = False
+
+
+def once(failpoint: str) -> str:
+    return f"{failpoint}=1*error(x)"
+
+
+def always(failpoint: str) -> str:
+    return f"{failpoint}=error(x)"
+
+
+SWITCHOVER = (
+    Defect("switchover ignored", once("switchover.ignored"), "depth", "SwitchoverIgnored", "1", sample=True),
+    Defect("switchover refused", "system.SwitchControlProcessor=1*error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
+    Defect("switchover unimplemented", "system.SwitchControlProcessor=1*error[UNIMPLEMENTED](no)", "procedure",
+           "SwitchoverUnimplemented", "1"),
+    Defect("switchover of another control processor",
+           'system.SwitchControlProcessor.after=1*return{"control_processor": {"elem": [{"name": "Supervisor1"}]}}',
+           "procedure", "not to", "1"),
+    Defect("roles swapped back", once("switchover.reversed"), "depth", "SwitchoverReversed", "1", sample=True),
+    Defect("roles claimed swapped", once("switchover.claimed"), "depth", "SwitchoverUnproven", "1"),
+    Defect("roles flapping", once("switchover.flapping"), "depth", "SwitchoverReversed", "1"),
+    Defect("both primary after a switchover", once("switchover.split_brain"), "procedure", "is PRIMARY", "1",
+           skips="2345678", options=GONE),
+    Defect("one control processor", always("roles.single"), "procedure", "RolesError", "1", skips="2345678"),
+    Defect("no roles", always("roles.none"), "procedure", "RolesError", "1", skips="2345678"),
+    Defect("two primaries", always("roles.two_primaries"), "procedure", "RolesError", "1", skips="2345678"),
+    Defect("never back", "switchover.take_over=1*drop", "procedure", "SwitchoverNeverBack", "1", skips="2345678", options=GONE),
+    Defect("Containerz never serves again", "load.image=1*hang", "procedure", "does not serve Containerz", "1",
+           skips="2345678", options=GONE),
+    Defect("standby never back", once("switchover.never_redundant"), "depth", "SwitchoverNeverRedundant", "1",
+           skips="2345678", options=SHORT),
+    Defect("switchover-ready stuck", once("switchover.ready_stuck"), "depth", "SwitchoverNeverRedundant", "1",
+           skips="2345678", options=SHORT, sample=True),
+    Defect("clock set back", once("switchover.clock_back"), "depth", "clock went back", "1"),
+    Defect("something left behind by each switchover", once("switchover.leaks"), "depth", "came to be", "1"),
+)  # fmt: skip
+
+IMAGE = (
+    Defect("image lost", once("load.image.lost"), "procedure", "no image cntrsrv_image", "1", sample=True),
+    Defect("image of another digest", once("load.image.replaced"), "depth", "is another image", "1"),
+    Defect("image without its name", once("load.image.untagged"), "procedure", "no image cntrsrv_image", "1"),
+    Defect("tag moved to another image", once("load.image.tag_moved"), "depth", "is another image", "1"),
+    Defect("image twice", once("load.image.duplicated"), "depth", "is another image", "1"),
+    Defect("image back at once", once("load.image.resurrected"), "procedure", "is listed", "5"),
+    Defect("image back later", once("load.image.resurrected_late"), "depth", "later it did not", "5", options=LATE, sample=True),
+    Defect("image never copied", "switchover.sync.image=2*error(x)", "procedure", "no image cntrsrv_image", "1"),
+    Defect("image lost at the second failover alone", "switchover.returns_empty=4*off->1*error(x)", "procedure",
+           "no image cntrsrv_image", "7", sample=True),
+    Defect("removal never reaches the standby", always("switchover.sync.removal"), "procedure", "is listed", "56",
+           options=QUICK),
+    Defect("image accepted and not kept", once("deploy.forgotten"), "procedure", "no image cntrsrv_image", "1"),
+    Defect("another image kept than sent", once("deploy.altered"), "depth", "is another image", "1"),
+    Defect("image not removed", once("remove_image.ignored"), "procedure", "is listed", "5"),
+)  # fmt: skip
+
+CONTAINER = (
+    Defect("container lost", once("load.container.lost"), "procedure", "no container", "24", sample=True),
+    Defect("container stopped", once("load.container.stopped"), "procedure", "is STOPPED", "24"),
+    Defect("container restarting for ever", once("load.container.restarting"), "procedure", "is UNSPECIFIED", "24"),
+    Defect("container restarted once too often", once("load.container.restarted_late"), "depth", "started once more", "24",
+           sample=True),
+    Defect("container running and mute", once("load.container.mute"), "depth", "answers on its port", "24"),
+    Defect("container of another image", once("load.container.replaced"), "depth", "impostor", "24"),
+    Defect("container renamed", once("load.container.renamed"), "procedure", "no container", "24"),
+    Defect("container twice", once("load.container.duplicated"), "procedure", "is listed 2 times", "24"),
+    Defect("published ports lost", once("load.container.ports_lost"), "depth", "answers on its port", "24"),
+    Defect("environment lost", once("load.container.environment_lost"), "depth", "environment was", "24", sample=True),
+    Defect("restart policy lost", f"load.container.policy_lost={SECOND}", "procedure", "is STOPPED", "8"),
+    Defect("location labels wrong", once("load.container.location_wrong"), "depth", "had labels", "24"),
+    Defect("container back at once", f"load.container.resurrected={SECOND}", "procedure", "is listed as", "6"),
+    Defect("container back later", f"load.container.resurrected_late={SECOND}", "depth", "later it did not", "6", options=LATE),
+    Defect("container started in words alone", once("start.ignored"), "procedure", "no container", "234"),
+    Defect("container stopped in words alone", once("stop.ignored"), "procedure", "FAILED_PRECONDITION", "6"),
+    Defect("container not removed", f"remove_container.ignored={SECOND}", "procedure", "is listed as", "6"),
+    Defect("container never copied", always("switchover.sync.container"), "procedure", "no container", "24"),
+)  # fmt: skip
+
+VOLUME = (
+    Defect("volume lost", once("load.volume.lost"), "procedure", "no volume", "34", sample=True),
+    Defect("volume without its options", once("load.volume.options_lost"), "depth", "had driver", "34"),
+    Defect("volume mounted elsewhere", once("load.volume.mounted_elsewhere"), "depth", "mounted was True", "34"),
+    Defect("volume mounted read-only", once("load.volume.read_only"), "depth", "writable was True", "34"),
+    Defect("contents lost", once("load.volume.emptied"), "depth", "acknowledged records: ", "34", sample=True),
+    Defect("contents truncated", once("load.volume.truncated"), "depth", "acknowledged records: ", "34"),
+    Defect("a bit flipped", once("load.volume.bit_flipped"), "depth", "DATA_LOSS", "34"),
+    Defect("contents of an older state", once("load.volume.rolled_back"), "depth", "acknowledged", "34"),
+    Defect("contents never copied", always("switchover.sync.data"), "depth", "acknowledged records: ", "34"),
+    Defect("acknowledged and lost by a crash", always("ledger.unsynced"), "depth", "acknowledged records: ", "34",
+           options=(*QUICK, "--dut-trigger", "reboot-active"), sample=True),
+    Defect("stale writer still writing", f"switchover.stale_writer={SECOND}", "depth", "which another had already followed", "34"),
+    Defect("a record missing", "ledger.Read.record=3*off->1*drop", "depth", "record 4 was acknowledged", "34"),
+    Defect("volume back", f"load.volume.resurrected={SECOND}", "depth", "volume is gone too", "6"),
+    Defect("volume created in words alone", once("create_volume.ignored"), "procedure", "there is no volume", "234"),
+    Defect("volume not removed", f"remove_volume.ignored={SECOND}", "depth", "volume is gone too", "6"),
+    Defect("volume never copied", always("switchover.sync.volume"), "procedure", "no volume", "34"),
+)  # fmt: skip
+
+REBOOT = (
+    Defect("reboot ignored", once("reboot.ignored"), "depth", "RebootIgnored", "8", sample=True),
+    Defect("reboot of one card", once("reboot.one_card"), "depth", "RebootPartial", "8",
+           options=(*QUICK, "--dut-deadline", "redundant=2500ms")),
+    Defect("reboot refused", "system.Reboot=1*error[INTERNAL](no)", "procedure", "RebootRefused", "8"),
+    Defect("never back from a reboot", "reboot.boot=drop", "procedure", "RebootNeverBack", "8",
+           options=(*QUICK, "--dut-deadline", "reboot=2500ms")),
+    Defect("container lost in a reboot", f"load.container.lost={SECOND}", "procedure", "no container", "8"),
+    Defect("volume lost in a reboot", f"load.volume.lost={SECOND}", "procedure", "no volume", "8"),
+    Defect("contents lost in a reboot", f"load.volume.emptied={SECOND}", "depth", "acknowledged records: ", "8"),
+)  # fmt: skip
+
+MIDWAY = (
+    Defect("half of a transfer listed", always("deploy.half"), "procedure", "half there", options=("-k", "midway_deploy", *QUICK),
+           midway=("deploy_first_chunk", "deploy_middle", "deploy_last_chunk"), sample=True),
+    Defect("container of a start that broke off", always("start.half"), "procedure", "it is unspecified",
+           options=("-k", "midway_start", *QUICK), midway=("start_container_before_it_is_answered",)),
+    Defect("acknowledged right before a switchover, and lost", always("switchover.unreplicated"), "procedure",
+           "acknowledged", options=("-k", "midway_while", *QUICK), midway=("while_the_standby_syncs",)),
+)  # fmt: skip
+
+CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY)
