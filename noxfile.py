@@ -22,6 +22,7 @@ SYSTEM_TOOLS = {
     "host-local": "containernetworking-plugins",
     "ip": "iproute2",
     "iptables-save": "iptables",
+    "nft": "nftables",
     "nsenter": "util-linux",
     "runc": "runc",
 }

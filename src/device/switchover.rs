@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::evidence::{Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
-use super::{Device, Role, Trigger};
+use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
@@ -192,8 +192,12 @@ impl Device {
         let started_by = Instant::now() + self.deadlines.start;
         let mut swapped_at = None;
         let mut reversed = false;
+        let mut last_seen: Option<Vec<ControlProcessor>> = None;
         loop {
             let Some(roles) = watch.look(deadline).await? else {
+                if let Some(seen) = last_seen {
+                    return Err(never_primary(target, &seen));
+                }
                 return Err(Error::new(fault(SwitchoverFault::NeverBack), "the device did not answer again in time")
                     .hint("look at its console; the rest of the run is skipped"));
             };
@@ -222,15 +226,10 @@ impl Device {
                         format!("the device agreed and did nothing: {} is PRIMARY still", before.primary.name),
                     ));
                 }
-                (None, _) if now >= deadline => {
-                    return Err(Error::new(
-                        fault(SwitchoverFault::NeverBack),
-                        format!("{target} never became PRIMARY"),
-                    )
-                    .hint("the device was away and came back with its old roles"));
-                }
+                (None, _) if now >= deadline => return Err(never_primary(target, &roles)),
                 _ => {}
             }
+            last_seen = Some(roles).filter(|_| swapped_at.is_none() && watch.lost().is_some());
         }
     }
 
@@ -266,6 +265,16 @@ fn fault(fault: SwitchoverFault) -> Kind {
     Kind::Switchover(fault)
 }
 
+/// The device came back, and its roles are not those that were asked for.
+fn never_primary(target: &str, roles: &[ControlProcessor]) -> Error {
+    let never = match pair_of(roles) {
+        Ok(pair) => format!("{target} never became PRIMARY: {} is", pair.primary.name),
+        Err(split) => format!("{target} never became PRIMARY alone: {}", split.message),
+    };
+    Error::new(fault(SwitchoverFault::NeverBack), never)
+        .hint("the device was away and came back: look at its redundancy")
+}
+
 fn reversal(target: &str) -> Error {
     Error::new(
         fault(SwitchoverFault::Reversed),
@@ -286,7 +295,7 @@ fn refused(error: Error) -> Error {
     Error { kind, message: format!("{code}: {}", error.message), ..error }
 }
 
-fn witnesses(target: &str, before: &Pair, now: &[super::ControlProcessor], lost: Option<&str>) -> Vec<String> {
+fn witnesses(target: &str, before: &Pair, now: &[ControlProcessor], lost: Option<&str>) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(why) = lost {
         found.push(format!("the connection was lost and made again ({why})"));

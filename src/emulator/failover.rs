@@ -16,7 +16,7 @@ use super::store::Inventory;
 /// Time for an answer to leave before the address goes away.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 /// How often, and how quickly, roles swap with `switchover.flapping`: an even number ends where it began.
-const FLAPS: u32 = 20;
+const FLAPS: u32 = 8;
 const FLAP: Duration = Duration::from_millis(200);
 /// How long `switchover.claimed` goes on lying.
 const CLAIM: Duration = Duration::from_secs(3);
@@ -38,8 +38,9 @@ pub async fn switch_over(chassis: Arc<Inner>) {
         return;
     }
     if chassis.failpoints.fires("switchover.flapping") {
-        let flapping = chassis.clone();
-        chassis.spawn(async move { flap(&flapping).await });
+        chassis.begin_move();
+        flap(&chassis).await;
+        chassis.update(|state| state.moving = false);
     }
     if chassis.failpoints.fires("switchover.reversed") {
         boot(&chassis, fallen).await;
@@ -176,10 +177,10 @@ async fn come_back(chassis: &Arc<Inner>, index: usize) {
             *held = Inventory::default();
             Ok::<_, std::io::Error>(())
         });
-        chassis.update(|state| {
-            state.copies_stopped = emptied.is_ok();
-            state.cards[index].in_step = true;
-        });
+        chassis.update(|state| state.copies_stopped = emptied.is_ok());
+    }
+    if chassis.state().copies_stopped {
+        chassis.update(|state| state.cards[index].in_step = true);
     }
     let stuck = chassis.failpoints.fires("switchover.ready_stuck");
     chassis.update(|state| state.ready_stuck |= stuck);
@@ -271,6 +272,7 @@ async fn restart(chassis: &Arc<Inner>, falling: &[usize], active: usize, reason:
         state.loading = Loading::Underway;
         state.management = Management::Serving(active);
         state.moving = false;
+        state.copies_stopped = false;
         state.reboots += 1;
     });
     load(chassis, active, Start::Reboot).await;

@@ -74,7 +74,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "switchover.claimed" "reports the roles swapped for three seconds and does nothing"
         "switchover.reversed" "swaps the roles, and swaps them back as soon as the old active is up"
         "switchover.never_redundant" "the old active never comes back in step"
-        "switchover.flapping" "the roles go on swapping for four seconds"
+        "switchover.flapping" "the roles go on swapping for a while"
         "switchover.ready_stuck" "switchover-ready never turns true again"
         "switchover.clock_back" "the new active's clock is an hour behind"
         "switchover.split_brain" "both control processors call themselves PRIMARY from then on"
@@ -129,6 +129,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "load.volume.rolled_back" "a volume's files have lost their second half when a new active loads"
         "load.volume.resurrected" "a removed volume is back when a new active loads"
         "load.volume.resurrected_late" "a removed volume is back two seconds after a new active loaded"
+        "load.lists_partial" "lists lack their last row for a second after a new active loaded"
         "load.lists_empty" "lists are empty for a second after a new active loaded"
     }
 };

@@ -36,8 +36,9 @@ pub async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
     let late = defects(chassis, active);
     start_containers(chassis, active, start);
     restart_late(chassis, active);
-    if chassis.failpoints.fires("load.lists_empty") {
-        chassis.update(|state| state.loading = Loading::Empty);
+    let [empty, partial] = ["load.lists_empty", "load.lists_partial"].map(|name| chassis.failpoints.fires(name));
+    if empty || partial {
+        chassis.update(|state| state.loading = if empty { Loading::Empty } else { Loading::Partial });
         let later = chassis.clone();
         chassis.spawn(async move {
             sleep(EMPTY).await;

@@ -29,6 +29,8 @@ pub enum Loading {
     Underway,
     /// Its lists are empty (a defect that some devices have for a while).
     Empty,
+    /// Its lists lack their last row (as above).
+    Partial,
     Done,
 }
 

@@ -42,7 +42,6 @@ class Ledger:
         self._port = port
         self._unchecked: str | None = "nothing was written to it before"
         self._before: ContainerDescription | None = None
-        self._found: tuple[Record, ...] = ()
         self.acknowledged: list[Record] = []
 
     def write(self, count: int) -> None:
@@ -103,8 +102,8 @@ class Ledger:
         """One failover took one start: no third incarnation of the container is there, or wrote."""
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
-        wrote = [record.writer for record in [*self.acknowledged, *self._found]]
-        writers = list(dict.fromkeys([*wrote, self._described().writer]))
+        wrote = [record.writer for record in self.acknowledged]
+        writers = dict.fromkeys([*wrote, self._described().writer])
         if len(writers) > 2:
             raise ExpectationFailed(
                 f"the container was started once more than the failover takes: {len(writers)} incarnations of it wrote"
@@ -145,7 +144,7 @@ class Ledger:
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
         try:
-            found = self._found = self._dut.read_records(self._port, timeout=ANSWER)
+            found = self._dut.read_records(self._port, timeout=ANSWER)
         except _SILENCE as error:
             raise NotChecked(f"the container that holds the ledger does not answer: {error.message}") from None
         findings = _core.verify_records(self.acknowledged, found)

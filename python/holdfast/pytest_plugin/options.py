@@ -40,6 +40,7 @@ _OPTIONS = (
     ("dut-deadline", "list", "STEP=TIME, such as reboot=20m; may be given several times"),
     ("dut-failpoint", "list", "NAME=TERMS to arm on the emulated device; may be given several times"),
     ("dut-failpoint-file", "text", 'a JSON file of failpoints to arm on the emulated device: {"NAME": "TERMS"}'),
+    ("dut-emulator", "list", "KEY=VALUE of the emulated device, as of `holdfast emulate`: outage=2s, quirk=NAME"),
     ("dut-seed", "text", "of the failpoints' chance on the emulated device: equal seeds draw equally (default 0)"),
     ("dut-restore-active", "flag", "end with the control processor active that was active at the start"),
     ("cni-path", "text", "the folders of the CNI plugins, DIR[:DIR] (default /opt/cni/bin:/usr/lib/cni)"),

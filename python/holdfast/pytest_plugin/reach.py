@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,6 +64,8 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     from holdfast import failpoint
 
     quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
+    settings = _settings(options.value(config, "dut-emulator") or ())
+    quirks += settings.pop("quirks")
     armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
     file = options.value(config, "dut-failpoint-file")
@@ -72,8 +74,8 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
         quirks=quirks,
         chunk_size=CHUNK,
-        black_hole=os.environ.get("HOLDFAST_BLACK_HOLE") == "1",
         seed=int(options.value(config, "dut-seed") or 0),
+        **{"black_hole": os.environ.get("HOLDFAST_BLACK_HOLE") == "1", **settings},
     )
     try:
         for name, terms in armed:
@@ -82,6 +84,30 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         chassis.stop()
         raise
     return chassis
+
+
+_TIMES = ("outage", "load", "boot", "reboot", "replication")
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    """What `--dut-emulator` says of the emulated device."""
+    settings: dict[str, Any] = {"quirks": []}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key in _TIMES:
+            settings[key] = options.deadline(text)[1]
+        elif key == "quirk":
+            settings["quirks"].append(value)
+        elif key == "black-hole" and value in ("yes", "no"):
+            settings["black_hole"] = value == "yes"
+        elif key == "listen":
+            settings["listen"] = value
+        elif key == "gnoi-port" and value.isdigit():
+            settings["gnoi_port"] = int(value)
+        else:
+            known = ", ".join((*_TIMES, "quirk", "black-hole=yes", "listen", "gnoi-port"))
+            raise pytest.UsageError(f"--dut-emulator {text}: write KEY=VALUE with one of {known}")
+    return settings
 
 
 class Configuring:

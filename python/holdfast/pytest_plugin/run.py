@@ -80,6 +80,7 @@ class Run:
             target,
             name=target.name or self.chassis.address,
             address=self.chassis.address,
+            gnoi=None if self.chassis.gnoi == self.chassis.address else self.chassis.gnoi,
             container_host=self.chassis.container_host,
             insecure=True,
         )

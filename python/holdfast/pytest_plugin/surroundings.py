@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from holdfast import Device
     from holdfast.pytest_plugin.run import Run
 
+# From one look to the next, in seconds.
+LOOK = 0.1
 # By how much a clock may be set back without being called so: that of two cards differs by a little.
 JITTER = timedelta(seconds=5)
 
@@ -38,11 +42,18 @@ class Surroundings:
 
     def expect_unchanged(self) -> None:
         """Nothing of it went, and nothing came to it."""
-        now = self._others()
+        deadline = time.monotonic() + self._run.limits["verification"]
+        tick = threading.Event()
+        while True:
+            now = self._others()
+            if now == self._before:
+                return
+            if time.monotonic() >= deadline:  # lists may be incomplete for a while
+                break
+            tick.wait(LOOK)
         went, came = sorted(self._before - now), sorted(now - self._before)
         told = [*(f"{what} is gone" for what in went), *(f"{what} came to be" for what in came)]
-        if told:
-            raise ExpectationFailed("; ".join(told), hint="none of it is this run's: nobody asked for that")
+        raise ExpectationFailed("; ".join(told), hint="none of it is this run's: nobody asked for that")
 
     def expect_clock_forward(self) -> None:
         """The device's clock went on."""

@@ -120,7 +120,7 @@ def test_midway_deploy_middle(dut: Device, image: ImageUnderTest, case: Case) ->
 @pytest.mark.midway("midway deploy, last chunk", switchovers=1)
 @case()
 def test_midway_deploy_last_chunk(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    yield from deploying(dut, image, case, "containerz.Deploy.chunk.after", case.run.chunks(image))
+    yield from deploying(dut, image, case, "containerz.Deploy.chunk", case.run.chunks(image))
 
 
 @pytest.mark.midway("midway deploy, between End and Success", switchovers=1)

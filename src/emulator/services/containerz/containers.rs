@@ -158,9 +158,6 @@ impl Service {
     ) -> Result<Response<Rows<ListContainerResponse>>, Status> {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "name", "status", "id", "ancestor", "volume"])?;
-        if self.lists_are_empty() {
-            return Ok(rows(vec![], 0));
-        }
         let inventory = self.inventory();
         let listed = inventory.containers.iter().map(|container| self.listed(container));
         let wanted = listed.filter(|row| request.all || row.status() != Listed::Stopped).filter(|row| {
@@ -170,7 +167,7 @@ impl Service {
                 _ => true,
             })
         });
-        Ok(rows(wanted.collect(), request.limit))
+        Ok(rows(self.shown(wanted.collect()), request.limit))
     }
 
     fn listed(&self, container: &Container) -> ListContainerResponse {

@@ -11,9 +11,6 @@ impl Service {
     pub(super) fn list_images(&self, request: &ListImageRequest) -> Result<Response<Rows<ListImageResponse>>, Status> {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "reference", "dangling", "before", "since"])?;
-        if self.lists_are_empty() {
-            return Ok(rows(vec![], 0));
-        }
         let joined = self.has(Quirk::JoinedImageRows);
         let listed = self.inventory().images.iter().flat_map(|image| image_rows(image, joined)).collect::<Vec<_>>();
         let fits = |row: &ListImageResponse| {
@@ -24,7 +21,7 @@ impl Service {
                 _ => true,
             })
         };
-        Ok(rows(listed.into_iter().filter(fits).collect(), request.limit))
+        Ok(rows(self.shown(listed.into_iter().filter(fits).collect()), request.limit))
     }
 
     pub(super) fn remove_one_image(

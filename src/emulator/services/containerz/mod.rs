@@ -49,8 +49,14 @@ impl Service {
         self.chassis.failpoints.fires(defect)
     }
 
-    fn lists_are_empty(&self) -> bool {
-        self.chassis.state().loading == Loading::Empty
+    /// What of a list is shown, while a new active's runtime comes up.
+    fn shown<T>(&self, mut rows: Vec<T>) -> Vec<T> {
+        match self.chassis.state().loading {
+            Loading::Empty => rows.clear(),
+            Loading::Partial => drop(rows.pop()),
+            Loading::Underway | Loading::Done => {}
+        }
+        rows
     }
 
     /// Changes what is stored here; the standby gets it soon after.

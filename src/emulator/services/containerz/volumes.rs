@@ -76,9 +76,6 @@ impl Service {
     ) -> Result<Response<Rows<ListVolumeResponse>>, Status> {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "name", "driver", "dangling"])?;
-        if self.lists_are_empty() {
-            return Ok(rows(vec![], 0));
-        }
         let listed = self.inventory().volumes.into_iter().filter(|volume| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
                 "name" => filter.value.contains(&volume.name),
@@ -93,7 +90,7 @@ impl Service {
             options: volume.options.into_iter().collect(),
             labels: volume.labels.into_iter().collect(),
         });
-        Ok(rows(listed.collect(), 0))
+        Ok(rows(self.shown(listed.collect()), 0))
     }
 
     pub(super) fn remove_one_volume(
