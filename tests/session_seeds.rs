@@ -1,0 +1,262 @@
+//! The session through faults that are drawn by seed: partitions, held packets, crashes and bounces.
+//!
+//! Every call ends by its deadline, with one of three outcomes: executed, provably not sent, unknown. A wrong one never,
+//! and unknown never without a fault. `HOLDFAST_SEEDS=200` goes through so many seeds, `HOLDFAST_SEED=17` through one.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use holdfast::dial::connector::BoxFuture;
+use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Timeline};
+use holdfast::error::Kind;
+use holdfast::gnoi::System;
+use holdfast::serve;
+use holdfast::wire::gnoi::system::{RebootMethod, RebootRequest, RebootResponse, TimeRequest, TimeResponse};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+const PORT: u16 = 9339;
+/// How many seeds every run of the tests goes through.
+const SAMPLE: u64 = 25;
+/// How long a simulation lasts, and how long of that faults come.
+const LASTS: Duration = Duration::from_secs(40);
+const FAULTS: Duration = Duration::from_secs(28);
+/// What a call may take, and how late its end may be noticed.
+const LIMIT: Duration = Duration::from_secs(4);
+const LATE: Duration = Duration::from_millis(50);
+/// A fault is felt for so long after its end: a connection that it broke is noticed by then.
+const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// Chance without a dependency: splitmix64.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn between(&mut self, range: Range<u64>) -> Duration {
+        Duration::from_millis(range.start + self.next() % (range.end - range.start))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Partition,
+    Hold,
+    Crash,
+}
+
+/// When which fault begins and ends, in simulated time.
+fn faults(seed: u64) -> Vec<(Fault, Range<Duration>)> {
+    let mut chance = Chance(seed);
+    let (mut drawn, mut at) = (Vec::new(), Duration::from_secs(1));
+    loop {
+        at += chance.between(200..9_000);
+        let lasts = chance.between(1..4_000);
+        if at + lasts > FAULTS {
+            return drawn;
+        }
+        let fault = [Fault::Partition, Fault::Hold, Fault::Crash][usize::try_from(chance.next() % 3).unwrap_or(0)];
+        drawn.push((fault, at..at + lasts));
+        at += lasts;
+    }
+}
+
+/// Serves Time, and counts Reboots by their message.
+#[derive(Clone, Default)]
+struct Device {
+    done: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+impl tonic::server::UnaryService<TimeRequest> for Device {
+    type Response = TimeResponse;
+    type Future = tonic::codegen::BoxFuture<Response<TimeResponse>, Status>;
+
+    fn call(&mut self, _: Request<TimeRequest>) -> Self::Future {
+        Box::pin(async { Ok(Response::new(TimeResponse { time: 1 })) })
+    }
+}
+
+impl tonic::server::UnaryService<RebootRequest> for Device {
+    type Response = RebootResponse;
+    type Future = tonic::codegen::BoxFuture<Response<RebootResponse>, Status>;
+
+    fn call(&mut self, request: Request<RebootRequest>) -> Self::Future {
+        *self.done.lock().expect("no panic").entry(request.into_inner().message).or_default() += 1;
+        Box::pin(async { Ok(Response::new(RebootResponse {})) })
+    }
+}
+
+impl Service<http::Request<Body>> for Device {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = tonic::codegen::BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let device = self.clone();
+        Box::pin(async move {
+            if request.uri().path().ends_with("/Time") {
+                let mut grpc = tonic::server::Grpc::new(ProstCodec::<TimeResponse, TimeRequest>::default());
+                return Ok(grpc.unary(device, request).await);
+            }
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::<RebootResponse, RebootRequest>::default());
+            Ok(grpc.unary(device, request).await)
+        })
+    }
+}
+
+struct Simulated;
+
+impl Connector for Simulated {
+    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(vec![SocketAddr::new(turmoil::lookup(address.host.as_str()), address.port)]) })
+    }
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
+        Box::pin(async move { Ok(Box::new(turmoil::net::TcpStream::connect(address).await?) as BoxedIo) })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Executed,
+    NotSent,
+    Unknown,
+}
+
+/// A call that ended: what it was, when it was, and what came of it.
+#[derive(Debug)]
+#[expect(dead_code, reason = "a failure shows all of it")]
+struct Ended {
+    name: String,
+    changes: bool,
+    during: Range<Duration>,
+    outcome: Outcome,
+    said: String,
+}
+
+/// Reads and changes, one after another, until the simulation is over.
+async fn work(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
+    let mut chance = Chance(seed ^ 0xCA11);
+    let target = Target::parse("device:9339", Security::Plaintext).expect("an address");
+    let session = Session::connect_with(Arc::new(Simulated), target, Settings::default(), Timeline::default());
+    let session = session.await.expect("a session");
+    let system = System::new(session.clone());
+    for number in 0.. {
+        let began = turmoil::elapsed();
+        if began + LIMIT * 2 > LASTS {
+            return;
+        }
+        let (name, changes, limit) = (format!("call {number}"), chance.next().is_multiple_of(2), Instant::now() + LIMIT);
+        let answer = if changes {
+            system.reboot(RebootMethod::Cold, &[], &name, false, limit).await
+        } else {
+            system.time(limit).await.map(drop)
+        };
+        let outcome = match &answer {
+            Ok(()) => Outcome::Executed,
+            Err(error) if error.kind == Kind::OutcomeUnknown => Outcome::Unknown,
+            Err(_) => Outcome::NotSent,
+        };
+        let during = began..turmoil::elapsed();
+        let said = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        ended.lock().expect("no panic").push(Ended { name, changes, during, outcome, said });
+        tokio::time::sleep(chance.between(1..400)).await;
+    }
+}
+
+fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
+    let (device, ended) = (Device::default(), Arc::new(Mutex::new(Vec::new())));
+    let mut sim = turmoil::Builder::new().simulation_duration(LASTS * 2).rng_seed(seed).tcp_capacity(8192).build();
+    let served = device.clone();
+    sim.host("device", move || {
+        let device = served.clone();
+        async move {
+            let listener = turmoil::net::TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)).await?;
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(serve::connection(stream, device.clone(), CancellationToken::new()));
+            }
+        }
+    });
+    let told = ended.clone();
+    sim.client("client", async move {
+        work(seed, told).await;
+        Ok(())
+    });
+    let mut coming = Vec::new();
+    for (fault, during) in faults(seed) {
+        coming.push((during.start, fault, true));
+        coming.push((during.end, fault, false));
+    }
+    coming.reverse();
+    loop {
+        while coming.last().is_some_and(|(at, _, _)| *at <= sim.elapsed()) {
+            match coming.pop() {
+                Some((_, Fault::Partition, true)) => sim.partition("client", "device"),
+                Some((_, Fault::Partition, false)) => sim.repair("client", "device"),
+                Some((_, Fault::Hold, true)) => sim.hold("client", "device"),
+                Some((_, Fault::Hold, false)) => sim.release("client", "device"),
+                Some((_, Fault::Crash, true)) => sim.crash("device"),
+                Some((_, Fault::Crash, false)) => sim.bounce("device"),
+                None => {}
+            }
+        }
+        if sim.step().expect("a step") {
+            break;
+        }
+    }
+    let done = device.done.lock().expect("no panic").clone();
+    (Arc::try_unwrap(ended).map(|ended| ended.into_inner().expect("no panic")).unwrap_or_default(), done)
+}
+
+fn check(seed: u64) -> usize {
+    let (ended, done) = simulate(seed);
+    let drawn = faults(seed);
+    for call in &ended {
+        let tell = || format!("seed {seed}: {call:?}; faults: {drawn:?}");
+        assert!(call.during.end <= call.during.start + LIMIT + LATE, "after its deadline: {}", tell());
+        let times = done.get(&call.name).copied().unwrap_or(0);
+        match call.outcome {
+            Outcome::Executed if call.changes => assert_eq!(times, 1, "said executed: {}", tell()),
+            Outcome::NotSent => assert_eq!(times, 0, "said not sent: {}", tell()),
+            Outcome::Unknown => assert!(call.changes && times <= 1, "unknown: {}", tell()),
+            Outcome::Executed => {}
+        }
+        let faulty =
+            drawn.iter().any(|(_, fault)| call.during.start <= fault.end + AFTERMATH && fault.start <= call.during.end);
+        assert!(faulty || call.outcome == Outcome::Executed, "without a fault: {}", tell());
+    }
+    assert!(ended.len() > 20, "seed {seed}: {} calls", ended.len());
+    ended.len()
+}
+
+#[test]
+fn every_call_ends_in_time_with_a_true_outcome() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("HOLDFAST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("HOLDFAST_SEEDS").unwrap_or(SAMPLE),
+    };
+    let calls: usize = seeds.clone().map(check).sum();
+    println!("{} seeds, {calls} calls, no wrong outcome", seeds.end - seeds.start);
+}
