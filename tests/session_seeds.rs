@@ -28,6 +28,8 @@ use tonic_prost::ProstCodec;
 const PORT: u16 = 9339;
 /// How many seeds every run of the tests goes through.
 const SAMPLE: u64 = 25;
+/// How many use a session at a time.
+const WORKERS: u64 = 4;
 /// How long a simulation lasts, and how long of that faults come.
 const LASTS: Duration = Duration::from_secs(40);
 const FAULTS: Duration = Duration::from_secs(28);
@@ -57,21 +59,25 @@ impl Chance {
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Partition,
+    /// What the device says is lost; what it is told arrives.
+    Mute,
     Hold,
     Crash,
 }
+
+const KINDS: [Fault; 4] = [Fault::Partition, Fault::Mute, Fault::Hold, Fault::Crash];
 
 /// When which fault begins and ends, in simulated time.
 fn faults(seed: u64) -> Vec<(Fault, Range<Duration>)> {
     let mut chance = Chance(seed);
     let (mut drawn, mut at) = (Vec::new(), Duration::from_secs(1));
     loop {
-        at += chance.between(200..9_000);
+        at += chance.between(200..6_000);
         let lasts = chance.between(1..4_000);
         if at + lasts > FAULTS {
             return drawn;
         }
-        let fault = [Fault::Partition, Fault::Hold, Fault::Crash][usize::try_from(chance.next() % 3).unwrap_or(0)];
+        let fault = KINDS[usize::try_from(chance.next()).unwrap_or(0) % KINDS.len()];
         drawn.push((fault, at..at + lasts));
         at += lasts;
     }
@@ -154,19 +160,27 @@ struct Ended {
     said: String,
 }
 
-/// Reads and changes, one after another, until the simulation is over.
-async fn work(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
-    let mut chance = Chance(seed ^ 0xCA11);
+/// Some who work over one session.
+async fn work_together(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
     let target = Target::parse("device:9339", Security::Plaintext).expect("an address");
     let session = Session::connect_with(Arc::new(Simulated), target, Settings::default(), Timeline::default());
-    let session = session.await.expect("a session");
-    let system = System::new(session.clone());
+    let system = System::new(session.await.expect("a session"));
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..WORKERS {
+        workers.spawn(work(Chance(seed ^ (worker << 32) ^ 0xCA11), worker, system.clone(), ended.clone()));
+    }
+    workers.join_all().await;
+}
+
+/// Reads and changes, one after another, until the simulation is over.
+async fn work(mut chance: Chance, worker: u64, system: System, ended: Arc<Mutex<Vec<Ended>>>) {
     for number in 0.. {
         let began = turmoil::elapsed();
         if began + LIMIT * 2 > LASTS {
             return;
         }
-        let (name, changes, limit) = (format!("call {number}"), chance.next().is_multiple_of(2), Instant::now() + LIMIT);
+        let (name, changes, limit) =
+            (format!("call {worker}.{number}"), chance.next().is_multiple_of(2), Instant::now() + LIMIT);
         let answer = if changes {
             system.reboot(RebootMethod::Cold, &[], &name, false, limit).await
         } else {
@@ -180,7 +194,7 @@ async fn work(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
         let during = began..turmoil::elapsed();
         let said = answer.err().map(|error| error.to_string()).unwrap_or_default();
         ended.lock().expect("no panic").push(Ended { name, changes, during, outcome, said });
-        tokio::time::sleep(chance.between(1..400)).await;
+        tokio::time::sleep(chance.between(1..200)).await;
     }
 }
 
@@ -200,7 +214,7 @@ fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
     });
     let told = ended.clone();
     sim.client("client", async move {
-        work(seed, told).await;
+        work_together(seed, told).await;
         Ok(())
     });
     let mut coming = Vec::new();
@@ -214,6 +228,8 @@ fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
             match coming.pop() {
                 Some((_, Fault::Partition, true)) => sim.partition("client", "device"),
                 Some((_, Fault::Partition, false)) => sim.repair("client", "device"),
+                Some((_, Fault::Mute, true)) => sim.partition_oneway("device", "client"),
+                Some((_, Fault::Mute, false)) => sim.repair_oneway("device", "client"),
                 Some((_, Fault::Hold, true)) => sim.hold("client", "device"),
                 Some((_, Fault::Hold, false)) => sim.release("client", "device"),
                 Some((_, Fault::Crash, true)) => sim.crash("device"),

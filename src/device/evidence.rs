@@ -55,7 +55,7 @@ impl<'a> Watch<'a> {
         let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
         let refusals = self.device.session.refusals();
         let seen = self.device.control_processors_by(call).await;
-        self.notice_loss().await;
+        self.notice_loss();
         match seen {
             Ok(roles) => {
                 self.answered(self.device.session.refusals() > refusals);
@@ -76,8 +76,8 @@ impl<'a> Watch<'a> {
         self.outage
     }
 
-    async fn notice_loss(&mut self) {
-        let current = self.device.session.current().await;
+    fn notice_loss(&mut self) {
+        let current = self.device.session.current();
         self.replaced = current.is_some_and(|current| !current.is(&self.witness));
         if self.lost.is_some() {
             return;

@@ -86,9 +86,9 @@ impl Device {
     }
 
     /// Ends its sessions: calls under way and to come fail.
-    pub async fn close(&self) {
-        self.session.close().await;
-        self.containerz.session().close().await;
+    pub fn close(&self) {
+        self.session.close();
+        self.containerz.session().close();
     }
 
     /// How long each step may take.

@@ -121,7 +121,7 @@ impl Device {
         let apart = Some(services).filter(|services| !services.is(&self.session));
         for session in [Some(&self.session), apart].into_iter().flatten() {
             let connection = session.connection(deadline).await?;
-            session.leave(&connection).await;
+            session.leave(&connection);
         }
         Ok(())
     }

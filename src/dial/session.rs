@@ -3,11 +3,11 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::{Code, Status};
 
 use super::connection::{Patience, Pending};
@@ -99,8 +99,10 @@ struct Inner {
     settings: Settings,
     connector: Arc<dyn Connector>,
     timeline: Timeline,
+    /// The connection of the moment; held for a moment only.
+    current: SyncMutex<Option<Connection>>,
     /// Held while dialling, so that concurrent calls share one dial.
-    current: Mutex<Option<Connection>>,
+    dialling: Mutex<()>,
     first_address: AtomicUsize,
     /// How often the device answered UNAVAILABLE.
     refusals: AtomicUsize,
@@ -136,7 +138,8 @@ impl Session {
                 settings,
                 connector,
                 timeline,
-                current: Mutex::new(None),
+                current: SyncMutex::new(None),
+                dialling: Mutex::new(()),
                 first_address: AtomicUsize::new(0),
                 refusals: AtomicUsize::new(0),
                 last_good: SyncMutex::new(None),
@@ -197,22 +200,27 @@ impl Session {
     }
 
     /// The connection of the moment, if there is one that lives.
-    pub async fn current(&self) -> Option<Connection> {
-        self.inner.current.lock().await.clone().filter(|connection| connection.loss().is_none())
+    pub fn current(&self) -> Option<Connection> {
+        self.held().clone().filter(|connection| connection.loss().is_none())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.inner.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes `connection` the last anybody uses of it: the next call dials.
-    pub async fn leave(&self, connection: &Connection) {
-        let mut current = self.inner.current.lock().await;
+    pub fn leave(&self, connection: &Connection) {
+        let mut current = self.held();
         if current.as_ref().is_some_and(|held| held.is(connection)) {
             *current = None;
         }
     }
 
     /// Ends the session: calls under way and to come fail.
-    pub async fn close(&self) {
+    pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        if let Some(connection) = self.inner.current.lock().await.take() {
+        let last = self.held().take();
+        if let Some(connection) = last {
             connection.abandon("the session was closed");
         }
     }
@@ -278,7 +286,7 @@ impl Session {
                 Attempt::Answered(Err(status))
                     if status.code() == Code::Unavailable && call.repeat == Repeat::Freely =>
                 {
-                    self.refused(&connection).await;
+                    self.refused(&connection);
                     last = Some(Error::from_status(&status));
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
                         return Err(out_of_time(call, last));
@@ -287,12 +295,12 @@ impl Session {
                 }
                 Attempt::Answered(Err(status)) => {
                     if status.code() == Code::Unavailable {
-                        self.refused(&connection).await;
+                        self.refused(&connection);
                     }
                     return Err(Error::from_status(&status));
                 }
                 Attempt::Lost(why) => {
-                    self.lost(&connection, &why).await;
+                    self.lost(&connection, &why);
                     if call.repeat == Repeat::IfUnsent && !unsent {
                         return Err(outcome_unknown(&why));
                     }
@@ -349,7 +357,7 @@ impl Session {
         };
         match self.attempt(question, connection, &ask).await {
             Attempt::Answered(Err(status)) if status.code() == Code::Unavailable => {
-                self.refused(connection).await;
+                self.refused(connection);
                 sleep(UNAVAILABLE_PAUSE).await;
                 Some(Error::from_status(&status))
             }
@@ -358,7 +366,7 @@ impl Session {
                 None
             }
             Attempt::Lost(why) => {
-                self.lost(connection, &why).await;
+                self.lost(connection, &why);
                 Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why))
             }
             Attempt::TooLate => Some(Error::new(Kind::Timeout, "no answer in time")),
@@ -366,17 +374,17 @@ impl Session {
     }
 
     /// An answer of UNAVAILABLE: where the target has several addresses, another may be in charge.
-    async fn refused(&self, connection: &Connection) {
+    fn refused(&self, connection: &Connection) {
         self.inner.refusals.fetch_add(1, Ordering::Relaxed);
         if self.inner.target.addresses.len() > 1 {
             connection.set_in_charge(false);
-            self.leave(connection).await;
+            self.leave(connection);
             self.inner.first_address.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn lost(&self, connection: &Connection, why: &str) {
-        let mut current = self.inner.current.lock().await;
+    fn lost(&self, connection: &Connection, why: &str) {
+        let mut current = self.held();
         if current.as_ref().is_some_and(|held| held.is(connection)) {
             *current = None;
             self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
@@ -385,18 +393,15 @@ impl Session {
     }
 
     async fn dial(&self, persistence: Persistence, deadline: Instant) -> Result<Connection> {
-        let mut current = self.inner.current.lock().await;
-        if self.inner.closed.load(Ordering::Acquire) {
-            return Err(Error::invalid("the session was closed").hint("connect again"));
+        if let Some(connection) = self.usable()? {
+            return Ok(connection);
         }
-        if let Some(connection) = current.as_ref() {
-            match connection.loss() {
-                None => return Ok(connection.clone()),
-                Some(why) => {
-                    self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
-                    *current = None;
-                }
-            }
+        let Ok(_dialling) = timeout_at(deadline, self.inner.dialling.lock()).await else {
+            return Err(Error::new(Kind::Connect(ConnectFault::Unreachable), "no connection came about in time")
+                .hint("check the address, the port, and that nothing on the way drops packets"));
+        };
+        if let Some(connection) = self.usable()? {
+            return Ok(connection); // who dialled before has made one
         }
         let began = Instant::now();
         let connection = dialler::dial(
@@ -411,8 +416,25 @@ impl Session {
         .await?;
         let took = began.elapsed().as_secs_f64();
         self.inner.timeline.record("dial", format!("connected to {} after {took:.3} s", connection.address()));
-        *current = Some(connection.clone());
+        *self.held() = Some(connection.clone());
+        self.usable()?; // it may have been closed meanwhile
         Ok(connection)
+    }
+
+    /// The connection of the moment, unless it is lost; an error once the session was closed.
+    fn usable(&self) -> Result<Option<Connection>> {
+        let mut current = self.held();
+        if self.inner.closed.load(Ordering::Acquire) {
+            *current = None;
+            return Err(Error::invalid("the session was closed").hint("connect again"));
+        }
+        if let Some(connection) = current.as_ref()
+            && let Some(why) = connection.loss()
+        {
+            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            *current = None;
+        }
+        Ok(current.clone())
     }
 }
 

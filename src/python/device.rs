@@ -174,7 +174,7 @@ both_worlds! {
     /// Ends the session; every later call fails.
     fn close(device) => results::nothing {
         async move {
-            device.close().await;
+            device.close();
             Ok(())
         }
     }
