@@ -139,9 +139,22 @@ def detection(session: nox.Session) -> None:
 
 
 @nox.session
+def seeds(session: nox.Session) -> None:
+    """The suites on 200 healthy emulated devices drawn by seed; writes docs/false-alarms.md. `-- 17` for one seed."""
+    install_wheel(session)
+    session.run("python", str(ROOT / "tests_py" / "seeds.py"), *(session.posargs or ["0-199"]))
+
+
+@nox.session(venv_backend="none")
+def simulation(session: nox.Session) -> None:
+    """The session under 200 seeds of drawn faults."""
+    cargo(session, "test", "--locked", "--test", "session_seeds", "--", "--nocapture", HOLDFAST_SEEDS="200")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against a named peer in the same run."""
-    install_wheel(session, "grpcio")
+    install_wheel(session, "grpcio", "pytest-xdist")
     cargo(session, "build", "--locked", "--release", "--bench", "upload", "--bench", "failpoint")
     if os.environ.get("CI") == "true":
         install_system_tools(session)

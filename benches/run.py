@@ -297,6 +297,37 @@ def cni(folder: Path) -> None:
         verdict(f"ADD: bridge, and cni-bridge-fp {name}", measured, met=added <= 2, target="<= 2 ms more")
 
 
+def lost_peer(_folder: Path) -> None:
+    """How soon a call notices that its peer died, beside grpcio with its defaults."""
+    import devices as bench
+
+    for black_hole, target in ((False, 0.05), (True, 3.0)):
+        ours, theirs = bench.noticed(black_hole=black_hole, peer_patience=PEER_PATIENCE)
+        peer = f"not within {PEER_PATIENCE} s" if theirs is None else f"{theirs * 1000:.0f} ms"
+        name = f"a lost peer noticed, {'silent' if black_hole else 'closed'}"
+        verdict(name, f"{ours * 1000:.0f} ms; grpcio {peer}", met=ours < target, target=f"< {target * 1000:.0f} ms")
+
+
+def encrypted(folder: Path) -> None:
+    """An upload over TLS against the same in plaintext."""
+    import devices as bench
+
+    path = random_file(folder, 512)
+    rounds = [(bench.upload(path, tls=True), bench.upload(path, tls=False)) for _ in range(3)]
+    tls, plain = (sorted(times)[1] for times in zip(*rounds, strict=True))
+    measured = f"{tls:.2f} s / {plain:.2f} s = {tls / plain:.2f}"
+    verdict("upload of 512 MiB: TLS / plaintext", measured, met=tls / plain < 3, target="< 3")
+
+
+def sixteen(folder: Path) -> None:
+    """Suites on sixteen emulated devices, side by side against one after another."""
+    import devices as bench
+
+    together, alone = bench.sixteen(folder, "-n", "2"), bench.sixteen(folder)
+    measured = f"{together:.0f} s / {alone:.0f} s = {together / alone:.2f}"
+    verdict("16 devices: -n 2 / one after another", measured, met=together / alone < 0.7, target="< 0.7")
+
+
 BENCHES: dict[str, Callable[[Path], None]] = {
     "suite": suite,
     "startup": startup,
@@ -306,6 +337,9 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "failpoint": failpoint,
     "cni": cni,
     "outages": outages,
+    "lost-peer": lost_peer,
+    "encrypted": encrypted,
+    "sixteen": sixteen,
 }
 
 if __name__ == "__main__":

@@ -21,6 +21,17 @@ from holdfast import _core, profiles
 from holdfast._version import __version__
 
 PAGE = Path(__file__).parent.parent / "docs" / "false-alarms.md"
+TEXT = """# No false alarms
+
+Written by `nox -s seeds` on {date} with holdfast {version} ({machine}): the suites on healthy emulated devices, whose
+timings and oddities are drawn by seed (outages of 0.05 to 3 s, load, boot and reboot times, slow, empty and partial
+lists, one address or one for each control processor, IPv4 and IPv6, gNOI apart, closed or silent outages, each quirk on
+or off, rude triggers, combined cases, vendors).
+
+**Seeds {first} to {last}: {runs} runs, {verdicts} verdicts, 0 failures.**
+
+A seed is gone through again with `python tests_py/seeds.py SEED`.
+"""
 # Suites at a time: they wait more than they work.
 WORKERS = 4
 # Quirks that are another test's, or that exclude one another.
@@ -97,17 +108,15 @@ def main() -> int:
     print(f"{len(seeds) - len(failed)} passed, {len(failed)} failed")
     if not failed and len(seeds) >= 200:
         PAGE.write_text(
-            f"""# No false alarms
-
-Written by `nox -s seeds` on {datetime.now(timezone.utc).date()} with holdfast {__version__} (Python {platform.python_version()},
-{platform.machine()}): the suites on healthy emulated devices, whose timings and oddities are drawn by seed (outages of
-0.05 to 3 s, load, boot and reboot times, slow, empty and partial lists, one address or one for each control processor,
-IPv4 and IPv6, gNOI apart, closed or silent outages, each quirk on or off, rude triggers, combined cases, vendors).
-
-**Seeds {seeds[0]} to {seeds[-1]}: {len(seeds)} runs, {verdicts} verdicts, 0 failures.**
-
-A seed is gone through again with `python tests_py/seeds.py SEED`.
-""",
+            TEXT.format(
+                date=datetime.now(timezone.utc).date(),
+                version=__version__,
+                machine=f"Python {platform.python_version()}, {platform.machine()}",
+                first=seeds[0],
+                last=seeds[-1],
+                runs=len(seeds),
+                verdicts=verdicts,
+            ),
             encoding="utf-8",
         )
     return 1 if failed else 0

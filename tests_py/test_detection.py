@@ -23,10 +23,8 @@ def judge(defect: Defect, run: SuiteRun) -> list[str]:
             found = case.properties
             if defect.reason not in found["failures"]:
                 wrong.append(f"{number}: {defect.reason!r} is not in {found['failures']}")
-            if (
-                defect.verdict != "either"
-                and found[defect.verdict] != "FAIL"
-                or (defect.verdict == "depth" and found["procedure"] != "pass")
+            if (defect.verdict != "either" and found[defect.verdict] != "FAIL") or (
+                defect.verdict == "depth" and found["procedure"] != "pass"
             ):
                 wrong.append(f"{number}: procedure {found['procedure']}, depth {found['depth']}")
     if defect not in MIDWAY and set(run.cases) != set(EIGHT):

@@ -20,7 +20,7 @@ LOOK = 0.05
 
 
 class Operation:
-    """Runs in a thread of its own. The emulated device holds it at `site`; on a real one it is where it happens to be."""
+    """Runs in a thread of its own. The emulated device holds it at `site`; on a real one it is where it may be."""
 
     def __init__(self, case: Case, do: Callable[[], object], *, site: str, count: int = 1) -> None:
         self._case = case

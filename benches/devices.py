@@ -1,0 +1,78 @@
+"""Any device: how soon a lost peer is noticed, what TLS costs an upload, what two workers do for sixteen devices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+
+import holdfast
+
+
+def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | None]:
+    """Seconds from the death of the active until a call on it ends: ours, and grpcio's with its defaults.
+
+    Both wait for an answer that the device holds back when its active dies. None: not within `peer_patience`.
+    """
+    with (
+        holdfast.emulator(outage=peer_patience, black_hole=black_hole) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+        grpc.insecure_channel(chassis.address) as channel,
+    ):
+        time_of = channel.unary_unary("/gnoi.system.System/CancelReboot")
+        time_of(b"", timeout=5)
+        ended: dict[str, float] = {}
+
+        def peer() -> None:
+            try:
+                time_of(b"", timeout=peer_patience)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                    ended["grpcio"] = time.monotonic()
+
+        def ours() -> None:
+            try:
+                dut.system.cancel_reboot(timeout=peer_patience)
+            except holdfast.HoldfastError:
+                ended["ours"] = time.monotonic()
+
+        with chassis.failpoint("system.CancelReboot", "2*delay(100s)") as held:
+            threads = [threading.Thread(target=wait) for wait in (peer, ours)]
+            for thread in threads:
+                thread.start()
+            held.wait_reached(times=2)
+            with chassis.failpoint("system.Time", "1*crash"), holdfast.connect(chassis.address, insecure=True) as other:
+                died = time.monotonic()
+                with suppress(holdfast.HoldfastError):
+                    other.system.time(timeout=0.5)
+            for thread in threads:
+                thread.join()
+        theirs = ended.get("grpcio")
+        return ended["ours"] - died, None if theirs is None else theirs - died
+
+
+def upload(path: Path, *, tls: bool) -> float:
+    """Seconds to bring a file to the emulated device as a plugin."""
+    with (
+        holdfast.emulator(tls=tls, chunk_size=3_000_000) as chassis,
+        holdfast.connect(chassis.address, insecure=not tls, tls=chassis.tls) as dut,
+    ):
+        began = time.monotonic()
+        dut.containerz.deploy(path, name="bench", is_plugin=True, progress=False)
+        return time.monotonic() - began
+
+
+def sixteen(folder: Path, *options: str) -> float:
+    """Seconds for CNTR-3.1 to 3.7 on sixteen emulated devices."""
+    lab = folder / "lab.yaml"
+    lab.write_text("devices:\n" + "".join(f"  dut{number}: {{emulated: true}}\n" for number in range(16)))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--testbed", str(lab)]
+    command += ["-k", "cntr3 and not cntr3_8", *options]
+    began = time.monotonic()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
