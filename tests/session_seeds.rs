@@ -3,29 +3,19 @@
 //! Every call ends by its deadline, with one of three outcomes: executed, provably not sent, unknown. A wrong one never,
 //! and unknown never without a fault. `HOLDFAST_SEEDS=200` goes through so many seeds, `HOLDFAST_SEED=17` through one.
 
+mod simulated;
+
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use holdfast::dial::connector::BoxFuture;
-use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Timeline};
 use holdfast::error::Kind;
 use holdfast::gnoi::System;
-use holdfast::serve;
-use holdfast::wire::gnoi::system::{RebootMethod, RebootRequest, RebootResponse, TimeRequest, TimeResponse};
+use holdfast::wire::gnoi::system::RebootMethod;
+use simulated::{Device, session};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::codegen::Service;
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
 
-const PORT: u16 = 9339;
 /// How many seeds every run of the tests goes through.
 const SAMPLE: u64 = 25;
 /// How many use a session at a time.
@@ -83,65 +73,6 @@ fn faults(seed: u64) -> Vec<(Fault, Range<Duration>)> {
     }
 }
 
-/// Serves Time, and counts Reboots by their message.
-#[derive(Clone, Default)]
-struct Device {
-    done: Arc<Mutex<HashMap<String, u32>>>,
-}
-
-impl tonic::server::UnaryService<TimeRequest> for Device {
-    type Response = TimeResponse;
-    type Future = tonic::codegen::BoxFuture<Response<TimeResponse>, Status>;
-
-    fn call(&mut self, _: Request<TimeRequest>) -> Self::Future {
-        Box::pin(async { Ok(Response::new(TimeResponse { time: 1 })) })
-    }
-}
-
-impl tonic::server::UnaryService<RebootRequest> for Device {
-    type Response = RebootResponse;
-    type Future = tonic::codegen::BoxFuture<Response<RebootResponse>, Status>;
-
-    fn call(&mut self, request: Request<RebootRequest>) -> Self::Future {
-        *self.done.lock().expect("no panic").entry(request.into_inner().message).or_default() += 1;
-        Box::pin(async { Ok(Response::new(RebootResponse {})) })
-    }
-}
-
-impl Service<http::Request<Body>> for Device {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = tonic::codegen::BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let device = self.clone();
-        Box::pin(async move {
-            if request.uri().path().ends_with("/Time") {
-                let mut grpc = tonic::server::Grpc::new(ProstCodec::<TimeResponse, TimeRequest>::default());
-                return Ok(grpc.unary(device, request).await);
-            }
-            let mut grpc = tonic::server::Grpc::new(ProstCodec::<RebootResponse, RebootRequest>::default());
-            Ok(grpc.unary(device, request).await)
-        })
-    }
-}
-
-struct Simulated;
-
-impl Connector for Simulated {
-    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(vec![SocketAddr::new(turmoil::lookup(address.host.as_str()), address.port)]) })
-    }
-
-    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
-        Box::pin(async move { Ok(Box::new(turmoil::net::TcpStream::connect(address).await?) as BoxedIo) })
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Executed,
@@ -162,9 +93,7 @@ struct Ended {
 
 /// Some who work over one session.
 async fn work_together(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
-    let target = Target::parse("device:9339", Security::Plaintext).expect("an address");
-    let session = Session::connect_with(Arc::new(Simulated), target, Settings::default(), Timeline::default());
-    let system = System::new(session.await.expect("a session"));
+    let system = System::new(session().await);
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..WORKERS {
         workers.spawn(work(Chance(seed ^ (worker << 32) ^ 0xCA11), worker, system.clone(), ended.clone()));
@@ -201,17 +130,7 @@ async fn work(mut chance: Chance, worker: u64, system: System, ended: Arc<Mutex<
 fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
     let (device, ended) = (Device::default(), Arc::new(Mutex::new(Vec::new())));
     let mut sim = turmoil::Builder::new().simulation_duration(LASTS * 2).rng_seed(seed).tcp_capacity(8192).build();
-    let served = device.clone();
-    sim.host("device", move || {
-        let device = served.clone();
-        async move {
-            let listener = turmoil::net::TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)).await?;
-            loop {
-                let (stream, _) = listener.accept().await?;
-                tokio::spawn(serve::connection(stream, device.clone(), CancellationToken::new()));
-            }
-        }
-    });
+    device.run(&mut sim);
     let told = ended.clone();
     sim.client("client", async move {
         work_together(seed, told).await;
@@ -241,8 +160,8 @@ fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
             break;
         }
     }
-    let done = device.done.lock().expect("no panic").clone();
-    (Arc::try_unwrap(ended).map(|ended| ended.into_inner().expect("no panic")).unwrap_or_default(), done)
+    let ended = Arc::try_unwrap(ended).map(|ended| ended.into_inner().expect("no panic")).unwrap_or_default();
+    (ended, device.reboots())
 }
 
 fn check(seed: u64) -> usize {

@@ -146,7 +146,7 @@ MIDWAY = (
     Defect("half of a transfer listed", always("deploy.half"), "procedure", "half there", options=("-k", "midway_deploy", *QUICK),
            midway=("deploy_first_chunk", "deploy_middle", "deploy_last_chunk"), sample=True),
     Defect("container of a start that broke off", always("start.half"), "procedure", "it is unspecified",
-           options=("-k", "midway_start", *QUICK), midway=("start_container_before_it_is_answered",)),
+           options=("-k", "midway_start", *QUICK), midway=("start_container[unanswered]",)),
     Defect("acknowledged right before a switchover, and lost", always("switchover.unreplicated"), "procedure",
            "acknowledged", options=("-k", "midway_while", *QUICK), midway=("while_the_standby_syncs",)),
 )  # fmt: skip

@@ -83,7 +83,7 @@ def test_triggers_that_fail_say_so(device: holdfast.Device) -> None:
         device.switchover(trigger="kill:sysdb")
     with pytest.raises(InvalidArgumentError, match=r"the command failed .*no PDU"):
         device.switchover(trigger="command:echo no PDU >&2; exit 3")
-    with pytest.raises(InvalidArgumentError, match="there is no trigger 'pull'"):
+    with pytest.raises(InvalidArgumentError, match='there is no trigger "pull"'):
         device.switchover(trigger="pull")
     with pytest.raises(SwitchoverIgnored):
         device.switchover(trigger="command:true")

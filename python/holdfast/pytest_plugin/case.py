@@ -79,6 +79,8 @@ class Case:
     checked: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
     outages: list[float] = field(default_factory=list)
+    # Which of the windows that a parametrised case names, if it does.
+    window: str = ""
 
     KEY = pytest.StashKey["Case"]()
 
@@ -174,7 +176,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     plan = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
     number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
     properties = [
-        ("plan_id", plan.args[0] if plan and plan.args else item.name),
+        ("plan_id", (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")),
         ("device", case.run.description),
         ("procedure", case.verdict(PROCEDURE)),
         ("depth", case.verdict(DEPTH)),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from holdfast import Device
     from holdfast.pytest_plugin.run import ImageUnderTest, Run
 
+# The attribute by which a test knows its procedure.
+PROCEDURE = "holdfast_procedure"
 _FAILURES = (HoldfastError, AssertionError)
 
 
@@ -57,13 +59,15 @@ class Procedure:
     first: bool = False
     # Whether it removes its image, and so needs one of its own where others keep theirs.
     removes_image: bool = False
+    # Whether its test is parametrised by `window`.
+    windows: bool = False
 
 
 class Account:
     """What a procedure found: in common, and for each part."""
 
-    def __init__(self, run: Run, procedure: Procedure) -> None:
-        self.common = Case(run)
+    def __init__(self, run: Run, procedure: Procedure, window: str) -> None:
+        self.common = Case(run, window=window)
         self._parts = {name: Case(run) for name in procedure.parts}
 
     def __getitem__(self, part: str) -> Case:
@@ -81,7 +85,7 @@ def procedure(*parts: str, combines: bool = False) -> Callable[[Callable[..., St
 
 
 def case(
-    *, combines: bool = False, first: bool = False, removes_image: bool = False
+    *, combines: bool = False, first: bool = False, removes_image: bool = False, windows: bool = False
 ) -> Callable[[Callable[[Device, ImageUnderTest, Case], Steps]], Test]:
     """Make a test of a generator that takes the device, the image and the case."""
 
@@ -89,7 +93,7 @@ def case(
         def common(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
             return steps(dut, image, account.common)
 
-        return _test(steps, Procedure(common, (), combines, first, removes_image), ())
+        return _test(steps, Procedure(common, (), combines, first, removes_image, windows), ())
 
     return decorate
 
@@ -100,25 +104,33 @@ def case_of(shared: Procedure, *parts: str) -> Callable[[Callable[[], None]], Te
 
 
 def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) -> Test:
-    def test(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_case: Case) -> None:
-        account = _account(request, holdfast_run, done)
-        holdfast_case.include(account.common)
+    def look(request: pytest.FixtureRequest, run: Run, own: Case, window: str = "") -> None:
+        own.window = window
+        account = _account(request, run, done, window)
+        own.include(account.common)
         for part in parts:
-            holdfast_case.include(account[part])
+            own.include(account[part])
 
+    def plain(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_case: Case) -> None:
+        look(request, holdfast_run, holdfast_case)
+
+    def windowed(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_case: Case, window: str) -> None:
+        look(request, holdfast_run, holdfast_case, window)
+
+    test = windowed if done.windows else plain
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(test, attribute, getattr(named, attribute))
-    test.holdfast_procedure = done  # type: ignore[attr-defined]
+    setattr(test, PROCEDURE, done)
     return test
 
 
-def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure) -> Account:
+def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> Account:
     """What the procedure found: in this test, or before in another that shares it."""
-    done: dict[Procedure, Account] = run.shared.setdefault(_round(request.node), {})
+    done: dict[Procedure, Account] = run.shared.setdefault((_round(request.node), window), {})
     if wanted not in done:
         group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
         dut = run.begin_test(request.node)
-        accounts = {each: Account(run, each) for each in group}
+        accounts = {each: Account(run, each, window) for each in group}
         try:
             together(run, [Single(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group])
         finally:
@@ -141,7 +153,7 @@ def _group(request: pytest.FixtureRequest, wanted: Procedure) -> list[Procedure]
     own = getattr(request.node, "callspec", None)
     found = [wanted]
     for item in request.session.items:
-        such = getattr(getattr(item, "function", None), "holdfast_procedure", None)
+        such = getattr(getattr(item, "function", None), PROCEDURE, None)
         callspec = getattr(item, "callspec", None)
         if such is not None and such.combines and (callspec and callspec.params) == (own and own.params):
             found.append(such)

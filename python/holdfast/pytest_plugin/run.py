@@ -50,7 +50,7 @@ class Run:
         self.id = journal.new_run_id(_shared_id(config))
         self.judges_procedure_alone = options.value(config, "dut-judge") == "procedure"
         self.broken: str | None = None
-        self.shared: dict[str, Any] = {}
+        self.shared: dict[Any, Any] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0

@@ -16,36 +16,12 @@ from holdfast.pytest_plugin.procedure import Account, Reboot, Steps, Switchover,
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.results import Container
+from holdfast.suites.steps import deploy, start
 
 pytestmark = pytest.mark.disruptive
 
 # Written to the ledger before a failover; more are while it is under way.
 RECORDS = 20
-
-
-def deploy(dut: Device, image: ImageUnderTest) -> None:
-    """Bring the image under test to the device, under this run's name."""
-    dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag)
-
-
-def start(
-    dut: Device,
-    image: ImageUnderTest,
-    name: str,
-    volumes: dict[str, str] | None = None,
-    environment: dict[str, str] | None = None,
-) -> None:
-    """Start a container of the image under test."""
-    dut.containerz.start(
-        name,
-        image=image,
-        command=image.command,
-        ports={image.port: image.port},
-        network=image.network,
-        volumes=volumes,
-        environment=environment,
-        restart="ALWAYS",
-    )
 
 
 def expect_answer(case: Case, dut: Device, image: ImageUnderTest, *, after_switchover: bool = False) -> None:

@@ -2,7 +2,7 @@
 absent, doing it again succeeds, nothing half-made is listed, and nothing else changed.
 
 The emulated device holds each in the middle while the failover comes; on a real one the middle is where it happens to
-be. `…_before_it_is_answered` needs the emulated device, which alone can hold an answer back.
+be. `[unanswered]` needs the emulated device, which alone can hold an answer back.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from holdfast.pytest_plugin.procedure import Reboot, Steps, Switchover, case
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.midway.operation import LONGEST, Operation, settled, tolerant
+from holdfast.suites.steps import deploy, start
 
 pytestmark = pytest.mark.disruptive
 
@@ -56,21 +57,23 @@ def look_volume(dut: Device, name: str) -> str:
     return (ABSENT, THERE)[len(found)] if len(found) < 2 else f"there {len(found)} times"
 
 
-def deploy(dut: Device, image: ImageUnderTest) -> None:
-    """Bring the image under test to the device, under this run's name."""
-    dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag, progress=False)
+# An operation is held before it is done, or when it is done and its answer is not out yet.
+ASKED, UNANSWERED = "asked", "unanswered"
+WINDOWS = pytest.mark.parametrize("window", [ASKED, UNANSWERED])
 
 
-def start(dut: Device, image: ImageUnderTest, name: str) -> None:
-    """Start a container of the image under test."""
-    dut.containerz.start(
-        name,
-        image=image,
-        command=image.command,
-        ports={image.port: image.port},
-        network=image.network,
-        restart="ALWAYS",
-    )
+def site(case: Case, rpc: str) -> str:
+    """Where the emulated device holds an RPC; a real one cannot hold its answer back."""
+    if case.window == ASKED:
+        return rpc
+    needs_the_emulated_device(case)
+    return f"{rpc}.after"
+
+
+def needs_the_emulated_device(case: Case) -> None:
+    """Skip on a real device, which cannot be held there."""
+    if case.run.chassis is None:
+        pytest.skip("needs the emulated device, which can hold the answer back")
 
 
 def settle(
@@ -130,149 +133,88 @@ def test_midway_deploy_between_end_and_success(dut: Device, image: ImageUnderTes
     yield from deploying(dut, image, case, "containerz.Deploy.after")
 
 
-def starting(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway StartContainer", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.name("midway")
     with case.procedure("deploy the image"):
         deploy(dut, image)
     around = Surroundings(case.run, dut)
-    operation = Operation(case, lambda: start(dut, image, name), site=site)
+    operation = Operation(case, lambda: start(dut, image, name), site=site(case, "containerz.StartContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     again = lambda: start(dut, image, name)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=ABSENT, done=RUNNING)
     finish(case, dut, around, failover.primary)
 
 
-@pytest.mark.midway("midway StartContainer", switchovers=1)
-@case()
-def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    yield from starting(dut, image, case, "containerz.StartContainer")
-
-
-@pytest.mark.midway("midway StartContainer, not answered", switchovers=1)
-@case()
-def test_midway_start_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    needs_the_emulated_device(case)
-    yield from starting(dut, image, case, "containerz.StartContainer.after")
-
-
-def needs_the_emulated_device(case: Case) -> None:
-    """Skip on a real device, which cannot be held there."""
-    if case.run.chassis is None:
-        pytest.skip("needs the emulated device, which can hold the answer back")
-
-
-def stopping(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway StopContainer", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.name("midway")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
         start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
     around = Surroundings(case.run, dut)
-    operation = Operation(case, lambda: dut.containerz.stop(name), site=site)
+    operation = Operation(case, lambda: dut.containerz.stop(name), site=site(case, "containerz.StopContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.stop(name)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=RUNNING, done=STOPPED)
     finish(case, dut, around, failover.primary)
 
 
-@pytest.mark.midway("midway StopContainer", switchovers=1)
-@case()
-def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    yield from stopping(dut, image, case, "containerz.StopContainer")
-
-
-@pytest.mark.midway("midway StopContainer, not answered", switchovers=1)
-@case()
-def test_midway_stop_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    needs_the_emulated_device(case)
-    yield from stopping(dut, image, case, "containerz.StopContainer.after")
-
-
-def removing(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway RemoveContainer", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.name("midway")
     with case.procedure("deploy the image, start a container and stop it"):
         deploy(dut, image)
         start(dut, image, name)
         dut.containerz.stop(name)
     around = Surroundings(case.run, dut)
-    operation = Operation(case, lambda: dut.containerz.remove(name), site=site)
+    operation = Operation(case, lambda: dut.containerz.remove(name), site=site(case, "containerz.RemoveContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.remove(name, missing_ok=True)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=STOPPED, done=ABSENT)
     finish(case, dut, around, failover.primary)
 
 
-@pytest.mark.midway("midway RemoveContainer", switchovers=1)
-@case()
-def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    yield from removing(dut, image, case, "containerz.RemoveContainer")
-
-
-@pytest.mark.midway("midway RemoveContainer, not answered", switchovers=1)
-@case()
-def test_midway_remove_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    needs_the_emulated_device(case)
-    yield from removing(dut, image, case, "containerz.RemoveContainer.after")
-
-
-def creating_volume(dut: Device, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway CreateVolume", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
     name = case.run.name("midway")
     around = Surroundings(case.run, dut)
     create = lambda: dut.containerz.create_volume(name, options=case.run.volume_options)  # noqa: E731
-    operation = Operation(case, create, site=site)
+    operation = Operation(case, create, site=site(case, "containerz.CreateVolume"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     settle(case, operation, lambda: look_volume(dut, name), create, was=ABSENT, done=THERE)
     finish(case, dut, around, failover.primary)
 
 
-@pytest.mark.midway("midway CreateVolume", switchovers=1)
-@case()
-def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
-    yield from creating_volume(dut, case, "containerz.CreateVolume")
-
-
-@pytest.mark.midway("midway CreateVolume, not answered", switchovers=1)
-@case()
-def test_midway_create_volume_before_it_is_answered(
-    dut: Device,
-    image: ImageUnderTest,  # noqa: ARG001
-    case: Case,
-) -> Steps:
-    needs_the_emulated_device(case)
-    yield from creating_volume(dut, case, "containerz.CreateVolume.after")
-
-
-def removing_volume(dut: Device, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway RemoveVolume", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
     name = case.run.name("midway")
     with case.procedure("create the volume"):
         dut.containerz.create_volume(name, options=case.run.volume_options)
         dut.containerz.expect_volume(name, watch=0)
     around = Surroundings(case.run, dut)
-    operation = Operation(case, lambda: dut.containerz.remove_volume(name), site=site)
+    operation = Operation(case, lambda: dut.containerz.remove_volume(name), site=site(case, "containerz.RemoveVolume"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.remove_volume(name, missing_ok=True)  # noqa: E731
     settle(case, operation, lambda: look_volume(dut, name), again, was=THERE, done=ABSENT)
     finish(case, dut, around, failover.primary)
 
 
-@pytest.mark.midway("midway RemoveVolume", switchovers=1)
-@case()
-def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
-    yield from removing_volume(dut, case, "containerz.RemoveVolume")
-
-
-@pytest.mark.midway("midway RemoveVolume, not answered", switchovers=1)
-@case()
-def test_midway_remove_volume_before_it_is_answered(
-    dut: Device,
-    image: ImageUnderTest,  # noqa: ARG001
-    case: Case,
-) -> Steps:
-    needs_the_emulated_device(case)
-    yield from removing_volume(dut, case, "containerz.RemoveVolume.after")
-
-
-def updating(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps:
+@pytest.mark.midway("midway UpdateContainer", switchovers=1)
+@WINDOWS
+@case(windows=True)
+def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name, other = case.run.name("midway"), case.run.image_to_remove
     with case.procedure("deploy two images and start a container of the first"):
         deploy(dut, image)
@@ -290,23 +232,10 @@ def updating(dut: Device, image: ImageUnderTest, case: Case, site: str) -> Steps
         return f"{found}, of {of}"
 
     around = Surroundings(case.run, dut)
-    operation = Operation(case, update, site=site)
+    operation = Operation(case, update, site=site(case, "containerz.UpdateContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     settle(case, operation, look, update, was=f"{RUNNING}, of {image}", done=f"{RUNNING}, of {other}")
     finish(case, dut, around, failover.primary)
-
-
-@pytest.mark.midway("midway UpdateContainer", switchovers=1)
-@case()
-def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    yield from updating(dut, image, case, "containerz.UpdateContainer")
-
-
-@pytest.mark.midway("midway UpdateContainer, not answered", switchovers=1)
-@case()
-def test_midway_update_container_before_it_is_answered(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    needs_the_emulated_device(case)
-    yield from updating(dut, image, case, "containerz.UpdateContainer.after")
 
 
 @pytest.mark.midway("midway Log", switchovers=1)
