@@ -175,8 +175,9 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         case.failures.append(Failure(PROCEDURE, "the case itself", call.excinfo.exconly()))
     plan = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
     number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
+    plan_id = (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")
     properties = [
-        ("plan_id", (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")),
+        ("plan_id", plan_id),
         ("device", case.run.description),
         ("procedure", case.verdict(PROCEDURE)),
         ("depth", case.verdict(DEPTH)),
@@ -186,6 +187,13 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
         ("known_after", json.dumps([round(f.known_after, 3) for f in case.failures])),
+    ]
+    # As featureprofiles' own runs name them, for the dashboards that read those.
+    properties += [
+        ("test.plan_id", plan_id),
+        ("test.description", item.name),
+        ("dut.vendor", case.run.profile.vendor),
+        ("dut.os_version", case.run.software),
     ]
     artifacts.keep_verdict(item, dict(properties))
     item.user_properties.extend(properties)  # for JUnit, which reads them at the end

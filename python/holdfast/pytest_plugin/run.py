@@ -89,6 +89,7 @@ class Run:
         roles = self.device.control_processors()
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
         self.description = reach.describe(self.device, roles, self.profile)
+        self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.address)
         self.configuring.before_tests()

@@ -36,5 +36,5 @@ def scope(config: pytest.Config, nodeid: str) -> str:
         return together.sub("::", nodeid).partition("::")[0] + "::together" if together.search(nodeid) else nodeid
     parameters = nodeid.rpartition("[")[2].removesuffix("]") if nodeid.endswith("]") else ""
     words = f"-{parameters}-"
-    named = (target.name for target in known if f"-{target.name}-" in words)
-    return next(named, known[0].name if len(known) == 1 else nodeid)
+    named = [target.name for target in known if f"-{target.name}-" in words]
+    return max(named, key=len, default=known[0].name if len(known) == 1 else nodeid)
