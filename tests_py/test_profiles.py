@@ -12,10 +12,18 @@ from holdfast import _core, aio, profiles
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.results import ControlProcessor
 
-from conftest import RunSuite, emulate
+from conftest import RunSuite, emulate, wait_until
 
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
 VENDORS = [name for name in profiles.names() if name != "generic"]
+
+
+def serves_containerz(dut: holdfast.Device) -> bool:
+    try:
+        dut.containerz.volumes()
+    except holdfast.exceptions.Unimplemented:
+        return False
+    return True
 
 
 def cards(software: str | None, *names: str) -> list[ControlProcessor]:
@@ -89,6 +97,7 @@ def test_a_personality_is_recognised_over_the_wire(vendor: str) -> None:
         with holdfast.connect(chassis.address, insecure=True, profile="auto") as dut:
             for step in profile.configure:
                 dut.gnmi.set(update={"cli:/": step.cli})
+            wait_until(lambda: serves_containerz(dut), what="Containerz, as configured")
             dut.switchover(redundant=True)
 
         async def awaited() -> str:
@@ -138,7 +147,7 @@ def test_what_was_not_saved_is_gone_after_a_reboot() -> None:
         ):
             for line in [arista.configure[0].cli, *([arista.before_reboot] if saved else [])]:
                 dut.gnmi.set(update={"cli:/": line})
-            assert dut.containerz.volumes() == ()
+            wait_until(lambda: serves_containerz(dut), what="Containerz, as configured")
             if saved:
                 dut.reboot()
                 assert dut.containerz.volumes() == ()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from holdfast import _emulator, profiles
-from holdfast.exceptions import HoldfastError, Unavailable, Unimplemented
+from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
 from holdfast.profiles import Profile
 from holdfast.pytest_plugin import options
 from holdfast.testbed import Target
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast import Device, Emulator
     from holdfast.results import ControlProcessor
 
-# How long a device may take to say what it is, in seconds.
+# How long a device may take to say what it is, or to serve what was configured, in seconds.
 LOOK = 10.0
 # What the embedded device asks for in Deploy, in bytes: small, so that a transfer has a middle.
 CHUNK = 1_000_000
@@ -125,7 +127,7 @@ class Configuring:
             for step in self._profile.configure:
                 self._send(step.what, step.cli)
         try:
-            self._device.containerz.volumes(timeout=LOOK)
+            self._await_containerz()
         except (Unimplemented, Unavailable) as error:
             if self.allowed or not self._profile.configure:
                 raise
@@ -136,6 +138,22 @@ class Configuring:
                 hint="say --dut-configure on the command line, or configure it by hand "
                 + " / ".join(" ".join(self._filled(step.cli).split()) for step in self._profile.configure),
             ) from None
+
+    def _await_containerz(self) -> None:
+        """Until Containerz answers: what was configured takes its time to be served."""
+        deadline = time.monotonic() + (LOOK if self.allowed else 0)
+        tick = threading.Event()
+        while not self._serves_containerz(last=time.monotonic() >= deadline):
+            tick.wait(0.1)
+
+    def _serves_containerz(self, *, last: bool) -> bool:
+        try:
+            self._device.containerz.volumes(timeout=LOOK)
+        except Unimplemented:
+            if last:
+                raise
+            return False
+        return True
 
     def before_dialling(self) -> None:
         """Open the container's port on the control processor that is active now, where that is each one's own."""
@@ -150,7 +168,10 @@ class Configuring:
 
     def _send(self, what: str, cli: str) -> None:
         self._device.note(f"--dut-configure: {what}")
-        self._device.gnmi.set(update={"cli:/": self._filled(cli)})
+        try:
+            self._device.gnmi.set(update={"cli:/": self._filled(cli)})
+        except OutcomeUnknown as error:  # the agent that was configured may restart before it answers
+            self._device.note(f"--dut-configure: {error.message}")
 
     def _filled(self, cli: str) -> str:
         return cli.replace("{port}", str(self._port)).strip()
