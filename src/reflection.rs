@@ -57,6 +57,42 @@ pub fn fields(name: &str) -> Vec<(String, Option<String>)> {
     descriptor.fields().map(|field| (field.name().to_owned(), of(&field))).collect()
 }
 
+/// An encoded message as text, without what may be a secret: values of environments, of drivers' options, credentials.
+pub fn shown(name: &str, encoded: &[u8]) -> String {
+    let fields = POOL.get_message_by_name(name).and_then(|descriptor| {
+        let message = DynamicMessage::decode(descriptor, encoded).ok()?;
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        let mut fields = message.serialize_with_options(serde_json::value::Serializer, &options).ok()?;
+        hide(&mut fields);
+        Some(fields)
+    });
+    let short = name.rsplit('.').next().unwrap_or(name);
+    format!("{short} {}", fields.unwrap_or(Value::Null))
+}
+
+/// Fields whose values may be secrets.
+const HIDDEN: [&str; 4] = ["environment", "options", "credentials", "password"];
+
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    _ if !HIDDEN.contains(&key.as_str()) => hide(member),
+                    Value::Object(entries) => entries.values_mut().for_each(|entry| *entry = hidden()),
+                    other => *other = hidden(),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+fn hidden() -> Value {
+    Value::String("(hidden)".to_owned())
+}
+
 /// Each service of `proto/` with its methods.
 #[cfg(test)]
 pub fn services() -> Vec<(String, Vec<String>)> {

@@ -54,6 +54,18 @@ def test_a_day_in_the_life_of_a_device(
     device.containerz.expect_no_image(image, watch=0.1)
 
 
+def test_the_timeline_tells_requests_and_changes_and_no_secret(device: holdfast.Device, archive: Path) -> None:
+    image = device.containerz.deploy(archive)
+    device.containerz.start("c", image=image, environment={"TOKEN": "hunter2"})
+    device.containerz.create_volume("v", driver="custom", options={"password": "hunter2"})
+    device.switchover()
+    told = [f"{event.kind} {event.text}" for event in device.timeline]
+    started = next(line for line in told if line.startswith("rpc StartContainerRequest"))
+    assert '"environment":{"TOKEN":"(hidden)"}' in started
+    assert any(line.startswith("gnmi Supervisor2: redundant-role PRIMARY") for line in told)
+    assert "hunter2" not in "\n".join(told)
+
+
 def test_update_moves_a_container_to_another_image(device: holdfast.Device, tmp_path: Path) -> None:
     for tag in ("one", "two"):
         path = tmp_path / f"{tag}.tar"

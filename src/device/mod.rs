@@ -10,7 +10,7 @@ mod switchover;
 mod trigger;
 mod ways;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ pub struct Device {
     session: Session,
     deadlines: Deadlines,
     ways: Ways,
+    /// What gNMI last said of the control processors.
+    seen: Arc<Mutex<Vec<ControlProcessor>>>,
     /// gNMI.
     pub gnmi: Gnmi,
     /// gNOI System.
@@ -70,6 +72,7 @@ impl Device {
             session,
             deadlines,
             ways: Ways::default(),
+            seen: Arc::default(),
         }
     }
 

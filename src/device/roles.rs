@@ -1,6 +1,8 @@
 //! The control processors: who is primary, who stands by, and whether a switchover would work.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -51,6 +53,22 @@ pub struct ControlProcessor {
     kind: Option<String>,
 }
 
+impl fmt::Display for ControlProcessor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = if self.role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
+        write!(f, "{}: redundant-role {role}", self.name)?;
+        if let Some(ready) = self.ready {
+            write!(f, ", switchover-ready {ready}")?;
+        }
+        for (leaf, time) in [("boot-time", self.boot_time), ("last-switchover-time", self.last_switchover_time)] {
+            if let Some(time) = time {
+                write!(f, ", {leaf} {time}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A primary and a standby.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
@@ -77,7 +95,21 @@ impl Device {
             Err(error) if not_there(&error) => self.one_by_one(&paths, call).await?,
             answer => answer?,
         };
-        Ok(read(&leaves))
+        let roles = read(&leaves);
+        self.note_changes(&roles);
+        Ok(roles)
+    }
+
+    /// Puts what gNMI says otherwise than before on the timeline.
+    fn note_changes(&self, roles: &[ControlProcessor]) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for cp in roles.iter().filter(|cp| !seen.contains(cp)) {
+            self.note("gnmi", cp.to_string());
+        }
+        for gone in seen.iter().filter(|before| !roles.iter().any(|cp| cp.name == before.name)) {
+            self.note("gnmi", format!("{}: no redundant-role", gone.name));
+        }
+        roles.clone_into(&mut seen);
     }
 
     /// For devices that refuse the whole request because of one leaf they do not have.

@@ -16,7 +16,8 @@ pub struct Event {
     pub at: Duration,
     /// By this machine's clock.
     pub time: SystemTime,
-    /// `dial`, `connection`, `call`, `switchover`, `reboot`, `outage`, `expectation`, `note`.
+    /// `dial`, `connection`, `call`, `switchover`, `reboot`, `outage`, `expectation`, `rpc` (a request
+    /// that changes the device), `gnmi` (what it says otherwise than before), `note`.
     pub kind: &'static str,
     /// In words.
     pub text: String,

@@ -38,6 +38,7 @@ impl System {
         deadline: Instant,
     ) -> Result<SwitchControlProcessorResponse> {
         let request = SwitchControlProcessorRequest { control_processor: Some(target.to_gnoi()) };
+        crate::gnoi::tell(&self.session, "gnoi.system.SwitchControlProcessorRequest", &request);
         self.session
             .call(Call::write("System.SwitchControlProcessor", deadline), |connection| {
                 let request = request.clone();
@@ -62,6 +63,7 @@ impl System {
             force,
             ..RebootRequest::default()
         };
+        crate::gnoi::tell(&self.session, "gnoi.system.RebootRequest", &request);
         self.session
             .call(Call::write("System.Reboot", deadline), |connection| {
                 let request = request.clone();
@@ -87,6 +89,7 @@ impl System {
             message: message.to_owned(),
             subcomponents: subcomponents.iter().map(Path::to_gnoi).collect(),
         };
+        crate::gnoi::tell(&self.session, "gnoi.system.CancelRebootRequest", &request);
         self.session
             .call(Call::write("System.CancelReboot", deadline), |connection| {
                 let request = request.clone();
@@ -99,6 +102,7 @@ impl System {
     pub async fn kill_process(&self, name: &str, restart: bool, deadline: Instant) -> Result<()> {
         let signal = kill_process_request::Signal::Kill as i32;
         let request = KillProcessRequest { pid: 0, name: name.to_owned(), signal, restart };
+        crate::gnoi::tell(&self.session, "gnoi.system.KillProcessRequest", &request);
         self.session
             .call(Call::write("System.KillProcess", deadline), |connection| {
                 let request = request.clone();

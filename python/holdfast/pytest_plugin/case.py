@@ -126,7 +126,6 @@ class Case:
     def failover(self, step: str) -> Iterator[Failover]:
         """A switchover or reboot: the error itself says which verdict it belongs to."""
         failover = Failover(self)
-        self.run.note(f"failover: {step}")
         try:
             yield failover
         except HoldfastError as error:

@@ -206,6 +206,8 @@ def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
     result: Any = None
     error: HoldfastError | None = None
     run.since = time.monotonic()
+    for step in dict.fromkeys(each.step for _, each in wanted):
+        run.note(f"failover: {step}")
     with ExitStack() as meanwhile:
         for _, each in wanted:
             meanwhile.enter_context(each.during())

@@ -31,6 +31,7 @@ impl Containerz {
         self.check_volumes(options, deadline).await?;
         let known = self.containers(true, deadline).await?.iter().any(|c| c.name == options.instance_name);
         let request = to_request(options);
+        crate::gnoi::tell(&self.session, "gnoi.containerz.StartContainerRequest", &request);
         let answer = self
             .session
             .call(Call::write("Containerz.StartContainer", deadline), |connection| {
@@ -118,6 +119,7 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/StopContainer`.
     pub async fn stop(&self, name: &str, force: bool, restart: bool, deadline: Instant) -> Result<()> {
         let request = StopContainerRequest { instance_name: name.to_owned(), force, restart };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.StopContainerRequest", &request);
         self.session
             .call(Call::write("Containerz.StopContainer", deadline), |connection| {
                 let request = request.clone();
@@ -129,6 +131,7 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/RemoveContainer`. Whether something was removed.
     pub async fn remove(&self, name: &str, force: bool, missing_ok: bool, deadline: Instant) -> Result<bool> {
         let request = RemoveContainerRequest { name: name.to_owned(), force };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveContainerRequest", &request);
         let removed = self
             .session
             .call(Call::write("Containerz.RemoveContainer", deadline), |connection| {
@@ -152,6 +155,7 @@ impl Containerz {
             params: Some(to_request(options)),
             r#async: run_async,
         };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.UpdateContainerRequest", &request);
         let answer = self
             .session
             .call(Call::write("Containerz.UpdateContainer", deadline), |connection| {

@@ -40,6 +40,7 @@ impl Containerz {
         deadline: Instant,
     ) -> Result<bool> {
         let request = RemoveImageRequest { name: name.to_owned(), tag: tag.to_owned(), force };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveImageRequest", &request);
         let removed = self
             .session
             .call(Call::write("Containerz.RemoveImage", deadline), |connection| {

@@ -25,6 +25,7 @@ impl Containerz {
             instance_name: instance_name.to_owned(),
             config: config.to_owned(),
         };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.StartPluginRequest", &request);
         let answer = self
             .session
             .call(Call::write("Containerz.StartPlugin", deadline), |connection| {
@@ -39,6 +40,7 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/StopPlugin`.
     pub async fn stop_plugin(&self, instance_name: &str, deadline: Instant) -> Result<()> {
         let request = StopPluginRequest { instance_name: instance_name.to_owned() };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.StopPluginRequest", &request);
         self.session
             .call(Call::write("Containerz.StopPlugin", deadline), |connection| {
                 let request = request.clone();
@@ -66,6 +68,7 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/RemovePlugin`. Whether something was removed.
     pub async fn remove_plugin(&self, instance_name: &str, missing_ok: bool, deadline: Instant) -> Result<bool> {
         let request = RemovePluginRequest { instance_name: instance_name.to_owned() };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.RemovePluginRequest", &request);
         let removed = self
             .session
             .call(Call::write("Containerz.RemovePlugin", deadline), |connection| {
@@ -79,6 +82,7 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/RemovePluginTar`. UNIMPLEMENTED means that the tar stays on the device.
     pub async fn remove_plugin_tar(&self, name: &str, missing_ok: bool, deadline: Instant) -> Result<bool> {
         let request = RemovePluginTarRequest { name: name.to_owned() };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.RemovePluginTarRequest", &request);
         let removed = self
             .session
             .call(Call::write("Containerz.RemovePluginTar", deadline), |connection| {

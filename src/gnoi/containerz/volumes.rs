@@ -27,6 +27,7 @@ impl Containerz {
                 .hint("remove it, or take another name"));
         }
         let request = to_request(options);
+        crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
         let answer = self
             .session
             .call(Call::write("Containerz.CreateVolume", deadline), |connection| {
@@ -65,6 +66,7 @@ impl Containerz {
             return removed_or_absent(Err(absent), missing_ok);
         }
         let request = RemoveVolumeRequest { name: name.to_owned(), force };
+        crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveVolumeRequest", &request);
         let removed = self
             .session
             .call(Call::write("Containerz.RemoveVolume", deadline), |connection| {
