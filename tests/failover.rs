@@ -1,10 +1,14 @@
 //! Failovers of the emulated device, seen by the client over real sockets.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::device::expect::Patience;
 use holdfast::device::{Deadlines, Device, SwitchoverOptions};
-use holdfast::dial::{Security, Settings, Target};
+use holdfast::dial::connector::BoxFuture;
+use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Tcp, Timeline};
 use holdfast::emulator::{self, Chassis, Outage};
 use holdfast::error::{Kind, RebootFault, SwitchoverFault};
 use holdfast::gnoi::containerz::{Mount, StartOptions, VolumeOptions};
@@ -37,6 +41,38 @@ async fn a_switchover_swaps_the_roles_and_is_witnessed() {
         assert!(outage >= Duration::from_millis(150), "{outage:?}");
         let back = switch(&device).await.expect("the way back");
         assert_eq!(back.to, "Supervisor1");
+    }
+}
+
+/// A name that resolves to several addresses.
+struct Several(Vec<SocketAddr>);
+
+impl Connector for Several {
+    fn resolve<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
+        Tcp.connect(address)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_several_addresses_leads_to_the_active_one() {
+    let second = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let settings = emulator::Settings { listen_second: second, ..emulator::Settings::default() };
+    let chassis = Chassis::start(settings).await.expect("a chassis");
+    let own = chassis.management_address();
+    let own: Vec<SocketAddr> = own.split(',').map(|text| text.parse().expect("an address")).collect();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let target = Target::parse("chassis.example", Security::Plaintext).expect("a name");
+    let named = Arc::new(Several(vec![nowhere, own[1], own[0]]));
+    let session = Session::connect_with(named, target, Settings::default(), Timeline::default()).await;
+    let device = Device::over(session.expect("a session"), Deadlines::emulated());
+    for active in ["Supervisor2", "Supervisor1"] {
+        assert_eq!(switch(&device).await.expect("a switchover").to, active);
+        let volume = VolumeOptions { name: active.into(), ..VolumeOptions::default() };
+        device.containerz.create_volume(&volume, device.session().deadline(None)).await.expect("who is in charge");
     }
 }
 

@@ -50,6 +50,7 @@ struct Shared {
     pending: AtomicUsize,
     /// Whether the peer is known to be in charge, where it need not be.
     in_charge: AtomicBool,
+    alone: bool,
     lost: watch::Sender<Option<String>>,
     _driver: AbortOnDropHandle<()>,
 }
@@ -101,6 +102,7 @@ impl Connection {
             traffic: traffic.clone(),
             pending: AtomicUsize::new(0),
             in_charge: AtomicBool::new(alone),
+            alone,
             lost,
             _driver: AbortOnDropHandle::new(driver),
         });
@@ -155,6 +157,11 @@ impl Connection {
     /// Gives the connection up: every call on it fails at once.
     pub fn abandon(&self, why: &str) {
         self.shared.abandon(why);
+    }
+
+    /// Whether the target has no other address.
+    pub fn is_alone(&self) -> bool {
+        self.shared.alone
     }
 
     /// Whether the peer is known to be the control processor in charge: it answered well, or there is no other.

@@ -376,7 +376,7 @@ impl Session {
     /// An answer of UNAVAILABLE: where the target has several addresses, another may be in charge.
     fn refused(&self, connection: &Connection) {
         self.inner.refusals.fetch_add(1, Ordering::Relaxed);
-        if self.inner.target.addresses.len() > 1 {
+        if !connection.is_alone() {
             connection.set_in_charge(false);
             self.leave(connection);
             self.inner.first_address.fetch_add(1, Ordering::Relaxed);
