@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -163,13 +164,23 @@ def remove(device: Device, left: LeftOver) -> None:
         device.containerz.remove_volume(left.name, force=True, missing_ok=True)
 
 
-def clean(device: Device, run: str | None) -> list[str]:
-    """Remove what a run made (all runs where None is given); what could not be removed, and why."""
-    stayed = []
-    for left in left_overs(device):
-        if run is None or left.run == run:
-            try:
-                remove(device, left)
-            except HoldfastError as error:
-                stayed.append(f"{left}: {error.message}")
-    return stayed
+def clean(device: Device, run: str | None, named: Sequence[str] = ()) -> list[str]:
+    """Remove what a run made (all runs where None is given); what could not be removed, and why.
+
+    `named` are containers and volumes that may be there even if no list shows them, as after a failover.
+    """
+    listed = [left for left in left_overs(device) if run is None or left.run == run]
+    known = {left.name for left in listed}
+    unlisted = [name for name in named if name not in known]
+    hidden = [LeftOver(kind, name, "", run or "") for kind in ("container", "volume") for name in unlisted]
+    removals = [(left, _removed(device, left)) for left in (*hidden, *listed)]
+    return [f"{left}: {why}" for left, why in removals if why is not None and left not in hidden]
+
+
+def _removed(device: Device, left: LeftOver) -> str | None:
+    """Why it could not be removed, if it could not."""
+    try:
+        remove(device, left)
+    except HoldfastError as error:
+        return error.message
+    return None

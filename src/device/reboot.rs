@@ -57,12 +57,20 @@ impl Device {
             Before { cards: self.control_processors(limit).await?, boot_time: boot_time(&self.gnmi, limit).await };
         let mut watch = Watch::begin(self, limit).await?;
         self.note("reboot", "asking for a cold reboot of the chassis");
-        match self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await {
-            Err(error) if error.kind != Kind::OutcomeUnknown => return Err(refused(error)),
-            _ => {} // the connection may drop before the answer
-        }
+        let asked = self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await;
+        let unanswered = match asked {
+            Ok(()) => None,
+            Err(error) if error.kind == Kind::OutcomeUnknown => Some(error), // the connection may drop before the answer
+            Err(error) => return Err(refused(error)),
+        };
         let deadline = Instant::now() + self.deadlines.reboot;
-        self.await_reboot(&before, &mut watch, deadline).await?;
+        let happened = self.await_reboot(&before, &mut watch, deadline).await;
+        match (happened, unanswered) {
+            (Err(error), Some(unanswered)) if error.kind == Kind::Reboot(RebootFault::Ignored) => {
+                return Err(unanswered);
+            }
+            (happened, _) => happened?,
+        }
         let served = self.containerz_serves(deadline).await;
         or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
         let mut reboot =

@@ -44,6 +44,8 @@ pub struct ControlProcessor {
     pub role: Role,
     /// `switchover-ready`
     pub ready: Option<bool>,
+    /// Whether `oper-status` is ACTIVE.
+    pub up: Option<bool>,
     /// `boot-time`, in nanoseconds since the epoch.
     pub boot_time: Option<u64>,
     /// `last-switchover-time`, in nanoseconds since the epoch.
@@ -77,9 +79,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Ready, as far as the device says; only the primary's word is reliable.
+    /// Ready, as far as the device says; only the primary's word is reliable. A standby that is down is not.
     pub fn ready(&self) -> Option<bool> {
-        self.primary.ready.or(self.secondary.ready)
+        self.primary.ready.or(self.secondary.ready).or(self.secondary.up.filter(|up| !up))
     }
 }
 
@@ -177,6 +179,7 @@ fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<Contro
         name: name.to_owned(),
         role,
         ready: value("switchover-ready").and_then(crate::gnmi::Value::as_bool),
+        up: text("oper-status").map(|status| status == "ACTIVE"),
         boot_time: value("boot-time").and_then(crate::gnmi::Value::as_u64),
         last_switchover_time: value("last-switchover-time").and_then(crate::gnmi::Value::as_u64),
         software_version: value("software-version").map(ToString::to_string),
@@ -213,6 +216,7 @@ mod tests {
             name: name.into(),
             role,
             ready: None,
+            up: None,
             boot_time: None,
             last_switchover_time: None,
             software_version: None,

@@ -73,6 +73,8 @@ impl Device {
         } else {
             self.ready_pair(ready_by).await?
         };
+        let blind = options.trigger != Trigger::Switch && before.ready().is_none() && !options.unready;
+        let before = if blind { self.standby_settled(before, ready_by).await? } else { before };
         let target = match &options.to {
             None => before.secondary.name.clone(),
             Some(name) if *name == before.secondary.name => name.clone(),

@@ -4,13 +4,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::Code;
 
 use super::Device;
 use super::roles::Pair;
+use crate::dial::Call;
 use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
 use crate::wire::gnoi::system::RebootMethod;
 
+/// From one look at the standby to the next.
+const LOOK: Duration = Duration::from_millis(40);
 /// How long a command may run before it counts as hung.
 const COMMAND: Duration = Duration::from_secs(120);
 
@@ -48,13 +52,7 @@ impl Device {
     pub(super) async fn fail_active(&self, trigger: &Trigger, before: &Pair, deadline: Instant) -> Result<()> {
         let asked = match trigger {
             Trigger::Switch => Ok(()),
-            Trigger::RebootActive => {
-                let name = &before.primary.name;
-                let forms = [Path::component(name), Path::bare(name)];
-                let card = &forms[usize::from(self.ways.name_only)];
-                let cards = std::slice::from_ref(card);
-                self.system.reboot(RebootMethod::Cold, cards, "holdfast: fail the active", true, deadline).await
-            }
+            Trigger::RebootActive => self.reboot_card(&before.primary.name, deadline).await,
             Trigger::Kill(process) => self.system.kill_process(process, false, deadline).await,
             Trigger::Command(command) => self.run_command(command, before).await,
         };
@@ -62,6 +60,43 @@ impl Device {
             Err(error) if error.kind == Kind::OutcomeUnknown => Ok(()), // evidence will tell
             Err(error) => Err(refused(error)),
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// By the path that the device knows it by; the other form is tried where it refuses one.
+    async fn reboot_card(&self, name: &str, deadline: Instant) -> Result<()> {
+        let mut forms = [Path::component(name), Path::bare(name)];
+        if self.ways.name_only {
+            forms.reverse();
+        }
+        let reboot = |card| async move {
+            let message = "holdfast: fail the active";
+            self.system.reboot(RebootMethod::Cold, std::slice::from_ref(card), message, true, deadline).await
+        };
+        match reboot(&forms[0]).await {
+            Err(error) if error.code() == Some(Code::InvalidArgument) => reboot(&forms[1]).await,
+            asked => asked,
+        }
+    }
+
+    /// Where the device does not say whether its standby is ready: it is there, and has been for a while.
+    pub(super) async fn standby_settled(&self, mut pair: Pair, deadline: Instant) -> Result<Pair> {
+        let mut up_since = None;
+        loop {
+            let now = Instant::now();
+            let since = *up_since.get_or_insert(now);
+            if pair.secondary.up == Some(false) {
+                up_since = None;
+            } else if now >= since + self.deadlines.settle {
+                return Ok(pair);
+            }
+            if now >= deadline {
+                let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
+                return Err(Error::new(Kind::Switchover(SwitchoverFault::NotReady), what)
+                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+            }
+            tokio::time::sleep(LOOK).await;
+            pair = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
         }
     }
 
@@ -90,7 +125,7 @@ impl Device {
 
 fn refused(error: Error) -> Error {
     let fault = match error.code() {
-        Some(tonic::Code::Unimplemented) => SwitchoverFault::Unimplemented,
+        Some(Code::Unimplemented) => SwitchoverFault::Unimplemented,
         Some(_) => SwitchoverFault::Refused,
         None => return error,
     };

@@ -37,11 +37,8 @@ class Switchover(Disruption):
     """The active control processor fails."""
 
 
-@dataclass(frozen=True)
 class Reboot(Disruption):
     """The chassis reboots, cold."""
-
-    force: bool = False
 
 
 Steps = Generator[Disruption, Failover, None]
@@ -212,8 +209,7 @@ def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
         for _, each in wanted:
             meanwhile.enter_context(each.during())
         try:
-            first = wanted[0][1]
-            result = run.reboot(force=first.force) if isinstance(first, Reboot) else run.switchover()
+            result = run.reboot() if isinstance(wanted[0][1], Reboot) else run.switchover()
         except HoldfastError as caught:
             error = caught
     for single, each in wanted:

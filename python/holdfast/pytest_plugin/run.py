@@ -54,6 +54,8 @@ class Run:
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
+        self._numbers = 0
+        self._named: list[str] = []
         # When the device was last asked to fail over, or a test began.
         self.since = time.monotonic()
         self._lock: journal.Lock | None = None
@@ -137,9 +139,15 @@ class Run:
             network=options.value(self.config, "dut-network") or "",
         )
 
+    def next_number(self) -> int:
+        """A number that no other name of this run has."""
+        self._numbers += 1
+        return self._numbers
+
     def name(self, what: str) -> str:
         """A name for something on the device; whose it is shows in it."""
         name = f"{journal.PREFIX}{self.id}-{what}"
+        self._named.append(name)
         journal.record(self.address, self.id, name)
         return name
 
@@ -189,10 +197,10 @@ class Run:
         """Fail the active control processor, as `--dut-trigger` says."""
         return self.device.switchover(trigger=self.trigger)
 
-    def reboot(self, *, force: bool = False) -> Reboot:
+    def reboot(self) -> Reboot:
         """Reboot the chassis, cold; what was configured here is saved before."""
         self.configuring.before_reboot()
-        return self.device.reboot(force=force)
+        return self.device.reboot()
 
     def note(self, text: str) -> None:
         """Put a note on the device's timeline."""
@@ -222,7 +230,8 @@ class Run:
             failed = case is not None and bool(case.failures)
         try:
             if keep != "always" and not (keep == "failed" and failed):
-                left = journal.clean(self.device, self.id)
+                left = journal.clean(self.device, self.id, self._named)
+                self._named.clear()
                 self._left_something |= bool(left)
                 if left:
                     self.note("could not be removed: " + "; ".join(left))

@@ -76,7 +76,7 @@ struct Broken {
 impl Containerz {
     /// `gnoi.containerz.Containerz/Deploy` of a file. After any error the device is asked whether the image is there.
     pub async fn deploy(&self, deployment: &Deployment, deadline: Instant) -> Result<()> {
-        self.check_name_is_free(deployment, deadline).await?;
+        let known = self.check_name_is_free(deployment, deadline).await?;
         let mut lockstep = deployment.lockstep;
         let mut retries = deployment.retries;
         loop {
@@ -87,11 +87,12 @@ impl Containerz {
                 .record("call", format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error));
             let loaded = self.is_loaded(deployment, deadline).await;
             let lost = broken.error.kind == Kind::OutcomeUnknown;
-            if loaded && lost {
+            let came = loaded && !known; // what was there before proves nothing
+            if came && lost {
                 timeline.record("note", "the image is on the device although the answer never came");
                 return Ok(());
             }
-            let retry_in_lockstep = !lockstep && !loaded && dislikes_pipelining(&broken.error) && broken.sent > 0;
+            let retry_in_lockstep = !lockstep && !came && dislikes_pipelining(&broken.error) && broken.sent > 0;
             if retry_in_lockstep {
                 timeline.record("note", "trying once more in lockstep");
                 lockstep = true;
@@ -144,12 +145,17 @@ impl Containerz {
             .await
     }
 
-    /// A name that would move from another image is refused before the first byte, unless that is wanted.
-    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<()> {
-        let (Some(id), false) = (&deployment.id, deployment.replace) else { return Ok(()) };
+    /// A name that would move from another image is refused before the first byte, unless that is wanted. Whether the
+    /// image is there already.
+    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<bool> {
+        let Some(id) = &deployment.id else { return Ok(false) };
         let images = self.images(deadline).await?;
+        let known = images.iter().any(|image| image.has_id(id));
+        if deployment.replace {
+            return Ok(known);
+        }
         match images.iter().find(|image| image.is_named(&deployment.name, &deployment.tag) && !image.has_id(id)) {
-            None => Ok(()),
+            None => Ok(known),
             Some(other) => {
                 let what =
                     format!("{}:{} names another image on the device: {}", deployment.name, deployment.tag, other.id);

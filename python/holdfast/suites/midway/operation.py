@@ -89,7 +89,7 @@ class Operation:
             raise ExpectationFailed(f"it was acknowledged, and {error.message}") from None
 
 
-def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...]) -> str:
+def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:
     """What `look` finds once that is one of `wanted`, and goes on to be the same; `ExpectationFailed` otherwise."""
     limits = case.run.limits
     deadline = time.monotonic() + limits["verification"]
@@ -100,7 +100,7 @@ def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...]) -> str
         now = time.monotonic()
         if found != held:
             held, since = found, now
-        if held in wanted and now - since >= limits["watch"]:
+        if held in wanted and now - since >= (limits["watch"] if watch is None else watch):
             return held
         if now >= deadline and held not in wanted:
             raise ExpectationFailed(f"it is {held}, where only {' or '.join(wanted)} would be whole")
