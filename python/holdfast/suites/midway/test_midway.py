@@ -95,7 +95,7 @@ def settle(
 
 
 def look_or_again(look: Callable[[], str], again: Callable[[], object], done: str) -> str:
-    """What is there; it is done again where that is not it, for a list that was incomplete may have hidden it before."""
+    """What is there; done again where it is not that, for an incomplete list may have hidden it before."""
     found = look()
     if found != done:
         tolerant(again, AlreadyExists, NotFound)
