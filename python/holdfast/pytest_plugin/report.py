@@ -49,7 +49,10 @@ class Reporter:
         terminalreporter.section("holdfast")
         for device in dict.fromkeys(str(case["device"]) for case in self._cases):
             write(device)
-            self._write_cases(write, [case for case in self._cases if case["device"] == device])
+            own = [case for case in self._cases if case["device"] == device]
+            if all(case["plan_id"].startswith("CNTR-") for case in own):
+                own.sort(key=lambda case: (int(case.get("round", 0)), case["plan_id"]))  # workers end in any order
+            self._write_cases(write, own)
         if any("round" in case for case in self._cases):
             from holdfast.pytest_plugin import soak
 
