@@ -63,14 +63,16 @@ impl Device {
             Err(error) if error.kind == Kind::OutcomeUnknown => Some(error), // the connection may drop before the answer
             Err(error) => return Err(refused(error)),
         };
-        let deadline = Instant::now() + self.deadlines.reboot;
-        let happened = self.await_reboot(&before, &mut watch, deadline).await;
-        match (happened, unanswered) {
-            (Err(error), Some(unanswered)) if error.kind == Kind::Reboot(RebootFault::Ignored) => {
-                return Err(unanswered);
-            }
-            (happened, _) => happened?,
+        match (self.prove_reboot(&before, &mut watch).await, unanswered) {
+            (Err(error), Some(unanswered)) if error.kind == Kind::Reboot(RebootFault::Ignored) => Err(unanswered),
+            (proved, _) => proved,
         }
+    }
+
+    /// Waits until the reboot is over, and gives what proves that it happened.
+    async fn prove_reboot(&self, before: &Before, watch: &mut Watch<'_>) -> Result<Reboot> {
+        let deadline = Instant::now() + self.deadlines.reboot;
+        self.await_reboot(before, watch, deadline).await?;
         let served = self.containerz_serves(deadline).await;
         or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
         let mut reboot =

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -77,11 +78,14 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/Deploy` of a file. After any error the device is asked whether the image is there.
     pub async fn deploy(&self, deployment: &Deployment, deadline: Instant) -> Result<()> {
         let known = self.check_name_is_free(deployment, deadline).await?;
-        let mut lockstep = deployment.lockstep;
+        let mut lockstep = deployment.lockstep || self.lockstep.load(Ordering::Relaxed);
         let mut retries = deployment.retries;
         loop {
             let began = Instant::now();
-            let Err(broken) = self.transfer(deployment, lockstep, deadline).await else { return Ok(()) };
+            let Err(broken) = self.transfer(deployment, lockstep, deadline).await else {
+                self.lockstep.fetch_or(lockstep && !deployment.lockstep, Ordering::Relaxed);
+                return Ok(());
+            };
             let timeline = self.session.timeline();
             timeline
                 .record("call", format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error));

@@ -12,6 +12,9 @@ pub use deploy::{Deployment, Progress, ProgressSink};
 pub use logs::LogStream;
 pub use types::*;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use crate::dial::{Connection, Session};
 use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
 
@@ -19,12 +22,14 @@ use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
 #[derive(Clone)]
 pub struct Containerz {
     session: Session,
+    /// Whether a transfer showed that the device takes one chunk at a time.
+    lockstep: Arc<AtomicBool>,
 }
 
 impl Containerz {
     /// Over `session`.
     pub fn new(session: Session) -> Self {
-        Self { session }
+        Self { session, lockstep: Arc::default() }
     }
 
     /// What it speaks over.
