@@ -109,7 +109,7 @@ class Lab:
             env=isolated(self._folder, {}),
         )
         self._stack.callback(process.wait, 10)
-        self._stack.callback(process.kill)
+        self._stack.callback(process.terminate)
         return process
 
     def drop(self, host: NetworkNamespace, what: str = "") -> None:
