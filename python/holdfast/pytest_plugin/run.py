@@ -139,17 +139,17 @@ class Run:
             network=options.value(self.config, "dut-network") or "",
         )
 
-    def next_number(self) -> int:
-        """A number that no other name of this run has."""
-        self._numbers += 1
-        return self._numbers
-
     def name(self, what: str) -> str:
         """A name for something on the device; whose it is shows in it."""
         name = f"{journal.PREFIX}{self.id}-{what}"
         self._named.append(name)
         journal.record(self.address, self.id, name)
         return name
+
+    def fresh_name(self, what: str) -> str:
+        """A name that nothing else of this run has or had."""
+        self._numbers += 1
+        return self.name(f"{what}-{self._numbers}")
 
     @property
     def volume_options(self) -> dict[str, str]:

@@ -39,8 +39,9 @@ ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
 
 def look_image(dut: Device, image: ImageUnderTest) -> str:
     """Whether the image is wholly there: by its id and by its name."""
-    rows = [row for row in dut.containerz.images() if row.name == image.name and image.tag in row.tags]
-    by_id = [row for row in dut.containerz.images() if row.id == image.id or image.id.startswith(row.id or "none")]
+    listed = dut.containerz.images()
+    rows = [row for row in listed if row.name == image.name and image.tag in row.tags]
+    by_id = [row for row in listed if row.id == image.id or image.id.startswith(row.id or "none")]
     if not rows and not by_id:
         return ABSENT
     if len(rows) == 1 and by_id:
@@ -167,7 +168,7 @@ def test_midway_deploy_between_end_and_success(dut: Device, image: ImageUnderTes
 @WINDOWS
 @case(windows=True)
 def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     with case.procedure("deploy the image"):
         deploy(dut, image)
     around = Surroundings(case.run, dut)
@@ -182,7 +183,7 @@ def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) 
 @WINDOWS
 @case(windows=True)
 def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
         start(dut, image, name)
@@ -199,7 +200,7 @@ def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -
 @WINDOWS
 @case(windows=True)
 def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     with case.procedure("deploy the image, start a container and stop it"):
         deploy(dut, image)
         start(dut, image, name)
@@ -216,7 +217,7 @@ def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case)
 @WINDOWS
 @case(windows=True)
 def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     around = Surroundings(case.run, dut)
     create = lambda: dut.containerz.create_volume(name, options=case.run.volume_options)  # noqa: E731
     operation = Operation(case, create, site=site(case, "containerz.CreateVolume"))
@@ -229,7 +230,7 @@ def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) ->
 @WINDOWS
 @case(windows=True)
 def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     with case.procedure("create the volume"):
         dut.containerz.create_volume(name, options=case.run.volume_options)
         dut.containerz.expect_volume(name, watch=0)
@@ -245,7 +246,7 @@ def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) ->
 @WINDOWS
 @case(windows=True)
 def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name, other = case.run.name(f"midway-{case.run.next_number()}"), case.run.image_to_remove
+    name, other = case.run.fresh_name("midway"), case.run.image_to_remove
     with case.procedure("deploy two images and start a container of the first"):
         deploy(dut, image)
         deploy(dut, other)
@@ -257,9 +258,8 @@ def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case)
         dut.containerz.update(name, image=other, command=other.command, ports=ports, network=other.network)
 
     def look() -> str:
-        found = look_container(dut, name)
-        of = next((held.image for held in dut.containerz.containers() if held.name == name), "")
-        return f"{found}, of {of}"
+        listed = [held for held in dut.containerz.containers() if held.name == name]
+        return " and ".join(f"{held.status.lower()}, of {held.image}" for held in listed) or ABSENT
 
     around = Surroundings(case.run, dut)
     operation = Operation(case, update, site=site(case, "containerz.UpdateContainer"))
@@ -271,7 +271,7 @@ def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case)
 @pytest.mark.midway("midway Log", switchovers=1)
 @case()
 def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     if "Log" in case.run.profile.unsupported:
         pytest.skip(f"profile {case.run.profile.name}: the device has no Log")
     with case.procedure("deploy the image and start a container"):
@@ -311,7 +311,7 @@ def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> St
 @pytest.mark.midway("midway back to back", switchovers=2)
 @case()
 def test_midway_back_to_back(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name = case.run.name(f"midway-{case.run.next_number()}")
+    name = case.run.fresh_name("midway")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
         start(dut, image, name)
@@ -330,7 +330,7 @@ def test_midway_back_to_back(dut: Device, image: ImageUnderTest, case: Case) -> 
 @pytest.mark.midway("midway while the standby syncs", switchovers=1)
 @case()
 def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    volume = case.run.name(f"midway-{case.run.next_number()}")
+    volume = case.run.fresh_name("midway")
     around = Surroundings(case.run, dut)
     with case.procedure("deploy the image and create a volume"):
         deploy(dut, image)
@@ -356,8 +356,7 @@ def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case
 @pytest.mark.midway("midway reboot during a switchover", switchovers=2, reboots=1)
 @case()
 def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    number = case.run.next_number()
-    name, volume = case.run.name(f"midway-{number}"), case.run.name(f"midway-volume-{number}")
+    name, volume = case.run.fresh_name("midway"), case.run.fresh_name("midway-volume")
     with case.procedure("deploy the image, create a volume, start a container"):
         deploy(dut, image)
         dut.containerz.create_volume(volume, options=case.run.volume_options)
