@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use holdfast::dial::{Call, Security, Session, Settings, Target};
 use holdfast::ledger::{Reading, Record, Remainder, verify};
 use holdfast::wire::ledger::ledger_client::LedgerClient;
-use holdfast::wire::ledger::{AppendRequest, ReadRequest};
+use holdfast::wire::ledger::{AppendRequest, DescribeRequest, Description, ReadRequest};
 use tokio::time::Instant;
 
 struct Container {
@@ -19,6 +19,7 @@ impl Container {
     async fn start(ledger: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cntrsrv"))
             .args(["--port", "0", "--ledger"])
+            .envs([("HOLDFAST_RUN", "r1"), ("TOKEN", "secret")])
             .arg(ledger)
             .stdout(Stdio::piped())
             .spawn()
@@ -37,6 +38,13 @@ impl Container {
         let request = AppendRequest { payload: payload.to_vec() };
         let told = LedgerClient::with_origin(connection, origin).append(request).await?.into_inner();
         Ok(Record { number: told.number, writer: told.writer, payload: told.payload, hash: told.hash })
+    }
+
+    async fn describe(&self) -> Description {
+        let connection = self.session.connection(deadline()).await.expect("a connection");
+        let origin = connection.origin();
+        let described = LedgerClient::with_origin(connection, origin).describe(DescribeRequest {}).await;
+        described.expect("a description").into_inner()
     }
 
     async fn records(&self) -> Vec<Record> {
@@ -106,4 +114,20 @@ async fn without_a_volume_and_with_a_damaged_ledger_it_says_so() {
     assert_eq!(large.code(), tonic::Code::InvalidArgument);
     container.kill();
     assert_eq!(std::fs::read_to_string(&path).expect("there"), "nonsense\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_describes_its_environment_its_volume_and_its_incarnation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let container = Container::start(&folder.path().join("ledger")).await;
+    let described = container.describe().await;
+    assert_eq!(container.append(b"x").await.expect("acknowledged").writer, described.writer);
+    assert_eq!(described.environment.get("HOLDFAST_RUN").map(String::as_str), Some("r1"));
+    assert!(described.environment.keys().all(|name| name.starts_with("HOLDFAST_")), "{:?}", described.environment);
+    assert!(described.mounted && described.writable);
+    container.kill();
+    let container = Container::start(&folder.path().join("nowhere/ledger")).await;
+    let described = container.describe().await;
+    assert!(!described.mounted && !described.writable);
+    container.kill();
 }
