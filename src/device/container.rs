@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use tonic::Status;
 
 use super::Device;
-use crate::dial::{Address, Call, Security, Session, Settings, Target};
+use crate::dial::{Address, Call, Connection, Security, Session, Settings, Target};
 use crate::error::Result;
 use crate::ledger::Record;
 use crate::wire::cntr::PingRequest;
@@ -17,18 +18,11 @@ impl Device {
     /// Asks the container on `port` of the device's own address (or of `host`) for its clock:
     /// `openconfig.featureprofiles.cntr.Cntr/Ping`.
     pub async fn ping_container(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<SystemTime> {
-        let began = Instant::now();
-        let asked = async {
-            let session = self.container_session(host, port, deadline).await?;
-            session
-                .call(Call::read("Cntr.Ping", deadline), |connection| async move {
-                    let origin = connection.origin();
-                    Ok(CntrClient::with_origin(connection, origin).ping(PingRequest {}).await?.into_inner())
-                })
-                .await
-        };
-        let pong = asked.await.map_err(|error| error.during(self.name(), "Cntr.Ping", began.elapsed()))?;
-        let stamp = pong.timestamp.unwrap_or_default();
+        let asked = self.ask_container(host, port, Call::read("Cntr.Ping", deadline), |connection| async move {
+            let origin = connection.origin();
+            Ok(CntrClient::with_origin(connection, origin).ping(PingRequest {}).await?.into_inner())
+        });
+        let stamp = asked.await?.timestamp.unwrap_or_default();
         Ok(SystemTime::try_from(stamp).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
@@ -41,20 +35,11 @@ impl Device {
         payload: Vec<u8>,
         deadline: Instant,
     ) -> Result<Record> {
-        let began = Instant::now();
-        let asked = async {
-            let session = self.container_session(host, port, deadline).await?;
-            session
-                .call(Call::write("Ledger.Append", deadline), |connection| {
-                    let request = AppendRequest { payload: payload.clone() };
-                    async move {
-                        let origin = connection.origin();
-                        Ok(LedgerClient::with_origin(connection, origin).append(request).await?.into_inner())
-                    }
-                })
-                .await
-        };
-        asked.await.map(record).map_err(|error| error.during(self.name(), "Ledger.Append", began.elapsed()))
+        let asked = self.ask_container(host, port, Call::write("Ledger.Append", deadline), |connection| {
+            let request = AppendRequest { payload: payload.clone() };
+            async move { Ok(ledger_client(connection).append(request).await?.into_inner()) }
+        });
+        asked.await.map(record)
     }
 
     /// What the container on `port` sees of itself: `holdfast.ledger.v1.Ledger/Describe`.
@@ -64,37 +49,34 @@ impl Device {
         port: u16,
         deadline: Instant,
     ) -> Result<ledger::Description> {
-        let began = Instant::now();
-        let asked = async {
-            let session = self.container_session(host, port, deadline).await?;
-            session
-                .call(Call::read("Ledger.Describe", deadline), |connection| async move {
-                    let origin = connection.origin();
-                    Ok(LedgerClient::with_origin(connection, origin).describe(DescribeRequest {}).await?.into_inner())
-                })
-                .await
-        };
-        asked.await.map_err(|error| error.during(self.name(), "Ledger.Describe", began.elapsed()))
+        self.ask_container(host, port, Call::read("Ledger.Describe", deadline), |connection| async move {
+            Ok(ledger_client(connection).describe(DescribeRequest {}).await?.into_inner())
+        })
+        .await
     }
 
     /// All records of the ledger of the container on `port`: `holdfast.ledger.v1.Ledger/Read`.
     pub async fn read_records(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Vec<Record>> {
+        self.ask_container(host, port, Call::read("Ledger.Read", deadline), |connection| async move {
+            let mut stream = ledger_client(connection).read(ReadRequest {}).await?.into_inner();
+            let mut records = Vec::new();
+            while let Some(told) = stream.message().await? {
+                records.push(record(told));
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// Makes a call to the container on `port`, over a session of its own.
+    async fn ask_container<T, F, Fut>(&self, host: Option<&str>, port: u16, call: Call, send: F) -> Result<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
         let began = Instant::now();
-        let asked = async {
-            let session = self.container_session(host, port, deadline).await?;
-            session
-                .call(Call::read("Ledger.Read", deadline), |connection| async move {
-                    let origin = connection.origin();
-                    let read = LedgerClient::with_origin(connection, origin).read(ReadRequest {}).await?;
-                    let (mut stream, mut records) = (read.into_inner(), Vec::new());
-                    while let Some(told) = stream.message().await? {
-                        records.push(record(told));
-                    }
-                    Ok(records)
-                })
-                .await
-        };
-        asked.await.map_err(|error| error.during(self.name(), "Ledger.Read", began.elapsed()))
+        let asked = async { self.container_session(host, port, call.deadline).await?.call(call, send).await };
+        asked.await.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
     }
 
     /// Where the control processor answers that runs the containers.
@@ -121,6 +103,11 @@ impl Device {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         Session::connect(target, Settings { dial_timeout: left, ..*self.session.settings() }).await
     }
+}
+
+fn ledger_client(connection: Connection) -> LedgerClient<Connection> {
+    let origin = connection.origin();
+    LedgerClient::with_origin(connection, origin)
 }
 
 fn record(told: ledger::Record) -> Record {
