@@ -146,11 +146,16 @@ impl Device {
         }
     }
 
+    /// The two ways to name a control processor, the one that the device is likely to know first.
+    pub(super) fn paths_of(&self, name: &str, name_only: bool) -> [Path; 2] {
+        let (full, short) = (Path::component(name), Path::bare(name));
+        if name_only || self.ways.name_only { [short, full] } else { [full, short] }
+    }
+
     /// Sends the request, again where the device was too busy and nothing moved.
     async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
         let deadline = Instant::now() + self.deadlines.ready;
-        let (full, short) = (Path::component(target), Path::bare(target));
-        let mut forms = if options.name_only || self.ways.name_only { vec![short, full] } else { vec![full, short] };
+        let mut forms = self.paths_of(target, options.name_only).to_vec();
         loop {
             let limit = self.session.deadline(None).min(deadline);
             let answer = self.system.switch_control_processor(&forms[0], limit).await;

@@ -10,7 +10,6 @@ use super::Device;
 use super::roles::Pair;
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result, SwitchoverFault};
-use crate::gnmi::Path;
 use crate::wire::gnoi::system::RebootMethod;
 
 /// From one look at the standby to the next.
@@ -65,10 +64,7 @@ impl Device {
 
     /// By the path that the device knows it by; the other form is tried where it refuses one.
     async fn reboot_card(&self, name: &str, deadline: Instant) -> Result<()> {
-        let mut forms = [Path::component(name), Path::bare(name)];
-        if self.ways.name_only {
-            forms.reverse();
-        }
+        let forms = self.paths_of(name, false);
         let reboot = |card| async move {
             let message = "holdfast: fail the active";
             self.system.reboot(RebootMethod::Cold, std::slice::from_ref(card), message, true, deadline).await
