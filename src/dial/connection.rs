@@ -201,8 +201,9 @@ impl Service<Request<Body>> for Connection {
     type Error = hyper::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.send.poll_ready(cx)
+    /// Always: HTTP/2 takes what it is given, and a call on a lost connection fails with its cause, which tonic drops here.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -271,8 +272,8 @@ impl Service<Request<Body>> for Bare {
     type Error = hyper::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.send.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -300,4 +301,34 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dial::session::is_transport;
+    use crate::wire::gnoi::system::TimeRequest;
+    use crate::wire::gnoi::system::system_client::SystemClient;
+
+    #[tokio::test]
+    async fn a_call_on_a_lost_connection_is_known_as_our_transports_own() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let answer =
+                hyper::service::service_fn(|_| async { Ok::<_, std::io::Error>(Response::new(Body::empty())) });
+            let io = hyper_util::rt::TokioIo::new(theirs);
+            let peer = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, answer);
+            tokio::select! { _ = peer => {}, _ = left => {} }
+        });
+        let patience = Patience { silence: Duration::from_secs(9), answer: Duration::from_secs(9) };
+        let address = "device:9339".parse().expect("an address");
+        let connection = Connection::establish(Box::new(ours), &address, false, None, patience, true).await;
+        let connection = connection.expect("a connection");
+        leave.send(()).expect("the peer");
+        connection.lost().await;
+        let origin = connection.origin();
+        let refused = SystemClient::with_origin(connection, origin).time(TimeRequest {}).await.expect_err("it is lost");
+        assert!(is_transport(&refused), "{refused:?}");
+    }
 }

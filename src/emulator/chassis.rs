@@ -99,6 +99,9 @@ pub struct Inner {
     pub cards: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
     pub changed: Notify,
+    /// Held while a control processor's store is overwritten with the other's: whoever takes over waits for it, or a
+    /// late copy would undo what the new active did.
+    pub copying: Arc<tokio::sync::Mutex<()>>,
     /// What the management address is served with, where it is encrypted.
     pub tls: Option<TlsAcceptor>,
     /// What gNMI Set configured.
@@ -238,6 +241,7 @@ impl Chassis {
             failpoints,
             cards,
             changed: Notify::new(),
+            copying: Arc::default(),
             tls: served_with.map(TlsAcceptor::from),
             config: Mutex::default(),
             cli,
@@ -425,5 +429,26 @@ fn state_folder(settings: &Settings) -> Result<(Option<tempfile::TempDir>, PathB
         let folder = made.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
         let path = folder.path().to_owned();
         Ok((Some(folder), path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_takes_over_while_a_store_is_overwritten() {
+        let chassis = Chassis::start(Settings::default()).await.expect("a chassis");
+        let inner = chassis.inner.clone();
+        let copying = inner.copying.clone().lock_owned().await;
+        inner.crash(0);
+        let outage = inner.settings.timings.outage;
+        assert!(tokio::time::timeout(outage * 2, moved(&inner)).await.is_err());
+        drop(copying);
+        tokio::time::timeout(Duration::from_secs(9), moved(&inner)).await.expect("the other takes over");
+    }
+
+    async fn moved(inner: &Inner) {
+        inner.watch().wait_for(|state| state.active == 1).await.expect("a chassis");
     }
 }

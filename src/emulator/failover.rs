@@ -108,6 +108,7 @@ async fn take_over(chassis: &Arc<Inner>, fallen: usize, why: Switched) -> bool {
     if why.trigger == ASKED_FOR {
         replication::copy_last(chassis, fallen, risen).await; // a polite switchover loses nothing acknowledged
     }
+    drop(chassis.copying.lock().await);
     let faults = &chassis.cards[risen].faults;
     let Some(why) = faults.step("switchover.leave.after", why).await else { return false };
     sleep(chassis.settings.timings.outage).await;

@@ -39,9 +39,15 @@ pub async fn synchronise(chassis: &Arc<Inner>) {
     let wanted = card.store.inventory();
     let copied = to_copy(&card.faults, wanted, &chassis.cards[standby].store.inventory()).await;
     let contents = !chassis.failpoints.fires("switchover.sync.data");
+    let copying = chassis.copying.clone().lock_owned().await;
+    let state = chassis.state();
+    if state.active != active || !state.cards[standby].up || !state.cards[active].up {
+        return; // what was to be copied is no longer the last word
+    }
     let chassis = chassis.clone();
     let work = chassis.clone();
     let copied = work.spawn_blocking(move || {
+        let _copying = copying;
         let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store, contents);
         chassis.update(|state| {
             if state.standby() == standby && state.cards[standby].up && state.changes == changes {
@@ -91,8 +97,10 @@ pub async fn copy_last(chassis: &Arc<Inner>, from: usize, to: usize) {
     let [source, target] = [from, to].map(|index| &chassis.cards[index]);
     let last = to_copy(&source.faults, source.store.inventory(), &target.store.inventory()).await;
     let contents = !chassis.failpoints.fires("switchover.sync.data");
+    let copying = chassis.copying.clone().lock_owned().await;
     let work = chassis.clone();
     let copied = chassis.spawn_blocking(move || {
+        let _copying = copying;
         let [source, target] = [from, to].map(|index| &work.cards[index].store);
         target.take_over(&last, source, contents)
     });
