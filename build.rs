@@ -25,7 +25,7 @@ const PLATFORMS: [(&str, &str); 2] =
     [("linux-amd64", "x86_64-unknown-linux-gnu"), ("linux-arm64", "aarch64-unknown-linux-gnu")];
 
 /// The executables that the wheel carries, and the feature that each is built with and no other.
-const EXECUTABLES: [(&str, &str); 2] = [("cntrsrv", "cntrsrv"), ("cni-bridge-fp", "cni")];
+const EXECUTABLES: [(&str, &str); 3] = [("cntrsrv", "cntrsrv"), ("cni-bridge-fp", "cni"), ("ledger", "ledger")];
 
 fn main() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=proto");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use holdfast::dial::{Call, Security, Session, Settings, Target};
-use holdfast::ledger::{Reading, Record, Remainder, verify};
+use holdfast::ledger::{Place, Receipt, Record, verify};
 use holdfast::wire::ledger::ledger_client::LedgerClient;
 use holdfast::wire::ledger::{AppendRequest, DescribeRequest, Description, ReadRequest};
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ impl Container {
         let origin = connection.origin();
         let request = AppendRequest { payload: payload.to_vec() };
         let told = LedgerClient::with_origin(connection, origin).append(request).await?.into_inner();
-        Ok(Record { number: told.number, writer: told.writer, payload: told.payload, hash: told.hash })
+        Ok(Record::parse(&told.block).expect("a record"))
     }
 
     async fn describe(&self) -> Description {
@@ -54,19 +54,16 @@ impl Container {
             let mut stream = LedgerClient::with_origin(connection, origin).read(ReadRequest {}).await?.into_inner();
             let mut records = Vec::new();
             while let Some(told) = stream.message().await? {
-                records.push(Record {
-                    number: told.number,
-                    writer: told.writer,
-                    payload: told.payload,
-                    hash: told.hash,
-                });
+                records.push(Record::parse(&told.block).expect("a record"));
             }
             Ok(records)
         });
         read.await.expect("records")
     }
+}
 
-    fn kill(mut self) {
+impl Drop for Container {
+    fn drop(&mut self) {
         self.process.kill().expect("killed");
         self.process.wait().expect("ended");
     }
@@ -86,16 +83,16 @@ async fn acknowledged_records_survive_the_death_of_their_writer() {
         for number in 0..5 {
             acknowledged.push(container.append(format!("{life}.{number}").as_bytes()).await.expect("acknowledged"));
         }
-        container.kill();
+        drop(container);
     }
     let container = Container::start(&path).await;
     let records = container.records().await;
-    container.kill();
-    let reading = Reading { records, remainder: Remainder::Nothing, length: 0 };
-    assert_eq!(verify(&acknowledged, &reading), []);
-    assert_eq!(reading.records.len(), 15);
-    let mut writers: Vec<_> = reading.records.iter().map(|record| record.writer.clone()).collect();
+    drop(container);
+    assert_eq!(records.len(), 15);
+    let mut writers: Vec<_> = records.iter().map(|record| record.head.writer()).collect();
     writers.dedup();
+    let receipts: Vec<_> = acknowledged.into_iter().map(Receipt::from).collect();
+    assert_eq!(verify(&receipts, records.into_iter().map(Place::Record)), []);
     assert_eq!(writers.len(), 3, "each life is an incarnation of its own");
 }
 
@@ -105,14 +102,14 @@ async fn without_a_volume_and_with_a_damaged_ledger_it_says_so() {
     let container = Container::start(&folder.path().join("nowhere/ledger")).await;
     let refused = container.append(b"x").await.expect_err("no volume");
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
-    container.kill();
+    drop(container);
     let path = folder.path().join("ledger");
     std::fs::write(&path, "nonsense\n").expect("written");
     let container = Container::start(&path).await;
     assert_eq!(container.append(b"x").await.expect_err("damaged").code(), tonic::Code::DataLoss);
     let large = container.append(&vec![0; 100_000]).await.expect_err("too large");
     assert_eq!(large.code(), tonic::Code::InvalidArgument);
-    container.kill();
+    drop(container);
     assert_eq!(std::fs::read_to_string(&path).expect("there"), "nonsense\n");
 }
 
@@ -121,13 +118,13 @@ async fn a_container_describes_its_environment_its_volume_and_its_incarnation() 
     let folder = tempfile::tempdir().expect("a folder");
     let container = Container::start(&folder.path().join("ledger")).await;
     let described = container.describe().await;
-    assert_eq!(container.append(b"x").await.expect("acknowledged").writer, described.writer);
+    assert_eq!(container.append(b"x").await.expect("acknowledged").head.writer(), described.writer);
     assert_eq!(described.environment.get("HOLDFAST_RUN").map(String::as_str), Some("r1"));
     assert!(described.environment.keys().all(|name| name.starts_with("HOLDFAST_")), "{:?}", described.environment);
     assert!(described.mounted && described.writable);
-    container.kill();
+    drop(container);
     let container = Container::start(&folder.path().join("nowhere/ledger")).await;
     let described = container.describe().await;
     assert!(!described.mounted && !described.writable);
-    container.kill();
+    drop(container);
 }

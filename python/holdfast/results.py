@@ -190,12 +190,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of the test container's ledger; `hash` binds it to all before it."""
+    """A record of the test container's ledger; `hash` binds it to all before it, `block` is its 4 KiB on the disk."""
 
     number: int
     writer: str
     payload: bytes
     hash: str
+    block: bytes = field(repr=False, compare=False, default=b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::ledger::{self, Refused, Writer};
+use crate::ledger::{self, Opening, Refused, Writer};
 use crate::wire::ledger::ledger_server::{Ledger, LedgerServer};
 use crate::wire::ledger::{AppendRequest, DescribeRequest, Description, ReadRequest, Record};
 
 /// Where a container keeps it: on whatever volume is mounted there.
 pub const PATH: &str = "/data/holdfast.ledger";
-/// The largest payload, in bytes.
-const MAX_PAYLOAD: usize = 64 << 10;
 
 /// Brings the volume's copy up to what the file holds.
 pub type Mirror = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
@@ -41,7 +39,7 @@ pub struct Service {
     volume: Volume,
     /// Called after each record, before it is acknowledged: where a volume is replicated, its copy has it then.
     mirror: Mirror,
-    incarnation: String,
+    incarnation: u64,
     /// Opened by the first append.
     writer: Arc<Mutex<Option<Writer>>>,
 }
@@ -50,7 +48,7 @@ impl Service {
     /// For the file `path`, in the environment of this process; each service is an incarnation of its own.
     pub fn new(path: PathBuf) -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
-        let incarnation = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let incarnation = RandomState::new().build_hasher().finish();
         let environment = std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)).collect();
         Self {
             path,
@@ -92,33 +90,33 @@ impl Ledger for Service {
             return Err(Status::internal(format!("{}: Read-only file system", self.path.display())));
         }
         let payload = request.into_inner().payload;
-        if payload.len() > MAX_PAYLOAD {
-            let what = format!("a record takes {MAX_PAYLOAD} bytes, and {} came", payload.len());
-            return Err(Status::invalid_argument(what));
+        if payload.len() > ledger::MAX_PAYLOAD {
+            return Err(refused(Refused::TooLong { length: payload.len() }));
         }
         let service = self.clone();
         let appended = tokio::task::spawn_blocking(move || {
             let mut held = service.writer.lock().unwrap_or_else(PoisonError::into_inner);
             let mut writer = match held.take() {
                 Some(writer) => writer,
-                None => Writer::open(&service.path, &service.incarnation)?,
+                None => Writer::open(&service.path, Opening { writer: service.incarnation, ..Opening::default() })?,
             };
             let record = writer.append(&payload).and_then(|record| {
                 let mirrored = (service.mirror)();
-                mirrored.map_err(|error| Refused::Disk { path: service.path.clone(), error })?;
+                let name = service.path.display().to_string();
+                mirrored.map_err(|error| Refused::Disk { name, error })?;
                 Ok(record)
             });
             *held = record.is_ok().then_some(writer); // after a failure it is opened, and so read, again
             record
         });
         let record = appended.await.map_err(|error| Status::internal(error.to_string()))?;
-        record.map(|record| Response::new(told(record))).map_err(refused)
+        record.map(|record| Response::new(told(&record))).map_err(refused)
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
         let folder = self.path.parent();
         Ok(Response::new(Description {
-            writer: self.incarnation.clone(),
+            writer: format!("{:016x}", self.incarnation),
             environment: self.environment.clone(),
             mounted: self.volume != Volume::Elsewhere && folder.is_some_and(Path::is_dir),
             writable: self.volume == Volume::AsSeen && folder.is_some_and(is_writable),
@@ -139,13 +137,14 @@ impl Ledger for Service {
         let (sender, stream) = tokio::sync::mpsc::channel(64);
         tokio::spawn(async move {
             let reading = ledger::read(&bytes);
-            for record in reading.records {
+            for record in &reading.records {
                 if sender.send(Ok(told(record))).await.is_err() {
                     return;
                 }
             }
-            if reading.remainder == ledger::Remainder::Damaged {
-                let damaged = Status::data_loss(format!("what follows on byte {} is no record", reading.length));
+            if reading.damaged {
+                let last = reading.records.last().map_or(0, |record| record.head.number);
+                let damaged = Status::data_loss(format!("what follows on record {last} is none"));
                 let _ = sender.send(Err(damaged)).await; // the client is gone
             }
         });
@@ -159,14 +158,15 @@ fn is_writable(folder: &Path) -> bool {
     statvfs(folder).is_ok_and(|found| !found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn told(record: ledger::Record) -> Record {
-    Record { number: record.number, writer: record.writer, payload: record.payload, hash: record.hash }
+fn told(record: &ledger::Record) -> Record {
+    Record { block: record.block() }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(refused: Refused) -> Status {
     match refused {
         Refused::Damaged { .. } => Status::data_loss(refused.to_string()),
+        Refused::TooLong { .. } => Status::invalid_argument(refused.to_string()),
         Refused::Disk { .. } | Refused::Unknown { .. } => Status::internal(refused.to_string()),
     }
 }

@@ -37,9 +37,9 @@ impl Device {
     ) -> Result<Record> {
         let asked = self.ask_container(host, port, Call::write("Ledger.Append", deadline), |connection| {
             let request = AppendRequest { payload: payload.clone() };
-            async move { Ok(ledger_client(connection).append(request).await?.into_inner()) }
+            async move { record(&ledger_client(connection).append(request).await?.into_inner()) }
         });
-        asked.await.map(record)
+        asked.await
     }
 
     /// What the container on `port` sees of itself: `holdfast.ledger.v1.Ledger/Describe`.
@@ -61,7 +61,7 @@ impl Device {
             let mut stream = ledger_client(connection).read(ReadRequest {}).await?.into_inner();
             let mut records = Vec::new();
             while let Some(told) = stream.message().await? {
-                records.push(record(told));
+                records.push(record(&told)?);
             }
             Ok(records)
         })
@@ -110,6 +110,6 @@ fn ledger_client(connection: Connection) -> LedgerClient<Connection> {
     LedgerClient::with_origin(connection, origin)
 }
 
-fn record(told: ledger::Record) -> Record {
-    Record { number: told.number, writer: told.writer, payload: told.payload, hash: told.hash }
+fn record(told: &ledger::Record) -> std::result::Result<Record, Status> {
+    Record::parse(&told.block).ok_or_else(|| Status::data_loss("the container sent a record that is none"))
 }

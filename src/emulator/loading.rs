@@ -253,9 +253,11 @@ async fn write_stale(chassis: &Arc<Inner>, active: usize) {
         let path = store.volume_folder(volume).join(file);
         for _ in 0..200 {
             let held = ledger::read(&std::fs::read(&path).unwrap_or_default()).records;
-            let first = held.first().map(|record| record.writer.clone()).unwrap_or_default();
-            if held.iter().any(|record| record.writer != first) {
-                let stale = ledger::Writer::open(&path, &first).and_then(|mut writer| writer.append(b"stale"));
+            let first = held.first().map(|record| record.head.identity).unwrap_or_default();
+            if held.iter().any(|record| record.head.identity != first) {
+                let (writer, incarnation) = (first.writer, Some(first.incarnation));
+                let old = ledger::Opening { writer, incarnation, ..ledger::Opening::default() };
+                let stale = ledger::Writer::open(&path, old).and_then(|mut writer| writer.append(b"stale"));
                 if let Err(error) = stale {
                     tracing::warn!("{error}");
                 }
@@ -266,10 +268,9 @@ async fn write_stale(chassis: &Arc<Inner>, active: usize) {
     }
 }
 
-/// Leaves the first half of a file's lines.
+/// Leaves the first half of a ledger's records.
 fn keep_half(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    std::fs::write(path, lines[..lines.len() / 2].concat())
+    std::fs::write(path, &bytes[..bytes.len() / ledger::BLOCK / 2 * ledger::BLOCK])
 }
 
 fn forget_options(volume: &mut Volume) {

@@ -11,7 +11,7 @@ use crate::dial::Event;
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
 use crate::image::{Archive, Layout};
-use crate::ledger::Record;
+use crate::ledger::{Record, hexadecimal};
 use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;
@@ -34,8 +34,9 @@ fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Ob
 }
 
 pub fn record(py: Python<'_>, record: Record) -> Object {
-    let payload = pyo3::types::PyBytes::new(py, &record.payload);
-    object!(py, "Record", number: record.number, writer: record.writer, payload: payload, hash: record.hash)
+    let [payload, block] = [&record.payload, &record.block()].map(|bytes| pyo3::types::PyBytes::new(py, bytes));
+    object!(py, "Record", number: record.head.number, writer: record.head.writer(), payload: payload,
+        hash: hexadecimal(&record.head.hash), block: block)
 }
 
 pub fn description(py: Python<'_>, told: Description) -> Object {

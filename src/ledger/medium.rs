@@ -1,0 +1,146 @@
+//! What a ledger is written on: a file, or whatever else reads, writes and syncs like one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::record::BLOCK;
+
+/// By how much a file is made longer at once: appending without that costs a third of the speed.
+pub const STEP: u64 = 16 << 20;
+
+/// Where records are.
+pub trait Medium: Send {
+    /// Of the file, in bytes.
+    fn length(&mut self) -> io::Result<u64>;
+    /// The bytes from `offset` on, at most 4 KiB; fewer at the end of the file.
+    fn read(&mut self, offset: u64) -> io::Result<Vec<u8>>;
+    /// Writes one block at `offset`.
+    fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()>;
+    /// Returns once all that was written is there to stay.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Makes room up to `length`, where that saves time later.
+    fn reserve(&mut self, length: u64) -> io::Result<()>;
+    /// Cuts off what is beyond `length`.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// A file.
+#[derive(Debug)]
+pub struct OnFile {
+    file: File,
+    buffer: Box<Aligned<BLOCK>>,
+    preallocate: bool,
+}
+
+/// O_DIRECT wants its bytes at such an address.
+#[derive(Debug)]
+#[repr(align(4096))]
+struct Aligned<const BYTES: usize>([u8; BYTES]);
+
+/// Blocks of zeros that are written at once.
+const ZEROS: usize = 64;
+
+impl OnFile {
+    /// Opens or makes `path` for a ledger that grows a record at a time, through the page cache.
+    pub fn growing(path: &Path) -> io::Result<Self> {
+        Ok(Self::over(open(path, 0)?, false))
+    }
+
+    /// Opens or makes `path` for a writer in a hurry: past the page cache where the file system can, and preallocated.
+    pub fn preallocated(path: &Path) -> io::Result<Self> {
+        let direct = open(path, O_DIRECT).or_else(|error| match error.raw_os_error() {
+            Some(EINVAL) => open(path, 0),
+            _ => Err(error),
+        })?;
+        Ok(Self::over(direct, true))
+    }
+
+    fn over(file: File, preallocate: bool) -> Self {
+        Self { file, buffer: Box::new(Aligned([0; BLOCK])), preallocate }
+    }
+}
+
+const EINVAL: i32 = 22;
+#[cfg(all(target_os = "linux", not(target_arch = "aarch64")))]
+const O_DIRECT: i32 = 0o40000;
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+const O_DIRECT: i32 = 0o200_000;
+#[cfg(not(target_os = "linux"))]
+const O_DIRECT: i32 = 0;
+
+fn open(path: &Path, flags: i32) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
+}
+
+impl Medium for OnFile {
+    fn length(&mut self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.file.read_at(&mut self.buffer.0[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(some) => filled += some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // past the page cache, what follows on an odd end cannot be asked for
+                Err(error) if error.raw_os_error() == Some(EINVAL) && filled > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.buffer.0[..filled].to_vec())
+    }
+
+    fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
+        self.buffer.0.copy_from_slice(block);
+        self.file.write_all_at(&self.buffer.0, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn reserve(&mut self, length: u64) -> io::Result<()> {
+        if !self.preallocate {
+            return Ok(());
+        }
+        let held = self.length()?;
+        if length <= held {
+            return Ok(());
+        }
+        let end = length.next_multiple_of(STEP);
+        if allocate(&self.file, held, end - held)? {
+            let zeros = Aligned([0; BLOCK * ZEROS]);
+            for offset in (held..end).step_by(BLOCK * ZEROS) {
+                // what was allocated and never written costs a journal entry at each first write
+                self.file.write_all_at(&zeros.0, offset)?;
+            }
+        }
+        self.file.sync_all()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.sync_all()
+    }
+}
+
+/// Whether there is room now; where a file system cannot, or has not that much, the file grows as it is written.
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, offset: u64, length: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), offset, length) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOSPC) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
