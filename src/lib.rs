@@ -45,3 +45,5 @@ pub mod image;
 mod python;
 #[cfg(feature = "grpc")]
 pub mod serve;
+#[cfg(feature = "toolkit")]
+pub mod storage;

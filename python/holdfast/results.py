@@ -200,6 +200,34 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageProvider:
+    """Who gives volumes: `capabilities` are what it can do, `emulated` says what of it is our own, `runner` runs tasks."""
+
+    name: str
+    version: str
+    capabilities: frozenset[str]
+    emulated: str
+    runner: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerVerdict:
+    """What the judge found on a volume (docs/ledger.md): counts of records, each finding in words, and their kinds.
+
+    `bytes` and `filesystem` are the volume's, as far as its node can tell.
+    """
+
+    acknowledged: int
+    lost: int
+    altered: int
+    stale: int
+    findings: tuple[str, ...]
+    kinds: frozenset[str]
+    bytes: int | None
+    filesystem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerDescription:
     """What the test container sees of itself.
 

@@ -121,7 +121,8 @@ pub fn failpoint_names() -> Vec<(&'static str, &'static str, &'static str)> {
     let emulator = FAILPOINTS.iter().map(|point| ("emulator", point.name, point.help));
     #[cfg(target_os = "linux")]
     let emulator = emulator.chain(crate::cni::points().map(|(name, help)| (crate::cni::NAME, name, help)));
-    emulator.collect()
+    let storage = crate::storage::emulated::FAILPOINTS.iter().map(|point| ("storage", point.name, point.help));
+    emulator.chain(storage).collect()
 }
 
 /// Every quirk of the emulated device, with a line on each.

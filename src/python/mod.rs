@@ -16,6 +16,7 @@ mod progress;
 mod reflection;
 mod results;
 mod runtime;
+mod storage;
 mod system;
 
 use pyo3::prelude::*;
@@ -45,6 +46,8 @@ mod _core {
     use super::reflection::message_fields;
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
+    #[pymodule_export]
+    use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated};
     #[pymodule_export]
     use super::system::{AsyncSystem, System};
 

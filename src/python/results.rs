@@ -16,7 +16,8 @@ use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;
 
-fn make<'py>(py: Python<'py>, class: &str, fields: &Bound<'py, PyDict>) -> Object {
+/// One of `holdfast.results`' classes from its fields.
+pub fn make<'py>(py: Python<'py>, class: &str, fields: &Bound<'py, PyDict>) -> Object {
     Ok(py.import("holdfast.results")?.getattr(class)?.call((), Some(fields))?.unbind())
 }
 

@@ -31,11 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "midway: a failover in the middle of something")
     config.addinivalue_line("markers", "cni: a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
+    config.addinivalue_line("markers", "torpedo: a scenario of a storage provider for stateful containers")
     options.check(config)
     if options.is_active(config):
         from holdfast.pytest_plugin import report
 
         report.install(config)
+    if "torpedo" in options.wanted_suites(config) or options.names_suite_file(config, SUITES / "torpedo"):
+        from holdfast.storage import report as storage_report
+
+        storage_report.install(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -143,6 +148,10 @@ def pytest_runtest_makereport(
         from holdfast.pytest_plugin.case import annotate
 
         annotate(item, call, made)
+    if item.get_closest_marker("torpedo"):
+        from holdfast.storage import report as storage_report
+
+        storage_report.annotate(item, call, made)
     return made
 
 

@@ -11,7 +11,7 @@ import pytest
 
 # Those that a device is tested with, and those that need none.
 DEVICE_SUITES = ("cntr3", "midway")
-SUITE_NAMES = (*DEVICE_SUITES, "cni")
+SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
 
 # name, kind ("text", "flag", "list"), help
 _OPTIONS = (
@@ -47,6 +47,10 @@ _OPTIONS = (
     ("cni-conflist", "text", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
     ("cni-containerd", "text", "the CRI socket of a containerd, instead of one of the suite's own"),
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
+    ("provider", "text", "a file that names a storage provider, instead of the emulated one"),
+    ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
+    ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),
+    ("torpedo-report", "text", "a folder for the qualification table, as Markdown and JSON"),
     ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
     ("dut-plan", "flag", "say which failovers and reboots would come and how long they may take, and do nothing"),
     ("dut-combine", "flag", "judge 3.1 to 3.6 by one switchover and 3.7 by the next, instead of one each"),

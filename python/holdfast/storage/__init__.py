@@ -1,0 +1,39 @@
+"""Qualifying storage for stateful containers: a lab of nodes, a provider on them, and what is judged of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+from holdfast import _core
+
+EMULATED_NODES = ("node1", "node2", "node3")
+
+
+def emulated(
+    *,
+    nodes: Sequence[str] = EMULATED_NODES,
+    failpoints: Mapping[str, str] | None = None,
+    seed: int = 0,
+    pace: float = 0.002,
+    sync: float = 0.0002,
+    attach: float = 0.01,
+    patience: float = 3.0,
+) -> _core.StorageLab:
+    """The emulated provider on emulated nodes, all of it in this process.
+
+    `failpoints` are its defects (`holdfast failpoints --provider storage`). `pace` is from one write of a task to the
+    next, `sync` and `attach` what those take, `patience` how long a node waits for its storage network; all in seconds.
+    Raises `InvalidArgumentError` for a failpoint that does not exist.
+    """
+    armed = list((failpoints or {}).items())
+    return _core.storage_emulated(
+        nodes=list(nodes),
+        run=secrets.randbits(128),
+        pace=pace,
+        seed=seed,
+        failpoints=armed,
+        sync=sync,
+        attach=attach,
+        patience=patience,
+    )

@@ -1,0 +1,184 @@
+"""The qualification table: provider, version, environment, scenario, verdict, and what it rests on."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast._version import __version__
+from holdfast.pytest_plugin import options
+from holdfast.storage.scenario import Inconclusive, NotRun, Scenario
+
+NAMES = {
+    "T1": "dynamic volumes",
+    "T2": "uneven mounts",
+    "T3": "plugin down",
+    "T4": "plugin down, task dies",
+    "T5": "node powered off",
+    "T6": "create with plugin down",
+    "T7": "node partitioned",
+    "T8": "storage partitioned",
+    "T9": "runtime crash",
+    "T10": "runtime crash, live restore",
+}
+HEAD = "| scenario | verdict | recovery | records | lost | altered | stale | reason |"
+
+
+class Outcome:
+    """A scenario and how it ended."""
+
+    KEY = pytest.StashKey["Outcome"]()
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.verdict = "Pass"
+        self.reason = ""
+
+    def judge(self, error: BaseException | None) -> None:
+        """Take the verdict from what a scenario raised."""
+        if isinstance(error, NotRun):
+            self.verdict = "NotRun"
+        elif isinstance(error, Inconclusive):
+            self.verdict = "Inconclusive"
+        elif error is not None:
+            self.verdict = "Fail"
+        lines = str(error).splitlines() if error is not None else []
+        self.reason = lines[0] if lines else (type(error).__name__ if error is not None else "")
+
+    def properties(self, variant: str) -> list[tuple[str, object]]:
+        """What the report carries of it."""
+        account, provider = self.scenario.account, self.scenario.provider
+        recovery = "" if account.recovery is None else f"{account.recovery:.3f}"
+        events = [f"{event.at:8.3f} s  {event.kind:8} {event.text}" for event in self.scenario.lab.timeline()]
+        return [
+            ("torpedo", self.scenario.name),
+            ("variant", variant),
+            ("verdict", self.verdict),
+            ("reason", self.reason),
+            ("provider", provider.name),
+            ("provider_version", provider.version),
+            ("emulated", provider.emulated),
+            ("runner", provider.runner),
+            ("recovery", recovery),
+            ("acknowledged", str(account.acknowledged)),
+            ("lost", str(account.lost)),
+            ("altered", str(account.altered)),
+            ("stale", str(account.stale)),
+            ("faults", json.dumps(account.faults)),
+            ("not_checked", json.dumps(account.not_checked)),
+            ("timeline", "\n".join(events[-60:])),
+        ]
+
+
+def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Make the verdict the test's outcome, and let the report carry it."""
+    outcome = item.stash.get(Outcome.KEY, None)
+    if outcome is None or call.when != "call":
+        return
+    error = call.excinfo.value if call.excinfo else None
+    outcome.judge(error)
+    callspec = getattr(item, "callspec", None)
+    report.user_properties.extend(outcome.properties(callspec.id if callspec else ""))
+    if outcome.verdict == "NotRun":
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
+    elif outcome.verdict in ("Fail", "Inconclusive"):
+        timeline = dict(outcome.properties(""))["timeline"]
+        report.longrepr = f"{outcome.verdict}: {error}\n\ntimeline:\n{timeline}"
+
+
+def install(config: pytest.Config) -> None:
+    """Report on this run, in the process that prints."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporter(config), "holdfast-torpedo-report")
+
+
+class Reporter:
+    """The table, at the end of a run and in files."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._folder = options.value(config, "torpedo-report")
+        self._rows: list[dict[str, Any]] = []
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a scenario's account."""
+        found = dict(report.user_properties)
+        if report.when == "call" and "torpedo" in found:
+            self._rows.append(found)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table."""
+        if not self._rows:
+            return
+        self._rows.sort(key=lambda row: (int(row["torpedo"][1:]), row["variant"]))
+        terminalreporter.section("holdfast torpedo")
+        write = terminalreporter.write_line
+        for line in _describe(self._rows[0]):
+            write(line)
+        _write_table(write, self._rows)
+        if self._folder:
+            for path in write_files(Path(self._folder), self._rows):
+                write(f"written: {path}")
+
+
+def _describe(row: dict[str, Any]) -> list[str]:
+    lines = [f"{row['provider']} {row['provider_version']}, runner {row['runner']}"]
+    return [*lines, row["emulated"]] if row["emulated"] else lines
+
+
+def _title(row: dict[str, Any]) -> str:
+    variant = f" ({row['variant']})" if row["variant"] else ""
+    return f"{row['torpedo']} {NAMES[row['torpedo']]}{variant}"
+
+
+def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> None:
+    width = max(len(_title(row)) for row in rows)
+    write(f"{'scenario':<{width}} {'verdict':<12} {'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}")
+    for row in rows:
+        recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else "-"
+        counts = f"{row['acknowledged']:>8} {row['lost']:>5} {row['altered']:>7} {row['stale']:>5}"
+        write(f"{_title(row):<{width}} {row['verdict']:<12} {recovery:>9} {counts}")
+        if row["reason"]:
+            write(f"{'':<{width}} {row['reason']}")
+        for line in json.loads(row["not_checked"]):
+            write(f"{'':<{width}} not checked: {line}")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table for a list of qualified providers."""
+    about = rows[0]
+    lines = [
+        f"## {about['provider']} {about['provider_version']}",
+        "",
+        f"holdfast {__version__}, runner {about['runner']}, {platform.system()} {platform.release()}, {platform.machine()}."
+        + (f" {about['emulated']}." if about["emulated"] else ""),
+        "",
+        HEAD,
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else ""
+        reason = row["reason"].replace("|", "\\|")
+        cells = (_title(row), row["verdict"], recovery, row["acknowledged"], row["lost"], row["altered"], row["stale"], reason)
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    for row in rows:
+        for line in json.loads(row["not_checked"]):
+            lines.append(f"- {row['torpedo']}: not checked: {line}")
+    return "\n".join(lines) + "\n"
+
+
+def write_files(folder: Path, rows: list[dict[str, Any]]) -> list[Path]:
+    """The table as Markdown, and everything as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, data = folder / "torpedo.md", folder / "torpedo.json"
+    table.write_text(markdown(rows), encoding="utf-8")
+    decoded = [{**row, **{name: json.loads(row[name]) for name in ("faults", "not_checked")}} for row in rows]
+    data.write_text(json.dumps({"holdfast": __version__, "scenarios": decoded}, indent=2) + "\n", encoding="utf-8")
+    return [table, data]

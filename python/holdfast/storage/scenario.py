@@ -1,0 +1,383 @@
+"""A scenario under way: its volumes and tasks, the harm it does and undoes, and what it may say at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from holdfast.exceptions import ExpectationFailed, HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast._core import StorageLab, StorageTask, StorageVolume
+    from holdfast.results import LedgerVerdict, StorageProvider
+
+STAGES = ("idle", "appending", "overwriting", "mid-fsync")
+MEBIBYTE = 1 << 20
+# Size in bytes, file system, access mode, parameters.
+Variation = tuple[int, str, str, dict[str, str]]
+# Of each volume, if nothing else is said; in bytes.
+SIZE = 64 * MEBIBYTE
+
+
+class NotRun(Exception):
+    """The provider or the lab lacks what a scenario needs."""
+
+
+class Inconclusive(Exception):
+    """A fault did not take, so nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    `deadline` is the scenario's own; `call` is for one call to the provider; `pause` the longest time without an
+    acknowledgement where nothing should be noticed; `settle` for what must be gone to be gone. `enough` is how many
+    records a task writes before and after a fault.
+    """
+
+    deadline: float
+    call: float
+    pause: float
+    settle: float
+    enough: int
+
+
+@dataclass
+class Account:
+    """What a scenario can say of itself."""
+
+    acknowledged: int = 0
+    lost: int = 0
+    altered: int = 0
+    stale: int = 0
+    recovery: float | None = None
+    faults: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+
+class Scenario:
+    """The lab as a scenario uses it."""
+
+    def __init__(self, lab: StorageLab, name: str, limits: Limits) -> None:
+        self.lab = lab
+        self.name = name
+        self.limits = limits
+        self.account = Account()
+        self.provider: StorageProvider = lab.provider()
+        self.nodes: list[str] = lab.nodes()
+        self.volumes: list[StorageVolume] = []
+        self.tasks: list[StorageTask] = []
+        # What a volume of this provider can be asked for.
+        self.filesystems: frozenset[str] = frozenset(("ext4", "xfs"))
+        self.accesses: frozenset[str] = frozenset(("SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"))
+        self.knows_parameters = True
+        self._undo: list[tuple[str, str]] = []
+        self._count = 0
+        self._harmed: float | None = None
+
+    # What there must be.
+
+    def need(self, *capabilities: str) -> None:
+        """The provider can do all of that, or this does not run."""
+        for capability in capabilities:
+            if capability not in self.provider.capabilities:
+                raise NotRun(f"{self.provider.name} does not have the capability {capability}")
+
+    def need_fault(self, *faults: str) -> None:
+        """The lab can do all of that harm, or this does not run."""
+        for fault in faults:
+            lacking = self.lab.lacks(fault)
+            if lacking is not None:
+                raise NotRun(lacking)
+
+    def can(self, capability: str, what: str) -> bool:
+        """Whether the provider can do that; if not, `what` is listed as not checked."""
+        if capability in self.provider.capabilities:
+            return True
+        self.account.not_checked.append(f"{what}: {self.provider.name} does not have the capability {capability}")
+        return False
+
+    # Volumes and tasks.
+
+    def create(
+        self,
+        node: str | None = None,
+        *,
+        name: str | None = None,
+        size: int = SIZE,
+        filesystem: str = "",
+        access: str = "SINGLE_NODE_WRITER",
+        parameters: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> StorageVolume:
+        """A volume, which is removed at the end."""
+        self._count += 1
+        volume = self.lab.create(
+            node or self.nodes[0],
+            name or self.unused_name(),
+            size,
+            filesystem=filesystem,
+            access=access,
+            parameters=parameters or {},
+            timeout=timeout or self.limits.call,
+        )
+        if all(known.id != volume.id for known in self.volumes):
+            self.volumes.append(volume)
+        return volume
+
+    def unused_name(self) -> str:
+        """A name that no volume has."""
+        self._count += 1
+        return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
+
+    def run(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
+        """A task that writes on a volume, and has written some."""
+        task = self.lab.run(volume, node, stage=stage, timeout=self.limits.call)
+        self.tasks.append(task)
+        task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
+        return task
+
+    def start(self, node: str) -> list[StorageTask]:
+        """A task in each stage, each on a volume of its own."""
+        return [self.run(self.create(node), node, stage) for stage in STAGES]
+
+    def expect_progress(self, tasks: Iterable[StorageTask]) -> None:
+        """Each task that writes goes on writing."""
+        for task in tasks:
+            if task.stage != "idle":
+                task.wait_acknowledged(task.acknowledged + self.limits.enough, timeout=self.limits.call)
+
+    def finish(self, tasks: Iterable[StorageTask]) -> None:
+        """Each task stops, and gives its volume back."""
+        for task in tasks:
+            task.stop(timeout=self.limits.call)
+            self.lab.release(task, timeout=self.limits.call)
+
+    # Harm.
+
+    def harm(self, node: str, fault: str, *, undo: str | None = None, under: Sequence[StorageTask] = ()) -> None:
+        """Do harm; where tasks are given, while one of them waits for the disk."""
+        self.need_fault(fault, *([undo] if undo else []))
+        for task in under:
+            if task.stage == "mid-fsync":
+                task.wait_syncing(timeout=self.limits.call)
+        self._inflict(node, fault)
+        self.account.faults.append(f"{fault} on {node}")
+        self._harmed = time.monotonic()
+        if undo is not None:
+            self._undo.append((node, undo))
+
+    def undo(self) -> None:
+        """Undo all harm."""
+        while self._undo:
+            node, fault = self._undo.pop()
+            self._inflict(node, fault)
+            if fault in ("start_plugin", "power_on", "heal", "start_server"):
+                self.lab.wait_ready(node, timeout=self.limits.call)
+
+    def _inflict(self, node: str, fault: str) -> None:
+        try:
+            self.lab.inflict(node, fault, timeout=self.limits.call)
+        except HoldfastError as error:
+            raise Inconclusive(f"{fault} did not take on {node}: {error}") from error
+
+    def sit(self, tasks: Iterable[StorageTask], seconds: float) -> None:
+        """Let so much time pass; a task that fails ends it."""
+        end = time.monotonic() + seconds
+        for task in tasks:
+            why = task.wait_failed(timeout=max(0.0, end - time.monotonic()))
+            if why is not None:
+                raise ExpectationFailed(f"a task on {task.node} ({task.stage}) got an error: {why}")
+
+    # The judge.
+
+    def move(self, tasks: Iterable[StorageTask], node: str) -> list[StorageTask]:
+        """Each task's volume is taken from its node, which cannot be asked, and its next life runs on another."""
+        end = time.monotonic() + self.limits.deadline
+
+        def left() -> float:
+            return max(0.05, end - time.monotonic())
+
+        moved = []
+        for task in tasks:
+            with self._failing(f"the task ({task.stage}) does not run on {node}"):
+                self.lab.evict(task.volume, task.node, timeout=left())
+                self.expect_whole(task.volume, node)
+                moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
+                self.tasks.append(moved[-1])
+        for task in moved:
+            with self._failing(f"the task ({task.stage}) writes nothing on {node}"):
+                task.wait_acknowledged(self.limits.enough, timeout=left())
+        if self._harmed is not None:
+            self.account.recovery = time.monotonic() - self._harmed
+        return moved
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ExpectationFailed:
+            raise
+        except HoldfastError as error:
+            raise ExpectationFailed(f"{what} within {self.limits.deadline} s: {error}") from error
+
+    def look(self, volume: StorageVolume, node: str) -> LedgerVerdict:
+        """What the judge finds on a volume, as a node sees it."""
+        return self.lab.verify(volume, node, timeout=self.limits.call)
+
+    def expect_whole(self, volume: StorageVolume, node: str) -> None:
+        """Every acknowledged record is there, unaltered, in order, and of the one writer that held the volume."""
+        found = self.look(volume, node)
+        account = self.account
+        account.acknowledged += found.acknowledged
+        account.lost += found.lost
+        account.altered += found.altered
+        account.stale += found.stale
+        if found.findings:
+            more = f"; and {len(found.findings) - 5} more" if len(found.findings) > 5 else ""
+            raise ExpectationFailed(
+                f"of {found.acknowledged} acknowledged records on {volume.name}: {'; '.join(found.findings[:5])}{more}",
+                hint="docs/ledger.md says what each finding means",
+            )
+
+    def expect_errors(self, tasks: Iterable[StorageTask]) -> None:
+        """Each task that writes is told that it cannot any more."""
+        for task in tasks:
+            if task.stage == "idle":
+                continue
+            if task.wait_failed(timeout=self.limits.deadline) is None:
+                raise ExpectationFailed(
+                    f"the old writer ({task.stage}) on {task.node} got no error after {self.limits.deadline} s"
+                )
+
+    def expect_undisturbed(self, tasks: Sequence[StorageTask], since: Sequence[int]) -> None:
+        """No task got an error, or waited too long for an acknowledgement since it had so many."""
+        for task, before in zip(tasks, since, strict=True):
+            why = task.failed
+            if why is not None:
+                raise ExpectationFailed(f"a task on {task.node} ({task.stage}) got an error: {why}")
+            pause = task.longest_pause(before)
+            if pause > self.limits.pause:
+                raise ExpectationFailed(
+                    f"a task on {task.node} ({task.stage}) stood still for {pause:.2f} s, and may for "
+                    f"{self.limits.pause} s"
+                )
+
+    def expect_dead(self, task: StorageTask) -> None:
+        """Whoever runs a task knows that it is dead."""
+        if self._until(lambda: task.ended() is not None, self.limits.deadline):
+            return
+        raise ExpectationFailed(f"the task ({task.stage}) is not known to be dead after {self.limits.deadline} s")
+
+    def expect_nothing_left(self) -> None:
+        """Nothing of this scenario's volumes is mounted, attached or running."""
+        left: list[str] = []
+
+        def nothing() -> bool:
+            left[:] = self.lab.leftovers(self.volumes, timeout=self.limits.call)
+            return not left
+
+        if not self._until(nothing, self.limits.settle):
+            raise ExpectationFailed(f"left over: {'; '.join(left)}")
+
+    def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        end, tick = time.monotonic() + seconds, threading.Event()
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            tick.wait(0.02)
+        return True
+
+    def expect(self, holds: bool, otherwise: str) -> None:
+        """Something holds, or the scenario fails for that."""
+        if not holds:
+            raise ExpectationFailed(otherwise)
+
+    @contextmanager
+    def refused(self, what: str) -> Iterator[None]:
+        """The provider refuses what is done within."""
+        try:
+            yield
+        except HoldfastError:
+            return
+        raise ExpectationFailed(f"accepted: {what}")
+
+    def expect_refused(self, what: str, *, name: str | None = None, size: int = SIZE, parameters: dict[str, str] | None = None) -> None:
+        """A volume that makes no sense is refused, and nothing is there of it after that."""
+        before = {volume.id: volume.bytes for volume in self.lab.volumes(self.nodes[0])}
+        with self.refused(what):
+            self.create(name=name, size=size, parameters=parameters)
+        after = {volume.id: volume.bytes for volume in self.lab.volumes(self.nodes[0])}
+        self.expect(before == after, f"{what} was refused, and changed something: {before} became {after}")
+
+    # What several scenarios do.
+
+    def offered(self, variations: Iterable[Variation]) -> Iterator[Variation]:
+        """The variations of a volume that this provider is for."""
+        for variation in variations:
+            _, filesystem, access, parameters = variation
+            lacking = [
+                what
+                for what, there in (
+                    (f"the file system {filesystem}", not filesystem or filesystem in self.filesystems),
+                    (f"access by {access}", access in self.accesses),
+                    (f"parameters {parameters}", not parameters or self.knows_parameters),
+                )
+                if not there
+            ]
+            if lacking:
+                self.account.not_checked.append(f"{self.provider.name} is not asked for {' and '.join(lacking)}")
+            else:
+                yield variation
+
+    def mount_unevenly(self, volume: StorageVolume, node: str, order: Iterable[str]) -> None:
+        """Mounts (M) and unmounts (U) by two tasks in turn, and at the end the unmounts that are missing."""
+        names = ("uneven-a", "uneven-b")
+        counts = {"M": 0, "U": 0}
+        for each in order:
+            name = names[counts[each] % len(names)]
+            counts[each] += 1
+            if each == "M":
+                self.lab.mount(volume, node, name, timeout=self.limits.call)
+            else:
+                self.lab.unmount(volume, node, name, timeout=self.limits.call)
+        for name in names:
+            self.lab.unmount(volume, node, name, timeout=self.limits.call)
+
+    def settle(self, old: Iterable[StorageTask], moved: Sequence[StorageTask]) -> None:
+        """After a failover: the old node comes in order, the new tasks go on, and nothing was lost or is left."""
+        for task in old:
+            self.lab.reconcile(task.volume, task.node, timeout=self.limits.call)
+        self.expect_progress(moved)
+        self.finish(moved)
+        for task in moved:
+            self.expect_whole(task.volume, task.node)
+        self.expect_nothing_left()
+
+    # The end.
+
+    def leave(self) -> list[str]:
+        """Undo all harm, end all tasks, remove all volumes; what could not be is told."""
+        trouble = []
+        for work in (self.undo, self._end_tasks, self._remove_volumes):
+            try:
+                work()
+            except (HoldfastError, Inconclusive) as error:
+                trouble.append(str(error))
+        return trouble
+
+    def _end_tasks(self) -> None:
+        for task in self.tasks:
+            task.stop(kill=True, timeout=self.limits.call)
+        for volume in self.volumes:
+            for node in self.nodes:
+                self.lab.reconcile(volume, node, timeout=self.limits.call)
+
+    def _remove_volumes(self) -> None:
+        for volume in self.volumes:
+            self.lab.remove(self.nodes[0], volume, timeout=self.limits.call)

@@ -1,0 +1,1 @@
+"""Storage providers under the ten Torpedo scenarios."""

@@ -1,0 +1,223 @@
+"""The ten Torpedo scenarios: does a volume hold what its task was promised, whatever fails under it?
+
+Each runs with a task that is idle, one that appends, one that writes over the same places and one in the middle of an
+fsync, each on a volume of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+from holdfast.exceptions import ExpectationFailed, HoldfastError
+from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario
+from holdfast.suites.torpedo.ground import torpedo
+
+__all__ = ["torpedo"]  # a fixture
+
+pytestmark = pytest.mark.torpedo
+
+# T1: sizes, file systems, parameters and access modes, each with another.
+VARIATIONS = (
+    (8 * MEBIBYTE, "", "SINGLE_NODE_WRITER", {}),
+    (64 * MEBIBYTE, "ext4", "SINGLE_NODE_WRITER", {"media": "fast"}),
+    (96 * MEBIBYTE, "xfs", "SINGLE_NODE_WRITER", {"media": "slow", "replicas": "2"}),
+    (300 * MEBIBYTE, "ext4", "SINGLE_NODE_WRITER", {"replicas": "3"}),
+    (16 * MEBIBYTE, "ext4", "MULTI_NODE_MULTI_WRITER", {}),
+)
+
+
+def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
+    first, second = torpedo.nodes[:2]
+    in_use = torpedo.start(first)
+
+    for size, filesystem, access, parameters in torpedo.offered(VARIATIONS):
+        volume = torpedo.create(first, size=size, filesystem=filesystem, access=access, parameters=parameters)
+        task = torpedo.run(volume, first)
+        task.stop()
+        found = torpedo.look(volume, first)
+        torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {found.findings[:3]}")
+        if torpedo.can("Size", "the size of a volume"):
+            torpedo.expect((volume.bytes or 0) >= size, f"asked for {size} bytes, and got {volume.bytes}")
+        if found.filesystem is not None and filesystem:
+            torpedo.expect(found.filesystem == filesystem, f"asked for {filesystem}, and got {found.filesystem}")
+        if torpedo.can("Parameters", "the parameters in force"):
+            torpedo.expect(volume.parameters == parameters, f"asked for {parameters}, and got {volume.parameters}")
+        torpedo.lab.release(task)
+
+    if torpedo.can("RefusesUnknownParameters", "a parameter that does not exist"):
+        torpedo.expect_refused("a parameter that does not exist", parameters={"nonsense": "yes"})
+    volume = in_use[0].volume
+    again = torpedo.create(first, name=volume.name)
+    torpedo.expect(again.id == volume.id, f"{volume.name} is there, and asked for again became another: {again.id}")
+    if torpedo.can("Size", "the same name with another size"):
+        torpedo.expect_refused("the same name with another size", name=volume.name, size=SIZE * 2)
+    if torpedo.can("Attach", "a volume for one node on a second"):
+        with torpedo.refused("a volume for one node, given to a second"):
+            torpedo.lab.attach(volume, second, timeout=torpedo.limits.call)
+
+    torpedo.expect_progress(in_use)
+    torpedo.finish(in_use)
+    for task in in_use:
+        torpedo.expect_whole(task.volume, first)
+    torpedo.expect_nothing_left()
+
+
+def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
+    first, second = torpedo.nodes[:2]
+    volume = torpedo.create(first)
+    for mounts, unmounts in itertools.permutations((1, 2, 3), 2):
+        keeper = torpedo.run(volume, first)
+        for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
+            torpedo.mount_unevenly(volume, first, order)
+        torpedo.expect_progress([keeper])
+        torpedo.finish([keeper])
+        torpedo.expect_nothing_left()
+        elsewhere = torpedo.run(volume, second)
+        torpedo.finish([elsewhere])
+        torpedo.expect_whole(volume, second)
+        torpedo.expect_nothing_left()
+
+
+@pytest.mark.parametrize("fault", ["kill_plugin", "hang_plugin", "kill_server"])
+def test_torpedo_3_plugin_down(torpedo: Scenario, fault: str) -> None:
+    first, second = torpedo.nodes[:2]
+    part = fault.partition("_")[2]
+    if part == "server":
+        torpedo.need("Server")
+    tasks = torpedo.start(first)
+    before = [task.acknowledged for task in tasks]
+
+    torpedo.harm(first, fault, undo=f"start_{part}", under=tasks)
+    torpedo.sit(tasks, torpedo.limits.pause * (1.3 if part == "plugin" else 0.3))
+    torpedo.expect_undisturbed(tasks, before)
+    torpedo.undo()
+
+    torpedo.expect_progress(tasks)
+    torpedo.expect_undisturbed(tasks, before)
+    torpedo.finish(tasks)
+    torpedo.expect_nothing_left()
+    for task in tasks:
+        torpedo.expect_whole(task.volume, second)
+
+
+def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
+    first, second = torpedo.nodes[:2]
+    tasks = torpedo.start(first)
+
+    torpedo.harm(first, "kill_plugin", undo="start_plugin", under=tasks)
+    for task in tasks:
+        task.stop(kill=True)
+        with torpedo.refused("an unmount by a plugin that is dead"):
+            torpedo.lab.release(task, timeout=torpedo.limits.call)
+    moved = torpedo.move(tasks, second)
+    torpedo.undo()
+
+    torpedo.settle(tasks, moved)
+
+
+def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
+    first, second = torpedo.nodes[:2]
+    tasks = torpedo.start(first)
+
+    torpedo.harm(first, "power_off", undo="power_on", under=tasks)
+    moved = torpedo.move(tasks, second)
+    torpedo.undo()
+
+    torpedo.settle(tasks, moved)
+
+
+@pytest.mark.parametrize("fault", ["kill_plugin", "hang_plugin"])
+def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: str) -> None:
+    node = torpedo.nodes[1]
+    name = torpedo.unused_name()
+
+    torpedo.harm(node, fault, undo="start_plugin")
+    began = time.monotonic()
+    with torpedo.refused(f"a task with a volume of a plugin that is down ({fault})"):
+        volume = torpedo.create(node, name=name)
+        torpedo.run(volume, node)
+    took = time.monotonic() - began
+    torpedo.expect(took <= torpedo.limits.deadline, f"the error came after {took:.1f} s")
+    torpedo.undo()
+
+    if fault == "kill_plugin" and torpedo.can("List", "what a create that failed left"):
+        left = [volume for volume in torpedo.lab.volumes(node) if volume.name == name]
+        torpedo.expect(not left, f"a create that failed left {left}")
+    task = torpedo.run(torpedo.create(node, name=name), node)
+    torpedo.finish([task])
+    torpedo.expect_whole(task.volume, node)
+    torpedo.expect_nothing_left()
+
+
+@pytest.mark.parametrize("cut", [pytest.param("cut", id="all")])
+def test_torpedo_7_node_partitioned(torpedo: Scenario, cut: str) -> None:
+    _partition(torpedo, cut)
+
+
+@pytest.mark.parametrize("cut", [pytest.param("cut_storage", id="storage")])
+def test_torpedo_8_storage_partitioned(torpedo: Scenario, cut: str) -> None:
+    _partition(torpedo, cut)
+
+
+def _partition(torpedo: Scenario, cut: str) -> None:
+    """T7 and T8 are one procedure with another cut."""
+    first, second = torpedo.nodes[:2]
+    torpedo.need("Fence")
+    tasks = torpedo.start(first)
+
+    torpedo.harm(first, cut, undo="heal", under=tasks)
+    moved = torpedo.move(tasks, second)
+    torpedo.undo()
+
+    torpedo.expect_errors(tasks)
+    torpedo.expect_progress(moved)
+    for task in tasks:
+        task.stop(kill=True)
+    torpedo.settle(tasks, moved)
+
+
+def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
+    first, second = torpedo.nodes[:2]
+    torpedo.harm(first, "live_restore_off")
+    tasks = torpedo.start(first)
+
+    torpedo.harm(first, "kill_runtime", undo="start_runtime", under=tasks)
+    torpedo.undo()
+    for task in tasks:
+        torpedo.expect_dead(task)
+    for task in tasks:
+        torpedo.lab.release(task)
+    torpedo.expect_nothing_left()
+    again = []
+    for task in tasks:
+        torpedo.expect_whole(task.volume, second)
+        again.append(torpedo.run(task.volume, second, task.stage))
+
+    torpedo.expect_progress(again)
+    torpedo.finish(again)
+    for task in again:
+        torpedo.expect_whole(task.volume, second)
+    torpedo.expect_nothing_left()
+
+
+def test_torpedo_10_runtime_crash_live_restore(torpedo: Scenario) -> None:
+    first = torpedo.nodes[0]
+    torpedo.harm(first, "live_restore_on", undo="live_restore_off")
+    tasks = torpedo.start(first)
+    before = [task.acknowledged for task in tasks]
+    lives = [(task.id, task.pid) for task in tasks]
+
+    torpedo.harm(first, "kill_runtime", undo="start_runtime", under=tasks)
+    torpedo.sit(tasks, torpedo.limits.pause * 1.3)
+    torpedo.undo()
+
+    torpedo.expect_progress(tasks)
+    torpedo.expect_undisturbed(tasks, before)
+    torpedo.expect([(task.id, task.pid) for task in tasks] == lives, "a task has another id or process")
+    torpedo.finish(tasks)
+    for task in tasks:
+        torpedo.expect_whole(task.volume, first)
+    torpedo.expect_nothing_left()

@@ -1,0 +1,445 @@
+//! The storage lab: a provider, tasks on its volumes, and what harms them. Blocking only: scenarios are test functions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::arguments::Seconds;
+use super::runtime::{World, block};
+use super::{errors, results};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint::{Dialect, Registry, Terms};
+use crate::storage::emulated::{Emulated, FAILPOINTS, Timings};
+use crate::storage::{
+    Access, Ending, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+};
+
+/// Where no time is given.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Does blocking work where Ctrl-C is seen.
+fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send + 'static) -> PyResult<T> {
+    block(py, World::Client, async move {
+        let worked = tokio::task::spawn_blocking(work).await;
+        worked.unwrap_or_else(|error| Err(Error::new(Kind::Expectation, format!("holdfast has a bug: {error}"))))
+    })
+}
+
+fn deadline(timeout: Option<Seconds>) -> Instant {
+    Instant::now() + timeout.map_or(TIMEOUT, |seconds| seconds.0)
+}
+
+/// One of the words of a table, or an error that names them all.
+fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
+    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        PyValueError::new_err(format!("{what}={given:?}: one of {}", known.join(", ")))
+    })
+}
+
+const FAULTS: [(&str, Fault); 16] = [
+    ("power_off", Fault::PowerOff),
+    ("power_on", Fault::PowerOn),
+    ("cut", Fault::Cut(Network::All)),
+    ("cut_storage", Fault::Cut(Network::Storage)),
+    ("cut_control", Fault::Cut(Network::Control)),
+    ("heal", Fault::Heal),
+    ("kill_plugin", Fault::Kill(Part::Plugin)),
+    ("hang_plugin", Fault::Hang(Part::Plugin)),
+    ("start_plugin", Fault::Start(Part::Plugin)),
+    ("kill_server", Fault::Kill(Part::Server)),
+    ("hang_server", Fault::Hang(Part::Server)),
+    ("start_server", Fault::Start(Part::Server)),
+    ("kill_runtime", Fault::Kill(Part::Runtime)),
+    ("start_runtime", Fault::Start(Part::Runtime)),
+    ("live_restore_on", Fault::LiveRestore(true)),
+    ("live_restore_off", Fault::LiveRestore(false)),
+];
+
+/// A volume as its provider tells of it.
+#[pyclass(frozen, module = "holdfast._core")]
+#[derive(Clone)]
+pub struct StorageVolume {
+    volume: Volume,
+}
+
+#[pymethods]
+impl StorageVolume {
+    #[getter]
+    fn id(&self) -> &str {
+        &self.volume.id
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.volume.name
+    }
+
+    #[getter]
+    fn bytes(&self) -> Option<u64> {
+        self.volume.bytes
+    }
+
+    #[getter]
+    fn parameters(&self) -> Option<BTreeMap<String, String>> {
+        self.volume.parameters.clone()
+    }
+
+    #[getter]
+    fn nodes(&self) -> Option<Vec<String>> {
+        self.volume.nodes.clone()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<volume {} ({})>", self.volume.name, self.volume.id)
+    }
+}
+
+/// A task that was started.
+#[pyclass(frozen, module = "holdfast._core")]
+pub struct StorageTask {
+    started: Arc<Started>,
+}
+
+#[pymethods]
+impl StorageTask {
+    #[getter]
+    fn name(&self) -> &str {
+        &self.started.name
+    }
+
+    #[getter]
+    fn node(&self) -> &str {
+        &self.started.node
+    }
+
+    #[getter]
+    fn volume(&self) -> StorageVolume {
+        StorageVolume { volume: self.started.volume.clone() }
+    }
+
+    #[getter]
+    fn stage(&self) -> &'static str {
+        self.started.stage.name()
+    }
+
+    #[getter]
+    fn incarnation(&self) -> u64 {
+        self.started.incarnation
+    }
+
+    #[getter]
+    fn id(&self) -> String {
+        self.started.process.id()
+    }
+
+    #[getter]
+    fn pid(&self) -> Option<u32> {
+        self.started.process.pid()
+    }
+
+    #[getter]
+    fn acknowledged(&self) -> usize {
+        self.started.task.acknowledged()
+    }
+
+    #[getter]
+    fn failed(&self) -> Option<String> {
+        self.started.task.failed()
+    }
+
+    fn ended(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let started = self.started.clone();
+        wait(py, move || {
+            Ok(match started.process.ending() {
+                Ending::Running => None,
+                Ending::Ended(why) => Some(why),
+            })
+        })
+    }
+
+    fn longest_pause(&self, since: usize) -> f64 {
+        self.started.task.longest_pause(since).as_secs_f64()
+    }
+
+    #[pyo3(signature = (many, *, timeout=None))]
+    fn wait_acknowledged(&self, py: Python<'_>, many: usize, timeout: Option<Seconds>) -> PyResult<()> {
+        let (started, deadline) = (self.started.clone(), deadline(timeout));
+        wait(py, move || started.task.wait_acknowledged(many, deadline))
+    }
+
+    #[pyo3(signature = (*, timeout=None))]
+    fn wait_syncing(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
+        let (started, deadline) = (self.started.clone(), deadline(timeout));
+        wait(py, move || started.task.wait_syncing(deadline))
+    }
+
+    #[pyo3(signature = (*, timeout=None))]
+    fn wait_failed(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<String>> {
+        let (started, deadline) = (self.started.clone(), deadline(timeout));
+        wait(py, move || Ok(started.task.wait_failed(deadline)))
+    }
+
+    #[pyo3(signature = (*, kill=false, timeout=None))]
+    fn stop(&self, py: Python<'_>, kill: bool, timeout: Option<Seconds>) -> PyResult<()> {
+        let (started, deadline) = (self.started.clone(), deadline(timeout));
+        wait(py, move || started.process.stop(kill, deadline))
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<task {} on {}: {} acknowledged>",
+            self.started.name,
+            self.started.node,
+            self.started.task.acknowledged()
+        )
+    }
+}
+
+/// A provider, tasks on its volumes, and what harms them.
+#[pyclass(frozen, module = "holdfast._core")]
+pub struct StorageLab {
+    lab: Arc<Lab>,
+    /// Behind an emulated provider.
+    failpoints: Option<Arc<Registry>>,
+}
+
+#[pymethods]
+impl StorageLab {
+    /// Name, version, capabilities, and what is emulated of it.
+    fn provider(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let provider = self.lab.volumes().provider();
+        let capabilities: Vec<String> = provider.capabilities.iter().map(|each| format!("{each:?}")).collect();
+        let fields = PyDict::new(py);
+        fields.set_item("name", provider.name)?;
+        fields.set_item("version", provider.version)?;
+        fields.set_item("capabilities", pyo3::types::PyFrozenSet::new(py, capabilities)?)?;
+        fields.set_item("emulated", provider.emulated)?;
+        fields.set_item("runner", self.lab.runner().name())?;
+        results::make(py, "StorageProvider", &fields)
+    }
+
+    fn nodes(&self) -> Vec<String> {
+        self.lab.nodes().names()
+    }
+
+    /// What begins the names of this run's volumes and tasks.
+    fn run_name(&self) -> String {
+        self.lab.run_name()
+    }
+
+    #[pyo3(signature = (node, name, bytes, *, filesystem=String::new(), access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), timeout=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn create(
+        &self,
+        py: Python<'_>,
+        node: String,
+        name: String,
+        bytes: u64,
+        filesystem: String,
+        access: &str,
+        parameters: BTreeMap<String, String>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<StorageVolume> {
+        let access = chosen("access", access, &Access::ALL)?;
+        let request = VolumeRequest { name, bytes, filesystem, access, parameters };
+        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
+        let volume = wait(py, move || lab.create(&node, &request, deadline))?;
+        Ok(StorageVolume { volume })
+    }
+
+    #[pyo3(signature = (node, volume, *, timeout=None))]
+    fn remove(&self, py: Python<'_>, node: String, volume: &StorageVolume, timeout: Option<Seconds>) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || lab.remove(&node, &volume, deadline))
+    }
+
+    #[pyo3(signature = (node, *, timeout=None))]
+    fn volumes(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<Vec<StorageVolume>> {
+        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
+        let volumes = wait(py, move || lab.volumes().list(&node, deadline))?;
+        Ok(volumes.into_iter().map(|volume| StorageVolume { volume }).collect())
+    }
+
+    /// Attaches a volume, as an orchestrator does that is not careful.
+    #[pyo3(signature = (volume, node, *, timeout=None))]
+    fn attach(&self, py: Python<'_>, volume: &StorageVolume, node: String, timeout: Option<Seconds>) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || lab.volumes().attach(&volume, &node, deadline).map(drop))
+    }
+
+    /// Mounts an attached and staged volume for a task, once more or for the first time.
+    #[pyo3(signature = (volume, node, task, *, timeout=None))]
+    fn mount(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        node: String,
+        task: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || {
+            let attachment = lab.volumes().attach(&volume, &node, deadline)?;
+            lab.volumes().mount(&volume, &attachment, &node, &task, deadline).map(drop)
+        })
+    }
+
+    /// The reverse.
+    #[pyo3(signature = (volume, node, task, *, timeout=None))]
+    fn unmount(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        node: String,
+        task: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || lab.volumes().unmount(&volume, &node, &task, deadline))
+    }
+
+    #[pyo3(signature = (node, *, timeout=None))]
+    fn wait_ready(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<()> {
+        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
+        wait(py, move || lab.volumes().ready(&node, deadline))
+    }
+
+    #[pyo3(signature = (volume, node, *, stage="appending", timeout=None))]
+    fn run(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        node: String,
+        stage: &str,
+        timeout: Option<Seconds>,
+    ) -> PyResult<StorageTask> {
+        let stage = chosen("stage", stage, &Stage::ALL)?;
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        let started = wait(py, move || lab.run(&volume, &node, stage, deadline))?;
+        Ok(StorageTask { started: Arc::new(started) })
+    }
+
+    #[pyo3(signature = (task, *, timeout=None))]
+    fn release(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<()> {
+        let (lab, started, deadline) = (self.lab.clone(), task.started.clone(), deadline(timeout));
+        wait(py, move || lab.release(&started, deadline))
+    }
+
+    #[pyo3(signature = (volume, node, *, timeout=None))]
+    fn evict(&self, py: Python<'_>, volume: &StorageVolume, node: String, timeout: Option<Seconds>) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || lab.evict(&volume, &node, deadline))
+    }
+
+    #[pyo3(signature = (volume, node, *, timeout=None))]
+    fn reconcile(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        node: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<()> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        wait(py, move || lab.reconcile(&volume, &node, deadline))
+    }
+
+    #[pyo3(signature = (volume, node, *, timeout=None))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        node: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Py<PyAny>> {
+        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
+        let verdict = wait(py, move || lab.verify(&volume, &node, deadline))?;
+        judged(py, &verdict)
+    }
+
+    #[pyo3(signature = (node, fault, *, timeout=None))]
+    fn inflict(&self, py: Python<'_>, node: String, fault: &str, timeout: Option<Seconds>) -> PyResult<()> {
+        let fault = chosen("fault", fault, &FAULTS)?;
+        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
+        wait(py, move || lab.inflict(&node, fault, deadline))
+    }
+
+    /// Why a fault cannot be had here.
+    fn lacks(&self, fault: &str) -> PyResult<Option<String>> {
+        Ok(self.lab.faults().lacks(chosen("fault", fault, &FAULTS)?))
+    }
+
+    #[pyo3(signature = (volumes, *, timeout=None))]
+    fn leftovers(
+        &self,
+        py: Python<'_>,
+        volumes: Vec<Py<StorageVolume>>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Vec<String>> {
+        let volumes: Vec<Volume> = volumes.iter().map(|volume| volume.get().volume.clone()).collect();
+        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
+        wait(py, move || lab.leftovers(&volumes, deadline))
+    }
+
+    fn timeline(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        results::events(py, self.lab.timeline().since(Duration::ZERO))
+    }
+
+    /// How often each armed failpoint was hit.
+    fn failpoint_hits(&self) -> BTreeMap<String, u64> {
+        let armed = self.failpoints.iter().flat_map(|failpoints| failpoints.armed());
+        armed.map(|each| (each.name.to_owned(), each.hits)).collect()
+    }
+}
+
+fn judged(py: Python<'_>, verdict: &Verdict) -> PyResult<Py<PyAny>> {
+    let fields = PyDict::new(py);
+    let findings: Vec<String> = verdict.findings.iter().map(ToString::to_string).collect();
+    let kinds: Vec<&str> = verdict.findings.iter().map(crate::ledger::Finding::kind).collect();
+    fields.set_item("acknowledged", verdict.acknowledged)?;
+    fields.set_item("lost", verdict.lost())?;
+    fields.set_item("altered", verdict.altered())?;
+    fields.set_item("stale", verdict.stale())?;
+    fields.set_item("findings", pyo3::types::PyTuple::new(py, findings)?)?;
+    fields.set_item("kinds", pyo3::types::PyFrozenSet::new(py, kinds)?)?;
+    fields.set_item("bytes", verdict.bytes)?;
+    fields.set_item("filesystem", &verdict.filesystem)?;
+    results::make(py, "LedgerVerdict", &fields)
+}
+
+/// The emulated provider on emulated nodes, all of it in this process.
+#[pyfunction]
+#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None))]
+#[allow(clippy::too_many_arguments)]
+pub fn storage_emulated(
+    py: Python<'_>,
+    nodes: Vec<String>,
+    run: u128,
+    pace: Seconds,
+    seed: u64,
+    failpoints: Vec<(String, String)>,
+    sync: Option<Seconds>,
+    attach: Option<Seconds>,
+    patience: Option<Seconds>,
+) -> PyResult<StorageLab> {
+    let registry = Arc::new(Registry::new(FAILPOINTS, seed));
+    for (name, text) in failpoints {
+        let terms = Terms::parse(&text, Dialect::Extended).map_err(|error| Error::invalid(format!("{name}: {error}")));
+        let armed =
+            terms.and_then(|terms| registry.arm(&name, terms).map_err(|unknown| Error::invalid(unknown.to_string())));
+        armed.map_err(|error| errors::to_python(py, &error))?;
+    }
+    let mut timings = Timings::default();
+    for (slot, given) in [(&mut timings.sync, sync), (&mut timings.attach, attach), (&mut timings.patience, patience)] {
+        *slot = given.map_or(*slot, |seconds| seconds.0);
+    }
+    let emulated = Arc::new(Emulated::new(&nodes, registry.clone(), timings));
+    let volumes: Arc<dyn Volumes> = emulated.clone();
+    let runner = Arc::new(Own::new(volumes.clone(), emulated.clone()));
+    let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0);
+    Ok(StorageLab { lab: Arc::new(lab), failpoints: Some(registry) })
+}

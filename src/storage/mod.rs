@@ -1,0 +1,17 @@
+//! Storage for stateful containers: who gives volumes, who runs tasks on them, who does them harm, and what is judged
+//! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
+
+pub mod emulated;
+mod faults;
+mod lab;
+mod nodes;
+mod runner;
+mod task;
+mod volumes;
+
+pub use faults::{Fault, Faults, Network, Part};
+pub use lab::{Lab, Started, Verdict};
+pub use nodes::{Ending, Look, Nodes, Process, Spec, Tell};
+pub use runner::{Own, Runner, TaskRequest};
+pub use task::{Stage, Task};
+pub use volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
