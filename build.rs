@@ -8,9 +8,10 @@ use prost::Message;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "cntr/cntr.proto",
     "cri/runtime.proto",
+    "csi/csi.proto",
     "gnmi/gnmi.proto",
     "gnoi/containerz.proto",
     "gnoi/system.proto",

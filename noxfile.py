@@ -13,7 +13,7 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
-LISTINGS = ("cntr", "cri.runtime.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types", "ondatra")
+LISTINGS = ("cntr", "cri.runtime.v1", "csi.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types", "ondatra")
 # What tests run for real, and Debian's package of each.
 SYSTEM_TOOLS = {
     "containerd": "containerd",

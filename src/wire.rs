@@ -8,6 +8,10 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 pub mod cri {
     tonic::include_proto!("runtime.v1");
 }
+/// `csi.v1`, the Container Storage Interface
+pub mod csi {
+    tonic::include_proto!("csi.v1");
+}
 /// `gnmi`
 pub mod gnmi {
     tonic::include_proto!("gnmi");

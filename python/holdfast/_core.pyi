@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, final
 
 from holdfast.results import (
+    LedgerVerdict,
+    StorageProvider,
     Archive,
     Capabilities,
     Container,
@@ -1017,3 +1019,137 @@ class AsyncContainerRuntime:
 
     def pods(self, *, timeout: _Seconds | None = None) -> Awaitable[list[tuple[str, str, bool, dict[str, str]]]]:
         """As `ContainerRuntime.pods`."""
+
+class StorageVolume:
+    """A volume as its provider tells of it: `bytes`, `parameters` and `nodes` are None where it does not."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int | None: ...
+    @property
+    def parameters(self) -> dict[str, str] | None: ...
+    @property
+    def nodes(self) -> list[str] | None: ...
+
+class StorageTask:
+    """A task that was started: it writes a ledger on its volume, and tells what is on the disk."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def volume(self) -> StorageVolume: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def id(self) -> str:
+        """What its runtime calls it."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def acknowledged(self) -> int: ...
+    @property
+    def failed(self) -> str | None:
+        """Why it could not go on, as it told itself."""
+
+    def ended(self) -> str | None:
+        """Why it is no more, as its runtime tells; None while it runs."""
+
+    def longest_pause(self, since: int) -> float:
+        """The longest time without an acknowledgement after so many, up to now, in seconds; an idle task has none."""
+
+    def wait_acknowledged(self, many: int, *, timeout: _Seconds | None = None) -> None:
+        """Waits for so many acknowledgements in all. `Timeout`, or `ExpectationFailed` where the task failed."""
+
+    def wait_syncing(self, *, timeout: _Seconds | None = None) -> None:
+        """Waits until it waits for the disk once more."""
+
+    def wait_failed(self, *, timeout: _Seconds | None = None) -> str | None:
+        """Waits until it could not go on, and says why; None where it still can."""
+
+    def stop(self, *, kill: bool = False, timeout: _Seconds | None = None) -> None:
+        """Ends it, at once or after what it is at."""
+
+class StorageLab:
+    """A provider, tasks on its volumes, and what harms them. Each call raises a `HoldfastError` that says why."""
+
+    def provider(self) -> StorageProvider: ...
+    def nodes(self) -> list[str]: ...
+    def run_name(self) -> str:
+        """What begins the names of this run's volumes and tasks."""
+
+    def create(
+        self,
+        node: str,
+        name: str,
+        bytes: int,
+        *,
+        filesystem: str = "",
+        access: str = "SINGLE_NODE_WRITER",
+        parameters: Mapping[str, str] = ...,
+        timeout: _Seconds | None = None,
+    ) -> StorageVolume:
+        """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume."""
+
+    def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None: ...
+    def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]: ...
+    def attach(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
+        """Gives a volume to a node, as an orchestrator does that is not careful."""
+
+    def mount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None:
+        """Mounts an attached and staged volume for a task, once more or for the first time."""
+
+    def unmount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None: ...
+    def wait_ready(self, node: str, *, timeout: _Seconds | None = None) -> None:
+        """Waits until the plugin on a node answers."""
+
+    def run(
+        self, volume: StorageVolume, node: str, *, stage: str = "appending", timeout: _Seconds | None = None
+    ) -> StorageTask:
+        """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync."""
+
+    def release(self, task: StorageTask, *, timeout: _Seconds | None = None) -> None:
+        """Lets go of the volume of a task that ended."""
+
+    def evict(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
+        """Takes a volume from a node that cannot be asked."""
+
+    def reconcile(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
+        """Brings a node in order that a volume was taken from."""
+
+    def verify(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> LedgerVerdict:
+        """Compares what all tasks on a volume acknowledged with what a node finds there."""
+
+    def inflict(self, node: str, fault: str, *, timeout: _Seconds | None = None) -> None:
+        """power_off, power_on, cut, cut_storage, cut_control, heal; kill_, hang_ and start_ with plugin, server or runtime;
+        live_restore_on, live_restore_off."""
+
+    def lacks(self, fault: str) -> str | None:
+        """Why a fault cannot be had here; None where it can."""
+
+    def leftovers(self, volumes: Sequence[StorageVolume], *, timeout: _Seconds | None = None) -> list[str]:
+        """What is mounted, attached or running of these volumes, a line each."""
+
+    def timeline(self) -> Timeline: ...
+    def failpoint_hits(self) -> dict[str, int]:
+        """How often each armed failpoint of the emulated provider was hit."""
+
+def storage_emulated(
+    *,
+    nodes: Sequence[str],
+    run: int,
+    pace: _Seconds,
+    seed: int = 0,
+    failpoints: Sequence[tuple[str, str]] = ...,
+    sync: _Seconds | None = None,
+    attach: _Seconds | None = None,
+    patience: _Seconds | None = None,
+) -> StorageLab:
+    """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""

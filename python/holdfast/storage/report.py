@@ -83,7 +83,9 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     error = call.excinfo.value if call.excinfo else None
     outcome.judge(error)
     callspec = getattr(item, "callspec", None)
-    report.user_properties.extend(outcome.properties(callspec.id if callspec else ""))
+    properties = outcome.properties(callspec.id if callspec else "")
+    report.user_properties.extend(properties)
+    item.user_properties.extend(properties)  # JUnit takes them from the teardown's report
     if outcome.verdict == "NotRun":
         report.outcome = "skipped"
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")

@@ -135,10 +135,15 @@ class Scenario:
         self._count += 1
         return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
 
-    def run(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
-        """A task that writes on a volume, and has written some."""
+    def begin(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
+        """A task that starts to write on a volume."""
         task = self.lab.run(volume, node, stage=stage, timeout=self.limits.call)
         self.tasks.append(task)
+        return task
+
+    def run(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
+        """A task that writes on a volume, and has written some."""
+        task = self.begin(volume, node, stage)
         task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
         return task
 

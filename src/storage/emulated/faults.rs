@@ -21,7 +21,7 @@ impl Faults for Emulated {
                 node.storage &= network == Network::Control;
                 node.control &= network == Network::Storage;
             }),
-            Fault::Heal => self.heal(node),
+            Fault::Heal => self.with(node, |node| (node.storage, node.control) = (true, true)),
             Fault::Kill(Part::Server) => self.kill_server(),
             Fault::Hang(Part::Server) => self.change(|world| world.server.up = false),
             Fault::Start(Part::Server) => self.change(|world| world.server.up = true),
@@ -55,20 +55,6 @@ impl Emulated {
                 (node.powered, node.plugin, node.runtime) = (false, Health::Running, Health::Running);
                 node.mounts.clear();
                 node.known.clear();
-            }
-        });
-    }
-
-    fn heal(&self, node: &str) {
-        self.change(|world| {
-            if let Some(node) = world.nodes.get_mut(node) {
-                (node.storage, node.control) = (true, true);
-            }
-            if self.fires("storage.fence.late_writes") {
-                for disk in world.server.volumes.values_mut() {
-                    let late = std::mem::take(&mut disk.late);
-                    disk.pages.extend(late);
-                }
             }
         });
     }

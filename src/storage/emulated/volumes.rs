@@ -198,7 +198,7 @@ impl Volumes for Emulated {
         disk.epoch += 1;
         let epoch = disk.epoch;
         disk.attached.insert(node.to_owned(), epoch);
-        if !disk.admitted.remove(&u64::MAX) {
+        if !disk.admitted.contains(&u64::MAX) {
             disk.admitted.insert(epoch);
         }
         Ok(attachment(epoch))
@@ -339,6 +339,10 @@ fn attachment(epoch: u64) -> Attachment {
 /// What a node holds back goes to the server with the unmount, if it still may.
 fn upload(world: &mut World, volume: &str, mount: Mount) {
     let epoch = mount.epoch;
+    if let Some(disk) = world.server.volumes.get_mut(volume) {
+        let late = std::mem::take(&mut disk.late);
+        disk.pages.extend(late);
+    }
     if let Some(disk) = world.server.volumes.get_mut(volume).filter(|disk| disk.admitted.contains(&epoch)) {
         put(disk, mount.cached, false);
     }
