@@ -1138,6 +1138,9 @@ class StorageLab:
         """What is mounted, attached or running of these volumes, a line each."""
 
     def timeline(self) -> Timeline: ...
+    def close(self) -> None:
+        """Closes the sockets that an emulated provider is served on."""
+
     def failpoint_hits(self) -> dict[str, int]:
         """How often each armed failpoint of the emulated provider was hit."""
 
@@ -1151,5 +1154,6 @@ def storage_emulated(
     sync: _Seconds | None = None,
     attach: _Seconds | None = None,
     patience: _Seconds | None = None,
+    csi: str | os.PathLike[str] | None = None,
 ) -> StorageLab:
     """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""

@@ -18,6 +18,7 @@ import click
 
 from holdfast._version import __version__
 from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
+from holdfast.storage import commands
 
 if TYPE_CHECKING:
     from holdfast import Device, Tls
@@ -397,7 +398,7 @@ def image_show(ctx: click.Context, file: str) -> None:
 
 
 @main.command("failpoints")
-@click.option("--provider", type=click.Choice(("emulator", "cni-bridge-fp")), help="Those of one provider.")
+@click.option("--provider", type=click.Choice(("emulator", "cni-bridge-fp", "storage")), help="Those of one provider.")
 @click.pass_context
 def failpoints_command(ctx: click.Context, provider: str | None) -> None:
     """Every failpoint's name, with a line on each."""
@@ -743,6 +744,10 @@ def doctor(ctx: click.Context) -> None:
                 click.echo(f"{'':<12} try: {found.hint}")
     reached = findings[0].fit
     ctx.exit(3 if not reached else int(any(found.fit is False for found in findings)))
+
+
+main.add_command(commands.storage)
+main.add_command(commands.ledger)
 
 
 if __name__ == "__main__":

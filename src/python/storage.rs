@@ -1,7 +1,8 @@
 //! The storage lab: a provider, tasks on its volumes, and what harms them. Blocking only: scenarios are test functions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
@@ -13,9 +14,10 @@ use super::runtime::{World, block};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
-use crate::storage::emulated::{Emulated, FAILPOINTS, Timings};
+use crate::storage::emulated::{Emulated, FAILPOINTS, Sockets, Timings, serve_csi};
 use crate::storage::{
-    Access, Ending, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+    Access, Csi, CsiOptions, Ending, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume, VolumeRequest,
+    Volumes,
 };
 
 /// Where no time is given.
@@ -206,6 +208,8 @@ pub struct StorageLab {
     lab: Arc<Lab>,
     /// Behind an emulated provider.
     failpoints: Option<Arc<Registry>>,
+    /// Where it is served on some.
+    sockets: Mutex<Option<Sockets>>,
 }
 
 #[pymethods]
@@ -389,6 +393,11 @@ impl StorageLab {
         results::events(py, self.lab.timeline().since(Duration::ZERO))
     }
 
+    /// Closes the sockets that it is served on.
+    fn close(&self) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// How often each armed failpoint was hit.
     fn failpoint_hits(&self) -> BTreeMap<String, u64> {
         let armed = self.failpoints.iter().flat_map(|failpoints| failpoints.armed());
@@ -413,7 +422,7 @@ fn judged(py: Python<'_>, verdict: &Verdict) -> PyResult<Py<PyAny>> {
 
 /// The emulated provider on emulated nodes, all of it in this process.
 #[pyfunction]
-#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None))]
+#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None, csi=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn storage_emulated(
     py: Python<'_>,
@@ -425,6 +434,7 @@ pub fn storage_emulated(
     sync: Option<Seconds>,
     attach: Option<Seconds>,
     patience: Option<Seconds>,
+    csi: Option<PathBuf>,
 ) -> PyResult<StorageLab> {
     let registry = Arc::new(Registry::new(FAILPOINTS, seed));
     for (name, text) in failpoints {
@@ -438,8 +448,19 @@ pub fn storage_emulated(
         *slot = given.map_or(*slot, |seconds| seconds.0);
     }
     let emulated = Arc::new(Emulated::new(&nodes, registry.clone(), timings));
-    let volumes: Arc<dyn Volumes> = emulated.clone();
+    let (volumes, sockets): (Arc<dyn Volumes>, _) = match csi {
+        None => (emulated.clone(), None),
+        Some(folder) => {
+            let (emulated, deadline) = (emulated.clone(), deadline(None));
+            let (csi, sockets) = wait(py, move || {
+                let sockets = serve_csi(&emulated, &nodes, &folder)?;
+                let options = CsiOptions { nodes: sockets.csi.clone(), folder, fences: true, ..CsiOptions::default() };
+                Ok((Csi::connect(options, deadline)?, sockets))
+            })?;
+            (Arc::new(csi), Some(sockets))
+        }
+    };
     let runner = Arc::new(Own::new(volumes.clone(), emulated.clone()));
     let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0);
-    Ok(StorageLab { lab: Arc::new(lab), failpoints: Some(registry) })
+    Ok(StorageLab { lab: Arc::new(lab), failpoints: Some(registry), sockets: Mutex::new(sockets) })
 }

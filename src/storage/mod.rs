@@ -1,6 +1,7 @@
 //! Storage for stateful containers: who gives volumes, who runs tasks on them, who does them harm, and what is judged
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
+mod csi;
 pub mod emulated;
 mod faults;
 mod lab;
@@ -9,6 +10,7 @@ mod runner;
 mod task;
 mod volumes;
 
+pub use csi::{Csi, CsiOptions};
 pub use faults::{Fault, Faults, Network, Part};
 pub use lab::{Lab, Started, Verdict};
 pub use nodes::{Ending, Look, Nodes, Process, Spec, Tell};

@@ -49,6 +49,7 @@ _OPTIONS = (
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("provider", "text", "a file that names a storage provider, instead of the emulated one"),
     ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
+    ("torpedo-face", "text", "how the emulated provider is reached: process (the default) or csi, by sockets"),
     ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),
     ("torpedo-report", "text", "a folder for the qualification table, as Markdown and JSON"),
     ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
@@ -127,6 +128,8 @@ _SHAPES = {
     "dut-port": (r"0*[1-9]\d{0,4}", "give a number from 1 to 65535"),
     "dut-repeat": (r"0*[1-9]\d*", "give a number, 1 or more"),
     "dut-seed": (r"\d+", "give a number"),
+    "torpedo-face": ("process|csi", "give process or csi"),
+    "torpedo-seed": (r"\d+", "give a number"),
     "dut-trigger": (
         r"gnoi|reboot-active|kill:.+|command:.*\S.*", "give gnoi, reboot-active, kill:PROCESS or command:…"
     ),

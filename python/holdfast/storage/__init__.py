@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from holdfast import _core
+if TYPE_CHECKING:
+    from holdfast import _core
 
 EMULATED_NODES = ("node1", "node2", "node3")
 
@@ -19,13 +22,16 @@ def emulated(
     sync: float = 0.0002,
     attach: float = 0.01,
     patience: float = 3.0,
+    csi: str | os.PathLike[str] | None = None,
 ) -> _core.StorageLab:
     """The emulated provider on emulated nodes, all of it in this process.
 
     `failpoints` are its defects (`holdfast failpoints --provider storage`). `pace` is from one write of a task to the
     next, `sync` and `attach` what those take, `patience` how long a node waits for its storage network; all in seconds.
-    Raises `InvalidArgumentError` for a failpoint that does not exist.
+    `csi` is an existing, empty folder: the plugins serve CSI on sockets there, and are reached by them. Raises `InvalidArgumentError` for a failpoint that does not exist.
     """
+    from holdfast import _core
+
     armed = list((failpoints or {}).items())
     return _core.storage_emulated(
         nodes=list(nodes),
@@ -36,4 +42,5 @@ def emulated(
         sync=sync,
         attach=attach,
         patience=patience,
+        csi=csi,
     )

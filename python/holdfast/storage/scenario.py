@@ -374,6 +374,7 @@ class Scenario:
                 work()
             except (HoldfastError, Inconclusive) as error:
                 trouble.append(str(error))
+        self.lab.close()
         return trouble
 
     def _end_tasks(self) -> None:

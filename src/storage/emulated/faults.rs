@@ -55,6 +55,7 @@ impl Emulated {
                 (node.powered, node.plugin, node.runtime) = (false, Health::Running, Health::Running);
                 node.mounts.clear();
                 node.known.clear();
+                node.published.clear();
             }
         });
     }

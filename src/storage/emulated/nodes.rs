@@ -14,12 +14,13 @@ use crate::storage::nodes::{Ending, Look, Nodes, Process, Spec};
 pub const KILLED: &str = "killed";
 
 /// Where an emulated mount is said to be.
-pub fn mount_path(volume: &str) -> PathBuf {
-    Path::new("/emulated").join(volume)
+pub fn mount_path(volume: &str, task: &str) -> PathBuf {
+    Path::new("/emulated").join(volume).join(task)
 }
 
-fn volume_at(mount: &Path) -> String {
-    mount.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// Which volume is mounted there; none, where nothing is.
+fn volume_at(world: &World, node: &str, mount: &Path) -> String {
+    world.nodes.get(node).and_then(|node| node.published.get(mount)).cloned().unwrap_or_default()
 }
 
 struct Thread {
@@ -34,7 +35,7 @@ impl Nodes for Emulated {
     }
 
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
-        let volume = volume_at(&spec.mount);
+        let volume = volume_at(&self.world(), node, &spec.mount);
         let (number, serial, stop) = self.change(|world| {
             let number = world.number();
             let on = world.node_mut(node)?;
@@ -68,7 +69,7 @@ impl Nodes for Emulated {
     }
 
     fn look(&self, node: &str, mount: &Path, _: &str, _: Instant) -> Result<Look> {
-        let volume = volume_at(mount);
+        let volume = volume_at(&self.world(), node, mount);
         let serial = self.world().node(node)?.mounts.get(&volume).map_or(0, |mount| mount.serial);
         let mut medium =
             Mounted { emulated: self.clone(), node: node.to_owned(), volume: volume.clone(), serial, process: None };

@@ -1,7 +1,7 @@
 //! The provider's face in this process: what its plugins and its server do.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,6 +130,59 @@ fn flip(pages: &mut Pages, change: impl FnOnce(&mut Vec<u8>)) {
     let middle = pages.len() / 2;
     if let Some(page) = pages.values_mut().nth(middle) {
         change(Arc::make_mut(page));
+    }
+}
+
+impl Emulated {
+    /// Mounts a staged volume at `target` for a task, which that names.
+    pub(super) fn publish(&self, volume: &str, node: &str, target: &Path, deadline: Instant) -> Result<()> {
+        if self.world().node(node)?.plugin != Health::Running && self.fires("storage.mount.swallowed") {
+            return Ok(());
+        }
+        drop(self.plugin(node, deadline)?);
+        self.change(|world| {
+            let on = world.node_mut(node)?;
+            let Some(mount) = on.mounts.get_mut(volume) else {
+                return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
+            };
+            let task = target.display().to_string();
+            mount.tasks.insert(task.clone());
+            on.published.insert(target.to_owned(), volume.to_owned());
+            let count = on.known.entry(volume.to_owned()).or_default().entry(task).or_insert(0);
+            *count = if self.fires("storage.unmount.counted_up") { *count + 1 } else { 1 };
+            Ok(())
+        })
+    }
+
+    /// The reverse.
+    pub(super) fn unpublish(&self, volume: &str, node: &str, target: &Path, deadline: Instant) -> Result<()> {
+        drop(self.plugin(node, deadline)?);
+        self.change(|world| {
+            let on = world.node_mut(node)?;
+            let task = target.display().to_string();
+            let Some(known) = on.known.get_mut(volume) else { return Ok(()) };
+            match known.get_mut(&task) {
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) => {
+                    known.remove(&task);
+                    on.published.remove(target);
+                    if let Some(mount) = on.mounts.get_mut(volume) {
+                        mount.tasks.remove(&task);
+                    }
+                }
+                None if self.fires("storage.unmount.counted_down") => {
+                    known.clear();
+                    on.mounts.remove(volume);
+                }
+                None => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether a volume is mounted at `target`.
+    pub(super) fn is_published(&self, volume: &str, node: &str, target: &Path) -> bool {
+        self.world().node(node).is_ok_and(|node| node.published.get(target).is_some_and(|held| held == volume))
     }
 }
 
@@ -288,43 +341,12 @@ impl Volumes for Emulated {
     }
 
     fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
-        if self.world().node(node)?.plugin != Health::Running && self.fires("storage.mount.swallowed") {
-            return Ok(mount_path(&volume.id));
-        }
-        drop(self.plugin(node, deadline)?);
-        self.change(|world| {
-            let on = world.node_mut(node)?;
-            let Some(mount) = on.mounts.get_mut(&volume.id) else {
-                return Err(refuse(Code::FailedPrecondition, format!("{} is not staged on {node}", volume.id)));
-            };
-            mount.tasks.insert(task.to_owned());
-            let count = on.known.entry(volume.id.clone()).or_default().entry(task.to_owned()).or_insert(0);
-            *count = if self.fires("storage.unmount.counted_up") { *count + 1 } else { 1 };
-            Ok(mount_path(&volume.id))
-        })
+        let target = mount_path(&volume.id, task);
+        self.publish(&volume.id, node, &target, deadline).map(|()| target)
     }
 
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
-        drop(self.plugin(node, deadline)?);
-        self.change(|world| {
-            let on = world.node_mut(node)?;
-            let Some(known) = on.known.get_mut(&volume.id) else { return Ok(()) };
-            match known.get_mut(task) {
-                Some(count) if *count > 1 => *count -= 1,
-                Some(_) => {
-                    known.remove(task);
-                    if let Some(mount) = on.mounts.get_mut(&volume.id) {
-                        mount.tasks.remove(task);
-                    }
-                }
-                None if self.fires("storage.unmount.counted_down") => {
-                    known.clear();
-                    on.mounts.remove(&volume.id);
-                }
-                None => {}
-            }
-            Ok(())
-        })
+        self.unpublish(&volume.id, node, &mount_path(&volume.id, task), deadline)
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {

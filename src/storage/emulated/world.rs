@@ -1,6 +1,7 @@
 //! What there is: the server with its volumes, and the nodes with what they have mounted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Emulated {
 struct Inner {
     world: Mutex<World>,
     changed: Condvar,
+    /// As `changed`, for tasks of a runtime.
+    told: tokio::sync::watch::Sender<u64>,
     failpoints: Arc<Registry>,
     timings: Timings,
 }
@@ -120,6 +123,8 @@ pub struct Node {
     pub stuck: bool,
     /// What the plugin knows it mounted: for which tasks, and how often.
     pub known: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Where volumes are mounted for tasks, and which.
+    pub published: BTreeMap<PathBuf, String>,
     /// What the kernel has mounted.
     pub mounts: BTreeMap<String, Mount>,
     pub runtime: Health,
@@ -136,6 +141,7 @@ impl Default for Node {
             plugin: Health::Running,
             stuck: false,
             known: BTreeMap::new(),
+            published: BTreeMap::new(),
             mounts: BTreeMap::new(),
             runtime: Health::Running,
             live_restore: false,
@@ -177,7 +183,13 @@ impl Emulated {
     pub fn new(nodes: &[String], failpoints: Arc<Registry>, timings: Timings) -> Self {
         let nodes = nodes.iter().map(|name| (name.clone(), Node::default())).collect();
         let world = World { server: Server { up: true, volumes: BTreeMap::new() }, nodes, next: 0 };
-        let inner = Inner { world: Mutex::new(world), changed: Condvar::new(), failpoints, timings };
+        let inner = Inner {
+            world: Mutex::new(world),
+            changed: Condvar::new(),
+            told: tokio::sync::watch::Sender::new(0),
+            failpoints,
+            timings,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -204,6 +216,7 @@ impl Emulated {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let changed = change(&mut self.world());
         self.inner.changed.notify_all();
+        self.inner.told.send_modify(|count| *count += 1);
         changed
     }
 
@@ -236,6 +249,18 @@ impl Emulated {
             world = self.pause(world, left);
         }
         Ok(world)
+    }
+
+    /// How the plugin on a node is; one of a node without power says nothing.
+    pub(super) fn health(&self, node: &str) -> Health {
+        let world = self.world();
+        world.nodes.get(node).map_or(Health::Dead, |node| if node.powered { node.plugin } else { Health::Hung })
+    }
+
+    /// Waits until the plugin on a node is otherwise than `before`.
+    pub(super) async fn changes_health(&self, node: &str, before: Health) {
+        let mut told = self.inner.told.subscribe();
+        while self.health(node) == before && told.changed().await.is_ok() {}
     }
 
     /// Waits until the plugin on `node` takes calls.

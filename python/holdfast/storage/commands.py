@@ -1,0 +1,58 @@
+"""`holdfast storage`, `holdfast provider` and `holdfast ledger`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import click
+
+
+@click.group()
+def storage() -> None:
+    """The emulated storage provider."""
+
+
+@storage.command("serve")
+@click.option("--csi", type=click.Path(file_okay=False), help="A folder for the CSI sockets, NODE.sock each.")
+@click.option("--nodes", default="node1,node2,node3", show_default=True, metavar="A,B,…", help="A plugin on each.")
+@click.option("--failpoint", "failpoints", multiple=True, metavar="NAME=TERMS", help="Arm a failpoint.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the failpoints' chance.")
+def serve(csi: str | None, nodes: str, failpoints: Sequence[str], seed: int) -> None:
+    """An EMULATED storage provider, until Ctrl-C or SIGTERM. Nothing is mounted: targets are empty folders."""
+    from holdfast import failpoint
+    from holdfast import storage as rooms
+
+    names = [name.strip() for name in nodes.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise click.UsageError("--nodes wants names, each another: --nodes A,B")
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
+    armed = dict(failpoint.read_environment("\n".join(failpoints)))
+    armed.update(failpoint.read_environment(os.environ.get("HOLDFAST_STORAGE_FAILPOINTS", "")))
+    with tempfile.TemporaryDirectory(prefix="holdfast-storage-") as own:
+        folder = csi or own
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        lab = rooms.emulated(nodes=names, failpoints=armed, seed=seed, csi=folder)
+        click.echo("EMULATED storage provider", err=True)
+        for name in names:
+            click.echo(f"csi {name} unix://{os.path.abspath(folder)}/{name}.sock")  # noqa: PTH100
+        click.echo("serving")
+        sys.stdout.flush()
+        signal.sigwait(ends)
+        lab.close()
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ledger(arguments: Sequence[str]) -> None:
+    """Write a ledger on a volume, or compare one with what was acknowledged (docs/ledger.md)."""
+    from holdfast import ledger as executable
+
+    executable.run(arguments)
