@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, final
 
 from holdfast.results import (
-    LedgerVerdict,
-    StorageProvider,
     Archive,
     Capabilities,
     Container,
@@ -22,11 +20,13 @@ from holdfast.results import (
     Image,
     Images,
     Leaf,
+    LedgerVerdict,
     PingSummary,
     Plugin,
     Reboot,
     RebootStatus,
     Record,
+    StorageProvider,
     Switchover,
     Timeline,
     Volume,
@@ -1128,8 +1128,9 @@ class StorageLab:
         """Compares what all tasks on a volume acknowledged with what a node finds there."""
 
     def inflict(self, node: str, fault: str, *, timeout: _Seconds | None = None) -> None:
-        """power_off, power_on, cut, cut_storage, cut_control, heal; kill_, hang_ and start_ with plugin, server or runtime;
-        live_restore_on, live_restore_off."""
+        """power_off, power_on, cut, cut_storage, cut_control, heal, live_restore_on, live_restore_off; and kill_, hang_ and
+        start_ with plugin, server or runtime.
+        """
 
     def lacks(self, fault: str) -> str | None:
         """Why a fault cannot be had here; None where it can."""
@@ -1139,7 +1140,7 @@ class StorageLab:
 
     def timeline(self) -> Timeline: ...
     def close(self) -> None:
-        """Closes the sockets that an emulated provider is served on."""
+        """Ends what it is made of: sockets, namespaces, and what is mounted and runs in them."""
 
     def failpoint_hits(self) -> dict[str, int]:
         """How often each armed failpoint of the emulated provider was hit."""
@@ -1157,3 +1158,28 @@ def storage_emulated(
     csi: str | os.PathLike[str] | None = None,
 ) -> StorageLab:
     """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""
+
+class StorageService:
+    """The lab's own driver, its server or its plugin on a node."""
+
+    def close(self) -> None:
+        """Ends it; what its plugin mounted stays."""
+
+def storage_lab(given: Mapping[str, Any]) -> StorageLab:
+    """Nodes as namespaces of this machine, with a CSI driver on them (`holdfast.storage.lab`)."""
+
+def storage_lab_lacks() -> str | None:
+    """Why there can be no lab on this machine; None where there can."""
+
+def storage_server(listen: str, exports: str, folder: str | os.PathLike[str]) -> StorageService:
+    """The server of the lab's own driver: volumes in `folder`, CSI on `listen`, their data on `exports`."""
+
+def storage_plugin(
+    endpoint: str | os.PathLike[str],
+    node: str,
+    server: str,
+    folder: str | os.PathLike[str],
+    *,
+    timeout: _Seconds,
+) -> StorageService:
+    """Its plugin on `node`: CSI on the unix socket `endpoint`, volumes from `server`, in time."""

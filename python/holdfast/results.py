@@ -201,7 +201,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StorageProvider:
-    """Who gives volumes: `capabilities` are what it can do, `emulated` says what of it is our own, `runner` runs tasks."""
+    """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`)."""
 
     name: str
     version: str

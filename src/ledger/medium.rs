@@ -40,7 +40,7 @@ pub struct OnFile {
 struct Aligned<const BYTES: usize>([u8; BYTES]);
 
 /// Blocks of zeros that are written at once.
-const ZEROS: usize = 64;
+const ZEROS: usize = 4;
 
 impl OnFile {
     /// Opens or makes `path` for a ledger that grows a record at a time, through the page cache.

@@ -47,7 +47,10 @@ mod _core {
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]
-    use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated};
+    use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated, storage_lab_lacks};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::storage::{StorageService, storage_lab, storage_plugin, storage_server};
     #[pymodule_export]
     use super::system::{AsyncSystem, System};
 

@@ -15,9 +15,13 @@ use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
 use crate::storage::emulated::{Emulated, FAILPOINTS, Sockets, Timings, serve_csi};
+#[cfg(target_os = "linux")]
+use crate::storage::namespaces::{LabOptions, Namespaces, missing};
+#[cfg(target_os = "linux")]
+use crate::storage::nbd;
 use crate::storage::{
-    Access, Csi, CsiOptions, Ending, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume, VolumeRequest,
-    Volumes,
+    Access, Csi, CsiOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume,
+    VolumeRequest, Volumes, csi,
 };
 
 /// Where no time is given.
@@ -210,6 +214,9 @@ pub struct StorageLab {
     failpoints: Option<Arc<Registry>>,
     /// Where it is served on some.
     sockets: Mutex<Option<Sockets>>,
+    /// Of a lab.
+    #[cfg(target_os = "linux")]
+    namespaces: Option<Namespaces>,
 }
 
 #[pymethods]
@@ -393,9 +400,17 @@ impl StorageLab {
         results::events(py, self.lab.timeline().since(Duration::ZERO))
     }
 
-    /// Closes the sockets that it is served on.
-    fn close(&self) {
+    /// Ends what it is made of: sockets, namespaces.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(namespaces) = self.namespaces.clone() {
+            wait(py, move || {
+                namespaces.close();
+                Ok(())
+            })?;
+        }
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
     }
 
     /// How often each armed failpoint was hit.
@@ -462,5 +477,149 @@ pub fn storage_emulated(
     };
     let runner = Arc::new(Own::new(volumes.clone(), emulated.clone()));
     let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0);
-    Ok(StorageLab { lab: Arc::new(lab), failpoints: Some(registry), sockets: Mutex::new(sockets) })
+    Ok(StorageLab {
+        lab: Arc::new(lab),
+        failpoints: Some(registry),
+        sockets: Mutex::new(sockets),
+        #[cfg(target_os = "linux")]
+        namespaces: None,
+    })
+}
+
+/// What `holdfast.storage.lab` was given, checked there.
+#[cfg(target_os = "linux")]
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct LabGiven {
+    folder: PathBuf,
+    nodes: usize,
+    server: Option<String>,
+    plugin: String,
+    ledger: PathBuf,
+    run: u128,
+    pace: Seconds,
+    fences: bool,
+    secrets: BTreeMap<String, String>,
+    timeout: Seconds,
+}
+
+/// Nodes as namespaces of this machine, with a CSI driver on them.
+#[cfg(target_os = "linux")]
+#[pyfunction]
+pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
+    let LabGiven { folder, nodes, server, plugin, ledger, run, pace, fences, secrets, timeout } = given;
+    let deadline = Instant::now() + timeout.0;
+    wait(py, move || {
+        let options = LabOptions { folder: folder.clone(), nodes, server, plugin, ledger };
+        let namespaces = Namespaces::create(options, deadline)?;
+        let shared = Arc::new(namespaces.clone());
+        let plugins: BTreeMap<String, Endpoint> = crate::storage::Nodes::names(&namespaces)
+            .into_iter()
+            .map(|node| (node.clone(), Endpoint::Unix(namespaces.socket(&node))))
+            .collect();
+        let options = CsiOptions { nodes: plugins, controller: None, folder, secrets, fences };
+        let csi = Csi::connect(options, deadline)?;
+        let volumes: Arc<dyn Volumes> = Arc::new(csi);
+        let runner = Arc::new(Own::new(volumes.clone(), shared.clone()));
+        let lab = Lab::new(volumes, runner, shared.clone(), shared, run, pace.0);
+        Ok(StorageLab { lab: Arc::new(lab), failpoints: None, sockets: Mutex::default(), namespaces: Some(namespaces) })
+    })
+}
+
+/// Why there can be no lab on this machine; None where there can.
+#[pyfunction]
+pub fn storage_lab_lacks() -> Option<String> {
+    #[cfg(target_os = "linux")]
+    return missing();
+    #[cfg(not(target_os = "linux"))]
+    return Some("the lab is made of Linux' namespaces".to_owned());
+}
+
+/// The lab's own driver: its server, or its plugin on a node, as long as this lives.
+#[cfg(target_os = "linux")]
+#[pyclass(frozen, module = "holdfast._core")]
+pub struct StorageService {
+    life: tokio_util::sync::CancellationToken,
+}
+
+#[cfg(target_os = "linux")]
+#[pymethods]
+impl StorageService {
+    fn close(&self) {
+        self.life.cancel();
+    }
+}
+
+/// The server: volumes in `folder`, CSI on `listen`, their data on `exports`.
+#[cfg(target_os = "linux")]
+#[pyfunction]
+pub fn storage_server(py: Python<'_>, listen: String, exports: String, folder: PathBuf) -> PyResult<StorageService> {
+    let life = tokio_util::sync::CancellationToken::new();
+    let served = life.clone();
+    block(py, World::Client, async move {
+        let bad = |what: &str| Error::invalid(format!("{what} is no address"));
+        let address = listen.parse().map_err(|_| bad(&listen))?;
+        let server = nbd::NbdServer::open(&folder, exports.parse().map_err(|_| bad(&exports))?)?;
+        let listener = crate::serve::listen(address).map_err(|error| Error::invalid(format!("{listen}: {error}")))?;
+        tokio::spawn(async move {
+            let routes = csi::routes(server);
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = served.cancelled() => return,
+                };
+                if let Ok((stream, _)) = accepted {
+                    tokio::spawn(crate::serve::connection(stream, routes.clone(), served.clone()));
+                }
+            }
+        });
+        Ok(())
+    })?;
+    Ok(StorageService { life })
+}
+
+/// The plugin on `node`: CSI on the unix socket `endpoint`, volumes from the server at `server`.
+#[cfg(target_os = "linux")]
+#[pyfunction]
+#[pyo3(signature = (endpoint, node, server, folder, *, timeout))]
+pub fn storage_plugin(
+    py: Python<'_>,
+    endpoint: PathBuf,
+    node: String,
+    server: String,
+    folder: PathBuf,
+    timeout: Seconds,
+) -> PyResult<StorageService> {
+    let life = tokio_util::sync::CancellationToken::new();
+    let served = life.clone();
+    let deadline = Instant::now() + timeout.0;
+    wait(py, move || {
+        let address = server.parse().map_err(|_| Error::invalid(format!("{server} is no address")))?;
+        let controller = Some(Endpoint::Tcp(address));
+        let csi = loop {
+            // it may start before its server does
+            match Csi::connect(CsiOptions { controller: controller.clone(), ..CsiOptions::default() }, deadline) {
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => tokio::runtime::Handle::current().block_on(tokio::time::sleep(Duration::from_millis(20))),
+                Ok(csi) => break csi,
+            }
+        };
+        let _ = std::fs::remove_file(&endpoint); // of a plugin that was killed
+        let listener = tokio::net::UnixListener::bind(&endpoint)
+            .map_err(|error| Error::invalid(format!("{}: {error}", endpoint.display())))?;
+        let routes = csi::routes(nbd::NbdNode::new(csi, &node, &folder));
+        tokio::spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = served.cancelled() => return,
+                };
+                if let Ok((stream, _)) = accepted {
+                    tokio::spawn(crate::serve::connection(stream, routes.clone(), served.clone()));
+                }
+            }
+        });
+        Ok(())
+    })?;
+    Ok(StorageService { life })
 }

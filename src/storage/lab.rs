@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, Faults, Network, Part};
 use super::nodes::{Nodes, Process, Spec};
 use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
@@ -138,30 +138,40 @@ impl Lab {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note<T>(&self, what: String, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let began = Instant::now();
         let done = work();
         match &done {
-            Ok(_) => self.timeline.record("storage", what.clone()),
+            Ok(_) => self.timeline.record("storage", what),
             Err(error) => self.timeline.record("storage", format!("{what}: {error}")),
         }
-        done.map_err(|error| error.during(&self.volumes.provider().name, &what, began.elapsed()))
+        done.map_err(|error| error.during(&self.volumes.provider().name, what, began.elapsed()))
     }
 
     /// Makes a volume.
     pub fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         let what = format!("create {} of {} bytes on {node}", request.name, request.bytes);
-        self.note(what, || self.volumes.create(node, request, deadline))
+        self.note(&what, || self.volumes.create(node, request, deadline))
     }
 
     /// Removes a volume.
     pub fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
-        self.note(format!("remove {}", volume.name), || self.volumes.remove(node, volume, deadline))
+        self.note(&format!("remove {}", volume.name), || self.volumes.remove(node, volume, deadline))
     }
 
     /// Does harm, or undoes it.
     pub fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
-        self.note(format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))
+        match fault {
+            Fault::PowerOff
+            | Fault::Cut(Network::All | Network::Control)
+            | Fault::Kill(Part::Plugin)
+            | Fault::Hang(Part::Plugin) => {
+                self.volumes.reaches(node, false);
+            }
+            Fault::PowerOn | Fault::Heal | Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
+            _ => {}
+        }
+        self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))
     }
 
     /// Runs the next incarnation of a volume's task.
@@ -187,7 +197,7 @@ impl Lab {
         };
         let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };
         let process =
-            self.note(format!("run {name} with {} on {node}", volume.name), || self.runner.run(&request, deadline))?;
+            self.note(&format!("run {name} with {} on {node}", volume.name), || self.runner.run(&request, deadline))?;
         let incarnation = opening.incarnation.unwrap_or(0);
         Ok(Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation })
     }
@@ -195,24 +205,24 @@ impl Lab {
     /// Lets go of the volume of a task that ended.
     pub fn release(&self, started: &Started, deadline: Instant) -> Result<()> {
         let Started { volume, node, name, .. } = started;
-        self.note(format!("release {} from {name} on {node}", volume.name), || {
+        self.note(&format!("release {} from {name} on {node}", volume.name), || {
             self.runner.release(volume, node, name, deadline)
         })
     }
 
     /// Takes a volume from a node that cannot be asked.
     pub fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
-        self.note(format!("take {} from {node}", volume.name), || self.runner.evict(volume, node, deadline))
+        self.note(&format!("take {} from {node}", volume.name), || self.runner.evict(volume, node, deadline))
     }
 
     /// Brings a node in order that a volume was taken from.
     pub fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
-        self.note(format!("reconcile {} on {node}", volume.name), || self.runner.reconcile(volume, node, deadline))
+        self.note(&format!("reconcile {} on {node}", volume.name), || self.runner.reconcile(volume, node, deadline))
     }
 
     /// Compares what all tasks on a volume acknowledged with what `node` finds there.
     pub fn verify(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Verdict> {
-        let look = self.note(format!("read the ledger on {} on {node}", volume.name), || {
+        let look = self.note(&format!("read the ledger on {} on {node}", volume.name), || {
             self.runner.look(volume, node, deadline)
         })?;
         let mut receipts: Vec<Receipt> = self

@@ -1,16 +1,20 @@
 //! Storage for stateful containers: who gives volumes, who runs tasks on them, who does them harm, and what is judged
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
-mod csi;
+pub mod csi;
 pub mod emulated;
 mod faults;
 mod lab;
+#[cfg(target_os = "linux")]
+pub mod namespaces;
+#[cfg(target_os = "linux")]
+pub mod nbd;
 mod nodes;
 mod runner;
 mod task;
 mod volumes;
 
-pub use csi::{Csi, CsiOptions};
+pub use csi::{Csi, CsiOptions, Endpoint};
 pub use faults::{Fault, Faults, Network, Part};
 pub use lab::{Lab, Started, Verdict};
 pub use nodes::{Ending, Look, Nodes, Process, Spec, Tell};

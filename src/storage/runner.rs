@@ -84,14 +84,13 @@ impl Own {
 
     fn mount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
         let held = self.held(volume, node);
-        let attachment = match held.attachment.filter(|_| !held.evicted) {
-            Some(attachment) => attachment,
-            None => {
-                let attachment = self.volumes.attach(volume, node, deadline)?;
-                let attached = Held { attachment: Some(attachment.clone()), ..Held::default() };
-                self.note(volume, node, |held| *held = attached);
-                attachment
-            }
+        let attachment = if let Some(attachment) = held.attachment.filter(|_| !held.evicted) {
+            attachment
+        } else {
+            let attachment = self.volumes.attach(volume, node, deadline)?;
+            let attached = Held { attachment: Some(attachment.clone()), ..Held::default() };
+            self.note(volume, node, |held| *held = attached);
+            attachment
         };
         if !self.held(volume, node).staged {
             self.note(volume, node, |held| held.staged = true); // a call that failed may have been carried out

@@ -156,6 +156,9 @@ pub trait Volumes: Send + Sync {
     /// The reverse; what is not mounted is unmounted already.
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
 
+    /// Whether a node can be reached over the control network: who cannot be is not asked on behalf of others.
+    fn reaches(&self, _node: &str, _reachable: bool) {}
+
     /// Waits until the plugin on a node answers.
     fn ready(&self, node: &str, deadline: Instant) -> Result<()>;
 }

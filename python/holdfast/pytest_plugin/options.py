@@ -48,6 +48,7 @@ _OPTIONS = (
     ("cni-containerd", "text", "the CRI socket of a containerd, instead of one of the suite's own"),
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("provider", "text", "a file that names a storage provider, instead of the emulated one"),
+    ("torpedo-deadline", "list", "SCENARIO=TIME, such as T5=60s; may be given several times"),
     ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
     ("torpedo-face", "text", "how the emulated provider is reached: process (the default) or csi, by sockets"),
     ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),

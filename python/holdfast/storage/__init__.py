@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast import _core
+    from holdfast.storage.provider import ProviderFile
 
 EMULATED_NODES = ("node1", "node2", "node3")
 
@@ -27,8 +28,9 @@ def emulated(
     """The emulated provider on emulated nodes, all of it in this process.
 
     `failpoints` are its defects (`holdfast failpoints --provider storage`). `pace` is from one write of a task to the
-    next, `sync` and `attach` what those take, `patience` how long a node waits for its storage network; all in seconds.
-    `csi` is an existing, empty folder: the plugins serve CSI on sockets there, and are reached by them. Raises `InvalidArgumentError` for a failpoint that does not exist.
+    next, `sync` and `attach` what those take, `patience` how long a node waits for its storage network; in seconds.
+    `csi` is an existing, empty folder: the plugins serve CSI on sockets there, and are reached by them. Raises
+    `InvalidArgumentError` for a failpoint that does not exist.
     """
     from holdfast import _core
 
@@ -43,4 +45,31 @@ def emulated(
         attach=attach,
         patience=patience,
         csi=csi,
+    )
+
+
+def lab(
+    provider: ProviderFile, folder: str | os.PathLike[str], *, pace: float = 0.005, timeout: float = 30.0
+) -> _core.StorageLab:
+    """A lab of namespaces on this machine, with a provider's plugin on each node. Linux, as root.
+
+    `folder` is an empty one of its own; everything of the lab is in it. `pace` is from one write of a task to the
+    next, `timeout` for all plugins to answer; in seconds. Raises a `HoldfastError` that says what did not come about;
+    what the plugins printed is in `FOLDER/NODE/log`.
+    """
+    from holdfast import _core, ledger
+
+    return _core.storage_lab(
+        {
+            "folder": os.fspath(folder),
+            "nodes": provider.nodes,
+            "server": provider.server,
+            "plugin": provider.start,
+            "ledger": ledger.executable(),
+            "run": secrets.randbits(128),
+            "pace": pace,
+            "fences": provider.fencing != "none",
+            "secrets": provider.secrets,
+            "timeout": timeout,
+        }
     )

@@ -6,9 +6,13 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from holdfast import _core
 
 
 @click.group()
@@ -44,6 +48,61 @@ def serve(csi: str | None, nodes: str, failpoints: Sequence[str], seed: int) -> 
         sys.stdout.flush()
         signal.sigwait(ends)
         lab.close()
+
+
+def _until_told(start: Callable[[], _core.StorageService], what: str) -> None:
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
+    service = start()
+    click.echo(what)
+    sys.stdout.flush()
+    signal.sigwait(ends)
+    service.close()
+
+
+@storage.command("server")
+@click.option("--listen", required=True, metavar="ADDRESS:PORT", help="CSI's controller, over TCP.")
+@click.option("--exports", required=True, metavar="ADDRESS", help="Where the volumes' data is served.")
+@click.option("--folder", required=True, type=click.Path(file_okay=False), help="Where the volumes are kept.")
+def server(listen: str, exports: str, folder: str) -> None:
+    """The server of the lab's own driver: a file and an nbdkit for each volume."""
+    from holdfast import _core
+
+    _until_told(lambda: _core.storage_server(listen, exports, folder), f"serving on {listen}")
+
+
+@storage.command("plugin")
+@click.option("--endpoint", required=True, metavar="unix:///PATH", help="CSI's identity, controller and node.")
+@click.option("--nodeid", required=True, metavar="NAME", help="The node that it is on.")
+@click.option("--server", required=True, metavar="ADDRESS:PORT", help="The driver's server.")
+@click.option("--folder", required=True, type=click.Path(file_okay=False), help="For what it needs to mount volumes.")
+def plugin(endpoint: str, nodeid: str, server: str, folder: str) -> None:
+    """The plugin of the lab's own driver on a node. It mounts: as root."""
+    from holdfast import _core
+
+    socket = endpoint.removeprefix("unix://")
+    _until_told(lambda: _core.storage_plugin(socket, nodeid, server, folder, timeout=30), f"serving on {endpoint}")
+
+
+@click.group()
+def provider() -> None:
+    """Storage providers to qualify."""
+
+
+@provider.command("check")
+@click.argument("file")
+def check(file: str) -> None:
+    """Say what would run with a provider file, and what would be NotRun; nothing is touched."""
+    from holdfast.storage.plan import plan
+    from holdfast.storage.provider import read
+
+    found = read(file)
+    lacking = found.lacks()
+    for why in lacking:
+        click.echo(f"cannot run here: {why}")
+    for name, title, verdict in plan(found):
+        click.echo(f"{name:<4} {title:<30} {verdict}")
+    sys.exit(1 if lacking else 0)
 
 
 @click.command(

@@ -142,7 +142,9 @@ def _title(row: dict[str, Any]) -> str:
 
 def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> None:
     width = max(len(_title(row)) for row in rows)
-    write(f"{'scenario':<{width}} {'verdict':<12} {'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}")
+    write(
+        f"{'scenario':<{width}} {'verdict':<12} {'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}"
+    )
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else "-"
         counts = f"{row['acknowledged']:>8} {row['lost']:>5} {row['altered']:>7} {row['stale']:>5}"
@@ -156,11 +158,12 @@ def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> No
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table for a list of qualified providers."""
     about = rows[0]
+    machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    ours = f" {about['emulated']}." if about["emulated"] else ""
     lines = [
         f"## {about['provider']} {about['provider_version']}",
         "",
-        f"holdfast {__version__}, runner {about['runner']}, {platform.system()} {platform.release()}, {platform.machine()}."
-        + (f" {about['emulated']}." if about["emulated"] else ""),
+        f"holdfast {__version__}, runner {about['runner']}, {machine}.{ours}",
         "",
         HEAD,
         "|---|---|---|---|---|---|---|---|",
@@ -168,7 +171,16 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else ""
         reason = row["reason"].replace("|", "\\|")
-        cells = (_title(row), row["verdict"], recovery, row["acknowledged"], row["lost"], row["altered"], row["stale"], reason)
+        cells = (
+            _title(row),
+            row["verdict"],
+            recovery,
+            row["acknowledged"],
+            row["lost"],
+            row["altered"],
+            row["stale"],
+            reason,
+        )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     for row in rows:
         for line in json.loads(row["not_checked"]):

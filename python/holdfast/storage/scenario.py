@@ -76,6 +76,8 @@ class Scenario:
         self.filesystems: frozenset[str] = frozenset(("ext4", "xfs"))
         self.accesses: frozenset[str] = frozenset(("SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"))
         self.knows_parameters = True
+        # Of every volume.
+        self.parameters: dict[str, str] = {}
         self._undo: list[tuple[str, str]] = []
         self._count = 0
         self._harmed: float | None = None
@@ -123,7 +125,7 @@ class Scenario:
             size,
             filesystem=filesystem,
             access=access,
-            parameters=parameters or {},
+            parameters={**self.parameters, **(parameters or {})},
             timeout=timeout or self.limits.call,
         )
         if all(known.id != volume.id for known in self.volumes):
@@ -312,7 +314,9 @@ class Scenario:
             return
         raise ExpectationFailed(f"accepted: {what}")
 
-    def expect_refused(self, what: str, *, name: str | None = None, size: int = SIZE, parameters: dict[str, str] | None = None) -> None:
+    def expect_refused(
+        self, what: str, *, name: str | None = None, size: int = SIZE, parameters: dict[str, str] | None = None
+    ) -> None:
         """A volume that makes no sense is refused, and nothing is there of it after that."""
         before = {volume.id: volume.bytes for volume in self.lab.volumes(self.nodes[0])}
         with self.refused(what):
@@ -368,14 +372,15 @@ class Scenario:
 
     def leave(self) -> list[str]:
         """Undo all harm, end all tasks, remove all volumes; what could not be is told."""
-        trouble = []
-        for work in (self.undo, self._end_tasks, self._remove_volumes):
-            try:
-                work()
-            except (HoldfastError, Inconclusive) as error:
-                trouble.append(str(error))
-        self.lab.close()
-        return trouble
+        done = [self._try(work) for work in (self.undo, self._end_tasks, self._remove_volumes)]
+        return [trouble for trouble in done if trouble]
+
+    def _try(self, work: Callable[[], None]) -> str:
+        try:
+            work()
+        except (HoldfastError, Inconclusive) as error:
+            return str(error)
+        return ""
 
     def _end_tasks(self) -> None:
         for task in self.tasks:

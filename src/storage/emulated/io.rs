@@ -134,7 +134,7 @@ pub fn put(disk: &mut Disk, pages: Pages, cached: bool) {
         disk.pages.extend(pages);
     }
     disk.syncs += 1;
-    if disk.syncs % SNAPSHOT == 0 {
+    if disk.syncs.is_multiple_of(SNAPSHOT) {
         disk.snapshot.clone_from(&disk.pages);
     }
 }

@@ -1,16 +1,15 @@
 //! The emulated provider: a storage server, nodes with a plugin and a runtime each, and two networks between them. All
 //! of it is in this process; nothing is mounted anywhere.
 
-mod csi;
 mod failpoints;
 mod faults;
 mod io;
 mod nodes;
+mod plugin;
 mod serving;
 mod volumes;
 mod world;
 
-pub use csi::NAME as CSI_NAME;
 pub use failpoints::FAILPOINTS;
 pub use serving::{Sockets, serve_csi};
 pub use world::{Emulated, Timings};

@@ -7,26 +7,26 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use super::csi::Plugin;
+use super::plugin::EmulatedPlugin;
 use super::world::{Emulated, Health};
 use crate::error::{Error, Result};
 use crate::serve;
-use crate::wire::csi::controller_server::ControllerServer;
-use crate::wire::csi::identity_server::IdentityServer;
-use crate::wire::csi::node_server::NodeServer;
+use crate::storage::csi::{self, Endpoint};
 
 /// Served sockets; they go when this is dropped.
 pub struct Sockets {
     /// Of each node's plugin.
-    pub csi: BTreeMap<String, PathBuf>,
+    pub csi: BTreeMap<String, Endpoint>,
     life: CancellationToken,
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         self.life.cancel();
-        for path in self.csi.values() {
-            let _ = std::fs::remove_file(path); // gone with its folder, or never made
+        for endpoint in self.csi.values() {
+            if let Endpoint::Unix(path) = endpoint {
+                let _ = std::fs::remove_file(path); // gone with its folder, or never made
+            }
         }
     }
 }
@@ -37,12 +37,9 @@ pub fn serve_csi(emulated: &Emulated, nodes: &[String], folder: &Path) -> Result
     for node in nodes {
         let path = folder.join(format!("{node}.sock"));
         let listener = listen(&path)?;
-        let plugin = Plugin { emulated: emulated.clone(), node: node.clone() };
-        let routes = Routes::new(IdentityServer::new(plugin.clone()))
-            .add_service(ControllerServer::new(plugin.clone()))
-            .add_service(NodeServer::new(plugin));
+        let routes = csi::routes(EmulatedPlugin { emulated: emulated.clone(), node: node.clone() });
         tokio::spawn(keep(emulated.clone(), node.clone(), path.clone(), listener, routes, sockets.life.clone()));
-        sockets.csi.insert(node.clone(), path);
+        sockets.csi.insert(node.clone(), Endpoint::Unix(path));
     }
     Ok(sockets)
 }

@@ -2,30 +2,91 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from holdfast import storage
+from holdfast import _core, storage
+from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
+from holdfast.storage import provider as providers
 from holdfast.storage.report import Outcome
 from holdfast.storage.scenario import Limits, Scenario
 
-# Each scenario's deadline on the emulated tier, in seconds; the calls of one take milliseconds there.
+# On the emulated tier calls take milliseconds.
 EMULATED = Limits(deadline=3.0, call=2.0, pause=0.6, settle=0.5, enough=10)
+# On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
+REAL = Limits(deadline=300.0, call=10.0, pause=2.0, settle=10.0, enough=10)
+DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 
 
 @pytest.fixture
 def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
     """The lab of one scenario."""
     name = "T" + request.node.originalname.split("_")[2]
-    failpoints = dict(text.split("=", 1) for text in options.value(request.config, "torpedo-failpoint") or ())
-    seed = int(options.value(request.config, "torpedo-seed") or 0)
-    csi = tmp_path if options.value(request.config, "torpedo-face") == "csi" else None
+    given = options.value(request.config, "provider")
+    made = _emulated(request.config, name, tmp_path) if given is None else _real(request.config, given, name)
+    with made as scenario:
+        request.node.stash[Outcome.KEY] = Outcome(scenario)
+        yield scenario
+        for trouble in scenario.leave():
+            scenario.account.not_checked.append(f"clean-up: {trouble}")
+
+
+@contextmanager
+def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenario]:
+    failpoints = dict(text.split("=", 1) for text in options.value(config, "torpedo-failpoint") or ())
+    seed = int(options.value(config, "torpedo-seed") or 0)
+    csi = folder if options.value(config, "torpedo-face") == "csi" else None
     lab = storage.emulated(failpoints=failpoints, seed=seed, csi=csi)
-    scenario = Scenario(lab, name, EMULATED)
-    request.node.stash[Outcome.KEY] = Outcome(scenario)
-    yield scenario
-    for trouble in scenario.leave():
-        scenario.account.not_checked.append(f"clean-up: {trouble}")
+    try:
+        yield Scenario(lab, name, _limits(config, name, EMULATED))
+    finally:
+        lab.close()
+
+
+@contextmanager
+def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
+    provider = providers.read(given)
+    lacking = provider.lacks()
+    if lacking:
+        pytest.skip(f"NotRun: {'; '.join(lacking)}")
+    # as short as can be: the path of a socket has 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-lab-"))
+    lab: _core.StorageLab | None = None
+    try:
+        try:
+            lab = storage.lab(provider, folder)
+        except HoldfastError as error:
+            pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
+        limits = replace(REAL, deadline=DEADLINES.get(name, REAL.deadline))
+        scenario = Scenario(lab, name, _limits(config, name, limits))
+        scenario.filesystems, scenario.accesses = provider.filesystems, provider.access_modes
+        scenario.knows_parameters = False
+        scenario.parameters = provider.parameters
+        yield scenario
+    finally:
+        if lab is not None:
+            lab.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:
+    for text in options.value(config, "torpedo-deadline") or ():
+        scenario, seconds = options.deadline(text)
+        if scenario.upper() == name:
+            limits = replace(limits, deadline=seconds)
+    return limits
+
+
+def _logs(folder: Path) -> str:
+    lines = []
+    for log in sorted(folder.glob("*/log")):
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+        lines += [f"{log.parent.name}: {line}" for line in tail]
+    return "\n".join(lines)

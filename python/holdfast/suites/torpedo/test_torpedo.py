@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from holdfast.exceptions import ExpectationFailed, HoldfastError
-from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario
+from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario, Variation
 from holdfast.suites.torpedo.ground import torpedo
 
 __all__ = ["torpedo"]  # a fixture
@@ -20,7 +19,7 @@ __all__ = ["torpedo"]  # a fixture
 pytestmark = pytest.mark.torpedo
 
 # T1: sizes, file systems, parameters and access modes, each with another.
-VARIATIONS = (
+VARIATIONS: tuple[Variation, ...] = (
     (8 * MEBIBYTE, "", "SINGLE_NODE_WRITER", {}),
     (64 * MEBIBYTE, "ext4", "SINGLE_NODE_WRITER", {"media": "fast"}),
     (96 * MEBIBYTE, "xfs", "SINGLE_NODE_WRITER", {"media": "slow", "replicas": "2"}),

@@ -1,35 +1,69 @@
-//! The emulated provider's CSI face: identity, controller and node on one unix socket for each node.
+//! A plugin of ours: identity, controller and node on one socket.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::world::Emulated;
-use crate::error::{Error, Kind};
-use crate::storage::volumes::{Access, Attachment, Volume, VolumeRequest, Volumes};
-use crate::wire::csi::controller_server::Controller;
-use crate::wire::csi::identity_server::Identity;
-use crate::wire::csi::node_server::Node;
+use crate::error::{Error, Kind, Result};
+use crate::storage::volumes::{Access, Attachment, Volume, VolumeRequest};
+use crate::wire::csi::controller_server::{Controller, ControllerServer};
+use crate::wire::csi::identity_server::{Identity, IdentityServer};
+use crate::wire::csi::node_server::{Node, NodeServer};
 use crate::wire::csi::{self, volume_capability};
 
-/// What the emulated provider calls itself to an orchestrator.
-pub const NAME: &str = "emulated.storage.holdfast";
+/// What a plugin of ours does, whatever its volumes are made of.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Its name, and what of it is emulated.
+    fn about(&self) -> (&'static str, String);
+    /// Its node, by name and id.
+    fn node(&self) -> &str;
+    /// Waits until it takes calls.
+    fn ready(&self, deadline: Instant) -> Result<()>;
+    /// As [`crate::storage::Volumes::create`].
+    fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume>;
+    /// As [`crate::storage::Volumes::remove`].
+    fn remove(&self, volume: &Volume, deadline: Instant) -> Result<()>;
+    /// As [`crate::storage::Volumes::list`].
+    fn list(&self, deadline: Instant) -> Result<Vec<Volume>>;
+    /// As [`crate::storage::Volumes::attach`].
+    fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment>;
+    /// As [`crate::storage::Volumes::detach`].
+    fn detach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
+    /// Makes an attached volume ready at `staging`.
+    fn stage(&self, volume: &Volume, attachment: &Attachment, staging: &Path, deadline: Instant) -> Result<()>;
+    /// The reverse.
+    fn unstage(&self, volume: &str, staging: &Path, deadline: Instant) -> Result<()>;
+    /// Mounts a staged volume at `target`, which it makes.
+    fn publish(&self, volume: &str, staging: &Path, target: &Path, deadline: Instant) -> Result<()>;
+    /// The reverse.
+    fn unpublish(&self, volume: &str, target: &Path, deadline: Instant) -> Result<()>;
+    /// Whether a volume is mounted there.
+    fn is_published(&self, volume: &str, target: &Path) -> bool;
+}
+
+/// What serves identity, controller and node.
+pub fn routes<B: Backend>(backend: B) -> Routes {
+    let plugin = Plugin { backend };
+    Routes::new(IdentityServer::new(plugin.clone()))
+        .add_service(ControllerServer::new(plugin.clone()))
+        .add_service(NodeServer::new(plugin))
+}
+
 /// For one call.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_NAME: usize = 128;
 const CAPACITY: i64 = 1 << 40;
 
-/// The plugin of one node.
+/// A plugin.
 #[derive(Clone)]
-pub struct Plugin {
-    /// What it is of.
-    pub emulated: Emulated,
-    /// Its node, by name and id.
-    pub node: String,
+pub struct Plugin<B: Backend> {
+    /// What it does.
+    pub backend: B,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type Answer<T> = std::result::Result<Response<T>, Status>;
 
 fn status(error: &Error) -> Status {
     match error.kind {
@@ -40,12 +74,12 @@ fn status(error: &Error) -> Status {
     }
 }
 
-fn needed(value: &str, what: &str) -> Result<(), Status> {
+fn needed(value: &str, what: &str) -> std::result::Result<(), Status> {
     if value.is_empty() { Err(Status::invalid_argument(format!("{what} is missing"))) } else { Ok(()) }
 }
 
 /// What a capability asks for: the file system and the access mode.
-fn asked(capability: Option<&csi::VolumeCapability>) -> Result<(String, Access), Status> {
+fn asked(capability: Option<&csi::VolumeCapability>) -> std::result::Result<(String, Access), Status> {
     use csi::volume_capability::access_mode::Mode;
     let capability = capability.ok_or_else(|| Status::invalid_argument("the volume capability is missing"))?;
     let filesystem = match &capability.access_type {
@@ -74,22 +108,22 @@ fn told(volume: &Volume) -> csi::Volume {
     }
 }
 
-impl Plugin {
+impl<B: Backend> Plugin<B> {
     /// Does what blocks, in time.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Emulated, &str, Instant) -> crate::error::Result<T> + Send + 'static,
-    ) -> Result<T, Status> {
-        let Self { emulated, node } = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&emulated, &node, Instant::now() + PATIENCE)).await;
+        work: impl FnOnce(&B, Instant) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Status> {
+        let backend = self.backend.clone();
+        let done = tokio::task::spawn_blocking(move || work(&backend, Instant::now() + PATIENCE)).await;
         done.map_err(|error| Status::internal(error.to_string()))?.map_err(|error| status(&error))
     }
 
-    async fn volumes(&self) -> Result<Vec<Volume>, Status> {
-        self.blocking(|emulated, node, deadline| emulated.list(node, deadline)).await
+    async fn volumes(&self) -> std::result::Result<Vec<Volume>, Status> {
+        self.blocking(B::list).await
     }
 
-    async fn volume(&self, id: &str) -> Result<Volume, Status> {
+    async fn volume(&self, id: &str) -> std::result::Result<Volume, Status> {
         needed(id, "volume_id")?;
         let found = self.volumes().await?.into_iter().find(|volume| volume.id == id);
         found.ok_or_else(|| Status::not_found(format!("there is no volume {id}")))
@@ -103,10 +137,11 @@ impl Plugin {
 }
 
 #[tonic::async_trait]
-impl Identity for Plugin {
+impl<B: Backend> Identity for Plugin<B> {
     async fn get_plugin_info(&self, _: Request<csi::GetPluginInfoRequest>) -> Answer<csi::GetPluginInfoResponse> {
-        let manifest = [("emulated".to_owned(), self.emulated.provider().emulated)].into();
-        let (name, vendor_version) = (NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let (name, emulated) = self.backend.about();
+        let manifest = [("emulated".to_owned(), emulated)].into();
+        let (name, vendor_version) = (name.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         Ok(Response::new(csi::GetPluginInfoResponse { name, vendor_version, manifest }))
     }
 
@@ -121,13 +156,13 @@ impl Identity for Plugin {
     }
 
     async fn probe(&self, _: Request<csi::ProbeRequest>) -> Answer<csi::ProbeResponse> {
-        self.blocking(|emulated, node, deadline| emulated.ready(node, deadline)).await?;
+        self.blocking(B::ready).await?;
         Ok(Response::new(csi::ProbeResponse { ready: Some(true) }))
     }
 }
 
 #[tonic::async_trait]
-impl Controller for Plugin {
+impl<B: Backend> Controller for Plugin<B> {
     async fn create_volume(&self, request: Request<csi::CreateVolumeRequest>) -> Answer<csi::CreateVolumeResponse> {
         let asked_for = request.into_inner();
         needed(&asked_for.name, "name")?;
@@ -155,7 +190,7 @@ impl Controller for Plugin {
             access,
             parameters: asked_for.parameters.into_iter().collect(),
         };
-        let volume = self.blocking(move |emulated, node, deadline| emulated.create(node, &request, deadline)).await?;
+        let volume = self.blocking(move |backend, deadline| backend.create(&request, deadline)).await?;
         Ok(Response::new(csi::CreateVolumeResponse { volume: Some(told(&volume)) }))
     }
 
@@ -163,7 +198,7 @@ impl Controller for Plugin {
         let id = request.into_inner().volume_id;
         needed(&id, "volume_id")?;
         let volume = Volume { id, ..Volume::default() };
-        self.blocking(move |emulated, node, deadline| emulated.remove(node, &volume, deadline)).await?;
+        self.blocking(move |backend, deadline| backend.remove(&volume, deadline)).await?;
         Ok(Response::new(csi::DeleteVolumeResponse {}))
     }
 
@@ -176,7 +211,7 @@ impl Controller for Plugin {
         needed(&node_id, "node_id")?;
         asked(volume_capability.as_ref())?;
         let volume = self.volume(&volume_id).await?;
-        let attached = self.blocking(move |emulated, _, deadline| emulated.attach(&volume, &node_id, deadline)).await?;
+        let attached = self.blocking(move |backend, deadline| backend.attach(&volume, &node_id, deadline)).await?;
         let publish_context = attached.context.into_iter().collect();
         Ok(Response::new(csi::ControllerPublishVolumeResponse { publish_context }))
     }
@@ -191,8 +226,8 @@ impl Controller for Plugin {
         let held = self.volumes().await?.into_iter().find(|volume| volume.id == volume_id);
         let nodes =
             if node_id.is_empty() { held.and_then(|held| held.nodes).unwrap_or_default() } else { vec![node_id] };
-        self.blocking(move |emulated, _, deadline| {
-            nodes.iter().try_for_each(|node| emulated.detach(&volume, node, deadline))
+        self.blocking(move |backend, deadline| {
+            nodes.iter().try_for_each(|node| backend.detach(&volume, node, deadline))
         })
         .await?;
         Ok(Response::new(csi::ControllerUnpublishVolumeResponse {}))
@@ -315,11 +350,11 @@ impl Controller for Plugin {
 }
 
 fn not_offered<T>() -> Answer<T> {
-    Err(Status::unimplemented("the emulated provider does not offer this, and does not say that it does"))
+    Err(Status::unimplemented("this is not offered, and nobody said that it is"))
 }
 
 #[tonic::async_trait]
-impl Node for Plugin {
+impl<B: Backend> Node for Plugin<B> {
     async fn node_stage_volume(
         &self,
         request: Request<csi::NodeStageVolumeRequest>,
@@ -330,7 +365,8 @@ impl Node for Plugin {
         asked(request.volume_capability.as_ref())?;
         let volume = self.volume(&request.volume_id).await?;
         let attachment = Attachment { context: request.publish_context.into_iter().collect() };
-        self.blocking(move |emulated, node, deadline| emulated.stage(&volume, &attachment, node, deadline)).await?;
+        let staging = PathBuf::from(request.staging_target_path);
+        self.blocking(move |backend, deadline| backend.stage(&volume, &attachment, &staging, deadline)).await?;
         Ok(Response::new(csi::NodeStageVolumeResponse {}))
     }
 
@@ -341,8 +377,8 @@ impl Node for Plugin {
         let request = request.into_inner();
         needed(&request.volume_id, "volume_id")?;
         needed(&request.staging_target_path, "staging_target_path")?;
-        let volume = Volume { id: request.volume_id, ..Volume::default() };
-        self.blocking(move |emulated, node, deadline| emulated.unstage(&volume, node, deadline)).await?;
+        let (volume, staging) = (request.volume_id, PathBuf::from(request.staging_target_path));
+        self.blocking(move |backend, deadline| backend.unstage(&volume, &staging, deadline)).await?;
         Ok(Response::new(csi::NodeUnstageVolumeResponse {}))
     }
 
@@ -355,13 +391,8 @@ impl Node for Plugin {
         needed(&request.volume_id, "volume_id")?;
         asked(request.volume_capability.as_ref())?;
         let volume = self.volume(&request.volume_id).await?;
-        let target = PathBuf::from(&request.target_path);
-        self.blocking(move |emulated, node, deadline| {
-            emulated.publish(&volume.id, node, &target, deadline)?;
-            // what a real plugin mounts on
-            std::fs::create_dir_all(&target).map_err(|error| path_error(&target, &error))
-        })
-        .await?;
+        let [staging, target] = [request.staging_target_path, request.target_path].map(PathBuf::from);
+        self.blocking(move |backend, deadline| backend.publish(&volume.id, &staging, &target, deadline)).await?;
         Ok(Response::new(csi::NodePublishVolumeResponse {}))
     }
 
@@ -373,14 +404,7 @@ impl Node for Plugin {
         needed(&volume_id, "volume_id")?;
         needed(&target_path, "target_path")?;
         let target = PathBuf::from(target_path);
-        self.blocking(move |emulated, node, deadline| {
-            emulated.unpublish(&volume_id, node, &target, deadline)?;
-            match std::fs::remove_dir(&target) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(path_error(&target, &error)),
-                _ => Ok(()),
-            }
-        })
-        .await?;
+        self.blocking(move |backend, deadline| backend.unpublish(&volume_id, &target, deadline)).await?;
         Ok(Response::new(csi::NodeUnpublishVolumeResponse {}))
     }
 
@@ -394,8 +418,7 @@ impl Node for Plugin {
         needed(&request.volume_path, "volume_path")?;
         let volume = self.volume(&request.volume_id).await?;
         let path = PathBuf::from(&request.volume_path);
-        let (emulated, node) = (self.emulated.clone(), self.node.clone());
-        if !emulated.is_published(&volume.id, &node, &path) {
+        if !self.backend.is_published(&volume.id, &path) {
             return Err(Status::not_found(format!("{} is not published at {}", volume.id, path.display())));
         }
         let total = volume.bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -423,12 +446,8 @@ impl Node for Plugin {
 
     async fn node_get_info(&self, _: Request<csi::NodeGetInfoRequest>) -> Answer<csi::NodeGetInfoResponse> {
         Ok(Response::new(csi::NodeGetInfoResponse {
-            node_id: self.node.clone(),
+            node_id: self.backend.node().to_owned(),
             ..csi::NodeGetInfoResponse::default()
         }))
     }
-}
-
-fn path_error(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Status(tonic::Code::Internal), format!("{}: {error}", path.display()))
 }

@@ -1,19 +1,21 @@
 //! A provider behind CSI v1: what an orchestrator asks of its plugins, strictly in the order of the life cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::{Code, Response, Status};
 
-use super::volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use crate::dial::connection::Patience;
-use crate::dial::{Address, Connection};
+use crate::dial::{Address, BoxedIo, Connection};
 use crate::error::{ConnectFault, Error, Kind, Result};
+use crate::storage::volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use crate::wire::csi;
 use crate::wire::csi::controller_client::ControllerClient;
 use crate::wire::csi::identity_client::IdentityClient;
@@ -26,13 +28,31 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 /// What a driver may hand us to be told again, in bytes.
 const MAX_CONTEXT: usize = 4 << 20;
 
+/// Where a plugin serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// TCP.
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
 /// Where a driver is, and what it must be told.
 #[derive(Clone, Default)]
 pub struct CsiOptions {
-    /// The socket of its plugin on each node.
-    pub nodes: BTreeMap<String, PathBuf>,
-    /// The socket of its controller, where that is not one with the nodes'.
-    pub controller: Option<PathBuf>,
+    /// Its plugin on each node; none, where only its controller is asked.
+    pub nodes: BTreeMap<String, Endpoint>,
+    /// Its controller, where that is not one with the nodes'.
+    pub controller: Option<Endpoint>,
     /// Where volumes are staged and published: a folder that is at the same path on each node.
     pub folder: PathBuf,
     /// For each call that takes secrets.
@@ -50,8 +70,8 @@ pub struct Csi {
     ids: BTreeMap<String, String>,
     attaches: bool,
     stages: bool,
-    /// The controller that answered last, where each node has one.
-    last_good: Mutex<Option<PathBuf>>,
+    /// The nodes that cannot be reached.
+    away: Mutex<BTreeSet<String>>,
 }
 
 impl Csi {
@@ -65,24 +85,27 @@ impl Csi {
             ids: BTreeMap::new(),
             attaches: false,
             stages: false,
-            last_good: Mutex::default(),
+            away: Mutex::default(),
         };
         csi.introduce(deadline)?;
         Ok(csi)
     }
 
     fn introduce(&mut self, deadline: Instant) -> Result<()> {
-        let Some(first) = self.options.nodes.values().next().cloned() else {
+        let any = self.options.controller.as_ref().or_else(|| self.options.nodes.values().next());
+        let Some(first) = any.cloned() else {
             return Err(Error::invalid("no node has a plugin").hint("say where its sockets are, or how to start it"));
         };
-        let controller = self.options.controller.clone().unwrap_or_else(|| first.clone());
+        for node in self.options.nodes.keys() {
+            self.ready(node, deadline)?; // it may be on its way up
+        }
         let info = self.identity(&first, "GetPluginInfo", deadline, async |mut client| {
             client.get_plugin_info(csi::GetPluginInfoRequest {}).await
         })?;
         if info.name.is_empty() {
             return Err(Error::invalid("the driver has no name").hint("GetPluginInfo must tell one"));
         }
-        let offered = self.controller(&controller, "ControllerGetCapabilities", deadline, async |mut client| {
+        let offered = self.controller(&first, "ControllerGetCapabilities", deadline, async |mut client| {
             client.controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {}).await
         })?;
         let can = controller_capabilities(&offered);
@@ -131,14 +154,14 @@ impl Csi {
     }
 
     /// The controller, as the plugin on `node` serves it where none serves it alone.
-    fn controller_at(&self, node: &str) -> Result<PathBuf> {
+    fn controller_at(&self, node: &str) -> Result<Endpoint> {
         match &self.options.controller {
             Some(controller) => Ok(controller.clone()),
             None => self.socket(node),
         }
     }
 
-    fn socket(&self, node: &str) -> Result<PathBuf> {
+    fn socket(&self, node: &str) -> Result<Endpoint> {
         self.options.nodes.get(node).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.options.nodes.keys().map(String::as_str).collect();
             Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
@@ -146,36 +169,31 @@ impl Csi {
     }
 
     fn id(&self, node: &str) -> Result<String> {
+        if self.options.nodes.is_empty() {
+            return Ok(node.to_owned()); // a plugin asks, which knows the ids
+        }
         self.socket(node)?;
         Ok(self.ids.get(node).cloned().unwrap_or_default())
     }
 
     /// A controller that answers, of another node than `node` if there is one: that may be dead.
-    fn any_controller(&self, node: &str, deadline: Instant) -> Result<PathBuf> {
+    fn any_controller(&self, node: &str, deadline: Instant) -> Result<Endpoint> {
         if let Some(controller) = &self.options.controller {
             return Ok(controller.clone());
         }
-        let last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(socket) = last_good.filter(|socket| self.options.nodes.get(node) != Some(socket))
-            && self.probe(&socket, deadline.min(Instant::now() + ATTEMPT)).is_ok()
-        {
-            return Ok(socket);
-        }
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (own, others): (Vec<_>, Vec<_>) = self.options.nodes.iter().partition(|(name, _)| *name == node);
-        let mut last = Error::invalid("no node has a plugin");
-        for (_, socket) in others.into_iter().chain(own) {
+        let mut last = Error::new(Kind::Connect(ConnectFault::Unreachable), "no plugin can be reached");
+        for (_, socket) in others.into_iter().chain(own).filter(|(name, _)| !away.contains(*name)) {
             match self.probe(socket, deadline.min(Instant::now() + ATTEMPT)) {
-                Ok(()) => {
-                    *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket.clone());
-                    return Ok(socket.clone());
-                }
+                Ok(()) => return Ok(socket.clone()),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn probe(&self, socket: &Path, deadline: Instant) -> Result<()> {
+    fn probe(&self, socket: &Endpoint, deadline: Instant) -> Result<()> {
         let answer =
             self.identity(socket, "Probe", deadline, async |mut client| client.probe(csi::ProbeRequest {}).await)?;
         match answer.ready {
@@ -198,7 +216,7 @@ impl Csi {
 
     fn identity<T>(
         &self,
-        socket: &Path,
+        socket: &Endpoint,
         name: &str,
         deadline: Instant,
         ask: impl AsyncFnOnce(IdentityClient<Connection>) -> std::result::Result<Response<T>, Status>,
@@ -211,7 +229,7 @@ impl Csi {
 
     fn controller<T>(
         &self,
-        socket: &Path,
+        socket: &Endpoint,
         name: &str,
         deadline: Instant,
         ask: impl AsyncFnOnce(ControllerClient<Connection>) -> std::result::Result<Response<T>, Status>,
@@ -224,7 +242,7 @@ impl Csi {
 
     fn node<T>(
         &self,
-        socket: &Path,
+        socket: &Endpoint,
         name: &str,
         deadline: Instant,
         ask: impl AsyncFnOnce(NodeClient<Connection>) -> std::result::Result<Response<T>, Status>,
@@ -237,7 +255,7 @@ impl Csi {
 
     fn call<T>(
         &self,
-        socket: &Path,
+        socket: &Endpoint,
         name: &str,
         deadline: Instant,
         ask: impl AsyncFnOnce(Connection) -> std::result::Result<Response<T>, Status>,
@@ -250,18 +268,32 @@ impl Csi {
         let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }).unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
         });
-        answer.map_err(|error| error.during(&socket.display().to_string(), name, began.elapsed()))
+        answer.map_err(|error| error.during(&socket.to_string(), name, began.elapsed()))
     }
 }
 
+/// Whether an error may be gone soon.
+fn may_pass(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        Kind::Timeout
+            | Kind::Connect(ConnectFault::Unreachable)
+            | Kind::Status(Code::Unavailable | Code::DeadlineExceeded)
+    )
+}
+
 /// One connection for each call: a plugin that was replaced is met at once.
-async fn connect(socket: &Path) -> Result<Connection> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| {
+async fn connect(endpoint: &Endpoint) -> Result<Connection> {
+    let stream: std::io::Result<BoxedIo> = match endpoint {
+        Endpoint::Unix(path) => UnixStream::connect(path).await.map(|stream| Box::new(stream) as BoxedIo),
+        Endpoint::Tcp(address) => TcpStream::connect(address).await.map(|stream| Box::new(stream) as BoxedIo),
+    };
+    let stream = stream.map_err(|error| {
         Error::new(Kind::Connect(ConnectFault::Unreachable), error.to_string())
             .hint("is the plugin running, and may this user open its socket?")
     })?;
     let local = Address { host: "localhost".to_owned(), port: 0 };
-    Connection::establish(Box::new(stream), &local, false, None, PATIENCE, true).await
+    Connection::establish(stream, &local, false, None, PATIENCE, true).await
 }
 
 /// A name that is one folder's, whatever a driver calls its volumes.
@@ -503,12 +535,21 @@ impl Volumes for Csi {
         }
     }
 
+    fn reaches(&self, node: &str, reachable: bool) {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        if reachable {
+            away.remove(node);
+        } else {
+            away.insert(node.to_owned());
+        }
+    }
+
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
         let socket = self.socket(node)?;
         loop {
             let attempt = deadline.min(Instant::now() + ATTEMPT);
             match self.probe(&socket, attempt) {
-                Err(_) if attempt < deadline => {
+                Err(error) if attempt < deadline && may_pass(&error) => {
                     self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
                 }
                 answer => return answer,
@@ -525,7 +566,7 @@ impl Csi {
     /// What the driver confirms of the parameters; None where it does not tell.
     fn parameters_in_force(
         &self,
-        socket: &Path,
+        socket: &Endpoint,
         volume: &Volume,
         request: &VolumeRequest,
         wanted: csi::VolumeCapability,

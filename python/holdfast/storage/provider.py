@@ -1,0 +1,174 @@
+"""The provider file: who is qualified, who runs the tasks, and where."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import InvalidArgumentError
+
+SHIPPED = Path(__file__).parent / "providers"
+ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER")
+# What each part of the file may say.
+_KEYS = {
+    "": ("provider", "runner", "lab", "faults"),
+    "provider": (
+        "kind", "start", "server", "parameters", "fencing", "filesystems", "access_modes", "secrets_file", "tools",
+    ),
+    "runner": ("kind",),
+    "lab": ("kind", "nodes"),
+    "faults": (
+        "power_off", "power_on", "cut", "heal", "cut_storage", "heal_storage", "kill_plugin", "hang_plugin",
+        "start_plugin",
+    ),
+}  # fmt: skip
+_KINDS = {
+    "provider": ("csi", "docker-plugin"),
+    "fencing": ("driver", "csi-addons", "none"),
+    "runner": ("own", "docker", "swarm"),
+    "lab": ("namespaces", "hosts"),
+}
+# What this version can do of that; the rest says so.
+_OFFERED = {"provider": ("csi",), "runner": ("own",), "lab": ("namespaces",)}
+
+
+@dataclass(frozen=True)
+class ProviderFile:
+    """A provider, checked. `start` and `server` are commands with {socket}, {node}, {folder}, {control}, {storage}."""
+
+    path: str
+    kind: str
+    start: str
+    server: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    fencing: str = "none"
+    filesystems: frozenset[str] = frozenset()
+    access_modes: frozenset[str] = frozenset(("SINGLE_NODE_WRITER",))
+    # Never shown.
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    tools: tuple[str, ...] = ()
+    runner: str = "own"
+    lab: str = "namespaces"
+    nodes: int = 3
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def lacks(self) -> list[str]:
+        """Why it cannot run here, a line each; empty where it can."""
+        from holdfast import _core
+
+        lacking = [why for why in (_core.storage_lab_lacks(),) if why is not None]
+        return lacking + [f"{tool} is missing: install it" for tool in self.tools if shutil.which(tool) is None]
+
+
+def read(given: str) -> ProviderFile:
+    """Read a provider file, or a shipped one by its name; `InvalidArgumentError` says what is wrong."""
+    path = Path(given)
+    if not path.is_file():
+        path = SHIPPED / f"{given}.yaml"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+        raise InvalidArgumentError(f"{given}: there is no such file", hint=f"give a file, or one of: {shipped}")
+    try:
+        return _check(given, _load(path))
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{given}: {error.message}", hint=error.hint) from None
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"it is no YAML: {' '.join(str(error).split())}") from None
+    return _mapping("", held)
+
+
+def _mapping(where: str, held: Any) -> Mapping[str, Any]:
+    what = where or "the file"
+    if not isinstance(held, dict):
+        raise InvalidArgumentError(f"{what} must be keys and values", hint="docs/storage.md has an example")
+    for key in held:
+        if key not in _KEYS[where]:
+            near = get_close_matches(str(key), _KEYS[where], n=1)
+            hint = f"the nearest is {near[0]!r}" if near else f"one of: {', '.join(_KEYS[where])}"
+            raise InvalidArgumentError(f"{what} has no key {key!r}", hint=hint)
+    return held
+
+
+def _choice(what: str, value: Any) -> str:
+    if value not in _KINDS[what]:
+        raise InvalidArgumentError(f"{what}: {value!r}", hint=f"one of: {', '.join(_KINDS[what])}")
+    if what in _OFFERED and value not in _OFFERED[what]:
+        offered = ", ".join(_OFFERED[what])
+        raise InvalidArgumentError(f"{what}: {value} is not offered by this version", hint=f"it offers: {offered}")
+    return str(value)
+
+
+def _texts(what: str, held: Any) -> dict[str, str]:
+    if not isinstance(held, dict) or not all(isinstance(value, (str, int)) for value in held.values()):
+        raise InvalidArgumentError(f"{what} must be keys with texts")
+    return {str(key): str(value) for key, value in held.items()}
+
+
+def _words(what: str, held: Any, known: tuple[str, ...] = ()) -> list[str]:
+    if not isinstance(held, list) or not all(isinstance(value, str) for value in held):
+        raise InvalidArgumentError(f"{what} must be a list of words")
+    for word in held:
+        if known and word not in known:
+            raise InvalidArgumentError(f"{what}: {word!r}", hint=f"of: {', '.join(known)}")
+    return held
+
+
+def _command(what: str, held: Any) -> str:
+    if not isinstance(held, str) or not held.strip():
+        raise InvalidArgumentError(f"{what} must be a command")
+    return held.replace("{python}", sys.executable)
+
+
+def _check(given: str, held: Mapping[str, Any]) -> ProviderFile:
+    provider = _mapping("provider", held.get("provider"))
+    runner = _mapping("runner", held.get("runner", {}))
+    lab = _mapping("lab", held.get("lab", {}))
+    nodes = lab.get("nodes", 3)
+    if not isinstance(nodes, int) or not 2 <= nodes <= 16:
+        raise InvalidArgumentError(f"lab: nodes: {nodes!r}", hint="give 2 to 16: every failover takes two")
+    if "start" not in provider:
+        raise InvalidArgumentError("provider has no key 'start'", hint="say how the plugin on a node is started")
+    return ProviderFile(
+        path=given,
+        kind=_choice("provider", provider.get("kind")),
+        start=_command("provider: start", provider["start"]),
+        server=_command("provider: server", provider["server"]) if "server" in provider else None,
+        parameters=_texts("provider: parameters", provider.get("parameters", {})),
+        fencing=_choice("fencing", provider.get("fencing", "none")),
+        filesystems=frozenset(_words("provider: filesystems", provider.get("filesystems", []))),
+        access_modes=frozenset(
+            _words("provider: access_modes", provider.get("access_modes", ["SINGLE_NODE_WRITER"]), ACCESS_MODES)
+        ),
+        secrets=_secrets(provider.get("secrets_file")),
+        tools=tuple(_words("provider: tools", provider.get("tools", []))),
+        runner=_choice("runner", runner.get("kind", "own")),
+        lab=_choice("lab", lab.get("kind", "namespaces")),
+        nodes=nodes,
+        faults=_texts("faults", _mapping("faults", held.get("faults", {}))),
+    )
+
+
+def _secrets(file: Any) -> dict[str, str]:
+    """KEY=VALUE a line, from a file of its own."""
+    if file is None:
+        return {}
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InvalidArgumentError(f"provider: secrets_file: {error}") from None
+    pairs = [line.partition("=") for line in lines if line.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        raise InvalidArgumentError("provider: secrets_file: each line must be KEY=VALUE")
+    return {key.strip(): value for key, _, value in pairs}

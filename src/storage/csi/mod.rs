@@ -1,0 +1,7 @@
+//! CSI v1, from both sides: as an orchestrator asks, and as a plugin answers.
+
+mod client;
+mod face;
+
+pub use client::{Csi, CsiOptions, Endpoint};
+pub use face::{Backend, Plugin, routes};

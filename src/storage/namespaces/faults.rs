@@ -1,0 +1,101 @@
+//! What harms the nodes of a lab, and undoes it.
+
+use std::time::Instant;
+
+use super::nodes::{NETWORKS, Namespaces, NodeState, wire};
+use crate::error::Result;
+use crate::storage::faults::{Fault, Faults, Network, Part};
+use crate::storage::nbd::wait_until;
+
+impl Faults for Namespaces {
+    fn lacks(&self, fault: Fault) -> Option<String> {
+        match fault {
+            Fault::Kill(Part::Runtime)
+            | Fault::Hang(Part::Runtime)
+            | Fault::Start(Part::Runtime)
+            | Fault::LiveRestore(_) => Some(
+                "holdfast's own runner has no container runtime that could crash: give a runner that has".to_owned(),
+            ),
+            Fault::Kill(Part::Server) | Fault::Hang(Part::Server) | Fault::Start(Part::Server) => {
+                Some("the lab cannot restart the provider's server".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
+        match fault {
+            Fault::PowerOff => self.power_off(node),
+            Fault::PowerOn => self.boot(node, deadline),
+            Fault::Cut(network) => self.links(node, |name| cut(network, name), "down"),
+            Fault::Heal => self.links(node, |_| true, "up"),
+            Fault::Kill(_) => self.kill_plugin(node, deadline),
+            Fault::Hang(_) => self.hang_plugin(node),
+            Fault::Start(_) => self.start_plugin(node),
+            Fault::LiveRestore(_) => Ok(()),
+        }
+    }
+}
+
+fn cut(network: Network, name: &str) -> bool {
+    match network {
+        Network::All => true,
+        Network::Storage => name == "storage",
+        Network::Control => name == "control",
+    }
+}
+
+impl Namespaces {
+    fn links(&self, node: &str, which: impl Fn(&str) -> bool, to: &str) -> Result<()> {
+        let number = self.state().known(node)?.number;
+        let networks = NETWORKS.iter().map(|(network, _)| network).filter(|network| which(network));
+        let lines: Vec<String> = networks.map(|network| format!("link set {network}{number} {to}")).collect();
+        self.on_server(|server| wire(server, &lines))
+    }
+
+    /// The links go first: else the kernel tells the peers of each connection that it is gone.
+    fn power_off(&self, node: &str) -> Result<()> {
+        self.links(node, |_| true, "down")?;
+        self.state().nodes.get_mut(node).map(NodeState::wake);
+        let gone = self.state().nodes.get_mut(node).and_then(|node| node.namespace.take());
+        drop(gone);
+        let number = self.state().known(node)?.number;
+        for (network, _) in NETWORKS {
+            // the kernel may have taken it with the other end already
+            let _ = self.on_server(|server| wire(server, &[format!("link del {network}{number}")]));
+        }
+        Ok(())
+    }
+
+    fn kill_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        let pid = self.pid_of(node)?;
+        self.within(node, |namespace| namespace.run(&["kill", "-KILL", &pid]))?;
+        wait_until(deadline, "the end of a plugin", || {
+            let alive = self.within(node, |namespace| namespace.run(&["sh", "-c", &format!("test -d /proc/{pid}/fd")]));
+            alive.is_err()
+        })
+    }
+
+    fn hang_plugin(&self, node: &str) -> Result<()> {
+        let pid = self.pid_of(node)?;
+        self.within(node, |namespace| namespace.run(&["kill", "-STOP", &pid]))?;
+        if let Some(node) = self.state().nodes.get_mut(node) {
+            node.hung = true;
+        }
+        Ok(())
+    }
+
+    fn start_plugin(&self, node: &str) -> Result<()> {
+        let hung = self.state().nodes.get_mut(node).filter(|node| node.hung).map(NodeState::wake);
+        if hung.is_some() {
+            let pid = self.pid_of(node)?;
+            return self.within(node, |namespace| namespace.run(&["kill", "-CONT", &pid])).map(drop);
+        }
+        let command = self.plugin_command(node);
+        let waiting = self.within(node, |namespace| self.start_in(namespace, node, &command))?;
+        if let Some(node) = self.state().nodes.get_mut(node) {
+            node.waiting = Some(waiting);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The lab: nodes as namespaces of this machine, each with mounts, processes and two networks of its own.
+//!
+//! The first process of each lives as long as a pipe of ours is open. So all of it is gone when we are, however we end.
+
+mod faults;
+mod namespace;
+mod nodes;
+
+pub use namespace::missing;
+pub use nodes::{LabOptions, Namespaces};
