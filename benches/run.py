@@ -328,6 +328,23 @@ def sixteen(folder: Path) -> None:
     verdict("16 devices: -n 2 / one after another", measured, met=together / alone < 0.7, target="< 0.7")
 
 
+def torpedo(folder: Path) -> None:
+    """The ledger, the lab, and the scenarios on the emulated tier."""
+    import storage as bench
+
+    ours, peer = bench.appended(folder)
+    measured = f"{ours / 1e6:.1f} / {peer / 1e6:.1f} MB/s = {ours / peer:.2f}"
+    verdict("ledger append / dd bs=4k oflag=direct,dsync", measured, met=ours / peer >= 0.9, target=">= 0.9")
+    ours, peer = bench.verified(folder)
+    measured = f"{peer * 1000:.0f} ms / {ours * 1000:.0f} ms = {peer / ours:.2f}"
+    verdict("ledger verify: speed / that of sha256sum", measured, met=peer / ours >= 0.5, target=">= 0.5")
+    took = bench.lab_up()
+    verdict("lab of three nodes up", f"{took:.2f} s", met=took < 3, target="< 3 s")
+    took, beyond = bench.scenarios(folder)
+    verdict("ten scenarios, emulated", f"{took:.1f} s", met=took < 30, target="< 30 s")
+    verdict("T5 beyond its recovery, emulated", f"{beyond:.2f} s", met=beyond < 1, target="< 1 s")
+
+
 BENCHES: dict[str, Callable[[Path], None]] = {
     "suite": suite,
     "startup": startup,
@@ -340,6 +357,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "lost-peer": lost_peer,
     "encrypted": encrypted,
     "sixteen": sixteen,
+    "torpedo": torpedo,
 }
 
 if __name__ == "__main__":

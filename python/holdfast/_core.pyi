@@ -48,6 +48,10 @@ __all__ = [
     "FailpointTerms",
     "Gnmi",
     "LogLines",
+    "StorageLab",
+    "StorageService",
+    "StorageTask",
+    "StorageVolume",
     "Subscription",
     "System",
     "_run_jobs",
@@ -67,6 +71,11 @@ __all__ = [
     "own_platform",
     "parse_terms",
     "quirk_names",
+    "storage_emulated",
+    "storage_lab",
+    "storage_lab_lacks",
+    "storage_plugin",
+    "storage_server",
     "verify_records",
 ]
 
@@ -1020,6 +1029,7 @@ class AsyncContainerRuntime:
     def pods(self, *, timeout: _Seconds | None = None) -> Awaitable[list[tuple[str, str, bool, dict[str, str]]]]:
         """As `ContainerRuntime.pods`."""
 
+@final
 class StorageVolume:
     """A volume as its provider tells of it: `bytes`, `parameters` and `nodes` are None where it does not."""
 
@@ -1034,6 +1044,7 @@ class StorageVolume:
     @property
     def nodes(self) -> list[str] | None: ...
 
+@final
 class StorageTask:
     """A task that was started: it writes a ledger on its volume, and tells what is on the disk."""
 
@@ -1077,6 +1088,7 @@ class StorageTask:
     def stop(self, *, kill: bool = False, timeout: _Seconds | None = None) -> None:
         """Ends it, at once or after what it is at."""
 
+@final
 class StorageLab:
     """A provider, tasks on its volumes, and what harms them. Each call raises a `HoldfastError` that says why."""
 
@@ -1128,8 +1140,8 @@ class StorageLab:
         """Compares what all tasks on a volume acknowledged with what a node finds there."""
 
     def inflict(self, node: str, fault: str, *, timeout: _Seconds | None = None) -> None:
-        """power_off, power_on, cut, cut_storage, cut_control, heal, live_restore_on, live_restore_off; and kill_, hang_ and
-        start_ with plugin, server or runtime.
+        """power_off, power_on, cut, cut_storage, cut_control, heal, live_restore_on, live_restore_off; and
+        kill_, hang_ and start_ with plugin, server or runtime.
         """
 
     def lacks(self, fault: str) -> str | None:
@@ -1159,6 +1171,7 @@ def storage_emulated(
 ) -> StorageLab:
     """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""
 
+@final
 class StorageService:
     """The lab's own driver, its server or its plugin on a node."""
 

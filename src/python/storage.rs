@@ -243,7 +243,7 @@ impl StorageLab {
         self.lab.run_name()
     }
 
-    #[pyo3(signature = (node, name, bytes, *, filesystem=String::new(), access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), timeout=None))]
+    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), timeout=None))]
     #[allow(clippy::too_many_arguments)]
     fn create(
         &self,
@@ -251,13 +251,13 @@ impl StorageLab {
         node: String,
         name: String,
         bytes: u64,
-        filesystem: String,
+        filesystem: &str,
         access: &str,
         parameters: BTreeMap<String, String>,
         timeout: Option<Seconds>,
     ) -> PyResult<StorageVolume> {
         let access = chosen("access", access, &Access::ALL)?;
-        let request = VolumeRequest { name, bytes, filesystem, access, parameters };
+        let request = VolumeRequest { name, bytes, filesystem: filesystem.to_owned(), access, parameters };
         let (lab, deadline) = (self.lab.clone(), deadline(timeout));
         let volume = wait(py, move || lab.create(&node, &request, deadline))?;
         Ok(StorageVolume { volume })

@@ -49,6 +49,8 @@ _OPTIONS = (
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("provider", "text", "a file that names a storage provider, instead of the emulated one"),
     ("torpedo-deadline", "list", "SCENARIO=TIME, such as T5=60s; may be given several times"),
+    ("torpedo-start", "text", "how long the plugins of a provider may take to answer at first, such as 60s"),
+    ("torpedo-timing", "list", "sync=TIME, attach=TIME, pace=TIME or patience=TIME of the emulated provider"),
     ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
     ("torpedo-face", "text", "how the emulated provider is reached: process (the default) or csi, by sockets"),
     ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),
@@ -154,6 +156,23 @@ def check(config: pytest.Config) -> None:
     for text in value(config, "dut-deadline") or ():
         step, _ = deadline(text)
         _check_step(step)
+    _check_torpedo(config)
+
+
+def _check_torpedo(config: pytest.Config) -> None:
+    for text in value(config, "torpedo-deadline") or ():
+        scenario, _ = deadline(text, "torpedo-deadline", "T5=60s")
+        if not re.fullmatch(r"[Tt]([1-9]|10)", scenario):
+            raise pytest.UsageError(f"--torpedo-deadline {text}: there is no scenario {scenario!r}; give T1 to T10")
+    for text in value(config, "torpedo-timing") or ():
+        name, _ = deadline(text, "torpedo-timing", "sync=1ms")
+        if name not in ("sync", "attach", "pace", "patience"):
+            raise pytest.UsageError(f"--torpedo-timing {text}: give sync, attach, pace or patience")
+    for text in value(config, "torpedo-failpoint") or ():
+        if "=" not in text:
+            raise pytest.UsageError(
+                f"--torpedo-failpoint {text}: write NAME=TERMS, such as storage.fence.none=error(x)"
+            )
 
 
 def _check_files(config: pytest.Config) -> None:
@@ -176,7 +195,7 @@ def _check_step(step: str) -> None:
         )
 
 
-def deadline(text: str) -> tuple[str, float]:
+def deadline(text: str, option: str = "dut-deadline", example: str = "reboot=20m") -> tuple[str, float]:
     """Read `STEP=TIME`, where TIME is seconds, or has a unit (ms, s, m, h)."""
     from holdfast.deadlines import seconds
 
@@ -184,7 +203,7 @@ def deadline(text: str) -> tuple[str, float]:
     try:
         return step, seconds(time)
     except ValueError:
-        raise pytest.UsageError(f"--dut-deadline {text}: write STEP=TIME, such as reboot=20m") from None
+        raise pytest.UsageError(f"--{option} {text}: write NAME=TIME, such as {example}") from None
 
 
 def wanted_suites(config: pytest.Config) -> list[str]:

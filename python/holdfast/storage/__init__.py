@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from holdfast import _core
     from holdfast.storage.provider import ProviderFile
 
+# Of the emulated provider, in seconds.
+TIMINGS = {"pace": 0.002, "sync": 0.0002, "attach": 0.01, "patience": 3.0}
 EMULATED_NODES = ("node1", "node2", "node3")
 
 
@@ -19,16 +21,14 @@ def emulated(
     nodes: Sequence[str] = EMULATED_NODES,
     failpoints: Mapping[str, str] | None = None,
     seed: int = 0,
-    pace: float = 0.002,
-    sync: float = 0.0002,
-    attach: float = 0.01,
-    patience: float = 3.0,
+    timings: Mapping[str, float] | None = None,
     csi: str | os.PathLike[str] | None = None,
 ) -> _core.StorageLab:
     """The emulated provider on emulated nodes, all of it in this process.
 
-    `failpoints` are its defects (`holdfast failpoints --provider storage`). `pace` is from one write of a task to the
-    next, `sync` and `attach` what those take, `patience` how long a node waits for its storage network; in seconds.
+    `failpoints` are its defects (`holdfast failpoints --provider storage`). `timings` are seconds: `pace` is from one
+    write of a task to the next, `sync` and `attach` what those take, `patience` how long a node waits for its storage
+    network.
     `csi` is an existing, empty folder: the plugins serve CSI on sockets there, and are reached by them. Raises
     `InvalidArgumentError` for a failpoint that does not exist.
     """
@@ -38,13 +38,10 @@ def emulated(
     return _core.storage_emulated(
         nodes=list(nodes),
         run=secrets.randbits(128),
-        pace=pace,
         seed=seed,
         failpoints=armed,
-        sync=sync,
-        attach=attach,
-        patience=patience,
         csi=csi,
+        **{**TIMINGS, **(timings or {})},
     )
 
 

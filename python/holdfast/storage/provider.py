@@ -74,7 +74,7 @@ def read(given: str) -> ProviderFile:
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise InvalidArgumentError(f"{given}: there is no such file", hint=f"give a file, or one of: {shipped}")
     try:
-        return _check(given, _load(path))
+        return _check(given, _load(path), path.resolve().parent)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{given}: {error.message}", hint=error.hint) from None
 
@@ -125,13 +125,15 @@ def _words(what: str, held: Any, known: tuple[str, ...] = ()) -> list[str]:
     return held
 
 
-def _command(what: str, held: Any) -> str:
+def _command(what: str, held: Any, folder: Path) -> str:
+    """A command as it is run on a node, where the working directory is another: `./` is the provider file's folder."""
     if not isinstance(held, str) or not held.strip():
         raise InvalidArgumentError(f"{what} must be a command")
-    return held.replace("{python}", sys.executable)
+    command = held.strip().replace("{python}", sys.executable)
+    return f"{folder}/{command.removeprefix('./')}" if command.startswith("./") else command
 
 
-def _check(given: str, held: Mapping[str, Any]) -> ProviderFile:
+def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
     provider = _mapping("provider", held.get("provider"))
     runner = _mapping("runner", held.get("runner", {}))
     lab = _mapping("lab", held.get("lab", {}))
@@ -143,8 +145,8 @@ def _check(given: str, held: Mapping[str, Any]) -> ProviderFile:
     return ProviderFile(
         path=given,
         kind=_choice("provider", provider.get("kind")),
-        start=_command("provider: start", provider["start"]),
-        server=_command("provider: server", provider["server"]) if "server" in provider else None,
+        start=_command("provider: start", provider["start"], folder),
+        server=_command("provider: server", provider["server"], folder) if "server" in provider else None,
         parameters=_texts("provider: parameters", provider.get("parameters", {})),
         fencing=_choice("fencing", provider.get("fencing", "none")),
         filesystems=frozenset(_words("provider: filesystems", provider.get("filesystems", []))),

@@ -43,7 +43,11 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
     failpoints = dict(text.split("=", 1) for text in options.value(config, "torpedo-failpoint") or ())
     seed = int(options.value(config, "torpedo-seed") or 0)
     csi = folder if options.value(config, "torpedo-face") == "csi" else None
-    lab = storage.emulated(failpoints=failpoints, seed=seed, csi=csi)
+    timings = dict(options.deadline(text) for text in options.value(config, "torpedo-timing") or ())
+    try:
+        lab = storage.emulated(failpoints=failpoints, seed=seed, csi=csi, timings=timings)
+    except HoldfastError as error:
+        pytest.fail(f"{error}", pytrace=False)
     try:
         yield Scenario(lab, name, _limits(config, name, EMULATED))
     finally:
@@ -52,7 +56,10 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
 
 @contextmanager
 def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
-    provider = providers.read(given)
+    try:
+        provider = providers.read(given)
+    except HoldfastError as error:
+        pytest.fail(f"{error}", pytrace=False)
     lacking = provider.lacks()
     if lacking:
         pytest.skip(f"NotRun: {'; '.join(lacking)}")
@@ -61,7 +68,8 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     lab: _core.StorageLab | None = None
     try:
         try:
-            lab = storage.lab(provider, folder)
+            start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
+            lab = storage.lab(provider, folder, timeout=start)
         except HoldfastError as error:
             pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
         limits = replace(REAL, deadline=DEADLINES.get(name, REAL.deadline))

@@ -1,0 +1,113 @@
+"""`nox -s storage_detection`: every storage defect against the scenarios, and docs/storage-detection.md.
+
+`nox -s storage_detection -- seeds` runs the healthy provider with drawn timings instead: no scenario may fail.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+
+from holdfast._version import __version__
+
+from conftest import SuiteRun, read_report
+from storage_defects import CATALOGUE, Defect
+from test_torpedo import verdicts, wrong
+
+WORKERS = 3
+SEEDS = 100
+PAGE = Path(__file__).parent.parent / "docs" / "storage-detection.md"
+HEAD = """# What the Torpedo scenarios catch
+
+Written by `nox -s storage_detection` on {date} with holdfast {version} ({machine}): each defect of the catalogue
+(`tests_py/storage_defects.py`) is planted in the emulated provider, and all ten scenarios are run. A defect counts as
+caught where the scenarios it belongs to fail, the first of them with the right reason.
+
+**{caught} of {all} caught.** {seeds}
+
+| defect | belongs to | failed | reason given |
+|---|---|---|---|
+"""
+
+
+def run(*options: str) -> SuiteRun:
+    """All scenarios, in a process and a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-detection-") as folder:
+        report = Path(folder) / "report.xml"
+        words = ["-m", "pytest", "-p", "no:cacheprovider", "-k", "torpedo", f"--junitxml={report}", *options]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env={**kept, "XDG_STATE_HOME": folder},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))
+
+
+def planted(defect: Defect) -> SuiteRun:
+    return run("--torpedo-failpoint", defect.failpoints)
+
+
+def healthy(seed: int) -> list[str]:
+    """What failed with the timings that a seed draws."""
+    draw = random.Random(seed)
+    timings = {"sync": draw.uniform(0, 0.003), "attach": draw.uniform(0, 0.05), "pace": draw.uniform(0.0005, 0.01)}
+    options = [f"--torpedo-timing={name}={seconds:.6f}" for name, seconds in timings.items()]
+    found = verdicts(run(*options, "--torpedo-face", draw.choice(["process", "csi"])))
+    bad = [(name, told) for name, all_told in found.items() for told in all_told if told[0] not in ("Pass", "NotRun")]
+    return [f"seed {seed}: {name}: {verdict}: {reason}" for name, (verdict, reason) in bad] or (
+        [] if len(found) == 10 else [f"seed {seed}: {len(found)} scenarios ran"]
+    )
+
+
+def row(defect: Defect, found: SuiteRun) -> str:
+    told = verdicts(found)
+    failed = sorted(
+        (name for name, each in told.items() if any(v == "Fail" for v, _ in each)), key=lambda n: int(n[1:])
+    )
+    reasons = [why for _, why in told.get(defect.scenarios[0], []) if re.search(defect.reason, why)]
+    reason = reasons[0].replace("|", "\\|")[:150] if reasons else "not caught"
+    return f"| {defect.name} | {', '.join(defect.scenarios)} | {', '.join(failed)} | {reason} |\n"
+
+
+def main() -> int:
+    seeds = "seeds" in sys.argv[1:]
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        if seeds:
+            failed = [line for lines in pool.map(healthy, range(SEEDS)) for line in lines]
+            print(*failed, sep="\n")
+            print(f"{SEEDS - len(failed)} passed, {len(failed)} failed")
+            return 1 if failed else 0
+        runs = dict(zip(CATALOGUE, pool.map(planted, CATALOGUE), strict=True))
+    bad = {defect: found for defect, each in runs.items() if (found := wrong(defect, each))}
+    page = HEAD.format(
+        date=datetime.now(timezone.utc).date(),
+        version=__version__,
+        machine=f"Python {platform.python_version()}, {platform.machine()}",
+        caught=len(CATALOGUE) - len(bad),
+        all=len(CATALOGUE),
+        seeds="The healthy provider is run with drawn timings by `nox -s storage_detection -- seeds`.",
+    )
+    page += "".join(row(defect, each) for defect, each in runs.items())
+    for defect, found in bad.items():
+        print(f"NOT AS IT MUST BE: {defect.name}: {'; '.join(found)}")
+    if not bad:
+        PAGE.write_text(page, encoding="utf-8")
+    print(f"{len(CATALOGUE) - len(bad)} passed, {len(bad)} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The Torpedo scenarios on the emulated tier: a healthy provider passes, planted defects fail the right scenario."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from holdfast import _core
+
+from conftest import RunSuite, SuiteRun
+from storage_defects import CATALOGUE, Defect
+
+SCENARIOS = 13
+
+
+def verdicts(run: SuiteRun) -> dict[str, list[tuple[str, str]]]:
+    """Of each scenario: verdicts and reasons."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for case in run.cases.values():
+        told = case.properties
+        found.setdefault(told["torpedo"], []).append((told["verdict"], told["reason"]))
+    return found
+
+
+def wrong(defect: Defect, run: SuiteRun) -> list[str]:
+    """Why a run did not catch a defect as it must."""
+    found = verdicts(run)
+    missing = [name for name in defect.scenarios if all(verdict != "Fail" for verdict, _ in found.get(name, []))]
+    reasons = [reason for _, reason in found.get(defect.scenarios[0], [])]
+    unreasoned = not any(re.search(defect.reason, reason) for reason in reasons)
+    return [f"{name} did not fail" for name in missing] + [f"{defect.reason!r} is not in {reasons}"] * unreasoned
+
+
+@pytest.mark.parametrize("face", ["process", "csi"])
+def test_a_healthy_provider_passes_all_ten(face: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    report = tmp_path / "table"
+    run = run_suite("-k", "torpedo", "--torpedo-face", face, "--torpedo-report", str(report))
+    assert run.exit_code == 0, run.output
+    found = verdicts(run)
+    assert sorted(found, key=lambda name: int(name[1:])) == [f"T{number}" for number in range(1, 11)]
+    unlike = {name: told for name, told in found.items() if {verdict for verdict, _ in told} != {"Pass"}}
+    if face == "csi":  # no orchestrator restarts a server by CSI
+        assert [verdict for verdict, _ in unlike.pop("T3")].count("NotRun") == 1
+    assert unlike == {}
+    assert "EMULATED" in run.output
+    table = (report / "torpedo.md").read_text()
+    assert table.count("\n| T") == SCENARIOS
+    held = json.loads((report / "torpedo.json").read_text())
+    assert len(held["scenarios"]) == SCENARIOS
+    assert all(int(row["acknowledged"]) > 0 for row in held["scenarios"] if row["verdict"] == "Pass")
+
+
+@pytest.mark.parametrize("defect", [each for each in CATALOGUE if each.sample], ids=lambda each: each.name)
+def test_a_planted_defect_is_caught_by_the_scenario_it_belongs_to(defect: Defect, run_suite: RunSuite) -> None:
+    chosen = " or ".join(f"torpedo_{name[1:]}_" for name in defect.scenarios)
+    run = run_suite("-k", chosen, "--torpedo-failpoint", defect.failpoints)
+    assert run.exit_code == 1, run.output
+    assert wrong(defect, run) == [], run.output
+
+
+def test_every_defect_of_the_emulated_provider_is_in_the_catalogue() -> None:
+    named = {name for provider, name, _ in _core.failpoint_names() if provider == "storage"}
+    assert {f"storage.{defect.failpoint}" for defect in CATALOGUE} == named
+    assert len(CATALOGUE) >= 25
+
+
+def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
+    for number in range(1, 11):
+        own = [defect for defect in CATALOGUE if f"T{number}" in defect.scenarios]
+        assert len(own) >= 2, number
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--torpedo-failpoint", "storage.fence.non=error(x)"), "the nearest is"),
+        (("--torpedo-failpoint", "storage.fence.none=eror(x)"), "eror"),
+        (("--torpedo-face", "http"), "give process or csi"),
+        (("--torpedo-seed", "x"), "give a number"),
+        (("--torpedo-deadline", "T11=3s"), "there is no scenario 'T11'"),
+        (("--torpedo-deadline", "T5"), "such as T5=60s"),
+        (("--torpedo-timing", "speed=3s"), "give sync, attach, pace or patience"),
+        (("--torpedo-failpoint", "storage.fence.none"), "write NAME=TERMS"),
+        (("--provider", "/nowhere.yaml"), "there is no such file"),
+    ],
+)
+def test_bad_options_are_refused(options: tuple[str, ...], said: str, run_suite: RunSuite) -> None:
+    run = run_suite("-k", "torpedo_1_", *options)
+    assert run.exit_code != 0
+    assert said in run.output, run.output
+
+
+def test_a_scenario_can_be_run_again_by_its_node_id_and_by_xdist(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "torpedo_1_ or torpedo_4", "-n", "2")
+    assert run.exit_code == 0, run.output
+    assert set(verdicts(run)) == {"T1", "T4"}

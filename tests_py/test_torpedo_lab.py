@@ -1,0 +1,83 @@
+"""The lab tier for real: namespaces, plugin processes, nbdkit, nbdfuse, loop devices, ext4. As root."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from holdfast import _core
+from holdfast.storage.provider import read
+
+from conftest import RunSuite, isolated, wait_until
+from test_torpedo import verdicts
+
+pytestmark = pytest.mark.skipif(bool(read("nbd").lacks()), reason="; ".join(read("nbd").lacks()))
+
+
+def leftovers(folder: str) -> list[str]:
+    """Mounts, loop devices and processes that have to do with a folder."""
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line]
+    loops = [
+        name
+        for backing in Path("/sys/block").glob("loop*/loop/backing_file")
+        if folder in (name := backing.read_text()) or name.startswith("/nbd")
+    ]
+    processes = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it ended meanwhile
+        if folder in words:
+            processes.append(words)
+    return mounts + loops + processes
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verdict"),
+    [
+        ("torpedo_1_ or torpedo_4", {"T1": {"Pass"}, "T4": {"Pass"}}),
+        ("torpedo_3 or torpedo_9 or torpedo_10", {"T3": {"Pass", "NotRun"}, "T9": {"NotRun"}, "T10": {"NotRun"}}),
+        ("torpedo_5 or (torpedo_6 and kill)", {"T5": {"Pass"}, "T6": {"Pass"}}),
+        ("torpedo_7 or torpedo_8", {"T7": {"Pass"}, "T8": {"Pass"}}),
+        ("torpedo_2", {"T2": {"Pass"}}),
+    ],
+)
+def test_the_labs_own_driver_passes(chosen: str, verdict: dict[str, set[str]], run_suite: RunSuite) -> None:
+    run = run_suite("-k", chosen, "--provider", "nbd")
+    assert {name: {each for each, _ in told} for name, told in verdicts(run).items()} == verdict, run.output
+    assert run.exit_code == 0
+
+
+def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "torpedo_2", "--provider", "nbd"]
+    with tempfile.TemporaryDirectory(prefix="hf-") as short:  # the path of a socket has 107 bytes
+        environment = isolated(tmp_path, {"TMPDIR": short})
+        run = subprocess.Popen(
+            words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            published = "holdfast-lab-*/*/published/*/*"
+            wait_until(lambda: any(Path(short).glob(published)), 60, "a published volume")
+        finally:
+            os.kill(run.pid, signal.SIGKILL)
+            run.wait()
+        wait_until(lambda: leftovers(short) == [], 20, "nothing left")
+
+
+def test_a_driver_that_dies_at_once_is_told_with_what_it_said(tmp_path: Path, run_suite: RunSuite) -> None:
+    provider = tmp_path / "provider.yaml"
+    provider.write_text(
+        "provider:\n  kind: csi\n  start: sh -c 'echo I need a licence; exit 3'\nlab: {nodes: 2}\n", encoding="utf-8"
+    )
+    run = run_suite("-k", "torpedo_1_", "--provider", str(provider), "--torpedo-start", "3s")
+    assert run.exit_code == 1
+    assert "the lab did not come up" in run.output
+    assert "node1: I need a licence" in run.output
+    assert _core.storage_lab_lacks() is None
