@@ -29,6 +29,7 @@ SYSTEM_TOOLS = {
     "nbdkit": "nbdkit",
     "fusermount3": "fuse3",
     "mkfs.ext4": "e2fsprogs",
+    "rclone": "rclone",
 }
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])

@@ -48,7 +48,7 @@ def test_the_shipped_one_is_found_by_its_name() -> None:
     ("change", "said"),
     [
         (("kind: csi", "kind: nfs"), "provider: 'nfs'"),
-        (("kind: csi", "kind: docker-plugin"), "docker-plugin is not offered by this version"),
+        (("lab: {", "runner: {kind: swarm}\nlab: {"), "swarm is not offered by this version"),
         (("fencing: driver", "fencing: yes"), "fencing: True"),
         (("fencing: driver", "fence: driver"), "no key 'fence'"),
         (("  start: ./driver --endpoint={socket} --nodeid={node}\n", ""), "no key 'start'"),

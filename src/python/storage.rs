@@ -20,8 +20,8 @@ use crate::storage::namespaces::{LabOptions, Namespaces, missing};
 #[cfg(target_os = "linux")]
 use crate::storage::nbd;
 use crate::storage::{
-    Access, Csi, CsiOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part, Stage, Started, Verdict, Volume,
-    VolumeRequest, Volumes, csi,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part,
+    Stage, Started, Verdict, Volume, VolumeRequest, Volumes, csi,
 };
 
 /// Where no time is given.
@@ -491,6 +491,9 @@ pub fn storage_emulated(
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct LabGiven {
+    kind: String,
+    name: String,
+    version: String,
     folder: PathBuf,
     nodes: usize,
     server: Option<String>,
@@ -507,19 +510,22 @@ pub struct LabGiven {
 #[cfg(target_os = "linux")]
 #[pyfunction]
 pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
-    let LabGiven { folder, nodes, server, plugin, ledger, run, pace, fences, secrets, timeout } = given;
+    let LabGiven { kind, name, version, folder, nodes, server, plugin, ledger, run, pace, fences, secrets, timeout } =
+        given;
     let deadline = Instant::now() + timeout.0;
     wait(py, move || {
         let options = LabOptions { folder: folder.clone(), nodes, server, plugin, ledger };
         let namespaces = Namespaces::create(options, deadline)?;
         let shared = Arc::new(namespaces.clone());
-        let plugins: BTreeMap<String, Endpoint> = crate::storage::Nodes::names(&namespaces)
-            .into_iter()
-            .map(|node| (node.clone(), Endpoint::Unix(namespaces.socket(&node))))
-            .collect();
-        let options = CsiOptions { nodes: plugins, controller: None, folder, secrets, fences };
-        let csi = Csi::connect(options, deadline)?;
-        let volumes: Arc<dyn Volumes> = Arc::new(csi);
+        let names = crate::storage::Nodes::names(&namespaces);
+        let sockets = names.into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
+        let volumes: Arc<dyn Volumes> = if kind == "csi" {
+            let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
+            Arc::new(Csi::connect(CsiOptions { nodes, controller: None, folder, secrets, fences }, deadline)?)
+        } else {
+            let options = DockerPluginOptions { name, version, nodes: sockets.collect(), fences };
+            Arc::new(DockerPlugin::connect(options, deadline)?)
+        };
         let runner = Arc::new(Own::new(volumes.clone(), shared.clone()));
         let lab = Lab::new(volumes, runner, shared.clone(), shared, run, pace.0);
         Ok(StorageLab { lab: Arc::new(lab), failpoints: None, sockets: Mutex::default(), namespaces: Some(namespaces) })

@@ -2,6 +2,7 @@
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
 pub mod csi;
+mod docker_plugin;
 pub mod emulated;
 mod faults;
 mod lab;
@@ -15,6 +16,7 @@ mod task;
 mod volumes;
 
 pub use csi::{Csi, CsiOptions, Endpoint};
+pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
 pub use faults::{Fault, Faults, Network, Part};
 pub use lab::{Lab, Started, Verdict};
 pub use nodes::{Ending, Look, Nodes, Process, Spec, Tell};

@@ -58,6 +58,9 @@ def lab(
 
     return _core.storage_lab(
         {
+            "kind": provider.kind,
+            "name": provider.name,
+            "version": provider.version(),
             "folder": os.fspath(folder),
             "nodes": provider.nodes,
             "server": provider.server,

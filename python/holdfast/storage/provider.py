@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_REA
 _KEYS = {
     "": ("provider", "runner", "lab", "faults"),
     "provider": (
-        "kind", "start", "server", "parameters", "fencing", "filesystems", "access_modes", "secrets_file", "tools",
+        "kind", "name", "version", "start", "server", "parameters", "fencing", "filesystems", "access_modes",
+        "secrets_file", "tools",
     ),
     "runner": ("kind",),
     "lab": ("kind", "nodes"),
@@ -34,7 +37,7 @@ _KINDS = {
     "lab": ("namespaces", "hosts"),
 }
 # What this version can do of that; the rest says so.
-_OFFERED = {"provider": ("csi",), "runner": ("own",), "lab": ("namespaces",)}
+_OFFERED = {"runner": ("own",), "lab": ("namespaces",)}
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class ProviderFile:
     path: str
     kind: str
     start: str
+    # Docker's protocol tells neither; the version is what this command prints first.
+    name: str = ""
+    version_command: str = ""
     server: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     fencing: str = "none"
@@ -56,6 +62,14 @@ class ProviderFile:
     lab: str = "namespaces"
     nodes: int = 3
     faults: dict[str, str] = field(default_factory=dict)
+
+    def version(self) -> str:
+        """What its version command prints first; empty where there is none."""
+        if not self.version_command:
+            return ""
+        words = shlex.split(self.version_command)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        return (done.stdout.splitlines() or [""])[0]
 
     def lacks(self) -> list[str]:
         """Why it cannot run here, a line each; empty where it can."""
@@ -145,6 +159,8 @@ def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
     return ProviderFile(
         path=given,
         kind=_choice("provider", provider.get("kind")),
+        name=str(provider.get("name", Path(given).stem)),
+        version_command=str(provider.get("version", "")),
         start=_command("provider: start", provider["start"], folder),
         server=_command("provider: server", provider["server"], folder) if "server" in provider else None,
         parameters=_texts("provider: parameters", provider.get("parameters", {})),

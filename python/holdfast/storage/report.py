@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else ""
-        reason = row["reason"].replace("|", "\\|")
+        reason = re.sub(r"\S*/holdfast-lab-\w+", "…", row["reason"]).replace("|", "\\|")
         cells = (
             _title(row),
             row["verdict"],
@@ -182,9 +183,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             reason,
         )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
-    for row in rows:
-        for line in json.loads(row["not_checked"]):
-            lines.append(f"- {row['torpedo']}: not checked: {line}")
+    unchecked = [(row["torpedo"], line) for row in rows for line in json.loads(row["not_checked"])]
+    if unchecked:
+        lines += ["", *(f"- {name}: not checked: {line}" for name, line in unchecked)]
     return "\n".join(lines) + "\n"
 
 

@@ -118,14 +118,15 @@ class Scenario:
         timeout: float | None = None,
     ) -> StorageVolume:
         """A volume, which is removed at the end."""
-        self._count += 1
+        name = name or self.unused_name()
+        always = {key: text.replace("{volume}", name) for key, text in self.parameters.items()}
         volume = self.lab.create(
             node or self.nodes[0],
-            name or self.unused_name(),
+            name,
             size,
             filesystem=filesystem,
             access=access,
-            parameters={**self.parameters, **(parameters or {})},
+            parameters={**always, **(parameters or {})},
             timeout=timeout or self.limits.call,
         )
         if all(known.id != volume.id for known in self.volumes):

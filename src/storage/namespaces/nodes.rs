@@ -22,7 +22,7 @@ pub struct LabOptions {
     pub nodes: usize,
     /// What serves the volumes, with {control}, {storage} and {folder} in it; nothing, where the driver brings its own.
     pub server: Option<String>,
-    /// The plugin on a node, with {socket}, {node}, {folder} and {control} (the server's address) in it.
+    /// The plugin on a node, with {socket} (or {socket_path}), {node}, {folder} and {control} (the server's address) in it.
     pub plugin: String,
     /// The executable of the ledger.
     pub ledger: PathBuf,
@@ -79,8 +79,9 @@ impl Namespaces {
     pub fn create(options: LabOptions, deadline: Instant) -> Result<Self> {
         let server = Namespace::create(deadline)?;
         let mut wiring = vec!["link set lo up".to_owned()];
-        for (network, prefix) in NETWORKS {
-            wiring.push(format!("link add {network} type bridge"));
+        for ((network, prefix), last) in NETWORKS.iter().zip(1..) {
+            // else a bridge has the address of one of its ports, and another once that port is gone
+            wiring.push(format!("link add {network} address 02:00:00:00:77:{last:02} type bridge"));
             wiring.push(format!("addr add {prefix}.1/24 dev {network}"));
             wiring.push(format!("link set {network} up"));
         }
@@ -106,13 +107,14 @@ impl Namespaces {
 
     /// The socket of the plugin on a node.
     pub fn socket(&self, node: &str) -> PathBuf {
-        self.options.folder.join(node).join("csi.sock")
+        self.options.folder.join(node).join("plugin.sock")
     }
 
     fn filled(&self, command: &str, node: &str) -> String {
         let folder = self.options.folder.join(node);
         command
             .replace("{socket}", &format!("unix://{}", self.socket(node).display()))
+            .replace("{socket_path}", &self.socket(node).display().to_string())
             .replace("{node}", node)
             .replace("{folder}", &folder.display().to_string())
             .replace("{control}", "10.77.0.1")
