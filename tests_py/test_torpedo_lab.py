@@ -69,6 +69,10 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
             os.kill(run.pid, signal.SIGKILL)
             run.wait()
         wait_until(lambda: leftovers(short) == [], 20, "nothing left")
+        clean = [sys.executable, "-m", "holdfast.cli", "lab", "clean"]
+        for words, left in ((clean, 1), ([*clean, "--yes"], 1), (clean, 0)):
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+            assert len(done.stdout.splitlines()) == left
 
 
 def test_a_driver_that_dies_at_once_is_told_with_what_it_said(tmp_path: Path, run_suite: RunSuite) -> None:

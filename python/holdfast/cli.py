@@ -748,6 +748,7 @@ def doctor(ctx: click.Context) -> None:
 
 main.add_command(commands.storage)
 main.add_command(commands.provider)
+main.add_command(commands.lab)
 main.add_command(commands.ledger)
 
 

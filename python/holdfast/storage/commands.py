@@ -85,6 +85,23 @@ def plugin(endpoint: str, nodeid: str, server: str, folder: str) -> None:
 
 
 @click.group()
+def lab() -> None:
+    """The lab that storage providers are qualified in."""
+
+
+@lab.command("clean")
+@click.option("--yes", is_flag=True, help="Remove them.")
+def clean(yes: bool) -> None:
+    """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left."""
+    from holdfast.storage import leftovers
+
+    for folder in leftovers.find():
+        click.echo(str(folder))
+        if yes:
+            leftovers.remove(folder)
+
+
+@click.group()
 def provider() -> None:
     """Storage providers to qualify."""
 

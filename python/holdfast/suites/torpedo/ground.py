@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from holdfast import _core, storage
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
+from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
 from holdfast.storage.report import Outcome
 from holdfast.storage.scenario import Limits, Scenario
@@ -35,7 +35,7 @@ def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario
         request.node.stash[Outcome.KEY] = Outcome(scenario)
         yield scenario
         for trouble in scenario.leave():
-            scenario.account.not_checked.append(f"clean-up: {trouble}")
+            warnings.warn(pytest.PytestWarning(f"{name}: clean-up: {trouble}"), stacklevel=1)
 
 
 @contextmanager
@@ -63,8 +63,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     lacking = provider.lacks()
     if lacking:
         pytest.skip(f"NotRun: {'; '.join(lacking)}")
-    # as short as can be: the path of a socket has 107 bytes
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-lab-"))
+    folder = leftovers.make()
     lab: _core.StorageLab | None = None
     try:
         try:
@@ -81,7 +80,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     finally:
         if lab is not None:
             lab.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        leftovers.remove(folder)
 
 
 def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:

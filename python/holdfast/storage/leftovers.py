@@ -1,0 +1,45 @@
+"""Folders that labs left behind: their namespaces, mounts and processes go with pytest, their files may not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+PREFIX = "holdfast-lab-"
+_OWNER = "owner"
+
+
+def make() -> Path:
+    """A folder for a lab of this process. It is short: the path of a socket has 107 bytes."""
+    import os
+
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (folder / _OWNER).write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="utf-8")
+    return folder
+
+
+def find() -> list[Path]:
+    """Those whose process is no more."""
+    return [folder for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if not _is_owned(folder)]
+
+
+def remove(folder: Path) -> None:
+    """One of them, with all that is in it."""
+    shutil.rmtree(folder)
+
+
+def _is_owned(folder: Path) -> bool:
+    try:
+        pid, _, started = (folder / _OWNER).read_text(encoding="utf-8").partition(" ")
+    except OSError:
+        return False
+    return started != "" and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

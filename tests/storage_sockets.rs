@@ -1,0 +1,204 @@
+//! Plugins that are absent, refuse, hang, speak something else, or answer nonsense: each a clear error in time.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use holdfast::error::{ConnectFault, Error, Kind, Result};
+use holdfast::storage::csi::{Backend, routes};
+use holdfast::storage::{
+    Attachment, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Volume, VolumeRequest, Volumes,
+};
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(1500)
+}
+
+fn csi(socket: &Path, deadline: Instant) -> Result<Csi> {
+    let nodes = BTreeMap::from([("node1".to_owned(), Endpoint::Unix(socket.to_owned()))]);
+    let folder = socket.parent().expect("a folder").to_owned();
+    Csi::connect(CsiOptions { nodes, folder, ..CsiOptions::default() }, deadline)
+}
+
+fn docker(socket: &Path, deadline: Instant) -> Result<DockerPlugin> {
+    let nodes = BTreeMap::from([("node1".to_owned(), socket.to_owned())]);
+    DockerPlugin::connect(DockerPluginOptions { nodes, ..DockerPluginOptions::default() }, deadline)
+}
+
+/// Runs what blocks as holdfast does: beside a runtime's own threads.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
+}
+
+/// A socket on which every client is told `answer`, or nothing, once it said something.
+fn talker(folder: &Path, answer: Option<&'static str>) -> PathBuf {
+    let path = folder.join("plugin.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut said = [0; 4096];
+            let _ = stream.read(&mut said); // whatever it is
+            if let Some(answer) = answer {
+                let _ = stream.write_all(answer.as_bytes()); // the client may be gone
+            } else {
+                held.push(stream);
+            }
+        }
+    });
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_absent_or_refuses_is_told_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let absent = folder.path().join("absent.sock");
+    let refusing = folder.path().join("refusing.sock");
+    drop(UnixListener::bind(&refusing).expect("a socket"));
+    for path in [absent, refusing] {
+        for error in beside(move || [csi(&path, soon()).err(), docker(&path, soon()).err()]).await {
+            let error = error.expect("nobody is there");
+            assert_eq!(error.kind, Kind::Connect(ConnectFault::Unreachable), "{error}");
+            assert!(error.hint.is_some_and(|hint| hint.contains("is the plugin running")));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_hangs_costs_no_more_than_the_deadline() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = talker(folder.path(), None);
+    let began = Instant::now();
+    for error in beside(move || [csi(&path, soon()).err(), docker(&path, soon()).err()]).await {
+        assert_eq!(error.expect("it hangs").kind, Kind::Timeout);
+    }
+    assert!(began.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_of_the_other_kind_is_known_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = talker(folder.path(), Some("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
+    let error = beside(move || csi(&path, soon()).err()).await.expect("HTTP is no gRPC");
+    assert_eq!(error.kind, Kind::Connect(ConnectFault::NotGrpc), "{error}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = serve(folder.path(), Odd::default()).await;
+    let error = beside(move || docker(&socket, soon()).err()).await.expect("gRPC is no HTTP/1.1");
+    assert!(matches!(error.kind, Kind::Connect(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_docker_plugin_that_answers_nonsense_is_told_so() {
+    for (answer, said) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"Implem\n", "no JSON"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"Implements\":[\"authz\"]}", "no JSON"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"Implements\":[\"authz\"]}", "is no volume driver"),
+        ("HTTP/1.1 500 Oops\r\nContent-Length: 15\r\n\r\n{\"Err\":\"broken\"}", "no JSON"),
+        ("HTTP/1.1 500 Oops\r\nContent-Length: 16\r\n\r\n{\"Err\":\"broken\"}", "broken"),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", "HTTP status 503"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = talker(folder.path(), Some(answer));
+        let error = beside(move || docker(&path, soon()).err()).await.expect(said);
+        assert!(error.to_string().contains(said), "{answer}: {error}");
+    }
+}
+
+/// A driver that is odd in some way.
+#[derive(Debug, Clone, Default)]
+struct Odd {
+    id: String,
+    bytes: u64,
+    context: usize,
+}
+
+impl Backend for Odd {
+    fn about(&self) -> (&'static str, String) {
+        ("odd.holdfast", String::new())
+    }
+
+    fn node(&self) -> &'static str {
+        "node1"
+    }
+
+    fn ready(&self, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, request: &VolumeRequest, _: Instant) -> Result<Volume> {
+        Ok(Volume { id: self.id.clone(), name: request.name.clone(), bytes: Some(self.bytes), ..Volume::default() })
+    }
+
+    fn remove(&self, _: &Volume, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, _: Instant) -> Result<Vec<Volume>> {
+        Ok(vec![Volume { id: self.id.clone(), ..Volume::default() }])
+    }
+
+    fn attach(&self, _: &Volume, _: &str, _: Instant) -> Result<Attachment> {
+        Ok(Attachment { context: BTreeMap::from([("key".to_owned(), "x".repeat(self.context))]) })
+    }
+
+    fn detach(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn stage(&self, _: &Volume, _: &Attachment, _: &Path, _: Instant) -> Result<()> {
+        Err(Error::new(Kind::Status(tonic::Code::Internal), "the secret is hunter2?"))
+    }
+
+    fn unstage(&self, _: &str, _: &Path, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn publish(&self, _: &str, _: &Path, _: &Path, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn unpublish(&self, _: &str, _: &Path, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_published(&self, _: &str, _: &Path) -> bool {
+        false
+    }
+}
+
+async fn serve(folder: &Path, odd: Odd) -> PathBuf {
+    let path = folder.join("csi.sock");
+    let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let routes = routes(odd);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let life = tokio_util::sync::CancellationToken::new();
+            tokio::spawn(holdfast::serve::connection(stream, routes.clone(), life));
+        }
+    });
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_csi_driver_without_ids_or_with_megabytes_of_context_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let request = VolumeRequest { name: "v".into(), bytes: 1 << 20, ..VolumeRequest::default() };
+    let socket = serve(folder.path(), Odd::default()).await;
+    let wanted = request.clone();
+    let error = beside(move || csi(&socket, soon()).expect("a driver").create("node1", &wanted, soon()).err()).await;
+    assert!(error.expect("no id").to_string().contains("without a volume id"));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = serve(folder.path(), Odd { id: "v1".into(), bytes: 7, context: 10 << 20 }).await;
+    let error = beside(move || {
+        let driver = csi(&socket, soon()).expect("a driver");
+        let volume = driver.create("node1", &request, soon()).expect("a volume");
+        assert_eq!(volume.bytes, Some(7), "what it says, not what was asked for");
+        driver.attach(&volume, "node1", Instant::now() + Duration::from_secs(9)).err()
+    });
+    let error = error.await.expect("ten megabytes");
+    assert!(error.to_string().contains("too large"), "{error}");
+}
