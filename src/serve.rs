@@ -14,6 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -70,6 +71,21 @@ where
         .serve_connection(TokioIo::new(io), service);
     if let Some(Err(error)) = life.run_until_cancelled(served).await {
         tracing::debug!("a connection ended: {error}");
+    }
+}
+
+/// Serves every connection that `listener` brings, until `life` ends.
+pub async fn all<I, S>(mut listener: impl Stream<Item = io::Result<I>> + Unpin, service: S, life: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    while let Some(Some(accepted)) = life.run_until_cancelled(listener.next()).await {
+        if let Ok(stream) = accepted {
+            tokio::spawn(connection(stream, service.clone(), life.clone()));
+        }
     }
 }
 

@@ -172,13 +172,8 @@ impl Backend for Odd {
 async fn serve(folder: &Path, odd: Odd) -> PathBuf {
     let path = folder.join("csi.sock");
     let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
-    let routes = routes(odd);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let life = tokio_util::sync::CancellationToken::new();
-            tokio::spawn(holdfast::serve::connection(stream, routes.clone(), life));
-        }
-    });
+    let connections = tokio_stream::wrappers::UnixListenerStream::new(listener);
+    tokio::spawn(holdfast::serve::all(connections, routes(odd), tokio_util::sync::CancellationToken::new()));
     path
 }
 

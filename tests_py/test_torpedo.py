@@ -93,6 +93,16 @@ def test_bad_options_are_refused(options: tuple[str, ...], said: str, run_suite:
     assert said in run.output, run.output
 
 
+def test_without_the_tools_of_a_provider_every_scenario_is_not_run(run_suite: RunSuite, tmp_path: Path) -> None:
+    provider = tmp_path / "provider.yaml"
+    provider.write_text("provider: {kind: csi, start: ./driver, tools: [no-such-tool]}\n", encoding="utf-8")
+    run = run_suite("-k", "torpedo", "--provider", str(provider))
+    rows = [line for line in run.output.splitlines() if re.match(r"T\d", line)]
+    assert len(rows) == SCENARIOS, run.output
+    assert all(" NotRun " in row for row in rows)
+    assert "no-such-tool is missing" in run.output
+
+
 def test_a_scenario_can_be_run_again_by_its_node_id_and_by_xdist(run_suite: RunSuite) -> None:
     run = run_suite("-k", "torpedo_1_ or torpedo_4", "-n", "2")
     assert run.exit_code == 0, run.output

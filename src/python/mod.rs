@@ -17,6 +17,8 @@ mod reflection;
 mod results;
 mod runtime;
 mod storage;
+#[cfg(target_os = "linux")]
+mod storage_service;
 mod system;
 
 use pyo3::prelude::*;
@@ -46,11 +48,14 @@ mod _core {
     use super::reflection::message_fields;
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::storage::storage_lab;
     #[pymodule_export]
     use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated, storage_lab_lacks};
     #[cfg(target_os = "linux")]
     #[pymodule_export]
-    use super::storage::{StorageService, storage_lab, storage_plugin, storage_server};
+    use super::storage_service::{StorageService, storage_plugin, storage_server};
     #[pymodule_export]
     use super::system::{AsyncSystem, System};
 

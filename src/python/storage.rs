@@ -17,18 +17,16 @@ use crate::failpoint::{Dialect, Registry, Terms};
 use crate::storage::emulated::{Emulated, FAILPOINTS, Sockets, Timings, serve_csi};
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{LabOptions, Namespaces, missing};
-#[cfg(target_os = "linux")]
-use crate::storage::nbd;
 use crate::storage::{
     Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part,
-    Stage, Started, Verdict, Volume, VolumeRequest, Volumes, csi,
+    Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Does blocking work where Ctrl-C is seen.
-fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send + 'static) -> PyResult<T> {
+pub fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send + 'static) -> PyResult<T> {
     block(py, World::Client, async move {
         let worked = tokio::task::spawn_blocking(work).await;
         worked.unwrap_or_else(|error| Err(Error::new(Kind::Expectation, format!("holdfast has a bug: {error}"))))
@@ -539,93 +537,4 @@ pub fn storage_lab_lacks() -> Option<String> {
     return missing();
     #[cfg(not(target_os = "linux"))]
     return Some("the lab is made of Linux' namespaces".to_owned());
-}
-
-/// The lab's own driver: its server, or its plugin on a node, as long as this lives.
-#[cfg(target_os = "linux")]
-#[pyclass(frozen, module = "holdfast._core")]
-pub struct StorageService {
-    life: tokio_util::sync::CancellationToken,
-}
-
-#[cfg(target_os = "linux")]
-#[pymethods]
-impl StorageService {
-    fn close(&self) {
-        self.life.cancel();
-    }
-}
-
-/// The server: volumes in `folder`, CSI on `listen`, their data on `exports`.
-#[cfg(target_os = "linux")]
-#[pyfunction]
-pub fn storage_server(py: Python<'_>, listen: String, exports: String, folder: PathBuf) -> PyResult<StorageService> {
-    let life = tokio_util::sync::CancellationToken::new();
-    let served = life.clone();
-    block(py, World::Client, async move {
-        let bad = |what: &str| Error::invalid(format!("{what} is no address"));
-        let address = listen.parse().map_err(|_| bad(&listen))?;
-        let server = nbd::NbdServer::open(&folder, exports.parse().map_err(|_| bad(&exports))?)?;
-        let listener = crate::serve::listen(address).map_err(|error| Error::invalid(format!("{listen}: {error}")))?;
-        tokio::spawn(async move {
-            let routes = csi::routes(server);
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = served.cancelled() => return,
-                };
-                if let Ok((stream, _)) = accepted {
-                    tokio::spawn(crate::serve::connection(stream, routes.clone(), served.clone()));
-                }
-            }
-        });
-        Ok(())
-    })?;
-    Ok(StorageService { life })
-}
-
-/// The plugin on `node`: CSI on the unix socket `endpoint`, volumes from the server at `server`.
-#[cfg(target_os = "linux")]
-#[pyfunction]
-#[pyo3(signature = (endpoint, node, server, folder, *, timeout))]
-pub fn storage_plugin(
-    py: Python<'_>,
-    endpoint: PathBuf,
-    node: String,
-    server: String,
-    folder: PathBuf,
-    timeout: Seconds,
-) -> PyResult<StorageService> {
-    let life = tokio_util::sync::CancellationToken::new();
-    let served = life.clone();
-    let deadline = Instant::now() + timeout.0;
-    wait(py, move || {
-        let address = server.parse().map_err(|_| Error::invalid(format!("{server} is no address")))?;
-        let controller = Some(Endpoint::Tcp(address));
-        let csi = loop {
-            // it may start before its server does
-            match Csi::connect(CsiOptions { controller: controller.clone(), ..CsiOptions::default() }, deadline) {
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => tokio::runtime::Handle::current().block_on(tokio::time::sleep(Duration::from_millis(20))),
-                Ok(csi) => break csi,
-            }
-        };
-        let _ = std::fs::remove_file(&endpoint); // of a plugin that was killed
-        let listener = tokio::net::UnixListener::bind(&endpoint)
-            .map_err(|error| Error::invalid(format!("{}: {error}", endpoint.display())))?;
-        let routes = csi::routes(nbd::NbdNode::new(csi, &node, &folder));
-        tokio::spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = served.cancelled() => return,
-                };
-                if let Ok((stream, _)) = accepted {
-                    tokio::spawn(crate::serve::connection(stream, routes.clone(), served.clone()));
-                }
-            }
-        });
-        Ok(())
-    })?;
-    Ok(StorageService { life })
 }

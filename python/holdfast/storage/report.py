@@ -114,6 +114,8 @@ class Reporter:
         found = dict(report.user_properties)
         if report.when == "call" and "torpedo" in found:
             self._rows.append(found)
+        elif report.when == "setup" and not report.passed and "::test_torpedo_" in report.nodeid:
+            self._rows.append(_without_a_lab(report))
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -131,7 +133,26 @@ class Reporter:
                 write(f"written: {path}")
 
 
+def _without_a_lab(report: pytest.TestReport) -> dict[str, Any]:
+    """The row of a scenario that never had a lab."""
+    name, _, rest = report.nodeid.rpartition("::test_torpedo_")[2].partition("_")
+    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = told.splitlines()[0].removeprefix("Skipped: ").removeprefix("NotRun: ")
+    row = dict.fromkeys(("provider", "provider_version", "emulated", "runner", "recovery", "timeline"), "")
+    return {
+        **row,
+        "torpedo": f"T{name}",
+        "variant": rest.partition("[")[2].removesuffix("]"),
+        "verdict": "NotRun" if report.skipped else "Inconclusive",
+        "reason": reason,
+        **dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0"),
+        **dict.fromkeys(("faults", "not_checked"), "[]"),
+    }
+
+
 def _describe(row: dict[str, Any]) -> list[str]:
+    if not row["provider"]:
+        return ["no lab came about"]
     lines = [f"{row['provider']} {row['provider_version']}, runner {row['runner']}"]
     return [*lines, row["emulated"]] if row["emulated"] else lines
 
