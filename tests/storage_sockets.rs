@@ -85,7 +85,7 @@ async fn a_plugin_of_the_other_kind_is_known_as_one() {
     let error = beside(move || csi(&path, soon()).err()).await.expect("HTTP is no gRPC");
     assert_eq!(error.kind, Kind::Connect(ConnectFault::NotGrpc), "{error}");
     let folder = tempfile::tempdir().expect("a folder");
-    let socket = serve(folder.path(), Odd::default()).await;
+    let socket = serve(folder.path(), Odd::default());
     let error = beside(move || docker(&socket, soon()).err()).await.expect("gRPC is no HTTP/1.1");
     assert!(matches!(error.kind, Kind::Connect(_)), "{error}");
 }
@@ -169,7 +169,7 @@ impl Backend for Odd {
     }
 }
 
-async fn serve(folder: &Path, odd: Odd) -> PathBuf {
+fn serve(folder: &Path, odd: Odd) -> PathBuf {
     let path = folder.join("csi.sock");
     let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
     let connections = tokio_stream::wrappers::UnixListenerStream::new(listener);
@@ -181,13 +181,13 @@ async fn serve(folder: &Path, odd: Odd) -> PathBuf {
 async fn a_csi_driver_without_ids_or_with_megabytes_of_context_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let request = VolumeRequest { name: "v".into(), bytes: 1 << 20, ..VolumeRequest::default() };
-    let socket = serve(folder.path(), Odd::default()).await;
+    let socket = serve(folder.path(), Odd::default());
     let wanted = request.clone();
     let error = beside(move || csi(&socket, soon()).expect("a driver").create("node1", &wanted, soon()).err()).await;
     assert!(error.expect("no id").to_string().contains("without a volume id"));
 
     let folder = tempfile::tempdir().expect("a folder");
-    let socket = serve(folder.path(), Odd { id: "v1".into(), bytes: 7, context: 10 << 20 }).await;
+    let socket = serve(folder.path(), Odd { id: "v1".into(), bytes: 7, context: 10 << 20 });
     let error = beside(move || {
         let driver = csi(&socket, soon()).expect("a driver");
         let volume = driver.create("node1", &request, soon()).expect("a volume");
