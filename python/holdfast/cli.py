@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast.failpoint import Failpoints
     from holdfast.testbed import Target
 
-SUITES = ("cntr3", "midway", "cni")
+SUITES = ("cntr3", "midway", "cni", "torpedo")
 _SECRET_FILE = click.Path(exists=True, dir_okay=False)
 # Options with a value that pytest's are named like.
 _TEXTS = (

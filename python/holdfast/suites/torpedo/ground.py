@@ -19,9 +19,9 @@ from holdfast.storage.report import Outcome
 from holdfast.storage.scenario import Limits, Scenario
 
 # On the emulated tier calls take milliseconds.
-EMULATED = Limits(deadline=3.0, call=2.0, pause=0.6, settle=0.5, enough=10)
+EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)
 # On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
-REAL = Limits(deadline=300.0, call=10.0, pause=2.0, settle=10.0, enough=10)
+REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 
 
