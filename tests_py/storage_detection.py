@@ -65,7 +65,7 @@ def healthy(seed: int) -> list[str]:
     draw = random.Random(seed)
     timings = {"sync": draw.uniform(0, 0.003), "attach": draw.uniform(0, 0.05), "pace": draw.uniform(0.0005, 0.01)}
     options = [f"--torpedo-timing={name}={seconds:.6f}" for name, seconds in timings.items()]
-    found = verdicts(run(*options, "--torpedo-face", draw.choice(["process", "csi"])))
+    found = verdicts(run(*options, "--torpedo-face", draw.choice(["process", "csi", "docker"])))
     bad = [(name, told) for name, all_told in found.items() for told in all_told if told[0] not in ("Pass", "NotRun")]
     return [f"seed {seed}: {name}: {verdict}: {reason}" for name, (verdict, reason) in bad] or (
         [] if len(found) == 10 else [f"seed {seed}: {len(found)} scenarios ran"]

@@ -1167,7 +1167,7 @@ def storage_emulated(
     sync: _Seconds | None = None,
     attach: _Seconds | None = None,
     patience: _Seconds | None = None,
-    csi: str | os.PathLike[str] | None = None,
+    served: tuple[str, str | os.PathLike[str]] | None = None,
 ) -> StorageLab:
     """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""
 

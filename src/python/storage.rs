@@ -14,7 +14,7 @@ use super::runtime::{World, block};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
-use crate::storage::emulated::{Emulated, FAILPOINTS, Sockets, Timings, serve_csi};
+use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, serve_plugins};
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{LabOptions, Namespaces, missing};
 use crate::storage::{
@@ -63,6 +63,8 @@ const FAULTS: [(&str, Fault); 16] = [
     ("live_restore_on", Fault::LiveRestore(true)),
     ("live_restore_off", Fault::LiveRestore(false)),
 ];
+
+const FACES: [(&str, Face); 2] = [("csi", Face::Csi), ("docker", Face::Docker)];
 
 /// A volume as its provider tells of it.
 #[pyclass(frozen, module = "holdfast._core")]
@@ -435,7 +437,7 @@ fn judged(py: Python<'_>, verdict: &Verdict) -> PyResult<Py<PyAny>> {
 
 /// The emulated provider on emulated nodes, all of it in this process.
 #[pyfunction]
-#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None, csi=None))]
+#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None, served=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn storage_emulated(
     py: Python<'_>,
@@ -447,7 +449,7 @@ pub fn storage_emulated(
     sync: Option<Seconds>,
     attach: Option<Seconds>,
     patience: Option<Seconds>,
-    csi: Option<PathBuf>,
+    served: Option<(String, PathBuf)>,
 ) -> PyResult<StorageLab> {
     let registry = Arc::new(Registry::new(FAILPOINTS, seed));
     for (name, text) in failpoints {
@@ -461,16 +463,27 @@ pub fn storage_emulated(
         *slot = given.map_or(*slot, |seconds| seconds.0);
     }
     let emulated = Arc::new(Emulated::new(&nodes, registry.clone(), timings));
-    let (volumes, sockets): (Arc<dyn Volumes>, _) = match csi {
+    let (volumes, sockets): (Arc<dyn Volumes>, _) = match served {
         None => (emulated.clone(), None),
-        Some(folder) => {
+        Some((face, folder)) => {
+            let face = chosen("face", &face, &FACES)?;
             let (emulated, deadline) = (emulated.clone(), deadline(None));
-            let (csi, sockets) = wait(py, move || {
-                let sockets = serve_csi(&emulated, &nodes, &folder)?;
-                let options = CsiOptions { nodes: sockets.csi.clone(), folder, fences: true, ..CsiOptions::default() };
-                Ok((Csi::connect(options, deadline)?, sockets))
+            let (volumes, sockets) = wait(py, move || {
+                let sockets = serve_plugins(&emulated, &nodes, &folder, face)?;
+                let volumes: Arc<dyn Volumes> = if face == Face::Csi {
+                    let each = sockets.nodes.iter().map(|(node, path)| (node.clone(), Endpoint::Unix(path.clone())));
+                    let options = CsiOptions { nodes: each.collect(), folder, fences: true, ..CsiOptions::default() };
+                    Arc::new(Csi::connect(options, deadline)?)
+                } else {
+                    let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+                    let told = emulated.provider().emulated;
+                    let nodes = sockets.nodes.clone();
+                    let options = DockerPluginOptions { name, version, nodes, fences: true, emulated: told };
+                    Arc::new(DockerPlugin::connect(options, deadline)?)
+                };
+                Ok((volumes, sockets))
             })?;
-            (Arc::new(csi), Some(sockets))
+            (volumes, Some(sockets))
         }
     };
     let runner = Arc::new(Own::new(volumes.clone(), emulated.clone()));
@@ -521,7 +534,8 @@ pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
             let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
             Arc::new(Csi::connect(CsiOptions { nodes, controller: None, folder, secrets, fences }, deadline)?)
         } else {
-            let options = DockerPluginOptions { name, version, nodes: sockets.collect(), fences };
+            let options =
+                DockerPluginOptions { name, version, nodes: sockets.collect(), fences, emulated: String::new() };
             Arc::new(DockerPlugin::connect(options, deadline)?)
         };
         let runner = Arc::new(Own::new(volumes.clone(), shared.clone()));

@@ -35,6 +35,8 @@ pub struct DockerPluginOptions {
     pub nodes: BTreeMap<String, PathBuf>,
     /// Whether it fences a node whose volume another takes.
     pub fences: bool,
+    /// What of it is our own, in words for each report; empty where it is real.
+    pub emulated: String,
 }
 
 /// A plugin, on each node.
@@ -120,12 +122,12 @@ async fn ask(socket: &Path, method: &str, body: &Value) -> Result<Value> {
 
 impl Volumes for DockerPlugin {
     fn provider(&self) -> Provider {
-        let DockerPluginOptions { name, version, fences, .. } = self.options.clone();
+        let DockerPluginOptions { name, version, fences, emulated, .. } = self.options.clone();
         let mut capabilities = BTreeSet::from([Capability::List]);
         if fences {
             capabilities.insert(Capability::Fence);
         }
-        Provider { name, version, capabilities, emulated: String::new() }
+        Provider { name, version, capabilities, emulated }
     }
 
     /// As an engine does: who is known already is not made again.

@@ -52,7 +52,7 @@ _OPTIONS = (
     ("torpedo-start", "text", "how long the plugins of a provider may take to answer at first, such as 60s"),
     ("torpedo-timing", "list", "sync=TIME, attach=TIME, pace=TIME or patience=TIME of the emulated provider"),
     ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
-    ("torpedo-face", "text", "how the emulated provider is reached: process (the default) or csi, by sockets"),
+    ("torpedo-face", "text", "how the emulated provider is reached: process (the default), or by sockets: csi, docker"),
     ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),
     ("torpedo-report", "text", "a folder for the qualification table, as Markdown and JSON"),
     ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
@@ -131,7 +131,7 @@ _SHAPES = {
     "dut-port": (r"0*[1-9]\d{0,4}", "give a number from 1 to 65535"),
     "dut-repeat": (r"0*[1-9]\d*", "give a number, 1 or more"),
     "dut-seed": (r"\d+", "give a number"),
-    "torpedo-face": ("process|csi", "give process or csi"),
+    "torpedo-face": ("process|csi|docker", "give process, csi or docker"),
     "torpedo-seed": (r"\d+", "give a number"),
     "dut-trigger": (
         r"gnoi|reboot-active|kill:.+|command:.*\S.*", "give gnoi, reboot-active, kill:PROCESS or command:…"

@@ -22,15 +22,15 @@ def emulated(
     failpoints: Mapping[str, str] | None = None,
     seed: int = 0,
     timings: Mapping[str, float] | None = None,
-    csi: str | os.PathLike[str] | None = None,
+    served: tuple[str, str | os.PathLike[str]] | None = None,
 ) -> _core.StorageLab:
     """The emulated provider on emulated nodes, all of it in this process.
 
     `failpoints` are its defects (`holdfast failpoints --provider storage`). `timings` are seconds: `pace` is from one
     write of a task to the next, `sync` and `attach` what those take, `patience` how long a node waits for its storage
     network.
-    `csi` is an existing, empty folder: the plugins serve CSI on sockets there, and are reached by them. Raises
-    `InvalidArgumentError` for a failpoint that does not exist.
+    `served` is a face, csi or docker, and an existing, empty folder: the plugins serve it on sockets there, and are
+    reached by them. Raises `InvalidArgumentError` for a failpoint that does not exist.
     """
     from holdfast import _core
 
@@ -40,7 +40,7 @@ def emulated(
         run=secrets.randbits(128),
         seed=seed,
         failpoints=armed,
-        csi=csi,
+        served=served,
         **{**TIMINGS, **(timings or {})},
     )
 

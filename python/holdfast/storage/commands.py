@@ -21,15 +21,18 @@ def storage() -> None:
 
 
 @storage.command("serve")
-@click.option("--csi", type=click.Path(file_okay=False), help="A folder for the CSI sockets, NODE.sock each.")
+@click.option("--csi", type=click.Path(file_okay=False), help="A folder for CSI sockets, NODE.sock each.")
+@click.option("--docker", type=click.Path(file_okay=False), help="A folder for Docker volume plugins' sockets instead.")
 @click.option("--nodes", default="node1,node2,node3", show_default=True, metavar="A,B,…", help="A plugin on each.")
 @click.option("--failpoint", "failpoints", multiple=True, metavar="NAME=TERMS", help="Arm a failpoint.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the failpoints' chance.")
-def serve(csi: str | None, nodes: str, failpoints: Sequence[str], seed: int) -> None:
+def serve(csi: str | None, docker: str | None, nodes: str, failpoints: Sequence[str], seed: int) -> None:
     """An EMULATED storage provider, until Ctrl-C or SIGTERM. Nothing is mounted: targets are empty folders."""
     from holdfast import failpoint
     from holdfast import storage as rooms
 
+    if csi and docker:
+        raise click.UsageError("--csi and --docker are two faces: give one of them")
     names = [name.strip() for name in nodes.split(",")]
     if not all(names) or len(set(names)) != len(names):
         raise click.UsageError("--nodes wants names, each another: --nodes A,B")
@@ -38,12 +41,12 @@ def serve(csi: str | None, nodes: str, failpoints: Sequence[str], seed: int) -> 
     armed = dict(failpoint.read_environment("\n".join(failpoints)))
     armed.update(failpoint.read_environment(os.environ.get("HOLDFAST_STORAGE_FAILPOINTS", "")))
     with tempfile.TemporaryDirectory(prefix="holdfast-storage-") as own:
-        folder = csi or own
+        folder, face = (docker, "docker") if docker else (csi or own, "csi")
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-        lab = rooms.emulated(nodes=names, failpoints=armed, seed=seed, csi=folder)
+        lab = rooms.emulated(nodes=names, failpoints=armed, seed=seed, served=(face, folder))
         click.echo("EMULATED storage provider", err=True)
         for name in names:
-            click.echo(f"csi {name} unix://{os.path.abspath(folder)}/{name}.sock")  # noqa: PTH100
+            click.echo(f"{face} {name} unix://{os.path.abspath(folder)}/{name}.sock")  # noqa: PTH100
         click.echo("serving")
         sys.stdout.flush()
         signal.sigwait(ends)

@@ -1,6 +1,7 @@
 //! The emulated provider: a storage server, nodes with a plugin and a runtime each, and two networks between them. All
 //! of it is in this process; nothing is mounted anywhere.
 
+mod docker;
 mod failpoints;
 mod faults;
 mod io;
@@ -11,5 +12,5 @@ mod volumes;
 mod world;
 
 pub use failpoints::FAILPOINTS;
-pub use serving::{Sockets, serve_csi};
+pub use serving::{Face, Sockets, serve_plugins};
 pub use world::{Emulated, Timings};

@@ -3,46 +3,65 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
+use super::docker;
 use super::plugin::EmulatedPlugin;
 use super::world::{Emulated, Health};
 use crate::error::{Error, Result};
 use crate::serve;
-use crate::storage::csi::{self, Endpoint};
+use crate::storage::csi;
+
+/// What is spoken on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// CSI v1.
+    Csi,
+    /// Docker's volume plugin protocol, version 1.
+    Docker,
+}
 
 /// Served sockets; they go when this is dropped.
 pub struct Sockets {
     /// Of each node's plugin.
-    pub csi: BTreeMap<String, Endpoint>,
+    pub nodes: BTreeMap<String, PathBuf>,
     life: CancellationToken,
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         self.life.cancel();
-        for endpoint in self.csi.values() {
-            if let Endpoint::Unix(path) = endpoint {
-                let _ = std::fs::remove_file(path); // gone with its folder, or never made
-            }
+        for path in self.nodes.values() {
+            let _ = std::fs::remove_file(path); // gone with its folder, or never made
         }
     }
 }
 
-/// Serves the CSI face of each node's plugin in `folder`, as `NODE.sock`. Must be called within a runtime.
-pub fn serve_csi(emulated: &Emulated, nodes: &[String], folder: &Path) -> Result<Sockets> {
-    let mut sockets = Sockets { csi: BTreeMap::new(), life: CancellationToken::new() };
+/// Serves the plugin of each node in `folder`, as `NODE.sock`. Must be called within a runtime.
+pub fn serve_plugins(emulated: &Emulated, nodes: &[String], folder: &Path, face: Face) -> Result<Sockets> {
+    let mut sockets = Sockets { nodes: BTreeMap::new(), life: CancellationToken::new() };
     for node in nodes {
         let path = folder.join(format!("{node}.sock"));
         let listener = listen(&path)?;
-        let routes = csi::routes(EmulatedPlugin { emulated: emulated.clone(), node: node.clone() });
-        tokio::spawn(keep(emulated.clone(), node.clone(), path.clone(), listener, routes, sockets.life.clone()));
-        sockets.csi.insert(node.clone(), Endpoint::Unix(path));
+        let plugin = EmulatedPlugin { emulated: emulated.clone(), node: node.clone() };
+        let routes = csi::routes(plugin.clone());
+        let handle: Handle = match face {
+            Face::Csi => {
+                Box::new(move |stream, life| drop(tokio::spawn(serve::connection(stream, routes.clone(), life))))
+            }
+            Face::Docker => {
+                Box::new(move |stream, life| drop(tokio::spawn(docker::connection(stream, plugin.clone(), life))))
+            }
+        };
+        tokio::spawn(keep(emulated.clone(), node.clone(), path.clone(), listener, handle, sockets.life.clone()));
+        sockets.nodes.insert(node.clone(), path);
     }
     Ok(sockets)
 }
+
+/// What is done with a connection.
+type Handle = Box<dyn Fn(UnixStream, CancellationToken) + Send + Sync>;
 
 fn listen(path: &Path) -> Result<UnixListener> {
     let _ = std::fs::remove_file(path); // what a plugin left that was killed
@@ -55,10 +74,11 @@ async fn keep(
     node: String,
     path: PathBuf,
     listener: UnixListener,
-    routes: Routes,
+    handle: Handle,
     life: CancellationToken,
 ) {
     let mut listener = Some(listener);
+    let mut held = Vec::new();
     while !life.is_cancelled() {
         let served = life.child_token();
         let health = emulated.health(&node);
@@ -66,13 +86,12 @@ async fn keep(
             let Some(listener) = listener.as_ref().filter(|_| health != Health::Dead) else {
                 return std::future::pending().await;
             };
-            let mut held = Vec::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 if health == Health::Hung {
-                    held.push(stream); // accepted, and never answered
+                    held.push(stream); // it is answered once the plugin goes on
                 } else {
-                    tokio::spawn(serve::connection(stream, routes.clone(), served.clone()));
+                    handle(stream, served.clone());
                 }
             }
         };
@@ -84,10 +103,16 @@ async fn keep(
         match emulated.health(&node) {
             Health::Dead => {
                 listener = None; // its socket stays, and refuses
+                held.clear();
                 served.cancel();
             }
-            Health::Running if listener.is_none() => listener = listen(&path).ok(),
-            _ => {}
+            Health::Running => {
+                if listener.is_none() {
+                    listener = listen(&path).ok();
+                }
+                held.drain(..).for_each(|stream| handle(stream, life.child_token()));
+            }
+            Health::Hung => {}
         }
     }
 }

@@ -180,6 +180,11 @@ impl Emulated {
         })
     }
 
+    /// Whether the plugin on a node knows of a task that has a volume.
+    pub(super) fn is_in_use(&self, volume: &str, node: &str) -> bool {
+        self.world().node(node).is_ok_and(|node| node.known.get(volume).is_some_and(|tasks| !tasks.is_empty()))
+    }
+
     /// Whether a volume is mounted at `target`.
     pub(super) fn is_published(&self, volume: &str, node: &str, target: &Path) -> bool {
         self.world().node(node).is_ok_and(|node| node.published.get(target).is_some_and(|held| held == volume))

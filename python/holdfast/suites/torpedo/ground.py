@@ -42,14 +42,19 @@ def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario
 def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenario]:
     failpoints = dict(text.split("=", 1) for text in options.value(config, "torpedo-failpoint") or ())
     seed = int(options.value(config, "torpedo-seed") or 0)
-    csi = folder if options.value(config, "torpedo-face") == "csi" else None
+    face = options.value(config, "torpedo-face") or "process"
+    served = None if face == "process" else (face, folder)
     timings = dict(options.deadline(text) for text in options.value(config, "torpedo-timing") or ())
     try:
-        lab = storage.emulated(failpoints=failpoints, seed=seed, csi=csi, timings=timings)
+        lab = storage.emulated(failpoints=failpoints, seed=seed, served=served, timings=timings)
     except HoldfastError as error:
         pytest.fail(f"{error}", pytrace=False)
     try:
-        yield Scenario(lab, name, _limits(config, name, EMULATED))
+        scenario = Scenario(lab, name, _limits(config, name, EMULATED))
+        if face == "docker":
+            scenario.accesses = frozenset(("SINGLE_NODE_WRITER",))
+            scenario.filesystems = frozenset()
+        yield scenario
     finally:
         lab.close()
 
