@@ -622,7 +622,7 @@ def test_every_site_has_a_line_of_help() -> None:
     names = failpoint_names()
     assert len({name for _, name, _ in names}) == len(names)
     assert all(text and not text.endswith(".") for _, _, text in names)
-    assert {provider for provider, _, _ in names} == {"emulator", "cni-bridge-fp"}
+    assert {provider for provider, _, _ in names} == {"emulator", "cni-bridge-fp", "storage"}
 
 
 # --- the language -------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 //! Loading: a control processor's container runtime comes up with what its store holds, and what defects make of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,7 +203,7 @@ fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
     }
 }
 
-/// The defect that containers start once more, soon after they came up.
+/// The defect that containers start once more, soon after they came up and wrote.
 fn restart_late(chassis: &Arc<Inner>, active: usize) {
     let names: Vec<_> = chassis.cards[active].store.inventory().containers.into_iter().map(|held| held.name).collect();
     let again: Vec<_> =
@@ -213,6 +214,10 @@ fn restart_late(chassis: &Arc<Inner>, active: usize) {
     let later = chassis.clone();
     chassis.spawn(async move {
         sleep(EMPTY / 2).await;
+        let store = &later.cards[active].store;
+        for container in store.inventory().containers {
+            followed(store, &container).await; // a start that nobody saw anything of is no defect
+        }
         for name in again {
             later.cards[active].runtime.stop(&name).await;
         }
@@ -245,27 +250,34 @@ pub fn leave_traces(chassis: &Arc<Inner>, active: usize) {
     }
 }
 
-/// A container of the old active goes on writing, once one of the new active's has begun to.
+/// A container of the old active goes on writing, over what one of the new active's has begun to.
 async fn write_stale(chassis: &Arc<Inner>, active: usize) {
     let store = &chassis.cards[active].store;
     for container in store.inventory().containers {
-        let Some((volume, file)) = Store::ledger_of(&container) else { continue };
-        let path = store.volume_folder(volume).join(file);
-        for _ in 0..200 {
-            let held = ledger::read(&std::fs::read(&path).unwrap_or_default()).records;
-            let first = held.first().map(|record| record.head.identity).unwrap_or_default();
-            if held.iter().any(|record| record.head.identity != first) {
-                let (writer, incarnation) = (first.writer, Some(first.incarnation));
-                let old = ledger::Opening { writer, incarnation, ..ledger::Opening::default() };
-                let stale = ledger::Writer::open(&path, old).and_then(|mut writer| writer.append(b"stale"));
-                if let Err(error) = stale {
-                    tracing::warn!("{error}");
-                }
-                break;
-            }
-            sleep(EMPTY / 50).await;
+        let Some((path, old, followed)) = followed(store, &container).await else { continue };
+        let ledger::Head { number, offset, previous, .. } = followed.head;
+        let stale = ledger::Record::new(old, number, offset, previous, b"stale".to_vec()).block();
+        let written =
+            std::fs::OpenOptions::new().write(true).open(path).and_then(|file| file.write_all_at(&stale, offset));
+        if let Err(error) = written {
+            tracing::warn!("{error}");
         }
     }
+}
+
+/// A container's ledger, who wrote it first, and the first record of another, once there is one.
+async fn followed(store: &Store, container: &Container) -> Option<(PathBuf, ledger::Identity, ledger::Record)> {
+    let (volume, file) = Store::ledger_of(container)?;
+    let path = store.volume_folder(volume).join(file);
+    for _ in 0..200 {
+        let held = ledger::read(&std::fs::read(&path).unwrap_or_default()).records;
+        let first = held.first().map(|record| record.head.identity).unwrap_or_default();
+        if let Some(next) = held.into_iter().find(|record| record.head.identity != first) {
+            return Some((path, first, next));
+        }
+        sleep(EMPTY / 50).await;
+    }
+    None
 }
 
 /// Leaves the first half of a ledger's records.

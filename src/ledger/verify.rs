@@ -319,17 +319,20 @@ fn difference(receipt: &Receipt, bytes: &[u8]) -> Finding {
     }
 }
 
-/// Acknowledgements to an incarnation after a later one had its first.
+/// Acknowledgements to an incarnation after a later one had its first. One of a record that the later one went on from
+/// was only late itself: its answer was on the way while the network was cut.
 fn two_writers(receipts: &[Receipt]) -> Vec<Finding> {
-    let mut begun: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut begun: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for receipt in receipts {
         let Some(at) = receipt.at else { continue };
-        let first = begun.entry(receipt.head.identity.incarnation).or_insert(at);
-        *first = at.min(*first);
+        let (first, number) = begun.entry(receipt.head.identity.incarnation).or_insert((at, receipt.head.number));
+        (*first, *number) = (at.min(*first), receipt.head.number.min(*number));
     }
     let late = receipts.iter().filter(|receipt| {
-        let later = receipt.head.identity.incarnation + 1;
-        receipt.at.is_some_and(|at| begun.range(later..).any(|(_, first)| *first < at))
+        let Head { identity, number, .. } = &receipt.head;
+        let followed =
+            |at: u64| begun.range(identity.incarnation + 1..).any(|(_, (first, from))| *first < at && from <= number);
+        receipt.at.is_some_and(followed)
     });
     late.map(|receipt| Finding::TwoWriters(receipt.head.number, receipt.head.identity.incarnation)).collect()
 }
@@ -402,6 +405,14 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_that_was_late_on_its_way_is_no_second_writer() {
+        let all = chain(&[1, 1, 2]);
+        let mut told = receipts(&all);
+        told[1].at = Some(9); // the new writer went on from it
+        assert_eq!(judged(&told, &file(&all)), []);
+    }
+
+    #[test]
     fn a_later_incarnation_that_did_not_know_of_a_record_lost_it() {
         let all = chain(&[1, 1, 1]);
         let identity = Identity { incarnation: 2, ..all[0].head.identity };
@@ -460,8 +471,12 @@ mod tests {
                 (whole, bytes, "stale")
             }
             7 => {
+                // told yes for a record of its own, after another had followed
+                let (old, previous) = (all[5].head.identity, all[5].head.hash);
+                let number = 7 + (at % 6) as u64;
+                let own = Record::new(old, number, (number - 1) * BLOCK as u64, previous, Vec::new());
                 let mut told = whole;
-                told[at % 6].at = Some(100);
+                told.push(Receipt { head: own.head, payload: None, at: Some(100) });
                 (told, bytes, "two writers")
             }
             _ => {
@@ -478,7 +493,9 @@ mod tests {
         fn each_way_to_fail_is_told_from_the_others(kind in 0_usize..9, at in 0_usize..12, bit in 0_usize..BLOCK * 8) {
             let (told, bytes, expected) = plant(kind, at, bit);
             let kinds: HashSet<_> = judged(&told, &bytes).iter().map(Finding::kind).collect();
-            prop_assert_eq!(kinds, HashSet::from([expected]));
+            // what the other writer was told of is not there
+            let more = (expected == "two writers").then_some("lost");
+            prop_assert_eq!(kinds, HashSet::from_iter([expected].into_iter().chain(more)));
         }
     }
 }

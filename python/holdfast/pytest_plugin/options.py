@@ -200,10 +200,11 @@ def deadline(text: str, option: str = "dut-deadline", example: str = "reboot=20m
     from holdfast.deadlines import seconds
 
     step, _, time = text.partition("=")
+    shape = "STEP=TIME" if option == "dut-deadline" else "NAME=TIME"
     try:
         return step, seconds(time)
     except ValueError:
-        raise pytest.UsageError(f"--{option} {text}: write NAME=TIME, such as {example}") from None
+        raise pytest.UsageError(f"--{option} {text}: write {shape}, such as {example}") from None
 
 
 def wanted_suites(config: pytest.Config) -> list[str]:
