@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ SECONDS = 3
 
 
 def appended(folder: Path) -> tuple[float, float]:
-    """Bytes a second, each made safe 4 KiB at a time: the ledger's writer, and dd over the same file after it."""
+    """Bytes a second, each made safe 4 KiB at a time: the ledger's writer, and dd over a file as long."""
     file, told = folder / "ledger", folder / "acknowledgements"
     with told.open("wb") as lines:
         writing = [str(ledger.executable()), "write", str(file), "--run", "ab"]
@@ -25,7 +26,9 @@ def appended(folder: Path) -> tuple[float, float]:
         subprocess.run(["timeout", str(SECONDS), *writing], stdout=lines, check=False)
         ours = written(told) * 4096 / (time.monotonic() - began)
     words = ["dd", "if=/dev/zero", f"of={folder / 'peer'}", "bs=4k", "oflag=direct,dsync", "conv=notrunc"]
-    (folder / "peer").write_bytes(bytes(file.stat().st_size))
+    with (folder / "peer").open("wb") as peer:  # as long as the ledger, and as much on the disk
+        peer.write(bytes(file.stat().st_size))
+        os.fsync(peer.fileno())
     copied = subprocess.run([*words, f"count={written(told)}"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+) bytes .* copied, ([\d.e-]+) s", copied.stderr)
     assert found is not None, copied.stderr
