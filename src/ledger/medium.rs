@@ -30,17 +30,18 @@ pub trait Medium: Send {
 #[derive(Debug)]
 pub struct OnFile {
     file: File,
-    buffer: Box<Aligned<BLOCK>>,
+    buffer: Box<Aligned>,
     preallocate: bool,
 }
 
 /// O_DIRECT wants its bytes at such an address.
 #[derive(Debug)]
 #[repr(align(4096))]
-struct Aligned<const BYTES: usize>([u8; BYTES]);
+struct Aligned([u8; BLOCK]);
 
 /// Blocks of zeros that are written at once.
-const ZEROS: usize = 4;
+#[cfg(target_os = "linux")]
+const ZEROS: usize = 256;
 
 impl OnFile {
     /// Opens or makes `path` for a ledger that grows a record at a time, through the page cache.
@@ -113,11 +114,8 @@ impl Medium for OnFile {
         }
         let end = length.next_multiple_of(STEP);
         if allocate(&self.file, held, end - held)? {
-            let zeros = Aligned([0; BLOCK * ZEROS]);
-            for offset in (held..end).step_by(BLOCK * ZEROS) {
-                // what was allocated and never written costs a journal entry at each first write
-                self.file.write_all_at(&zeros.0, offset)?;
-            }
+            // what was allocated and never written costs a journal entry at each first write
+            write_zeros(&self.file, held, end)?;
         }
         self.file.sync_all()
     }
@@ -138,6 +136,28 @@ fn allocate(file: &File, offset: u64, length: u64) -> io::Result<bool> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOSPC) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Writes zeros over a part of a file; both its ends are multiples of 4 KiB.
+#[cfg(target_os = "linux")]
+fn write_zeros(file: &File, mut offset: u64, end: u64) -> io::Result<()> {
+    let block = Box::new(Aligned([0; BLOCK]));
+    let many = vec![io::IoSlice::new(&block.0); ZEROS];
+    while offset < end {
+        let left = usize::try_from((end - offset) / BLOCK as u64).unwrap_or(ZEROS).clamp(1, ZEROS);
+        match rustix::io::pwritev(file, &many[..left], offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => offset += written as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_zeros(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
