@@ -50,6 +50,7 @@ def test_the_shipped_one_is_found_by_its_name() -> None:
         (("kind: csi", "kind: nfs"), "provider: 'nfs'"),
         (("lab: {", "runner: {kind: swarm}\nlab: {"), "swarm is not offered by this version"),
         (("fencing: driver", "fencing: yes"), "fencing: True"),
+        (("fencing: driver", "fencing: csi-addons"), "csi-addons is not offered by this version"),
         (("fencing: driver", "fence: driver"), "no key 'fence'"),
         (("  start: ./driver --endpoint={socket} --nodeid={node}\n", ""), "no key 'start'"),
         (("nodes: 2", "nodes: 1"), "nodes: 1"),

@@ -37,7 +37,7 @@ _KINDS = {
     "lab": ("namespaces", "hosts"),
 }
 # What this version can do of that; the rest says so.
-_OFFERED = {"runner": ("own",), "lab": ("namespaces",)}
+_OFFERED = {"fencing": ("driver", "none"), "runner": ("own",), "lab": ("namespaces",)}
 
 
 @dataclass(frozen=True)
