@@ -14,6 +14,8 @@ mod nodes;
 mod runner;
 mod task;
 mod volumes;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};

@@ -120,11 +120,6 @@ impl Task {
         moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 
-    /// When the first acknowledgement came.
-    pub fn first(&self) -> Option<Instant> {
-        self.heard().arrivals.first().copied()
-    }
-
     /// Waits for `many` acknowledgements in all; an error where it failed or the deadline passed first.
     pub fn wait_acknowledged(&self, many: usize, deadline: Instant) -> Result<()> {
         self.wait(deadline, "so many acknowledgements", |heard| heard.receipts.len() >= many || heard.idle)

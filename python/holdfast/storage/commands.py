@@ -36,24 +36,22 @@ def serve(csi: str | None, docker: str | None, nodes: str, failpoints: Sequence[
     names = [name.strip() for name in nodes.split(",")]
     if not all(names) or len(set(names)) != len(names):
         raise click.UsageError("--nodes wants names, each another: --nodes A,B")
-    ends = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     armed = dict(failpoint.read_environment("\n".join(failpoints)))
     armed.update(failpoint.read_environment(os.environ.get("HOLDFAST_STORAGE_FAILPOINTS", "")))
     with tempfile.TemporaryDirectory(prefix="holdfast-storage-") as own:
         folder, face = (docker, "docker") if docker else (csi or own, "csi")
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-        lab = rooms.emulated(nodes=names, failpoints=armed, seed=seed, served=(face, folder))
         click.echo("EMULATED storage provider", err=True)
-        for name in names:
-            click.echo(f"{face} {name} unix://{os.path.abspath(folder)}/{name}.sock")  # noqa: PTH100
-        click.echo("serving")
-        sys.stdout.flush()
-        signal.sigwait(ends)
-        lab.close()
+        sockets = [f"{face} {name} unix://{os.path.abspath(folder)}/{name}.sock" for name in names]  # noqa: PTH100
+        served = (face, folder)
+        _until_told(
+            lambda: rooms.emulated(nodes=names, failpoints=armed, seed=seed, served=served),
+            "\n".join([*sockets, "serving"]),
+        )
 
 
-def _until_told(start: Callable[[], _core.StorageService], what: str) -> None:
+def _until_told(start: Callable[[], _core.StorageLab | _core.StorageService], what: str) -> None:
+    """Serve until Ctrl-C or SIGTERM; `what` is printed once it does."""
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     service = start()

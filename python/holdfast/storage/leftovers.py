@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,8 +13,6 @@ _OWNER = "owner"
 
 def make() -> Path:
     """A folder for a lab of this process. It is short: the path of a socket has 107 bytes."""
-    import os
-
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     (folder / _OWNER).write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="utf-8")
     return folder

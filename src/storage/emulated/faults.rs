@@ -82,10 +82,8 @@ impl Emulated {
     }
 
     fn start_plugin(&self, node: &str) {
-        let [drops, forgets, stuck] = ["drops_mounts", "forgets_mounts", "stuck"].map(|defect| match defect {
-            "stuck" => self.fires("storage.plugin.stuck"),
-            defect => self.fires(&format!("storage.plugin.restart_{defect}")),
-        });
+        let [drops, forgets, stuck] = ["restart_drops_mounts", "restart_forgets_mounts", "stuck"]
+            .map(|name| self.fires(&format!("storage.plugin.{name}")));
         self.with(node, |node| {
             let restarted = node.plugin == Health::Dead;
             node.stuck = stuck && node.plugin == Health::Hung;

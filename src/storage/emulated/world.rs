@@ -194,11 +194,6 @@ impl Emulated {
         Self { inner: Arc::new(inner) }
     }
 
-    /// What is armed.
-    pub fn failpoints(&self) -> &Registry {
-        &self.inner.failpoints
-    }
-
     /// How long things take.
     pub fn timings(&self) -> Timings {
         self.inner.timings
@@ -289,8 +284,8 @@ impl World {
     }
 
     pub fn node_mut(&mut self, name: &str) -> Result<&mut Node> {
-        let known: Vec<String> = self.nodes.keys().cloned().collect();
-        self.nodes.get_mut(name).ok_or_else(|| unknown_node(name, known.iter()))
+        self.node(name)?; // says what there is
+        self.nodes.get_mut(name).ok_or_else(|| unknown_node(name, std::iter::empty()))
     }
 
     pub fn number(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::nodes::{NETWORKS, Namespaces, NodeState, wire};
 use crate::error::Result;
 use crate::storage::faults::{Fault, Faults, Network, Part};
-use crate::storage::nbd::wait_until;
+use crate::storage::waiting::wait_until;
 
 impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
-use crate::storage::nbd::wait_until;
+use crate::storage::waiting::wait_until;
 
 /// What the lab is made with, and Debian's package of each.
 const TOOLS: [(&str, &str); 5] = [

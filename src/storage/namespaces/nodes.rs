@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::namespace::Namespace;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{BLOCK, Opening, Place, Told};
-use crate::storage::nbd::wait_until;
 use crate::storage::nodes::{Ending, Look, Nodes, Process, Spec};
+use crate::storage::waiting::wait_until;
 
 /// What a lab is made of.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! Running the tools that the driver is made of.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 
@@ -16,16 +15,4 @@ pub fn run(words: &[&str]) -> Result<String> {
     let said = String::from_utf8_lossy(&done.stderr);
     let last = said.trim().lines().last().unwrap_or_default();
     Err(Error::new(Kind::Expectation, format!("{}: {}: {last}", words.join(" "), done.status)))
-}
-
-/// Waits until something holds, looking often.
-pub fn wait_until(deadline: Instant, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    let (_sender, never) = std::sync::mpsc::channel::<()>();
-    while !holds() {
-        if Instant::now() >= deadline {
-            return Err(Error::new(Kind::Timeout, format!("{what} did not come in time")));
-        }
-        let _ = never.recv_timeout(Duration::from_millis(10)); // nothing ever comes: it waits
-    }
-    Ok(())
 }

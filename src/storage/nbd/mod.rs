@@ -4,7 +4,6 @@ mod commands;
 mod node;
 mod server;
 
-pub use commands::wait_until;
 pub use node::NbdNode;
 pub use server::NbdServer;
 

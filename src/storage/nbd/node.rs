@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use tonic::Code;
 
-use super::commands::{run, wait_until};
+use super::commands::run;
 use super::{ABOUT, NAME};
 use crate::error::{Error, Kind, Result};
 use crate::storage::csi::{Backend, Csi};
 use crate::storage::volumes::{Attachment, Volume, VolumeRequest, Volumes};
+use crate::storage::waiting::wait_until;
 
 /// The plugin on a node.
 #[derive(Clone)]

@@ -10,11 +10,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::commands::wait_until;
 use super::{ABOUT, NAME};
 use crate::error::{Error, Kind, Result};
 use crate::storage::csi::Backend;
 use crate::storage::volumes::{Attachment, Volume, VolumeRequest};
+use crate::storage::waiting::wait_until;
 
 /// The smallest volume: ext4 with a journal, in bytes.
 const SMALLEST: u64 = 8 << 20;
