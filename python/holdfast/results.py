@@ -201,13 +201,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StorageProvider:
-    """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`)."""
+    """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`).
+
+    `tells_unmounts`: whether the runner tells what came of an unmount. A container engine keeps that to itself.
+    """
 
     name: str
     version: str
     capabilities: frozenset[str]
     emulated: str
     runner: str
+    tells_unmounts: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,12 +116,13 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
         pace: Duration::from_millis(options.number("--pace")?.unwrap_or(0)),
         records: options.number("--records")?,
     };
-    let mut channel = channel(options.values.get("--acknowledge").map_or("-", String::as_str))?;
+    let Channel { tell: mut channel, mut hear } =
+        channel(options.values.get("--acknowledge").map_or("-", String::as_str))?;
     let stop = Stop::default();
     if options.values.contains_key("--until-eof") {
         let stop = stop.clone();
         std::thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin(), &mut io::sink()); // its end is what counts
+            let _ = io::copy(&mut hear, &mut io::sink()); // its end is what counts
             stop.stop();
         });
     }
@@ -145,15 +146,24 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
     done.map(|()| ExitCode::SUCCESS).map_err(|refused| Trouble::Failed(refused.to_string()))
 }
 
-fn channel(to: &str) -> Result<Box<dyn Write>, Trouble> {
+/// What a writer tells over, and what it hears the end of.
+struct Channel {
+    tell: Box<dyn Write>,
+    hear: Box<dyn Read + Send>,
+}
+
+fn channel(to: &str) -> Result<Channel, Trouble> {
     let failed = |error: io::Error| Trouble::Failed(format!("--acknowledge {to}: {error}"));
     match to.split_once(':') {
-        None if to == "-" => Ok(Box::new(io::stdout())),
-        Some(("unix", path)) => Ok(Box::new(UnixStream::connect(path).map_err(failed)?)),
+        None if to == "-" => Ok(Channel { tell: Box::new(io::stdout()), hear: Box::new(io::stdin()) }),
+        Some(("unix", path)) => {
+            let stream = UnixStream::connect(path).map_err(failed)?;
+            Ok(Channel { hear: Box::new(stream.try_clone().map_err(failed)?), tell: Box::new(stream) })
+        }
         Some(("tcp", address)) => {
             let stream = TcpStream::connect(address).map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
-            Ok(Box::new(stream))
+            Ok(Channel { hear: Box::new(stream.try_clone().map_err(failed)?), tell: Box::new(stream) })
         }
         _ => Err(Trouble::Usage(format!("--acknowledge: {to:?} is none of -, unix:PATH, tcp:HOST:PORT"))),
     }

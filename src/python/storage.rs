@@ -14,12 +14,14 @@ use super::runtime::{World, block};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
+#[cfg(target_os = "linux")]
+use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
 use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, serve_plugins};
 #[cfg(target_os = "linux")]
-use crate::storage::namespaces::{LabOptions, Namespaces, missing};
+use crate::storage::namespaces::{DRIVER, LabOptions, Namespaces, RuntimeOptions, address, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part,
-    Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Nodes, Own,
+    Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.
@@ -231,6 +233,7 @@ impl StorageLab {
         fields.set_item("capabilities", pyo3::types::PyFrozenSet::new(py, capabilities)?)?;
         fields.set_item("emulated", provider.emulated)?;
         fields.set_item("runner", self.lab.runner().name())?;
+        fields.set_item("tells_unmounts", self.lab.runner().tells_unmounts())?;
         results::make(py, "StorageProvider", &fields)
     }
 
@@ -486,7 +489,7 @@ pub fn storage_emulated(
             (volumes, Some(sockets))
         }
     };
-    let runner = Arc::new(Own::new(volumes.clone(), emulated.clone()));
+    let runner = Arc::new(Own::new("own", volumes.clone(), emulated.clone()));
     let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0);
     Ok(StorageLab {
         lab: Arc::new(lab),
@@ -510,6 +513,7 @@ pub struct LabGiven {
     server: Option<String>,
     plugin: String,
     ledger: PathBuf,
+    runner: String,
     run: u128,
     pace: Seconds,
     fences: bool,
@@ -517,29 +521,98 @@ pub struct LabGiven {
     timeout: Seconds,
 }
 
-/// Nodes as namespaces of this machine, with a CSI driver on them.
+#[cfg(target_os = "linux")]
+impl LabGiven {
+    fn by_csi(&self) -> bool {
+        self.kind == "csi"
+    }
+
+    /// The nodes, with their plugins and what runs tasks there.
+    fn namespaces(&self, deadline: Instant) -> Result<Namespaces> {
+        let runtime = RuntimeOptions { plugin: !self.by_csi(), manager: self.runner == "swarm" };
+        let options = LabOptions {
+            folder: self.folder.clone(),
+            nodes: self.nodes,
+            server: self.server.clone(),
+            plugin: self.plugin.clone(),
+            ledger: self.ledger.clone(),
+            runtime: (self.runner != "own").then_some(runtime),
+        };
+        Namespaces::create(options, deadline)
+    }
+
+    /// The provider, asked by its own protocol.
+    fn provider(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Arc<dyn Volumes>> {
+        let sockets = namespaces.names().into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
+        if self.by_csi() {
+            let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
+            let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
+            let options = CsiOptions { nodes, controller: None, folder, secrets, fences: self.fences };
+            return Ok(Arc::new(Csi::connect(options, deadline)?));
+        }
+        let options = DockerPluginOptions {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            nodes: sockets.collect(),
+            fences: self.fences,
+            emulated: String::new(),
+        };
+        Ok(Arc::new(DockerPlugin::connect(options, deadline)?))
+    }
+
+    /// The engines on the nodes.
+    fn containers(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Containers> {
+        let (mut engines, mut channels) = (BTreeMap::new(), BTreeMap::new());
+        for node in namespaces.names() {
+            engines.insert(node.clone(), Engine::connect(&namespaces.engine(&node), deadline)?);
+            channels.insert(node.clone(), Channels::Folder(self.folder.join(&node).join("told")));
+        }
+        Containers::new(engines, channels, &self.ledger, Some(Arc::new(namespaces.clone())), deadline)
+    }
+
+    fn services(&self, namespaces: &Namespaces, containers: &Containers, deadline: Instant) -> Result<Services> {
+        let manager = Engine::connect(&namespaces.engine("server"), deadline)?;
+        let swarm = Swarm::init(manager, &address(0), deadline)?;
+        for (node, number) in namespaces.names().iter().zip(1..) {
+            swarm.join(containers.engine(node)?, &address(0), &address(number), deadline)?;
+        }
+        Services::new(swarm, containers.clone(), deadline)
+    }
+
+    /// The three seams.
+    fn lab(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
+        let plugins = self.provider(namespaces, deadline)?;
+        let shared = Arc::new(namespaces.clone());
+        if self.runner == "own" {
+            let runner = Arc::new(Own::new("own", plugins.clone(), shared.clone()));
+            return Ok(Lab::new(plugins, runner, shared.clone(), shared, self.run, self.pace.0));
+        }
+        let containers = self.containers(namespaces, deadline)?;
+        let (name, nodes): (_, Arc<dyn Nodes>) = if self.runner == "swarm" {
+            ("swarm", Arc::new(self.services(namespaces, &containers, deadline)?))
+        } else {
+            ("docker", Arc::new(containers.clone()))
+        };
+        if self.by_csi() {
+            let runner = Arc::new(Own::new(name, plugins.clone(), nodes.clone()));
+            return Ok(Lab::new(plugins, runner, nodes, shared, self.run, self.pace.0));
+        }
+        let driver = DRIVER.to_owned();
+        let provider = plugins.provider();
+        let volumes = EngineVolumes::new(containers, driver.clone(), provider, Some(plugins));
+        let runner = Arc::new(ByEngine::new(name, nodes.clone(), driver));
+        Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0))
+    }
+}
+
+/// Nodes as namespaces of this machine, with a provider on them.
 #[cfg(target_os = "linux")]
 #[pyfunction]
 pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
-    let LabGiven { kind, name, version, folder, nodes, server, plugin, ledger, run, pace, fences, secrets, timeout } =
-        given;
-    let deadline = Instant::now() + timeout.0;
+    let deadline = Instant::now() + given.timeout.0;
     wait(py, move || {
-        let options = LabOptions { folder: folder.clone(), nodes, server, plugin, ledger };
-        let namespaces = Namespaces::create(options, deadline)?;
-        let shared = Arc::new(namespaces.clone());
-        let names = crate::storage::Nodes::names(&namespaces);
-        let sockets = names.into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
-        let volumes: Arc<dyn Volumes> = if kind == "csi" {
-            let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
-            Arc::new(Csi::connect(CsiOptions { nodes, controller: None, folder, secrets, fences }, deadline)?)
-        } else {
-            let options =
-                DockerPluginOptions { name, version, nodes: sockets.collect(), fences, emulated: String::new() };
-            Arc::new(DockerPlugin::connect(options, deadline)?)
-        };
-        let runner = Arc::new(Own::new(volumes.clone(), shared.clone()));
-        let lab = Lab::new(volumes, runner, shared.clone(), shared, run, pace.0);
+        let namespaces = given.namespaces(deadline)?;
+        let lab = given.lab(&namespaces, deadline)?;
         Ok(StorageLab { lab: Arc::new(lab), failpoints: None, sockets: Mutex::default(), namespaces: Some(namespaces) })
     })
 }

@@ -1,12 +1,12 @@
 //! The three seams together, and the judge: what every task on a volume acknowledged against what is there.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::faults::{Fault, Faults, Network, Part};
-use super::nodes::{Nodes, Process, Spec};
+use super::nodes::{Mount, Nodes, Process, Spec};
 use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
 use super::volumes::{Volume, VolumeRequest, Volumes};
@@ -27,6 +27,8 @@ pub struct Lab {
     run: u128,
     pace: Duration,
     ledgers: Mutex<BTreeMap<String, Ledger>>,
+    /// Nodes that can be told nothing.
+    lost: Mutex<BTreeSet<String>>,
 }
 
 /// Who wrote on a volume so far.
@@ -101,7 +103,7 @@ impl Lab {
         pace: Duration,
     ) -> Self {
         let timeline = Timeline::default();
-        Self { volumes, runner, nodes, faults, timeline, run, pace, ledgers: Mutex::default() }
+        Self { volumes, runner, nodes, faults, timeline, run, pace, ledgers: Mutex::default(), lost: Mutex::default() }
     }
 
     /// The provider.
@@ -138,6 +140,10 @@ impl Lab {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let began = Instant::now();
         let done = work();
@@ -162,13 +168,16 @@ impl Lab {
     /// Does harm, or undoes it.
     pub fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
         match fault {
-            Fault::PowerOff
-            | Fault::Cut(Network::All | Network::Control)
-            | Fault::Kill(Part::Plugin)
-            | Fault::Hang(Part::Plugin) => {
+            Fault::PowerOff | Fault::Cut(Network::All | Network::Control) => {
                 self.volumes.reaches(node, false);
+                self.lost().insert(node.to_owned());
             }
-            Fault::PowerOn | Fault::Heal | Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
+            Fault::Kill(Part::Plugin) | Fault::Hang(Part::Plugin) => self.volumes.reaches(node, false),
+            Fault::PowerOn | Fault::Heal => {
+                self.volumes.reaches(node, true);
+                self.lost().remove(node);
+            }
+            Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
             _ => {}
         }
         self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))
@@ -190,7 +199,8 @@ impl Lab {
         let heard = task.clone();
         let spec = Spec {
             task: name.clone(),
-            mount: Path::new("").to_owned(),
+            volume: volume.id.clone(),
+            mount: Mount::Path(PathBuf::new()),
             opening,
             work: stage.work(self.pace),
             tell: Arc::new(move |told| heard.hear(told)),
@@ -212,6 +222,10 @@ impl Lab {
 
     /// Takes a volume from a node that cannot be asked.
     pub fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        let lost = self.lost().contains(node);
+        if lost {
+            self.note(&format!("know that {node} is lost"), || self.nodes.wait_lost(node, deadline))?;
+        }
         self.note(&format!("take {} from {node}", volume.name), || self.runner.evict(volume, node, deadline))
     }
 

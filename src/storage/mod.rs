@@ -2,8 +2,10 @@
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
 pub mod csi;
+pub mod docker;
 mod docker_plugin;
 pub mod emulated;
+mod executable;
 mod faults;
 mod lab;
 #[cfg(target_os = "linux")]
@@ -14,14 +16,13 @@ mod nodes;
 mod runner;
 mod task;
 mod volumes;
-#[cfg(target_os = "linux")]
 mod waiting;
 
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
 pub use faults::{Fault, Faults, Network, Part};
 pub use lab::{Lab, Started, Verdict};
-pub use nodes::{Ending, Look, Nodes, Process, Spec, Tell};
+pub use nodes::{Ending, Look, Mount, Nodes, Process, Spec, Tell};
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};
 pub use volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};

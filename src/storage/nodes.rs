@@ -1,22 +1,53 @@
 //! Where tasks run: a process on a node that writes a ledger on a mounted volume.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{Opening, Place, Told, Work};
 
 /// Gets what a task tells.
 pub type Tell = Arc<dyn Fn(Told) + Send + Sync>;
+
+/// How a task gets at its volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// It is mounted on the node already.
+    Path(PathBuf),
+    /// A container engine mounts it, by a plugin of its own.
+    Engine {
+        /// What the engine calls the volume.
+        name: String,
+        /// What the engine calls the plugin.
+        driver: String,
+        /// What the volume is made with, where the engine does not know it yet.
+        options: BTreeMap<String, String>,
+    },
+}
+
+impl Mount {
+    /// Where it is mounted; an error where only an engine could.
+    pub fn path(&self) -> Result<&PathBuf> {
+        match self {
+            Self::Path(path) => Ok(path),
+            Self::Engine { name, .. } => {
+                Err(Error::invalid(format!("{name} is mounted by a container engine, and there is none here")))
+            }
+        }
+    }
+}
 
 /// What a process shall do.
 #[derive(Clone)]
 pub struct Spec {
     /// The task's name, unlike any other's.
     pub task: String,
-    /// Where its volume is mounted on the node.
-    pub mount: PathBuf,
+    /// The provider's name for its volume.
+    pub volume: String,
+    /// Where that is.
+    pub mount: Mount,
     /// As whom it writes.
     pub opening: Opening,
     /// What it writes.
@@ -69,8 +100,18 @@ pub trait Nodes: Send + Sync {
     fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>>;
 
     /// Looks at a mounted volume, past whatever its writer itself remembers.
-    fn look(&self, node: &str, mount: &Path, task: &str, deadline: Instant) -> Result<Look>;
+    fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look>;
 
     /// Mounts, devices and processes of `volumes` and their tasks on a node, a line each.
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>>;
+
+    /// Clears away what is left on a node of a task that ended, or of all tasks of a volume.
+    fn clear(&self, _node: &str, _volume: &str, _task: Option<&str>, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// Waits until whoever schedules tasks knows that a node is lost.
+    fn wait_lost(&self, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::nodes::{Look, Nodes, Process, Spec};
+use super::nodes::{Look, Mount, Nodes, Process, Spec};
 use super::volumes::{Attachment, Volume, Volumes};
 use crate::error::Result;
 
@@ -25,6 +25,9 @@ pub trait Runner: Send + Sync {
     /// What it is called.
     fn name(&self) -> &'static str;
 
+    /// Whether it asks the provider itself to unmount, and tells what came of it. An engine keeps that to itself.
+    fn tells_unmounts(&self) -> bool;
+
     /// Runs a task; what a failed start had made is undone.
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>>;
 
@@ -41,8 +44,10 @@ pub trait Runner: Send + Sync {
     fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
 }
 
-/// holdfast as the orchestrator, which follows the life cycle of CSI strictly.
+/// holdfast as the orchestrator, which follows the life cycle of CSI strictly. Whatever starts the processes gets a
+/// volume that is mounted.
 pub struct Own {
+    name: &'static str,
     volumes: Arc<dyn Volumes>,
     nodes: Arc<dyn Nodes>,
     held: Mutex<BTreeMap<(String, String), Held>>,
@@ -59,9 +64,9 @@ struct Held {
 }
 
 impl Own {
-    /// Over a provider and nodes.
-    pub fn new(volumes: Arc<dyn Volumes>, nodes: Arc<dyn Nodes>) -> Self {
-        Self { volumes, nodes, held: Mutex::default() }
+    /// Over a provider and nodes; `name` is what starts the processes there.
+    pub fn new(name: &'static str, volumes: Arc<dyn Volumes>, nodes: Arc<dyn Nodes>) -> Self {
+        Self { name, volumes, nodes, held: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<(String, String), Held>> {
@@ -78,7 +83,7 @@ impl Own {
 
     fn start(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
         let TaskRequest { volume, node, spec } = request;
-        let mount = self.mount(volume, node, &spec.task, deadline)?;
+        let mount = Mount::Path(self.mount(volume, node, &spec.task, deadline)?);
         self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)
     }
 
@@ -107,7 +112,11 @@ fn key(volume: &Volume, node: &str) -> (String, String) {
 
 impl Runner for Own {
     fn name(&self) -> &'static str {
-        "own"
+        self.name
+    }
+
+    fn tells_unmounts(&self) -> bool {
+        true
     }
 
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
@@ -120,6 +129,7 @@ impl Runner for Own {
     }
 
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, Some(task), deadline)?;
         let held = self.held(volume, node);
         if held.tasks.contains(task) {
             self.volumes.unmount(volume, node, task, deadline)?;
@@ -143,7 +153,7 @@ impl Runner for Own {
     fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
         const READER: &str = "holdfast-reader";
         let mounted = self.mount(volume, node, READER, deadline);
-        let look = mounted.and_then(|mount| self.nodes.look(node, &mount, READER, deadline));
+        let look = mounted.and_then(|mount| self.nodes.look(node, &Mount::Path(mount), READER, deadline));
         let released = self.release(volume, node, READER, deadline);
         look.and_then(|look| released.map(|()| look))
     }
@@ -155,6 +165,7 @@ impl Runner for Own {
     }
 
     fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, None, deadline)?;
         for task in self.held(volume, node).tasks {
             self.release(volume, node, &task, deadline)?;
         }

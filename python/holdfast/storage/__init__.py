@@ -66,6 +66,7 @@ def lab(
             "server": provider.server,
             "plugin": provider.start,
             "ledger": ledger.executable(),
+            "runner": provider.runner,
             "run": secrets.randbits(128),
             "pace": pace,
             "fences": provider.fencing != "none",

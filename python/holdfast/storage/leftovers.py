@@ -9,6 +9,7 @@ from pathlib import Path
 
 PREFIX = "holdfast-lab-"
 _OWNER = "owner"
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def make() -> Path:
@@ -24,7 +25,10 @@ def find() -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """One of them, with all that is in it."""
+    """One of them, with all that is in it; and the control groups of the engines that ran in it."""
+    for group in [*_CONTROL_GROUPS.glob(folder.name), *_CONTROL_GROUPS.glob(f"*/{folder.name}")]:
+        for inner, _, _ in os.walk(group, topdown=False):
+            Path(inner).rmdir()  # their files go with them
     shutil.rmtree(folder)
 
 

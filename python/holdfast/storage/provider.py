@@ -36,8 +36,10 @@ _KINDS = {
     "runner": ("own", "docker", "swarm"),
     "lab": ("namespaces", "hosts"),
 }
+# What the runners but our own need on this machine.
+_RUNTIME = ("dockerd", "containerd", "runc")
 # What this version can do of that; the rest says so.
-_OFFERED = {"fencing": ("driver", "none"), "runner": ("own",), "lab": ("namespaces",)}
+_OFFERED = {"fencing": ("driver", "none"), "lab": ("namespaces",)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class ProviderFile:
         from holdfast import _core
 
         lacking = [why for why in (_core.storage_lab_lacks(),) if why is not None]
-        return lacking + [f"{tool} is missing: install it" for tool in self.tools if shutil.which(tool) is None]
+        tools = (*self.tools, *(_RUNTIME if self.runner != "own" else ()))
+        return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]
 
 
 def read(given: str) -> ProviderFile:

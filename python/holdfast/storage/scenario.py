@@ -359,6 +359,14 @@ class Scenario:
         for name in names:
             self.lab.unmount(volume, node, name, timeout=self.limits.call)
 
+    def lose_unmount(self, task: StorageTask) -> None:
+        """Let go of a task's volume while the plugin is dead: the provider refuses, or the runner keeps it to itself."""
+        if self.provider.tells_unmounts:
+            with self.refused("an unmount by a plugin that is dead"):
+                self.lab.release(task, timeout=self.limits.call)
+        else:
+            self.account.not_checked.append(f"what became of the unmount: the runner {self.provider.runner} is silent")
+
     def settle(self, old: Iterable[StorageTask], moved: Sequence[StorageTask]) -> None:
         """After a failover: the old node comes in order, the new tasks go on, and nothing was lost or is left."""
         for task in old:

@@ -8,7 +8,7 @@ use super::io::Mounted;
 use super::world::{Emulated, Running, World};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{BLOCK, Medium, Place, Stop, Told, Writer, run};
-use crate::storage::nodes::{Ending, Look, Nodes, Process, Spec};
+use crate::storage::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 
 /// What a process is told that is no more; nobody hears it.
 pub const KILLED: &str = "killed";
@@ -35,7 +35,7 @@ impl Nodes for Emulated {
     }
 
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
-        let volume = volume_at(&self.world(), node, &spec.mount);
+        let volume = volume_at(&self.world(), node, spec.mount.path()?);
         let (number, serial, stop) = self.change(|world| {
             let number = world.number();
             let on = world.node_mut(node)?;
@@ -68,8 +68,8 @@ impl Nodes for Emulated {
         Ok(Box::new(process))
     }
 
-    fn look(&self, node: &str, mount: &Path, _: &str, _: Instant) -> Result<Look> {
-        let volume = volume_at(&self.world(), node, mount);
+    fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
+        let volume = volume_at(&self.world(), node, mount.path()?);
         let serial = self.world().node(node)?.mounts.get(&volume).map_or(0, |mount| mount.serial);
         let mut medium =
             Mounted { emulated: self.clone(), node: node.to_owned(), volume: volume.clone(), serial, process: None };
@@ -117,8 +117,7 @@ fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
         let begun = *crate::storage::lab::BEGUN;
         move || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     };
-    let name = format!("{}/holdfast.ledger", spec.mount.display());
-    match Writer::over(medium, &name, spec.opening) {
+    match Writer::over(medium, &spec.volume, spec.opening) {
         Err(refused) => {
             tell(Told::Failed(refused.to_string()));
             refused.to_string()

@@ -4,19 +4,26 @@ use std::time::Instant;
 
 use super::nodes::{NETWORKS, Namespaces, NodeState, wire};
 use crate::error::Result;
+use crate::storage::docker::Engine;
 use crate::storage::faults::{Fault, Faults, Network, Part};
 use crate::storage::waiting::wait_until;
 
 impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {
-        match fault {
-            Fault::Kill(Part::Runtime)
-            | Fault::Hang(Part::Runtime)
-            | Fault::Start(Part::Runtime)
-            | Fault::LiveRestore(_) => Some(
+        match (fault, self.options.runtime) {
+            (
+                Fault::Kill(Part::Runtime)
+                | Fault::Hang(Part::Runtime)
+                | Fault::Start(Part::Runtime)
+                | Fault::LiveRestore(_),
+                None,
+            ) => Some(
                 "holdfast's own runner has no container runtime that could crash: give a runner that has".to_owned(),
             ),
-            Fault::Kill(Part::Server) | Fault::Hang(Part::Server) | Fault::Start(Part::Server) => {
+            (Fault::LiveRestore(true), Some(runtime)) if runtime.manager => {
+                Some("Swarm refuses live restore".to_owned())
+            }
+            (Fault::Kill(Part::Server) | Fault::Hang(Part::Server) | Fault::Start(Part::Server), _) => {
                 Some("the lab cannot restart the provider's server".to_owned())
             }
             _ => None,
@@ -26,13 +33,18 @@ impl Faults for Namespaces {
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
         match fault {
             Fault::PowerOff => self.power_off(node),
-            Fault::PowerOn => self.boot(node, deadline),
+            Fault::PowerOn => self.power_on(node, deadline),
             Fault::Cut(network) => self.links(node, |name| cut(network, name), "down"),
             Fault::Heal => self.links(node, |_| true, "up"),
-            Fault::Kill(_) => self.kill_plugin(node, deadline),
+            Fault::Kill(Part::Runtime) => self.kill_runtime(node, deadline),
+            Fault::Start(Part::Runtime) => self.start_runtime(node, deadline),
+            Fault::LiveRestore(on) if self.options.runtime.is_some_and(|runtime| !runtime.manager) => {
+                self.live_restore(node, on, deadline)
+            }
+            Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
+            Fault::Kill(_) => self.kill_part(node, node, deadline),
             Fault::Hang(_) => self.hang_plugin(node),
             Fault::Start(_) => self.start_plugin(node),
-            Fault::LiveRestore(_) => Ok(()),
         }
     }
 }
@@ -67,10 +79,19 @@ impl Namespaces {
         Ok(())
     }
 
-    fn kill_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
-        let pid = self.pid_of(node)?;
+    fn power_on(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.boot(node, deadline)?;
+        match self.options.runtime {
+            Some(_) => Engine::connect(&self.engine(node), deadline).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Kills a part that has a folder of the lab.
+    pub(super) fn kill_part(&self, node: &str, folder: &str, deadline: Instant) -> Result<()> {
+        let pid = self.pid_of(folder)?;
         self.within(node, |namespace| namespace.run(&["kill", "-KILL", &pid]))?;
-        wait_until(deadline, "the end of a plugin", || {
+        wait_until(deadline, "the end of a process", || {
             let alive = self.within(node, |namespace| namespace.run(&["sh", "-c", &format!("test -d /proc/{pid}/fd")]));
             alive.is_err()
         })

@@ -5,6 +5,8 @@
 mod faults;
 mod namespace;
 mod nodes;
+mod runtime;
 
 pub use namespace::missing;
-pub use nodes::{LabOptions, Namespaces};
+pub use nodes::{LabOptions, Namespaces, address};
+pub use runtime::{DRIVER, RuntimeOptions};

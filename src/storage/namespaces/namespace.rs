@@ -27,6 +27,10 @@ pub fn missing() -> Option<String> {
     lacking.map(|(tool, package)| format!("{tool} is missing: install Debian's {package}"))
 }
 
+/// The first process. A shell that waits reaps whatever was orphaned; to a dockerd that starts again, a containerd that
+/// nobody reaped would still be running.
+const INIT: &str = "cat; exit";
+
 /// A set of namespaces; its processes and mounts go with it.
 pub struct Namespace {
     first: Child,
@@ -48,9 +52,11 @@ impl Namespace {
                 "--uts",
                 "--ipc",
                 "--",
-                "cat",
+                "sh",
+                "-c",
+                INIT,
             ])
-            .stdin(Stdio::piped()) // cat lives until this is closed
+            .stdin(Stdio::piped()) // it lives until this is closed
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -63,7 +69,7 @@ impl Namespace {
             // it has its own /proc once the file system of processes is its own
             pid.is_some_and(|pid: u32| {
                 let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                name.trim() == "cat"
+                name.trim() == "sh"
             })
         });
         match (born, pid) {

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::namespace::Namespace;
+use super::runtime::RuntimeOptions;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{BLOCK, Opening, Place, Told};
-use crate::storage::nodes::{Ending, Look, Nodes, Process, Spec};
+use crate::ledger::{BLOCK, Place, Told};
+use crate::storage::executable::{LEDGER, arguments};
+use crate::storage::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use crate::storage::waiting::wait_until;
 
 /// What a lab is made of.
@@ -26,6 +28,8 @@ pub struct LabOptions {
     pub plugin: String,
     /// The executable of the ledger.
     pub ledger: PathBuf,
+    /// The engines on the nodes, if they have some.
+    pub runtime: Option<RuntimeOptions>,
 }
 
 /// The lab.
@@ -74,6 +78,11 @@ impl NodeState {
 /// The networks, by the name of a node's interface, and their addresses.
 pub const NETWORKS: [(&str, &str); 2] = [("control", "10.77.0"), ("storage", "10.78.0")];
 
+/// The address of a node on the control network, by its number; the server is 0.
+pub fn address(number: usize) -> String {
+    format!("{}.{}", NETWORKS[0].1, if number == 0 { 1 } else { number + 10 })
+}
+
 impl Namespaces {
     /// Makes the nodes, starts the server, and a plugin on each node.
     pub fn create(options: LabOptions, deadline: Instant) -> Result<Self> {
@@ -94,6 +103,9 @@ impl Namespaces {
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
             lab.on_server(|server| lab.start_in(server, "server", &command).map(drop))?;
+        }
+        if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
+            lab.on_server(|server| lab.install_runtime(server, "server", runtime))?;
         }
         for node in lab.names() {
             lab.boot(&node, deadline)?;
@@ -140,6 +152,9 @@ impl Namespaces {
             wiring.push(format!("link set {network} up"));
         }
         wire(&namespace, &wiring)?;
+        if let Some(runtime) = self.options.runtime {
+            self.install_runtime(&namespace, node, runtime)?;
+        }
         let waiting = self.start_in(&namespace, node, &self.plugin_command(node))?;
         if let Some(held) = self.state().nodes.get_mut(node) {
             (held.namespace, held.hung, held.waiting) = (Some(namespace), false, Some(waiting));
@@ -212,8 +227,6 @@ pub fn wire(namespace: &Namespace, lines: &[String]) -> Result<()> {
     Err(Error::new(Kind::Expectation, format!("ip {}: {}", lines.join("; "), said.trim())))
 }
 
-const FILE: &str = "holdfast.ledger";
-
 struct Writing {
     lab: Namespaces,
     node: String,
@@ -233,9 +246,9 @@ impl Nodes for Namespaces {
     }
 
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
-        let Spec { task, mount, opening, work, tell } = spec;
+        let Spec { task, mount, opening, work, tell, .. } = spec;
         let pid_file = self.options.folder.join(node).join(format!("{task}.pid"));
-        let arguments = arguments(&mount, opening, work);
+        let arguments = arguments(&mount.path()?.join(LEDGER), opening, work, "-").join(" ");
         let script = format!("echo $$ > {}; exec {} {}", pid_file.display(), self.options.ledger.display(), arguments);
         let mut child: Child = self.within(node, |namespace| {
             let mut command = namespace.command(&["sh", "-c", &script]);
@@ -259,7 +272,8 @@ impl Nodes for Namespaces {
         Ok(Box::new(Writing { lab: self.clone(), node: node.to_owned(), task, running, pid: Mutex::new(None) }))
     }
 
-    fn look(&self, node: &str, mount: &Path, _: &str, _: Instant) -> Result<Look> {
+    fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
+        let mount = mount.path()?;
         let (path, line) = self.within(node, |namespace| {
             let wanted = mount.display().to_string();
             let line = namespace.mounts().into_iter().rev().find(|line| line.split(' ').nth(1) == Some(&wanted));
@@ -267,7 +281,7 @@ impl Nodes for Namespaces {
         })?;
         let failed =
             |error: std::io::Error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", mount.display()));
-        let bytes = match std::fs::read(path.join(FILE)) {
+        let bytes = match std::fs::read(path.join(LEDGER)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
@@ -289,22 +303,6 @@ impl Nodes for Namespaces {
         let points = namespace.mounts().into_iter().filter_map(|line| line.split(' ').nth(1).map(str::to_owned));
         Ok(points.filter(|path| ours(path)).map(|path| format!("{path} is mounted on {node}")).collect())
     }
-}
-
-fn arguments(mount: &Path, opening: Opening, work: crate::ledger::Work) -> String {
-    let mut words = vec![
-        "write".to_owned(),
-        mount.join(FILE).display().to_string(),
-        "--until-eof".to_owned(),
-        format!("--run={:x}", opening.run),
-        format!("--writer={:x}", opening.writer),
-        format!("--batch={}", work.batch),
-        format!("--pace={}", work.pace.as_millis()),
-    ];
-    words.extend(opening.incarnation.map(|incarnation| format!("--incarnation={incarnation}")));
-    words.extend(opening.places.map(|places| format!("--places={places}")));
-    words.extend(work.records.map(|records| format!("--records={records}")));
-    words.join(" ")
 }
 
 impl Writing {

@@ -22,6 +22,10 @@ from holdfast.storage.scenario import Limits, Scenario
 EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)
 # On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
+# An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
+ENGINES = replace(REAL, call=45.0, settle=30.0)
+# From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
+PACE = {True: 0.005, False: 0.05}
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 
 
@@ -73,10 +77,11 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     try:
         try:
             start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
-            lab = storage.lab(provider, folder, timeout=start)
+            lab = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
             pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
-        limits = replace(REAL, deadline=DEADLINES.get(name, REAL.deadline))
+        limits = REAL if provider.runner == "own" else ENGINES
+        limits = replace(limits, deadline=DEADLINES.get(name, limits.deadline))
         scenario = Scenario(lab, name, _limits(config, name, limits))
         scenario.filesystems, scenario.accesses = provider.filesystems, provider.access_modes
         scenario.knows_parameters = False
@@ -98,7 +103,7 @@ def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:
 
 def _logs(folder: Path) -> str:
     lines = []
-    for log in sorted(folder.glob("*/log")):
+    for log in sorted((*folder.glob("*/log"), *folder.glob("*/runtime/log"))):
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
-        lines += [f"{log.parent.name}: {line}" for line in tail]
+        lines += [f"{log.parent.relative_to(folder)}: {line}" for line in tail]
     return "\n".join(lines)

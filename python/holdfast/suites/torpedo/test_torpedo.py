@@ -108,9 +108,8 @@ def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
 
     torpedo.harm(first, "kill_plugin", undo="start_plugin", under=tasks)
     for task in tasks:
-        task.stop(kill=True)
-        with torpedo.refused("an unmount by a plugin that is dead"):
-            torpedo.lab.release(task, timeout=torpedo.limits.call)
+        task.stop(kill=True, timeout=torpedo.limits.call)
+        torpedo.lose_unmount(task)
     moved = torpedo.move(tasks, second)
     torpedo.undo()
 
