@@ -10,6 +10,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+
 use holdfast::ledger::{BLOCK, OnFile, Opening, Place, Receipt, Stop, Told, Work, Writer, run, sync_folder, verify};
 
 const USAGE: &str = "\
@@ -126,6 +129,9 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
             stop.stop();
         });
     }
+    let stopped = stop.clone();
+    let mut signals = Signals::new([SIGTERM]).map_err(|error| Trouble::Failed(format!("SIGTERM: {error}")))?;
+    std::thread::spawn(move || signals.forever().for_each(|_| stopped.stop()));
     // A tester that is gone is no reason to stop: whether the volume holds is another's question.
     let mut tell = |told: Told| {
         let _ = writeln!(channel, "{told}").and_then(|()| channel.flush());

@@ -47,6 +47,9 @@ impl Containers {
         beneath: Option<Arc<dyn Nodes>>,
         deadline: Instant,
     ) -> Result<Self> {
+        for channels in channels.values() {
+            channels.prepare()?;
+        }
         let mut image = String::new();
         for engine in engines.values() {
             image = engine.image(ledger, deadline)?;
@@ -88,7 +91,7 @@ impl Containers {
             entrypoint: Some(vec![EXECUTABLE.to_owned()]),
             cmd: Some(command),
             labels: Some(labels(volume, task)),
-            stop_timeout: Some(0), // it does not listen to SIGTERM, being the first process
+            stop_timeout: Some(1),
             host_config: Some(HostConfig {
                 // the acknowledgements' network is the node's own
                 network_mode: Some("host".to_owned()),

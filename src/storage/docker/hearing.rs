@@ -34,17 +34,27 @@ pub struct Hearing {
     socket: Option<PathBuf>,
 }
 
+fn failed(error: &std::io::Error) -> Error {
+    Error::invalid(format!("no socket for acknowledgements: {error}"))
+}
+
 impl Channels {
+    /// Makes what the nodes' containers shall see.
+    pub fn prepare(&self) -> Result<()> {
+        match self {
+            Self::Folder(folder) => std::fs::create_dir_all(folder).map_err(|error| failed(&error)),
+            Self::Tcp(_) => Ok(()),
+        }
+    }
+
     /// Listens for a task; all that it tells is passed on.
     pub fn listen(&self, task: &str, tell: Tell, runtime: &Handle) -> Result<Hearing> {
-        let failed = |error: std::io::Error| Error::invalid(format!("no socket for acknowledgements: {error}"));
         let (closed, told) = watch::channel(false);
         let _entered = runtime.enter();
         match self {
             Self::Folder(folder) => {
-                std::fs::create_dir_all(folder).map_err(failed)?;
                 let path = folder.join(format!("{task}.sock"));
-                let listener = UnixListener::bind(&path).map_err(failed)?;
+                let listener = UnixListener::bind(&path).map_err(|error| failed(&error))?;
                 let address = format!("unix:{WITHIN}/{task}.sock");
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
@@ -54,8 +64,8 @@ impl Channels {
                 Ok(Hearing { address, closed, listening, socket: Some(path) })
             }
             Self::Tcp(address) => {
-                let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(failed)?;
-                let address = format!("tcp:{}", listener.local_addr().map_err(failed)?);
+                let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(|error| failed(&error))?;
+                let address = format!("tcp:{}", listener.local_addr().map_err(|error| failed(&error))?);
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
                         hear(stream, &tell, told.clone()).await;

@@ -16,6 +16,8 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use crate::storage::waiting::wait_until;
 
+/// What a service is labelled with, beside its container's labels: where it runs.
+const NODE_LABEL: &str = "holdfast.node";
 /// For a glance at a task.
 const GLANCE: Duration = Duration::from_secs(2);
 
@@ -42,7 +44,7 @@ impl Services {
             args: Some(command(spec, acknowledge)),
             labels: Some(labels(&spec.volume, &spec.task)),
             mounts: Some(self.containers.mounts(node, &spec.mount)),
-            stop_grace_period: Some(0),
+            stop_grace_period: Some(1_000_000_000), // nanoseconds
             ..TaskSpecContainerSpec::default()
         };
         let template = TaskSpec {
@@ -61,9 +63,11 @@ impl Services {
             }]),
             ..TaskSpec::default()
         };
+        let mut of_service = labels(&spec.volume, &spec.task);
+        of_service.insert(NODE_LABEL.to_owned(), node.to_owned());
         ServiceSpec {
             name: Some(spec.task.clone()),
-            labels: Some(labels(&spec.volume, &spec.task)),
+            labels: Some(of_service),
             task_template: Some(template),
             mode: Some(ServiceSpecMode {
                 replicated: Some(ServiceSpecModeReplicated { replicas: Some(1) }),
@@ -173,7 +177,7 @@ impl Nodes for Services {
 
     /// The services first: the Swarm removes their containers, and this sees to it that it did.
     fn clear(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<()> {
-        let mut labels = vec![format!("{VOLUME_LABEL}={volume}")];
+        let mut labels = vec![format!("{NODE_LABEL}={node}"), format!("{VOLUME_LABEL}={volume}")];
         labels.extend(task.map(|task| format!("{TASK_LABEL}={task}")));
         for service in self.swarm.labelled(&labels, deadline)? {
             let task = self.swarm.task(&service, deadline)?;

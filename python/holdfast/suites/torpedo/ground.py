@@ -23,7 +23,7 @@ EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)
 # On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
-ENGINES = replace(REAL, call=45.0, settle=30.0)
+ENGINES = replace(REAL, call=35.0, settle=30.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
 PACE = {True: 0.005, False: 0.05}
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}

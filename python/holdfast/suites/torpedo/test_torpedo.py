@@ -190,6 +190,7 @@ def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
     torpedo.undo()
     for task in tasks:
         torpedo.expect_dead(task)
+        torpedo.lose_unmount_by_engine(task)
     for task in tasks:
         torpedo.lab.release(task)
     torpedo.expect_nothing_left()
