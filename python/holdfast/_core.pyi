@@ -1179,7 +1179,10 @@ class StorageService:
         """Ends it; what its plugin mounted stays."""
 
 def storage_lab(given: Mapping[str, Any]) -> StorageLab:
-    """Nodes as namespaces of this machine, with a CSI driver on them (`holdfast.storage.lab`)."""
+    """Nodes as namespaces of this machine, with a provider on them (`holdfast.storage.lab`)."""
+
+def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
+    """The user's own hosts, with a Docker volume plugin on them (`holdfast.storage.hosts`)."""
 
 def storage_lab_lacks() -> str | None:
     """Why there can be no lab on this machine; None where there can."""

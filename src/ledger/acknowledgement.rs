@@ -9,8 +9,8 @@ use super::verify::Receipt;
 /// What a writer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// It holds the ledger open, which ends with this record.
-    Opened(u64),
+    /// It holds the ledger open, which ends with this record; and what its clock says, in nanoseconds.
+    Opened(u64, Option<u64>),
     /// It wrote up to this record, and waits for the disk.
     Syncing(u64),
     /// A record is on the disk.
@@ -24,7 +24,8 @@ pub enum Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened(number) => write!(f, "opened {number}"),
+            Self::Opened(number, Some(at)) => write!(f, "opened {number} {at}"),
+            Self::Opened(number, None) => write!(f, "opened {number}"),
             Self::Syncing(number) => write!(f, "syncing {number}"),
             Self::Idle(number) => write!(f, "idle {number}"),
             Self::Failed(why) => write!(f, "failed {}", why.replace('\n', " ")),
@@ -50,7 +51,12 @@ impl FromStr for Told {
         let (kind, rest) = line.trim_end().split_once(' ').ok_or_else(bad)?;
         let number = || rest.parse().map_err(|_| bad());
         Ok(match kind {
-            "opened" => Self::Opened(number()?),
+            "opened" => match rest.split_once(' ') {
+                Some((number, at)) => {
+                    Self::Opened(number.parse().map_err(|_| bad())?, Some(at.parse().map_err(|_| bad())?))
+                }
+                None => Self::Opened(number()?, None),
+            },
             "syncing" => Self::Syncing(number()?),
             "idle" => Self::Idle(number()?),
             "failed" => Self::Failed(rest.to_owned()),
@@ -82,7 +88,8 @@ mod tests {
     fn each_line_reads_back() {
         let head = chain(&[1, 2])[1].head.clone();
         for told in [
-            Told::Opened(0),
+            Told::Opened(0, None),
+            Told::Opened(7, Some(99)),
             Told::Syncing(3),
             Told::Idle(4),
             Told::Failed("Input/output error (os error 5)".to_owned()),
@@ -91,7 +98,7 @@ mod tests {
         ] {
             assert_eq!(told.to_string().parse(), Ok(told));
         }
-        for line in ["", "opened", "opened x", "acknowledged 1 2 3", "closed 1"] {
+        for line in ["", "opened", "opened x", "opened 1 x", "acknowledged 1 2 3", "closed 1"] {
             assert!(line.parse::<Told>().is_err(), "{line}");
         }
     }

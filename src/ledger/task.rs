@@ -58,8 +58,8 @@ pub fn run<M: Medium>(
     mut tell: impl FnMut(Told),
     stop: &Stop,
 ) -> Result<(), Refused> {
-    tell(Told::Opened(writer.last()));
-    let done = write(writer, work, clock, &mut tell, stop);
+    tell(Told::Opened(writer.last(), Some(clock())));
+    let done = write(writer, work, &clock, &mut tell, stop);
     if let Err(refused) = &done {
         tell(Told::Failed(refused.to_string()));
     }

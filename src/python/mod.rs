@@ -17,6 +17,10 @@ mod reflection;
 mod results;
 mod runtime;
 mod storage;
+#[cfg(unix)]
+mod storage_hosts;
+#[cfg(target_os = "linux")]
+mod storage_namespaces;
 #[cfg(target_os = "linux")]
 mod storage_service;
 mod system;
@@ -48,11 +52,14 @@ mod _core {
     use super::reflection::message_fields;
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
-    #[cfg(target_os = "linux")]
-    #[pymodule_export]
-    use super::storage::storage_lab;
     #[pymodule_export]
     use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated, storage_lab_lacks};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::storage_hosts::storage_hosts;
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::storage_namespaces::storage_lab;
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::storage_service::{StorageService, storage_plugin, storage_server};

@@ -14,13 +14,11 @@ use super::runtime::{World, block};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
-#[cfg(target_os = "linux")]
-use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
 use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, serve_plugins};
 #[cfg(target_os = "linux")]
-use crate::storage::namespaces::{DRIVER, LabOptions, Namespaces, RuntimeOptions, address, missing};
+use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Nodes, Own,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own,
     Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
@@ -219,6 +217,19 @@ pub struct StorageLab {
     /// Of a lab.
     #[cfg(target_os = "linux")]
     namespaces: Option<Namespaces>,
+}
+
+impl StorageLab {
+    /// Of a lab of real nodes.
+    pub fn real(lab: Lab, #[cfg(target_os = "linux")] namespaces: Option<Namespaces>) -> Self {
+        Self {
+            lab: Arc::new(lab),
+            failpoints: None,
+            sockets: Mutex::default(),
+            #[cfg(target_os = "linux")]
+            namespaces,
+        }
+    }
 }
 
 #[pymethods]
@@ -497,123 +508,6 @@ pub fn storage_emulated(
         sockets: Mutex::new(sockets),
         #[cfg(target_os = "linux")]
         namespaces: None,
-    })
-}
-
-/// What `holdfast.storage.lab` was given, checked there.
-#[cfg(target_os = "linux")]
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub struct LabGiven {
-    kind: String,
-    name: String,
-    version: String,
-    folder: PathBuf,
-    nodes: usize,
-    server: Option<String>,
-    plugin: String,
-    ledger: PathBuf,
-    runner: String,
-    run: u128,
-    pace: Seconds,
-    fences: bool,
-    secrets: BTreeMap<String, String>,
-    timeout: Seconds,
-}
-
-#[cfg(target_os = "linux")]
-impl LabGiven {
-    fn by_csi(&self) -> bool {
-        self.kind == "csi"
-    }
-
-    /// The nodes, with their plugins and what runs tasks there.
-    fn namespaces(&self, deadline: Instant) -> Result<Namespaces> {
-        let runtime = RuntimeOptions { plugin: !self.by_csi(), manager: self.runner == "swarm" };
-        let options = LabOptions {
-            folder: self.folder.clone(),
-            nodes: self.nodes,
-            server: self.server.clone(),
-            plugin: self.plugin.clone(),
-            ledger: self.ledger.clone(),
-            runtime: (self.runner != "own").then_some(runtime),
-        };
-        Namespaces::create(options, deadline)
-    }
-
-    /// The provider, asked by its own protocol.
-    fn provider(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Arc<dyn Volumes>> {
-        let sockets = namespaces.names().into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
-        if self.by_csi() {
-            let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
-            let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
-            let options = CsiOptions { nodes, controller: None, folder, secrets, fences: self.fences };
-            return Ok(Arc::new(Csi::connect(options, deadline)?));
-        }
-        let options = DockerPluginOptions {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            nodes: sockets.collect(),
-            fences: self.fences,
-            emulated: String::new(),
-        };
-        Ok(Arc::new(DockerPlugin::connect(options, deadline)?))
-    }
-
-    /// The engines on the nodes.
-    fn containers(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Containers> {
-        let (mut engines, mut channels) = (BTreeMap::new(), BTreeMap::new());
-        for node in namespaces.names() {
-            engines.insert(node.clone(), Engine::connect(&namespaces.engine(&node), deadline)?);
-            channels.insert(node.clone(), Channels::Folder(self.folder.join(&node).join("told")));
-        }
-        Containers::new(engines, channels, &self.ledger, Some(Arc::new(namespaces.clone())), deadline)
-    }
-
-    fn services(&self, namespaces: &Namespaces, containers: &Containers, deadline: Instant) -> Result<Services> {
-        let manager = Engine::connect(&namespaces.engine("server"), deadline)?;
-        let swarm = Swarm::init(manager, &address(0), deadline)?;
-        for (node, number) in namespaces.names().iter().zip(1..) {
-            swarm.join(containers.engine(node)?, &address(0), &address(number), deadline)?;
-        }
-        Services::new(swarm, containers.clone(), deadline)
-    }
-
-    /// The three seams.
-    fn lab(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
-        let plugins = self.provider(namespaces, deadline)?;
-        let shared = Arc::new(namespaces.clone());
-        if self.runner == "own" {
-            let runner = Arc::new(Own::new("own", plugins.clone(), shared.clone()));
-            return Ok(Lab::new(plugins, runner, shared.clone(), shared, self.run, self.pace.0));
-        }
-        let containers = self.containers(namespaces, deadline)?;
-        let (name, nodes): (_, Arc<dyn Nodes>) = if self.runner == "swarm" {
-            ("swarm", Arc::new(self.services(namespaces, &containers, deadline)?))
-        } else {
-            ("docker", Arc::new(containers.clone()))
-        };
-        if self.by_csi() {
-            let runner = Arc::new(Own::new(name, plugins.clone(), nodes.clone()));
-            return Ok(Lab::new(plugins, runner, nodes, shared, self.run, self.pace.0));
-        }
-        let driver = DRIVER.to_owned();
-        let provider = plugins.provider();
-        let volumes = EngineVolumes::new(containers, driver.clone(), provider, Some(plugins));
-        let runner = Arc::new(ByEngine::new(name, nodes.clone(), driver));
-        Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0))
-    }
-}
-
-/// Nodes as namespaces of this machine, with a provider on them.
-#[cfg(target_os = "linux")]
-#[pyfunction]
-pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
-    let deadline = Instant::now() + given.timeout.0;
-    wait(py, move || {
-        let namespaces = given.namespaces(deadline)?;
-        let lab = given.lab(&namespaces, deadline)?;
-        Ok(StorageLab { lab: Arc::new(lab), failpoints: None, sockets: Mutex::default(), namespaces: Some(namespaces) })
     })
 }
 

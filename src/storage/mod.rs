@@ -7,6 +7,8 @@ mod docker_plugin;
 pub mod emulated;
 mod executable;
 mod faults;
+#[cfg(unix)]
+mod hosts;
 mod lab;
 #[cfg(target_os = "linux")]
 pub mod namespaces;
@@ -21,6 +23,8 @@ mod waiting;
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
 pub use faults::{Fault, Faults, Network, Part};
+#[cfg(unix)]
+pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};
 pub use nodes::{Ending, Look, Mount, Nodes, Process, Spec, Tell};
 pub use runner::{Own, Runner, TaskRequest};

@@ -81,7 +81,7 @@ impl Task {
     pub fn hear(&self, told: Told) {
         let mut heard = self.heard();
         match told {
-            Told::Opened(_) => heard.opened = true,
+            Told::Opened(..) => heard.opened = true,
             Told::Idle(_) => heard.idle = true,
             Told::Syncing(_) => heard.syncing += 1,
             Told::Acknowledged(receipt) => {

@@ -49,6 +49,7 @@ _OPTIONS = (
     ("cni-required", "flag", "fail where a scenario would skip because something is missing"),
     ("provider", "text", "a file that names a storage provider, instead of the emulated one"),
     ("torpedo-deadline", "list", "SCENARIO=TIME, such as T5=60s; may be given several times"),
+    ("torpedo-runner", "text", "who runs the tasks, instead of who the provider's file says: own, docker or swarm"),
     ("torpedo-start", "text", "how long the plugins of a provider may take to answer at first, such as 60s"),
     ("torpedo-timing", "list", "sync=TIME, attach=TIME, pace=TIME or patience=TIME of the emulated provider"),
     ("torpedo-failpoint", "list", "NAME=TERMS to arm on the emulated provider; may be given several times"),
@@ -131,6 +132,7 @@ _SHAPES = {
     "dut-port": (r"0*[1-9]\d{0,4}", "give a number from 1 to 65535"),
     "dut-repeat": (r"0*[1-9]\d*", "give a number, 1 or more"),
     "dut-seed": (r"\d+", "give a number"),
+    "torpedo-runner": ("own|docker|swarm", "give own, docker or swarm"),
     "torpedo-face": ("process|csi|docker", "give process, csi or docker"),
     "torpedo-seed": (r"\d+", "give a number"),
     "dut-trigger": (

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from holdfast.exceptions import InvalidArgumentError
+
 if TYPE_CHECKING:
     from holdfast import _core
     from holdfast.storage.provider import ProviderFile
@@ -42,6 +44,36 @@ def emulated(
         failpoints=armed,
         served=served,
         **{**TIMINGS, **(timings or {})},
+    )
+
+
+def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) -> _core.StorageLab:
+    """The hosts that a provider file names, with the plugin that they have. What runs there is labelled holdfast.task.
+
+    `pace` is from one write of a task to the next, `timeout` for all engines to answer; in seconds. Raises a
+    `HoldfastError` that says what did not come about.
+    """
+    from holdfast import _core, ledger
+
+    if provider.hosts is None:
+        raise InvalidArgumentError(f"{provider.path} names no hosts", hint="lab: {kind: hosts, …}")
+    nodes = provider.hosts.nodes
+    return _core.storage_hosts(
+        {
+            "name": provider.name,
+            "version": provider.version(),
+            "driver": provider.driver,
+            "fences": provider.fencing != "none",
+            "addresses": {name: host.address for name, host in nodes.items()},
+            "engines": {name: host.engine for name, host in nodes.items()},
+            "commands": dict(provider.hosts.commands),
+            "tester": provider.hosts.tester,
+            "manager": provider.manager,
+            "ledger": ledger.executable(),
+            "run": secrets.randbits(128),
+            "pace": pace,
+            "timeout": timeout,
+        }
     )
 
 

@@ -109,12 +109,13 @@ def provider() -> None:
 
 @provider.command("check")
 @click.argument("file")
-def check(file: str) -> None:
+@click.option("--runner", type=click.Choice(("own", "docker", "swarm")), help="Instead of the file's.")
+def check(file: str, runner: str | None) -> None:
     """Say what would run with a provider file, and what would be NotRun; nothing is touched."""
     from holdfast.storage.plan import plan
     from holdfast.storage.provider import read
 
-    found = read(file)
+    found = read(file, runner=runner)
     lacking = found.lacks()
     for why in lacking:
         click.echo(f"cannot run here: {why}")

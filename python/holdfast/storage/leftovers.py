@@ -26,10 +26,15 @@ def find() -> list[Path]:
 
 def remove(folder: Path) -> None:
     """One of them, with all that is in it; and the control groups of the engines that ran in it."""
-    for group in [*_CONTROL_GROUPS.glob(folder.name), *_CONTROL_GROUPS.glob(f"*/{folder.name}")]:
-        for inner, _, _ in os.walk(group, topdown=False):
-            Path(inner).rmdir()  # their files go with them
+    remove_control_groups(folder.name)
     shutil.rmtree(folder)
+
+
+def remove_control_groups(name: str) -> None:
+    """Those of engines that are no more, under one name at the root of each hierarchy."""
+    for group in [*_CONTROL_GROUPS.glob(name), *_CONTROL_GROUPS.glob(f"*/{name}")]:
+        for inner, _, _ in os.walk(group, topdown=False):
+            Path(inner).rmdir()  # its files go with it
 
 
 def _is_owned(folder: Path) -> bool:

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.storage import fleet
 
 SHIPPED = Path(__file__).parent / "providers"
 ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER")
@@ -20,15 +21,12 @@ ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_REA
 _KEYS = {
     "": ("provider", "runner", "lab", "faults"),
     "provider": (
-        "kind", "name", "version", "start", "server", "parameters", "fencing", "filesystems", "access_modes",
+        "kind", "name", "driver", "version", "start", "server", "parameters", "fencing", "filesystems", "access_modes",
         "secrets_file", "tools",
     ),
-    "runner": ("kind",),
-    "lab": ("kind", "nodes"),
-    "faults": (
-        "power_off", "power_on", "cut", "heal", "cut_storage", "heal_storage", "kill_plugin", "hang_plugin",
-        "start_plugin",
-    ),
+    "runner": ("kind", "manager"),
+    "lab": ("kind", *fleet.KEYS),
+    "faults": fleet.COMMANDS,
 }  # fmt: skip
 _KINDS = {
     "provider": ("csi", "docker-plugin"),
@@ -37,18 +35,22 @@ _KINDS = {
     "lab": ("namespaces", "hosts"),
 }
 # What the runners but our own need on this machine.
-_RUNTIME = ("dockerd", "containerd", "runc")
+_ENGINE_TOOLS = ("dockerd", "containerd", "runc")
 # What this version can do of that; the rest says so.
-_OFFERED = {"fencing": ("driver", "none"), "lab": ("namespaces",)}
+_OFFERED = {"fencing": ("driver", "none")}
 
 
 @dataclass(frozen=True)
 class ProviderFile:
-    """A provider, checked. `start` and `server` are commands with {socket}, {node}, {folder}, {control}, {storage}."""
+    """A provider, checked. `start` and `server` are commands with {socket}, {node}, {folder}, {control}, {storage}.
+
+    Where there are `hosts`, a plugin runs there already, and their engines call it `driver`.
+    """
 
     path: str
     kind: str
-    start: str
+    start: str = ""
+    driver: str = ""
     # Docker's protocol tells neither; the version is what this command prints first.
     name: str = ""
     version_command: str = ""
@@ -61,9 +63,10 @@ class ProviderFile:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     tools: tuple[str, ...] = ()
     runner: str = "own"
-    lab: str = "namespaces"
+    # Of a Swarm of hosts; the address of an engine that manages it.
+    manager: str | None = None
     nodes: int = 3
-    faults: dict[str, str] = field(default_factory=dict)
+    hosts: fleet.Hosts | None = None
 
     def version(self) -> str:
         """What its version command prints first; empty where there is none."""
@@ -77,13 +80,18 @@ class ProviderFile:
         """Why it cannot run here, a line each; empty where it can."""
         from holdfast import _core
 
-        lacking = [why for why in (_core.storage_lab_lacks(),) if why is not None]
-        tools = (*self.tools, *(_RUNTIME if self.runner != "own" else ()))
+        lab = _core.storage_lab_lacks() if self.hosts is None else None
+        lacking = [why for why in (lab,) if why is not None]
+        engines = _ENGINE_TOOLS if self.runner != "own" and self.hosts is None else ()
+        tools = (*self.tools, *engines)
         return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]
 
 
-def read(given: str) -> ProviderFile:
-    """Read a provider file, or a shipped one by its name; `InvalidArgumentError` says what is wrong."""
+def read(given: str, *, runner: str | None = None) -> ProviderFile:
+    """Read a provider file, or a shipped one by its name; `InvalidArgumentError` says what is wrong.
+
+    `runner` is the kind of runner, instead of the file's.
+    """
     path = Path(given)
     if not path.is_file():
         path = SHIPPED / f"{given}.yaml"
@@ -91,7 +99,10 @@ def read(given: str) -> ProviderFile:
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise InvalidArgumentError(f"{given}: there is no such file", hint=f"give a file, or one of: {shipped}")
     try:
-        return _check(given, _load(path), path.resolve().parent)
+        held = dict(_load(path))
+        if runner is not None:
+            held["runner"] = {**_mapping("runner", held.get("runner", {})), "kind": runner}
+        return _check(given, held, path.resolve().parent)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{given}: {error.message}", hint=error.hint) from None
 
@@ -154,18 +165,13 @@ def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
     provider = _mapping("provider", held.get("provider"))
     runner = _mapping("runner", held.get("runner", {}))
     lab = _mapping("lab", held.get("lab", {}))
-    nodes = lab.get("nodes", 3)
-    if not isinstance(nodes, int) or not 2 <= nodes <= 16:
-        raise InvalidArgumentError(f"lab: nodes: {nodes!r}", hint="give 2 to 16: every failover takes two")
-    if "start" not in provider:
-        raise InvalidArgumentError("provider has no key 'start'", hint="say how the plugin on a node is started")
-    return ProviderFile(
+    name = str(provider.get("name", Path(given).stem))
+    found = ProviderFile(
         path=given,
         kind=_choice("provider", provider.get("kind")),
-        name=str(provider.get("name", Path(given).stem)),
+        name=name,
+        driver=str(provider.get("driver", name)),
         version_command=str(provider.get("version", "")),
-        start=_command("provider: start", provider["start"], folder),
-        server=_command("provider: server", provider["server"], folder) if "server" in provider else None,
         parameters=_texts("provider: parameters", provider.get("parameters", {})),
         fencing=_choice("fencing", provider.get("fencing", "none")),
         filesystems=frozenset(_words("provider: filesystems", provider.get("filesystems", []))),
@@ -175,10 +181,46 @@ def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
         secrets=_secrets(provider.get("secrets_file")),
         tools=tuple(_words("provider: tools", provider.get("tools", []))),
         runner=_choice("runner", runner.get("kind", "own")),
-        lab=_choice("lab", lab.get("kind", "namespaces")),
-        nodes=nodes,
-        faults=_texts("faults", _mapping("faults", held.get("faults", {}))),
+        manager=str(runner["manager"]) if "manager" in runner else None,
     )
+    faults = _texts("faults", _mapping("faults", held.get("faults", {})))
+    if _choice("lab", lab.get("kind", "namespaces")) == "hosts":
+        return _on_hosts(found, provider, lab, faults)
+    return _in_namespaces(found, provider, lab, faults, folder)
+
+
+def _in_namespaces(
+    found: ProviderFile, provider: Mapping[str, Any], lab: Mapping[str, Any], faults: Mapping[str, str], folder: Path
+) -> ProviderFile:
+    nodes = lab.get("nodes", 3)
+    if not isinstance(nodes, int) or not 2 <= nodes <= 16:
+        raise InvalidArgumentError(f"lab: nodes: {nodes!r}", hint="give 2 to 16: every failover takes two")
+    if "start" not in provider:
+        raise InvalidArgumentError("provider has no key 'start'", hint="say how the plugin on a node is started")
+    given = [key for key, there in (("faults", faults), ("runner: manager", found.manager)) if there]
+    given += [f"lab: {key}" for key in fleet.KEYS if key != "nodes" and key in lab]
+    if given:
+        raise InvalidArgumentError(f"{given[0]} is for hosts; the lab of namespaces has its own")
+    server = _command("provider: server", provider["server"], folder) if "server" in provider else None
+    return replace(found, nodes=nodes, start=_command("provider: start", provider["start"], folder), server=server)
+
+
+def _on_hosts(
+    found: ProviderFile, provider: Mapping[str, Any], lab: Mapping[str, Any], faults: Mapping[str, str]
+) -> ProviderFile:
+    if found.runner == "own" or found.kind != "docker-plugin":
+        raise InvalidArgumentError(
+            f"lab: hosts do not go with {found.kind} and the runner {found.runner}",
+            hint="on hosts this version qualifies Docker volume plugins, with the runner docker or swarm",
+        )
+    for key in ("start", "server"):
+        if key in provider:
+            raise InvalidArgumentError(f"provider: {key}: on hosts it runs already", hint="leave it out")
+    if found.runner == "swarm" and found.manager is None:
+        raise InvalidArgumentError("runner has no key 'manager'", hint="give the engine that manages the Swarm")
+    if found.runner != "swarm" and found.manager is not None:
+        raise InvalidArgumentError("runner: manager is for the runner swarm")
+    return replace(found, hosts=fleet.check(lab, faults))
 
 
 def _secrets(file: Any) -> dict[str, str]:

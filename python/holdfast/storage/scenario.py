@@ -78,6 +78,8 @@ class Scenario:
         self.knows_parameters = True
         # Of every volume.
         self.parameters: dict[str, str] = {}
+        # What of the nodes cannot be looked at.
+        self.unseen = ""
         self._undo: list[tuple[str, str]] = []
         self._count = 0
         self._harmed: float | None = None
@@ -186,8 +188,8 @@ class Scenario:
         while self._undo:
             node, fault = self._undo.pop()
             self._inflict(node, fault)
-            if fault in ("start_plugin", "power_on", "heal", "start_server"):
-                self.lab.wait_ready(node, timeout=self.limits.call)
+            if fault in ("start_plugin", "power_on", "heal", "start_server", "start_runtime"):
+                self.lab.wait_ready(node, timeout=self.limits.deadline)
 
     def _inflict(self, node: str, fault: str) -> None:
         try:
@@ -286,6 +288,8 @@ class Scenario:
     def expect_nothing_left(self) -> None:
         """Nothing of this scenario's volumes is mounted, attached or running."""
         left: list[str] = []
+        if self.unseen and self.unseen not in self.account.not_checked:
+            self.account.not_checked.append(self.unseen)
 
         def nothing() -> bool:
             found = self.lab.leftovers(self.volumes, timeout=self.limits.call)
@@ -363,7 +367,7 @@ class Scenario:
             self.lab.unmount(volume, node, name, timeout=self.limits.call)
 
     def lose_unmount(self, task: StorageTask) -> None:
-        """Let go of a task's volume while the plugin is dead: the provider refuses, or the runner keeps it to itself."""
+        """Let go of a task's volume while the plugin is dead: the provider refuses, or nobody hears of it."""
         if self.provider.tells_unmounts:
             with self.refused("an unmount by a plugin that is dead"):
                 self.lab.release(task, timeout=self.limits.call)

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
@@ -10,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::ledger::Told;
+use crate::ledger::{Receipt, Told};
+use crate::storage::lab::BEGUN;
 use crate::storage::nodes::Tell;
 
 /// How tasks reach the tester.
@@ -68,11 +70,42 @@ impl Channels {
                 let address = format!("tcp:{}", listener.local_addr().map_err(|error| failed(&error))?);
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
+                        let clock = OtherClock::default();
+                        let tell: Tell = {
+                            let tell = tell.clone();
+                            Arc::new(move |told| tell(clock.translate(told)))
+                        };
                         hear(stream, &tell, told.clone()).await;
                     }
                 });
                 Ok(Hearing { address, closed, listening, socket: None })
             }
+        }
+    }
+}
+
+/// The clock of another machine, which must be known to put its acknowledgements in order with those of others: they
+/// may arrive late, after its network came back.
+#[derive(Default)]
+struct OtherClock {
+    ahead: OnceLock<i128>,
+}
+
+impl OtherClock {
+    /// The same, by our clock. The first line of a task comes as soon as it was told.
+    fn translate(&self, told: Told) -> Told {
+        let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
+        match told {
+            Told::Opened(number, Some(at)) => {
+                let _ = self.ahead.set(i128::from(at) - now); // it opens once
+                Told::Opened(number, Some(at))
+            }
+            Told::Acknowledged(receipt) => {
+                let ahead = self.ahead.get().copied();
+                let ours = |at: u64| u64::try_from(i128::from(at) - ahead?).ok();
+                Told::Acknowledged(Receipt { at: receipt.at.and_then(ours), ..receipt })
+            }
+            told => told,
         }
     }
 }
@@ -108,5 +141,35 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(stream: S, tell: &Tell, mut clo
                 _ => return,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Head, Identity};
+
+    #[test]
+    fn what_another_machine_acknowledged_is_dated_by_our_clock() {
+        let other = OtherClock::default();
+        let head = Head {
+            identity: Identity { run: 1, writer: 1, incarnation: 1 },
+            number: 1,
+            offset: 0,
+            previous: [0; 32],
+            length: 0,
+            hash: [0; 32],
+        };
+        let acknowledged = |at| Told::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(at) });
+        let dated = |told| match told {
+            Told::Acknowledged(receipt) => receipt.at,
+            _ => None,
+        };
+        let opened = 9_000_000_000_000_000; // it has been up for longer than this process
+        assert_eq!(dated(other.translate(acknowledged(opened))), None, "not before its clock is known");
+        other.translate(Told::Opened(0, Some(opened)));
+        let now = u64::try_from(BEGUN.elapsed().as_nanos()).expect("soon");
+        let second = dated(other.translate(acknowledged(opened + 1_000_000_000))).expect("dated");
+        assert!(second.abs_diff(now + 1_000_000_000) < 500_000_000, "{second} is a second after {now}");
     }
 }

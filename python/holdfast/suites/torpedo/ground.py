@@ -15,6 +15,7 @@ from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
+from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import Outcome
 from holdfast.storage.scenario import Limits, Scenario
 
@@ -24,6 +25,8 @@ EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
 ENGINES = replace(REAL, call=35.0, settle=30.0)
+# Commands reach hosts over a network.
+HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
 PACE = {True: 0.005, False: 0.05}
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
@@ -66,31 +69,53 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
 @contextmanager
 def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     try:
-        provider = providers.read(given)
+        provider = providers.read(given, runner=options.value(config, "torpedo-runner"))
     except HoldfastError as error:
         pytest.fail(f"{error}", pytrace=False)
     lacking = provider.lacks()
     if lacking:
         pytest.skip(f"NotRun: {'; '.join(lacking)}")
-    folder = leftovers.make()
-    lab: _core.StorageLab | None = None
-    try:
-        try:
-            start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
-            lab = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
-        except HoldfastError as error:
-            pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
-        limits = REAL if provider.runner == "own" else ENGINES
-        limits = replace(limits, deadline=DEADLINES.get(name, limits.deadline))
+    with _nodes(config, provider) as lab:
+        limits = replace(_patience(provider), deadline=DEADLINES.get(name, REAL.deadline))
         scenario = Scenario(lab, name, _limits(config, name, limits))
         scenario.filesystems, scenario.accesses = provider.filesystems, provider.access_modes
         scenario.knows_parameters = False
         scenario.parameters = provider.parameters
+        if provider.hosts is not None:
+            scenario.unseen = "what stays mounted on the hosts: only their containers are looked at"
         yield scenario
+
+
+@contextmanager
+def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.StorageLab]:
+    """The hosts of a provider file, or a lab of namespaces that is gone after that."""
+    start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
+    if provider.hosts is not None:
+        try:
+            lab = storage.hosts(provider, timeout=start)
+        except HoldfastError as error:
+            pytest.fail(f"the hosts are not ready: {error}", pytrace=False)
+        yield lab
+        return
+    folder = leftovers.make()
+    made: _core.StorageLab | None = None
+    try:
+        try:
+            made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
+        except HoldfastError as error:
+            pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
+        yield made
     finally:
-        if lab is not None:
-            lab.close()
+        if made is not None:
+            made.close()
         leftovers.remove(folder)
+
+
+def _patience(provider: ProviderFile) -> Limits:
+    """How long calls may take: by who mounts, and who schedules."""
+    if provider.hosts is not None:
+        return HOSTS
+    return REAL if provider.runner == "own" or (provider.runner, provider.kind) == ("docker", "csi") else ENGINES
 
 
 def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:

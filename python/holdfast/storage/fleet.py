@@ -1,0 +1,76 @@
+"""Hosts of the user's own, as a provider file names them: an address and an engine each, and commands that do harm."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.exceptions import InvalidArgumentError
+
+# What a lab of hosts may say, beside its kind.
+KEYS = ("tester", "nodes")
+NODE_KEYS = ("address", "engine")
+# A command that does harm, and the one that undoes it: without that, it is not done.
+UNDO = {
+    "power_off": "power_on",
+    "cut": "heal",
+    "cut_storage": "heal_storage",
+    "cut_control": "heal_control",
+    "kill_plugin": "start_plugin",
+    "hang_plugin": "start_plugin",
+    "kill_server": "start_server",
+    "kill_runtime": "start_runtime",
+    "live_restore_on": "live_restore_off",
+}
+COMMANDS = tuple(dict.fromkeys((*UNDO, *UNDO.values())))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host: the address that stands for {address} in commands, and its engine, unix:///PATH or tcp://HOST:PORT."""
+
+    address: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Hosts by name, which a Swarm must know them by; `tester` is the address of this machine that they reach."""
+
+    tester: str
+    nodes: Mapping[str, Host]
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+    def lacks(self, *faults: str) -> str | None:
+        """Why none of these faults can be had, by the command that is missing; None where one can."""
+        missing = [next((name for name in (fault, UNDO[fault]) if name not in self.commands), None) for fault in faults]
+        if not missing or None in missing:
+            return None
+        return f"the provider file has no command faults: {' or '.join(dict.fromkeys(filter(None, missing)))}"
+
+
+def check(lab: Mapping[str, Any], commands: Mapping[str, str]) -> Hosts:
+    """Read a lab of hosts; `InvalidArgumentError` says what is wrong."""
+    tester = str(lab.get("tester", ""))
+    try:
+        ipaddress.ip_address(tester)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"lab: tester: {tester!r} is no address", hint="give this machine's, as the hosts reach it: 192.0.2.9"
+        ) from None
+    nodes = lab.get("nodes")
+    if not isinstance(nodes, dict) or len(nodes) < 2:
+        raise InvalidArgumentError("lab: nodes must be two hosts or more, by name", hint="every failover takes two")
+    return Hosts(tester, {str(name): _host(str(name), held) for name, held in nodes.items()}, commands)
+
+
+def _host(name: str, held: Any) -> Host:
+    if not isinstance(held, dict) or set(held) != set(NODE_KEYS):
+        raise InvalidArgumentError(f"lab: nodes: {name} must have an address and an engine, and nothing else")
+    address, engine = (str(held[key]) for key in NODE_KEYS)
+    engine = engine.replace("{address}", address).replace("{node}", name)
+    if not engine.startswith(("unix:///", "tcp://")):
+        raise InvalidArgumentError(f"lab: nodes: {name}: engine: {engine!r}", hint="unix:///PATH or tcp://HOST:PORT")
+    return Host(address, engine)

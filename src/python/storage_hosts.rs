@@ -1,0 +1,76 @@
+//! Storage labs of the user's own hosts: an engine on each, a plugin that they have, harm by the user's commands.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::arguments::Seconds;
+use super::storage::{StorageLab, wait};
+use crate::error::Result;
+use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
+use crate::storage::{Capability, Hosts, Lab, Nodes, Provider};
+
+/// What `holdfast.storage.hosts` was given, checked there.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct HostsGiven {
+    name: String,
+    version: String,
+    driver: String,
+    fences: bool,
+    addresses: BTreeMap<String, String>,
+    engines: BTreeMap<String, String>,
+    commands: BTreeMap<String, String>,
+    tester: IpAddr,
+    manager: Option<String>,
+    ledger: PathBuf,
+    run: u128,
+    pace: Seconds,
+    timeout: Seconds,
+}
+
+impl HostsGiven {
+    fn lab(self, deadline: Instant) -> Result<Lab> {
+        let mut engines = BTreeMap::new();
+        for (node, address) in &self.engines {
+            engines.insert(node.clone(), Engine::connect(address, deadline)?);
+        }
+        let channels = engines.keys().map(|node| (node.clone(), Channels::Tcp(self.tester))).collect();
+        let containers = Containers::new(engines, channels, &self.ledger, None, deadline)?;
+        let (name, nodes): (_, Arc<dyn Nodes>) = match &self.manager {
+            Some(address) => {
+                let swarm = Swarm::of(Engine::connect(address, deadline)?, deadline)?;
+                ("swarm", Arc::new(Services::new(swarm, containers.clone(), deadline)?))
+            }
+            None => ("docker", Arc::new(containers.clone())),
+        };
+        let capabilities = [Some(Capability::List), self.fences.then_some(Capability::Fence)];
+        let provider = Provider {
+            name: self.name,
+            version: self.version,
+            capabilities: capabilities.into_iter().flatten().collect(),
+            emulated: String::new(),
+        };
+        let volumes = Arc::new(EngineVolumes::new(containers, self.driver.clone(), provider, None));
+        let runner = Arc::new(ByEngine::new(name, nodes.clone(), self.driver));
+        let hosts = Arc::new(Hosts::new(self.addresses, self.commands));
+        Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0))
+    }
+}
+
+/// The user's own hosts, with a Docker volume plugin on them.
+#[pyfunction]
+pub fn storage_hosts(py: Python<'_>, given: HostsGiven) -> PyResult<StorageLab> {
+    let deadline = Instant::now() + given.timeout.0;
+    wait(py, move || {
+        Ok(StorageLab::real(
+            given.lab(deadline)?,
+            #[cfg(target_os = "linux")]
+            None,
+        ))
+    })
+}
