@@ -28,6 +28,7 @@ SYSTEM_TOOLS = {
     "nbdfuse": "nbdfuse",
     "nbdkit": "nbdkit",
     "fusermount3": "fuse3",
+    "pkill": "procps",
     "mkfs.ext4": "e2fsprogs",
     "rclone": "rclone",
 }
@@ -35,7 +36,7 @@ CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 TEST_TOOLS = ("cryptography", "jsonschema", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
 
-nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests"]
+nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests", "providers"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -162,6 +163,15 @@ def sanity(session: nox.Session) -> None:
     tools = ROOT / "target" / "go"
     session.run(go, "install", CSI_SANITY, external=True, env={"GOBIN": str(tools), "GOFLAGS": "-mod=mod"})
     session.run("python", str(ROOT / "tests_py" / "sanity.py"), str(tools / "csi-sanity"))
+
+
+@nox.session
+def providers(session: nox.Session) -> None:
+    """The providers of docs/providers.md, qualified again. As root; `-- write` writes the page anew."""
+    install_wheel(session)
+    if os.environ.get("CI") == "true":
+        install_system_tools(session)
+    session.run("python", str(ROOT / "tests_py" / "providers.py"), *session.posargs)
 
 
 @nox.session

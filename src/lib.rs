@@ -7,6 +7,8 @@ pub mod error;
 #[cfg(any(feature = "toolkit", feature = "cni"))]
 pub mod failpoint;
 #[cfg(feature = "ledger")]
+mod hexadecimal;
+#[cfg(feature = "ledger")]
 pub mod ledger;
 #[cfg(any(feature = "toolkit", feature = "cni"))]
 mod nearest;

@@ -38,8 +38,8 @@ caught where the scenarios it belongs to fail, the first of them with the right 
 """
 
 
-def run(*options: str) -> SuiteRun:
-    """All scenarios, in a process and a folder of their own."""
+def run(*options: str, within: float = 300) -> SuiteRun:
+    """All scenarios, in a process and a folder of their own, within seconds."""
     with tempfile.TemporaryDirectory(prefix="holdfast-detection-") as folder:
         report = Path(folder) / "report.xml"
         words = ["-m", "pytest", "-p", "no:cacheprovider", "-k", "torpedo", f"--junitxml={report}", *options]
@@ -50,7 +50,7 @@ def run(*options: str) -> SuiteRun:
             env={**kept, "XDG_STATE_HOME": folder},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=within,
             check=False,
         )
         return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))

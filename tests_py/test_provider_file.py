@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.storage.plan import plan
 from holdfast.storage.provider import read
 
 GOOD = """
@@ -48,14 +49,17 @@ def test_the_shipped_one_is_found_by_its_name() -> None:
     ("change", "said"),
     [
         (("kind: csi", "kind: nfs"), "provider: 'nfs'"),
-        (("lab: {", "runner: {kind: swarm}\nlab: {"), "swarm is not offered by this version"),
+        (("lab: {", "runner: {kind: nomad}\nlab: {"), "runner: 'nomad'"),
+        (("lab: {", "runner: {kind: swarm, manager: x}\nlab: {"), "runner: manager is for hosts"),
+        (("lab: {", "faults: {cut: x}\nlab: {"), "faults is for hosts"),
+        (("nodes: 2", "nodes: 2, tester: 192.0.2.9"), "lab: tester is for hosts"),
         (("fencing: driver", "fencing: yes"), "fencing: True"),
         (("fencing: driver", "fencing: csi-addons"), "csi-addons is not offered by this version"),
         (("fencing: driver", "fence: driver"), "no key 'fence'"),
         (("  start: ./driver --endpoint={socket} --nodeid={node}\n", ""), "no key 'start'"),
         (("nodes: 2", "nodes: 1"), "nodes: 1"),
         (("nodes: 2", "nodes: many"), "nodes: 'many'"),
-        (("kind: namespaces", "kind: hosts"), "hosts is not offered by this version"),
+        (("kind: namespaces", "kind: hosts"), "hosts do not go with csi and the runner own"),
         (("provider:", "providers:"), "no key 'providers'"),
         (("{type: fast}", "[fast]"), "parameters must be keys with texts"),
         (("fencing: driver", "secrets_file: /nowhere"), "secrets_file"),
@@ -81,3 +85,55 @@ def test_check_says_what_would_run_and_touches_nothing(tmp_path: Path) -> None:
     assert "fencing: none" in rows["T7"]
     assert "container runtime" in rows["T10"]
     assert not started.exists()
+
+
+FLEET = """
+provider: {kind: docker-plugin, name: acme}
+runner: {kind: swarm, manager: tcp://192.0.2.1:2375}
+lab:
+  kind: hosts
+  tester: 192.0.2.9
+  nodes:
+    alpha: {address: 192.0.2.1, engine: "tcp://{address}:2375"}
+    beta: {address: 192.0.2.2, engine: "unix:///run/{node}.sock"}
+faults:
+  power_off: ssh root@{address} poweroff -f
+  power_on: ipmitool -H {node}-bmc power on
+  kill_plugin: ssh root@{address} pkill -KILL acme
+"""
+
+
+def test_hosts_are_read(tmp_path: Path) -> None:
+    provider = read(written(tmp_path, FLEET))
+    assert provider.hosts is not None
+    engines = {name: host.engine for name, host in provider.hosts.nodes.items()}
+    assert engines == {"alpha": "tcp://192.0.2.1:2375", "beta": "unix:///run/beta.sock"}
+    assert (provider.driver, provider.manager) == ("acme", "tcp://192.0.2.1:2375")
+    assert provider.lacks() == []
+    planned = {name: verdict for name, _, verdict in plan(provider)}
+    assert planned["T5"] == "runs"
+    assert planned["T4"] == "NotRun: the provider file has no command faults: start_plugin"
+    assert planned["T9"] == "NotRun: the provider file has no command faults: kill_runtime"
+    assert planned["T10"] == "NotRun: Swarm refuses live restore"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("kind: docker-plugin, ", "kind: csi, "), "hosts do not go with csi"),
+        (("name: acme", "name: acme, start: ./acme"), "on hosts it runs already"),
+        (("  tester: 192.0.2.9\n", ""), "lab: tester: '' is no address"),
+        (("192.0.2.9", "here"), "lab: tester: 'here' is no address"),
+        ((", manager: tcp://192.0.2.1:2375", ""), "runner has no key 'manager'"),
+        (("kind: swarm", "kind: docker"), "runner: manager is for the runner swarm"),
+        (('    beta: {address: 192.0.2.2, engine: "unix:///run/{node}.sock"}\n', ""), "two hosts or more"),
+        (("unix:///run/{node}.sock", "ssh://beta"), "engine: 'ssh://beta'"),
+        (("address: 192.0.2.2, ", ""), "beta must have an address and an engine"),
+        (("kill_plugin:", "kill_plugins:"), "the nearest is 'kill_plugin'"),
+    ],
+)
+def test_hosts_that_make_no_sense_are_refused(change: tuple[str, str], said: str, tmp_path: Path) -> None:
+    assert change[0] in FLEET
+    with pytest.raises(InvalidArgumentError) as refused:
+        read(written(tmp_path, FLEET.replace(*change)))
+    assert said in str(refused.value)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -84,6 +89,7 @@ def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
         (("--torpedo-deadline", "T5"), "such as T5=60s"),
         (("--torpedo-timing", "speed=3s"), "give sync, attach, pace or patience"),
         (("--torpedo-failpoint", "storage.fence.none"), "write NAME=TERMS"),
+        (("--torpedo-runner", "nomad"), "give own, docker or swarm"),
         (("--provider", "/nowhere.yaml"), "there is no such file"),
     ],
 )
@@ -107,3 +113,64 @@ def test_a_scenario_can_be_run_again_by_its_node_id_and_by_xdist(run_suite: RunS
     run = run_suite("-k", "torpedo_1_ or torpedo_4", "-n", "2")
     assert run.exit_code == 0, run.output
     assert set(verdicts(run)) == {"T1", "T4"}
+
+
+def test_a_failpoint_that_is_never_reached_is_told(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "torpedo_9", "--torpedo-failpoint", "storage.fence.none=error(x)")
+    assert run.exit_code == 0, run.output
+    assert "not checked: the failpoint storage.fence.none was armed and never reached" in run.output
+
+
+def test_the_failpoints_of_a_served_provider_come_from_the_environment(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "holdfast.cli", "storage", "serve", "--csi", str(tmp_path)]
+    environment = {**os.environ, "HOLDFAST_STORAGE_FAILPOINTS": "storage.fence.non=error(x)"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert 'the nearest is "storage.fence.none"' in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another; for others every other test shows it")
+def test_the_emulated_tier_needs_no_root() -> None:
+    # nobody, who may look into whatever folder this Python is kept in
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    nobody += ["--bounding-set=-all,+dac_read_search", "--inh-caps=-all,+dac_read_search"]
+    nobody += ["--ambient-caps=-all,+dac_read_search"]
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "torpedo"]
+    with tempfile.TemporaryDirectory(prefix="hf-") as folder:
+        Path(folder).chmod(0o777)
+        environment = {**os.environ, "XDG_STATE_HOME": folder, "HOME": folder, "TMPDIR": folder}
+        done = subprocess.run(
+            [*nobody, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{SCENARIOS} passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("absent", "Socket not found"),
+        ("silent", "no answer in time"),
+        ("other", "alpha.sock: version"),
+    ],
+)
+def test_hosts_whose_engine_does_not_answer_say_so(engine: str, said: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="hf-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        if engine != "absent":
+            listener.bind(f"{folder}/alpha.sock")
+            listener.listen()
+        if engine == "other":  # somebody who closes every connection
+            listener.close()
+        provider = tmp_path / "provider.yaml"
+        provider.write_text(
+            "provider: {kind: docker-plugin, name: acme}\n"
+            "runner: {kind: docker}\n"
+            "lab: {kind: hosts, tester: 127.0.0.1, nodes: {\n"
+            f"  alpha: {{address: 127.0.0.1, engine: 'unix://{folder}/{{node}}.sock'}},\n"
+            f"  beta: {{address: 127.0.0.1, engine: 'unix://{folder}/{{node}}.sock'}}}}}}\n",
+            encoding="utf-8",
+        )
+        run = run_suite("-k", "torpedo_1_", "--provider", str(provider), "--torpedo-start", "1s")
+    assert run.exit_code == 1
+    assert "the hosts are not ready" in run.output
+    assert said in run.output, run.output

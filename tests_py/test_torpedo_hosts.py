@@ -75,15 +75,11 @@ def written(folder: Path, url: str) -> Path:
 
 
 def test_the_hosts_of_a_file_are_qualified_by_their_own_commands(fleet: Path, run_suite: RunSuite) -> None:
-    chosen = "torpedo_1_ or torpedo_5 or (torpedo_6 and kill) or torpedo_8 or torpedo_9 or torpedo_10"
-    run = run_suite("-k", chosen, "--provider", str(fleet), within=240)
+    run = run_suite("-k", "torpedo_5 or torpedo_8 or torpedo_10", "--provider", str(fleet))
     told = {name: {each for each, _ in found} for name, found in verdicts(run).items()}
     assert told == {
-        "T1": {"Pass"},
-        "T5": {"Fail"},  # rclone acknowledges before it uploads,
-        "T6": {"Pass"},
+        "T5": {"Fail"},  # rclone acknowledges before it uploads
         "T8": {"NotRun"},
-        "T9": {"Fail"},  # and the engine that crashed never asked it to unmount
         "T10": {"Pass"},
     }, run.output
     for name in ("alpha", "beta"):

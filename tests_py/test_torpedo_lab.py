@@ -17,7 +17,9 @@ from holdfast.storage.provider import read
 from conftest import RunSuite, isolated, wait_until
 from test_torpedo import verdicts
 
-pytestmark = pytest.mark.skipif(bool(read("nbd").lacks()), reason="; ".join(read("nbd").lacks()))
+LACKS = read("nbd", runner="docker").lacks()
+
+pytestmark = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS))
 
 
 def leftovers(folder: str) -> list[str]:
@@ -39,40 +41,52 @@ def leftovers(folder: str) -> list[str]:
     return mounts + loops + processes
 
 
+def control_groups(name: str) -> list[Path]:
+    """Those of a lab's engines."""
+    root = Path("/sys/fs/cgroup")
+    return [*root.glob(name), *root.glob(f"*/{name}")]
+
+
+# `nox -s providers` runs all of it; this is for developers, who run it all day.
 @pytest.mark.parametrize(
-    ("chosen", "verdict"),
+    ("runner", "chosen", "verdict"),
     [
-        ("torpedo_1_ or torpedo_4", {"T1": {"Pass"}, "T4": {"Pass"}}),
-        ("torpedo_3 or torpedo_9 or torpedo_10", {"T3": {"Pass", "NotRun"}, "T9": {"NotRun"}, "T10": {"NotRun"}}),
-        ("torpedo_5 or (torpedo_6 and kill)", {"T5": {"Pass"}, "T6": {"Pass"}}),
-        ("torpedo_7 or torpedo_8", {"T7": {"Pass"}, "T8": {"Pass"}}),
-        ("torpedo_2", {"T2": {"Pass"}}),
+        ("own", "torpedo_5 or (torpedo_6 and kill)", {"T5": {"Pass"}, "T6": {"Pass"}}),
+        ("own", "torpedo_7 or torpedo_9", {"T7": {"Pass"}, "T9": {"NotRun"}}),
+        ("docker", "torpedo_9 or torpedo_10", {"T9": {"Pass"}, "T10": {"Pass"}}),
+        ("swarm", "torpedo_8 or torpedo_10", {"T8": {"Pass"}, "T10": {"NotRun"}}),
     ],
 )
-def test_the_labs_own_driver_passes(chosen: str, verdict: dict[str, set[str]], run_suite: RunSuite) -> None:
-    run = run_suite("-k", chosen, "--provider", "nbd")
+def test_the_labs_own_driver_passes(
+    runner: str, chosen: str, verdict: dict[str, set[str]], run_suite: RunSuite
+) -> None:
+    run = run_suite("-k", chosen, "--provider", "nbd", "--torpedo-runner", runner)
     assert {name: {each for each, _ in told} for name, told in verdicts(run).items()} == verdict, run.output
     assert run.exit_code == 0
 
 
 def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "torpedo_2", "--provider", "nbd"]
+    words += ["--torpedo-runner", "docker"]
     with tempfile.TemporaryDirectory(prefix="hf-") as short:  # the path of a socket has 107 bytes
         environment = isolated(tmp_path, {"TMPDIR": short})
         run = subprocess.Popen(
             words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            published = "holdfast-lab-*/*/published/*/*"
-            wait_until(lambda: any(Path(short).glob(published)), 60, "a published volume")
+            found = Path(short).glob
+            wait_until(lambda: any(control_groups(lab.name) for lab in found("holdfast-lab-*")), 60, "a container")
+            assert any(found("holdfast-lab-*/*/published/*/*")), "a published volume"
         finally:
             os.kill(run.pid, signal.SIGKILL)
             run.wait()
         wait_until(lambda: leftovers(short) == [], 20, "nothing left")
+        name = next(Path(short).glob("holdfast-lab-*")).name
         clean = [sys.executable, "-m", "holdfast.cli", "lab", "clean"]
         for words, left in ((clean, 1), ([*clean, "--yes"], 1), (clean, 0)):
             done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
             assert len(done.stdout.splitlines()) == left
+        assert control_groups(name) == []
 
 
 def test_a_driver_that_dies_at_once_is_told_with_what_it_said(tmp_path: Path, run_suite: RunSuite) -> None:

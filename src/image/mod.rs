@@ -15,7 +15,7 @@ pub use test_container::{TestContainer, own_platform};
 /// SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     use sha2::Digest;
-    scan::hex(&sha2::Sha256::digest(bytes))
+    crate::hexadecimal::hexadecimal(&sha2::Sha256::digest(bytes))
 }
 
 /// An image's id without `sha256:`, for comparing what different places write differently.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use crate::error::{Error, Result};
+use crate::hexadecimal::hexadecimal;
 
 const BLOCK: u64 = 512;
 const MAX_ENTRIES: usize = 100_000;
@@ -144,7 +145,7 @@ fn digest(from: &mut impl Read, keep: bool) -> io::Result<(String, Option<Vec<u8
     loop {
         let count = from.read(&mut buffer)?;
         if count == 0 {
-            return Ok((hex(&hash.finalize()), kept, total));
+            return Ok((hexadecimal(&hash.finalize()), kept, total));
         }
         if total == 0 && keep && matches!(buffer[0], b'{' | b'[') {
             kept = Some(Vec::new());
@@ -189,15 +190,6 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
         _ => Error::image(format!("{}: is damaged near byte {at}: {error}", path.display()))
             .hint("copy or save it again, whole"),
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Counts what was read, and ends a gzip bomb.

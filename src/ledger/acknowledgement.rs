@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::record::{Head, Identity, hash_from, hexadecimal};
+use super::record::{Head, Identity, hash_from};
 use super::verify::Receipt;
+use crate::hexadecimal::hexadecimal;
 
 /// What a writer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

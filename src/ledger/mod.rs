@@ -12,7 +12,7 @@ mod writer;
 pub use acknowledgement::Told;
 pub use medium::{Medium, OnFile};
 pub use payload::generate;
-pub use record::{BLOCK, Head, Identity, MAX_PAYLOAD, ORIGIN, Place, Record, hash_from, hexadecimal};
+pub use record::{BLOCK, Head, Identity, MAX_PAYLOAD, ORIGIN, Place, Record, hash_from};
 pub use task::{Stop, Work, run};
 pub use verify::{Finding, Receipt, verify};
 pub use writer::{Opening, Refused, Writer, sync_folder};

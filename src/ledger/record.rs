@@ -1,7 +1,5 @@
 //! Records, and what a place of 4 KiB in a ledger holds.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 /// The bytes that a record takes, whatever its payload.
@@ -163,15 +161,7 @@ fn hash(block: &[u8]) -> Hash {
     Sha256::digest(&block[..TAIL]).into()
 }
 
-/// A hash as people read it.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes all
-        text
-    })
-}
-
-/// The hash that [`hexadecimal`] wrote.
+/// The hash that hexadecimal digits tell.
 pub fn hash_from(text: &str) -> Option<Hash> {
     let mut hash = ORIGIN;
     if text.len() != 2 * hash.len() || !text.is_ascii() {
@@ -186,6 +176,7 @@ pub fn hash_from(text: &str) -> Option<Hash> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::hexadecimal::hexadecimal;
 
     /// Records by the incarnations of one writer, in append order.
     pub fn chain(incarnations: &[u64]) -> Vec<Record> {

@@ -10,8 +10,9 @@ use crate::device::{ControlProcessor, Outage, Reboot, Role, Switchover};
 use crate::dial::Event;
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
+use crate::hexadecimal::hexadecimal;
 use crate::image::{Archive, Layout};
-use crate::ledger::{Record, hexadecimal};
+use crate::ledger::Record;
 use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;

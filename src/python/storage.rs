@@ -18,8 +18,8 @@ use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, ser
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own,
-    Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part,
+    Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.

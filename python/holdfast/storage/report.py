@@ -71,9 +71,14 @@ class Outcome:
             ("altered", str(account.altered)),
             ("stale", str(account.stale)),
             ("faults", json.dumps(account.faults)),
-            ("not_checked", json.dumps(account.not_checked)),
+            ("not_checked", json.dumps([*account.not_checked, *self._unreached()])),
             ("timeline", "\n".join(events[-60:])),
         ]
+
+    def _unreached(self) -> list[str]:
+        """Failpoints that showed nothing, since no call came by them."""
+        hits = self.scenario.lab.failpoint_hits()
+        return [f"the failpoint {name} was armed and never reached" for name, count in hits.items() if count == 0]
 
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -183,9 +188,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
     ours = f" {about['emulated']}." if about["emulated"] else ""
     lines = [
-        f"## {about['provider']} {about['provider_version']}",
+        f"## {about['provider']} {about['provider_version']}, runner {about['runner']}",
         "",
-        f"holdfast {__version__}, runner {about['runner']}, {machine}.{ours}",
+        f"holdfast {__version__}, {machine}.{ours}",
         "",
         HEAD,
         "|---|---|---|---|---|---|---|---|",

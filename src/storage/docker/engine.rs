@@ -78,38 +78,41 @@ fn chain(error: &dyn std::error::Error) -> String {
     said
 }
 
+/// Nothing is asked yet; a unix socket must be there.
+fn open(address: &str) -> Result<Docker> {
+    let seconds = LONGEST.as_secs();
+    let docker = match address.split_once("://") {
+        Some(("unix", path)) => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
+        Some(("tcp" | "http", _)) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        _ => {
+            return Err(Error::invalid(format!("{address:?} is no address of a Docker engine"))
+                .hint("unix:///PATH or tcp://HOST:PORT; TLS and ssh: forward a socket"));
+        }
+    };
+    docker.map_err(refused)
+}
+
 impl Engine {
     /// The engine at `unix:///PATH` or `tcp://HOST:PORT`, once it answers. Must be called within a runtime, from where
     /// blocking is allowed.
     pub fn connect(address: &str, deadline: Instant) -> Result<Self> {
-        let seconds = LONGEST.as_secs();
-        let docker = match address.split_once("://") {
-            Some(("unix", path)) => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
-            Some(("tcp" | "http", _)) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
-            _ => {
-                return Err(Error::invalid(format!("{address:?} is no address of a Docker engine"))
-                    .hint("unix:///PATH or tcp://HOST:PORT; TLS and ssh: forward a socket"));
-            }
-        };
-        // the socket of an engine that comes up may not be there yet
         let mut engine = None;
         let mut failed = None;
-        let connected = docker.map_err(refused).and_then(|docker| {
-            let trying = Self { docker, address: address.to_owned(), runtime: Handle::current() };
-            wait_until(deadline, "a Docker engine", || {
-                let negotiated = trying.call("version", deadline, trying.docker.clone().negotiate_version());
-                match negotiated {
-                    Ok(docker) => engine = Some(Self { docker, ..trying.clone() }),
-                    Err(error) => failed = Some(error),
-                }
-                engine.is_some()
-            })
+        let waited = wait_until(deadline, "a Docker engine", || {
+            match open(address).and_then(|docker| Self::negotiated(docker, address, deadline)) {
+                Ok(found) => engine = Some(found),
+                Err(error) => failed = Some(error),
+            }
+            engine.is_some() || failed.as_ref().is_some_and(|error| error.kind == Kind::Invalid)
         });
-        match (engine, failed) {
-            (Some(engine), _) => Ok(engine),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(connected.err().unwrap_or_else(|| Error::invalid(address.to_owned()))),
-        }
+        engine.ok_or_else(|| failed.or(waited.err()).unwrap_or_else(|| Error::invalid(address.to_owned())))
+    }
+
+    /// An engine may know an older or a newer API than we do.
+    fn negotiated(docker: Docker, address: &str, deadline: Instant) -> Result<Self> {
+        let unknown = Self { docker, address: address.to_owned(), runtime: Handle::current() };
+        let docker = unknown.call("version", deadline, unknown.docker.clone().negotiate_version())?;
+        Ok(Self { docker, ..unknown })
     }
 
     /// The runtime that its calls run on.

@@ -123,8 +123,7 @@ fn disk(error: &std::io::Error) -> Error {
 
 /// The same name is the same volume, whatever characters it has.
 fn id(name: &str) -> String {
-    use sha2::{Digest, Sha256};
-    format!("volume-{}", &crate::ledger::hexadecimal(&Sha256::digest(name))[..16])
+    format!("volume-{}", &crate::image::digest(name.as_bytes())[..16])
 }
 
 impl Backend for NbdServer {

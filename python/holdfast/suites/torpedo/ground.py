@@ -55,7 +55,7 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
     try:
         lab = storage.emulated(failpoints=failpoints, seed=seed, served=served, timings=timings)
     except HoldfastError as error:
-        pytest.fail(f"{error}", pytrace=False)
+        raise pytest.fail.Exception(f"{error}", pytrace=False) from None
     try:
         scenario = Scenario(lab, name, _limits(config, name, EMULATED))
         if face == "docker":
@@ -71,7 +71,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     try:
         provider = providers.read(given, runner=options.value(config, "torpedo-runner"))
     except HoldfastError as error:
-        pytest.fail(f"{error}", pytrace=False)
+        raise pytest.fail.Exception(f"{error}", pytrace=False) from None
     lacking = provider.lacks()
     if lacking:
         pytest.skip(f"NotRun: {'; '.join(lacking)}")
@@ -94,7 +94,7 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
         try:
             lab = storage.hosts(provider, timeout=start)
         except HoldfastError as error:
-            pytest.fail(f"the hosts are not ready: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
         yield lab
         return
     folder = leftovers.make()
@@ -103,7 +103,7 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
         try:
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
-            pytest.fail(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False)
+            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False) from None
         yield made
     finally:
         if made is not None:
