@@ -72,6 +72,7 @@ __all__ = [
     "parse_terms",
     "quirk_names",
     "storage_emulated",
+    "storage_hosts",
     "storage_lab",
     "storage_lab_lacks",
     "storage_plugin",

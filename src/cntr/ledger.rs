@@ -100,7 +100,7 @@ impl Ledger for Service {
                 Some(writer) => writer,
                 None => Writer::open(&service.path, Opening { writer: service.incarnation, ..Opening::default() })?,
             };
-            let record = writer.append(&payload).and_then(|record| {
+            let record = writer.append(payload.as_slice()).and_then(|record| {
                 let mirrored = (service.mirror)();
                 let name = service.path.display().to_string();
                 mirrored.map_err(|error| Refused::Disk { name, error })?;

@@ -12,7 +12,7 @@ use crate::hexadecimal::hexadecimal;
 pub enum Told {
     /// It holds the ledger open, which ends with this record; and what its clock says, in nanoseconds.
     Opened(u64, Option<u64>),
-    /// It wrote up to this record, and waits for the disk.
+    /// It wrote a batch up to this record, and waits for the disk.
     Syncing(u64),
     /// A record is on the disk.
     Acknowledged(Receipt),

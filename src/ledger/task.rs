@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::acknowledgement::Told;
 use super::medium::Medium;
 use super::payload::generate;
+use super::record::Head;
 use super::verify::Receipt;
 use super::writer::{Refused, Writer};
 
@@ -81,12 +82,7 @@ fn write<M: Medium>(
             stop.wait(None);
             return Ok(());
         }
-        let mut heads = Vec::new();
-        for _ in 0..work.batch.max(1) {
-            heads.push(writer.write(generate(writer.identity(), writer.last() + 1))?.head);
-        }
-        tell(Told::Syncing(writer.last()));
-        writer.sync()?;
+        let heads = if work.batch > 1 { write_batch(writer, work.batch, tell)? } else { vec![append(writer)?] };
         written += heads.len() as u64;
         for head in heads {
             tell(Told::Acknowledged(Receipt { head, payload: None, at: Some(clock()) }));
@@ -95,6 +91,25 @@ fn write<M: Medium>(
             return Ok(());
         }
     }
+}
+
+fn append<M: Medium>(writer: &mut Writer<M>) -> Result<Head, Refused> {
+    let payload = generate(writer.identity(), writer.last() + 1);
+    writer.append(payload).map(|record| record.head)
+}
+
+fn write_batch<M: Medium>(
+    writer: &mut Writer<M>,
+    many: u64,
+    tell: &mut impl FnMut(Told),
+) -> Result<Vec<Head>, Refused> {
+    let mut heads = Vec::new();
+    for _ in 0..many {
+        heads.push(writer.write(generate(writer.identity(), writer.last() + 1))?.head);
+    }
+    tell(Told::Syncing(writer.last()));
+    writer.sync()?;
+    Ok(heads)
 }
 
 #[cfg(test)]

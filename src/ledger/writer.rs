@@ -131,6 +131,19 @@ impl<M: Medium> Writer<M> {
 
     /// Writes a record, which is there to stay only once [`Self::sync`] returned.
     pub fn write(&mut self, payload: Vec<u8>) -> Result<Record, Refused> {
+        self.put(payload, M::write)
+    }
+
+    /// Writes a record, and returns once it is on the disk.
+    pub fn append(&mut self, payload: impl Into<Vec<u8>>) -> Result<Record, Refused> {
+        self.put(payload.into(), M::write_through)
+    }
+
+    fn put(
+        &mut self,
+        payload: Vec<u8>,
+        write: impl FnOnce(&mut M, u64, &[u8]) -> io::Result<()>,
+    ) -> Result<Record, Refused> {
         if payload.len() > MAX_PAYLOAD {
             return Err(Refused::TooLong { length: payload.len() });
         }
@@ -143,7 +156,7 @@ impl<M: Medium> Writer<M> {
                 writer.medium.reserve(end)?;
                 writer.reserved = writer.medium.length()?.max(end);
             }
-            writer.medium.write(record.head.offset, &record.block())
+            write(&mut writer.medium, record.head.offset, &record.block())
         })?;
         (self.last, self.hash) = (number, record.head.hash);
         Ok(record)
@@ -152,13 +165,6 @@ impl<M: Medium> Writer<M> {
     /// Returns once all that was written is on the disk.
     pub fn sync(&mut self) -> Result<(), Refused> {
         self.attempt(|writer| writer.medium.sync())
-    }
-
-    /// Writes a record, and returns once it is on the disk.
-    pub fn append(&mut self, payload: &[u8]) -> Result<Record, Refused> {
-        let record = self.write(payload.to_vec())?;
-        self.sync()?;
-        Ok(record)
     }
 
     fn attempt(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), Refused> {
@@ -265,7 +271,7 @@ mod tests {
             for _ in 0..6 {
                 writer.append(b"x").expect("written");
             }
-            assert!(matches!(writer.append(&[0; BLOCK]), Err(Refused::TooLong { length: BLOCK })));
+            assert!(matches!(writer.append([0; BLOCK]), Err(Refused::TooLong { length: BLOCK })));
         }
         let numbers: Vec<_> =
             read(&std::fs::read(&path).expect("there")).records.iter().map(|record| record.head.number).collect();
