@@ -56,10 +56,11 @@ def test_the_shipped_one_is_found_by_its_name() -> None:
         (("fencing: driver", "fencing: yes"), "fencing: True"),
         (("fencing: driver", "fencing: csi-addons"), "csi-addons is not offered by this version"),
         (("fencing: driver", "fence: driver"), "no key 'fence'"),
+        (("fencing: driver", "sockets: tcp://192.0.2.1:1"), "provider: sockets is for hosts"),
         (("  start: ./driver --endpoint={socket} --nodeid={node}\n", ""), "no key 'start'"),
         (("nodes: 2", "nodes: 1"), "nodes: 1"),
         (("nodes: 2", "nodes: many"), "nodes: 'many'"),
-        (("kind: namespaces", "kind: hosts"), "hosts do not go with csi and the runner own"),
+        (("kind: namespaces", "kind: hosts"), "hosts do not go with the runner own"),
         (("provider:", "providers:"), "no key 'providers'"),
         (("{type: fast}", "[fast]"), "parameters must be keys with texts"),
         (("fencing: driver", "secrets_file: /nowhere"), "secrets_file"),
@@ -85,6 +86,14 @@ def test_check_says_what_would_run_and_touches_nothing(tmp_path: Path) -> None:
     assert "fencing: none" in rows["T7"]
     assert "container runtime" in rows["T10"]
     assert not started.exists()
+
+
+def test_a_runner_whose_engine_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lacking = read("nbd", runner="docker").lacks()
+    assert "dockerd is missing: install it" in lacking
+    assert "nbdkit is missing: install it" in lacking
+    assert not any("dockerd" in why for why in read("nbd").lacks())
 
 
 FLEET = """
@@ -120,7 +129,10 @@ def test_hosts_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("kind: docker-plugin, ", "kind: csi, "), "hosts do not go with csi"),
+        (("kind: docker-plugin, ", "kind: csi, "), "a CSI driver on hosts needs them"),
+        (("kind: docker-plugin, ", "kind: csi, sockets: x, "), "provider: sockets: 'x'"),
+        (("kind: docker-plugin, ", "kind: docker-plugin, sockets: x, "), "a plugin of Docker has none"),
+        (("  tester:", "  folder: here\n  tester:"), "lab: folder: 'here'"),
         (("name: acme", "name: acme, start: ./acme"), "on hosts it runs already"),
         (("  tester: 192.0.2.9\n", ""), "lab: tester: '' is no address"),
         (("192.0.2.9", "here"), "lab: tester: 'here' is no address"),

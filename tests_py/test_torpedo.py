@@ -53,6 +53,9 @@ def test_a_healthy_provider_passes_all_ten(face: str, run_suite: RunSuite, tmp_p
     assert "EMULATED" in run.output
     table = (report / "torpedo.md").read_text()
     assert table.count("\n| T") == SCENARIOS
+    assert re.search(
+        r"^- T5 node powered off: power_off on node1 at \d+\.\d\d s; power_on on node1 at", table, re.MULTILINE
+    )
     held = json.loads((report / "torpedo.json").read_text())
     assert len(held["scenarios"]) == SCENARIOS
     assert all(int(row["acknowledged"]) > 0 for row in held["scenarios"] if row["verdict"] == "Pass")

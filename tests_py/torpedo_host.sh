@@ -1,5 +1,5 @@
 #!/bin/sh
-# A host for test_torpedo_hosts.py: processes and mounts of its own, an engine, and rclone as its volume plugin.
+# A host for test_torpedo_hosts.py: processes and mounts of its own, an engine, and the plugin of plugin_command.
 # usage: torpedo_host.sh FOLDER power_on|power_off|kill_plugin|start_plugin|kill_runtime|start_runtime|live_restore_on|live_restore_off
 set -eu
 folder=$1
@@ -17,8 +17,7 @@ engine() {
 
 plugin() {
   rm -f "$folder/plugin.sock"
-  inside rclone serve docker --config /dev/null --forget-state --base-dir "$folder/mounts" --cache-dir "$folder/cache" \
-    --socket-addr "$folder/plugin.sock" >> "$folder/plugin.log" 2>&1 &
+  inside sh -c "echo \$\$ > $folder/plugin.pid; exec $(cat "$folder/plugin_command")" >> "$folder/plugin.log" 2>&1 &
   until [ -S "$folder/plugin.sock" ]; do sleep 0.05; done
 }
 
@@ -44,7 +43,7 @@ power_on)
   engine
   ;;
 power_off) kill -KILL "$(cat "$folder/first")" ;;
-kill_plugin) inside pkill -KILL -x rclone ;;
+kill_plugin) inside kill -KILL "$(cat "$folder/plugin.pid")" ;;
 start_plugin) plugin ;;
 kill_runtime) inside pkill -KILL -x dockerd ;;
 start_runtime) engine ;;

@@ -1183,7 +1183,7 @@ def storage_lab(given: Mapping[str, Any]) -> StorageLab:
     """Nodes as namespaces of this machine, with a provider on them (`holdfast.storage.lab`)."""
 
 def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
-    """The user's own hosts, with a Docker volume plugin on them (`holdfast.storage.hosts`)."""
+    """The user's own hosts, with a provider's plugins on them (`holdfast.storage.hosts`)."""
 
 def storage_lab_lacks() -> str | None:
     """Why there can be no lab on this machine; None where there can."""

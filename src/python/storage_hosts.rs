@@ -12,15 +12,19 @@ use super::arguments::Seconds;
 use super::storage::{StorageLab, wait};
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
-use crate::storage::{Capability, Hosts, Lab, Nodes, Provider};
+use crate::storage::{Capability, Csi, CsiOptions, Hosts, Lab, Nodes, Own, Provider};
 
 /// What `holdfast.storage.hosts` was given, checked there.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct HostsGiven {
+    kind: String,
     name: String,
     version: String,
     driver: String,
+    sockets: BTreeMap<String, String>,
+    folder: PathBuf,
+    secrets: BTreeMap<String, String>,
     fences: bool,
     addresses: BTreeMap<String, String>,
     engines: BTreeMap<String, String>,
@@ -48,6 +52,24 @@ impl HostsGiven {
             }
             None => ("docker", Arc::new(containers.clone())),
         };
+        let hosts = Arc::new(Hosts::new(self.addresses, self.commands));
+        if self.kind == "csi" {
+            let mut plugins = BTreeMap::new();
+            for (node, socket) in self.sockets {
+                plugins.insert(node, socket.parse()?);
+            }
+            let options = CsiOptions {
+                nodes: plugins,
+                controller: None,
+                folder: self.folder,
+                folders: Some(Arc::new(containers)),
+                secrets: self.secrets,
+                fences: self.fences,
+            };
+            let volumes = Arc::new(Csi::connect(options, deadline)?);
+            let runner = Arc::new(Own::new(name, volumes.clone(), nodes.clone()));
+            return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0));
+        }
         let capabilities = [Some(Capability::List), self.fences.then_some(Capability::Fence)];
         let provider = Provider {
             name: self.name,
@@ -57,12 +79,11 @@ impl HostsGiven {
         };
         let volumes = Arc::new(EngineVolumes::new(containers, self.driver.clone(), provider, None));
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), self.driver));
-        let hosts = Arc::new(Hosts::new(self.addresses, self.commands));
         Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0))
     }
 }
 
-/// The user's own hosts, with a Docker volume plugin on them.
+/// The user's own hosts, with a provider's plugins on them.
 #[pyfunction]
 pub fn storage_hosts(py: Python<'_>, given: HostsGiven) -> PyResult<StorageLab> {
     let deadline = Instant::now() + given.timeout.0;

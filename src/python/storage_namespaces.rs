@@ -59,7 +59,7 @@ impl LabGiven {
         if self.by_csi() {
             let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
             let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
-            let options = CsiOptions { nodes, controller: None, folder, secrets, fences: self.fences };
+            let options = CsiOptions { nodes, folder, secrets, fences: self.fences, ..CsiOptions::default() };
             return Ok(Arc::new(Csi::connect(options, deadline)?));
         }
         let options = DockerPluginOptions {

@@ -48,10 +48,10 @@ def emulated(
 
 
 def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) -> _core.StorageLab:
-    """The hosts that a provider file names, with the plugin that they have. What runs there is labelled holdfast.task.
+    """The hosts that a provider file names, with the plugins that they have.
 
-    `pace` is from one write of a task to the next, `timeout` for all engines to answer; in seconds. Raises a
-    `HoldfastError` that says what did not come about.
+    What runs there is in containers with the label holdfast.task. `pace` is from one write of a task to the next,
+    `timeout` for all engines to answer; in seconds. Raises a `HoldfastError` that says what did not come about.
     """
     from holdfast import _core, ledger
 
@@ -60,8 +60,12 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
     nodes = provider.hosts.nodes
     return _core.storage_hosts(
         {
+            "kind": provider.kind,
             "name": provider.name,
             "version": provider.version(),
+            "sockets": dict(provider.hosts.sockets),
+            "folder": provider.hosts.folder,
+            "secrets": provider.secrets,
             "driver": provider.driver,
             "fences": provider.fencing != "none",
             "addresses": {name: host.address for name, host in nodes.items()},

@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.exceptions import InvalidArgumentError
 
 # What a lab of hosts may say, beside its kind.
-KEYS = ("tester", "nodes")
+KEYS = ("tester", "nodes", "folder")
 NODE_KEYS = ("address", "engine")
 # A command that does harm, and the one that undoes it: without that, it is not done.
 UNDO = {
@@ -37,10 +37,15 @@ class Host:
 
 @dataclass(frozen=True)
 class Hosts:
-    """Hosts by name, which a Swarm must know them by; `tester` is the address of this machine that they reach."""
+    """Hosts by name, which a Swarm must know them by; `tester` is the address of this machine that they reach.
+
+    `sockets` are those of a CSI driver, as this machine reaches them; it mounts in `folder` on each host.
+    """
 
     tester: str
     nodes: Mapping[str, Host]
+    folder: str
+    sockets: Mapping[str, str]
     commands: Mapping[str, str] = field(default_factory=dict)
 
     def lacks(self, *faults: str) -> str | None:
@@ -51,8 +56,11 @@ class Hosts:
         return f"the provider file has no command faults: {' or '.join(dict.fromkeys(filter(None, missing)))}"
 
 
-def check(lab: Mapping[str, Any], commands: Mapping[str, str]) -> Hosts:
-    """Read a lab of hosts; `InvalidArgumentError` says what is wrong."""
+def check(lab: Mapping[str, Any], commands: Mapping[str, str], sockets: str) -> Hosts:
+    """Read a lab of hosts; `InvalidArgumentError` says what is wrong.
+
+    `sockets` is where a CSI driver's plugin on each serves, with {address} or {node} in it; else empty.
+    """
     tester = str(lab.get("tester", ""))
     try:
         ipaddress.ip_address(tester)
@@ -63,7 +71,18 @@ def check(lab: Mapping[str, Any], commands: Mapping[str, str]) -> Hosts:
     nodes = lab.get("nodes")
     if not isinstance(nodes, dict) or len(nodes) < 2:
         raise InvalidArgumentError("lab: nodes must be two hosts or more, by name", hint="every failover takes two")
-    return Hosts(tester, {str(name): _host(str(name), held) for name, held in nodes.items()}, commands)
+    folder = str(lab.get("folder", "/var/lib/holdfast"))
+    if not folder.startswith("/"):
+        raise InvalidArgumentError(f"lab: folder: {folder!r}", hint="give a whole path on the hosts")
+    hosts = {str(name): _host(str(name), held) for name, held in nodes.items()}
+    return Hosts(tester, hosts, folder, {name: _socket(sockets, name, host) for name, host in hosts.items()}, commands)
+
+
+def _socket(sockets: str, name: str, host: Host) -> str:
+    socket = sockets.replace("{address}", host.address).replace("{node}", name)
+    if socket and not socket.startswith(("unix:///", "tcp://")):
+        raise InvalidArgumentError(f"provider: sockets: {socket!r}", hint="unix:///PATH or tcp://HOST:PORT")
+    return socket
 
 
 def _host(name: str, held: Any) -> Host:

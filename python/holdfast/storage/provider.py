@@ -21,8 +21,8 @@ ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_REA
 _KEYS = {
     "": ("provider", "runner", "lab", "faults"),
     "provider": (
-        "kind", "name", "driver", "version", "start", "server", "parameters", "fencing", "filesystems", "access_modes",
-        "secrets_file", "tools",
+        "kind", "name", "driver", "version", "start", "sockets", "server", "parameters", "fencing", "filesystems",
+        "access_modes", "secrets_file", "tools",
     ),
     "runner": ("kind", "manager"),
     "lab": ("kind", *fleet.KEYS),
@@ -195,12 +195,13 @@ def _in_namespaces(
     nodes = lab.get("nodes", 3)
     if not isinstance(nodes, int) or not 2 <= nodes <= 16:
         raise InvalidArgumentError(f"lab: nodes: {nodes!r}", hint="give 2 to 16: every failover takes two")
-    if "start" not in provider:
-        raise InvalidArgumentError("provider has no key 'start'", hint="say how the plugin on a node is started")
     given = [key for key, there in (("faults", faults), ("runner: manager", found.manager)) if there]
+    given += ["provider: sockets"] if "sockets" in provider else []
     given += [f"lab: {key}" for key in fleet.KEYS if key != "nodes" and key in lab]
     if given:
         raise InvalidArgumentError(f"{given[0]} is for hosts; the lab of namespaces has its own")
+    if "start" not in provider:
+        raise InvalidArgumentError("provider has no key 'start'", hint="say how the plugin on a node is started")
     server = _command("provider: server", provider["server"], folder) if "server" in provider else None
     return replace(found, nodes=nodes, start=_command("provider: start", provider["start"], folder), server=server)
 
@@ -208,10 +209,12 @@ def _in_namespaces(
 def _on_hosts(
     found: ProviderFile, provider: Mapping[str, Any], lab: Mapping[str, Any], faults: Mapping[str, str]
 ) -> ProviderFile:
-    if found.runner == "own" or found.kind != "docker-plugin":
+    if found.runner == "own":
+        raise InvalidArgumentError("lab: hosts do not go with the runner own", hint="give runner: {kind: docker}")
+    if ("sockets" in provider) != (found.kind == "csi"):
         raise InvalidArgumentError(
-            f"lab: hosts do not go with {found.kind} and the runner {found.runner}",
-            hint="on hosts this version qualifies Docker volume plugins, with the runner docker or swarm",
+            "provider: sockets: a CSI driver on hosts needs them, and a plugin of Docker has none",
+            hint="sockets: tcp://{address}:10000",
         )
     for key in ("start", "server"):
         if key in provider:
@@ -220,7 +223,7 @@ def _on_hosts(
         raise InvalidArgumentError("runner has no key 'manager'", hint="give the engine that manages the Swarm")
     if found.runner != "swarm" and found.manager is not None:
         raise InvalidArgumentError("runner: manager is for the runner swarm")
-    return replace(found, hosts=fleet.check(lab, faults))
+    return replace(found, hosts=fleet.check(lab, faults, str(provider.get("sockets", ""))))
 
 
 def _secrets(file: Any) -> dict[str, str]:

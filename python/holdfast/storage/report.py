@@ -209,6 +209,14 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             reason,
         )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    faults = [(_title(row), "; ".join(json.loads(row["faults"]))) for row in rows if row["faults"] != "[]"]
+    if faults:
+        lines += [
+            "",
+            "Faults, from the scenario's beginning on:",
+            "",
+            *(f"- {title}: {told}" for title, told in faults),
+        ]
     unchecked = [(row["torpedo"], line) for row in rows for line in json.loads(row["not_checked"])]
     if unchecked:
         lines += ["", *(f"- {name}: not checked: {line}" for name, line in unchecked)]

@@ -82,6 +82,7 @@ class Scenario:
         self.unseen = ""
         self._undo: list[tuple[str, str]] = []
         self._count = 0
+        self._began = time.monotonic()
         self._harmed: float | None = None
         self._unmounts_lost: set[str] = set()
 
@@ -178,7 +179,6 @@ class Scenario:
             if task.stage == "mid-fsync":
                 task.wait_syncing(timeout=self.limits.call)
         self._inflict(node, fault)
-        self.account.faults.append(f"{fault} on {node}")
         self._harmed = time.monotonic()
         if undo is not None:
             self._undo.append((node, undo))
@@ -196,6 +196,7 @@ class Scenario:
             self.lab.inflict(node, fault, timeout=self.limits.call)
         except HoldfastError as error:
             raise Inconclusive(f"{fault} did not take on {node}: {error}") from error
+        self.account.faults.append(f"{fault} on {node} at {time.monotonic() - self._began:.2f} s")
 
     def sit(self, tasks: Iterable[StorageTask], seconds: float) -> None:
         """Let so much time pass; a task that fails ends it."""

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpStream, UnixStream};
@@ -37,6 +38,23 @@ pub enum Endpoint {
     Tcp(SocketAddr),
 }
 
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    /// `unix:///PATH` or `tcp://HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |why: String| Error::invalid(format!("{text:?} is no socket of a plugin: {why}"));
+        match text.split_once("://") {
+            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
+            Some(("tcp", address)) => {
+                let found = address.to_socket_addrs().map_err(|error| wrong(error.to_string()))?.next();
+                found.map(Self::Tcp).ok_or_else(|| wrong("the name has no address".to_owned()))
+            }
+            _ => Err(wrong("unix:///PATH or tcp://HOST:PORT".to_owned())),
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,6 +62,12 @@ impl fmt::Display for Endpoint {
             Self::Tcp(address) => write!(f, "{address}"),
         }
     }
+}
+
+/// Makes folders on nodes: the specification leaves it to the orchestrator.
+pub trait Folders: Send + Sync {
+    /// Makes one, with all above it; one that is there stays.
+    fn make(&self, node: &str, path: &Path, deadline: Instant) -> Result<()>;
 }
 
 /// Where a driver is, and what it must be told.
@@ -55,6 +79,8 @@ pub struct CsiOptions {
     pub controller: Option<Endpoint>,
     /// Where volumes are staged and published: a folder that is at the same path on each node.
     pub folder: PathBuf,
+    /// Who makes folders on the nodes, where their files are not this machine's.
+    pub folders: Option<Arc<dyn Folders>>,
     /// For each call that takes secrets.
     pub secrets: BTreeMap<String, String>,
     /// Whether it fences a node whose volume another takes.
@@ -204,6 +230,15 @@ impl Csi {
 
     fn secrets(&self) -> std::collections::HashMap<String, String> {
         self.options.secrets.clone().into_iter().collect()
+    }
+
+    fn make_folder(&self, node: &str, path: &Path, deadline: Instant) -> Result<()> {
+        match &self.options.folders {
+            Some(folders) => folders.make(node, path, deadline),
+            None => {
+                std::fs::create_dir_all(path).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+            }
+        }
     }
 
     fn staging(&self, volume: &Volume, node: &str) -> String {
@@ -465,7 +500,7 @@ impl Volumes for Csi {
             return Ok(());
         }
         let path = self.staging(volume, node);
-        make_folder(Path::new(&path))?;
+        self.make_folder(node, Path::new(&path), deadline)?;
         let stage = csi::NodeStageVolumeRequest {
             volume_id: volume.id.clone(),
             publish_context: attachment.context.clone().into_iter().collect(),
@@ -489,7 +524,9 @@ impl Volumes for Csi {
         self.node(&socket, "NodeUnstageVolume", deadline, async |mut client| {
             client.node_unstage_volume(unstage).await
         })?;
-        let _ = std::fs::remove_dir(path); // the driver may have removed it
+        if self.options.folders.is_none() {
+            let _ = std::fs::remove_dir(path); // the driver may have removed it
+        }
         Ok(())
     }
 
@@ -503,7 +540,7 @@ impl Volumes for Csi {
     ) -> Result<PathBuf> {
         let target = self.target(volume, node, task);
         if let Some(parent) = target.parent() {
-            make_folder(parent)?; // the rest is the driver's to make
+            self.make_folder(node, parent, deadline)?; // the rest is the driver's to make
         }
         let publish = csi::NodePublishVolumeRequest {
             volume_id: volume.id.clone(),
@@ -594,10 +631,6 @@ impl Csi {
             Some(confirmed) => Some(confirmed.parameters.into_iter().collect()),
         })
     }
-}
-
-fn make_folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]

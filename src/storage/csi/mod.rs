@@ -3,5 +3,5 @@
 mod client;
 mod face;
 
-pub use client::{Csi, CsiOptions, Endpoint};
+pub use client::{Csi, CsiOptions, Endpoint, Folders};
 pub use face::{Backend, Plugin, routes};

@@ -14,6 +14,7 @@ use super::engine::{EXECUTABLE, Engine};
 use super::hearing::{Channels, Hearing, WITHIN};
 use crate::error::{Error, Result};
 use crate::ledger::{BLOCK, Place};
+use crate::storage::csi::Folders;
 use crate::storage::executable::{LEDGER, arguments};
 use crate::storage::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use crate::storage::waiting::wait_until;
@@ -194,6 +195,28 @@ impl Process for Contained {
             self.engine.kill(&self.name, deadline)?;
         }
         wait_until(deadline, "the end of a task", || matches!(self.ending(), Ending::Ended(_)))
+    }
+}
+
+/// As an engine makes what a container shall see of its host.
+impl Folders for Containers {
+    fn make(&self, node: &str, path: &Path, deadline: Instant) -> Result<()> {
+        let engine = self.engine(node)?;
+        let name = format!("holdfast-folder-{}", &crate::image::digest(path.display().to_string().as_bytes())[..12]);
+        let body = ContainerCreateBody {
+            image: Some(self.image.clone()),
+            entrypoint: Some(vec![EXECUTABLE.to_owned()]),
+            cmd: Some(vec!["--help".to_owned()]),
+            host_config: Some(HostConfig {
+                binds: Some(vec![format!("{}:/made", path.display())]),
+                network_mode: Some("none".to_owned()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let made = engine.run(&name, body, true, deadline);
+        let removed = engine.remove(&name, deadline);
+        made.and(removed)
     }
 }
 
