@@ -93,6 +93,7 @@ def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
         (("--torpedo-timing", "speed=3s"), "give sync, attach, pace or patience"),
         (("--torpedo-failpoint", "storage.fence.none"), "write NAME=TERMS"),
         (("--torpedo-runner", "nomad"), "give own, docker or swarm"),
+        (("--torpedo-runner", "docker"), "give --provider too"),
         (("--provider", "/nowhere.yaml"), "there is no such file"),
     ],
 )

@@ -132,14 +132,7 @@ impl Volumes for DockerPlugin {
 
     /// As an engine does: who is known already is not made again.
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
-        let volume = Volume {
-            id: request.name.clone(),
-            name: request.name.clone(),
-            filesystem: request.filesystem.clone(),
-            access: request.access,
-            context: request.parameters.clone(),
-            ..Volume::default()
-        };
+        let volume = Volume::by_name(request);
         self.attach(&volume, node, deadline).map(|_| volume)
     }
 
@@ -165,18 +158,6 @@ impl Volumes for DockerPlugin {
             self.call(node, "VolumeDriver.Create", &create, deadline)?;
         }
         Ok(Attachment::default())
-    }
-
-    fn detach(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
-        Ok(())
-    }
-
-    fn stage(&self, _: &Volume, _: &Attachment, _: &str, _: Instant) -> Result<()> {
-        Ok(())
-    }
-
-    fn unstage(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
-        Ok(())
     }
 
     fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {

@@ -76,6 +76,20 @@ pub struct Volume {
     pub context: BTreeMap<String, String>,
 }
 
+impl Volume {
+    /// As a provider has it whose volumes have no id but their name, and who wants to be told of the parameters again.
+    pub fn by_name(request: &VolumeRequest) -> Self {
+        Self {
+            id: request.name.clone(),
+            name: request.name.clone(),
+            filesystem: request.filesystem.clone(),
+            access: request.access,
+            context: request.parameters.clone(),
+            ..Self::default()
+        }
+    }
+}
+
 /// What attaching a volume to a node gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attachment {
@@ -135,13 +149,19 @@ pub trait Volumes: Send + Sync {
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment>;
 
     /// Takes a volume from a node. Where the node is gone, whatever it still writes must not count any more.
-    fn detach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
+    fn detach(&self, _volume: &Volume, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes an attached volume ready on its node, once for all tasks.
-    fn stage(&self, volume: &Volume, attachment: &Attachment, node: &str, deadline: Instant) -> Result<()>;
+    fn stage(&self, _volume: &Volume, _attachment: &Attachment, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
 
     /// The reverse.
-    fn unstage(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
+    fn unstage(&self, _volume: &Volume, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
 
     /// Mounts a volume for a task; where.
     fn mount(

@@ -162,6 +162,8 @@ def check(config: pytest.Config) -> None:
 
 
 def _check_torpedo(config: pytest.Config) -> None:
+    if value(config, "torpedo-runner") and not value(config, "provider"):
+        raise pytest.UsageError("--torpedo-runner runs tasks on real nodes: give --provider too, such as nbd")
     for text in value(config, "torpedo-deadline") or ():
         scenario, _ = deadline(text, "torpedo-deadline", "T5=60s")
         if not re.fullmatch(r"[Tt]([1-9]|10)", scenario):

@@ -13,7 +13,8 @@ import pytest
 
 from holdfast._version import __version__
 from holdfast.pytest_plugin import options
-from holdfast.storage.scenario import Inconclusive, NotRun, Scenario
+from holdfast.storage.account import Inconclusive, NotRun
+from holdfast.storage.scenario import Scenario
 
 NAMES = {
     "T1": "dynamic volumes",

@@ -229,9 +229,7 @@ impl Engine {
         let options = RemoveContainerOptionsBuilder::default().force(true).build();
         self.settle("remove a container", deadline, self.docker.remove_container(name, Some(options)))?;
         // who answers that a removal is under way has not removed it
-        wait_until(deadline, "the removal of a container", || {
-            matches!(self.container(name, deadline), Ok(None) | Err(_))
-        })
+        wait_until(deadline, "the removal of a container", || matches!(self.container(name, deadline), Ok(None)))
     }
 
     /// The names of all containers with these labels, running or not.

@@ -32,14 +32,7 @@ impl Volumes for EngineVolumes {
     }
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
-        let volume = Volume {
-            id: request.name.clone(),
-            name: request.name.clone(),
-            filesystem: request.filesystem.clone(),
-            access: request.access,
-            context: request.parameters.clone(),
-            ..Volume::default()
-        };
+        let volume = Volume::by_name(request);
         self.attach(&volume, node, deadline).map(|_| volume)
     }
 
@@ -60,18 +53,6 @@ impl Volumes for EngineVolumes {
         let options = volume.context.clone().into_iter().collect();
         self.containers.engine(node)?.create_volume(&volume.name, &self.driver, options, deadline)?;
         Ok(Attachment::default())
-    }
-
-    fn detach(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
-        Ok(())
-    }
-
-    fn stage(&self, _: &Volume, _: &Attachment, _: &str, _: Instant) -> Result<()> {
-        Ok(())
-    }
-
-    fn unstage(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
-        Ok(())
     }
 
     /// A container for the task holds it; where the engine has it mounted is the engine's own affair.

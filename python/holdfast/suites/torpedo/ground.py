@@ -15,9 +15,10 @@ from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
+from holdfast.storage.account import Limits
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import Outcome
-from holdfast.storage.scenario import Limits, Scenario
+from holdfast.storage.scenario import Scenario
 
 # On the emulated tier calls take milliseconds.
 EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)

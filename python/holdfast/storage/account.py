@@ -1,0 +1,42 @@
+"""What a scenario may take, and what it can say of itself at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+class NotRun(Exception):
+    """The provider or the lab lacks what a scenario needs."""
+
+
+class Inconclusive(Exception):
+    """A fault did not take, so nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    `deadline` is the scenario's own; `call` is for one call to the provider; `pause` the longest time without an
+    acknowledgement where nothing should be noticed; `settle` for what must be gone to be gone. `enough` is how many
+    records a task writes before and after a fault.
+    """
+
+    deadline: float
+    call: float
+    pause: float
+    settle: float
+    enough: int
+
+
+@dataclass
+class Account:
+    """What a scenario can say of itself."""
+
+    acknowledged: int = 0
+    lost: int = 0
+    altered: int = 0
+    stale: int = 0
+    recovery: float | None = None
+    faults: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
