@@ -18,7 +18,7 @@ from holdfast import _core
 from conftest import RunSuite, SuiteRun
 from storage_defects import CATALOGUE, Defect
 
-SCENARIOS = 13
+SCENARIOS = 14
 
 
 def verdicts(run: SuiteRun) -> dict[str, list[tuple[str, str]]]:

@@ -45,13 +45,14 @@ fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyRe
     })
 }
 
-const FAULTS: [(&str, Fault); 16] = [
+const FAULTS: [(&str, Fault); 17] = [
     ("power_off", Fault::PowerOff),
     ("power_on", Fault::PowerOn),
     ("cut", Fault::Cut(Network::All)),
     ("cut_storage", Fault::Cut(Network::Storage)),
     ("cut_control", Fault::Cut(Network::Control)),
     ("heal", Fault::Heal),
+    ("stop_plugin", Fault::Stop(Part::Plugin)),
     ("kill_plugin", Fault::Kill(Part::Plugin)),
     ("hang_plugin", Fault::Hang(Part::Plugin)),
     ("start_plugin", Fault::Start(Part::Plugin)),

@@ -37,11 +37,13 @@ pub enum Fault {
     Cut(Network),
     /// All networks come back.
     Heal,
+    /// A part is asked to end, and does.
+    Stop(Part),
     /// A part dies at once.
     Kill(Part),
     /// A part does nothing any more, and does not die of it.
     Hang(Part),
-    /// A part that hangs goes on, or one that was killed starts.
+    /// A part that hangs goes on, or one that ended starts.
     Start(Part),
     /// Whether tasks outlive their runtime from now on.
     LiveRestore(bool),

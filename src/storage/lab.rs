@@ -172,7 +172,9 @@ impl Lab {
                 self.volumes.reaches(node, false);
                 self.lost().insert(node.to_owned());
             }
-            Fault::Kill(Part::Plugin) | Fault::Hang(Part::Plugin) => self.volumes.reaches(node, false),
+            Fault::Stop(Part::Plugin) | Fault::Kill(Part::Plugin) | Fault::Hang(Part::Plugin) => {
+                self.volumes.reaches(node, false);
+            }
             Fault::PowerOn | Fault::Heal => {
                 self.volumes.reaches(node, true);
                 self.lost().remove(node);

@@ -18,6 +18,7 @@ UNDO = {
     "cut": "heal",
     "cut_storage": "heal_storage",
     "cut_control": "heal_control",
+    "stop_plugin": "start_plugin",
     "kill_plugin": "start_plugin",
     "hang_plugin": "start_plugin",
     "kill_server": "start_server",

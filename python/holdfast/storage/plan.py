@@ -11,7 +11,7 @@ _RUNTIME = ("T9", "T10")
 _FENCING = ("T7", "T8")
 # By scenario: each of these is a variant of it.
 _FAULTS = {
-    "T3": ("kill_plugin", "hang_plugin", "kill_server"),
+    "T3": ("stop_plugin", "kill_plugin", "hang_plugin", "kill_server"),
     "T4": ("kill_plugin",),
     "T5": ("power_off",),
     "T6": ("kill_plugin", "hang_plugin"),

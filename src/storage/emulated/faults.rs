@@ -22,17 +22,19 @@ impl Faults for Emulated {
                 node.control &= network == Network::Storage;
             }),
             Fault::Heal => self.with(node, |node| (node.storage, node.control) = (true, true)),
-            Fault::Kill(Part::Server) => self.kill_server(),
+            Fault::Stop(Part::Server) | Fault::Kill(Part::Server) => self.kill_server(),
             Fault::Hang(Part::Server) => self.change(|world| world.server.up = false),
             Fault::Start(Part::Server) => self.change(|world| world.server.up = true),
-            Fault::Kill(Part::Plugin) => self.kill_plugin(node),
+            Fault::Stop(Part::Plugin) | Fault::Kill(Part::Plugin) => self.kill_plugin(node),
             Fault::Hang(Part::Plugin) => self.with(node, |node| node.plugin = Health::Hung),
             Fault::Start(Part::Plugin) => self.start_plugin(node),
-            Fault::Kill(Part::Runtime) | Fault::Hang(Part::Runtime) => self.kill_runtime(node),
+            Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime) | Fault::Hang(Part::Runtime) => {
+                self.kill_runtime(node);
+            }
             Fault::Start(Part::Runtime) => self.start_runtime(node),
             Fault::LiveRestore(on) => self.with(node, |node| node.live_restore = on),
         }
-        if matches!(fault, Fault::PowerOff | Fault::Kill(Part::Runtime)) {
+        if matches!(fault, Fault::PowerOff | Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime)) {
             let ended = |world: &World| {
                 let node = world.node(node)?;
                 Ok(node.processes.values().all(|running| !running.killed || running.ended.is_some()))

@@ -12,7 +12,8 @@ impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {
         match (fault, self.options.runtime) {
             (
-                Fault::Kill(Part::Runtime)
+                Fault::Stop(Part::Runtime)
+                | Fault::Kill(Part::Runtime)
                 | Fault::Hang(Part::Runtime)
                 | Fault::Start(Part::Runtime)
                 | Fault::LiveRestore(_),
@@ -23,9 +24,13 @@ impl Faults for Namespaces {
             (Fault::LiveRestore(true), Some(runtime)) if runtime.manager => {
                 Some("Swarm refuses live restore".to_owned())
             }
-            (Fault::Kill(Part::Server) | Fault::Hang(Part::Server) | Fault::Start(Part::Server), _) => {
-                Some("the lab cannot restart the provider's server".to_owned())
-            }
+            (
+                Fault::Stop(Part::Server)
+                | Fault::Kill(Part::Server)
+                | Fault::Hang(Part::Server)
+                | Fault::Start(Part::Server),
+                _,
+            ) => Some("the lab cannot restart the provider's server".to_owned()),
             _ => None,
         }
     }
@@ -36,13 +41,15 @@ impl Faults for Namespaces {
             Fault::PowerOn => self.power_on(node, deadline),
             Fault::Cut(network) => self.links(node, |name| cut(network, name), "down"),
             Fault::Heal => self.links(node, |_| true, "up"),
-            Fault::Kill(Part::Runtime) => self.kill_runtime(node, deadline),
+            Fault::Stop(Part::Runtime) => self.end_runtime(node, "-TERM", deadline),
+            Fault::Kill(Part::Runtime) => self.end_runtime(node, "-KILL", deadline),
             Fault::Start(Part::Runtime) => self.start_runtime(node, deadline),
             Fault::LiveRestore(on) if self.options.runtime.is_some_and(|runtime| !runtime.manager) => {
                 self.live_restore(node, on, deadline)
             }
             Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
-            Fault::Kill(_) => self.kill_part(node, node, deadline),
+            Fault::Stop(_) => self.end_part(node, node, "-TERM", deadline),
+            Fault::Kill(_) => self.end_part(node, node, "-KILL", deadline),
             Fault::Hang(_) => self.hang_plugin(node),
             Fault::Start(_) => self.start_plugin(node),
         }
@@ -87,10 +94,10 @@ impl Namespaces {
         }
     }
 
-    /// Kills a part that has a folder of the lab.
-    pub(super) fn kill_part(&self, node: &str, folder: &str, deadline: Instant) -> Result<()> {
+    /// Ends a part that has a folder of the lab by a signal.
+    pub(super) fn end_part(&self, node: &str, folder: &str, signal: &str, deadline: Instant) -> Result<()> {
         let pid = self.pid_of(folder)?;
-        self.within(node, |namespace| namespace.run(&["kill", "-KILL", &pid]))?;
+        self.within(node, |namespace| namespace.run(&["kill", signal, &pid]))?;
         wait_until(deadline, "the end of a process", || {
             let alive = self.within(node, |namespace| namespace.run(&["sh", "-c", &format!("test -d /proc/{pid}/fd")]));
             alive.is_err()

@@ -69,9 +69,9 @@ impl Namespaces {
         self.start_in(namespace, &format!("{node}/runtime"), &command.join(" ")).map(drop)
     }
 
-    /// Kills the engine on a node; what it runs stays.
-    pub(super) fn kill_runtime(&self, node: &str, deadline: Instant) -> Result<()> {
-        self.kill_part(node, &format!("{node}/runtime"), deadline)
+    /// Ends the engine on a node by a signal; what it runs stays where that kills it.
+    pub(super) fn end_runtime(&self, node: &str, signal: &str, deadline: Instant) -> Result<()> {
+        self.end_part(node, &format!("{node}/runtime"), signal, deadline)
     }
 
     /// Starts the engine on a node, and waits until it answers.

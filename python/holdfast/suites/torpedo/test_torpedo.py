@@ -80,7 +80,7 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
         torpedo.expect_nothing_left()
 
 
-@pytest.mark.parametrize("fault", ["kill_plugin", "hang_plugin", "kill_server"])
+@pytest.mark.parametrize("fault", ["stop_plugin", "kill_plugin", "hang_plugin", "kill_server"])
 def test_torpedo_3_plugin_down(torpedo: Scenario, fault: str) -> None:
     first, second = torpedo.nodes[:2]
     part = fault.partition("_")[2]
