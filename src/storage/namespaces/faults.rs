@@ -1,12 +1,15 @@
 //! What harms the nodes of a lab, and undoes it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::nodes::{NETWORKS, Namespaces, NodeState, wire};
 use crate::error::Result;
 use crate::storage::docker::Engine;
 use crate::storage::faults::{Fault, Faults, Network, Part};
 use crate::storage::waiting::wait_until;
+
+/// For a plugin that was asked to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {
@@ -48,7 +51,7 @@ impl Faults for Namespaces {
                 self.live_restore(node, on, deadline)
             }
             Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
-            Fault::Stop(_) => self.end_part(node, node, "-TERM", deadline),
+            Fault::Stop(_) => self.stop_plugin(node, deadline),
             Fault::Kill(_) => self.end_part(node, node, "-KILL", deadline),
             Fault::Hang(_) => self.hang_plugin(node),
             Fault::Start(_) => self.start_plugin(node),
@@ -92,6 +95,12 @@ impl Namespaces {
             Some(_) => Engine::connect(&self.engine(node), deadline).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// As a supervisor stops a service: asked to end, and killed where it does not.
+    fn stop_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        let asked = self.end_part(node, node, "-TERM", deadline.min(Instant::now() + GRACE));
+        asked.or_else(|_| self.end_part(node, node, "-KILL", deadline))
     }
 
     /// Ends a part that has a folder of the lab by a signal.
