@@ -96,12 +96,13 @@ impl Engine {
     /// The engine at `unix:///PATH` or `tcp://HOST:PORT`, once it answers. Must be called within a runtime, from where
     /// blocking is allowed.
     pub fn connect(address: &str, deadline: Instant) -> Result<Self> {
+        let began = Instant::now();
         let mut engine = None;
         let mut failed = None;
         let waited = wait_until(deadline, "a Docker engine", || {
             match open(address).and_then(|docker| Self::negotiated(docker, address, deadline)) {
                 Ok(found) => engine = Some(found),
-                Err(error) => failed = Some(error),
+                Err(error) => failed = Some(Error { after: Some(began.elapsed()), ..error }),
             }
             engine.is_some() || failed.as_ref().is_some_and(|error| error.kind == Kind::Invalid)
         });
