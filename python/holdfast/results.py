@@ -115,12 +115,20 @@ class Event:
 
 
 class Timeline(tuple[Event, ...]):
-    """What was asked of a device and what was seen, oldest first."""
+    """What was asked of a device and what was seen, oldest first. A notebook shows it as a picture."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
         return "\n".join(str(event) for event in self)
+
+    def svg(self) -> str:
+        """As a picture: a lane for each control processor, absences, calls, what was done; what it is, on hover."""
+        from holdfast import picture
+
+        return picture.svg(self)
+
+    _repr_svg_ = svg
 
 
 @dataclass(frozen=True, slots=True)
