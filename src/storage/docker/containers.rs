@@ -239,10 +239,12 @@ impl Nodes for Containers {
             return beneath.look(node, mount, task, deadline);
         }
         let engine = self.engine(node)?;
-        let body = self.body(node, task, task, mount, Vec::new());
-        engine.run(task, body, false, deadline)?;
-        let read = engine.read(task, &format!("{VOLUME}/{LEDGER}"), deadline);
-        let removed = engine.remove(task, deadline);
+        // others may read other volumes on the same host
+        let name = format!("{task}-{}", &crate::image::digest(format!("{mount:?}").as_bytes())[..12]);
+        let volume = if let Mount::Engine { name, .. } = mount { name } else { &name };
+        engine.run(&name, self.body(node, volume, task, mount, Vec::new()), false, deadline)?;
+        let read = engine.read(&name, &format!("{VOLUME}/{LEDGER}"), deadline);
+        let removed = engine.remove(&name, deadline);
         let bytes = read?.unwrap_or_default();
         removed?;
         Ok(Look { places: bytes.chunks(BLOCK).map(Place::of).collect(), ..Look::default() })
