@@ -35,10 +35,6 @@ HEAD = """# Qualified providers
 
 What was run here, with the table as `--torpedo-report` writes it; `nox -s providers` holds the verdicts
 true. Send yours as a pull request: the table, and the provider file.
-
-Under load (four labs at once) T7 and T8 of `nbd` under the runner `own` fail in about one run of ten: of the task that
-writes over the same places, the last record before the cut is acknowledged, and its successor does not find it. Whether
-the driver, this machine's loop over FUSE or the judge is to blame is not known yet.
 """
 
 
