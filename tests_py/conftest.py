@@ -114,9 +114,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "
 
 @pytest.fixture
 def run_suite(tmp_path: Path) -> RunSuite:
-    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, in a process of its own, within seconds."""
+    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, in a process of its own."""
 
-    def run(*arguments: str, failpoints: str = "", within: float = 120, **environment: str) -> SuiteRun:
+    def run(*arguments: str, failpoints: str = "", **environment: str) -> SuiteRun:
         folder = tmp_path / "empty"
         folder.mkdir(exist_ok=True)
         report = tmp_path / "report.xml"
@@ -127,7 +127,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
             env=isolated(tmp_path, {"HOLDFAST_FAILPOINTS": failpoints, **environment}),
             capture_output=True,
             text=True,
-            timeout=within,
+            timeout=120,
             check=False,
         )
         return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))

@@ -123,15 +123,30 @@ impl fmt::Display for Finding {
 /// Compares what was acknowledged, in the order in which it was, with the places of the file in their order. A record
 /// more than was acknowledged is no finding: its acknowledgement may have been lost.
 pub fn verify(receipts: &[Receipt], places: impl IntoIterator<Item = Place>) -> Vec<Finding> {
-    let mut comparison = Comparison::new(receipts);
+    let mut comparison = Comparison::new(as_written(receipts));
     for (place, offset) in places.into_iter().zip((0..).step_by(BLOCK)) {
         comparison.pass(offset, place);
     }
     comparison.finish()
 }
 
+/// The acknowledgements in the order of their records. One that a cut held up may come after those of the incarnation
+/// that went on from its record; one whose number was told before is of a record that was written over another.
+fn as_written(receipts: &[Receipt]) -> Vec<&Receipt> {
+    let mut ordered: Vec<&Receipt> = Vec::with_capacity(receipts.len());
+    let (mut told, mut latest) = (HashSet::new(), 0);
+    for receipt in receipts {
+        let Head { identity, number, .. } = &receipt.head;
+        let late = told.insert(*number) && identity.incarnation < latest;
+        let before = late.then(|| ordered.iter().position(|other| other.head.number > *number)).flatten();
+        ordered.insert(before.unwrap_or(ordered.len()), receipt);
+        latest = latest.max(identity.incarnation);
+    }
+    ordered
+}
+
 struct Comparison<'a> {
-    receipts: &'a [Receipt],
+    receipts: Vec<&'a Receipt>,
     /// At each offset, the indices of its receipts.
     at: BTreeMap<u64, Vec<usize>>,
     known: HashMap<RecordHash, usize>,
@@ -150,16 +165,16 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(receipts: &'a [Receipt]) -> Self {
+    fn new(receipts: Vec<&'a Receipt>) -> Self {
         let mut at: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (index, receipt) in receipts.iter().enumerate() {
             at.entry(receipt.head.offset).or_default().push(index);
         }
         Self {
-            receipts,
             at,
             known: receipts.iter().enumerate().map(|(index, receipt)| (receipt.head.hash, index)).collect(),
             highest: receipts.iter().map(|receipt| receipt.head.number).max().unwrap_or(0),
+            receipts,
             found: BTreeMap::new(),
             end: 0,
             gone: BTreeSet::new(),
@@ -185,7 +200,7 @@ impl<'a> Comparison<'a> {
             (Place::Nothing, wanted) => self.gone.extend(wanted),
             (Place::Torn, Some(wanted)) => self.findings.push(Finding::Torn(self.receipts[wanted].head.number)),
             (Place::Torn, None) => {} // of a write that nobody was told of
-            (Place::Damaged(bytes), Some(wanted)) => self.findings.push(difference(&self.receipts[wanted], &bytes)),
+            (Place::Damaged(bytes), Some(wanted)) => self.findings.push(difference(self.receipts[wanted], &bytes)),
             (Place::Damaged(_), None) => self.strange = self.strange.or(Some(offset)),
         }
     }
@@ -232,7 +247,7 @@ impl<'a> Comparison<'a> {
         findings.append(&mut self.findings);
         findings.extend(self.unbound());
         findings.extend(self.stale());
-        findings.extend(two_writers(self.receipts));
+        findings.extend(two_writers(&self.receipts));
         if let Some(offset) = self.strange {
             let last = self.found.range(..offset).map(|(_, head)| head.number).max().unwrap_or(0);
             findings.push(Finding::Damaged(last));
@@ -321,7 +336,7 @@ fn difference(receipt: &Receipt, bytes: &[u8]) -> Finding {
 
 /// Acknowledgements to an incarnation after a later one had its first. One of a record that the later one went on from
 /// was only late itself: its answer was on the way while the network was cut.
-fn two_writers(receipts: &[Receipt]) -> Vec<Finding> {
+fn two_writers(receipts: &[&Receipt]) -> Vec<Finding> {
     let mut begun: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for receipt in receipts {
         let Some(at) = receipt.at else { continue };
@@ -368,11 +383,16 @@ mod tests {
         verify(receipts, bytes.chunks(BLOCK).map(Place::of))
     }
 
-    /// One writer's records over one another in `places`.
-    fn ring(many: u64, places: u64) -> Vec<Record> {
+    /// Records over one another in `places`, of one incarnation.
+    fn ring(many: usize, places: u64) -> Vec<Record> {
+        ring_of(&vec![1; many], places)
+    }
+
+    /// The same, with an incarnation for each.
+    fn ring_of(incarnations: &[u64], places: u64) -> Vec<Record> {
         let mut made: Vec<Record> = Vec::new();
-        for number in 1..=many {
-            let identity = Identity { run: 7, writer: 3, incarnation: 1 };
+        for (number, &incarnation) in (1..).zip(incarnations) {
+            let identity = Identity { run: 7, writer: 3, incarnation };
             let previous = made.last().map_or(ORIGIN, |record| record.head.hash);
             let offset = (number - 1) % places * BLOCK as u64;
             made.push(Record::new(identity, number, offset, previous, payload::generate(identity, number)));
@@ -400,6 +420,7 @@ mod tests {
         let mut told = receipts(&chain(&[1, 2]));
         let more = chain(&[1, 1, 1]);
         told.push(Receipt { head: more[2].head.clone(), payload: None, at: Some(9) });
+        let told: Vec<_> = told.iter().collect();
         assert!(two_writers(&told).contains(&Finding::TwoWriters(3, 1)));
         assert_eq!(two_writers(&told[..2]), []);
     }
@@ -410,6 +431,22 @@ mod tests {
         let mut told = receipts(&all);
         told[1].at = Some(9); // the new writer went on from it
         assert_eq!(judged(&told, &file(&all)), []);
+    }
+
+    #[test]
+    fn one_that_was_late_is_not_taken_for_a_record_written_over_those_that_came_before_it() {
+        let all = ring_of(&[1, 1, 1, 2], 2);
+        let mut told = receipts(&all);
+        told[1].at = Some(9);
+        told[1..].rotate_left(1); // the second came last, and the fourth stands in its place
+        assert_eq!(judged(&told, &file(&all)), []);
+    }
+
+    #[test]
+    fn a_number_that_is_told_again_is_no_late_answer() {
+        let (all, rolled_back) = (ring_of(&[1, 1, 1, 3], 8), ring_of(&[1, 1, 2], 8));
+        let told = receipts(&[&all[..], &rolled_back[2..]].concat());
+        assert_eq!(judged(&told, &file(&rolled_back)), [Finding::Lost(3), Finding::Lost(4)]);
     }
 
     #[test]
