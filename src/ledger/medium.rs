@@ -20,6 +20,11 @@ pub trait Medium: Send {
     fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()>;
     /// Returns once all that was written is there to stay.
     fn sync(&mut self) -> io::Result<()>;
+    /// Writes one block at `offset`, and returns once it is there to stay.
+    fn write_through(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
+        self.write(offset, block)?;
+        self.sync()
+    }
     /// Makes room up to `length`, where that saves time later.
     fn reserve(&mut self, length: u64) -> io::Result<()>;
     /// Cuts off what is beyond `length`.
@@ -32,6 +37,8 @@ pub struct OnFile {
     file: File,
     buffer: Box<Aligned>,
     preallocate: bool,
+    /// One call both writes and syncs.
+    through: bool,
 }
 
 /// O_DIRECT wants its bytes at such an address.
@@ -55,11 +62,12 @@ impl OnFile {
             Some(EINVAL) => open(path, 0),
             _ => Err(error),
         })?;
-        Ok(Self::over(direct, true))
+        let through = writes_through(&direct);
+        Ok(Self { through, ..Self::over(direct, true) })
     }
 
     fn over(file: File, preallocate: bool) -> Self {
-        Self { file, buffer: Box::new(Aligned([0; BLOCK])), preallocate }
+        Self { file, buffer: Box::new(Aligned([0; BLOCK])), preallocate, through: false }
     }
 }
 
@@ -104,6 +112,15 @@ impl Medium for OnFile {
         self.file.sync_data()
     }
 
+    fn write_through(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
+        if self.through {
+            self.buffer.0.copy_from_slice(block);
+            return write_and_sync(&self.file, &self.buffer.0, offset);
+        }
+        self.write(offset, block)?;
+        self.sync()
+    }
+
     fn reserve(&mut self, length: u64) -> io::Result<()> {
         if !self.preallocate {
             return Ok(());
@@ -124,6 +141,40 @@ impl Medium for OnFile {
         self.file.set_len(length)?;
         self.file.sync_all()
     }
+}
+
+/// Whether a file system is known to keep its word on writes that sync by themselves. FUSE's servers may not.
+#[cfg(target_os = "linux")]
+fn writes_through(file: &File) -> bool {
+    const EXT4: i64 = 0xef53;
+    const XFS: i64 = 0x5846_5342;
+    #[allow(clippy::useless_conversion)] // its width is the architecture's
+    rustix::fs::fstatfs(file).is_ok_and(|about| [EXT4, XFS].contains(&i64::from(about.f_type)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn writes_through(_: &File) -> bool {
+    false
+}
+
+/// Writes a block as with O_DSYNC: as if each write were followed by fdatasync.
+#[cfg(target_os = "linux")]
+fn write_and_sync(file: &File, block: &[u8], offset: u64) -> io::Result<()> {
+    loop {
+        let whole = [io::IoSlice::new(block)];
+        match rustix::io::pwritev2(file, &whole, offset, rustix::io::ReadWriteFlags::DSYNC) {
+            Ok(written) if written == block.len() => return Ok(()),
+            Ok(_) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_and_sync(file: &File, block: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(block, offset)?;
+    file.sync_data()
 }
 
 /// Whether there is room now; where a file system cannot, or has not that much, the file grows as it is written.

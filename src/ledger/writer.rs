@@ -131,6 +131,19 @@ impl<M: Medium> Writer<M> {
 
     /// Writes a record, which is there to stay only once [`Self::sync`] returned.
     pub fn write(&mut self, payload: Vec<u8>) -> Result<Record, Refused> {
+        self.put(payload, M::write)
+    }
+
+    /// Writes a record, and returns once it is on the disk.
+    pub fn append(&mut self, payload: impl Into<Vec<u8>>) -> Result<Record, Refused> {
+        self.put(payload.into(), M::write_through)
+    }
+
+    fn put(
+        &mut self,
+        payload: Vec<u8>,
+        write: impl FnOnce(&mut M, u64, &[u8]) -> io::Result<()>,
+    ) -> Result<Record, Refused> {
         if payload.len() > MAX_PAYLOAD {
             return Err(Refused::TooLong { length: payload.len() });
         }
@@ -143,16 +156,9 @@ impl<M: Medium> Writer<M> {
                 writer.medium.reserve(end)?;
                 writer.reserved = writer.medium.length()?.max(end);
             }
-            writer.medium.write(record.head.offset, &record.block())
+            write(&mut writer.medium, record.head.offset, &record.block())
         })?;
         (self.last, self.hash) = (number, record.head.hash);
-        Ok(record)
-    }
-
-    /// Writes a record, and returns once it is on the disk.
-    pub fn append(&mut self, payload: impl Into<Vec<u8>>) -> Result<Record, Refused> {
-        let record = self.write(payload.into())?;
-        self.sync()?;
         Ok(record)
     }
 
