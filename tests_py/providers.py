@@ -33,7 +33,7 @@ LISTED = (
 )
 HEAD = """# Qualified providers
 
-What was run here, with the table as `--torpedo-report` writes it; `nox -s providers` holds the verdicts
+What was run here, with the table as `--torpedo-report` writes it; `nox -s providers`, which CI runs, holds the verdicts
 true. Send yours as a pull request: the table, and the provider file.
 """
 
