@@ -8,11 +8,12 @@ use prost::Message;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "cntr/cntr.proto",
     "cri/runtime.proto",
     "csi/csi.proto",
     "gnmi/gnmi.proto",
+    "gribi/gribi.proto",
     "gnoi/containerz.proto",
     "gnoi/system.proto",
     "holdfast/ledger.proto",

@@ -20,6 +20,10 @@ pub mod gnmi {
 pub mod gnmi_ext {
     tonic::include_proto!("gnmi_ext");
 }
+/// `gribi`
+pub mod gribi {
+    tonic::include_proto!("gribi");
+}
 /// `holdfast.ledger.v1`
 pub mod ledger {
     tonic::include_proto!("holdfast.ledger.v1");

@@ -17,6 +17,7 @@ from holdfast.results import (
     Container,
     ContainerDescription,
     ControlProcessor,
+    Dialled,
     Image,
     Images,
     Leaf,
@@ -121,7 +122,14 @@ def archive_open(path: _Path) -> Archive:
     """Reads and checks an archive; see `holdfast.Archive.open`."""
 
 def cntrsrv_archive(
-    path: _Path, cntrsrv: _Path, *, name: str, tag: str, platform: str, labels: Mapping[str, str]
+    path: _Path,
+    cntrsrv: _Path,
+    *,
+    name: str,
+    tag: str,
+    platform: str,
+    labels: Mapping[str, str],
+    environment: Mapping[str, str],
 ) -> None:
     """Writes the test container's archive from the executable at `cntrsrv`; see `holdfast.cntrsrv.write_archive`."""
 
@@ -229,6 +237,23 @@ class Device:
     def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
         """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock."""
 
+    def dial_from_container(
+        self,
+        port: int,
+        address: str,
+        *,
+        ask: str = "ping",
+        username: str | None = None,
+        password: str | None = None,
+        host: str | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Dialled:
+        """Has the test container on `port` dial `address` (`HOST:PORT`, TLS that verifies nobody) and ask there for
+        `ping` (of another test container), `gnmi` (Capabilities), `gribi` (Get of everything) or `nothing`; what it
+        was told. `username` and `password` are what it logs in with. Its failure is raised as its status is:
+        Cntr.Dial (shared contract `openconfig.featureprofiles.cntr`). 12 s unless `timeout` says otherwise.
+        """
+
     def append_record(
         self, port: int, payload: bytes, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> Record:
@@ -318,6 +343,19 @@ class AsyncDevice:
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> Awaitable[datetime]:
         """As `Device.ping_container`."""
+
+    def dial_from_container(
+        self,
+        port: int,
+        address: str,
+        *,
+        ask: str = "ping",
+        username: str | None = None,
+        password: str | None = None,
+        host: str | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[Dialled]:
+        """As `Device.dial_from_container`."""
 
     def append_record(
         self, port: int, payload: bytes, *, host: str | None = None, timeout: _Seconds | None = None
@@ -468,9 +506,11 @@ class Containerz:
         driver: str | None = None,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        look_first: bool = True,
         timeout: _Seconds | None = None,
     ) -> str:
-        """CreateVolume; its name. `AlreadyExists` where it is there, whatever the device would say.
+        """CreateVolume; its name. `AlreadyExists` where it is there, whatever the device would say; with
+        `look_first=False` the device says it.
 
         `driver` is None for the device's own choice (custom if `options` are given), `local` (options `mountpoint` and
         `options`), or `custom`.
@@ -480,9 +520,17 @@ class Containerz:
         """ListVolume, all of it."""
 
     def remove_volume(
-        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        missing_ok: bool = False,
+        look_first: bool = True,
+        timeout: _Seconds | None = None,
     ) -> bool:
-        """RemoveVolume. True where it was removed; absence is judged by the listing."""
+        """RemoveVolume. True where it was removed; absence is judged by the listing, with `look_first=False` by what
+        the device answers.
+        """
 
     def start_plugin(self, name: str, instance_name: str, *, config: str = "", timeout: _Seconds | None = None) -> str:
         """StartPlugin of a tar that `deploy(…, is_plugin=True)` brought; the instance's name."""
@@ -637,6 +685,7 @@ class AsyncContainerz:
         driver: str | None = None,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        look_first: bool = True,
         timeout: _Seconds | None = None,
     ) -> Awaitable[str]:
         """As `Containerz.create_volume`."""
@@ -645,7 +694,13 @@ class AsyncContainerz:
         """As `Containerz.volumes`."""
 
     def remove_volume(
-        self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        missing_ok: bool = False,
+        look_first: bool = True,
+        timeout: _Seconds | None = None,
     ) -> Awaitable[bool]:
         """As `Containerz.remove_volume`."""
 
@@ -915,6 +970,12 @@ class Chassis:
     def gnoi_address(self) -> str:
         """Where its gNOI is served, as `management_address`."""
 
+    def inner_gnmi_address(self) -> str:
+        """Where its containers reach its gNMI, over TLS."""
+
+    def inner_gribi_address(self) -> str:
+        """Where its containers reach its gRIBI, over TLS."""
+
     def container_host(self) -> str | None:
         """Where its containers' ports are, if not on its own address."""
 
@@ -957,6 +1018,12 @@ class AsyncChassis:
 
     def gnoi_address(self) -> Awaitable[str]:
         """As `Chassis.gnoi_address`."""
+
+    def inner_gnmi_address(self) -> Awaitable[str]:
+        """As `Chassis.inner_gnmi_address`."""
+
+    def inner_gribi_address(self) -> Awaitable[str]:
+        """As `Chassis.inner_gribi_address`."""
 
     def container_host(self) -> Awaitable[str | None]:
         """As `Chassis.container_host`."""

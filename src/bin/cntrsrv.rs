@@ -10,10 +10,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-const USAGE: &str = "usage: cntrsrv [--port PORT] [--ledger FILE]";
+const USAGE: &str = "usage: cntrsrv [--port PORT] [--ledger FILE] [--plugin-socket FILE]";
 
 fn main() -> ExitCode {
-    let Options { port, ledger } = match parse(std::env::args().skip(1)) {
+    let options = match parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(why) => {
             eprintln!("cntrsrv: {why}\n{USAGE}");
@@ -23,11 +23,11 @@ fn main() -> ExitCode {
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(run(port, ledger)));
+        .and_then(|runtime| runtime.block_on(run(&options)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cntrsrv: port {port}: {error}");
+            eprintln!("cntrsrv: port {}: {error}", options.port);
             ExitCode::FAILURE
         }
     }
@@ -36,10 +36,13 @@ fn main() -> ExitCode {
 struct Options {
     port: u16,
     ledger: PathBuf,
+    /// Where it serves as a container engine's plugin too, if it does.
+    plugin_socket: Option<PathBuf>,
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { port: cntr::DEFAULT_PORT, ledger: PathBuf::from(cntr::ledger::PATH) };
+    let ledger = PathBuf::from(cntr::ledger::PATH);
+    let mut options = Options { port: cntr::DEFAULT_PORT, ledger, plugin_socket: None };
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name.to_owned(), value.to_owned()),
@@ -48,24 +51,33 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         match name.as_str() {
             "--port" | "-port" => options.port = value.parse().map_err(|_| format!("{value:?} is no port"))?,
             "--ledger" if !value.is_empty() => options.ledger = PathBuf::from(value),
+            "--plugin-socket" if !value.is_empty() => options.plugin_socket = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown argument {argument:?}")),
         }
     }
     Ok(options)
 }
 
-async fn run(port: u16, ledger: PathBuf) -> std::io::Result<()> {
+async fn run(options: &Options) -> std::io::Result<()> {
+    let Options { port, ledger, plugin_socket } = options;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut child = signal(SignalKind::child())?;
-    let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port);
     let listener =
-        serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)))?;
+        serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port)))?;
     let acceptor = TlsAcceptor::from(serve::self_signed()?);
-    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::new(ledger).server());
+    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::new(ledger.clone()).server());
     println!("cntrsrv listening on {}", listener.local_addr()?);
+    let mut plugin = std::pin::pin!(async {
+        match plugin_socket {
+            Some(socket) => cntr::plugin::serve(socket).await,
+            None => std::future::pending().await,
+        }
+    });
     loop {
         tokio::select! {
+            ended = &mut plugin => return ended,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = child.recv() => reap(),

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "ledger")]
 pub mod ledger;
+#[cfg(feature = "cntrsrv")]
+pub mod plugin;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,6 +29,8 @@ pub const DEFAULT_PORT: u16 = 60061;
 
 /// What one Dial may take.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
+/// How long nobody may listen there, until that is the answer.
+const REFUSED_LIMIT: Duration = Duration::from_secs(2);
 
 /// `openconfig.featureprofiles.cntr.Cntr`
 #[derive(Debug, Default, Clone, Copy)]
@@ -60,7 +64,7 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
     };
     let target =
         Target { name: address.to_string(), addresses: vec![address], security: Security::unverified(), credentials };
-    let settings = Settings { dial_timeout: DIAL_LIMIT / 2, ..Settings::default() };
+    let settings = Settings { dial_timeout: REFUSED_LIMIT, ..Settings::default() };
     let connector: Arc<dyn Connector> = Arc::new(Tcp);
     let session = Session::connect_with(connector, target, settings, Timeline::default())
         .await

@@ -1,20 +1,99 @@
 //! The container's own services, on its published port: does it answer, and what does its ledger hold.
 
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::Device;
-use crate::dial::{Address, Call, Connection, Security, Session, Settings, Target};
-use crate::error::Result;
+use crate::dial::{Address, Call, Connection, Credentials, Security, Session, Settings, Target};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::Record;
-use crate::wire::cntr::PingRequest;
 use crate::wire::cntr::cntr_client::CntrClient;
+use crate::wire::cntr::dial_request::Request as Ask;
+use crate::wire::cntr::dial_response::Response as Told;
+use crate::wire::cntr::{DialRequest, PingRequest, Service};
+use crate::wire::gnmi::CapabilityResponse;
 use crate::wire::ledger::ledger_client::LedgerClient;
 use crate::wire::ledger::{self, AppendRequest, DescribeRequest, ReadRequest};
 
+/// What a container shall ask for where it dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Nothing: that there is a connection is all.
+    Nothing,
+    /// Ping, of another test container.
+    Ping,
+    /// gNMI Capabilities.
+    Gnmi,
+    /// gRIBI Get of everything.
+    Gribi,
+}
+
+impl FromStr for Question {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "nothing" => Ok(Self::Nothing),
+            "ping" => Ok(Self::Ping),
+            "gnmi" => Ok(Self::Gnmi),
+            "gribi" => Ok(Self::Gribi),
+            _ => Err(Error::invalid(format!("a container can ask for ping, gnmi, gribi or nothing, not for {text:?}"))),
+        }
+    }
+}
+
+/// What a container was told where it dialled.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// That there is a connection.
+    Connected,
+    /// Another container's clock.
+    Pong(SystemTime),
+    /// gNMI Capabilities.
+    Gnmi(CapabilityResponse),
+    /// The first message of gRIBI's Get, in bytes as they came.
+    Gribi(Vec<u8>),
+}
+
 impl Device {
+    /// Has the container on `port` dial `address`, log in there with `credentials`, and ask:
+    /// `openconfig.featureprofiles.cntr.Cntr/Dial`.
+    pub async fn dial_from_container(
+        &self,
+        (host, port): (Option<&str>, u16),
+        address: &str,
+        question: Question,
+        credentials: Option<&Credentials>,
+        deadline: Instant,
+    ) -> Result<Answer> {
+        let request = DialRequest {
+            addr: address.to_owned(),
+            username: credentials.map(|given| given.username().to_owned()).unwrap_or_default(),
+            password: credentials.map(|given| given.password().to_owned()).unwrap_or_default(),
+            request: match question {
+                Question::Nothing => None,
+                Question::Ping => Some(Ask::Ping(PingRequest {})),
+                Question::Gnmi => Some(Ask::Srv(Service::StGnmi as i32)),
+                Question::Gribi => Some(Ask::Srv(Service::StGribi as i32)),
+            },
+        };
+        let asked = self.ask_container(host, port, Call::write("Cntr.Dial", deadline), |connection| {
+            let request = request.clone();
+            async move {
+                let origin = connection.origin();
+                Ok(CntrClient::with_origin(connection, origin).dial(request).await?.into_inner())
+            }
+        });
+        answer(question, asked.await?.response).map_err(|what| {
+            Error::new(Kind::Status(tonic::Code::DataLoss), what)
+                .during(self.name(), "Cntr.Dial", Duration::ZERO)
+                .hint("the container answered another question than it was asked")
+        })
+    }
+
     /// Asks the container on `port` of the device's own address (or of `host`) for its clock:
     /// `openconfig.featureprofiles.cntr.Cntr/Ping`.
     pub async fn ping_container(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<SystemTime> {
@@ -102,6 +181,24 @@ impl Device {
         };
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         Session::connect(target, Settings { dial_timeout: left, ..*self.session.settings() }).await
+    }
+}
+
+fn answer(question: Question, told: Option<Told>) -> std::result::Result<Answer, String> {
+    match (question, told) {
+        (Question::Nothing, None) => Ok(Answer::Connected),
+        (Question::Ping, Some(Told::Pong(pong))) => {
+            let stamp = pong.timestamp.ok_or("the container's pong carries no time")?;
+            SystemTime::try_from(stamp).map(Answer::Pong).map_err(|error| format!("the container's pong: {error}"))
+        }
+        (Question::Gnmi, Some(Told::GnmiResponse(any))) => {
+            let decoded: std::result::Result<CapabilityResponse, _> = prost::Message::decode(any.value.as_slice());
+            decoded
+                .map(Answer::Gnmi)
+                .map_err(|error| format!("the container's answer is no CapabilityResponse: {error}"))
+        }
+        (Question::Gribi, Some(Told::GribiResponse(any))) => Ok(Answer::Gribi(any.value)),
+        (question, _) => Err(format!("the container was to ask for {question:?}, and answers something else")),
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use container::{Answer, Question};
 pub use deadlines::Deadlines;
 pub use evidence::Outage;
 pub use reboot::Reboot;

@@ -27,6 +27,18 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// For a container that dials: what it is told to log in with.
+    #[cfg(feature = "toolkit")]
+    pub(crate) fn username(&self) -> &str {
+        self.username.to_str().unwrap_or_default()
+    }
+
+    /// The same of the password.
+    #[cfg(feature = "toolkit")]
+    pub(crate) fn password(&self) -> &str {
+        self.password.to_str().unwrap_or_default()
+    }
+
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         headers.insert("username", self.username.clone());
         headers.insert("password", self.password.clone());

@@ -95,6 +95,8 @@ pub struct Inner {
     /// Where it is managed: one address for both control processors, or one for each.
     pub addresses: Vec<SocketAddr>,
     gnoi_addresses: Vec<SocketAddr>,
+    /// Where its containers reach its gNMI and its gRIBI.
+    for_containers: [Vec<SocketAddr>; 2],
     pub failpoints: Arc<Registry>,
     pub cards: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
@@ -104,6 +106,8 @@ pub struct Inner {
     pub copying: Arc<tokio::sync::Mutex<()>>,
     /// What the management address is served with, where it is encrypted.
     pub tls: Option<TlsAcceptor>,
+    /// What is served to its own containers, who verify nothing.
+    pub tls_within: TlsAcceptor,
     /// What gNMI Set configured.
     pub config: Mutex<std::collections::BTreeMap<crate::gnmi::Path, crate::gnmi::Value>>,
     /// What it was told by gNMI Set of origin cli.
@@ -191,6 +195,7 @@ impl Chassis {
             such.map(|front| front.address).collect::<Vec<_>>()
         };
         let (addresses, gnoi_addresses) = (of(&[Offered::All, Offered::Gnmi]), of(&[Offered::All, Offered::Gnoi]));
+        let for_containers = [of(&[Offered::InnerGnmi]), of(&[Offered::InnerGribi])];
         let (folder, root) = state_folder(&settings)?;
         let bad_state = |error: std::io::Error| {
             Error::invalid(format!("{}: {error}", root.display()))
@@ -238,11 +243,13 @@ impl Chassis {
             settings,
             addresses,
             gnoi_addresses,
+            for_containers,
             failpoints,
             cards,
             changed: Notify::new(),
             copying: Arc::default(),
             tls: served_with.map(TlsAcceptor::from),
+            tls_within: TlsAcceptor::from(tls),
             config: Mutex::default(),
             cli,
             state: watch::Sender::new(State::booted(0)),
@@ -274,6 +281,21 @@ impl Chassis {
     /// The addresses of its gNOI, which may be others.
     pub fn gnoi_address(&self) -> String {
         joined(&self.inner.gnoi_addresses)
+    }
+
+    /// Where its containers reach its gNMI: on the active control processor.
+    pub fn inner_gnmi_address(&self) -> SocketAddr {
+        self.address_for_containers(0)
+    }
+
+    /// The same of its gRIBI.
+    pub fn inner_gribi_address(&self) -> SocketAddr {
+        self.address_for_containers(1)
+    }
+
+    fn address_for_containers(&self, which: usize) -> SocketAddr {
+        let all = &self.inner.for_containers[which];
+        all[self.inner.state().active % all.len()]
     }
 
     /// Where its containers' ports are, if not on its own address.

@@ -36,6 +36,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "system": "SwitchControlProcessor", "Reboot", "RebootStatus", "CancelReboot", "KillProcess", "Time", "Ping",
             "Traceroute", "SetPackage";
         "gnmi": "Capabilities", "Get", "Set", "Subscribe";
+        "gribi": "Get";
         "cntr": "Ping", "Dial";
         "ledger": "Append", "Read", "Describe";
     }
@@ -67,6 +68,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "cntr.accept" "each connection to a container's published port"
     }
     defects: {
+        "login.ignored" "whoever logs in is let in, whatever the password"
         "roles.single" "gNMI shows the active control processor alone"
         "roles.none" "gNMI shows no redundant-role at all"
         "roles.two_primaries" "gNMI calls both control processors PRIMARY"
@@ -91,6 +93,20 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "deploy.half" "a transfer that breaks off leaves an image behind"
         "start.ignored" "StartContainer answers with success and starts nothing"
         "start.half" "a StartContainer that breaks off leaves a container behind that never runs"
+        "start.wrong_image" "StartContainer of an image or tag that is not there starts another image"
+        "list.stopped_running" "a stopped container is listed as running"
+        "list.all_always" "a list of the running containers has the stopped ones too"
+        "log.of_any" "Log of a container that is not there is another's"
+        "update.ignored" "UpdateContainer answers with success and does nothing"
+        "update.renamed" "an updated container has another name"
+        "update.ports_lost" "an updated container has lost its published ports"
+        "update.volumes_lost" "an updated container has lost its volumes"
+        "update.wrong_image" "UpdateContainer to an image or tag that is not there updates to another"
+        "update.stops_old" "a refused UpdateContainer leaves the container stopped"
+        "create_volume.options_lost" "CreateVolume makes a volume without the driver's options and labels"
+        "remove_volume.takes_another" "RemoveVolume of one that is not there removes another"
+        "deploy.plugin_forgotten" "Deploy of a plugin answers with success and keeps nothing"
+        "start_plugin.twice" "StartPlugin of a plugin that runs starts it once more"
         "stop.ignored" "StopContainer answers with success and the container runs on"
         "remove_container.ignored" "RemoveContainer answers with success and does nothing"
         "remove_image.ignored" "RemoveImage answers with success and does nothing"
@@ -168,6 +184,7 @@ pub fn message_at(site: &str) -> Option<String> {
         "containerz" => "gnoi.containerz.Containerz",
         "system" => "gnoi.system.System",
         "gnmi" => "gnmi.gNMI",
+        "gribi" => "gribi.gRIBI",
         "cntr" => "openconfig.featureprofiles.cntr.Cntr",
         "ledger" => "holdfast.ledger.v1.Ledger",
         _ => return None,

@@ -1,4 +1,5 @@
-//! The management addresses: shared ones move between control processors, others stay; all really close or fall silent.
+//! The addresses of the device: shared ones move between control processors, others stay; all really close or fall silent.
+//! Those within are what its containers dial: gNMI and gRIBI, over TLS whatever the management address speaks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,16 @@ pub enum Offered {
     All,
     Gnmi,
     Gnoi,
+    /// gNMI, for containers.
+    InnerGnmi,
+    /// gRIBI, for containers.
+    InnerGribi,
+}
+
+impl Offered {
+    fn is_inner(self) -> bool {
+        matches!(self, Self::InnerGnmi | Self::InnerGribi)
+    }
 }
 
 /// One management address.
@@ -53,6 +64,11 @@ pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
                 wanted.push((address, Offered::Gnmi, owner));
                 wanted.push((SocketAddr::new(address.ip(), port), Offered::Gnoi, owner));
             }
+        }
+        for (offered, port) in
+            [(Offered::InnerGnmi, settings.inner_gnmi_port), (Offered::InnerGribi, settings.inner_gribi_port)]
+        {
+            wanted.push((SocketAddr::new(address.ip(), port), offered, owner));
         }
     }
     let (mut fronts, mut reservations) = (Vec::new(), Vec::new());
@@ -108,7 +124,7 @@ impl Front {
                         let _ = stream.set_nodelay(true);
                         match now {
                             View::Served(index) => {
-                                let served = serve_one(chassis.clone(), services[index].clone(), index, stream);
+                                let served = serve_one(chassis.clone(), services[index].clone(), index, stream, offered);
                                 chassis.spawn(served);
                             }
                             _ => chassis.spawn(hold(Arc::new(stream))),
@@ -134,7 +150,7 @@ fn view(state: &State, owner: Option<usize>, outage: Outage) -> View {
     }
 }
 
-async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: TcpStream) {
+async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: TcpStream, offered: Offered) {
     let stream = Arc::new(stream);
     let card = &chassis.cards[index];
     let stall = Stall::default();
@@ -142,7 +158,7 @@ async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: Tc
     let service = Gated::new(faulty, chassis.clone(), index);
     let io = Stalling(SharedStream(stream.clone()), stall);
     let life = card.life();
-    match &chassis.tls {
+    match if offered.is_inner() { Some(&chassis.tls_within) } else { chassis.tls.as_ref() } {
         None => serve::connection(io, service, life.clone()).await,
         Some(acceptor) => match life.run_until_cancelled(acceptor.accept(io)).await {
             Some(Ok(encrypted)) => serve::connection(encrypted, service, life.clone()).await,

@@ -60,6 +60,10 @@ pub struct Settings {
     pub listen_second: Option<SocketAddr>,
     /// The port of gNOI, if that is not gNMI's; port 0 takes a free one.
     pub gnoi_port: Option<u16>,
+    /// The port where containers reach its gNMI, over TLS; port 0 takes a free one.
+    pub inner_gnmi_port: u16,
+    /// The port where containers reach its gRIBI, over TLS; port 0 takes a free one.
+    pub inner_gribi_port: u16,
     /// What its control processors are called.
     pub names: [String; 2],
     /// What it says its software is.
@@ -92,6 +96,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             listen_second: None,
             gnoi_port: None,
+            inner_gnmi_port: 0,
+            inner_gribi_port: 0,
             names: ["Supervisor1".to_owned(), "Supervisor2".to_owned()],
             software: concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION")).to_owned(),
             timings: Timings::default(),

@@ -19,6 +19,8 @@ pub struct Image {
     pub size: u64,
     pub command: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What a container is meant to do.
@@ -336,7 +338,7 @@ mod tests {
 
     fn image(id: &str, name: &str) -> Image {
         let names = vec![(name.to_owned(), "latest".to_owned())];
-        Image { id: id.into(), names, size: 1, command: vec![], labels: BTreeMap::new() }
+        Image { id: id.into(), names, size: 1, command: vec![], labels: BTreeMap::new(), environment: BTreeMap::new() }
     }
 
     #[test]

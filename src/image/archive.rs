@@ -46,6 +46,8 @@ pub struct Image {
     pub command: Vec<String>,
     /// Of its configuration.
     pub labels: BTreeMap<String, String>,
+    /// What its containers see as their environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// An archive that was read to its end and found sound.
@@ -197,6 +199,7 @@ impl Contents<'_> {
             layers,
             command: run.entrypoint.into_iter().flatten().chain(run.cmd.into_iter().flatten()).collect(),
             labels: run.labels.unwrap_or_default(),
+            environment: run.env.into_iter().flatten().map(|pair| variable(&pair)).collect(),
         })
     }
 
@@ -216,4 +219,9 @@ impl Contents<'_> {
 
 fn blob(digest: &str) -> String {
     format!("blobs/{}", digest.replacen(':', "/", 1))
+}
+/// `NAME=VALUE` of an environment.
+fn variable(pair: &str) -> (String, String) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (name.to_owned(), value.to_owned())
 }

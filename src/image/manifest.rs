@@ -69,6 +69,7 @@ pub struct Run {
     pub cmd: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
     pub labels: Option<BTreeMap<String, String>>,
+    pub env: Option<Vec<String>>,
 }
 
 /// The unpacked layers' digests.

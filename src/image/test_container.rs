@@ -18,6 +18,8 @@ pub struct TestContainer {
     pub platform: String,
     /// Set in the configuration, so that they change the image's id.
     pub labels: BTreeMap<String, String>,
+    /// What containers of it see as their environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// This machine's platform, as images name it.
@@ -54,6 +56,7 @@ impl TestContainer {
         add(&mut layer, "cntrsrv", executable, 0o755)?;
         let layer = layer.into_inner()?;
         let (os, architecture) = self.platform.split_once('/').unwrap_or(("linux", &self.platform));
+        let environment: Vec<_> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let config = json!({
             "architecture": architecture,
             "os": os,
@@ -63,6 +66,7 @@ impl TestContainer {
                 "WorkingDir": "/",
                 "ExposedPorts": {"60061/tcp": {}},
                 "Labels": self.labels,
+                "Env": environment,
             },
             "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
             "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "holdfast image cntrsrv"}],

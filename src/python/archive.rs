@@ -17,7 +17,7 @@ pub fn archive_open(py: Python<'_>, path: PathBuf) -> PyResult<Py<PyAny>> {
 
 /// Writes the test container's archive from the executable at `cntrsrv`.
 #[pyfunction]
-#[pyo3(signature = (path, cntrsrv, *, name, tag, platform, labels))]
+#[pyo3(signature = (path, cntrsrv, *, name, tag, platform, labels, environment))]
 pub fn cntrsrv_archive(
     py: Python<'_>,
     path: PathBuf,
@@ -26,10 +26,11 @@ pub fn cntrsrv_archive(
     tag: &str,
     platform: String,
     labels: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
 ) -> PyResult<()> {
     let written = py.detach(|| {
         let name = Reference::new(name, tag)?;
-        TestContainer { name, platform, labels }.write(&cntrsrv, &path)
+        TestContainer { name, platform, labels, environment }.write(&cntrsrv, &path)
     });
     written.map_err(|error| errors::to_python(py, &error))
 }

@@ -259,13 +259,20 @@ both_worlds! {
     }
 
     /// CreateVolume.
-    #[pyo3(signature = (name, *, driver=None, options=None, labels=None, timeout=None))]
+    #[pyo3(signature = (name, *, driver=None, options=None, labels=None, look_first=true, timeout=None))]
     fn create_volume(device, name: String, driver: Option<&str>, options: Option<Strings>, labels: Option<Strings>,
-        timeout: Option<Seconds>) => results::text
+        look_first: bool, timeout: Option<Seconds>) => results::text
     {
         let driver = self::driver(driver, options)?;
         let options = VolumeOptions { name, driver, labels: labels.unwrap_or_default() };
-        async move { device.containerz.create_volume(&options, device.session().deadline(duration(timeout))).await }
+        async move {
+            let deadline = device.session().deadline(duration(timeout));
+            if look_first {
+                device.containerz.create_volume(&options, deadline).await
+            } else {
+                device.containerz.ask_to_create_volume(&options, deadline).await
+            }
+        }
     }
 
     /// ListVolume.
@@ -275,11 +282,16 @@ both_worlds! {
     }
 
     /// RemoveVolume.
-    #[pyo3(signature = (name, *, force=false, missing_ok=false, timeout=None))]
-    fn remove_volume(device, name: String, force: bool, missing_ok: bool, timeout: Option<Seconds>) => results::truth {
+    #[pyo3(signature = (name, *, force=false, missing_ok=false, look_first=true, timeout=None))]
+    fn remove_volume(device, name: String, force: bool, missing_ok: bool, look_first: bool, timeout: Option<Seconds>)
+        => results::truth
+    {
         async move {
             let deadline = device.session().deadline(duration(timeout));
-            device.containerz.remove_volume(&name, force, missing_ok, deadline).await
+            if look_first {
+                return device.containerz.remove_volume(&name, force, missing_ok, deadline).await;
+            }
+            device.containerz.ask_to_remove_volume(&name, force, deadline).await.map(|()| true)
         }
     }
 

@@ -200,6 +200,23 @@ both_worlds! {
         }
     }
 
+    /// Cntr.Dial on the container's published port: what it was told where it dialled.
+    #[pyo3(signature = (port, address, *, ask="ping".to_owned(), username=None, password=None, host=None, timeout=None))]
+    fn dial_from_container(device, port: u16, address: String, ask: String, username: Option<String>,
+        password: Option<String>, host: Option<String>, timeout: Option<Seconds>) => results::dialled
+    {
+        async move {
+            let question = ask.parse()?;
+            let given = username.is_some() || password.is_some();
+            let credentials = given.then(|| {
+                Credentials::new(&username.unwrap_or_default(), &password.unwrap_or_default())
+            });
+            let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(12))));
+            let place = (host.as_deref(), port);
+            device.dial_from_container(place, &address, question, credentials.transpose()?.as_ref(), deadline).await
+        }
+    }
+
     /// Ledger.Append on the container's published port.
     #[pyo3(signature = (port, payload, *, host=None, timeout=None))]
     fn append_record(device, port: u16, payload: Vec<u8>, host: Option<String>, timeout: Option<Seconds>)

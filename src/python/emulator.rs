@@ -22,6 +22,8 @@ use crate::failpoint::Armed;
 pub struct Options {
     listen: String,
     gnoi_port: Option<u16>,
+    inner_gnmi_port: Option<u16>,
+    inner_gribi_port: Option<u16>,
     names: Option<(String, String)>,
     software: Option<String>,
     outage: Option<Seconds>,
@@ -59,6 +61,8 @@ impl Options {
         }
         Ok(Settings {
             gnoi_port: self.gnoi_port,
+            inner_gnmi_port: self.inner_gnmi_port.unwrap_or_default(),
+            inner_gribi_port: self.inner_gribi_port.unwrap_or_default(),
             names: self.names.map_or(settings.names, |(first, second)| [first, second]),
             software: self.software.unwrap_or(settings.software),
             outage: if self.black_hole { Outage::Silent } else { Outage::Closed },
@@ -208,6 +212,16 @@ both_worlds! {
     /// Where its gNOI is served.
     fn gnoi_address(chassis) => results::text {
         async move { Ok(chassis.0.lock().await.gnoi_address()) }
+    }
+
+    /// Where its containers reach its gNMI.
+    fn inner_gnmi_address(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.inner_gnmi_address().to_string()) }
+    }
+
+    /// Where its containers reach its gRIBI.
+    fn inner_gribi_address(chassis) => results::text {
+        async move { Ok(chassis.0.lock().await.inner_gribi_address().to_string()) }
     }
 
     /// Where its containers' ports are, if not on its own address.

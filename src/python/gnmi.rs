@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use tokio::sync::Mutex;
 
 use super::arguments::{Seconds, duration};
@@ -16,7 +15,6 @@ use crate::dial::Call;
 use crate::error::Result;
 use crate::gnmi::client::Received;
 use crate::gnmi::{Path, StreamMode, Subscription as Stream, Value};
-use crate::wire::gnmi::{CapabilityResponse, Encoding};
 
 /// One path, or several.
 pub struct Paths(Vec<Path>);
@@ -64,24 +62,13 @@ fn mode(text: &str, interval: Option<Seconds>) -> PyResult<StreamMode> {
     }
 }
 
-fn capabilities(py: Python<'_>, answer: CapabilityResponse) -> PyResult<Py<PyAny>> {
-    let fields = PyDict::new(py);
-    let encodings = answer.supported_encodings.iter().filter_map(|number| Encoding::try_from(*number).ok());
-    let encodings: Vec<_> = encodings.map(|encoding| encoding.as_str_name()).collect();
-    let models: Vec<_> = answer.supported_models.iter().map(|model| (&model.name, &model.version)).collect();
-    fields.set_item("version", &answer.g_nmi_version)?;
-    fields.set_item("encodings", pyo3::types::PyTuple::new(py, encodings)?)?;
-    fields.set_item("models", pyo3::types::PyTuple::new(py, models)?)?;
-    Ok(py.import("holdfast.results")?.getattr("Capabilities")?.call((), Some(&fields))?.unbind())
-}
-
 both_worlds! {
     /// gNMI of a device.
     Gnmi and AsyncGnmi over Inner, in Client;
 
     /// Capabilities.
     #[pyo3(signature = (*, timeout=None))]
-    fn capabilities(device, timeout: Option<Seconds>) => self::capabilities {
+    fn capabilities(device, timeout: Option<Seconds>) => results::capabilities {
         async move { device.gnmi.capabilities(device.session().deadline(duration(timeout))).await }
     }
 

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::device::{ControlProcessor, Outage, Reboot, Role, Switchover};
+use crate::device::{Answer, ControlProcessor, Outage, Reboot, Role, Switchover};
 use crate::dial::Event;
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
 use crate::hexadecimal::hexadecimal;
 use crate::image::{Archive, Layout};
 use crate::ledger::Record;
+use crate::wire::gnmi::{CapabilityResponse, Encoding};
 use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;
@@ -44,6 +45,33 @@ pub fn record(py: Python<'_>, record: Record) -> Object {
 pub fn description(py: Python<'_>, told: Description) -> Object {
     object!(py, "ContainerDescription", writer: told.writer, environment: told.environment, mounted: told.mounted,
         writable: told.writable)
+}
+
+pub fn dialled(py: Python<'_>, answer: Answer) -> Object {
+    let asked = match &answer {
+        Answer::Connected => "nothing",
+        Answer::Pong(_) => "ping",
+        Answer::Gnmi(_) => "gnmi",
+        Answer::Gribi(_) => "gribi",
+    };
+    let (clock, capable, response) = match answer {
+        Answer::Connected => (None, None, None),
+        Answer::Pong(clock) => (Some(time(py, clock)?), None, None),
+        Answer::Gnmi(told) => (None, Some(capabilities(py, told)?), None),
+        Answer::Gribi(bytes) => (None, None, Some(pyo3::types::PyBytes::new(py, &bytes))),
+    };
+    object!(py, "Dialled", asked: asked, time: clock, capabilities: capable, response: response)
+}
+
+pub fn capabilities(py: Python<'_>, answer: CapabilityResponse) -> Object {
+    let encodings = answer.supported_encodings.iter().filter_map(|number| Encoding::try_from(*number).ok());
+    let encodings: Vec<_> = encodings.map(|encoding| encoding.as_str_name()).collect();
+    let models: Vec<_> = answer.supported_models.iter().map(|model| (&model.name, &model.version)).collect();
+    object!(py, "Capabilities",
+        version: &answer.g_nmi_version,
+        encodings: pyo3::types::PyTuple::new(py, encodings)?,
+        models: pyo3::types::PyTuple::new(py, models)?,
+    )
 }
 
 pub fn records(py: Python<'_>, records: Vec<Record>) -> Object {

@@ -2,6 +2,7 @@
 
 mod containerz;
 mod gnmi;
+mod gribi;
 mod system;
 mod tree;
 
@@ -23,11 +24,15 @@ use super::state::{Loading, Management};
 use crate::wire::gnmi::g_nmi_server::GNmiServer;
 use crate::wire::gnoi::containerz::containerz_server::ContainerzServer;
 use crate::wire::gnoi::system::system_server::SystemServer;
+use crate::wire::gribi::g_ribi_server::GRibiServer;
 
 /// Those that an address offers, for one control processor.
 pub fn routes(chassis: &Arc<Inner>, index: usize, offered: Offered) -> Routes {
     let mut routes = Routes::default();
-    if offered != Offered::Gnmi {
+    if offered == Offered::InnerGribi {
+        return routes.add_service(GRibiServer::new(gribi::Service));
+    }
+    if matches!(offered, Offered::All | Offered::Gnoi) {
         let containerz = ContainerzServer::new(containerz::Service::new(chassis.clone(), index));
         routes = routes
             .add_service(containerz.max_decoding_message_size(8 << 20))
@@ -95,7 +100,9 @@ impl Inner {
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let given = (text("username"), text("password"));
         let users = &self.settings.users;
-        users.is_empty() || users.iter().any(|(name, password)| given == (name.as_str(), password.as_str()))
+        users.is_empty()
+            || users.iter().any(|(name, password)| given == (name.as_str(), password.as_str()))
+            || self.failpoints.fires("login.ignored")
     }
 
     fn is_loading(&self) -> bool {

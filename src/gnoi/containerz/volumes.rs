@@ -26,6 +26,12 @@ impl Containerz {
             return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
                 .hint("remove it, or take another name"));
         }
+        self.ask_to_create_volume(options, deadline).await
+    }
+
+    /// The same without a look at what is there, so that it is the device that answers for one that is.
+    pub async fn ask_to_create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
+        let name = &options.name;
         let request = to_request(options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
         let answer = self
@@ -65,16 +71,19 @@ impl Containerz {
             let absent = Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
             return removed_or_absent(Err(absent), missing_ok);
         }
+        removed_or_absent(self.ask_to_remove_volume(name, force, deadline).await, missing_ok)
+    }
+
+    /// The same without a look at what is there, so that it is the device that answers for one that is not.
+    pub async fn ask_to_remove_volume(&self, name: &str, force: bool, deadline: Instant) -> Result<()> {
         let request = RemoveVolumeRequest { name: name.to_owned(), force };
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveVolumeRequest", &request);
-        let removed = self
-            .session
+        self.session
             .call(Call::write("Containerz.RemoveVolume", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_volume(request).await.map(|_| ()) }
             })
-            .await;
-        removed_or_absent(removed, missing_ok)
+            .await
     }
 }
 

@@ -33,7 +33,7 @@ impl Service {
         } else {
             self.check_name(&request.instance_name)?;
             self.check_volumes(request)?;
-            self.described(request)?
+            self.described(request, "start.wrong_image")?
         };
         let name = container.name.clone();
         if self.fires("start.ignored") {
@@ -104,11 +104,13 @@ impl Service {
         }
     }
 
-    fn described(&self, request: &StartContainerRequest) -> Result<Container, Status> {
+    /// `stand_in` is the defect by which another image stands in for one that is not there.
+    fn described(&self, request: &StartContainerRequest, stand_in: &str) -> Result<Container, Status> {
         let tag = if request.tag.is_empty() { "latest" } else { &request.tag };
         let inventory = self.inventory();
         let image = inventory
             .image(&request.image_name, tag)
+            .or_else(|| inventory.images.last().filter(|_| self.fires(stand_in)))
             .ok_or_else(|| Status::not_found(format!("there is no image {}:{tag}", request.image_name)))?;
         let port = |number: u32| {
             u16::try_from(number).map_err(|_| Status::invalid_argument(format!("{number} is no TCP port")))
@@ -126,6 +128,8 @@ impl Service {
             .unwrap_or_default();
         let mut labels: BTreeMap<_, _> = image.labels.clone();
         labels.extend(request.labels.clone());
+        let mut environment = image.environment.clone();
+        environment.extend(request.environment.clone());
         Ok(Container {
             id: crate::image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
             name: request.instance_name.clone(),
@@ -136,7 +140,7 @@ impl Service {
             host_network: request.network.is_empty() || request.network == "host",
             volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
             mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
-            environment: request.environment.clone().into_iter().collect(),
+            environment,
             read_only: request.volumes.iter().any(|volume| volume.read_only),
             restart: match policy {
                 Policy::None => Restart::None,
@@ -160,7 +164,8 @@ impl Service {
         self.check_filter(keys, &["label", "name", "status", "id", "ancestor", "volume"])?;
         let inventory = self.inventory();
         let listed = inventory.containers.iter().map(|container| self.listed(container));
-        let wanted = listed.filter(|row| request.all || row.status() != Listed::Stopped).filter(|row| {
+        let all = request.all || self.fires("list.all_always");
+        let wanted = listed.filter(|row| all || row.status() != Listed::Stopped).filter(|row| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
                 "name" => filter.value.iter().any(|value| row.name.trim_start_matches('/') == value),
                 "image" | "ancestor" => filter.value.contains(&row.image_name),
@@ -175,6 +180,7 @@ impl Service {
             (_, Ailment::Restarting) => Listed::Unspecified,
             (true, _) => Listed::Running,
             (false, _) if container.wanted == Wanted::Created => Listed::Unspecified,
+            (false, _) if self.fires("list.stopped_running") => Listed::Running,
             (false, _) => Listed::Stopped,
         };
         let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
@@ -264,16 +270,50 @@ impl Service {
             ..params
         };
         self.check_volumes(&start)?;
-        let new = self.described(&start)?;
+        let new = match self.described(&start, "update.wrong_image") {
+            Ok(new) => new,
+            Err(refused) => {
+                if self.fires("update.stops_old") {
+                    self.card().runtime.stop(&name).await;
+                    self.keep(Container { wanted: Wanted::Stopped, ..old })?;
+                }
+                return Err(refused);
+            }
+        };
+        let done = UpdateOk { instance_name: name.clone(), is_async: request.r#async };
+        let done = Response::new(UpdateContainerResponse { response: Some(Updated::UpdateOk(done)) });
+        if self.fires("update.ignored") {
+            return Ok(done);
+        }
+        let new = self.spoilt(new);
         self.card().runtime.stop(&name).await;
         if let Err(error) = self.card().start(&new) {
             let back = self.card().start(&old);
             let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
             return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
         }
+        self.change(|held| {
+            held.containers.retain(|known| known.name != name);
+            Ok(())
+        })?;
         self.keep(Container { wanted: Wanted::Running, ..new })?;
-        let done = UpdateOk { instance_name: name, is_async: request.r#async };
-        Ok(Response::new(UpdateContainerResponse { response: Some(Updated::UpdateOk(done)) }))
+        Ok(done)
+    }
+
+    /// An updated container, with what defects do to it.
+    fn spoilt(&self, mut new: Container) -> Container {
+        if self.fires("update.renamed") {
+            new.name.push_str("-updated");
+        }
+        if self.fires("update.ports_lost") {
+            new.ports.clear();
+            new.host_network = false;
+        }
+        if self.fires("update.volumes_lost") {
+            new.volumes.clear();
+            new.mounts.clear();
+        }
+        new
     }
 }
 

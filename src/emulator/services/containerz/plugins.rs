@@ -22,19 +22,21 @@ impl Service {
         request: &StartPluginRequest,
     ) -> Result<Response<StartPluginResponse>, Status> {
         let instance = bare(&request.instance_name).to_owned();
+        let twice = self.inventory().plugins.iter().any(|plugin| plugin.instance == instance)
+            && self.fires("start_plugin.twice");
         self.change(|held| {
             if !held.plugin_tars.contains(&request.name) {
                 return Err(Status::not_found(format!("there is no plugin {:?}", request.name)));
             }
             match held.plugins.iter_mut().find(|plugin| plugin.instance == instance) {
-                Some(plugin) if plugin.running => {
+                Some(plugin) if plugin.running && !twice => {
                     Err(Status::already_exists(format!("plugin {instance:?} runs already")))
                 }
-                Some(plugin) => {
+                Some(plugin) if !plugin.running => {
                     plugin.running = true;
                     Ok(())
                 }
-                None => {
+                _ => {
                     held.plugins.push(Plugin {
                         id: format!("{:064x}", now()),
                         tar: request.name.clone(),

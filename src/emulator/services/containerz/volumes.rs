@@ -47,6 +47,11 @@ impl Service {
             _ => BTreeMap::new(),
         };
         let labels = request.labels.into_iter().collect();
+        let (options, labels) = if self.fires("create_volume.options_lost") {
+            (BTreeMap::new(), BTreeMap::new())
+        } else {
+            (options, labels)
+        };
         if self.fires("create_volume.ignored") {
             return Ok(Response::new(CreateVolumeResponse { name }));
         }
@@ -100,6 +105,12 @@ impl Service {
         let name = &request.name;
         let inventory = self.inventory();
         if inventory.volume(name).is_none() {
+            if self.fires("remove_volume.takes_another") {
+                self.change(|held| {
+                    held.volumes.pop();
+                    Ok(())
+                })?;
+            }
             return match (request.force, self.has(Quirk::VolumeRemoveUnknown)) {
                 (false, true) => Err(Status::unknown(format!("no such volume: {name}"))),
                 (false, false) => Err(Status::not_found(format!("there is no volume {name:?}"))),
