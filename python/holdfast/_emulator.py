@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast import _core
 from holdfast.failpoint import Failpoints
+from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
 Seconds = float | timedelta
@@ -45,6 +46,13 @@ class Emulator(Failpoints):
         return self.address.partition(",")[0].rpartition(":")[0]
 
     @property
+    def inner(self) -> Inner:
+        """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
+        gnmi, gribi = self._core.inner_gnmi_address(), self._core.inner_gribi_address()
+        host = self.container_host or gnmi.rpartition(":")[0]
+        return Inner(host=host, gnmi=gnmi, gribi=gribi, link=host)
+
+    @property
     def active(self) -> str:
         """The name of the control processor that is active now."""
         return self._core.active()
@@ -75,6 +83,8 @@ def emulator(
     *,
     listen: str = "auto",
     gnoi_port: int | None = None,
+    inner_gnmi_port: int | None = None,
+    inner_gribi_port: int | None = None,
     profile: str = "generic",
     names: tuple[str, str] | None = None,
     outage: Seconds | None = None,
@@ -95,7 +105,8 @@ def emulator(
     """Power an emulated device on.
 
     `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own; two of them, joined by
-    a comma, give each control processor an address. `gnoi_port` serves gNOI apart from gNMI. `profile` makes it play a
+    a comma, give each control processor an address. `gnoi_port` serves gNOI apart from gNMI. Its
+    containers dial its gNMI and gRIBI at `inner_gnmi_port` and `inner_gribi_port`, over TLS. `profile` makes it play a
     vendor's device; what else is given here goes before that. `outage`, `load`, `boot`, `reboot` and `replication` are
     its timings in seconds; `black_hole` makes an outage silence instead of closed sockets. `state` is a folder that
     keeps what it stores; `space` is in bytes. `quirks` are oddities of servers in the field, by name. `tls=True` serves

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 
+# As IANA has it.
+GNMI_PORT = 9339
+
 
 def hosts(address: str) -> list[str]:
     """The hosts of `HOST[:PORT][,HOST…]`."""
@@ -17,6 +20,14 @@ def hosts(address: str) -> list[str]:
         else:
             found.append(text.partition(":")[0])
     return found
+
+
+def port(address: str) -> int:
+    """The (first) port of `HOST[:PORT][,HOST…]`: gNMI's own, if none is given."""
+    first = address.partition(",")[0].strip()
+    _, colon, last = first.rpartition(":")
+    written = colon and last.isdigit() and (first.startswith("[") or first.count(":") == 1)
+    return int(last) if written else GNMI_PORT
 
 
 def is_loopback(address: str) -> bool:

@@ -180,6 +180,8 @@ def emulator(
     *,
     listen: str = "auto",
     gnoi_port: int | None = None,
+    inner_gnmi_port: int | None = None,
+    inner_gribi_port: int | None = None,
     profile: str = "generic",
     names: tuple[str, str] | None = None,
     outage: Seconds | None = None,

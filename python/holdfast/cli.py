@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast.failpoint import Failpoints
     from holdfast.testbed import Target
 
-SUITES = ("cntr3", "midway", "cni", "torpedo")
+SUITES = ("cntr1", "cntr2", "cntr3", "midway", "cni", "torpedo")
 _SECRET_FILE = click.Path(exists=True, dir_okay=False)
 # Options with a value that pytest's are named like.
 _TEXTS = (
@@ -204,6 +204,10 @@ def run(ctx: click.Context, suite: str) -> None:
     help="Port 0 takes a free one; two: one for each control processor.",
 )
 @click.option("--gnoi-port", type=int, help="Serve gNOI on a port of its own; 0 takes a free one.")
+@click.option(
+    "--inner-gnmi-port", type=int, help="Where its containers dial its gNMI, by TLS; a free one if none is given."
+)
+@click.option("--inner-gribi-port", type=int, help="The same of its gRIBI.")
 @click.option("--profile", default="generic", show_default=True, metavar="NAME", help="Play a vendor's device.")
 @click.option("--names", metavar="A,B", help="What the control processors are called.")
 @click.option("--outage", metavar="TIME", help="How long a failover takes, such as 2s.")
@@ -221,6 +225,8 @@ def run(ctx: click.Context, suite: str) -> None:
 def emulate(
     listen: str,
     gnoi_port: int | None,
+    inner_gnmi_port: int | None,
+    inner_gribi_port: int | None,
     profile: str,
     names: str | None,
     outage: str | None,
@@ -255,6 +261,8 @@ def emulate(
     chassis = holdfast.emulator(
         listen=listen,
         gnoi_port=gnoi_port,
+        inner_gnmi_port=inner_gnmi_port,
+        inner_gribi_port=inner_gribi_port,
         profile=profile,
         names=pair,
         outage=deadline(f"outage={outage}")[1] if outage else None,
@@ -271,6 +279,7 @@ def emulate(
             chassis.arm(name, terms)
         click.echo(f"EMULATED device, holdfast {__version__}", err=True)
         click.echo(f"failpoints are armed over {chassis.control}", err=True)
+        click.echo(f"its containers dial gNMI on {chassis.inner.gnmi}, gRIBI on {chassis.inner.gribi}", err=True)
         if gnoi_port is not None:
             click.echo(f"gNOI on {chassis.gnoi}", err=True)
         click.echo(f"listening on {chassis.address}")

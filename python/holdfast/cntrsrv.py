@@ -37,10 +37,20 @@ def write_archive(
     tag: str = "latest",
     platform: str | None = None,
     labels: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Write the test container's archive, which `docker load` takes and gNOI Containerz deploys.
 
-    `platform` is this machine's own if none is given. `labels` change the image's id. Raises `ImageError`.
+    `platform` is this machine's own if none is given. `labels` and `environment` (of its containers) change the
+    image's id. Raises `ImageError`.
     """
     chosen = platform or _core.own_platform()
-    _core.cntrsrv_archive(path, executable(chosen), name=name, tag=tag, platform=chosen, labels=dict(labels or {}))
+    _core.cntrsrv_archive(
+        path,
+        executable(chosen),
+        name=name,
+        tag=tag,
+        platform=chosen,
+        labels=dict(labels or {}),
+        environment=dict(environment or {}),
+    )

@@ -9,15 +9,17 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from holdfast.exceptions import DeviceOccupied, HoldfastError
+from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented
 
 if TYPE_CHECKING:
     from holdfast import Device
+    from holdfast.results import Plugin
 
 PREFIX = "holdfast-"
 _OURS = re.compile(rf"{PREFIX}([0-9a-z]+)(?:-.*)?$")
@@ -138,7 +140,18 @@ def left_overs(device: Device) -> list[LeftOver]:
     for volume in device.containerz.volumes():
         if (run := run_of(volume.name)) is not None:
             found.append(LeftOver("volume", volume.name, "", run))
+    for plugin in _plugins(device):
+        if (run := run_of(plugin.instance_name)) is not None:
+            found.append(LeftOver("plugin", plugin.instance_name, "", run))
     return found
+
+
+def _plugins(device: Device) -> tuple[Plugin, ...]:
+    """None where the device has none, or says nothing of them."""
+    try:
+        return device.containerz.plugins()
+    except RpcError:
+        return ()
 
 
 def refuse_foreign(device: Device, run: str) -> None:
@@ -160,19 +173,29 @@ def remove(device: Device, left: LeftOver) -> None:
         device.containerz.remove(left.name, force=True, missing_ok=True)
     elif left.kind == "image":
         device.containerz.remove_image(f"{left.name}:{left.tag}", force=True, missing_ok=True)
+    elif left.kind == "plugin":
+        _remove_plugin(device, left.name)
     else:
         device.containerz.remove_volume(left.name, force=True, missing_ok=True)
 
 
-def clean(device: Device, run: str | None, named: Sequence[str] = ()) -> list[str]:
+def _remove_plugin(device: Device, name: str) -> None:
+    """An instance, and the tar of the same name that it was started from."""
+    with suppress(RpcError):  # it may not run
+        device.containerz.stop_plugin(name)
+    device.containerz.remove_plugin(name, missing_ok=True)
+    with suppress(Unimplemented):  # then it stays, as on all devices of that service version
+        device.containerz.remove_plugin_tar(name, missing_ok=True)
+
+
+def clean(device: Device, run: str | None, named: Sequence[LeftOver] = ()) -> list[str]:
     """Remove what a run made (all runs where None is given); what could not be removed, and why.
 
-    `named` are containers and volumes that may be there even if no list shows them, as after a failover.
+    `named` may be there even if no list shows them, as after a failover.
     """
     listed = [left for left in left_overs(device) if run is None or left.run == run]
     known = {left.name for left in listed}
-    unlisted = [name for name in named if name not in known]
-    hidden = [LeftOver(kind, name, "", run or "") for kind in ("container", "volume") for name in unlisted]
+    hidden = [left for left in named if left.name not in known]
     removals = [(left, _removed(device, left)) for left in (*hidden, *listed)]
     return [f"{left}: {why}" for left, why in removals if why is not None and left not in hidden]
 

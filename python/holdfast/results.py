@@ -254,6 +254,20 @@ class ContainerDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialled:
+    """What a container was told where it dialled; `asked` is `ping`, `gnmi`, `gribi` or `nothing`.
+
+    `time` is the clock of the container that it pinged, `capabilities` are gNMI's, `response` is the first message of
+    gRIBI's Get in bytes. What was not asked for is None.
+    """
+
+    asked: str
+    time: datetime | None = None
+    capabilities: Capabilities | None = None
+    response: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """A leaf of gNMI; `value` is None where it was deleted."""
 

@@ -16,6 +16,7 @@ from holdfast.pytest_plugin import options
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
     from holdfast.pytest_plugin.case import Case
+    from holdfast.pytest_plugin.pair import Pair
     from holdfast.pytest_plugin.run import ImageUnderTest, Run
     from holdfast.testbed import Target
 
@@ -27,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cntr1: a case of the CNTR-1 test plan (container lifecycle)")
+    config.addinivalue_line("markers", "cntr2: a case of the CNTR-2 test plan (container connectivity)")
     config.addinivalue_line("markers", "cntr3: a case of the CNTR-3 test plan (container supervisor failover)")
     config.addinivalue_line("markers", "midway: a failover in the middle of something")
     config.addinivalue_line("markers", "cni: a scenario of a pod whose network fails")
@@ -186,6 +189,15 @@ def holdfast_dut(request: pytest.FixtureRequest, holdfast_run: Run) -> Iterator[
     device = holdfast_run.begin_test(request.node)
     yield device
     holdfast_run.end_test(request.node)
+
+
+@pytest.fixture
+def holdfast_pair(request: pytest.FixtureRequest, holdfast_run: Run) -> Iterator[Pair]:
+    """The device under test and another that it has a link to, both clean before and after."""
+    from holdfast.pytest_plugin import pair
+
+    with pair.beside(request, holdfast_run) as both:
+        yield both
 
 
 @pytest.fixture

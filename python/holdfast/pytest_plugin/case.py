@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.exceptions import HoldfastError
-from holdfast.pytest_plugin import artifacts
+from holdfast.pytest_plugin import artifacts, options
 from holdfast.results import Reboot, Switchover
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Case:
     failures: list[Failure] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
+    # What the device did where the plan leaves it free.
+    noted: list[str] = field(default_factory=list)
     outages: list[float] = field(default_factory=list)
     # Which of the windows that a parametrised case names, if it does.
     window: str = ""
@@ -140,6 +142,7 @@ class Case:
         self.failures.extend(shared.failures)
         self.checked.extend(shared.checked)
         self.not_checked.extend(shared.not_checked)
+        self.noted.extend(shared.noted)
         self.outages.extend(shared.outages)
 
     def verdict(self, which: str) -> str:
@@ -150,6 +153,12 @@ class Case:
         known_after = time.monotonic() - self.run.since
         self.failures.append(Failure(verdict, step, f"{type(error).__name__}: {error}", known_after))
         self.run.note(f"{verdict} failed at: {step}")
+
+
+def plan_of(item: pytest.Item) -> pytest.Mark | None:
+    """The marker that says which case of which plan a test is."""
+    found = (item.get_closest_marker(suite) for suite in options.DEVICE_SUITES)
+    return next((marker for marker in found if marker is not None), None)
 
 
 def judge(item: pytest.Item) -> None:
@@ -172,7 +181,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         return
     if call.excinfo is not None and not case.failures:
         case.failures.append(Failure(PROCEDURE, "the case itself", call.excinfo.exconly()))
-    plan = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
+    plan = plan_of(item)
     number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
     plan_id = (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")
     properties = [
@@ -183,6 +192,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         ("outages", json.dumps([round(seconds, 3) for seconds in case.outages])),
         ("checked", json.dumps(case.checked)),
         ("not_checked", json.dumps(sorted(set(case.not_checked)))),
+        ("noted", json.dumps(case.noted)),
         *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
         ("known_after", json.dumps([round(f.known_after, 3) for f in case.failures])),

@@ -21,7 +21,7 @@ from holdfast.pytest_plugin.case import NotChecked
 
 if TYPE_CHECKING:
     from holdfast import Device
-    from holdfast.pytest_plugin.run import Run
+    from holdfast.pytest_plugin.run import ImageUnderTest, Run
     from holdfast.results import ContainerDescription, Record
 
 # How long one append may take that may meet a container that is away, in seconds.
@@ -78,6 +78,21 @@ class Ledger:
     def expect_same_mount(self) -> None:
         """The container sees its volume where it was, and as writable as it was."""
         self._expect_same("mounted", "writable")
+
+    def expect_same_incarnation(self) -> None:
+        """The container was not started anew."""
+        if self._before is None:
+            raise NotChecked("the container did not describe itself before")
+        if self._described().writer != self._before.writer:
+            raise ExpectationFailed("the container was started anew: another incarnation of it answers")
+
+    def expect_image(self, image: ImageUnderTest) -> None:
+        """What answers is a container of this image, which sets HOLDFAST_IMAGE."""
+        if image.retag is not None:
+            raise NotChecked("an image of one's own is the same under another tag")
+        told = self._described().environment.get("HOLDFAST_IMAGE")
+        if told != image.shown:
+            raise ExpectationFailed(f"the container that answers sees HOLDFAST_IMAGE {told!r}: it is of another image")
 
     def _expect_same(self, *what: str) -> None:
         if self._before is None:

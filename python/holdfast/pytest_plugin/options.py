@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # Those that a device is tested with, and those that need none.
-DEVICE_SUITES = ("cntr3", "midway")
+DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
 SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
 
 # name, kind ("text", "flag", "list"), help
@@ -35,6 +35,7 @@ _OPTIONS = (
     ("dut-port", "text", "the port that the container serves and publishes (default 60061)"),
     ("dut-network", "text", "the container's network (default: the device's)"),
     ("dut-volume-option", "list", "KEY=VALUE for the volume's driver; may be given several times"),
+    ("dut-inner", "list", "KEY=VALUE of how containers name devices: host, gnmi, gribi (HOST:PORT), link"),
     ("dut-no-ping", "flag", "the container's port cannot be reached from here: do not check it"),
     ("dut-judge", "text", "which verdict fails a test: depth (both, the default) or procedure"),
     ("dut-deadline", "list", "STEP=TIME, such as reboot=20m; may be given several times"),

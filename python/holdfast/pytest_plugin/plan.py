@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.pytest_plugin import options, targets
+from holdfast.pytest_plugin.case import plan_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 def _of(item: pytest.Item) -> Disruption | None:
     if item.get_closest_marker("disruptive") is None:
         return None
-    case = item.get_closest_marker("cntr3") or item.get_closest_marker("midway")
+    case = plan_of(item)
     if case is None:
         return Disruption(item.name, 0, 0, known=False)
     name = str(case.kwargs.get("shared") or case.args[0])

@@ -83,12 +83,14 @@ def procedure(*parts: str, combines: bool = False) -> Callable[[Callable[..., St
 
 def case(
     *, combines: bool = False, first: bool = False, removes_image: bool = False, windows: bool = False
-) -> Callable[[Callable[[Device, ImageUnderTest, Case], Steps]], Test]:
-    """Make a test of a generator that takes the device, the image and the case."""
+) -> Callable[[Callable[[Device, ImageUnderTest, Case], Steps | None]], Test]:
+    """Make a test of a generator, or of a function that fails nothing over: of the device, the image and the case."""
 
-    def decorate(steps: Callable[[Device, ImageUnderTest, Case], Steps]) -> Test:
+    def decorate(steps: Callable[[Device, ImageUnderTest, Case], Steps | None]) -> Test:
         def common(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
-            return steps(dut, image, account.common)
+            going = steps(dut, image, account.common)
+            if going is not None:
+                yield from going
 
         return _test(steps, Procedure(common, (), combines, first, removes_image, windows), ())
 

@@ -75,6 +75,7 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     chassis = holdfast.emulator(
         profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
         quirks=quirks,
+        users={target.username: target.secret() or ""} if target.username else None,
         chunk_size=CHUNK,
         seed=int(options.value(config, "dut-seed") or 0),
         **{"black_hole": os.environ.get("HOLDFAST_BLACK_HOLE") == "1", **settings},
@@ -155,23 +156,23 @@ class Configuring:
             return False
         return True
 
-    def before_dialling(self) -> None:
-        """Open the container's port on the control processor that is active now, where that is each one's own."""
+    def before_dialling(self, port: int | None = None) -> None:
+        """Open the container's port, or another, on the control processor that is active, where that is its own."""
         if self.allowed and self._profile.filter_per_supervisor:
             for step in (step for step in self._profile.configure if "{port}" in step.cli):
-                self._send(step.what, step.cli)
+                self._send(step.what, step.cli, port)
 
     def before_reboot(self) -> None:
         """Save the configuration, where the vendor wants that and it was made here."""
         if self.allowed and self._profile.before_reboot:
             self._send("the configuration is saved", self._profile.before_reboot)
 
-    def _send(self, what: str, cli: str) -> None:
+    def _send(self, what: str, cli: str, port: int | None = None) -> None:
         self._device.note(f"--dut-configure: {what}")
         try:
-            self._device.gnmi.set(update={"cli:/": self._filled(cli)})
+            self._device.gnmi.set(update={"cli:/": self._filled(cli, port)})
         except OutcomeUnknown as error:  # the agent that was configured may restart before it answers
             self._device.note(f"--dut-configure: {error.message}")
 
-    def _filled(self, cli: str) -> str:
-        return cli.replace("{port}", str(self._port)).strip()
+    def _filled(self, cli: str, port: int | None = None) -> str:
+        return cli.replace("{port}", str(port or self._port)).strip()

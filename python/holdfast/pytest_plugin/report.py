@@ -68,6 +68,8 @@ class Reporter:
             checked, unchecked = json.loads(case["checked"]), json.loads(case["not_checked"])
             verdicts = f"{case['procedure']:<10} {case['depth']:<6}"
             write(f"{case['plan_id']:<{width}} {verdicts} {away:<16} {len(checked)} steps")
+            for line in json.loads(case["noted"]):
+                write(f"{'':<{width}} noted: {line}")
             for line in unchecked:
                 write(f"{'':<{width}} not checked: {line}")
             for line in json.loads(case["failures"]):

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import journal
+from holdfast import addresses, journal
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Reboot, Switchover
 from holdfast.testbed import Target
+from holdfast.testbed.target import Inner
 
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
 
 DEFAULT_PORT = 60061
+# Where gRIBI is, as IANA has it.
+GRIBI_PORT = 9340
+# Of an image that a container is updated to.
+UPDATED = "-updated"
 # Workers of one xdist run take turns on a device; a turn is at most a case with a reboot.
 TURN = 3600.0
 
@@ -37,6 +42,8 @@ class ImageUnderTest:
     command: str
     port: int
     network: str
+    # What its containers see as HOLDFAST_IMAGE, if anything.
+    shown: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name}:{self.tag}"
@@ -55,7 +62,7 @@ class Run:
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
         self._numbers = 0
-        self._named: list[str] = []
+        self._named: list[journal.LeftOver] = []
         # When the device was last asked to fail over, or a test began.
         self.since = time.monotonic()
         self._lock: journal.Lock | None = None
@@ -64,6 +71,7 @@ class Run:
         self.chassis: Emulator | None = None
         if target.emulated:
             target = self._embedded(target)
+        self.target = target
         self.address = target.address
         self._shares_device = self.chassis is None and hasattr(config, "workerinput")
         self.device, self.profile = reach.connect(config, target)
@@ -103,6 +111,11 @@ class Run:
         return self._image_for("")
 
     @property
+    def image_to_update(self) -> ImageUnderTest:
+        """Another image: of another id where it is the wheel's own, and its containers see HOLDFAST_IMAGE."""
+        return self._image_for(UPDATED)
+
+    @property
     def image_to_remove(self) -> ImageUnderTest:
         """An image of its own for whoever removes it, where others keep theirs meanwhile."""
         return self._image_for("-removed")
@@ -122,9 +135,12 @@ class Run:
         name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}{purpose}"
         journal.record(self.address, self.id, tag)
         given = options.value(self.config, "dut-image")
+        shown = "updated" if purpose == UPDATED else None
         if given is None:
             archive = Path(self._folder.name) / f"cntrsrv{purpose}.tar"
-            cntrsrv.write_archive(archive, name=name, tag=tag, labels={"holdfast.run": f"{self.id}{purpose}"})
+            labels = {"holdfast.run": f"{self.id}{purpose}"}
+            environment = {"HOLDFAST_IMAGE": shown} if shown else None
+            cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment=environment)
         else:
             archive, name = Path(given), "image_under_test"
         opened = Archive.open(archive)
@@ -137,14 +153,25 @@ class Run:
             command=options.value(self.config, "dut-command") or ("./cntrsrv" if given is None else ""),
             port=self._port,
             network=options.value(self.config, "dut-network") or "",
+            shown=shown if given is None else None,
         )
 
-    def name(self, what: str) -> str:
-        """A name for something on the device; whose it is shows in it."""
+    def name(self, what: str, *kinds: str) -> str:
+        """A name for something on the device, a container or volume unless `kinds` say otherwise; whose shows in it."""
         name = f"{journal.PREFIX}{self.id}-{what}"
-        self._named.append(name)
+        self._named += [journal.LeftOver(kind, name, "", self.id) for kind in kinds or ("container", "volume")]
         journal.record(self.address, self.id, name)
         return name
+
+    @property
+    def prefix(self) -> str:
+        """What all names of this run's things begin with."""
+        return f"{journal.PREFIX}{self.id}-"
+
+    @property
+    def folder(self) -> str:
+        """A folder for files of this run, removed at its end."""
+        return self._folder.name
 
     def fresh_name(self, what: str) -> str:
         """A name that nothing else of this run has or had."""
@@ -152,10 +179,25 @@ class Run:
         return self.name(f"{what}-{self._numbers}")
 
     @property
+    def inner(self) -> Inner:
+        """How containers name this device, with what is usual where nothing is said."""
+        if self.chassis is not None:
+            return self.chassis.inner
+        given = self.target.inner
+        return Inner(
+            host=given.host or "localhost",
+            gnmi=given.gnmi or f"localhost:{addresses.port(self.address)}",
+            gribi=given.gribi or f"localhost:{GRIBI_PORT}",
+            link=given.link or self.target.container_host or addresses.hosts(self.address)[0],
+        )
+
+    @property
     def volume_options(self) -> dict[str, str]:
-        """`--dut-volume-option`, as given."""
-        pairs = (text.partition("=") for text in options.value(self.config, "dut-volume-option") or ())
-        return {key: value for key, _, value in pairs}
+        """`--dut-volume-option`, as given; one of its own for the embedded device, which takes any."""
+        given = options.value(self.config, "dut-volume-option") or ()
+        pairs = (text.partition("=") for text in given)
+        own = {"kept": "yes"} if self.chassis is not None else {}
+        return {key: value for key, _, value in pairs} or own
 
     @property
     def unreachable(self) -> str | None:

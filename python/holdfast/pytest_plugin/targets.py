@@ -11,6 +11,8 @@ from holdfast.addresses import is_loopback
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.testbed import Target, read
+from holdfast.testbed.own import inner
+from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
 _KEY = pytest.StashKey[tuple[Target, ...]]()
@@ -37,7 +39,14 @@ def _read(config: pytest.Config) -> tuple[Target, ...]:
 
 def emulated(config: pytest.Config) -> Target:
     """The device of this process' own."""
-    return Target(name="", insecure=True, emulated=True, profile=options.value(config, "dut-profile") or "generic")
+    return Target(
+        name="",
+        username=options.value(config, "dut-username"),
+        password=lambda: _password(config),
+        insecure=True,
+        emulated=True,
+        profile=options.value(config, "dut-profile") or "generic",
+    )
 
 
 def _named(config: pytest.Config, address: str) -> Target:
@@ -52,7 +61,17 @@ def _named(config: pytest.Config, address: str) -> Target:
         tls=None if insecure else _tls(config),
         profile=options.value(config, "dut-profile") or "auto",
         container_host=options.value(config, "dut-container-host"),
+        inner=_inner(config),
     )
+
+
+def _inner(config: pytest.Config) -> Inner:
+    """How containers name devices, as `--dut-inner` says."""
+    pairs = (text.partition("=") for text in options.value(config, "dut-inner") or ())
+    try:
+        return inner("--dut-inner", {key: value for key, _, value in pairs})
+    except HoldfastError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def of_item(item: pytest.Item) -> Target:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.exceptions import TestbedError
-from holdfast.testbed.target import Target
+from holdfast.testbed.target import Inner, Target
 from holdfast.tls import Tls
 
 TEXTS = ("address", "gnoi", "username", "password_env", "password_file", "profile", "container_host")
 FLAGS = ("insecure", "allow_disruption", "emulated")
 TLS = ("ca", "cert", "key", "key_password_env", "server_name", "skip_verify")
-FIELDS = (*TEXTS, *FLAGS, "tls", "deadlines")
+INNER = ("host", "gnmi", "gribi", "link")
+FIELDS = (*TEXTS, *FLAGS, "tls", "deadlines", "inner")
 
 
 def read(file: Path, data: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
@@ -53,6 +54,7 @@ def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> T
         deadlines=_deadlines(where, fields.get("deadlines") or {}),
         allow_disruption=bool(fields.get("allow_disruption")),
         emulated=emulated,
+        inner=inner(where, fields.get("inner") or {}),
     )
 
 
@@ -64,10 +66,19 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
     for key, kinds, said in (
         (TEXTS, str, "a text"),
         (FLAGS, bool, "true or false"),
-        (("tls", "deadlines"), dict, "a mapping"),
+        (("tls", "deadlines", "inner"), dict, "a mapping"),
     ):
         for wrong in (one for one in key if fields.get(one) is not None and not isinstance(fields[one], kinds)):
             raise TestbedError(f"{where}: {wrong} is {fields[wrong]!r}: give {said}")
+
+
+def inner(where: str, given: Mapping[str, Any]) -> Inner:
+    """How containers name devices, from a mapping."""
+    if unknown := sorted(set(given) - set(INNER)):
+        raise TestbedError(f"{where}: inner has no {unknown[0]!r}", hint=f"it has {', '.join(INNER)}")
+    if wrong := [key for key, value in given.items() if not isinstance(value, str) or not value]:
+        raise TestbedError(f"{where}: inner: {wrong[0]} is {given[wrong[0]]!r}: give a text")
+    return Inner(**given)
 
 
 def _tls(where: str, given: Mapping[str, Any], folder: Path) -> Tls:

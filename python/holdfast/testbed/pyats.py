@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.exceptions import TestbedError
-from holdfast.testbed.own import from_environment
+from holdfast.testbed.own import from_environment, inner
 from holdfast.testbed.target import Target
 from holdfast.tls import Tls
 
@@ -72,6 +72,7 @@ def _target(
         profile=str(own.get("profile") or PROFILES.get(str(device.get("os") or device.get("platform")), "auto")),
         container_host=own.get("container_host"),
         allow_disruption=bool(own.get("allow_disruption")),
+        inner=inner(where, _mapping(own.get("inner"))),
     )
 
 

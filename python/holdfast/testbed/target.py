@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Inner:
+    """How containers name devices: their own, its gNMI and gRIBI (`HOST:PORT`), and how another's containers name it.
+
+    None where it is as usual: `localhost`, there the port of the device's gNMI and 9340, and the host where its
+    containers' ports are reached from here.
+    """
+
+    host: str | None = None
+    gnmi: str | None = None
+    gribi: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True)
 class Target:
     """Where a device is reached, and how. `address` is `HOST[:PORT][,HOST…]`; limits are seconds.
 
@@ -34,6 +48,7 @@ class Target:
     deadlines: Mapping[str, float] = field(default_factory=dict)
     allow_disruption: bool = False
     emulated: bool = False
+    inner: Inner = Inner()
 
     def secret(self) -> str | None:
         """The password; None without a username, for then it is sent nowhere."""

@@ -9,39 +9,15 @@ from __future__ import annotations
 import pytest
 
 from holdfast import Device
-from holdfast.exceptions import ExpectationFailed
-from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.ledger import Ledger
-from holdfast.pytest_plugin.procedure import Account, Reboot, Steps, Switchover, case, case_of, procedure
+from holdfast.pytest_plugin.procedure import Account, Steps, Switchover, case, case_of, procedure
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
-from holdfast.results import Container
-from holdfast.suites.steps import deploy, start
+from holdfast.suites.reboot import reboot_with_container
+from holdfast.suites.steps import RECORDS, deploy, expect_answer, note_unlisted, start
 
 pytestmark = pytest.mark.disruptive
-
-# Written to the ledger before a failover; more are while it is under way.
-RECORDS = 20
-
-
-def expect_answer(case: Case, dut: Device, image: ImageUnderTest, *, after_switchover: bool = False) -> None:
-    """The container answers Ping on its published port, and goes on answering."""
-    if case.run.unreachable:
-        raise NotChecked(case.run.unreachable)
-    case.run.configuring.before_dialling()
-    try:
-        dut.expect_answer(image.port)
-    except ExpectationFailed as error:
-        if after_switchover and case.run.silence_proves_nothing:
-            raise NotChecked(f"inconclusive, the new active has a filter of its own: {error.message}") from None
-        raise
-
-
-def note_unlisted(case: Case, container: Container) -> None:
-    """What a listing does not carry cannot be compared."""
-    case.not_checked.append("the container's command: ListContainer does not carry it")
-    if not container.labels:
-        case.not_checked.append("the container's labels: the device does not list them")
 
 
 @pytest.mark.cntr3("CNTR-3.1", switchovers=1)
@@ -212,47 +188,4 @@ def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnde
 @pytest.mark.cntr3("CNTR-3.8", reboots=1)
 @case()
 def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
-    name, volume = case.run.name("rebooted"), case.run.name("kept")
-    with case.procedure("create the volume"):
-        dut.containerz.create_volume(volume, options=case.run.volume_options, labels={"holdfast.run": case.run.id})
-    with case.procedure("deploy the image"):
-        deploy(dut, image)
-    with case.procedure("start the container with the volume"):
-        start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": case.run.id})
-    with case.procedure("the container runs"):
-        container_before = dut.containerz.expect_container(name, watch=0)
-    with case.procedure("the volume is there"):
-        volume_before = dut.containerz.expect_volume(volume, watch=0)
-    with case.depth("the container answers on its port"):
-        expect_answer(case, dut, image)
-    ledger = Ledger(case.run, dut, image.port)
-    with case.depth("the ledger on the volume takes records"):
-        ledger.write(RECORDS)
-    with case.depth("the container describes itself"):
-        ledger.describe()
-    yield Reboot("reboot the chassis, cold", during=ledger.writing)
-    with case.procedure("the container runs again"):
-        dut.containerz.expect_container(name, watch=0)
-    with case.procedure("the volume is still there"):
-        dut.containerz.expect_volume(volume, watch=0)
-    with case.depth("it is the same container"):
-        dut.containerz.expect_container(name, like=container_before)
-    with case.depth("its image is the same"):
-        dut.containerz.expect_image(image)
-    with case.depth("it answers on its port again"):
-        expect_answer(case, dut, image)
-    with case.depth("it is the same volume"):
-        dut.containerz.expect_volume(volume, like=volume_before)
-    with case.depth("it sees the same environment"):
-        ledger.expect_same_environment()
-    with case.depth("it sees its volume mounted as before"):
-        ledger.expect_same_mount()
-    with case.depth("the volume takes records again"):
-        ledger.write_on(RECORDS)
-    with case.depth("both control processors are in step"):
-        dut.expect_redundant(next(cp.name for cp in dut.control_processors() if cp.role == "PRIMARY"))
-    with case.depth("the volume has all that was written to it"):
-        ledger.compare()
-    with case.depth("the container was started once, and not once more"):
-        ledger.expect_one_start()
-    note_unlisted(case, container_before)
+    yield from reboot_with_container(dut, image, case)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, OutcomeUnknown, Timeout
+from holdfast.exceptions import ExpectationFailed, HoldfastError
 from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.suites.looks import settled
 
 # How long the emulated device holds it in the middle, for the failover to come meanwhile.
 HELD = "2s"
 # How long it may go on after the failover, in seconds: it must end by itself.
 LONGEST = 30.0
-# From one look to the next, in seconds.
-LOOK = 0.05
 
 
 class Operation:
@@ -87,31 +85,6 @@ class Operation:
             if not polite and settled(self._case, look, (before,)):
                 raise NotChecked("it was acknowledged right before a crash, and did not come through") from None
             raise ExpectationFailed(f"it was acknowledged, and {error.message}") from None
-
-
-def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:
-    """What `look` finds once that is one of `wanted`, and goes on to be the same; `ExpectationFailed` otherwise."""
-    limits = case.run.limits
-    deadline = time.monotonic() + limits["verification"]
-    tick = threading.Event()
-    held, since = "", 0.0
-    while True:
-        found = _looked(look)
-        now = time.monotonic()
-        if found != held:
-            held, since = found, now
-        if held in wanted and now - since >= (limits["watch"] if watch is None else watch):
-            return held
-        if now >= deadline and held not in wanted:
-            raise ExpectationFailed(f"it is {held}, where only {' or '.join(wanted)} would be whole")
-        tick.wait(LOOK)
-
-
-def _looked(look: Callable[[], str]) -> str:
-    try:
-        return look()
-    except (ConnectError, OutcomeUnknown, Timeout) as error:
-        return f"not to be seen ({error.message})"
 
 
 def tolerant(do: Callable[[], Any], *accepted: type[HoldfastError]) -> None:

@@ -29,39 +29,11 @@ from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.procedure import Steps, Switchover, case
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
-from holdfast.suites.midway.operation import LONGEST, Operation, settled, tolerant
+from holdfast.suites.looks import ABSENT, RUNNING, STOPPED, THERE, look_container, look_image, look_volume, settled
+from holdfast.suites.midway.operation import LONGEST, Operation, tolerant
 from holdfast.suites.steps import deploy, start
 
 pytestmark = pytest.mark.disruptive
-
-ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
-
-
-def look_image(dut: Device, image: ImageUnderTest) -> str:
-    """Whether the image is wholly there: by its id and by its name."""
-    listed = dut.containerz.images()
-    rows = [row for row in listed if row.name == image.name and image.tag in row.tags]
-    by_id = [row for row in listed if row.id == image.id or image.id.startswith(row.id or "none")]
-    if not rows and not by_id:
-        return ABSENT
-    if len(rows) == 1 and by_id:
-        return THERE
-    return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
-
-
-def look_container(dut: Device, name: str) -> str:
-    """absent, running, stopped, or what else a listing says."""
-    found = [held for held in dut.containerz.containers() if held.name == name]
-    if not found:
-        return ABSENT
-    return found[0].status.lower() if len(found) == 1 else f"there {len(found)} times"
-
-
-def look_volume(dut: Device, name: str) -> str:
-    """absent, or there."""
-    found = [held for held in dut.containerz.volumes() if held.name == name]
-    return (ABSENT, THERE)[len(found)] if len(found) < 2 else f"there {len(found)} times"
-
 
 # An operation is held before it is done, or when it is done and its answer is not out yet.
 ASKED, UNANSWERED = "asked", "unanswered"
@@ -216,7 +188,7 @@ def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case)
 @pytest.mark.midway("midway CreateVolume", switchovers=1)
 @WINDOWS
 @case(windows=True)
-def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
+def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.fresh_name("midway")
     around = Surroundings(case.run, dut)
     create = lambda: dut.containerz.create_volume(name, options=case.run.volume_options)  # noqa: E731
@@ -229,7 +201,7 @@ def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) ->
 @pytest.mark.midway("midway RemoveVolume", switchovers=1)
 @WINDOWS
 @case(windows=True)
-def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:  # noqa: ARG001
+def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.fresh_name("midway")
     with case.procedure("create the volume"):
         dut.containerz.create_volume(name, options=case.run.volume_options)

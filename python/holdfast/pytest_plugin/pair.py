@@ -1,0 +1,49 @@
+"""Two devices for one test: the one under test, and another that it has a link to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from holdfast.pytest_plugin import options, targets
+from holdfast.pytest_plugin.run import Run
+from holdfast.testbed.target import Target
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The device under test, and the other."""
+
+    near: Run
+    far: Run
+
+
+def other_of(config: pytest.Config, target: Target) -> Target:
+    """The next device of the testbed; beside an emulated one, another emulated one. Skips where there is none."""
+    known = targets.of(config)
+    if len(known) > 1:
+        names = [each.name for each in known]
+        return known[(names.index(target.name) + 1) % len(known)]
+    if target.emulated and not options.flag(config, "dut-required"):
+        return targets.emulated(config)
+    pytest.skip("needs a second device that this one has a link to: give a testbed with two")
+
+
+@contextmanager
+def beside(request: pytest.FixtureRequest, near: Run) -> Iterator[Pair]:
+    """The pair, both clean before and after. Claimed in one order, so that no two tests wait for each other."""
+    far = Run(request.config, other_of(request.config, near.target))
+    try:
+        claimed = sorted((near, far), key=lambda each: each.address)
+        for each in claimed:
+            each.begin_test(request.node)
+        try:
+            yield Pair(near, far)
+        finally:
+            for each in claimed:
+                each.end_test(request.node)
+    finally:
+        far.end()

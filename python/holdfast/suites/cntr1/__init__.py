@@ -1,0 +1,1 @@
+"""The CNTR-1 suite: the life of a container."""

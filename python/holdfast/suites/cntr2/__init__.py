@@ -1,0 +1,1 @@
+"""The CNTR-2 suite: whom a container reaches, and who reaches it."""

@@ -1,0 +1,169 @@
+"""CNTR-2.1 to 2.4: whom a container reaches, and who reaches it. Containers dial by themselves: `Cntr.Dial`.
+
+`procedure` steps are what the plan asks; `depth` steps are what must hold beyond it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast import Device
+from holdfast.exceptions import ExpectationFailed, HoldfastError, PermissionDenied, Unauthenticated, Unimplemented
+from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.pytest_plugin.pair import Pair
+from holdfast.pytest_plugin.procedure import case
+from holdfast.pytest_plugin.run import ImageUnderTest, Run
+from holdfast.suites.dialling import Dialler
+from holdfast.suites.steps import deploy, expect_answer, start
+
+# Connections that are made one after the other.
+TIMES = 10
+# By how much a container's clock may differ from its device's, in seconds: they are one.
+CLOCK = 5.0
+
+
+def needs_a_way(case: Case) -> None:
+    """Skip where the containers' ports cannot be reached from here: whom they dial is asked of them there."""
+    if case.run.unreachable:
+        pytest.skip(case.run.unreachable)
+    case.run.configuring.before_dialling()
+
+
+@pytest.mark.cntr2("CNTR-2.1")
+@case()
+def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest, case: Case) -> None:
+    needs_a_way(case)
+    name = case.run.name("called")
+    with case.procedure("deploy the image"):
+        deploy(dut, image)
+    with case.procedure("start a container"):
+        start(dut, image, name)
+    with case.procedure("it answers on its published port"):
+        expect_answer(case, dut, image)
+    with case.depth("it answers each of many connections"):
+        for _ in range(TIMES):
+            dut.ping_container(image.port)
+    with case.depth("its clock is the device's"):
+        expect_one_clock(dut, image.port)
+    with case.depth("nobody answers once it is gone"):
+        dut.containerz.remove(name, force=True)
+        Dialler(case, dut, image.port).expect_gone()
+
+
+def expect_one_clock(dut: Device, port: int) -> None:
+    """The container's is the device's own, where that tells the time."""
+    try:
+        before = dut.system.time()
+    except Unimplemented:
+        raise NotChecked("the device does not tell the time (System.Time)") from None
+    told = dut.ping_container(port)
+    if abs((told - before).total_seconds()) > CLOCK:
+        raise ExpectationFailed(f"the container's clock says {told}, and its device's {before}")
+
+
+@pytest.mark.cntr2("CNTR-2.2")
+@case()
+def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTest, case: Case) -> None:
+    needs_a_way(case)
+    inner = case.run.inner
+    with case.procedure("deploy the image"):
+        deploy(dut, image)
+    with case.procedure("start a container"):
+        start(dut, image, case.run.name("caller"))
+    with case.procedure("it answers on its published port"):
+        expect_answer(case, dut, image)
+    container = Dialler(case, dut, image.port)
+    with case.procedure("it asks the device's gNMI for its capabilities"):
+        told = container.dial(inner.gnmi, "gnmi").capabilities
+    with case.procedure("it asks the device's gRIBI for all it holds"):
+        container.dial(inner.gribi, "gribi")
+    with case.depth("it is this device's gNMI"):
+        if told != (own := dut.gnmi.capabilities()):
+            raise ExpectationFailed(f"the container was told {told}, and the device itself says {own}")
+    with case.depth("neither lets it in with a wrong password"):
+        for address, service in ((inner.gnmi, "gnmi"), (inner.gribi, "gribi")):
+            expect_locked(container, address, service)
+    with case.depth("where nobody listens it reaches nobody"):
+        container.expect_nobody(inner.host)
+    with case.depth("it reaches them each time"):
+        for _ in range(TIMES):
+            container.dial(inner.gnmi, "gnmi")
+            container.dial(inner.gribi, "gribi")
+
+
+def expect_locked(container: Dialler, address: str | None, service: str) -> None:
+    """A wrong password is refused; where none is asked for, that cannot be seen."""
+    if container.username is None:
+        raise NotChecked("no credentials were given for the device")
+    try:
+        container.dial(address, service, password="not the password")  # noqa: S106
+    except (Unauthenticated, PermissionDenied):
+        return
+    except HoldfastError as error:
+        raise ExpectationFailed(f"{service}: a wrong password is answered with {error.message}") from None
+    raise ExpectationFailed(f"{service} at {address} lets a container in with a wrong password")
+
+
+@pytest.mark.cntr2("CNTR-2.3")
+def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdfast_case: Case) -> None:
+    near, far, case = holdfast_pair.near, holdfast_pair.far, holdfast_case
+    needs_a_way(case)
+    far.configuring.before_dialling()
+    with case.procedure("deploy the image on both"):
+        deploy(near.device, near.image)
+        deploy(far.device, far.image)
+    with case.procedure("start a container on each"):
+        start(near.device, near.image, near.name("near"))
+        start(far.device, far.image, far.name("far"))
+    with case.procedure("the near one answers"):
+        expect_answer(case, near.device, near.image)
+    here, there = (Dialler(case, run.device, run.image.port) for run in (near, far))
+    with case.procedure("the near one dials the far one"):
+        here.expect_reaches(there, over(far))
+    with case.procedure("the far one dials the near one"):
+        there.expect_reaches(here, over(near))
+    with case.depth("each time"):
+        for _ in range(TIMES):
+            here.dial(f"{over(far)}:{far.image.port}")
+    with case.depth("nobody answers for the far one once it is gone"):
+        far.device.containerz.remove(far.name("far"), force=True)
+        there.expect_gone()
+        here.expect_fails(f"{over(far)}:{far.image.port}")
+
+
+def over(run: Run) -> str:
+    """The host by which another device's containers reach this one's."""
+    return str(run.inner.link)
+
+
+@pytest.mark.cntr2("CNTR-2.4")
+@case()
+def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest, case: Case) -> None:
+    needs_a_way(case)
+    first, second, port = case.run.name("first"), case.run.name("second"), image.port + 1
+    with case.procedure("deploy the image"):
+        deploy(dut, image)
+    with case.procedure("start two containers"):
+        start(dut, image, first)
+        start(dut, image, second, port=port)
+    with case.procedure("both run"):
+        dut.containerz.expect_container(first, watch=0)
+        dut.containerz.expect_container(second, watch=0)
+    with case.procedure("both answer on their ports"):
+        expect_answer(case, dut, image)
+        case.run.configuring.before_dialling(port)
+        dut.expect_answer(port)
+    one, other = Dialler(case, dut, image.port), Dialler(case, dut, port)
+    with case.procedure("the first dials the second"):
+        one.expect_reaches(other, case.run.inner.host)
+    with case.procedure("the second dials the first"):
+        other.expect_reaches(one, case.run.inner.host)
+    with case.depth("each time"):
+        for _ in range(TIMES):
+            one.expect_reaches(other, case.run.inner.host)
+    with case.depth("they are two, not one under two ports"):
+        one.expect_another(other)
+    with case.depth("nobody answers for the second once it is gone"):
+        dut.containerz.remove(second, force=True)
+        other.expect_gone()
+        one.expect_fails(f"{case.run.inner.host}:{port}")

@@ -1,0 +1,102 @@
+"""A container that dials: what it must reach, and what it must not."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from holdfast import Device
+from holdfast.exceptions import ExpectationFailed, HoldfastError, RpcError, Unimplemented
+from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.results import Dialled
+from holdfast.suites.looks import settled
+
+# A port where nothing listens (tcpmux, RFC 1078).
+NOBODY = 1
+# How far two clocks may be apart that are called one.
+SKEW = timedelta(seconds=1)
+# How long an answer may take that should come at once, in seconds.
+SOON = 5.0
+
+
+class Dialler:
+    """The test container on a port of a device, told whom to dial."""
+
+    def __init__(self, case: Case, dut: Device, port: int) -> None:
+        self._case = case
+        self._dut = dut
+        self.port = port
+        self.username = case.run.target.username
+
+    def dial(self, address: str | None, ask: str = "ping", *, password: str | None = None) -> Dialled:
+        """Have it dial; with the device's own credentials for the device's services."""
+        services = ask in ("gnmi", "gribi") and self.username is not None
+        secret = password or self._case.run.target.secret()
+        try:
+            return self._dut.dial_from_container(
+                self.port,
+                str(address),
+                ask=ask,
+                username=self.username if services else None,
+                password=secret if services else None,
+            )
+        except Unimplemented:
+            if not self._dials():
+                raise NotChecked("the image under test does not dial") from None
+            raise  # it is where it dialled that does not have it
+
+    def _dials(self) -> bool:
+        """Whether the image can, as its own port shows."""
+        try:
+            self._dut.dial_from_container(self.port, f"localhost:{self.port}", ask="nothing")
+        except Unimplemented:
+            return False
+        except HoldfastError:
+            return True
+        return True
+
+    def expect_reaches(self, other: Dialler, host: str | None) -> None:
+        """It pings the other, and what it is told is the other's clock."""
+        before = other.clock()
+        told = self.dial(f"{host}:{other.port}").time
+        after = other.clock()
+        if told is None or not before - SKEW <= told <= after + SKEW:
+            raise ExpectationFailed(
+                f"the container that was dialled at {host}:{other.port} says {told}; asked from here, it says {before} "
+                f"before and {after} after that"
+            )
+
+    def expect_another(self, other: Dialler) -> None:
+        """Another container than this one answers there."""
+        try:
+            own, others = (each._dut.describe_container(each.port).writer for each in (self, other))
+        except Unimplemented:
+            raise NotChecked("the image under test does not describe itself") from None
+        if own == others:
+            raise ExpectationFailed(f"one container answers on both ports, {self.port} and {other.port}")
+
+    def expect_nobody(self, host: str | None) -> None:
+        """Where nothing listens it must fail, or its other answers prove nothing."""
+        self.expect_fails(f"{host}:{NOBODY}")
+
+    def expect_fails(self, address: str) -> None:
+        """It reaches nobody there, and says so."""
+        try:
+            told = self.dial(address)
+        except RpcError:
+            return
+        raise ExpectationFailed(f"the container says {told} of {address}, where nobody is")
+
+    def expect_gone(self) -> None:
+        """Nothing answers on its port any more."""
+        settled(self._case, self._look, ("silent",), watch=0)
+
+    def _look(self) -> str:
+        with suppress(HoldfastError):
+            self._dut.ping_container(self.port, timeout=1)
+            return "answering"
+        return "silent"
+
+    def clock(self) -> datetime:
+        """The container's, asked from here."""
+        return self._dut.ping_container(self.port, timeout=SOON)

@@ -1,0 +1,67 @@
+"""What is on a device, in a word each, and waiting until it is so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from holdfast import Device
+from holdfast.exceptions import ConnectError, ExpectationFailed, OutcomeUnknown, Timeout
+from holdfast.pytest_plugin.case import Case
+from holdfast.pytest_plugin.run import ImageUnderTest
+
+# From one look to the next, in seconds.
+LOOK = 0.05
+ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
+
+
+def look_image(dut: Device, image: ImageUnderTest) -> str:
+    """Whether the image is wholly there: by its id and by its name."""
+    listed = dut.containerz.images()
+    rows = [row for row in listed if row.name == image.name and image.tag in row.tags]
+    by_id = [row for row in listed if row.id == image.id or image.id.startswith(row.id or "none")]
+    if not rows and not by_id:
+        return ABSENT
+    if len(rows) == 1 and by_id:
+        return THERE
+    return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
+
+
+def look_container(dut: Device, name: str) -> str:
+    """absent, running, stopped, or what else a listing says."""
+    found = [held for held in dut.containerz.containers() if held.name == name]
+    if not found:
+        return ABSENT
+    return found[0].status.lower() if len(found) == 1 else f"there {len(found)} times"
+
+
+def look_volume(dut: Device, name: str) -> str:
+    """absent, or there."""
+    found = [held for held in dut.containerz.volumes() if held.name == name]
+    return (ABSENT, THERE)[len(found)] if len(found) < 2 else f"there {len(found)} times"
+
+
+def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:
+    """What `look` finds once that is one of `wanted`, and goes on to be the same; `ExpectationFailed` otherwise."""
+    limits = case.run.limits
+    deadline = time.monotonic() + limits["verification"]
+    tick = threading.Event()
+    held, since = "", 0.0
+    while True:
+        found = _looked(look)
+        now = time.monotonic()
+        if found != held:
+            held, since = found, now
+        if held in wanted and now - since >= (limits["watch"] if watch is None else watch):
+            return held
+        if now >= deadline and held not in wanted:
+            raise ExpectationFailed(f"it is {held}, where only {' or '.join(wanted)} would be whole")
+        tick.wait(LOOK)
+
+
+def _looked(look: Callable[[], str]) -> str:
+    try:
+        return look()
+    except (ConnectError, OutcomeUnknown, Timeout) as error:
+        return f"not to be seen ({error.message})"
