@@ -20,7 +20,8 @@ class Defect:
     """A defect, and what must come of it.
 
     `fails` are the cases of CNTR-3 that must fail, each by `verdict` (or by either), with `reason` in what they say; all others must
-    pass, but for those that `skips` names, since the device is left broken. `midway` are cases of that suite.
+    pass, but for those that `skips` names, since the device is left broken. `cases` are those of another suite, which
+    `options` name, by the beginnings of their names.
     """
 
     name: str
@@ -30,7 +31,8 @@ class Defect:
     fails: str = ""
     skips: str = ""
     options: tuple[str, ...] = QUICK
-    midway: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     # Among those that every run of the tests goes through.
     sample: bool = False
 
@@ -144,11 +146,83 @@ REBOOT = (
 
 MIDWAY = (
     Defect("half of a transfer listed", always("deploy.half"), "procedure", "half there", options=("-k", "midway_deploy", *QUICK),
-           midway=("deploy_first_chunk", "deploy_middle", "deploy_last_chunk"), sample=True),
+           cases=("midway_deploy_first_chunk", "midway_deploy_middle", "midway_deploy_last_chunk"), sample=True),
     Defect("container of a start that broke off", always("start.half"), "procedure", "it is unspecified",
-           options=("-k", "midway_start", *QUICK), midway=("start_container[unanswered]",)),
+           options=("-k", "midway_start", *QUICK), cases=("midway_start_container[unanswered]",)),
     Defect("acknowledged right before a switchover, and lost", always("switchover.unreplicated"), "procedure",
-           "acknowledged", options=("-k", "midway_while", *QUICK), midway=("while_the_standby_syncs",)),
+           "acknowledged", options=("-k", "midway_while", *QUICK), cases=("midway_while_the_standby_syncs",)),
 )  # fmt: skip
 
-CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY)
+ONE, TWO = ("-k", "cntr1", *QUICK), ("-k", "cntr2", *QUICK)
+LOGGED_IN = (*TWO, "--dut-username", "anna")
+
+LIFE = (
+    Defect("unknown image started", always("start.wrong_image"), "procedure", "agrees", options=ONE, cases=("cntr1_1",), sample=True),
+    Defect("deployed and not kept", once("deploy.forgotten"), "procedure", "no image", options=ONE, cases=("cntr1_1",)),
+    Defect("started in words alone", once("start.ignored"), "procedure", "no container", options=ONE, cases=("cntr1_1",)),
+    Defect("log empty", "containerz.Log.line=drop", "procedure", "it is absent", options=ONE, cases=("cntr1_2",)),
+    Defect("log of a container that is not there", always("log.of_any"), "procedure", "agrees", options=ONE, cases=("cntr1_2",)),
+    Defect("stopped container listed as running", always("list.stopped_running"), "procedure", "it is", options=ONE,
+           cases=("cntr1_3", "cntr1_4")),
+    Defect("stopped container among the running", always("list.all_always"), "procedure", "STOPPED", options=ONE,
+           cases=("cntr1_3", "cntr1_4"), sample=True),
+    Defect("stopped in words alone", always("stop.ignored"), "procedure", "it is", options=ONE, cases=("cntr1_3", "cntr1_4")),
+    Defect("unknown container stopped", "containerz.StopContainer=3*off->1*return{}", "procedure", "agrees", options=ONE,
+           cases=("cntr1_4",)),
+    Defect("unknown container: another status", "containerz.StopContainer=3*off->1*error[INTERNAL](no)", "procedure",
+           "where the contract has", options=ONE, cases=("cntr1_4",)),
+    Defect("volume made without its options", always("create_volume.options_lost"), "procedure", "with the options", options=ONE,
+           cases=("cntr1_5",), sample=True),
+    Defect("volume made in words alone", always("create_volume.ignored"), "procedure", "no volume", options=ONE,
+           cases=("cntr1_5", "cntr1_6", "cntr1_8")),
+    Defect("volume removed in words alone", always("remove_volume.ignored"), "procedure", "is listed", options=ONE,
+           cases=("cntr1_5",)),
+    Defect("another volume removed", always("remove_volume.takes_another"), "procedure", "it is absent", options=ONE,
+           cases=("cntr1_5",)),
+    Defect("update in words alone", always("update.ignored"), "procedure", "where only", options=ONE, cases=("cntr1_6",), sample=True),
+    Defect("update to an unknown image", always("update.wrong_image"), "procedure", "agrees", options=ONE, cases=("cntr1_6",)),
+    Defect("update under another name", always("update.renamed"), "procedure", "there 0 times", options=ONE, cases=("cntr1_6",)),
+    Defect("update loses ports", always("update.ports_lost"), "procedure", "answers", options=ONE, cases=("cntr1_6",)),
+    Defect("update loses volumes", always("update.volumes_lost"), "depth", "mounted was True", options=ONE, cases=("cntr1_6",),
+           sample=True),
+    Defect("refused update stops the old one", always("update.stops_old"), "procedure", "is STOPPED", options=ONE,
+           cases=("cntr1_6",)),
+    Defect("plugin deployed and not kept", always("deploy.plugin_forgotten"), "procedure", "there is no plugin", options=ONE,
+           cases=("cntr1_7",)),
+    Defect("plugin started in words alone", "containerz.StartPlugin=1*return{}", "procedure", "it is absent", options=ONE,
+           cases=("cntr1_7",)),
+    Defect("plugin started twice", always("start_plugin.twice"), "procedure", "agrees", options=ONE, cases=("cntr1_7",), sample=True),
+    Defect("unknown plugin started", "containerz.StartPlugin=1*off->1*return{}", "procedure", "agrees", options=ONE,
+           cases=("cntr1_7",)),
+    Defect("plugin stopped in words alone", "containerz.StopPlugin=1*return{}", "procedure", "stop it first", options=ONE,
+           cases=("cntr1_7",)),
+    Defect("plugin removed in words alone", "containerz.RemovePlugin=1*return{}", "procedure", "it is there", options=ONE,
+           cases=("cntr1_7",)),
+    Defect("container lost in a cold reboot", once("load.container.lost"), "procedure", "no container", options=ONE,
+           cases=("cntr1_8",)),
+    Defect("a cold reboot that was none", once("reboot.ignored"), "depth", "RebootIgnored", options=ONE, cases=("cntr1_8",)),
+)  # fmt: skip
+
+REACH = (
+    Defect("published port answers nobody", "cntr.Ping=error[UNAVAILABLE](no)", "procedure", "no good answer in time", options=TWO,
+           cases=("cntr2_1", "cntr2_2", "cntr2_3", "cntr2_4")),
+    Defect("container's clock stands still", 'cntr.Ping.after=return{"timestamp": "2020-01-01T00:00:00Z"}', "depth", "clock says",
+           options=TWO, cases=("cntr2_1",)),
+    Defect("container reaches nobody", "cntr.Dial=error[UNAVAILABLE](no route)", "procedure", "no route", options=TWO,
+           cases=("cntr2_2", "cntr2_3", "cntr2_4"), sample=True),
+    Defect("gRIBI refuses its containers", "gribi.Get=error[UNAVAILABLE](busy)", "procedure", "busy", options=TWO,
+           cases=("cntr2_2",), sample=True),
+    Defect("gRIBI is not there", "gribi.Get=error[UNIMPLEMENTED](no)", "procedure", "UNIMPLEMENTED", options=TWO, cases=("cntr2_2",)),
+    Defect("another's gNMI answers", 'cntr.Dial.after=1*return{"gnmi_response": {"@type": "type.googleapis.com/gnmi.CapabilityResponse", "gNMI_version": "0.1"}}',
+           "depth", "the device itself says", options=("-k", "cntr2_2", *QUICK), cases=("cntr2_2",)),
+    Defect("an answer where nobody is", 'cntr.Dial=2*off->1*return{"pong": {"timestamp": "2020-01-01T00:00:00Z"}}', "depth",
+           "where nobody is", options=TWO, cases=("cntr2_2",)),
+    Defect("container invents answers", 'cntr.Dial=return{"pong": {"timestamp": "2020-01-01T00:00:00Z"}}', "procedure", "says",
+           options=("-k", "cntr2_3 or cntr2_4", *QUICK), cases=("cntr2_3", "cntr2_4"), sample=True),
+    Defect("removed container goes on answering", once("remove_container.ignored"), "depth", "it is answering", options=("-k", "cntr2_1", *QUICK),
+           cases=("cntr2_1",)),
+    Defect("any password lets a container in", always("login.ignored"), "depth", "lets a container in", options=LOGGED_IN,
+           cases=("cntr2_2",), environment=(("HOLDFAST_PASSWORD", "geheim"),)),
+)  # fmt: skip
+
+CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY, *LIFE, *REACH)

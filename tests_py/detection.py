@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from holdfast._version import __version__
 
 from conftest import SuiteRun, read_report
-from defects import CATALOGUE, MIDWAY, Defect
+from defects import CATALOGUE, Defect
 from test_detection import arguments, judge
 
 # Suites at a time: they wait more than they work.
@@ -28,7 +29,7 @@ Written by `nox -s detection` on {date} with holdfast {version} ({machine}): eac
 (`tests_py/defects.py`) is planted in the emulated device, and the suites are run. A defect counts as caught where the
 cases that must fail do, by the right verdict and with the right reason, and all others pass.
 
-`plain` are the eight cases as the CNTR-3 plan has them; `depth` is what holdfast looks at beyond it. Seconds are from
+`plain` are the cases as the CNTR plans have them; `depth` is what holdfast looks at beyond it. Seconds are from
 when the device was asked to fail over (or the case began) until the failure was known.
 
 **{caught} of {all} caught; {plain} of them by the plain cases.**
@@ -44,7 +45,12 @@ def run_with(defect: Defect) -> SuiteRun:
         report = Path(folder) / "report.xml"
         words = ["-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments(defect)]
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
-        environment = {**kept, "XDG_STATE_HOME": folder, "HOLDFAST_FAILPOINTS": defect.failpoints}
+        environment = {
+            **kept,
+            "XDG_STATE_HOME": folder,
+            "HOLDFAST_FAILPOINTS": defect.failpoints,
+            **dict(defect.environment),
+        }
         done = subprocess.run(
             [sys.executable, *words],
             cwd=folder,
@@ -63,7 +69,7 @@ def row(defect: Defect, run: SuiteRun) -> Iterator[str]:
     yield defect.name
     for verdict in ("procedure", "depth"):
         cases = [number.removeprefix("test_") for number, found in failed.items() if found.get(verdict) == "FAIL"]
-        yield ", ".join(f"3.{name}" if name.isdigit() else name.replace("_", " ") for name in cases)
+        yield ", ".join(plan_number(name) for name in cases)
     told = [
         (message, after)
         for found in failed.values()
@@ -75,6 +81,14 @@ def row(defect: Defect, run: SuiteRun) -> Iterator[str]:
     yield f"{after:.1f}"
 
 
+def plan_number(case: str) -> str:
+    """`3.1`, `1.4`, or what the case of a suite without numbers is called."""
+    numbered = re.match(r"cntr(\d)_(\d)", case)
+    if numbered:
+        return f"{numbered[1]}.{numbered[2]}"
+    return f"3.{case}" if case.isdigit() else case.replace("_", " ")
+
+
 def main() -> int:
     """Go through the catalogue, some at a time; 1 where something is not caught. Words choose among the defects."""
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
@@ -82,7 +96,11 @@ def main() -> int:
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         runs = dict(zip(chosen, pool.map(run_with, chosen), strict=True))
     wrong = {defect: found for defect, run in runs.items() if (found := judge(defect, run))}
-    plain = sum(defect.verdict == "procedure" and defect not in MIDWAY for defect in CATALOGUE if defect not in wrong)
+    plain = sum(
+        defect.verdict == "procedure" and "midway" not in defect.options[1]
+        for defect in CATALOGUE
+        if defect not in wrong
+    )
     page = HEAD.format(
         date=datetime.now(timezone.utc).date(),
         version=__version__,

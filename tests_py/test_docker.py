@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
+from holdfast import plugin_archive
 
 from test_bad_input import free_port
 
@@ -121,6 +122,21 @@ def test_docker_loads_and_runs_the_test_container(docker: Docker, archive: Path,
     assert time.monotonic() - began < 8, "it did not end at SIGTERM"
     state = docker.run("inspect", "--format", "{{.State.ExitCode}}", "cntrsrv").stdout.strip()
     assert state == "0"
+
+
+def test_docker_runs_the_test_plugin(docker: Docker, tmp_path: Path) -> None:
+    plugin_archive.write_archive(tmp_path / "plugin.tar")
+    folder = tmp_path / "plugin"
+    with tarfile.open(tmp_path / "plugin.tar") as packed:
+        packed.extractall(folder)
+    docker.run("plugin", "create", "holdfast/cntrsrv", str(folder))
+    try:
+        docker.run("plugin", "enable", "holdfast/cntrsrv")
+        listed = docker.run("plugin", "ls", "--format", "{{.Name}} {{.Enabled}}").stdout
+        assert "holdfast/cntrsrv:latest true" in listed
+        docker.run("plugin", "disable", "holdfast/cntrsrv")
+    finally:
+        docker.run("plugin", "rm", "--force", "holdfast/cntrsrv")
 
 
 @pytest.mark.parametrize(("name", "megabytes"), [("small:v1", 4), ("large:v1", 1100)])

@@ -1,0 +1,132 @@
+"""The suites CNTR-1 and CNTR-2: on every personality, every oddity, one supervisor, and two devices."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from test_quirks import FAMILIES, QUICK
+
+import holdfast
+from holdfast import addresses, plugin_archive, profiles
+
+from conftest import RunSuite, emulate
+
+BOTH = ("-k", "cntr1 or cntr2", *QUICK)
+
+
+@pytest.mark.parametrize("vendor", profiles.names())
+def test_a_personality_passes(run_suite: RunSuite, vendor: str) -> None:
+    run = run_suite(*BOTH, "--dut-profile", vendor, "--dut-configure")
+    assert run.exit_code == 0, run.output
+    no_plugins = "plugins-unimplemented" in profiles.load(vendor).emulator.get("quirks", ())
+    assert ("1 skipped" in run.output) == no_plugins, run.output
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_pass_on_servers_of_this_kind(run_suite: RunSuite, family: str) -> None:
+    run = run_suite(*BOTH, HOLDFAST_QUIRKS=",".join(FAMILIES[family]))
+    assert run.exit_code == 0, run.output
+    assert "12 passed" in run.output
+    told = json.loads(run.cases["test_cntr1_5_volume"].properties["noted"])
+    assert ("removal of an unknown volume: UNKNOWN" in told) == ("volume-remove-unknown" in FAMILIES[family])
+
+
+@pytest.mark.parametrize("roles", ["roles.single", "roles.none"])
+def test_one_supervisor_is_enough(run_suite: RunSuite, roles: str) -> None:
+    run = run_suite(*BOTH, failpoints=f"{roles}=error(x)")
+    assert run.exit_code == 0, run.output
+    assert "12 passed" in run.output
+    assert "one control processor" in run.cases["test_cntr1_8_persistence_over_a_cold_reboot"].properties["not_checked"]
+
+
+def test_what_a_container_logs_in_with_is_checked_and_never_shown(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path, "--user", "anna", HOLDFAST_PASSWORD="geheim-17") as address:
+        names = ("--dut", address, "--dut-insecure", "--dut-username", "anna")
+        run = run_suite("-k", "cntr2_2", *names, "-vv", HOLDFAST_PASSWORD="geheim-17")
+        # nobody said where its containers reach it, so they dial where a real device would be
+        assert run.exit_code == 1, run.output
+        assert "localhost" in run.output
+        assert "geheim-17" not in run.output
+    run = run_suite("-k", "cntr2_2", "-vv", "--dut-username", "anna", HOLDFAST_PASSWORD="geheim-17")
+    assert run.exit_code == 0, run.output
+    assert "not checked" not in run.output
+    assert "geheim-17" not in run.output
+
+
+def test_a_device_alone_has_none_to_reach_over_a_link(run_suite: RunSuite) -> None:
+    with holdfast.emulator() as chassis:
+        inner = [f"--dut-inner={key}={getattr(chassis.inner, key)}" for key in ("host", "gnmi", "gribi")]
+        run = run_suite("-k", "cntr2", *QUICK, "--dut", chassis.address, "--dut-insecure", *inner)
+    assert run.exit_code == 0, run.output
+    assert "3 passed, 1 skipped" in run.output
+    assert run.cases["test_cntr2_3_a_container_to_one_on_another_device"].outcome == "skipped"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
+def test_the_devices_of_a_testbed_reach_each_other(
+    run_suite: RunSuite, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    with holdfast.emulator() as one, holdfast.emulator() as other:
+        file = tmp_path / "lab.yaml"
+        inners = {
+            name: {
+                "address": chassis.address,
+                "insecure": True,
+                "inner": {"host": chassis.inner.host, "gnmi": chassis.inner.gnmi, "gribi": chassis.inner.gribi},
+            }
+            for name, chassis in (("one", one), ("other", other))
+        }
+        file.write_text(json.dumps({"devices": inners}))
+        run = run_suite("-k", "cntr2", *QUICK, "--testbed", str(file), *workers)
+    assert run.exit_code == 0, run.output
+    assert "8 passed" in run.output
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [("gate=x", "inner has no 'gate'"), ("gnmi", "gnmi is ''")], ids=["unknown", "empty"]
+)
+def test_a_wrong_inner_address_says_what_is_known(run_suite: RunSuite, given: str, says: str) -> None:
+    run = run_suite("-k", "cntr2", "--dut", "127.0.0.1:1", "--dut-inner", given)
+    assert run.exit_code == 4
+    assert says in run.output
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("r1", 9339),
+        ("r1:6030", 6030),
+        ("[fd01::1]:57400", 57400),
+        ("fd01::1", 9339),
+        ("[fd01::1]", 9339),
+        ("a:1,b:2", 1),
+    ],
+)
+def test_the_port_of_an_address(address: str, port: int) -> None:
+    assert addresses.port(address) == port
+
+
+def test_a_container_says_how_its_dial_failed(device: holdfast.Device, archive: Path) -> None:
+    device.containerz.deploy(archive)
+    device.containerz.start("cntrsrv", image="cntrsrv_image:latest", ports={60061: 60061})
+    host = device.address.partition(":")[0]
+    assert device.dial_from_container(60061, f"{host}:60061").asked == "ping"
+    assert device.dial_from_container(60061, f"{host}:60061", ask="nothing").time is None
+    with pytest.raises(holdfast.exceptions.Unavailable, match="refused"):
+        device.dial_from_container(60061, f"{host}:1")
+    with pytest.raises(holdfast.exceptions.InvalidArgumentError, match="ping, gnmi, gribi"):
+        device.dial_from_container(60061, f"{host}:1", ask="tea")
+
+
+def test_the_plugins_archive_is_the_same_each_time(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.tar", "two.tar")]
+    for file in files:
+        plugin_archive.write_archive(file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with tarfile.open(files[0]) as archive:
+        assert {"config.json", "rootfs/cntrsrv"} <= set(archive.getnames())
+    with pytest.raises(holdfast.exceptions.ImageError, match="choose a folder"):
+        plugin_archive.write_archive(tmp_path / "none" / "x.tar")
