@@ -115,16 +115,21 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "
 @pytest.fixture
 def run_suite(tmp_path: Path) -> RunSuite:
     """Run `pytest -k cntr3` (or with other arguments) in an empty folder, in a process of its own."""
+    return suite_runner(tmp_path)
+
+
+def suite_runner(place: Path) -> RunSuite:
+    """The same, with what it needs in a folder that is given."""
 
     def run(*arguments: str, failpoints: str = "", **environment: str) -> SuiteRun:
-        folder = tmp_path / "empty"
+        folder = place / "empty"
         folder.mkdir(exist_ok=True)
-        report = tmp_path / "report.xml"
+        report = place / "report.xml"
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(
             [*command, *(arguments or ("-k", "cntr3"))],
             cwd=folder,
-            env=isolated(tmp_path, {"HOLDFAST_FAILPOINTS": failpoints, **environment}),
+            env=isolated(place, {"HOLDFAST_FAILPOINTS": failpoints, **environment}),
             capture_output=True,
             text=True,
             timeout=120,

@@ -27,6 +27,7 @@ from holdfast.results import (
     Reboot,
     RebootStatus,
     Record,
+    Rows,
     StorageProvider,
     Switchover,
     Timeline,
@@ -200,7 +201,7 @@ class Device:
     def close(self) -> None:
         """Ends the session; every later call fails."""
 
-    def control_processors(self, *, timeout: _Seconds | None = None) -> tuple[ControlProcessor, ...]:
+    def control_processors(self, *, timeout: _Seconds | None = None) -> Rows[ControlProcessor]:
         """The components with a redundant-role: gNMI Subscribe ONCE, or Get, of leaves below
         `/components/component[name=*]/state`. Other cards with a role are left out where `type` tells them apart.
         """
@@ -242,7 +243,7 @@ class Device:
         port: int,
         address: str,
         *,
-        ask: str = "ping",
+        ask: str = ...,
         username: str | None = None,
         password: str | None = None,
         host: str | None = None,
@@ -267,9 +268,7 @@ class Device:
     ) -> ContainerDescription:
         """What the test container on a published port sees of itself (holdfast.ledger.v1.Ledger/Describe)."""
 
-    def read_records(
-        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
-    ) -> tuple[Record, ...]:
+    def read_records(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> Rows[Record]:
         """All records of that ledger (Ledger/Read). `DataLoss` where something follows that is no record."""
 
     def expect_answer(
@@ -281,6 +280,9 @@ class Device:
         watch: _Seconds | None = None,
     ) -> None:
         """Waits until the container on `port` answers Ping, and watches that it goes on. Raises `ExpectationFailed`."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: its control processors, containers, images and volumes, asked of it now."""
 
     def __enter__(self) -> Device: ...
     def __exit__(self, *_exception: object) -> None: ...
@@ -319,7 +321,7 @@ class AsyncDevice:
     def close(self) -> Awaitable[None]:
         """As `Device.close`."""
 
-    def control_processors(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[ControlProcessor, ...]]:
+    def control_processors(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[ControlProcessor]]:
         """As `Device.control_processors`."""
 
     def switchover(
@@ -349,7 +351,7 @@ class AsyncDevice:
         port: int,
         address: str,
         *,
-        ask: str = "ping",
+        ask: str = ...,
         username: str | None = None,
         password: str | None = None,
         host: str | None = None,
@@ -369,7 +371,7 @@ class AsyncDevice:
 
     def read_records(
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
-    ) -> Awaitable[tuple[Record, ...]]:
+    ) -> Awaitable[Rows[Record]]:
         """As `Device.read_records`."""
 
     def expect_answer(
@@ -462,7 +464,7 @@ class Containerz:
         not there is `NotFound` before anything is asked. What a failed start leaves behind is removed.
         """
 
-    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> tuple[Container, ...]:
+    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> Rows[Container]:
         """ListContainer; the running ones alone with `all=False`."""
 
     def container(self, name: str, *, timeout: _Seconds | None = None) -> Container:
@@ -516,7 +518,7 @@ class Containerz:
         `options`), or `custom`.
         """
 
-    def volumes(self, *, timeout: _Seconds | None = None) -> tuple[Volume, ...]:
+    def volumes(self, *, timeout: _Seconds | None = None) -> Rows[Volume]:
         """ListVolume, all of it."""
 
     def remove_volume(
@@ -538,7 +540,7 @@ class Containerz:
     def stop_plugin(self, instance_name: str, *, timeout: _Seconds | None = None) -> None:
         """StopPlugin."""
 
-    def plugins(self, *, timeout: _Seconds | None = None) -> tuple[Plugin, ...]:
+    def plugins(self, *, timeout: _Seconds | None = None) -> Rows[Plugin]:
         """ListPlugins, all of them, without the `:latest` that some devices add."""
 
     def remove_plugin(self, instance_name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None) -> bool:
@@ -639,7 +641,7 @@ class AsyncContainerz:
     ) -> Awaitable[str]:
         """As `Containerz.start`."""
 
-    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> Awaitable[tuple[Container, ...]]:
+    def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> Awaitable[Rows[Container]]:
         """As `Containerz.containers`."""
 
     def container(self, name: str, *, timeout: _Seconds | None = None) -> Awaitable[Container]:
@@ -690,7 +692,7 @@ class AsyncContainerz:
     ) -> Awaitable[str]:
         """As `Containerz.create_volume`."""
 
-    def volumes(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Volume, ...]]:
+    def volumes(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[Volume]]:
         """As `Containerz.volumes`."""
 
     def remove_volume(
@@ -712,7 +714,7 @@ class AsyncContainerz:
     def stop_plugin(self, instance_name: str, *, timeout: _Seconds | None = None) -> Awaitable[None]:
         """As `Containerz.stop_plugin`."""
 
-    def plugins(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Plugin, ...]]:
+    def plugins(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[Plugin]]:
         """As `Containerz.plugins`."""
 
     def remove_plugin(
@@ -842,7 +844,7 @@ class Gnmi:
     def capabilities(self, *, timeout: _Seconds | None = None) -> Capabilities:
         """Capabilities."""
 
-    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> tuple[Leaf, ...]:
+    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Rows[Leaf]:
         """Get, as leaves, in whichever encoding the device has."""
 
     def set(
@@ -855,7 +857,7 @@ class Gnmi:
     ) -> None:
         """Set; values are anything that JSON can say."""
 
-    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> tuple[Leaf, ...]:
+    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Rows[Leaf]:
         """Subscribe ONCE, as leaves."""
 
     def stream(
@@ -878,7 +880,7 @@ class AsyncGnmi:
     def capabilities(self, *, timeout: _Seconds | None = None) -> Awaitable[Capabilities]:
         """As `Gnmi.capabilities`."""
 
-    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...]]:
+    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf]]:
         """As `Gnmi.get`."""
 
     def set(
@@ -891,7 +893,7 @@ class AsyncGnmi:
     ) -> Awaitable[None]:
         """As `Gnmi.set`."""
 
-    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...]]:
+    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf]]:
         """As `Gnmi.once`."""
 
     def stream(
@@ -911,27 +913,27 @@ class AsyncGnmi:
 class Subscription:
     """An open Subscribe; iterating over it gives what comes."""
 
-    def next(self, *, timeout: _Seconds | None = None) -> tuple[Leaf, ...] | None:
+    def next(self, *, timeout: _Seconds | None = None) -> Rows[Leaf] | None:
         """What comes next: leaves, an empty tuple once all there was at the start has come, None at the end."""
 
     def ask(self) -> None:
         """Asks for the current values (POLL)."""
 
     def __iter__(self) -> Subscription: ...
-    def __next__(self) -> tuple[Leaf, ...]: ...
+    def __next__(self) -> Rows[Leaf]: ...
 
 @final
 class AsyncSubscription:
     """As `Subscription`, to be awaited."""
 
-    def next(self, *, timeout: _Seconds | None = None) -> Awaitable[tuple[Leaf, ...] | None]:
+    def next(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf] | None]:
         """As `Subscription.next`."""
 
     def ask(self) -> Awaitable[None]:
         """As `Subscription.ask`."""
 
     def __aiter__(self) -> AsyncSubscription: ...
-    def __anext__(self) -> Awaitable[tuple[Leaf, ...]]: ...
+    def __anext__(self) -> Awaitable[Rows[Leaf]]: ...
 
 @final
 class Chassis:

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -285,6 +286,39 @@ def emulate(
         click.echo(f"listening on {chassis.address}")
         sys.stdout.flush()
         signal.sigwait(ends)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("-o", "--output", default="holdfast-report.html", show_default=True, type=click.Path(dir_okay=False))
+@click.pass_context
+def report(ctx: click.Context, folder: str, output: str) -> None:
+    """A page about a run, from the folder that its --dut-artifacts wrote."""
+    from holdfast import report as reports
+
+    account = reports.read(folder)
+    account.write(output)
+    _done(ctx, f"{output}: {len(account.cases)} cases", report=output, cases=len(account.cases))
+
+
+@main.command()
+@click.argument("before", type=click.Path(file_okay=False))
+@click.argument("after", type=click.Path(file_okay=False))
+@click.pass_context
+def compare(ctx: click.Context, before: str, after: str) -> None:
+    """What changed from one run to another; exit code 1 where a verdict got worse."""
+    from holdfast import report as reports
+
+    found = reports.compare(before, after)
+    if ctx.obj["as_json"]:
+        click.echo(json.dumps(_plain(found.changes), indent=2))
+    else:
+        for change in found.changes:
+            judged = {True: " (better)", False: " (WORSE)", None: ""}[change.better]
+            was, now = (textwrap.shorten(text, 100, placeholder="…") for text in (change.before, change.after))
+            click.echo(f"{change.case:<10} {change.what}: {was} -> {now}{judged}")
+        click.echo(f"{len(found.changes)} changes" if found.changes else "nothing changed")
+    ctx.exit(1 if found.worse else 0)
 
 
 @main.group()

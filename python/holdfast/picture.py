@@ -138,7 +138,12 @@ def _axis(picture: ET.Element, scale: _Scale, height: int) -> None:
         at = scale.first + scale.seconds * tick / _TICKS
         place = {"x1": str(scale.x(at)), "x2": str(scale.x(at)), "y1": str(_TOP), "y2": str(bottom)}
         ET.SubElement(picture, "line", {**place, "stroke": "#dddddd"})
-        label = {"x": str(scale.x(at)), "y": str(bottom + 16), "text-anchor": "middle", "fill": _PLAIN}
+        label = {
+            "x": str(scale.x(at)),
+            "y": str(bottom + 16),
+            "text-anchor": "end" if tick == _TICKS else "middle",
+            "fill": _PLAIN,
+        }
         ET.SubElement(picture, "text", label).text = f"{at:.2f} s"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 
 def _bare(image_id: str) -> str:
@@ -19,8 +19,33 @@ def same_id(one: str, other: str) -> bool:
     return shared >= 12 and one[:shared] == other[:shared]
 
 
+class Shown:
+    """Something that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from holdfast import tables
+
+        return tables.of_one(self)
+
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+class Rows(tuple[Row_co, ...]):
+    """What a device listed: a tuple that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from holdfast import tables
+
+        return tables.of_rows(self)
+
+
 @dataclass(frozen=True, slots=True)
-class ControlProcessor:
+class ControlProcessor(Shown):
     """A control processor, by gNMI. What the device does not report is None."""
 
     name: str
@@ -32,7 +57,7 @@ class ControlProcessor:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Image(Shown):
     """A row of ListImage. Where a device joins several names into one row, `tags` has several."""
 
     id: str
@@ -45,7 +70,7 @@ class Image:
         return self.tags[0] if self.tags else ""
 
 
-class Images(tuple[Image, ...]):
+class Images(Rows[Image]):
     """The rows of ListImage; `in` takes an id, `name:tag`, or anything with an `id`."""
 
     __slots__ = ()
@@ -64,7 +89,7 @@ class Images(tuple[Image, ...]):
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class Container(Shown):
     """A row of ListContainer. `status` is RUNNING, STOPPED, PRESENT, NOT_FOUND or UNSPECIFIED."""
 
     id: str
@@ -80,7 +105,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Shown):
     """A row of ListVolume."""
 
     name: str
@@ -91,7 +116,7 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class Plugin:
+class Plugin(Shown):
     """A row of ListPlugins."""
 
     id: str
@@ -100,7 +125,7 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Shown):
     """Something on a timeline, and how often it was repeated; `at` is in seconds since the timeline began."""
 
     at: float
@@ -132,7 +157,7 @@ class Timeline(tuple[Event, ...]):
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Shown):
     """From the last good answer to the first good answer, in seconds on the timeline."""
 
     began: float
@@ -145,7 +170,7 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
-class Switchover:
+class Switchover(Shown):
     """A switchover that really happened. `outage` is None where the device never was away."""
 
     origin: str
@@ -157,7 +182,7 @@ class Switchover:
 
 
 @dataclass(frozen=True, slots=True)
-class Reboot:
+class Reboot(Shown):
     """A reboot that really happened."""
 
     outage: Outage | None
@@ -167,7 +192,7 @@ class Reboot:
 
 
 @dataclass(frozen=True, slots=True)
-class RebootStatus:
+class RebootStatus(Shown):
     """RebootStatus; `wait` is in seconds."""
 
     active: bool
@@ -177,7 +202,7 @@ class RebootStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class PingSummary:
+class PingSummary(Shown):
     """The summary of gNOI System.Ping; times are in seconds."""
 
     sent: int
@@ -188,7 +213,7 @@ class PingSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Shown):
     """gNMI Capabilities; `models` are (name, version)."""
 
     version: str
@@ -197,7 +222,7 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Shown):
     """A record of the test container's ledger; `hash` binds it to all before it, `block` is its 4 KiB on the disk."""
 
     number: int
@@ -208,7 +233,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageProvider:
+class StorageProvider(Shown):
     """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`).
 
     `tells_unmounts`: whether the runner tells what came of an unmount. A container engine keeps that to itself.
@@ -223,7 +248,7 @@ class StorageProvider:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerVerdict:
+class LedgerVerdict(Shown):
     """What the judge found on a volume (docs/ledger.md): counts of records, each finding in words, and their kinds.
 
     `bytes` and `filesystem` are the volume's, as far as its node can tell.
@@ -240,7 +265,7 @@ class LedgerVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerDescription:
+class ContainerDescription(Shown):
     """What the test container sees of itself.
 
     `writer` is its incarnation, `environment` its variables whose names begin with HOLDFAST_; `mounted` and `writable`
@@ -254,7 +279,7 @@ class ContainerDescription:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(Shown):
     """What a container was told where it dialled; `asked` is `ping`, `gnmi`, `gribi` or `nothing`.
 
     `time` is the clock of the container that it pinged, `capabilities` are gNMI's, `response` is the first message of
@@ -268,7 +293,7 @@ class Dialled:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Shown):
     """A leaf of gNMI; `value` is None where it was deleted."""
 
     path: str
@@ -277,7 +302,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Shown):
     """A layer in an archive."""
 
     digest: str
@@ -285,7 +310,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveImage:
+class ArchiveImage(Shown):
     """An image in an archive."""
 
     id: str
@@ -297,7 +322,7 @@ class ArchiveImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Shown):
     """An image archive that was read to its end and found sound."""
 
     path: str

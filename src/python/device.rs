@@ -318,6 +318,11 @@ impl Device {
         this
     }
 
+    /// For notebooks: what it is and runs, asked of it now.
+    fn _repr_html_(this: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(py.import("holdfast.tables")?.call_method1("of_device", (this,))?.unbind())
+    }
+
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
         self.close(py).map(drop)

@@ -33,7 +33,7 @@ macro_rules! object {
 
 fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Object) -> Object {
     let items = items.into_iter().map(|item| convert(py, item)).collect::<PyResult<Vec<_>>>()?;
-    Ok(pyo3::types::PyTuple::new(py, items)?.into_any().unbind())
+    Ok(py.import("holdfast.results")?.getattr("Rows")?.call1((items,))?.unbind())
 }
 
 pub fn record(py: Python<'_>, record: Record) -> Object {

@@ -57,6 +57,11 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
+    from holdfast.pytest_plugin import artifacts
+
+    folder = artifacts.place(node.config)
+    if folder is not None:
+        node.workerinput["holdfast_artifacts"] = folder
     node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
 
 
@@ -151,6 +156,9 @@ def pytest_runtest_makereport(
         from holdfast.pytest_plugin.case import annotate
 
         annotate(item, call, made)
+        from holdfast.pytest_plugin import artifacts
+
+        artifacts.keep_end(item, made)
     if item.get_closest_marker("torpedo"):
         from holdfast.storage import report as storage_report
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,16 @@ import pytest
 from holdfast import journal
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
-from holdfast.pytest_plugin import options
+from holdfast.pytest_plugin import options, targets
+from holdfast.pytest_plugin.plans import plan_of
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
 
+# A folder that nobody asked for, made for a report.
+FOLDER = pytest.StashKey[str]()
+# Of a plan's marker, what a report tells.
+PLANNED = ("switchovers", "reboots", "shared")
 # How long a look at the device may take for this, in seconds.
 LOOK = 10.0
 
@@ -37,8 +43,12 @@ def keep(run: Run, item: pytest.Item) -> None:
 
 def _write(run: Run, folder: Path) -> None:
     (folder / "timeline.txt").write_text(run.timeline_of_test() + "\n", encoding="utf-8")
+    events = [{**asdict(event), "time": event.time.isoformat()} for event in run.events_of_test()]
+    (folder / "timeline.json").write_text(json.dumps(events) + "\n", encoding="utf-8")
     about = {
         "device": run.description,
+        "software": run.software,
+        "profile": run.profile.name,
         "address": run.address,
         "holdfast": __version__,
         "run": run.id,
@@ -52,15 +62,38 @@ def _write(run: Run, folder: Path) -> None:
             (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def keep_verdict(item: pytest.Item, properties: Mapping[str, object]) -> None:
-    """Write a case's verdict."""
+def keep_verdict(item: pytest.Item, account: Mapping[str, object]) -> None:
+    """Write a case's verdict, with what its plan asks."""
     folder = _folder(item.config, item)
-    if folder is not None:
-        (folder / "verdict.json").write_text(json.dumps(dict(properties), indent=2) + "\n", encoding="utf-8")
+    if folder is None:
+        return
+    marker = plan_of(item)
+    plan = {} if marker is None else {key: marker.kwargs[key] for key in PLANNED if key in marker.kwargs}
+    written = {"test": item.name, **account, "plan": plan}
+    (folder / "verdict.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+
+
+def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Write of a case that did not come to a verdict why: it was skipped, or its device could not be had."""
+    marker = plan_of(item)
+    if marker is None or not (report.skipped or (report.failed and report.when == "setup")):
+        return
+    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
+    device = targets.of_item(item).name or "the emulated device"
+    outcome = "skipped" if report.skipped else "error"
+    told = {"plan_id": marker.args[0], "device": device, "outcome": outcome, "why": why.removeprefix("Skipped: ")}
+    keep_verdict(item, told)
+
+
+def place(config: pytest.Config) -> str | None:
+    """The folder: `--dut-artifacts`, or one for `--dut-report` alone, which the process that prints made."""
+    given: str | None = options.value(config, "dut-artifacts")
+    worker: dict[str, str] = getattr(config, "workerinput", {})
+    return given or config.stash.get(FOLDER, None) or worker.get("holdfast_artifacts")
 
 
 def _folder(config: pytest.Config, item: pytest.Item) -> Path | None:
-    given = options.value(config, "dut-artifacts")
+    given = place(config)
     if given is None:
         return None
     folder = Path(given) / _plain(item.name)

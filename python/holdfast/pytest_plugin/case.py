@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast.exceptions import HoldfastError
-from holdfast.pytest_plugin import artifacts, options
+from holdfast.pytest_plugin import artifacts
+from holdfast.pytest_plugin.plans import plan_of
 from holdfast.results import Reboot, Switchover
 
 if TYPE_CHECKING:
@@ -155,12 +156,6 @@ class Case:
         self.run.note(f"{verdict} failed at: {step}")
 
 
-def plan_of(item: pytest.Item) -> pytest.Mark | None:
-    """The marker that says which case of which plan a test is."""
-    found = (item.get_closest_marker(suite) for suite in options.DEVICE_SUITES)
-    return next((marker for marker in found if marker is not None), None)
-
-
 def judge(item: pytest.Item) -> None:
     """Fail a test whose case went through with failures that count."""
     case = item.stash.get(Case.KEY, None)
@@ -204,7 +199,24 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         ("dut.vendor", case.run.profile.vendor),
         ("dut.os_version", case.run.software),
     ]
-    artifacts.keep_verdict(item, dict(properties))
+    artifacts.keep_verdict(
+        item,
+        {
+            "plan_id": plan_id,
+            "device": case.run.description,
+            "outcome": report.outcome,
+            "procedure": case.verdict(PROCEDURE),
+            "depth": case.verdict(DEPTH),
+            "outages": [round(seconds, 3) for seconds in case.outages],
+            "checked": case.checked,
+            "not_checked": sorted(set(case.not_checked)),
+            "noted": case.noted,
+            "failures": [asdict(failure) for failure in case.failures],
+            "round": number,
+            "vendor": case.run.profile.vendor,
+            "software": case.run.software,
+        },
+    )
     item.user_properties.extend(properties)  # for JUnit, which reads them at the end
     report.user_properties.extend(properties)
     if call.excinfo is not None and case.failures and isinstance(call.excinfo.value, HoldfastError | AssertionError):

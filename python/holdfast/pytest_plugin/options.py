@@ -58,6 +58,7 @@ _OPTIONS = (
     ("torpedo-seed", "text", "of the failpoints' chance on the emulated provider (default 0)"),
     ("torpedo-report", "text", "a folder for the qualification table, as Markdown and JSON"),
     ("dut-artifacts", "text", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
+    ("dut-report", "text", "a self-contained HTML file about the run: verdicts, outages, timelines, evidence"),
     ("dut-plan", "flag", "say which failovers and reboots would come and how long they may take, and do nothing"),
     ("dut-combine", "flag", "judge 3.1 to 3.6 by one switchover and 3.7 by the next, instead of one each"),
     ("dut-trigger", "text", "what fails the active: gnoi (the default), reboot-active, kill:PROCESS or command:..."),
@@ -184,6 +185,9 @@ def _check_files(config: pytest.Config) -> None:
     artifacts, image = value(config, "dut-artifacts"), value(config, "dut-image")
     if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
         raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
+    report = value(config, "dut-report")
+    if report is not None and not Path(report).absolute().parent.is_dir():
+        raise pytest.UsageError(f"--dut-report {report}: there is no folder {Path(report).absolute().parent}")
     if image is not None and not Path(image).is_file():
         raise pytest.UsageError(f"--dut-image {image}: there is no such file")
     for file in value(config, "testbed") or ():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.pytest_plugin import options, targets
-from holdfast.pytest_plugin.case import plan_of
+from holdfast.pytest_plugin.plans import plan_of
 
 
 @dataclass(frozen=True)

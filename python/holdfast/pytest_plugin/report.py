@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.exceptions import HoldfastError
-from holdfast.pytest_plugin import options, targets
+from holdfast.pytest_plugin import artifacts, options, targets
 from holdfast.testbed import Target
 
 
@@ -18,6 +20,36 @@ def install(config: pytest.Config) -> None:
     """Report on this run, in the process that prints."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(), "holdfast-report")
+        if options.value(config, "dut-report"):
+            config.pluginmanager.register(Page(config), "holdfast-page")
+
+
+class Page:
+    """`--dut-report`: the page, once all is over."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._file = Path(options.value(config, "dut-report"))
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if artifacts.place(config) is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="holdfast-report-")
+            config.stash[artifacts.FOLDER] = self._folder.name
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Write it, and say where it is."""
+        from holdfast import report
+
+        folder = artifacts.place(config)
+        if folder is None or not any(Path(folder).iterdir()):
+            return
+        report.read(folder).write(self._file)
+        terminalreporter.write_line(f"report: {self._file}")
+
+    @pytest.hookimpl
+    def pytest_unconfigure(self) -> None:
+        """Remove what nobody asked for."""
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 class Reporter:

@@ -14,7 +14,7 @@ import pytest
 from holdfast import addresses, journal
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
 from holdfast.pytest_plugin import options, reach, targets
-from holdfast.results import Reboot, Switchover
+from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
 from holdfast.testbed.target import Inner
 
@@ -302,7 +302,15 @@ class Run:
 
     def timeline_of_test(self) -> str:
         """What was asked and seen since the test began."""
-        return "\n".join(str(event) for event in self.device.timeline if event.at >= self._mark)
+        return "\n".join(str(event) for event in self.events_of_test())
+
+    def events_of_test(self) -> list[Event]:
+        """The same as events, after what was known of the roles before."""
+        roles: dict[str, Event] = {}
+        for event in self.device.timeline:
+            if event.at < self._mark and event.kind == "gnmi":
+                roles[event.text.partition(": ")[0]] = replace(event, at=self._mark)
+        return [*roles.values(), *(event for event in self.device.timeline if event.at >= self._mark)]
 
     def held(self) -> dict[str, int]:
         """What may grow from round to round: how much the device lists, and what this process holds open."""

@@ -1,0 +1,11 @@
+"""Reports of runs, from what `--dut-artifacts` kept: a page for people, and what changed from one run to another.
+
+report = holdfast.report.read("artifacts")
+report.write("run.html")
+holdfast.report.compare("before", "after")
+"""
+
+from holdfast.report.account import CaseAccount, RunAccount, read
+from holdfast.report.comparison import Change, Comparison, compare
+
+__all__ = ["CaseAccount", "Change", "Comparison", "RunAccount", "compare", "read"]

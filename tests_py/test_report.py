@@ -1,0 +1,158 @@
+"""Pages about runs, made from what `--dut-artifacts` kept, and what changed between two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from test_quirks import QUICK
+
+from holdfast import report
+from holdfast.cli import main
+from holdfast.exceptions import InvalidArgumentError
+
+from conftest import RunSuite, suite_runner
+
+
+class Outline(HTMLParser):
+    """The tags of a page that are open where they should be closed, and what a browser would fetch."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        told = dict(attrs)
+        self.fetched += [
+            told[key] or "" for key in ("src", "href") if key in told and not (told[key] or "").startswith("#")
+        ]
+        self.fetched += [tag] if tag in ("script", "link", "iframe") else []
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data)
+
+
+def outline(page: str) -> Outline:
+    read = Outline()
+    read.feed(page)
+    assert read.open == []
+    return read
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What two runs kept: a good one, and one whose device loses a container and is away for longer."""
+    place = tmp_path_factory.mktemp("runs")
+    run_suite = suite_runner(place)
+    chosen = ("-k", "cntr3_1 or cntr3_2 or cntr3_4", *QUICK, "--dut-deadline", "verification=1s")
+    good = run_suite(*chosen, "--dut-artifacts", str(place / "good"))
+    assert good.exit_code == 0, good.output
+    bad = run_suite(
+        *chosen, "--dut-artifacts", str(place / "bad"), "--dut-emulator", "outage=1500ms",
+        failpoints="load.container.lost=1*error(x)",
+    )  # fmt: skip
+    assert bad.exit_code == 1, bad.output
+    return place / "good", place / "bad"
+
+
+def test_a_page_has_all_in_it_and_fetches_nothing(folders: tuple[Path, Path]) -> None:
+    page = report.read(folders[1]).html()
+    read = outline(page)
+    assert read.fetched == []
+    assert read.headings[0] == "holdfast: 2 FAIL, 1 pass"
+    assert any("CNTR-3.2 container persistence" in heading for heading in read.headings)
+    for told in ("EMULATED device", "1 switchover<", "CNTR-3.2 to 3.4", "no container holdfast-", "Log of container"):
+        assert told in page, told
+    assert page.count("<svg") == 2, "3.4 shares the timeline of 3.2"
+    assert 'scope="col"' in page
+    assert "PRIMARY" in page
+
+
+def test_the_option_writes_the_page_and_leaves_nothing_else(run_suite: RunSuite, tmp_path: Path) -> None:
+    page = tmp_path / "run.html"
+    run = run_suite("-k", "cntr1_5 or cntr1_7", *QUICK, "--dut-report", str(page), "--dut-profile", "cisco-iosxr",
+                    "--dut-configure", "-n", "2")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert f"report: {page}" in run.output
+    read = outline(page.read_text())
+    assert read.headings[0] == "holdfast: 1 pass, 1 skipped"
+    assert "the device has no plugins" in page.read_text()
+    nowhere = run_suite("-k", "cntr1_5", "--dut-report", str(tmp_path / "none" / "run.html"))
+    assert nowhere.exit_code == 4
+    assert "there is no folder" in nowhere.output
+
+
+def test_the_command_makes_the_page_later(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    file = tmp_path / "later.html"
+    done = CliRunner().invoke(main, ["report", str(folders[0]), "-o", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "3 cases" in done.output
+    assert outline(file.read_text()).headings[0] == "holdfast: 3 pass"
+
+
+def test_what_changed_is_told(folders: tuple[Path, Path]) -> None:
+    good, bad = folders
+    found = report.compare(good, bad)
+    told = {(change.case, change.what): (change.before, change.after, change.better) for change in found.changes}
+    assert told["CNTR-3.2", "procedure verdict"] == ("pass", "FAIL", False)
+    assert told["CNTR-3.1", "longest outage"][2] is False
+    assert ("CNTR-3.1", "procedure verdict") not in told
+    assert found.worse
+    back = report.compare(bad, good)
+    assert not back.worse
+    assert "better" in CliRunner().invoke(main, ["compare", str(bad), str(good)]).output
+    worse = CliRunner().invoke(main, ["compare", str(good), str(bad)])
+    assert worse.exit_code == 1
+    assert "CNTR-3.2   procedure verdict: pass -> FAIL (WORSE)" in worse.output
+    assert json.loads(CliRunner().invoke(main, ["--json", "compare", str(good), str(bad)]).output)[0]["case"]
+
+
+def test_the_same_run_is_no_change(folders: tuple[Path, Path]) -> None:
+    assert report.compare(folders[0], folders[0]).changes == ()
+    assert "nothing changed" in CliRunner().invoke(main, ["compare", str(folders[0]), str(folders[0])]).output
+
+
+def test_a_notebook_shows_a_run_and_a_comparison_as_tables(folders: tuple[Path, Path]) -> None:
+    assert "CNTR-3.4" in report.read(folders[0])._repr_html_()
+    assert "WORSE" not in report.compare(*folders)._repr_html_()
+    assert outline(report.compare(*folders)._repr_html_()).fetched == []
+
+
+def test_a_device_cannot_write_into_the_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders[0], tmp_path / "run")
+    file = next((tmp_path / "run").glob("*3_2*/verdict.json"))
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "device": "<script>alert(1)</script>", "noted": ["<img src=x>"]}))
+    page = report.read(tmp_path / "run").html()
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "cut short"), ('{"plan_id": "x"}', "no account of a case"), (None, "no case in it")]
+)
+def test_what_is_no_run_is_said(tmp_path: Path, text: str | None, says: str) -> None:
+    (tmp_path / "case").mkdir()
+    if text is not None:
+        (tmp_path / "case" / "verdict.json").write_text(text)
+    with pytest.raises(InvalidArgumentError, match="") as caught:
+        report.read(tmp_path)
+    assert says in str(caught.value)
