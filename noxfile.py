@@ -34,7 +34,17 @@ SYSTEM_TOOLS = {
 }
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
-TEST_TOOLS = ("cryptography", "jsonschema", "grpcio", "grpcio-tools", "pygnmi", "pytest-asyncio", "pytest-xdist")
+TEST_TOOLS = (
+    "cryptography",
+    "jsonschema",
+    "grpcio",
+    "grpcio-tools",
+    "ipykernel",
+    "nbclient",
+    "pygnmi",
+    "pytest-asyncio",
+    "pytest-xdist",
+)
 
 nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests", "providers"]
 nox.options.reuse_existing_virtualenvs = True

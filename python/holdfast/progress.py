@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from html import escape
+from importlib import import_module
 from typing import Any
 
 Callback = Callable[[int, int, int], object]
+# From one drawing of a notebook's bar to the next, in seconds.
+REDRAW = 0.1
+MEGA = 1_000_000
 
 
 def open_sink(progress: Any, label: str) -> Callback | None:
@@ -22,7 +28,39 @@ def open_sink(progress: Any, label: str) -> Callback | None:
         return None
     if "pytest" in sys.modules and progress is None:
         return None
-    return Bar(label)
+    return NotebookBar(label) if "ipykernel" in sys.modules else Bar(label)
+
+
+class NotebookBar:
+    """A bar that a notebook draws: HTML's own, which needs no widgets and stays in the saved notebook."""
+
+    def __init__(self, label: str) -> None:
+        shown: Any = import_module("IPython.display")  # it has no types
+        self._html = shown.HTML
+        self._label = label
+        self._told = (0, 0)
+        self._began = time.monotonic()
+        self._drawn = 0.0
+        self._handle = shown.display(self._html(self._drawing()), display_id=True)
+
+    def __call__(self, sent: int, _received: int, total: int) -> None:
+        """Move the bar; not more often than an eye can follow."""
+        self._told = (sent, total)
+        now = time.monotonic()
+        if now - self._drawn >= REDRAW or sent == total:
+            self._drawn = now
+            self._handle.update(self._html(self._drawing()))
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        self._handle.update(self._html(self._drawing()))
+
+    def _drawing(self) -> str:
+        sent, total = self._told
+        speed = sent / max(time.monotonic() - self._began, 0.001)
+        told = f"{sent / MEGA:.1f}/{total / MEGA:.1f} MB, {speed / MEGA:.1f} MB/s" if total else "…"
+        label = escape(self._label)
+        return f'<label>{label} <progress value="{sent}" max="{total or 1}">{told}</progress> {told}</label>'
 
 
 class Bar:

@@ -168,6 +168,9 @@ class Outage(Shown):
         """How long nothing answered."""
         return self.ended - self.began
 
+    def __str__(self) -> str:
+        return f"{self.seconds:.3f} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Switchover(Shown):

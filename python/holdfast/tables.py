@@ -10,6 +10,8 @@ from functools import singledispatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from holdfast.results import Shown
+
 if TYPE_CHECKING:
     from holdfast import Device
 
@@ -56,6 +58,13 @@ def _(value: bytes) -> str:
     return f"{len(value)} bytes"
 
 
+@cell.register
+def _(value: Shown) -> str:
+    if type(value).__str__ is not object.__str__:
+        return escape(str(value))
+    return "<br>".join(f"{_words(name)}: {cell(getattr(value, name))}" for name in _shown(value))
+
+
 @cell.register(tuple)
 @cell.register(list)
 @cell.register(frozenset)
@@ -78,8 +87,8 @@ def of_rows(rows: Sequence[Any]) -> str:
     if not rows:
         return "<p>none</p>"
     names = _shown(rows[0])
-    kind = type(rows[0]).__name__
-    caption = f"{len(rows)} of {kind}" if len(rows) > 1 else kind
+    kind = _words_of(type(rows[0]))
+    caption = f"{len(rows)} {kind if kind.endswith('s') else f'{kind}s'}" if len(rows) > 1 else kind
     return table(caption, [_words(name) for name in names], ([getattr(row, name) for name in names] for row in rows))
 
 
@@ -87,7 +96,7 @@ def of_one(result: Any) -> str:
     """One result, a row for each of its fields; below it its timeline as a picture, if it has one."""
     rows = [(_words(name), getattr(result, name)) for name in _shown(result)]
     timeline = getattr(result, "timeline", ())
-    return table(type(result).__name__, ("field", "value"), rows) + (timeline.svg() if timeline else "")
+    return table(_words_of(type(result)), ("field", "value"), rows) + (timeline.svg() if timeline else "")
 
 
 def of_device(device: Device) -> str:
@@ -112,6 +121,11 @@ def of_device(device: Device) -> str:
 
 def _shown(result: Any) -> list[str]:
     return [field.name for field in fields(result) if field.repr and field.name != "timeline"]
+
+
+def _words_of(kind: type) -> str:
+    """`ControlProcessor` is a control processor."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
 
 
 def _words(name: str) -> str:
