@@ -46,7 +46,10 @@ TEST_TOOLS = (
     "pytest-xdist",
 )
 
-nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests", "providers"]
+# What labs have beside: plugins of pytest, and what `pyats run job` needs of pyATS.
+NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html")
+
+nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests", "frameworks", "providers"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -139,13 +142,25 @@ def install_system_tools(session: nox.Session) -> None:
 
 
 @nox.session
+def frameworks(session: nox.Session) -> None:
+    """Each lab framework by its own runner, on emulated devices, with the extras of the wheel."""
+    install_wheel(session, "pytest-xdist")
+    wheel = sorted(WHEELS.glob("holdfast-*.whl"))[-1]
+    session.install(f"{wheel}[labgrid,nornir,pyats,robot]", *NEIGHBOURS)
+    workers = session.posargs or ["-n", "3"]
+    place = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # labgrid's and pytest-embedded's fixtures get in each other's way
+    session.run("pytest", str(ROOT / "tests_frameworks"), *place, "-p", "xdist.plugin", *workers, env=alone)
+
+
+@nox.session
 def personalities(session: nox.Session) -> None:
     """The whole suite on the emulated device of each vendor."""
     install_wheel(session)
     session.chdir(session.create_tmp())
     names = session.run("python", "-c", "from holdfast import profiles; print(*profiles.names())", silent=True)
     for name in str(names).split():
-        session.run("pytest", "-k", "cntr3", "--dut-profile", name, "--dut-configure")
+        session.run("pytest", "-k", "cntr1 or cntr2 or cntr3", "--dut-profile", name, "--dut-configure")
 
 
 @nox.session

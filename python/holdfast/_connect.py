@@ -46,14 +46,16 @@ def connect(
     given = dict(locals())
     if profile == "auto":
         with _core.connect(address, arguments({**given, "profile": "generic"})) as dut:
-            given["profile"] = recognised(dut.control_processors(timeout=call_timeout))
+            given["profile"] = recognised(address, dut.control_processors(timeout=call_timeout))
     return _core.connect(address, arguments(given))
 
 
-def recognised(roles: Sequence[ControlProcessor]) -> str:
-    """The name of the profile that fits what a device says of its control processors."""
-    from holdfast import profiles
+def recognised(address: str, roles: Sequence[ControlProcessor]) -> str:
+    """The profile that fits what a device says of its control processors; that it is emulated is remembered."""
+    from holdfast import _emulator, profiles
 
+    if _emulator.says_emulated(roles):
+        _emulator.remember(address)
     return profiles.recognise(roles).name
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast import _core
 from holdfast.failpoint import Failpoints
+from holdfast.results import ControlProcessor
 from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
@@ -23,6 +24,16 @@ _addresses: set[str] = set()
 def is_emulated(address: str) -> bool:
     """Whether a chassis of this process is managed at `address`."""
     return address in _addresses
+
+
+def says_emulated(roles: Sequence[ControlProcessor]) -> bool:
+    """Whether a device says of itself that it is emulated."""
+    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
+
+
+def remember(address: str) -> None:
+    """Somebody else's chassis is managed there: what it does takes seconds, not minutes."""
+    _addresses.add(address)
 
 
 class Emulator(Failpoints):

@@ -37,7 +37,7 @@ class _Connecting:
         if self._given["profile"] != "auto":
             return device
         async with device:
-            profile = recognised(await device.control_processors())
+            profile = recognised(self._address, await device.control_processors())
         return await _core.connect_async(self._address, arguments({**self._given, "profile": profile}))
 
     async def __aenter__(self) -> Device:

@@ -230,6 +230,12 @@ def dut(holdfast_dut: Device) -> Device:
     return holdfast_dut
 
 
+@pytest.fixture(scope="session")
+def dut_session(holdfast_run: Run) -> Device:
+    """The same device for as long as you like: wrap it in a fixture of the scope that you want, and clean up there."""
+    return holdfast_run.device
+
+
 @pytest.fixture
 def image(holdfast_image: ImageUnderTest) -> ImageUnderTest:
     """The image under test: `name`, `tag`, `id`, `archive`."""

@@ -34,9 +34,9 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     if _emulator.is_emulated(target.address) and target.profile != profiles.AUTO:
         return device, profile
     roles = device.control_processors(timeout=LOOK)
-    emulated_elsewhere = is_emulated(roles) and not _emulator.is_emulated(target.address)
+    emulated_elsewhere = _emulator.says_emulated(roles) and not _emulator.is_emulated(target.address)
     if emulated_elsewhere:
-        _emulator._addresses.add(target.address)  # its limits are seconds, not minutes
+        _emulator.remember(target.address)
     if target.profile == profiles.AUTO:
         profile = profiles.recognise(roles)
     if profile.name == first and not emulated_elsewhere:
@@ -47,17 +47,13 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     ), profile
 
 
-def is_emulated(roles: Sequence[ControlProcessor]) -> bool:
-    """Whether a device says of itself that it is emulated."""
-    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
-
-
 def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile) -> str:
     """A line that says which device this is."""
     cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
     ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
-    return f"{'EMULATED device' if is_emulated(roles) else 'device'} {device.name} ({software}; {cards}{ways})"
+    kind = "EMULATED device" if _emulator.says_emulated(roles) else "device"
+    return f"{kind} {device.name} ({software}; {cards}{ways})"
 
 
 def start_chassis(config: pytest.Config, target: Target) -> Emulator:

@@ -37,7 +37,7 @@ def read(file: Path, data: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
         if not spoken:
             ignored.append(f"{where}: it has no connection for gNMI, and is left out")
             continue
-        targets.append(_target(where, str(name), device, spoken[0], shared, file.parent))
+        targets.append(target_of(where, str(name), device, spoken[0], shared, file.parent))
     return targets, ignored
 
 
@@ -48,12 +48,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _speaks_gnmi(key: str, connection: Any) -> bool:
     told = _mapping(connection)
     words = " ".join(str(word).lower() for word in (key, told.get("protocol"), told.get("class")))
-    return bool(told) and bool(re.search(r"gnmi|gnoi|grpc", words))
+    return bool(told) and bool(re.search(r"gnmi|gnoi|grpc|holdfast", words))
 
 
-def _target(
+def target_of(
     where: str, name: str, device: Mapping[str, Any], connection: Mapping[str, Any], shared: Any, folder: Path
 ) -> Target:
+    """A device's target: from its own mapping, that of its connection, and the credentials that all share."""
     host = connection.get("host") or connection.get("ip")
     if not host:
         raise TestbedError(f"{where}: its connection for gNMI has neither ip nor host")

@@ -1,0 +1,118 @@
+"""The suites as an aetest script: a testcase for each case, its checks as steps, in pyATS' own report.
+
+    python -m holdfast.integrations.pyats_suite --testbed lab.yaml --device r1 --suite cntr3
+    run(testscript=pyats_suite.__file__, device="r1", uids=pyats_suite.uids("cntr3"))    # in a job
+
+A script of one's own names the classes that it wants: `class Images(pyats_suite.CNTR_3_1): pass`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from typing import Any
+
+from pyats import aetest
+from pyats.datastructures.logic import Or
+from pyats.topology import loader
+
+from holdfast.integrations import suites
+from holdfast.integrations.pyats import Connection
+from holdfast.report.account import CaseAccount
+
+log = logging.getLogger(__name__)
+
+# Suites, how many cases each has, and which of them one failover judges together.
+SUITES = {"cntr1": 8, "cntr2": 4, "cntr3": 8}
+TOGETHER = {("cntr3", number): (2, 3, 4) for number in (2, 3, 4)}
+_accounts: dict[tuple[str, str, int], CaseAccount] = {}
+
+parameters: dict[str, Any] = {"options": ()}
+
+
+def uids(suite: str) -> Any:
+    """What `uids` of aetest must be for the cases of one suite."""
+    return Or("common_.*", f"CNTR_{suite[-1]}_.*")
+
+
+class CommonSetup(aetest.CommonSetup):
+    """Looks whether the device is there."""
+
+    @aetest.subsection
+    def connect(self, testbed: Any, device: str) -> None:
+        """A session by holdfast's connection."""
+        found = testbed.devices[device]
+        via = next((name for name, info in found.connections.items() if info.get("class") is Connection), None)
+        if via is None:
+            self.failed(f"{device} has no connection of the class holdfast.integrations.pyats.Connection")
+        found.connect(via=via, alias="holdfast")
+        log.info("%s", found.holdfast.control_processors())
+
+
+class Case(aetest.Testcase):
+    """A case; its suite and number are its name's."""
+
+    suite, number = "", 0
+
+    @aetest.test
+    def judge(self, testbed: Any, device: str, options: Any, steps: Any) -> None:
+        """Run it, and give each of its checks as a step."""
+        told = account(testbed.devices[device].holdfast.target, self.suite, self.number, tuple(options))
+        if told.outcome in ("skipped", "error"):
+            (self.skipped if told.outcome == "skipped" else self.errored)(told.why)
+        for line in (*told.noted, *(f"not checked: {line}" for line in told.not_checked)):
+            log.info("%s", line)
+        for step in told.checked:
+            with steps.start(step) as done:
+                done.passed()
+        for verdict, step, message in told.failures:
+            with steps.start(f"{verdict}: {step}", continue_=True) as done:
+                done.failed(message)
+
+
+def account(target: Any, suite: str, number: int, options: tuple[str, ...]) -> CaseAccount:
+    """What a case found; those that share a failover are run together, once."""
+    wanted = (target.name, suite, number)
+    if wanted not in _accounts:
+        numbers = TOGETHER.get((suite, number), (number,))
+        ran = suites.run(target, " or ".join(f"{suite}_{each}" for each in numbers), *options)
+        for case in ran.cases:
+            _accounts[target.name, suite, int(case.plan_id.rpartition(".")[2])] = case
+    return _accounts[wanted]
+
+
+for _suite, _count in SUITES.items():
+    for _number in range(1, _count + 1):
+        _plan = f"CNTR-{_suite[-1]}.{_number}"
+        _name = re.sub(r"\W", "_", _plan)
+        _told = {"suite": _suite, "number": _number, "__module__": __name__, "__doc__": _plan}
+        globals()[_name] = type(_name, (Case,), _told)
+del Case
+
+
+class CommonCleanup(aetest.CommonCleanup):
+    """Closes the session."""
+
+    @aetest.subsection
+    def disconnect(self, testbed: Any, device: str) -> None:
+        """By pyATS' own means."""
+        testbed.devices[device].disconnect_all()
+
+
+def main() -> int:
+    """Run it without a job; 0 where all passed."""
+    parser = argparse.ArgumentParser(description="holdfast's suites in aetest")
+    parser.add_argument("--testbed", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--suite", choices=SUITES, default="cntr3")
+    parser.add_argument("--option", action="append", default=[], help="more of pytest's options, such as --dut-combine")
+    told = parser.parse_args()
+    testbed = loader.load(told.testbed)
+    result = aetest.main(testbed=testbed, device=told.device, options=tuple(told.option), uids=uids(told.suite))
+    return 0 if str(result) in ("passed", "passx") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

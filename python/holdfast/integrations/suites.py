@@ -1,0 +1,94 @@
+"""The shipped suites on one device, from inside another framework: in a process of their own, and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import HoldfastError
+from holdfast.report.account import RunAccount, read
+from holdfast.testbed.target import Target
+
+PASSWORD, KEY_PASSWORD = "HOLDFAST_SUITE_PASSWORD", "HOLDFAST_SUITE_KEY_PASSWORD"
+# Of all plugins only ours: others of the lab's may want fixtures and options of their own.
+ALONE = ("-p", "no:cacheprovider", "-p", "holdfast.pytest_plugin")
+# Pytest's own codes for a run that came to verdicts.
+RAN = (0, 1)
+
+
+def run(target: Target, cases: str, *options: str, artifacts: str | os.PathLike[str] | None = None) -> RunAccount:
+    """Run the cases that `-k cases` chooses, such as `cntr3` or `cntr3_1 or cntr3_5`, with more of pytest's options.
+
+    What is kept of them goes into the folder `artifacts`, if one is given. No secret is on a command line or in a file.
+    Raises `HoldfastError` where the cases did not come to verdicts.
+    """
+    with tempfile.TemporaryDirectory(prefix="holdfast-suite-") as place:
+        testbed = Path(place) / "testbed.json"
+        described, secrets = description(target)
+        testbed.write_text(json.dumps({"devices": {target.name or "dut": described}}), encoding="utf-8")
+        kept = Path(artifacts).absolute() if artifacts is not None else Path(place) / "artifacts"
+        told = ("-k", cases, f"--testbed={testbed}", f"--dut-artifacts={kept}", *options)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        done = subprocess.run(  # noqa: S603 - our own plugin
+            [sys.executable, "-m", "pytest", *ALONE, *told],
+            cwd=place,
+            env={**environment, **secrets, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in RAN:
+            raise HoldfastError(
+                f"the suite {cases} did not run (pytest ended with {done.returncode}): {_end(done.stdout)}"
+            )
+        return read(kept)
+
+
+def description(target: Target) -> tuple[dict[str, Any], dict[str, str]]:
+    """A target as a device of a testbed of ours, and the environment that holds its secrets."""
+    secrets: dict[str, str] = {}
+    told: dict[str, Any] = {
+        name: getattr(target, name)
+        for name in (
+            "address",
+            "gnoi",
+            "username",
+            "insecure",
+            "profile",
+            "container_host",
+            "allow_disruption",
+            "emulated",
+        )
+        if getattr(target, name)
+    }
+    if (secret := target.secret()) is not None:
+        secrets[PASSWORD] = secret
+        told["password_env"] = PASSWORD
+    if target.tls is not None and not target.insecure:
+        told["tls"] = _written(target.tls, ("ca", "cert", "key", "server_name", "skip_verify"))
+        if target.tls.key_password is not None:
+            secrets[KEY_PASSWORD] = target.tls.key_password
+            told["tls"]["key_password_env"] = KEY_PASSWORD
+    inner = _written(target.inner, [field.name for field in fields(target.inner)])
+    return {**told, **({"inner": inner} if inner else {}), "deadlines": dict(target.deadlines)}, secrets
+
+
+def _written(given: object, names: Sequence[str]) -> dict[str, Any]:
+    """What is set of it, with files as absolute paths."""
+    values: Mapping[str, Any] = {name: getattr(given, name) for name in names}
+    return {
+        name: str(Path(value).absolute()) if isinstance(value, os.PathLike) or name in ("ca", "cert", "key") else value
+        for name, value in values.items()
+        if value
+    }
+
+
+def _end(output: str) -> str:
+    return " / ".join(line for line in output.splitlines()[-8:] if line.strip())

@@ -1,0 +1,57 @@
+"""The keywords by Robot's own runner."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import holdfast
+
+from conftest import EXAMPLES, Run
+
+
+def verdicts(output: Path) -> dict[str, str]:
+    tests = ET.parse(output).iter("test")
+    return {str(test.get("name")): str(test.find("status").get("status")) for test in tests}  # type: ignore[union-attr]
+
+
+def test_the_example_passes_on_the_emulated_device(run: Run, tmp_path: Path) -> None:
+    done = run("robot", "--outputdir", str(tmp_path), str(EXAMPLES / "robot" / "cntr3.robot"), TEMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(verdicts(tmp_path / "output.xml")) == 4
+    log = (tmp_path / "log.html").read_text()
+    assert "svg" in log
+
+
+def test_a_device_that_loses_something_fails_the_right_test(
+    run: Run, tmp_path: Path, chassis: holdfast.Emulator
+) -> None:
+    chassis.arm("load.container.lost", "1*error(x)")
+    device = ("--variable", f"DEVICE:{chassis.address}")
+    suite = (EXAMPLES / "robot" / "cntr3.robot").read_text().replace("${DEVICE}\n", "${DEVICE}    insecure=True\n")
+    (tmp_path / "cntr3.robot").write_text(suite)
+    done = run("robot", "--outputdir", str(tmp_path), *device, str(tmp_path / "cntr3.robot"), TEMPDIR=str(tmp_path))
+    assert done.returncode > 0
+    found = verdicts(tmp_path / "output.xml")
+    assert found["CNTR-3.2 To 3.4 Container And Volume Persistence"] == "FAIL"
+    assert found["CNTR-3.1 Image Persistence"] == "PASS"
+    assert "no container web is listed" in done.stdout
+
+
+def test_libdoc_has_every_keyword_with_its_words(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "keywords.json"
+    done = run("libdoc", "holdfast.integrations.robot.HoldfastLibrary", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(file.read_text())
+    assert {"Switch Over", "Container Should Run"} <= {each["name"] for each in told["keywords"]}
+    assert all(each["doc"] for each in told["keywords"])
+
+
+def test_a_keyword_before_a_device_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "early.robot").write_text(
+        "*** Settings ***\nLibrary    holdfast.integrations.robot.HoldfastLibrary\n"
+        "*** Test Cases ***\nEarly\n    Switch Over\n"
+    )
+    done = run("robot", "--outputdir", str(tmp_path), str(tmp_path / "early.robot"))
+    assert "use `Connect To Device` first" in done.stdout
