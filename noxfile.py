@@ -126,7 +126,7 @@ def tests(session: nox.Session) -> None:
     if os.environ.get("CI") == "true":
         install_system_tools(session)
     workers = session.posargs or ["-n", "3"]  # they wait more than they work
-    paths = (str(ROOT / "tests_py"), str(ROOT / "examples"))
+    paths = (str(ROOT / "tests_py"), str(ROOT / "examples" / "test_my_image.py"))
     session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 
 
@@ -145,7 +145,7 @@ def install_system_tools(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Each lab framework by its own runner, on emulated devices, with the extras of the wheel."""
     install_wheel(session, "pytest-xdist")
-    wheel = sorted(WHEELS.glob("holdfast-*.whl"))[-1]
+    wheel = max(WHEELS.glob("holdfast-*.whl"))
     session.install(f"{wheel}[labgrid,nornir,pyats,robot]", *NEIGHBOURS)
     workers = session.posargs or ["-n", "3"]
     place = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
