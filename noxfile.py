@@ -49,7 +49,22 @@ TEST_TOOLS = (
 # What labs have beside: plugins of pytest, and what `pyats run job` needs of pyATS.
 NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html")
 
-nox.options.sessions = ["lint", "rust", "wire", "wheel", "types", "cntr3", "sanity", "tests", "frameworks", "providers"]
+# Material for MkDocs is maintained until May 2027; Zensical, its successor, reads the same mkdocs.yml.
+SITE = ("mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1", "ruff>=0.15")
+
+nox.options.sessions = [
+    "lint",
+    "rust",
+    "wire",
+    "wheel",
+    "types",
+    "cntr3",
+    "sanity",
+    "site",
+    "tests",
+    "frameworks",
+    "providers",
+]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -151,6 +166,20 @@ def frameworks(session: nox.Session) -> None:
     place = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # labgrid's and pytest-embedded's fixtures get in each other's way
     session.run("pytest", str(ROOT / "tests_frameworks"), *place, "-p", "xdist.plugin", *workers, env=alone)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The documentation as a site, strictly: target/site/index.html."""
+    session.install(*SITE)
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """The pictures of README and docs anew, each of a real run."""
+    install_wheel(session, "ipykernel", "nbclient", "nbconvert")
+    session.run("python", str(ROOT / "docs" / "pictures.py"))
 
 
 @nox.session

@@ -1,0 +1,115 @@
+"""What README and docs show: commands run, or say why not; links lead somewhere; errors that are quoted exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import isolated
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+# Every block of these says whether it is run.
+MARKED = ("tutorial", "how-to", "reports", "cntr1-cntr2")
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page, and the comment before it."""
+
+    page: str
+    number: int
+    mark: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}-{self.number}"
+
+
+def blocks(file: Path) -> list[Block]:
+    found = enumerate(BLOCK.finditer(file.read_text(encoding="utf-8")), 1)
+    return [Block(file.stem, number, each["mark"] or "", each["language"], each["text"]) for number, each in found]
+
+
+PAGES = [ROOT / "README.md", *(DOCS / f"{name}.md" for name in MARKED)]
+RUN = [block for page in PAGES for block in blocks(page) if block.mark in ("run", "fails")]
+
+
+def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+    """As somebody who copies it; warnings that pytest has for its neighbours are no matter."""
+    command = ["bash", "-e", "-c", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**isolated(folder, {}), "PATH": tools}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+@pytest.mark.parametrize("block", RUN, ids=str)
+def test_what_is_shown_runs(block: Block, tmp_path: Path) -> None:
+    done = run(block, tmp_path)
+    assert (done.returncode == 0) == (block.mark == "run"), done.stdout + done.stderr
+
+
+def test_the_failing_run_of_the_tutorial_writes_its_page(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(DOCS / "tutorial.md") if block.mark == "fails"]
+    assert "no container" in run(block, tmp_path).stdout
+    assert "<!DOCTYPE html>" in (tmp_path / "run.html").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_says_whether_it_is_run(page: Path) -> None:
+    for block in blocks(page):
+        known = block.mark in ("run", "fails") or block.mark.startswith("not run: ")
+        assert known or block.language not in ("sh", "python"), f"{block}: {block.text}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in LINK.findall(text):
+        assert link.startswith("http") or (page.parent / link).exists(), link
+
+
+def test_errors_that_are_quoted_exist() -> None:
+    sources = [*ROOT.glob("src/**/*.rs"), *ROOT.glob("python/holdfast/**/*.py")]
+    said = re.sub(r"\\\n\s*", "", "\n".join(file.read_text(encoding="utf-8") for file in sources))
+    quoted = re.findall(r"^\| `([^`]+)` \|", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(quoted) > 15
+    assert [text for text in quoted if text not in said] == []
+
+
+def test_the_fixtures_in_readme_run(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md") if "def test_my_image_survives" in block.text]
+    (tmp_path / "test_mine.py").write_text(block.text)
+    done = run(Block("README", 0, "run", "sh", "pytest -q test_mine.py"), tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_recipe_of_the_container_image_starts_what_it_says(tmp_path: Path) -> None:
+    """The entry point alone, on free ports: no registry gives this machine its base image."""
+    recipe = (ROOT / "examples" / "containerlab" / "Containerfile").read_text()
+    entry = re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", recipe, re.MULTILINE)
+    words = [word for line in entry for word in re.findall(r'"([^"]*)"', line)]
+    assert words[:2] == ["holdfast", "emulate"]
+    free = {"9340": "0", "9341": "0", "0.0.0.0:9339": "127.0.0.1:0"}
+    command = [sys.executable, "-m", "holdfast.cli", *(free.get(word, word) for word in words[1:])]
+    process = subprocess.Popen(
+        command, env=isolated(tmp_path, {}), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline().startswith("listening on 127.0.0.1:")
+        process.terminate()
+        assert process.wait(timeout=10) == 0
