@@ -46,6 +46,7 @@ def test_a_device_is_worked_from_the_shell(command: Run, chassis_of_test: holdfa
     tar = str(tmp_path / "c.tar")
     assert "linux/" in ok("image", "cntrsrv", "-o", tar, "--tag", "v1")
     assert "cntrsrv_image:v1" in ok("image", "show", tar)
+    assert "plugin.tar" in ok("image", "plugin", "-o", str(tmp_path / "plugin.tar"))
     assert "Supervisor1" in ok("roles")
     assert ok("roles") == ok("control-processors")
     assert "deployed cntrsrv_image:v1" in ok("deploy", tar)

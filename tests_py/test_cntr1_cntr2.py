@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tarfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from test_quirks import FAMILIES, QUICK
 
 import holdfast
 from holdfast import addresses, plugin_archive, profiles
+from holdfast.testbed.target import Inner
 
 from conftest import RunSuite, emulate
 
@@ -107,6 +109,20 @@ def test_a_wrong_inner_address_says_what_is_known(run_suite: RunSuite, given: st
 )
 def test_the_port_of_an_address(address: str, port: int) -> None:
     assert addresses.port(address) == port
+
+
+def test_where_containers_dial_is_the_same_in_both_worlds() -> None:
+    async def awaited() -> Inner:
+        async with holdfast.aio.emulator(listen="127.0.0.1:0", inner_gnmi_port=0) as chassis:
+            return await chassis.inner()
+
+    found = asyncio.run(awaited())
+    assert found.host == found.link == "127.0.0.1"
+    with holdfast.emulator(listen="auto,auto") as chassis:
+        before = chassis.inner
+        with holdfast.connect(chassis.address, insecure=True) as device:
+            device.switchover()
+        assert chassis.inner.gnmi != before.gnmi, "each control processor has its own, and the active one's counts"
 
 
 def test_a_container_says_how_its_dial_failed(device: holdfast.Device, archive: Path) -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from holdfast import cntrsrv as cntrsrv
     from holdfast import exceptions as exceptions
     from holdfast import failpoint as failpoint
+    from holdfast import plugin_archive as plugin_archive
     from holdfast import profiles as profiles
+    from holdfast import report as report
     from holdfast import testbed as testbed
     from holdfast._connect import connect as connect
     from holdfast._core import Containerz as Containerz
@@ -36,7 +38,7 @@ _HOMES = {
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
 }
-_MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint", "profiles", "testbed")
+_MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint", "plugin_archive", "profiles", "report", "testbed")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
     "connect",
@@ -52,7 +54,9 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "cntrsrv",
     "exceptions",
     "failpoint",
+    "plugin_archive",
     "profiles",
+    "report",
     "testbed",
     "__version__",
 ]

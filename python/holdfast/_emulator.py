@@ -26,6 +26,12 @@ def is_emulated(address: str) -> bool:
     return address in _addresses
 
 
+def inner_of(gnmi: str, gribi: str, container_host: str | None) -> Inner:
+    """How the containers of a chassis name it: by the address of their ports."""
+    host = container_host or gnmi.rpartition(":")[0]
+    return Inner(host=host, gnmi=gnmi, gribi=gribi, link=host)
+
+
 def says_emulated(roles: Sequence[ControlProcessor]) -> bool:
     """Whether a device says of itself that it is emulated."""
     return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
@@ -59,9 +65,7 @@ class Emulator(Failpoints):
     @property
     def inner(self) -> Inner:
         """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
-        gnmi, gribi = self._core.inner_gnmi_address(), self._core.inner_gribi_address()
-        host = self.container_host or gnmi.rpartition(":")[0]
-        return Inner(host=host, gnmi=gnmi, gribi=gribi, link=host)
+        return inner_of(self._core.inner_gnmi_address(), self._core.inner_gribi_address(), self.container_host)
 
     @property
     def active(self) -> str:

@@ -12,9 +12,10 @@ from holdfast import _core
 from holdfast._connect import Seconds, arguments, recognised
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
-from holdfast._emulator import Emulator, bundle, chassis_options
+from holdfast._emulator import Emulator, bundle, chassis_options, inner_of
 from holdfast.exceptions import ExpectationFailed
 from holdfast.failpoint import ArmedFailpoint
+from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
@@ -129,6 +130,11 @@ class _AwaitableEmulator:
     async def active(self) -> str:
         """The name of the control processor that is active now."""
         return await self._core.active()
+
+    async def inner(self) -> Inner:
+        """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
+        gnmi, gribi = await self._core.inner_gnmi_address(), await self._core.inner_gribi_address()
+        return inner_of(gnmi, gribi, await self._core.container_host())
 
     async def arm(self, name: str, terms: str) -> None:
         """Arm a failpoint until `disarm`. Raises `InvalidArgumentError`, which names the nearest name."""

@@ -418,6 +418,18 @@ def image_cntrsrv(ctx: click.Context, output: str, name: str, tag: str, platform
     _done(ctx, f"{output}: {name}:{tag}, {written.platform}, {written.id}", path=output, id=written.id)
 
 
+@image.command("plugin")
+@click.option("-o", "--output", default="plugin.tar", show_default=True, type=click.Path(dir_okay=False))
+@click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
+@click.pass_context
+def image_plugin(ctx: click.Context, output: str, platform: str | None) -> None:
+    """Write the test plugin's archive, as `docker plugin create` and Deploy take it."""
+    from holdfast import plugin_archive
+
+    plugin_archive.write_archive(output, platform=platform)
+    _done(ctx, output, path=output)
+
+
 @image.command("show")
 @click.argument("file", type=click.Path())
 @click.pass_context
