@@ -15,8 +15,6 @@ from conftest import isolated
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-# Every block of these says whether it is run.
-MARKED = ("tutorial", "how-to", "reports", "cntr1-cntr2")
 BLOCK = re.compile(
     r"(?:<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
 )
@@ -42,7 +40,7 @@ def blocks(file: Path) -> list[Block]:
     return [Block(file.stem, number, each["mark"] or "", each["language"], each["text"]) for number, each in found]
 
 
-PAGES = [ROOT / "README.md", *(DOCS / f"{name}.md" for name in MARKED)]
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 RUN = [block for page in PAGES for block in blocks(page) if block.mark in ("run", "fails")]
 
 
@@ -75,7 +73,7 @@ def test_every_command_says_whether_it_is_run(page: Path) -> None:
         assert known or block.language not in ("sh", "python"), f"{block}: {block.text}"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in LINK.findall(text):
