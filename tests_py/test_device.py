@@ -300,3 +300,17 @@ async def test_cancelling_an_awaitable_drops_the_call() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(dut.containerz.images(), timeout=0.2)
         assert await dut.containerz.volumes() == ()
+
+
+def test_what_takes_long_says_what_it_is_at(chassis_of_test: holdfast.Emulator) -> None:
+    told: list[tuple[float, str]] = []
+    with holdfast.emulator(outage=0.8) as chassis, holdfast.connect(chassis.address, insecure=True) as device:
+        device.switchover(redundant=True, progress=lambda seconds, what: told.append((seconds, what)))
+    assert len(told) >= 2
+    assert [seconds for seconds, _ in told] == sorted(seconds for seconds, _ in told)
+    assert all(what for _, what in told)
+    quiet: list[object] = []
+    with holdfast.connect(chassis_of_test.address, insecure=True) as device:
+        assert device.switchover(progress=False).target == "Supervisor2"
+        with pytest.raises(holdfast.exceptions.InvalidArgumentError):
+            device.switchover(to="nobody", progress=lambda *_: quiet.append(1))

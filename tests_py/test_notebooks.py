@@ -51,6 +51,7 @@ def test_a_failover_by_hand(tmp_path: Path) -> None:
     cells = executed("a_failover_by_hand", tmp_path)
     failover = cells[3]
     assert "<svg" in failover["text/html"]
+    assert re.search(r"switchover <progress value=\"1\" max=\"1\"></progress> \d s: ", failover["text/html"])
     assert "Supervisor2" in failover["text/html"]
     assert "Switchover(" in failover["text/plain"]
     assert "before the failover" in cells[4]["text/plain"]

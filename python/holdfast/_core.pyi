@@ -214,6 +214,7 @@ class Device:
         name_only: bool = False,
         trigger: str = ...,
         wait_ready: bool = True,
+        progress: Callable[[float, str], object] | bool | None = None,
     ) -> Switchover:
         """Fails over to the standby, and gives the evidence that it happened.
 
@@ -221,8 +222,8 @@ class Device:
         second witness agrees, and the new primary serves Containerz. `redundant` waits until the old primary is back in
         step. `name_only` names the target by its bare name first. `trigger` is `gnoi` (System.SwitchControlProcessor),
         `reboot-active` (System.Reboot of the active card), `kill:PROCESS` (System.KillProcess) or `command:…` (for the
-        shell, with HOLDFAST_ACTIVE and HOLDFAST_STANDBY set). Raises a `SwitchoverError` with a class for each way to
-        fail, or `RolesError`.
+        shell, with HOLDFAST_ACTIVE and HOLDFAST_STANDBY set). `progress` is told `(seconds, what)` now and then;
+        False shows nothing. Raises a `SwitchoverError` with a class for each way to fail, or `RolesError`.
         """
 
     def expect_redundant(self, primary: str) -> None:
@@ -230,9 +231,10 @@ class Device:
         `SwitchoverNeverRedundant` if the deadline passes.
         """
 
-    def reboot(self, *, force: bool = False) -> Reboot:
+    def reboot(self, *, force: bool = False, progress: Callable[[float, str], object] | bool | None = None) -> Reboot:
         """GNOI System.Reboot(COLD) of the chassis, and the evidence that it happened: boot-times of the system and of
-        each control processor. Raises a `RebootError` with a class for each way to fail.
+        each control processor. `progress` is as for `switchover`. Raises a `RebootError` with a class for each way to
+        fail.
         """
 
     def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
@@ -332,13 +334,16 @@ class AsyncDevice:
         name_only: bool = False,
         trigger: str = ...,
         wait_ready: bool = True,
+        progress: Callable[[float, str], object] | bool | None = None,
     ) -> Awaitable[Switchover]:
         """As `Device.switchover`."""
 
     def expect_redundant(self, primary: str) -> Awaitable[None]:
         """As `Device.expect_redundant`."""
 
-    def reboot(self, *, force: bool = False) -> Awaitable[Reboot]:
+    def reboot(
+        self, *, force: bool = False, progress: Callable[[float, str], object] | bool | None = None
+    ) -> Awaitable[Reboot]:
         """As `Device.reboot`."""
 
     def ping_container(

@@ -1,4 +1,4 @@
-"""Progress of an upload: a bar on a terminal or in a notebook, a callback, or nothing."""
+"""Progress of an upload, and of work that takes minutes: on a terminal, in a notebook, a callback, or nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 Callback = Callable[[int, int, int], object]
+Watcher = Callable[[float, str], object]
 # From one drawing of a notebook's bar to the next, in seconds.
 REDRAW = 0.1
 MEGA = 1_000_000
@@ -29,6 +30,67 @@ def open_sink(progress: Any, label: str) -> Callback | None:
     if "pytest" in sys.modules and progress is None:
         return None
     return NotebookBar(label) if "ipykernel" in sys.modules else Bar(label)
+
+
+def open_watch(progress: Any, label: str) -> Watcher | None:
+    """What is told `(seconds, what)` a few times a second while something takes its time, or None for nobody.
+
+    `progress` is a callable, False for nothing, or None for a line where somebody can see it.
+    """
+    if progress is False:
+        return None
+    if callable(progress):
+        return progress  # type: ignore[no-any-return]
+    if "ipykernel" in sys.modules:
+        return NotebookWatch(label)
+    quiet = "pytest" in sys.modules or not sys.stderr.isatty()
+    return None if quiet and progress is None else Watch(label)
+
+
+class NotebookWatch:
+    """A bar that says what goes on and how long it has, and is full when it is over."""
+
+    def __init__(self, label: str) -> None:
+        shown: Any = import_module("IPython.display")  # it has no types
+        self._html = shown.HTML
+        self._label = label
+        self._told = (0.0, "begins")
+        self._handle = shown.display(self._html(self._drawing("")), display_id=True)
+
+    def __call__(self, seconds: float, what: str) -> None:
+        """Say it."""
+        self._told = (seconds, what)
+        self._handle.update(self._html(self._drawing("")))
+
+    def close(self) -> None:
+        """It is over."""
+        self._handle.update(self._html(self._drawing('value="1" max="1"')))
+
+    def _drawing(self, state: str) -> str:
+        seconds, what = self._told
+        label = escape(self._label)
+        return f"<label>{label} <progress {state}></progress> {seconds:.0f} s: {escape(what)}</label>"
+
+
+class Watch:
+    """A line on a terminal."""
+
+    def __init__(self, label: str) -> None:
+        from rich.console import Console
+
+        self._label = label
+        self._status = Console(stderr=True).status(label)
+        self._status.start()
+
+    def __call__(self, seconds: float, what: str) -> None:
+        """Say it."""
+        from rich.markup import escape as plain
+
+        self._status.update(f"{self._label}, {seconds:.0f} s: {plain(what)}")
+
+    def close(self) -> None:
+        """It is over, and the line goes."""
+        self._status.stop()
 
 
 class NotebookBar:

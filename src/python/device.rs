@@ -10,10 +10,11 @@ use super::arguments::{Seconds, duration, patience};
 use super::both_worlds::both_worlds;
 use super::containerz::{AsyncContainerz, Containerz};
 use super::gnmi::{AsyncGnmi, Gnmi};
+use super::progress::Watch;
 use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
-use crate::device::{Deadlines, Device as Inner, SwitchoverOptions, Ways};
+use crate::device::{Deadlines, Device as Inner, Reboot, Switchover, SwitchoverOptions, Ways};
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, Security, Settings, Target};
 use crate::error::{Error, Result};
@@ -150,6 +151,16 @@ pub fn deadline_steps() -> Vec<&'static str> {
     Deadlines::STEPS.to_vec()
 }
 
+fn switched_over(py: Python<'_>, moved: Switchover) -> PyResult<Py<PyAny>> {
+    runtime::drain(py);
+    results::switchover(py, moved)
+}
+
+fn rebooted(py: Python<'_>, reboot: Reboot) -> PyResult<Py<PyAny>> {
+    runtime::drain(py);
+    results::reboot(py, reboot)
+}
+
 both_worlds! {
     /// A device under test.
     Device and AsyncDevice over Inner, in Client;
@@ -161,13 +172,16 @@ both_worlds! {
     }
 
     /// gNOI System.SwitchControlProcessor, and the evidence that it happened.
-    #[pyo3(signature = (to=None, *, redundant=false, name_only=false, trigger="gnoi".to_owned(), wait_ready=true))]
-    fn switchover(device, to: Option<String>, redundant: bool, name_only: bool, trigger: String, wait_ready: bool)
-        => results::switchover
+    #[pyo3(signature = (to=None, *, redundant=false, name_only=false, trigger="gnoi".to_owned(), wait_ready=true,
+        progress=None))]
+    fn switchover(device, to: Option<String>, redundant: bool, name_only: bool, trigger: String, wait_ready: bool,
+        progress: Option<Py<PyAny>>) => self::switched_over
     {
+        let watch = Python::attach(|py| Watch::new(py, progress, "switchover", device.session().timeline()))?;
         async move {
             let trigger = trigger.parse()?;
-            device.switchover(&SwitchoverOptions { to, redundant, name_only, trigger, unready: !wait_ready }).await
+            let options = SwitchoverOptions { to, redundant, name_only, trigger, unready: !wait_ready };
+            Watch::over(watch, device.switchover(&options)).await
         }
     }
 
@@ -186,9 +200,10 @@ both_worlds! {
     }
 
     /// gNOI System.Reboot(COLD) of the chassis, and the evidence that it happened.
-    #[pyo3(signature = (*, force=false))]
-    fn reboot(device, force: bool) => results::reboot {
-        async move { device.reboot(force).await }
+    #[pyo3(signature = (*, force=false, progress=None))]
+    fn reboot(device, force: bool, progress: Option<Py<PyAny>>) => self::rebooted {
+        let watch = Python::attach(|py| Watch::new(py, progress, "reboot", device.session().timeline()))?;
+        async move { Watch::over(watch, device.reboot(force)).await }
     }
 
     /// Cntr.Ping over TLS on the container's published port.
