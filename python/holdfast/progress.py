@@ -21,15 +21,8 @@ def open_sink(progress: Any, label: str) -> Callback | None:
 
     `progress` is a callable, False for nothing, or None for a bar where somebody can see it.
     """
-    if progress is False:
-        return None
-    if callable(progress):
-        return progress  # type: ignore[no-any-return]
-    if progress is None and not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        return None
-    if "pytest" in sys.modules and progress is None:
-        return None
-    return NotebookBar(label) if "ipykernel" in sys.modules else Bar(label)
+    chosen: Callback | None = _chosen(progress, label, NotebookBar, Bar)
+    return chosen
 
 
 def open_watch(progress: Any, label: str) -> Watcher | None:
@@ -37,14 +30,20 @@ def open_watch(progress: Any, label: str) -> Watcher | None:
 
     `progress` is a callable, False for nothing, or None for a line where somebody can see it.
     """
+    chosen: Watcher | None = _chosen(progress, label, NotebookWatch, Watch)
+    return chosen
+
+
+def _chosen(progress: Any, label: str, notebook: type, terminal: type) -> Any:
     if progress is False:
         return None
     if callable(progress):
-        return progress  # type: ignore[no-any-return]
+        return progress
+    if progress is None and "pytest" in sys.modules:
+        return None
     if "ipykernel" in sys.modules:
-        return NotebookWatch(label)
-    quiet = "pytest" in sys.modules or not sys.stderr.isatty()
-    return None if quiet and progress is None else Watch(label)
+        return notebook(label)
+    return terminal(label) if progress is True or sys.stderr.isatty() else None
 
 
 class NotebookWatch:
