@@ -137,3 +137,14 @@ def test_the_static_cntrsrv_runs_and_ends_at_sigterm(device: holdfast.Device) ->
     assert process.wait(timeout=5) == 0
     process.stdout.close()
     assert subprocess.run([str(executable), "--port", "x"], capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.parametrize("suite", ["cntr2", "cntr3"])
+def test_run_is_the_suite_with_its_header_and_its_summary(suite: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "holdfast.cli", "run", suite, "-k", f"{suite}_1", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "EMULATED dual-supervisor device" in done.stdout
+    assert f"CNTR-{suite[-1]}.1   pass" in done.stdout

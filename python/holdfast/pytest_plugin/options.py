@@ -235,9 +235,10 @@ def _only_options(config: pytest.Config) -> bool:
 
 
 def names_suite_file(config: pytest.Config, suites: Path) -> bool:
-    """Whether a path on the command line lies in a shipped suite: a case that is run again by its node id."""
-    paths = (word.partition("::")[0] for word in config.args if suites.name in word)
-    return any(suites in (config.invocation_params.dir / path).resolve().parents for path in paths)
+    """Whether a path on the command line is a shipped suite or lies in one: a case that is run again by its node id."""
+    words = (word.partition("::")[0] for word in config.args if suites.name in word)
+    paths = [(config.invocation_params.dir / word).resolve() for word in words]
+    return any(suites in (path, *path.parents) for path in paths)
 
 
 def is_active(config: pytest.Config) -> bool:
