@@ -11,7 +11,7 @@ import pytest
 from test_quirks import FAMILIES, QUICK
 
 import holdfast
-from holdfast import addresses, plugin_archive, profiles
+from holdfast import addresses, journal, plugin_archive, profiles
 from holdfast.testbed.target import Inner
 
 from conftest import RunSuite, emulate
@@ -135,6 +135,20 @@ def test_a_container_says_how_its_dial_failed(device: holdfast.Device, archive: 
         device.dial_from_container(60061, f"{host}:1")
     with pytest.raises(holdfast.exceptions.InvalidArgumentError, match="ping, gnmi, gribi"):
         device.dial_from_container(60061, f"{host}:1", ask="tea")
+
+
+def test_a_plugin_that_an_earlier_run_left_is_found_and_removed(device: holdfast.Device, tmp_path: Path) -> None:
+    name = f"{journal.PREFIX}earlier-plugin"
+    plugin_archive.write_archive(tmp_path / "plugin.tar")
+    device.containerz.deploy(tmp_path / "plugin.tar", name=name, is_plugin=True)
+    device.containerz.start_plugin(name, name)
+    assert [str(left) for left in journal.left_overs(device)] == [f"plugin {name}"]
+    with pytest.raises(holdfast.exceptions.DeviceOccupied, match="earlier"):
+        journal.refuse_foreign(device, "now")
+    assert journal.clean(device, None) == []
+    assert device.containerz.plugins() == ()
+    with pytest.raises(holdfast.exceptions.NotFound):
+        device.containerz.start_plugin(name, name)  # its archive is gone too
 
 
 def test_the_plugins_archive_is_the_same_each_time(tmp_path: Path) -> None:
