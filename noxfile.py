@@ -120,7 +120,7 @@ def install_wheel(session: nox.Session, *more: str) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy strict, and stubtest of the core's stubs."""
-    install_wheel(session, "mypy>=2", "pytest-xdist", "types-PyYAML>=6")
+    install_wheel(session, "attrs", "mypy>=2", "pytest-xdist", "types-PyYAML>=6")
     session.run("mypy", env={"MYPYPATH": "python"})
     session.chdir(session.create_tmp())
     session.run("python", "-m", "mypy.stubtest", "holdfast._core")
