@@ -67,6 +67,10 @@ async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Invent
     if faults.fires("switchover.sync.removal") {
         copied.images.extend(held.images.iter().filter(|kept| !wanted.images.contains(kept)).cloned());
         copied.containers.extend(held.containers.iter().filter(|kept| wanted.container(&kept.name).is_none()).cloned());
+        // one that was removed before the standby had it at all is as if it had
+        let quick = wanted.removed.containers.iter().filter(|gone| wanted.container(&gone.name).is_none());
+        let quick: Vec<_> = quick.filter(|gone| copied.container(&gone.name).is_none()).cloned().collect();
+        copied.containers.extend(quick);
         copied.volumes.extend(held.volumes.iter().filter(|kept| wanted.volume(&kept.name).is_none()).cloned());
     }
     (copied.plugin_tars, copied.removed) = (wanted.plugin_tars, wanted.removed);
