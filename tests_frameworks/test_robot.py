@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -55,3 +56,11 @@ def test_a_keyword_before_a_device_says_what_to_do(run: Run, tmp_path: Path) -> 
     )
     done = run("robot", "--outputdir", str(tmp_path), str(tmp_path / "early.robot"))
     assert "use `Connect To Device` first" in done.stdout
+
+
+def test_the_suite_in_the_docs_runs(run: Run, tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "frameworks.md").read_text()
+    (suite,) = re.findall(r"^```robotframework\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "docs.robot").write_text(suite)
+    done = run("robot", "--outputdir", str(tmp_path), str(tmp_path / "docs.robot"))
+    assert done.returncode == 0, done.stdout + done.stderr
