@@ -123,7 +123,7 @@ def test_the_demo_of_the_documentation(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not Path("/usr/lib/cni/bridge").is_file():
         pytest.skip("needs root and containernetworking-plugins")
     text = (Path(__file__).parent.parent / "docs" / "cni.md").read_text()
-    script = text.partition("<!-- demo -->\n```sh\n")[2].partition("```")[0]
+    script = text.partition("runs this demo, in folders of its own -->\n```sh\n")[2].partition("```")[0]
     name = f"hf-demo-{os.getpid()}"
     script = script.replace("/tmp/demo", str(tmp_path)).replace("/run/netns/demo", f"/run/netns/{name}")
     script = script.replace("netns add demo", f"netns add {name}").replace("netns delete demo", f"netns delete {name}")

@@ -29,8 +29,8 @@ pub const DEFAULT_PORT: u16 = 60061;
 
 /// What one Dial may take.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
-/// How long nobody may listen there, until that is the answer.
-const REFUSED_LIMIT: Duration = Duration::from_secs(2);
+/// How long nobody may listen there, until that is the answer; a slow device needs it for a TLS handshake, too.
+const REFUSED_LIMIT: Duration = Duration::from_secs(4);
 
 /// `openconfig.featureprofiles.cntr.Cntr`
 #[derive(Debug, Default, Clone, Copy)]
