@@ -37,13 +37,14 @@ def beside(request: pytest.FixtureRequest, near: Run) -> Iterator[Pair]:
     """The pair, both clean before and after. Claimed in one order, so that no two tests wait for each other."""
     far = Run(request.config, other_of(request.config, near.target))
     try:
-        claimed = sorted((near, far), key=lambda each: each.address)
-        for each in claimed:
-            each.begin_test(request.node)
+        begun: list[Run] = []
         try:
+            for each in sorted((near, far), key=lambda each: each.address):
+                each.begin_test(request.node)
+                begun.append(each)
             yield Pair(near, far)
         finally:
-            for each in claimed:
+            for each in sorted(begun, key=lambda each: each is near):  # what is kept of the test is the near one's
                 each.end_test(request.node)
     finally:
         far.end()
