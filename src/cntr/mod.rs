@@ -29,8 +29,6 @@ pub const DEFAULT_PORT: u16 = 60061;
 
 /// What one Dial may take.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
-/// How long nobody may listen there, until that is the answer; a slow device needs it for a TLS handshake, too.
-const REFUSED_LIMIT: Duration = Duration::from_secs(4);
 
 /// `openconfig.featureprofiles.cntr.Cntr`
 #[derive(Debug, Default, Clone, Copy)]
@@ -64,7 +62,7 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
     };
     let target =
         Target { name: address.to_string(), addresses: vec![address], security: Security::unverified(), credentials };
-    let settings = Settings { dial_timeout: REFUSED_LIMIT, ..Settings::default() };
+    let settings = Settings { dial_timeout: DIAL_LIMIT / 2, once: true, ..Settings::default() };
     let connector: Arc<dyn Connector> = Arc::new(Tcp);
     let session = Session::connect_with(connector, target, settings, Timeline::default())
         .await

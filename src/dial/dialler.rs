@@ -37,6 +37,8 @@ impl Default for Pace {
 /// When a refusal is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
+    /// The first connection, and even a refusal is the answer.
+    Once,
     /// The first connection: what answers wrongly will not get better.
     FirstContact,
     /// After a loss: anything may answer anything while a device comes up.
@@ -64,6 +66,7 @@ pub async fn dial(
             biased;
             Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
                 Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) if persistence == Persistence::Once => return Err(error),
                 Ok(Err(error)) if persistence == Persistence::FirstContact && alone && is_final(&error) => {
                     return Err(error);
                 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub patience: Patience,
     /// How often to dial.
     pub pace: Pace,
+    /// Whether a first connection that is refused is not tried again.
+    pub once: bool,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             call_timeout: Duration::from_secs(60),
             patience: Patience { silence: Duration::from_millis(800), answer: Duration::from_millis(1200) },
             pace: Pace::default(),
+            once: false,
         }
     }
 }
@@ -147,8 +150,9 @@ impl Session {
             }),
         };
         let began = Instant::now();
+        let first = if settings.once { Persistence::Once } else { Persistence::FirstContact };
         session
-            .dial(Persistence::FirstContact, began + settings.dial_timeout)
+            .dial(first, began + settings.dial_timeout)
             .await
             .map_err(|error| error.during(session.name(), "connect", began.elapsed()))?;
         Ok(session)
