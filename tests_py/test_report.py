@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from test_quirks import QUICK
 
+import holdfast
 from holdfast import report
 from holdfast.cli import main
 from holdfast.exceptions import InvalidArgumentError
@@ -157,3 +158,14 @@ def test_what_is_no_run_is_said(tmp_path: Path, text: str | None, says: str) -> 
     with pytest.raises(InvalidArgumentError) as caught:
         report.read(tmp_path)
     assert says in str(caught.value)
+
+
+def test_a_run_without_a_case_has_no_report_and_says_so(run_suite: RunSuite, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "test_mine.py").write_text("def test_mine(dut):\n    assert dut.control_processors()\n")
+    options = ("--dut-report", str(tmp_path / "run.html"), "--dut-artifacts", str(tmp_path / "kept"), "--dut-insecure")
+    with holdfast.emulator() as chassis:
+        run = run_suite("test_mine.py", "--dut", chassis.address, *options)
+    assert run.exit_code == 0, run.output
+    assert "there is no case in it" in run.output
+    assert not (tmp_path / "run.html").exists()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import HoldfastError, InvalidArgumentError
 from holdfast.pytest_plugin import artifacts, options, targets
 from holdfast.testbed import Target
 
@@ -39,11 +39,12 @@ class Page:
         """Write it, and say where it is."""
         from holdfast import report
 
-        folder = artifacts.place(config)
-        if folder is None or not any(Path(folder).iterdir()):
-            return
-        report.read(folder).write(self._file)
-        terminalreporter.write_line(f"report: {self._file}")
+        try:
+            report.read(str(artifacts.place(config))).write(self._file)
+        except (InvalidArgumentError, OSError) as error:  # the verdicts do not depend on it
+            terminalreporter.write_line(f"no report {self._file}: {error}")
+        else:
+            terminalreporter.write_line(f"report: {self._file}")
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
