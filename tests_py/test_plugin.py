@@ -216,6 +216,22 @@ def test_a_run_without_devices_does_not_load_the_core(tmp_path: Path) -> None:
     assert "holdfast:" not in done.stdout
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_run_without_devices_loads_the_options_alone(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import sys\ndef pytest_sessionfinish():\n"
+        "    loaded = {name for name in sys.modules if name.startswith('holdfast.pytest_plugin.')}\n"
+        "    assert loaded == {'holdfast.pytest_plugin.options'}, loaded\n"
+        "    assert not [name for name in sys.modules if name.startswith('holdfast.integrations')]\n"
+    )
+    (tmp_path / "test_plain.py").write_text("def test_plain():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *workers, "test_plain.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_switched_off_it_is_not_there(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:holdfast", "-k", "cntr3"]
     done = subprocess.run(

@@ -57,16 +57,17 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
-    from holdfast.pytest_plugin import artifacts
+    if options.is_active(node.config):
+        from holdfast.pytest_plugin import artifacts
 
-    folder = artifacts.place(node.config)
-    if folder is not None:
-        node.workerinput["holdfast_artifacts"] = folder
+        node.workerinput["holdfast_artifacts"] = artifacts.place(node.config)
     node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if not options.is_active(config):
+        return None
     from holdfast.pytest_plugin import scheduling
 
     return scheduling.scheduler(config, log)

@@ -88,7 +88,7 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
 def place(config: pytest.Config) -> str | None:
     """The folder: `--dut-artifacts`, or one for `--dut-report` alone, which the process that prints made."""
     given: str | None = options.value(config, "dut-artifacts")
-    worker: dict[str, str] = getattr(config, "workerinput", {})
+    worker: dict[str, str | None] = getattr(config, "workerinput", {})
     return given or config.stash.get(FOLDER, None) or worker.get("holdfast_artifacts")
 
 

@@ -16,8 +16,8 @@ _COMBINED = re.compile(r"::test_cntr3_[1-7]_")
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
-    """A scheduler for `-n`; None where the user chose another way to share out, or no device is named."""
-    if config.getoption("dist", "no") not in ("load", "no") or not options.is_active(config):
+    """A scheduler for `-n`; None where the user chose another way to share out."""
+    if config.getoption("dist", "no") not in ("load", "no"):
         return None
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped,unused-ignore]
 
