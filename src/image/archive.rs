@@ -220,6 +220,7 @@ impl Contents<'_> {
 fn blob(digest: &str) -> String {
     format!("blobs/{}", digest.replacen(':', "/", 1))
 }
+
 /// `NAME=VALUE` of an environment.
 fn variable(pair: &str) -> (String, String) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

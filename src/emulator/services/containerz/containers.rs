@@ -63,8 +63,12 @@ impl Service {
     }
 
     fn keep(&self, container: Container) -> Result<(), Status> {
+        self.keep_instead_of(&container.name.clone(), container)
+    }
+
+    fn keep_instead_of(&self, old: &str, container: Container) -> Result<(), Status> {
         self.change(|held| {
-            held.containers.retain(|known| known.name != container.name);
+            held.containers.retain(|known| known.name != old && known.name != container.name);
             held.removed.containers.retain(|known| known.name != container.name);
             held.containers.push(container);
             Ok(())
@@ -292,11 +296,7 @@ impl Service {
             let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
             return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
         }
-        self.change(|held| {
-            held.containers.retain(|known| known.name != name);
-            Ok(())
-        })?;
-        self.keep(Container { wanted: Wanted::Running, ..new })?;
+        self.keep_instead_of(&name, Container { wanted: Wanted::Running, ..new })?;
         Ok(done)
     }
 
