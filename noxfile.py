@@ -109,11 +109,11 @@ def wheel(session: nox.Session) -> None:
     session.run("maturin", "build", "--locked", "--out", str(WHEELS))
 
 
-def install_wheel(session: nox.Session, *more: str) -> None:
+def install_wheel(session: nox.Session, *more: str, extras: str = "") -> None:
     found = sorted(WHEELS.glob("holdfast-*.whl"))
     if not found:
         session.error("build the wheel first: nox -s wheel")
-    session.install(str(found[-1]), *more)
+    session.install(f"{found[-1]}{extras}", *more)
     session.run("python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(found[-1]))
 
 
@@ -159,9 +159,7 @@ def install_system_tools(session: nox.Session) -> None:
 @nox.session
 def frameworks(session: nox.Session) -> None:
     """Each lab framework by its own runner, on emulated devices, with the extras of the wheel."""
-    install_wheel(session, "pytest-xdist")
-    wheel = max(WHEELS.glob("holdfast-*.whl"))
-    session.install(f"{wheel}[labgrid,nornir,pyats,robot]", *NEIGHBOURS)
+    install_wheel(session, "pytest-xdist", *NEIGHBOURS, extras="[labgrid,nornir,pyats,robot]")
     workers = session.posargs or ["-n", "3"]
     place = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # labgrid's and pytest-embedded's fixtures get in each other's way

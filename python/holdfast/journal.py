@@ -147,7 +147,7 @@ def left_overs(device: Device) -> list[LeftOver]:
 
 
 def _plugins(device: Device) -> tuple[Plugin, ...]:
-    """None where the device has none, or says nothing of them."""
+    """Those that are listed; none where the device does not say."""
     try:
         return device.containerz.plugins()
     except RpcError:

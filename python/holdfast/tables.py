@@ -25,9 +25,9 @@ LEFT = 'style="text-align:left"'
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; what is in it is escaped."""
-    head = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in heads)
+    head = "".join(f'<th scope="col" {LEFT}>{escape(name)}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(f'<td {LEFT}>{cell(value)}</td>' for value in row)}</tr>" for row in rows)
-    captioned = f'<caption style="text-align:left">{escape(caption)}</caption>'
+    captioned = f"<caption {LEFT}>{escape(caption)}</caption>"
     return f"<table>{captioned}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

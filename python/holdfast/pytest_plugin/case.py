@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -179,15 +179,22 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     plan = plan_of(item)
     number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
     plan_id = (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")
-    properties = [
-        ("plan_id", plan_id),
-        ("device", case.run.description),
-        ("procedure", case.verdict(PROCEDURE)),
-        ("depth", case.verdict(DEPTH)),
-        ("outages", json.dumps([round(seconds, 3) for seconds in case.outages])),
-        ("checked", json.dumps(case.checked)),
-        ("not_checked", json.dumps(sorted(set(case.not_checked)))),
-        ("noted", json.dumps(case.noted)),
+    account: dict[str, Any] = {
+        "plan_id": plan_id,
+        "device": case.run.description,
+        "procedure": case.verdict(PROCEDURE),
+        "depth": case.verdict(DEPTH),
+        "outages": [round(seconds, 3) for seconds in case.outages],
+        "checked": case.checked,
+        "not_checked": sorted(set(case.not_checked)),
+        "noted": case.noted,
+    }
+    vendor, software = case.run.profile.vendor, case.run.software
+    facts = {"outcome": report.outcome, "round": number, "vendor": vendor, "software": software}
+    failures = [asdict(failure) for failure in case.failures]
+    artifacts.keep_verdict(item, {**account, "failures": failures, **facts})
+    properties = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in account.items()]
+    properties += [
         *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
         ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
         ("known_after", json.dumps([round(f.known_after, 3) for f in case.failures])),
@@ -196,27 +203,9 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     properties += [
         ("test.plan_id", plan_id),
         ("test.description", item.name),
-        ("dut.vendor", case.run.profile.vendor),
-        ("dut.os_version", case.run.software),
+        ("dut.vendor", vendor),
+        ("dut.os_version", software),
     ]
-    artifacts.keep_verdict(
-        item,
-        {
-            "plan_id": plan_id,
-            "device": case.run.description,
-            "outcome": report.outcome,
-            "procedure": case.verdict(PROCEDURE),
-            "depth": case.verdict(DEPTH),
-            "outages": [round(seconds, 3) for seconds in case.outages],
-            "checked": case.checked,
-            "not_checked": sorted(set(case.not_checked)),
-            "noted": case.noted,
-            "failures": [asdict(failure) for failure in case.failures],
-            "round": number,
-            "vendor": case.run.profile.vendor,
-            "software": case.run.software,
-        },
-    )
     item.user_properties.extend(properties)  # for JUnit, which reads them at the end
     report.user_properties.extend(properties)
     if call.excinfo is not None and case.failures and isinstance(call.excinfo.value, HoldfastError | AssertionError):

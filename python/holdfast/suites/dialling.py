@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from holdfast import Device
 from holdfast.exceptions import ExpectationFailed, HoldfastError, RpcError, Unimplemented
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.results import Dialled
-from holdfast.suites.looks import settled
+from holdfast.suites.looks import SILENT, look_port, settled
 
 # A port where nothing listens (tcpmux, RFC 1078).
 NOBODY = 1
@@ -89,13 +88,7 @@ class Dialler:
 
     def expect_gone(self) -> None:
         """Nothing answers on its port any more."""
-        settled(self._case, self._look, ("silent",), watch=0)
-
-    def _look(self) -> str:
-        with suppress(HoldfastError):
-            self._dut.ping_container(self.port, timeout=1)
-            return "answering"
-        return "silent"
+        settled(self._case, lambda: look_port(self._dut, self.port), (SILENT,), watch=0)
 
     def clock(self) -> datetime:
         """The container's, asked from here."""

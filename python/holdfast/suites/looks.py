@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 
 from holdfast import Device
-from holdfast.exceptions import ConnectError, ExpectationFailed, OutcomeUnknown, Timeout
+from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, OutcomeUnknown, Timeout
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.run import ImageUnderTest
 
 # From one look to the next, in seconds.
 LOOK = 0.05
-ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
+ABSENT, THERE, RUNNING, STOPPED, SILENT = "absent", "there", "running", "stopped", "silent"
 
 
 def look_image(dut: Device, image: ImageUnderTest) -> str:
@@ -38,8 +38,26 @@ def look_container(dut: Device, name: str) -> str:
 
 def look_volume(dut: Device, name: str) -> str:
     """absent, or there."""
-    found = [held for held in dut.containerz.volumes() if held.name == name]
-    return (ABSENT, THERE)[len(found)] if len(found) < 2 else f"there {len(found)} times"
+    return times(sum(held.name == name for held in dut.containerz.volumes()))
+
+
+def look_plugin(dut: Device, name: str) -> str:
+    """absent, or there."""
+    return times(sum(held.instance_name == name for held in dut.containerz.plugins()))
+
+
+def times(count: int) -> str:
+    """absent, there, or how many times it is there."""
+    return (ABSENT, THERE)[count] if count < 2 else f"there {count} times"
+
+
+def look_port(dut: Device, port: int) -> str:
+    """answering, or silent: whether a test container answers on a published port."""
+    try:
+        dut.ping_container(port, timeout=1)
+    except HoldfastError:
+        return SILENT
+    return "answering"
 
 
 def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:

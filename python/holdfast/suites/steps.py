@@ -27,12 +27,11 @@ def start(
     port: int | None = None,
 ) -> None:
     """Start a container of the image under test, on its own port or, where another has that, on `port`."""
-    elsewhere = port is not None and port != image.port
-    served = port if port is not None else image.port
+    served = image.port if port is None else port
     dut.containerz.start(
         name,
         image=image,
-        command=f"{image.command} --port {served}".strip() if elsewhere else image.command,
+        command=image.command if served == image.port else f"{image.command} --port {served}".strip(),
         ports={served: served},
         network=image.network,
         volumes=volumes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from holdfast.tls import Tls
 TEXTS = ("address", "gnoi", "username", "password_env", "password_file", "profile", "container_host")
 FLAGS = ("insecure", "allow_disruption", "emulated")
 TLS = ("ca", "cert", "key", "key_password_env", "server_name", "skip_verify")
-INNER = ("host", "gnmi", "gribi", "link")
+INNER = tuple(field.name for field in fields(Inner))
 FIELDS = (*TEXTS, *FLAGS, "tls", "deadlines", "inner")
 
 

@@ -109,12 +109,13 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
     near, far, case = holdfast_pair.near, holdfast_pair.far, holdfast_case
     needs_a_way(case)
     far.configuring.before_dialling()
+    name, other = near.name("near"), far.name("far")
     with case.procedure("deploy the image on both"):
         deploy(near.device, near.image)
         deploy(far.device, far.image)
     with case.procedure("start a container on each"):
-        start(near.device, near.image, near.name("near"))
-        start(far.device, far.image, far.name("far"))
+        start(near.device, near.image, name)
+        start(far.device, far.image, other)
     with case.procedure("the near one answers"):
         expect_answer(case, near.device, near.image)
     here, there = (Dialler(case, run.device, run.image.port) for run in (near, far))
@@ -126,7 +127,7 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
         for _ in range(TIMES):
             here.dial(f"{over(far)}:{far.image.port}")
     with case.depth("nobody answers for the far one once it is gone"):
-        far.device.containerz.remove(far.name("far"), force=True)
+        far.device.containerz.remove(other, force=True)
         there.expect_gone()
         here.expect_fails(f"{over(far)}:{far.image.port}")
 
