@@ -190,6 +190,7 @@ async fn come_back(chassis: &Arc<Inner>, index: usize) {
 
 async fn boot(chassis: &Arc<Inner>, index: usize) -> bool {
     sleep(chassis.settings.timings.boot).await;
+    let _ = chassis.watch().wait_for(|state| state.late_defects == 0).await; // an error is a chassis that ended
     let card = &chassis.cards[index];
     let begun = card.faults.step("switchover.come_back", Boot { reason: FAILED.to_owned() }).await;
     let Some(begun) = begun.filter(|_| reload(card, index)) else { return false };

@@ -128,7 +128,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "load.container.replaced" "a container is of another image when a new active loads"
         "load.container.renamed" "a container has another name when a new active loads"
         "load.container.duplicated" "a container is there twice when a new active loads"
-        "load.container.restarted_late" "a container is started once more half a second after a new active loaded"
+        "load.container.restarted_late" "a container is started once more after it wrote on a new active, before the standby is back"
         "load.container.ports_lost" "a container has lost its published ports when a new active loads"
         "load.container.environment_lost" "a container has lost its environment when a new active loads"
         "load.container.policy_lost" "a container has lost its restart policy when a new active loads"

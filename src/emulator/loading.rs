@@ -212,7 +212,7 @@ fn restart_late(chassis: &Arc<Inner>, active: usize) {
         return;
     }
     let later = chassis.clone();
-    chassis.spawn(async move {
+    before_the_standby_is_back(chassis, async move {
         sleep(EMPTY / 2).await;
         let store = &later.cards[active].store;
         for container in store.inventory().containers {
@@ -246,8 +246,18 @@ pub fn leave_traces(chassis: &Arc<Inner>, active: usize) {
     }
     if chassis.failpoints.fires("switchover.stale_writer") {
         let writing = chassis.clone();
-        chassis.spawn(async move { write_stale(&writing, active).await });
+        before_the_standby_is_back(chassis, async move { write_stale(&writing, active).await });
     }
+}
+
+/// What a defect does while containers run again.
+fn before_the_standby_is_back(chassis: &Arc<Inner>, defect: impl Future<Output = ()> + Send + 'static) {
+    chassis.update(|state| state.late_defects += 1);
+    let acting = chassis.clone();
+    chassis.spawn(async move {
+        defect.await;
+        acting.update(|state| state.late_defects -= 1);
+    });
 }
 
 /// A container of the old active goes on writing, over what one of the new active's has begun to.

@@ -82,6 +82,9 @@ pub struct State {
     pub clock_back: bool,
     /// A defect: the standby gets nothing any more, and is called in step.
     pub copies_stopped: bool,
+    /// Defects that act while containers run again; the standby comes back after them, so that who waits for it
+    /// sees what they did, however slow the machine is.
+    pub late_defects: usize,
 }
 
 impl State {
@@ -109,6 +112,7 @@ impl State {
             ready_stuck: false,
             clock_back: false,
             copies_stopped: false,
+            late_defects: 0,
         }
     }
 

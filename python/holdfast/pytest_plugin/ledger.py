@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Ledger:
         self._unchecked: str | None = "nothing was written to it before"
         self._before: ContainerDescription | None = None
         self.acknowledged: list[Record] = []
+        self._found: Sequence[Record] = ()
 
     def write(self, count: int) -> None:
         """Write so many records; raises `NotChecked` where there is no ledger or no way to it."""
@@ -117,7 +118,7 @@ class Ledger:
         """One failover took one start: no third incarnation of the container is there, or wrote."""
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
-        wrote = [record.writer for record in self.acknowledged]
+        wrote = [record.writer for record in (*self.acknowledged, *self._found)]
         writers = dict.fromkeys([*wrote, self._described().writer])
         if len(writers) > 2:
             raise ExpectationFailed(
@@ -159,10 +160,10 @@ class Ledger:
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
         try:
-            found = self._dut.read_records(self._port, timeout=ANSWER)
+            self._found = self._dut.read_records(self._port, timeout=ANSWER)
         except _SILENCE as error:
             raise NotChecked(f"the container that holds the ledger does not answer: {error.message}") from None
-        findings = _core.verify_records(self.acknowledged, found)
+        findings = _core.verify_records(self.acknowledged, self._found)
         if findings:
             more = f", and {len(findings) - 5} more" if len(findings) > 5 else ""
             raise ExpectationFailed(
