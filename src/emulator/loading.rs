@@ -16,8 +16,9 @@ use crate::ledger;
 
 /// When a defect that comes late comes.
 const LATE: Duration = Duration::from_secs(2);
-/// How many bytes `load.volume.truncated` cuts off.
-const TRUNCATED: usize = 1000;
+/// How many bytes `load.volume.truncated` cuts off: more than what was being written when the active fell, which
+/// nobody acknowledged, and which may be lost.
+const TRUNCATED: usize = 3 * ledger::BLOCK + 1000;
 /// How long lists are empty with `load.lists_empty`.
 const EMPTY: Duration = Duration::from_secs(1);
 
