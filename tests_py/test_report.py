@@ -101,6 +101,26 @@ def test_the_option_writes_the_page_and_leaves_nothing_else(run_suite: RunSuite,
     assert "there is no folder" in nowhere.output
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_folder_that_is_used_again_mixes_no_runs(run_suite: RunSuite, tmp_path: Path, workers: str) -> None:
+    kept, page = tmp_path / "kept", tmp_path / "run.html"
+    again = (*QUICK, "--dut-artifacts", str(kept), "--dut-report", str(page), "-n", workers)
+    first = run_suite("-k", "cntr1_4 or cntr1_5", *again)
+    assert first.exit_code == 0, first.output
+    assert outline(page.read_text()).headings[0] == "holdfast: 2 pass"
+    (stale,) = kept.glob("test_cntr1_5_*")
+    (stale / "of-an-earlier-run.log").write_text("earlier\n")
+    (stale / "notes.txt").write_text("somebody's own\n")
+    second = run_suite("-k", "cntr1_5 or cntr1_3", *again)
+    assert second.exit_code == 0, second.output
+    assert sorted(case.plan_id for case in report.read(kept).cases) == ["CNTR-1.3", "CNTR-1.4", "CNTR-1.5"]
+    assert "CNTR-1.4" not in page.read_text()
+    assert "runs of pytest" not in page.read_text()
+    assert "of 2 runs of pytest" in report.read(kept).html()
+    assert not (stale / "of-an-earlier-run.log").exists()
+    assert (stale / "notes.txt").exists()
+
+
 def test_the_command_makes_the_page_later(folders: tuple[Path, Path], tmp_path: Path) -> None:
     file = tmp_path / "later.html"
     done = CliRunner().invoke(main, ["report", str(folders[0]), "-o", str(file)])

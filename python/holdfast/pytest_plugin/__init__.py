@@ -61,6 +61,7 @@ def pytest_configure_node(node: Any) -> None:
         from holdfast.pytest_plugin import artifacts
 
         node.workerinput["holdfast_artifacts"] = artifacts.place(node.config)
+        node.workerinput["holdfast_session"] = artifacts.session(node.config)
     node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
 
 

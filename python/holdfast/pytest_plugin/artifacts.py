@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 # A folder that nobody asked for, made for a report.
 FOLDER = pytest.StashKey[str]()
+# Which run of pytest this is: its workers share it, and a folder may keep cases of several.
+SESSION = pytest.StashKey[str]()
+# Set on a test whose folder has nothing of an earlier run any more.
+EMPTIED = pytest.StashKey[bool]()
+WRITTEN = ("verdict.json", "timeline.txt", "timeline.json", "device.json", "*.log")
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
 # How long a look at the device may take for this, in seconds.
@@ -52,7 +58,7 @@ def _write(run: Run, folder: Path) -> None:
         "address": run.address,
         "holdfast": __version__,
         "run": run.id,
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "written": _now(),
         "control_processors": _told(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
     }
     (folder / "device.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -69,7 +75,8 @@ def keep_verdict(item: pytest.Item, account: Mapping[str, object]) -> None:
         return
     marker = plan_of(item)
     plan = {} if marker is None else {key: marker.kwargs[key] for key in PLANNED if key in marker.kwargs}
-    written = {"test": item.name, **account, "plan": plan}
+    about = {"plan": plan, "session": session(item.config), "ended": _now()}
+    written = {"test": item.name, **account, **about}
     (folder / "verdict.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
@@ -92,17 +99,32 @@ def place(config: pytest.Config) -> str | None:
     return given or config.stash.get(FOLDER, None) or worker.get("holdfast_artifacts")
 
 
+def session(config: pytest.Config) -> str:
+    """What this run of pytest is called in what is kept."""
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    return worker.get("holdfast_session", "") if worker else config.stash.setdefault(SESSION, uuid.uuid4().hex)
+
+
 def _folder(config: pytest.Config, item: pytest.Item) -> Path | None:
+    """The test's own, without what an earlier run kept there."""
     given = place(config)
     if given is None:
         return None
     folder = Path(given) / _plain(item.name)
     folder.mkdir(parents=True, exist_ok=True)
+    if not item.stash.get(EMPTIED, False):
+        item.stash[EMPTIED] = True
+        for file in [file for name in WRITTEN for file in folder.glob(name)]:
+            file.unlink()
     return folder
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _told(ask: Callable[[], Iterable[str]]) -> list[str]:

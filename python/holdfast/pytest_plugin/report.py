@@ -40,7 +40,7 @@ class Page:
         from holdfast import report
 
         try:
-            report.read(str(artifacts.place(config))).write(self._file)
+            report.read(str(artifacts.place(config)), session=artifacts.session(config)).write(self._file)
         except (InvalidArgumentError, OSError) as error:  # the verdicts do not depend on it
             terminalreporter.write_line(f"no report {self._file}: {error}")
         else:

@@ -21,7 +21,8 @@ class CaseAccount(Shown):
     """One case on one device. `outcome` is passed, failed, skipped or error; `why` says why it came to no verdict.
 
     `procedure` and `depth` are `pass`, `FAIL`, or empty where there is none; `outages` are in seconds; `failures` are
-    (verdict, step, message). `plan` is what the case's plan asks: `switchovers`, `reboots`, `shared`.
+    (verdict, step, message). `plan` is what the case's plan asks: `switchovers`, `reboots`, `shared`. `session` is
+    the run of pytest that it was part of, `ended` when it ended (ISO 8601, UTC).
     """
 
     plan_id: str
@@ -37,6 +38,8 @@ class CaseAccount(Shown):
     failures: tuple[tuple[str, str, str], ...] = ()
     why: str = ""
     software: str = ""
+    session: str = ""
+    ended: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict, hash=False)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     timeline: Timeline = field(repr=False, compare=False, default=Timeline())
@@ -52,7 +55,7 @@ class CaseAccount(Shown):
 
 @dataclass(frozen=True)
 class RunAccount:
-    """All cases of a run, in the order of their plans."""
+    """All cases of a folder, in the order of their plans; of several runs where it was used for several."""
 
     folder: Path
     cases: Rows[CaseAccount]
@@ -86,16 +89,19 @@ class RunAccount:
         return tables.table(f"{len(rows)} cases", heads, rows)
 
 
-def read(folder: str | os.PathLike[str]) -> RunAccount:
-    """What `--dut-artifacts` kept in a folder. Raises `InvalidArgumentError` where that holds no case."""
+def read(folder: str | os.PathLike[str], *, session: str | None = None) -> RunAccount:
+    """What `--dut-artifacts` kept in a folder, of all runs of pytest that used it or of one `session`.
+
+    Raises `InvalidArgumentError` where that is no case.
+    """
     root = Path(folder)
-    files = sorted(root.glob(f"*/{VERDICT}"))
-    if not files:
+    kept = [_case(file) for file in sorted(root.glob(f"*/{VERDICT}"))]
+    cases = [case for case in kept if session in (None, case.session)]
+    if not cases:
         raise InvalidArgumentError(
             f"{root}: there is no case in it", hint="give a folder that a run with --dut-artifacts wrote"
         )
-    cases = sorted((_case(file) for file in files), key=lambda case: (case.device, case.plan_id, case.test))
-    return RunAccount(root, Rows(cases))
+    return RunAccount(root, Rows(sorted(cases, key=lambda case: (case.device, case.plan_id, case.test))))
 
 
 def _case(file: Path) -> CaseAccount:
@@ -115,6 +121,8 @@ def _case(file: Path) -> CaseAccount:
             failures=tuple((each["verdict"], each["step"], each["message"]) for each in told.get("failures", ())),
             why=str(told.get("why", "")),
             software=str(told.get("software", "")),
+            session=str(told.get("session", "")),
+            ended=str(told.get("ended", "")),
             plan=dict(told.get("plan", {})),
             about=_json(file.parent / DEVICE),
             timeline=_timeline(file.parent / TIMELINE),

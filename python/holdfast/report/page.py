@@ -35,6 +35,7 @@ def html(run: RunAccount) -> str:
     title = f"holdfast: {_counted(cases)}"
     body = [
         f"<h1>{escape(title)}</h1>",
+        _sessions(cases),
         _devices(cases),
         _plan(cases),
         _verdicts(cases),
@@ -53,6 +54,16 @@ def _counted(cases: Iterable[CaseAccount]) -> str:
     verdicts = [case.verdict for case in cases]
     told = [(verdicts.count(name), name) for name in ("FAIL", "error", "pass", "skipped")]
     return ", ".join(f"{count} {name}" for count, name in told if count)
+
+
+def _sessions(cases: Sequence[CaseAccount]) -> str:
+    """Where a folder was used more than once: that what is told here was not one run."""
+    count = len({case.session for case in cases})
+    if count < 2:
+        return ""
+    ended = sorted(case.ended for case in cases if case.ended)
+    when = f", which ended between {escape(ended[0])} and {escape(ended[-1])}" if ended else ""
+    return f"<p>These cases are of {count} runs of pytest{when}: each is the last of its name in the folder.</p>"
 
 
 def _devices(cases: Sequence[CaseAccount]) -> str:
