@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
+
+from holdfast import testbed
+from holdfast.storage import provider
 
 from conftest import isolated
 
@@ -42,6 +46,7 @@ def blocks(file: Path) -> list[Block]:
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 RUN = [block for page in PAGES for block in blocks(page) if block.mark == "run"]
+FILES = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
 
 
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -58,6 +63,32 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_what_is_shown_runs(block: Block, tmp_path: Path) -> None:
     done = run(block, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", FILES, ids=str)
+def test_a_file_that_is_shown_is_taken(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what reads it: a testbed, a provider file, or a CI system's shell, which also finds what it shall keep."""
+    monkeypatch.setenv("LAB_PASSWORD", "secret")
+    file = tmp_path / "shown.yaml"
+    file.write_text(block.text)
+    held = yaml.safe_load(block.text)
+    if "devices" in held:
+        assert [target.name for target in testbed.read(file)] == list(held["devices"])
+    elif "provider" in held:
+        assert provider.read(str(file)).kind == held["provider"]["kind"]
+    elif "failover" in held:
+        assert_kept(held["failover"]["script"], held["failover"]["artifacts"]["paths"], tmp_path)
+    elif "steps" in held:
+        pytest_step, upload = held["steps"]
+        assert_kept(pytest_step["run"], upload["with"]["path"].splitlines(), tmp_path)
+    else:
+        assert [list(host["connection_options"]) for host in held.values()] == [["holdfast"]]
+
+
+def assert_kept(command: str, kept: list[str], folder: Path) -> None:
+    done = run(Block("ci", 0, "run", "sh", command), folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path for path in kept if not (folder / path).exists()] == []
 
 
 def test_the_failing_run_of_the_tutorial_writes_its_page(tmp_path: Path) -> None:
