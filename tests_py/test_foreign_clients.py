@@ -18,6 +18,10 @@ pytest.importorskip("grpc_tools", reason="pip install grpcio-tools")
 pygnmi_client = pytest.importorskip("pygnmi.client", reason="pip install pygnmi")
 
 PROTO = Path(__file__).parent.parent / "proto"
+# pygnmi's thread tells that its channel was closed by dying of it, at a moment of its own.
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:Exception in thread .*enqueue_updates:pytest.PytestUnhandledThreadExceptionWarning"
+)
 ROLE = "/components/component[name=Supervisor1]/state/redundant-role"
 
 
