@@ -19,6 +19,7 @@ from conftest import isolated
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+CONTAINERLAB = ROOT / "examples" / "containerlab"
 BLOCK = re.compile(
     r"(?:<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
 )
@@ -128,9 +129,15 @@ def test_the_fixtures_in_readme_run(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_the_testbed_of_the_topology_is_of_its_nodes() -> None:
+    topology = yaml.safe_load((CONTAINERLAB / "dual-supervisor.clab.yml").read_text())
+    named = {node: f"clab-{topology['name']}-{node}" for node in topology["topology"]["nodes"]}
+    assert {target.name: target.address for target in testbed.read(CONTAINERLAB / "lab.yaml")} == named
+
+
 def test_the_recipe_of_the_container_image_starts_what_it_says(tmp_path: Path) -> None:
     """The entry point alone, on free ports: no registry gives this machine its base image."""
-    recipe = (ROOT / "examples" / "containerlab" / "Containerfile").read_text()
+    recipe = (CONTAINERLAB / "Containerfile").read_text()
     entry = re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", recipe, re.MULTILINE)
     words = [word for line in entry for word in re.findall(r'"([^"]*)"', line)]
     assert words[:2] == ["holdfast", "emulate"]
