@@ -67,6 +67,31 @@ def test_a_device_alone_has_none_to_reach_over_a_link(run_suite: RunSuite) -> No
     assert run.cases["test_cntr2_3_a_container_to_one_on_another_device"].outcome == "skipped"
 
 
+@pytest.mark.parametrize(
+    "serving",
+    [
+        ("--dut-port=50999",),
+        ("--dut-image",),
+        ("--dut-image", "--dut-command=./cntrsrv --port 7000", "--dut-port=7000"),
+        ("--dut-image", "--dut-command=./cntrsrv --port={port}", "--dut-port=7000"),
+    ],
+    ids=["the wheel's image elsewhere", "its own command", "a fixed port", "a port that it is told"],
+)
+def test_two_containers_of_an_image_serve_a_port_each(
+    run_suite: RunSuite, archive: Path, serving: tuple[str, ...]
+) -> None:
+    given = [f"--dut-image={archive}" if each == "--dut-image" else each for each in serving]
+    run = run_suite("-k", "cntr1_3 or cntr1_6 or cntr2_4", *QUICK, *given)
+    assert run.exit_code == 0, run.output
+    assert "3 passed" in run.output
+
+
+def test_two_emulated_devices_at_one_address_are_no_pair(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr2_3", "--dut-emulator=listen=127.0.0.1:0", "-rs")
+    assert run.cases["test_cntr2_3_a_container_to_one_on_another_device"].outcome == "skipped", run.output
+    assert "both emulated devices are at 127.0.0.1" in run.output
+
+
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
 def test_the_devices_of_a_testbed_reach_each_other(
     run_suite: RunSuite, tmp_path: Path, workers: tuple[str, ...]

@@ -31,7 +31,11 @@ _OPTIONS = (
     ("dut-username", "text", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file"),
     ("dut-password-file", "text", "a file whose first line is the password"),
     ("dut-image", "text", "a `docker save` archive to test with, instead of the wheel's own test container"),
-    ("dut-command", "text", "what a container of the image runs, instead of the image's own command"),
+    (
+        "dut-command",
+        "text",
+        "what a container of the image runs, instead of the image's own command; {port} in it is its port",
+    ),
     ("dut-port", "text", "the port that the container serves and publishes (default 60061)"),
     ("dut-network", "text", "the container's network (default: the device's)"),
     ("dut-volume-option", "list", "KEY=VALUE for the volume's driver; may be given several times"),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from holdfast import Device, Emulator
 
 DEFAULT_PORT = 60061
+# The test container's command: on its default port as the plans start it, and on any other.
+CNTRSRV, CNTRSRV_ON = "./cntrsrv", "./cntrsrv --port {port}"
 # Where gRIBI is, as IANA has it.
 GRIBI_PORT = 9340
 # Of an image that a container is updated to.
@@ -39,7 +41,8 @@ class ImageUnderTest:
     id: str
     archive: str
     retag: str | None
-    command: str
+    # Empty for the image's own; `{port}` in it stands for the port that it shall serve.
+    command_template: str
     port: int
     network: str
     # What its containers see as HOLDFAST_IMAGE, if anything.
@@ -47,6 +50,19 @@ class ImageUnderTest:
 
     def __str__(self) -> str:
         return f"{self.name}:{self.tag}"
+
+    @property
+    def command(self) -> str:
+        """What a container runs to serve the image's port."""
+        if self.command_template == CNTRSRV_ON and self.port == DEFAULT_PORT:
+            return CNTRSRV
+        return self.command_template.replace("{port}", str(self.port))
+
+    def published_on(self, port: int) -> tuple[str, dict[int, int]]:
+        """The command of a container that is reached on `port`, and its ports: what it serves, or a mapping."""
+        if port != self.port and "{port}" in self.command_template:
+            return self.command_template.replace("{port}", str(port)), {port: port}
+        return self.command, {self.port: port}
 
 
 class Run:
@@ -150,7 +166,7 @@ class Run:
             id=opened.images[0].id,
             archive=str(archive),
             retag=None if given is None else f"{name}:{tag}",
-            command=options.value(self.config, "dut-command") or ("./cntrsrv" if given is None else ""),
+            command_template=options.value(self.config, "dut-command") or (CNTRSRV_ON if given is None else ""),
             port=self._port,
             network=options.value(self.config, "dut-network") or "",
             shown=shown if given is None else None,

@@ -27,12 +27,12 @@ def start(
     port: int | None = None,
 ) -> None:
     """Start a container of the image under test, on its own port or, where another has that, on `port`."""
-    served = image.port if port is None else port
+    command, ports = image.published_on(port or image.port)
     dut.containerz.start(
         name,
         image=image,
-        command=image.command if served == image.port else f"{image.command} --port {served}".strip(),
-        ports={served: served},
+        command=command,
+        ports=ports,
         network=image.network,
         volumes=volumes,
         environment=environment,
