@@ -79,7 +79,7 @@ class Reporter:
         if not self._cases:
             return
         write = terminalreporter.write_line
-        terminalreporter.section("holdfast")
+        terminalreporter.write_sep("=", "holdfast")
         for device in dict.fromkeys(str(case["device"]) for case in self._cases):
             write(device)
             own = [case for case in self._cases if case["device"] == device]

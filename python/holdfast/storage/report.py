@@ -129,7 +129,7 @@ class Reporter:
         if not self._rows:
             return
         self._rows.sort(key=lambda row: (int(row["torpedo"][1:]), row["variant"]))
-        terminalreporter.section("holdfast torpedo")
+        terminalreporter.write_sep("=", "holdfast torpedo")
         write = terminalreporter.write_line
         for line in _describe(self._rows[0]):
             write(line)
