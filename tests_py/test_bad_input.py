@@ -100,6 +100,20 @@ def test_plaintext_where_tls_was_asked(device: holdfast.Device) -> None:
         device.ping_container(port, timeout=3)
 
 
+def test_a_port_takes_connections_whatever_it_serves(device: holdfast.Device) -> None:
+    with listener(lambda _: None) as address:
+        device.connect_container(int(address.rpartition(":")[2]), host="127.0.0.1", timeout=3)
+
+
+def test_a_proxy_with_nobody_behind_it_takes_no_connections(device: holdfast.Device) -> None:
+    with listener(lambda client: client.close()) as address:
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(exceptions.Unreachable, match="closes the connection that it took"):
+            device.connect_container(port, host="127.0.0.1", timeout=3)
+    with pytest.raises(exceptions.Unreachable, match="refused"):
+        device.connect_container(port, host="127.0.0.1", timeout=3)
+
+
 def test_tls_to_the_container_is_really_tls(device: holdfast.Device, archive: Path) -> None:
     image = device.containerz.deploy(archive)
     device.containerz.start("tls", image=image, ports={60061: 60061})

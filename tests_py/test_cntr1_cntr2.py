@@ -86,6 +86,33 @@ def test_two_containers_of_an_image_serve_a_port_each(
     assert "3 passed" in run.output
 
 
+# As a gRPC server of somebody's own answers what it does not know.
+SOMETHING_ELSE = tuple(
+    f"--dut-failpoint={call}=error[UNIMPLEMENTED](it is another service)"
+    for call in ("cntr.Ping", "ledger.Append", "ledger.Describe")
+)
+
+
+def test_an_image_that_serves_something_else_is_judged_by_what_it_shows(run_suite: RunSuite, archive: Path) -> None:
+    cases = "cntr1_1 or cntr1_4 or cntr2_1 or cntr2_4 or cntr3_2"
+    run = run_suite("-k", cases, *QUICK, f"--dut-image={archive}", *SOMETHING_ELSE)
+    assert run.exit_code == 0, run.output
+    assert "4 passed, 1 skipped" in run.output
+    for name in ("test_cntr1_1_deploy_and_start", "test_cntr2_1_from_outside_to_a_container", "2"):
+        unchecked = run.cases[name].properties["not_checked"]
+        assert "its port takes connections; the image under test does not serve Ping" in unchecked
+    refused = run_suite("-k", "cntr1_1", *QUICK, *SOMETHING_ELSE)
+    assert refused.exit_code == 1, "the wheel's own image must answer"
+
+
+def test_its_port_must_take_connections_again(run_suite: RunSuite, archive: Path) -> None:
+    options = (f"--dut-image={archive}", *SOMETHING_ELSE)
+    run = run_suite("-k", "cntr3_2", *QUICK, *options, failpoints="load.container.ports_lost=1*error(x)")
+    assert run.exit_code == 1, run.output
+    assert "it answers on its port again" in run.cases["2"].properties["failures"]
+    assert "the container answers on its port" not in run.cases["2"].properties["failures"]
+
+
 def test_two_emulated_devices_at_one_address_are_no_pair(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr2_3", "--dut-emulator=listen=127.0.0.1:0", "-rs")
     assert run.cases["test_cntr2_3_a_container_to_one_on_another_device"].outcome == "skipped", run.output

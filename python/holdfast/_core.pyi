@@ -240,6 +240,12 @@ class Device:
     def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
         """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock."""
 
+    def connect_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> None:
+        """Connect to a container's published port over TCP, whatever it serves there; asks nothing.
+
+        `ConnectError` where it is refused, or closed at once by a proxy that has no container behind it.
+        """
+
     def dial_from_container(
         self,
         port: int,
@@ -350,6 +356,11 @@ class AsyncDevice:
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> Awaitable[datetime]:
         """As `Device.ping_container`."""
+
+    def connect_container(
+        self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[None]:
+        """As `Device.connect_container`."""
 
     def dial_from_container(
         self,

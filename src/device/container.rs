@@ -3,12 +3,13 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::Status;
 
 use super::Device;
 use crate::dial::{Address, Call, Connection, Credentials, Security, Session, Settings, Target};
-use crate::error::{Error, Kind, Result};
+use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::ledger::Record;
 use crate::wire::cntr::cntr_client::CntrClient;
 use crate::wire::cntr::dial_request::Request as Ask;
@@ -17,6 +18,10 @@ use crate::wire::cntr::{DialRequest, PingRequest, Service};
 use crate::wire::gnmi::CapabilityResponse;
 use crate::wire::ledger::ledger_client::LedgerClient;
 use crate::wire::ledger::{self, AppendRequest, DescribeRequest, ReadRequest};
+
+/// How long after a connection came about it may be closed again and count as refused: a proxy in front of containers
+/// takes connections for them, and closes those that it has nobody for.
+const SECOND_THOUGHTS: Duration = Duration::from_millis(300);
 
 /// What a container shall ask for where it dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +110,25 @@ impl Device {
         Ok(SystemTime::try_from(stamp).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
+    /// Connects to `port` of the device's own address (or of `host`) over TCP, and asks nothing: whatever a container
+    /// serves there, it takes connections.
+    pub async fn connect_container(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<()> {
+        let began = Instant::now();
+        let refused = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
+        let connected = async {
+            let address = self.container_address(host, port, deadline).await?;
+            let stream = timeout_at(deadline, TcpStream::connect((address.host.as_str(), port)))
+                .await
+                .map_err(|_| refused(format!("{address} does not answer")))?
+                .map_err(|error| refused(format!("{address}: {error}")))?;
+            match timeout(SECOND_THOUGHTS, stream.peek(&mut [0])).await {
+                Ok(Ok(0) | Err(_)) => Err(refused(format!("{address} closes the connection that it took"))),
+                Ok(Ok(_)) | Err(_) => Ok(()),
+            }
+        };
+        connected.await.map_err(|error| error.during(self.name(), "connect to a container", began.elapsed()))
+    }
+
     /// Appends a record to the ledger of the container on `port`; returned once it is on the container's volume:
     /// `holdfast.ledger.v1.Ledger/Append`.
     pub async fn append_record(
@@ -167,12 +191,16 @@ impl Device {
         Ok(session.connection(deadline).await?.address().host.clone())
     }
 
-    async fn container_session(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Session> {
+    async fn container_address(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Address> {
         let host = match host.or(self.ways.container_host.as_deref()) {
             Some(host) => host.to_owned(),
             None => self.host_in_charge(deadline).await?,
         };
-        let address = Address { host, port };
+        Ok(Address { host, port })
+    }
+
+    async fn container_session(&self, host: Option<&str>, port: u16, deadline: Instant) -> Result<Session> {
+        let address = self.container_address(host, port, deadline).await?;
         let target = Target {
             name: format!("{} container on {address}", self.name()),
             addresses: vec![address],

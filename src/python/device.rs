@@ -215,6 +215,15 @@ both_worlds! {
         }
     }
 
+    /// A TCP connection to the container's published port.
+    #[pyo3(signature = (port, *, host=None, timeout=None))]
+    fn connect_container(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::nothing {
+        async move {
+            let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
+            device.connect_container(host.as_deref(), port, deadline).await
+        }
+    }
+
     /// Cntr.Dial on the container's published port: what it was told where it dialled.
     #[pyo3(signature = (port, address, *, ask="ping".to_owned(), username=None, password=None, host=None, timeout=None))]
     fn dial_from_container(device, port: u16, address: String, ask: String, username: Option<String>,

@@ -47,8 +47,8 @@ class Ledger:
 
     def write(self, count: int) -> None:
         """Write so many records; raises `NotChecked` where there is no ledger or no way to it."""
-        if self._run.unreachable:
-            self._unchecked = self._run.unreachable
+        if self._run.unasked:
+            self._unchecked = self._run.unasked
             raise NotChecked(self._unchecked)
         try:
             for _ in range(count):
@@ -63,8 +63,8 @@ class Ledger:
         self._before = self._described()
 
     def _described(self) -> ContainerDescription:
-        if self._run.unreachable:
-            raise NotChecked(self._run.unreachable)
+        if self._run.unasked:
+            raise NotChecked(self._run.unasked)
         try:
             return self._dut.describe_container(self._port, timeout=ANSWER)
         except Unimplemented:

@@ -85,6 +85,8 @@ class Run:
         self._first_active: str | None = None
         self._left_something = False
         self.chassis: Emulator | None = None
+        # Whether containers of the image answer Cntr.Ping; an image of one's own may serve something else.
+        self.image_pings: bool | None = None
         if target.emulated:
             target = self._embedded(target)
         self.target = target
@@ -223,6 +225,13 @@ class Run:
         if not self.profile.container_reachable:
             return f"profile {self.profile.name}: the container's port cannot be reached from here"
         return None
+
+    @property
+    def unasked(self) -> str | None:
+        """Why containers of the image under test cannot be asked anything, if they cannot."""
+        if self.image_pings is False:
+            return "the image under test does not serve Ping"
+        return self.unreachable
 
     @property
     def silence_proves_nothing(self) -> bool:

@@ -88,7 +88,7 @@ class Dialler:
 
     def expect_gone(self) -> None:
         """Nothing answers on its port any more."""
-        settled(self._case, lambda: look_port(self._dut, self.port), (SILENT,), watch=0)
+        settled(self._case, lambda: look_port(self._case, self._dut, self.port), (SILENT,), watch=0)
 
     def clock(self) -> datetime:
         """The container's, asked from here."""

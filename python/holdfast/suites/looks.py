@@ -13,7 +13,8 @@ from holdfast.pytest_plugin.run import ImageUnderTest
 
 # From one look to the next, in seconds.
 LOOK = 0.05
-ABSENT, THERE, RUNNING, STOPPED, SILENT = "absent", "there", "running", "stopped", "silent"
+ABSENT, THERE, RUNNING, STOPPED = "absent", "there", "running", "stopped"
+SILENT, ANSWERING = "silent", "answering"
 
 
 def look_image(dut: Device, image: ImageUnderTest) -> str:
@@ -51,13 +52,24 @@ def times(count: int) -> str:
     return (ABSENT, THERE)[count] if count < 2 else f"there {count} times"
 
 
-def look_port(dut: Device, port: int) -> str:
-    """answering, or silent: whether a test container answers on a published port."""
+def look_port(case: Case, dut: Device, port: int) -> str:
+    """answering, or silent: whether a container answers on a published port, as far as its image does."""
+    if case.run.image_pings is False:
+        return look_connection(dut, port)
     try:
         dut.ping_container(port, timeout=1)
     except HoldfastError:
         return SILENT
-    return "answering"
+    return ANSWERING
+
+
+def look_connection(dut: Device, port: int) -> str:
+    """answering, or silent: whether a published port takes connections, for whatever it serves."""
+    try:
+        dut.connect_container(port, timeout=1)
+    except HoldfastError:
+        return SILENT
+    return ANSWERING
 
 
 def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:

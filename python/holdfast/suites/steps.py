@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from holdfast import Device
-from holdfast.exceptions import ExpectationFailed
+from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, RpcError, Unreachable
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.results import Container
+from holdfast.suites.looks import ANSWERING, look_connection, settled
 
 # Written to the ledger before a failover; more are while it is under way.
 RECORDS = 20
@@ -40,17 +41,56 @@ def start(
     )
 
 
-def expect_answer(case: Case, dut: Device, image: ImageUnderTest, *, after_switchover: bool = False) -> None:
-    """The container answers Ping on its published port, and goes on answering."""
+def expect_answer(
+    case: Case, dut: Device, image: ImageUnderTest, *, port: int | None = None, after_switchover: bool = False
+) -> None:
+    """The container answers Ping on its published port (the image's, or `port`), and goes on answering.
+
+    One of an image of one's own may serve something else: its port must take connections, and `NotChecked` tells that
+    this is all.
+    """
     if case.run.unreachable:
         raise NotChecked(case.run.unreachable)
-    case.run.configuring.before_dialling()
+    case.run.configuring.before_dialling(port)
     try:
-        dut.expect_answer(image.port)
+        if _expect_ping(case, dut, image, port or image.port):
+            return
+        settled(case, lambda: look_connection(dut, port or image.port), (ANSWERING,))
     except ExpectationFailed as error:
         if after_switchover and case.run.silence_proves_nothing:
             raise NotChecked(f"inconclusive, the new active has a filter of its own: {error.message}") from None
         raise
+    case.run.image_pings = False
+    raise NotChecked(f"its port takes connections; {case.run.unasked}")
+
+
+def _expect_ping(case: Case, dut: Device, image: ImageUnderTest, port: int) -> bool:
+    """It answers Ping, as it must unless its port is for something else, and always was: then False."""
+    if case.run.image_pings is False:
+        return False
+    try:
+        dut.expect_answer(port)
+    except ExpectationFailed:
+        if image.retag is None or case.run.image_pings or not _serves_something_else(dut, port):
+            raise
+        return False
+    case.run.image_pings = True
+    return True
+
+
+def _serves_something_else(dut: Device, port: int) -> bool:
+    """Whether Ping fails by what it is told, and not for want of an answer."""
+    try:
+        dut.ping_container(port)
+    except Unreachable:
+        return False
+    except ConnectError:
+        return look_connection(dut, port) == ANSWERING
+    except RpcError:
+        return True
+    except HoldfastError:
+        return False
+    return False
 
 
 def note_unlisted(case: Case, container: Container) -> None:

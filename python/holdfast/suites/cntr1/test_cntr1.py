@@ -195,7 +195,7 @@ def expect_silence(case: Case, dut: Device, port: int) -> None:
     """Nothing answers on a port where a container did."""
     if case.run.unreachable:
         raise NotChecked(case.run.unreachable)
-    settled(case, lambda: look_port(dut, port), (SILENT,), watch=0)
+    settled(case, lambda: look_port(case, dut, port), (SILENT,), watch=0)
 
 
 @pytest.mark.cntr1("CNTR-1.5")

@@ -14,6 +14,7 @@ from holdfast.pytest_plugin.pair import Pair
 from holdfast.pytest_plugin.procedure import case
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.suites.dialling import Dialler
+from holdfast.suites.looks import ANSWERING, look_port
 from holdfast.suites.steps import deploy, expect_answer, start
 
 # Connections that are made one after the other.
@@ -29,6 +30,12 @@ def needs_a_way(case: Case) -> None:
     case.run.configuring.before_dialling()
 
 
+def needs_pings(case: Case) -> None:
+    """Skip where containers of the image cannot be told to dial."""
+    if case.run.unasked:
+        pytest.skip(case.run.unasked)
+
+
 @pytest.mark.cntr2("CNTR-2.1")
 @case()
 def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest, case: Case) -> None:
@@ -42,16 +49,24 @@ def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest,
         expect_answer(case, dut, image)
     with case.depth("it answers each of many connections"):
         for _ in range(TIMES):
-            dut.ping_container(image.port)
+            expect_now(case, dut, image.port)
     with case.depth("its clock is the device's"):
-        expect_one_clock(dut, image.port)
+        expect_one_clock(case, dut, image.port)
     with case.depth("nobody answers once it is gone"):
         dut.containerz.remove(name, force=True)
         Dialler(case, dut, image.port).expect_gone()
 
 
-def expect_one_clock(dut: Device, port: int) -> None:
+def expect_now(case: Case, dut: Device, port: int) -> None:
+    """It answers, without a second look."""
+    if look_port(case, dut, port) != ANSWERING:
+        raise ExpectationFailed(f"the container is silent on port {port}")
+
+
+def expect_one_clock(case: Case, dut: Device, port: int) -> None:
     """The container's is the device's own, where that tells the time."""
+    if case.run.unasked:
+        raise NotChecked(case.run.unasked)
     try:
         before = dut.system.time()
     except Unimplemented:
@@ -72,6 +87,7 @@ def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTes
         start(dut, image, case.run.name("caller"))
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
+    needs_pings(case)
     container = Dialler(case, dut, image.port)
     with case.procedure("it asks the device's gNMI for its capabilities"):
         told = container.dial(inner.gnmi, "gnmi").capabilities
@@ -118,6 +134,7 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
         start(far.device, far.image, other)
     with case.procedure("the near one answers"):
         expect_answer(case, near.device, near.image)
+    needs_pings(case)
     here, there = (Dialler(case, run.device, run.image.port) for run in (near, far))
     with case.procedure("the near one dials the far one"):
         here.expect_reaches(there, over(far))
@@ -152,8 +169,8 @@ def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest
         dut.containerz.expect_container(second, watch=0)
     with case.procedure("both answer on their ports"):
         expect_answer(case, dut, image)
-        case.run.configuring.before_dialling(port)
-        dut.expect_answer(port)
+        expect_answer(case, dut, image, port=port)
+    needs_pings(case)
     one, other = Dialler(case, dut, image.port), Dialler(case, dut, port)
     with case.procedure("the first dials the second"):
         one.expect_reaches(other, case.run.inner.host)
