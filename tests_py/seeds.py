@@ -26,7 +26,7 @@ TEXT = """# No false alarms
 Written by `nox -s seeds` on {date} with holdfast {version} ({machine}): the suites on healthy emulated devices, whose
 timings and oddities are drawn by seed (outages of 0.05 to 3 s, load, boot and reboot times, slow, empty and partial
 lists, one address or one for each control processor, IPv4 and IPv6, gNOI apart, closed or silent outages, each quirk on
-or off, rude triggers, combined cases, vendors).
+or off, rude triggers, combined cases, vendors; CNTR-1 and CNTR-2 also where one control processor shows, or none).
 
 **Seeds {first} to {last}: {runs} runs, {verdicts} verdicts, 0 failures.**
 
@@ -62,7 +62,7 @@ def draw(seed: int) -> tuple[str, ...]:
     given += [f"quirk={name}" for name in sorted(quirks)]
     words = [f"--dut-emulator={text}" for text in given]
     if place.startswith("[::1]"):  # which all seeds share, and with it the ports of their containers
-        words += [f"--dut-port={61_000 + seed % 4000}", f"--dut-command=./cntrsrv --port {61_000 + seed % 4000}"]
+        words.append(f"--dut-port={61_000 + 2 * seed % 4000}")
     for site in SLOW:
         if chance.random() < 0.2:
             words.append(f"--dut-failpoint={site}=30%delay({chance.randint(1, 200)}ms)")
@@ -74,7 +74,10 @@ def draw(seed: int) -> tuple[str, ...]:
 
 def _cases(chance: random.Random, words: list[str]) -> tuple[str, ...]:
     """Which cases, failed over how; sometimes on a vendor's device, with its own oddities in place of the drawn."""
-    chosen = ["-k", "cntr3 or midway" if chance.random() < 0.15 else "cntr3"]
+    (suites,) = chance.choices(("cntr3", "cntr3 or midway", "cntr1 or cntr2"), (6, 1, 3))
+    chosen = ["-k", suites]
+    if "cntr3" not in suites and chance.random() < 0.3:
+        words = [*words, f"--dut-failpoint={chance.choice(('roles.single', 'roles.none'))}=error(x)"]
     if chance.random() < 0.3:
         chosen.append("--dut-combine")
     if chance.random() < 0.2:
