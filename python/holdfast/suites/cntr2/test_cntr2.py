@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from holdfast import Device
@@ -14,7 +16,6 @@ from holdfast.pytest_plugin.pair import Pair
 from holdfast.pytest_plugin.procedure import case
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.suites.dialling import Dialler
-from holdfast.suites.looks import ANSWERING, look_port
 from holdfast.suites.steps import deploy, expect_answer, start
 
 # Connections that are made one after the other.
@@ -47,20 +48,15 @@ def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest,
         start(dut, image, name)
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
+    ask: Callable[[int], object] = dut.connect_container if case.run.image_pings is False else dut.ping_container
     with case.depth("it answers each of many connections"):
         for _ in range(TIMES):
-            expect_now(case, dut, image.port)
+            ask(image.port)
     with case.depth("its clock is the device's"):
         expect_one_clock(case, dut, image.port)
     with case.depth("nobody answers once it is gone"):
         dut.containerz.remove(name, force=True)
         Dialler(case, dut, image.port).expect_gone()
-
-
-def expect_now(case: Case, dut: Device, port: int) -> None:
-    """It answers, without a second look."""
-    if look_port(case, dut, port) != ANSWERING:
-        raise ExpectationFailed(f"the container is silent on port {port}")
 
 
 def expect_one_clock(case: Case, dut: Device, port: int) -> None:
