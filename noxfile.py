@@ -122,6 +122,7 @@ def types(session: nox.Session) -> None:
     """Mypy strict, and stubtest of the core's stubs."""
     install_wheel(session, "attrs", "mypy>=2", "pytest-xdist", "types-PyYAML>=6")
     session.run("mypy", env={"MYPYPATH": "python"})
+    session.run("mypy", "benches/run.py", env={"MYPYPATH": "python:benches"})  # which no test runs
     session.chdir(session.create_tmp())
     session.run("python", "-m", "mypy.stubtest", "holdfast._core")
 

@@ -50,7 +50,11 @@ def add_times(folder: Path, rounds: int = 80) -> tuple[float, float, float]:
             return took
 
         met = {"runtimeConfig": {"io.kubernetes.cri.pod-annotations": failpoints.annotations}}
-        works = (lambda: add(BRIDGE), lambda: add(plugin.path()), lambda: add(plugin.path(), **met))
+        works: tuple[Callable[[], float], ...] = (
+            lambda: add(BRIDGE),
+            lambda: add(plugin.path()),
+            lambda: add(plugin.path(), **met),
+        )
         taken = [[work() for work in works] for _ in range(rounds)]
     return (
         statistics.median(alone for alone, _, _ in taken),
