@@ -103,6 +103,9 @@ def test_an_image_that_serves_something_else_is_judged_by_what_it_shows(run_suit
         assert "its port takes connections; the image under test does not serve Ping" in unchecked
     refused = run_suite("-k", "cntr1_1", *QUICK, *SOMETHING_ELSE)
     assert refused.exit_code == 1, "the wheel's own image must answer"
+    away = "--dut-failpoint=cntr.Ping=error[UNAVAILABLE](nobody is behind it)"
+    refused = run_suite("-k", "cntr1_1", *QUICK, f"--dut-image={archive}", away)
+    assert refused.exit_code == 1, "this is no service of its own"
 
 
 def test_its_port_must_take_connections_again(run_suite: RunSuite, archive: Path) -> None:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from holdfast import Device
-from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, RpcError, Unreachable
+from holdfast.exceptions import (
+    ConnectError,
+    DeadlineExceeded,
+    ExpectationFailed,
+    HoldfastError,
+    RpcError,
+    Unavailable,
+    Unreachable,
+)
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.results import Container
@@ -82,7 +90,7 @@ def _serves_something_else(dut: Device, port: int) -> bool:
     """Whether Ping fails by what it is told, and not for want of an answer."""
     try:
         dut.ping_container(port)
-    except Unreachable:
+    except (DeadlineExceeded, Unavailable, Unreachable):
         return False
     except ConnectError:
         return look_connection(dut, port) == ANSWERING
