@@ -108,6 +108,7 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "deploy.plugin_forgotten" "Deploy of a plugin answers with success and keeps nothing"
         "start_plugin.twice" "StartPlugin of a plugin that runs starts it once more"
         "stop.ignored" "StopContainer answers with success and the container runs on"
+        "stop.lingers" "StopContainer leaves the container serving, listed as stopped"
         "remove_container.ignored" "RemoveContainer answers with success and does nothing"
         "remove_image.ignored" "RemoveImage answers with success and does nothing"
         "remove_volume.ignored" "RemoveVolume answers with success and does nothing"

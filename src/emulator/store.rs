@@ -49,6 +49,8 @@ pub enum Ailment {
     Mute,
     /// Started again and again, and never up.
     Restarting,
+    /// Listed as stopped, and goes on serving.
+    Lingering,
 }
 
 /// A container.

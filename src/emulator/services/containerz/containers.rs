@@ -182,6 +182,7 @@ impl Service {
     fn listed(&self, container: &Container) -> ListContainerResponse {
         let status = match (self.card().runtime.runs(&container.name), container.ailment) {
             (_, Ailment::Restarting) => Listed::Unspecified,
+            (_, Ailment::Lingering) => Listed::Stopped,
             (true, _) => Listed::Running,
             (false, _) if container.wanted == Wanted::Created => Listed::Unspecified,
             (false, _) if self.fires("list.stopped_running") => Listed::Running,
@@ -209,7 +210,8 @@ impl Service {
         if self.fires("stop.ignored") {
             return Ok(Response::new(StopContainerResponse {}));
         }
-        let ran = self.card().runtime.stop(name).await;
+        let lingers = self.fires("stop.lingers");
+        let ran = lingers || self.card().runtime.stop(name).await;
         if !ran && self.has(Quirk::StopNotRunningNotFound) {
             return Err(Status::not_found(format!("container {name:?} does not run")));
         }
@@ -222,6 +224,9 @@ impl Service {
         self.change(|held| {
             held.container_mut(name).into_iter().for_each(|container| {
                 container.wanted = wanted;
+                if lingers {
+                    container.ailment = Ailment::Lingering;
+                }
                 container.log.push("cntrsrv ends on SIGTERM (emulated)".to_owned());
             });
             Ok(())
