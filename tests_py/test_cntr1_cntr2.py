@@ -116,10 +116,20 @@ def test_its_port_must_take_connections_again(run_suite: RunSuite, archive: Path
     assert "the container answers on its port" not in run.cases["2"].properties["failures"]
 
 
-def test_two_emulated_devices_at_one_address_are_no_pair(run_suite: RunSuite) -> None:
-    run = run_suite("-k", "cntr2_3", "--dut-emulator=listen=127.0.0.1:0", "-rs")
+def test_its_port_must_be_closed_once_it_is_stopped(run_suite: RunSuite, archive: Path) -> None:
+    """Also where nothing asked before whether the image serves Ping: silence to that would prove nothing."""
+    options = (f"--dut-image={archive}", *SOMETHING_ELSE)
+    run = run_suite("-k", "cntr1_4", *QUICK, *options, failpoints="stop.lingers=error(x)")
+    assert run.exit_code == 1, run.output
+    assert "its port is closed" in run.cases["test_cntr1_4_stop"].properties["failures"]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.0.0.1:0,127.0.0.1:0"], ids=["one", "one for each supervisor"])
+def test_two_emulated_devices_at_one_address_are_no_pair(run_suite: RunSuite, listen: str) -> None:
+    run = run_suite("-k", "cntr2_3", f"--dut-emulator=listen={listen}", "-rs")
     assert run.cases["test_cntr2_3_a_container_to_one_on_another_device"].outcome == "skipped", run.output
     assert "both emulated devices are at 127.0.0.1" in run.output
+    assert "listen=auto" in run.output
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from holdfast.addresses import hosts
 from holdfast.pytest_plugin import options, targets
 from holdfast.pytest_plugin.run import Run
 from holdfast.testbed.target import Target
@@ -32,17 +33,15 @@ def other_of(config: pytest.Config, target: Target) -> Target:
     pytest.skip("needs a second device that this one has a link to: give a testbed with two")
 
 
-def _host(run: Run) -> str:
-    return run.address.rpartition(":")[0]
-
-
 @contextmanager
 def beside(request: pytest.FixtureRequest, near: Run) -> Iterator[Pair]:
     """The pair, both clean before and after. Claimed in one order, so that no two tests wait for each other."""
     far = Run(request.config, other_of(request.config, near.target))
     try:
-        if far.chassis is not None and _host(near) == _host(far):
-            pytest.skip(f"both emulated devices are at {_host(near)}, and so are the ports of their containers")
+        shared = set(hosts(near.address)) & set(hosts(far.address))
+        if far.chassis is not None and shared:
+            where = ", ".join(sorted(shared))
+            pytest.skip(f"both emulated devices are at {where}, as are the ports of their containers: say listen=auto")
         begun: list[Run] = []
         try:
             for each in sorted((near, far), key=lambda each: each.address):

@@ -85,8 +85,8 @@ class Run:
         self._first_active: str | None = None
         self._left_something = False
         self.chassis: Emulator | None = None
-        # Whether containers of the image answer Cntr.Ping; an image of one's own may serve something else.
-        self.image_pings: bool | None = None
+        # Whether containers of the image serve Ping: the wheel's do; of one's own None until one was asked.
+        self.image_pings: bool | None = True if options.value(config, "dut-image") is None else None
         if target.emulated:
             target = self._embedded(target)
         self.target = target

@@ -54,7 +54,7 @@ def times(count: int) -> str:
 
 def look_port(case: Case, dut: Device, port: int) -> str:
     """answering, or silent: whether a container answers on a published port, as far as its image does."""
-    if case.run.image_pings is False:
+    if not case.run.image_pings:
         return look_connection(dut, port)
     try:
         dut.ping_container(port, timeout=1)

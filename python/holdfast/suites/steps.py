@@ -61,7 +61,7 @@ def expect_answer(
         raise NotChecked(case.run.unreachable)
     case.run.configuring.before_dialling(port)
     try:
-        if _expect_ping(case, dut, image, port or image.port):
+        if _expect_ping(case, dut, port or image.port):
             return
         settled(case, lambda: look_connection(dut, port or image.port), (ANSWERING,))
     except ExpectationFailed as error:
@@ -72,14 +72,14 @@ def expect_answer(
     raise NotChecked(f"its port takes connections; {case.run.unasked}")
 
 
-def _expect_ping(case: Case, dut: Device, image: ImageUnderTest, port: int) -> bool:
+def _expect_ping(case: Case, dut: Device, port: int) -> bool:
     """It answers Ping, as it must unless its port is for something else, and always was: then False."""
     if case.run.image_pings is False:
         return False
     try:
         dut.expect_answer(port)
     except ExpectationFailed:
-        if image.retag is None or case.run.image_pings or not _serves_something_else(dut, port):
+        if case.run.image_pings or not _serves_something_else(dut, port):
             raise
         return False
     case.run.image_pings = True

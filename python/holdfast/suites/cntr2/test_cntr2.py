@@ -48,7 +48,7 @@ def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest,
         start(dut, image, name)
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
-    ask: Callable[[int], object] = dut.connect_container if case.run.image_pings is False else dut.ping_container
+    ask: Callable[[int], object] = dut.ping_container if case.run.image_pings else dut.connect_container
     with case.depth("it answers each of many connections"):
         for _ in range(TIMES):
             ask(image.port)
