@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,17 @@ def place(folder: Path, *chassis: holdfast.Emulator) -> Path:
 def test_the_plugin_is_found_by_its_entry_point() -> None:
     ConnectionPluginRegister.auto_register()
     assert ConnectionPluginRegister.get_plugin("holdfast") is devices.Connection
+
+
+def test_the_inventory_that_the_docs_show_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "frameworks.md").read_text()
+    (shown,) = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "connection_options" in block]
+    hosts = tmp_path / "hosts.yaml"
+    hosts.write_text(shown)
+    inventory = {"plugin": "SimpleInventory", "options": {"host_file": str(hosts)}}
+    with InitNornir(inventory=inventory, logging={"enabled": False}) as nornir:
+        given = nornir.inventory.hosts["r1"].get_connection_parameters("holdfast")
+    assert (given.hostname, given.username, given.extras) == ("192.0.2.1", "admin", {"tls": {"ca": "ca.pem"}})
 
 
 def test_the_example_runs_on_every_device(example: Callable[[str], Path], run: Run) -> None:
