@@ -19,17 +19,20 @@ from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options, targets
 from holdfast.pytest_plugin.plans import plan_of
+from holdfast.report.account import DEVICE, TIMELINE, VERDICT
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
 
+# The timeline for people; programs read the other.
+TIMELINE_TEXT = "timeline.txt"
 # A folder that nobody asked for, made for a report.
 FOLDER = pytest.StashKey[str]()
 # Which run of pytest this is: its workers share it, and a folder may keep cases of several.
 SESSION = pytest.StashKey[str]()
 # Set on a test whose folder has nothing of an earlier run any more.
 EMPTIED = pytest.StashKey[bool]()
-WRITTEN = ("verdict.json", "timeline.txt", "timeline.json", "device.json", "*.log")
+WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log")
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
 # How long a look at the device may take for this, in seconds.
@@ -48,9 +51,9 @@ def keep(run: Run, item: pytest.Item) -> None:
 
 
 def _write(run: Run, folder: Path) -> None:
-    (folder / "timeline.txt").write_text(run.timeline_of_test() + "\n", encoding="utf-8")
+    (folder / TIMELINE_TEXT).write_text(run.timeline_of_test() + "\n", encoding="utf-8")
     events = [{**asdict(event), "time": event.time.isoformat()} for event in run.events_of_test()]
-    (folder / "timeline.json").write_text(json.dumps(events) + "\n", encoding="utf-8")
+    (folder / TIMELINE).write_text(json.dumps(events) + "\n", encoding="utf-8")
     about = {
         "device": run.description,
         "software": run.software,
@@ -61,7 +64,7 @@ def _write(run: Run, folder: Path) -> None:
         "written": _now(),
         "control_processors": _told(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
     }
-    (folder / "device.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / DEVICE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     for name in _told(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
         if journal.run_of(name) == run.id:
             lines = _told(partial(run.device.containerz.logs, name, timeout=LOOK))
@@ -77,7 +80,7 @@ def keep_verdict(item: pytest.Item, account: Mapping[str, object]) -> None:
     plan = {} if marker is None else {key: marker.kwargs[key] for key in PLANNED if key in marker.kwargs}
     about = {"plan": plan, "session": session(item.config), "ended": _now()}
     written = {"test": item.name, **account, **about}
-    (folder / "verdict.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    (folder / VERDICT).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
 def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
