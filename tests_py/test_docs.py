@@ -68,7 +68,7 @@ def test_what_is_shown_runs(block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", FILES, ids=str)
 def test_a_file_that_is_shown_is_taken(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what reads it: a testbed, a provider file, a CI system's shell with what it keeps (Nornir: tests_frameworks)."""
+    """By what reads it: a testbed, a provider file, a CI system with what it keeps (Nornir: tests_frameworks)."""
     monkeypatch.setenv("LAB_PASSWORD", "secret")
     file = tmp_path / "shown.yaml"
     file.write_text(block.text)
