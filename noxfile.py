@@ -76,15 +76,15 @@ def cargo(session: nox.Session, *arguments: str, **environment: str) -> None:
 @nox.session(venv_backend="none")
 def rust(session: nox.Session) -> None:
     """The Rust tests: units beside the code, integration in tests/."""
-    cargo(session, "test", "--locked", "--quiet")
+    cargo(session, "test", "--workspace", "--locked", "--quiet")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """rustfmt, clippy, ruff."""
     session.install("ruff>=0.15")
-    cargo(session, "fmt", "--check")
-    cargo(session, "clippy", "--locked", "--all-targets", "--features", "python", "--", "-D", "warnings")
+    cargo(session, "fmt", "--all", "--check")
+    cargo(session, "clippy", "--workspace", "--locked", "--all-targets", "--features", "python", "--", "-D", "warnings")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -253,7 +253,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """The Rust documentation."""
-    cargo(session, "doc", "--locked", "--no-deps", RUSTDOCFLAGS="-D warnings")
+    cargo(session, "doc", "--workspace", "--locked", "--no-deps", RUSTDOCFLAGS="-D warnings")
     session.log(f"open {ROOT / 'target' / 'doc' / 'holdfast' / 'index.html'}")
 
 

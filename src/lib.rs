@@ -1,40 +1,23 @@
 //! holdfast: fail the thing under a container; prove that the container and its data held.
 //!
-//! The map, from the bottom up. Imports point up this list and never down.
+//! The toolkit's core, and the crates beneath it under the names that it knows them by. Imports point from `python`
+//! and `device` down to `gnoi` and `gnmi`, and from there to the crates.
 
-#[cfg(feature = "grpc")]
-pub mod error;
-#[cfg(any(feature = "toolkit", feature = "cni"))]
-pub mod failpoint;
-#[cfg(feature = "ledger")]
-mod hexadecimal;
-#[cfg(feature = "ledger")]
-pub mod ledger;
-#[cfg(any(feature = "toolkit", feature = "cni"))]
-mod nearest;
-#[cfg(feature = "toolkit")]
-pub mod reflection;
-#[cfg(feature = "grpc")]
-pub mod wire;
+pub use holdfast_cni as cni;
+pub use holdfast_cntrsrv as cntr;
+pub use holdfast_emulator as emulator;
+pub use holdfast_failpoint as failpoint;
+pub use holdfast_image as image;
+pub use holdfast_ledger as ledger;
+pub use holdfast_net::{dial, error, serve};
+pub use holdfast_storage as storage;
+pub use holdfast_wire as wire;
+pub use holdfast_wire::reflection;
 
-#[cfg(all(feature = "cni", target_os = "linux"))]
-pub mod cni;
-#[cfg(feature = "grpc")]
-pub mod cntr;
-#[cfg(feature = "toolkit")]
 pub mod cri;
-#[cfg(feature = "toolkit")]
 pub mod device;
-#[cfg(feature = "grpc")]
-pub mod dial;
-#[cfg(feature = "toolkit")]
-pub mod emulator;
-#[cfg(feature = "toolkit")]
 pub mod gnmi;
-#[cfg(feature = "toolkit")]
 pub mod gnoi;
-#[cfg(feature = "toolkit")]
-pub mod image;
 #[cfg(feature = "python")]
 // Documented in _core.pyi; pyo3 hands values over, and its signatures are Python's.
 #[allow(
@@ -45,7 +28,3 @@ pub mod image;
     clippy::struct_excessive_bools
 )]
 mod python;
-#[cfg(feature = "grpc")]
-pub mod serve;
-#[cfg(feature = "toolkit")]
-pub mod storage;

@@ -1,9 +1,7 @@
-//! gNMI: paths, values, and the client.
+//! gNMI: the client, and the paths and values that it takes and gives.
 
 pub mod client;
-pub mod path;
-pub mod value;
 
 pub use client::{Gnmi, Leaf, StreamMode, Subscription};
-pub use path::{Element, Path};
-pub use value::Value;
+pub use holdfast_wire::path::{self, Element, Path};
+pub use holdfast_wire::value::{self, Value};

@@ -32,7 +32,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Paths {
 }
 
 fn path(text: &str) -> PyResult<Path> {
-    let mut path: Path = text.parse().map_err(|error: crate::error::Error| PyValueError::new_err(error.to_string()))?;
+    let mut path: Path =
+        text.parse().map_err(|error| PyValueError::new_err(crate::error::Error::from(error).to_string()))?;
     if path.origin.is_empty() {
         path.origin = String::from("openconfig");
     }

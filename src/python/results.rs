@@ -10,7 +10,6 @@ use crate::device::{Answer, ControlProcessor, Outage, Reboot, Role, Switchover};
 use crate::dial::Event;
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
-use crate::hexadecimal::hexadecimal;
 use crate::image::{Archive, Layout};
 use crate::ledger::Record;
 use crate::wire::gnmi::{CapabilityResponse, Encoding};
@@ -39,7 +38,7 @@ fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Ob
 pub fn record(py: Python<'_>, record: Record) -> Object {
     let [payload, block] = [&record.payload, &record.block()].map(|bytes| pyo3::types::PyBytes::new(py, bytes));
     object!(py, "Record", number: record.head.number, writer: record.head.writer(), payload: payload,
-        hash: hexadecimal(&record.head.hash), block: block)
+        hash: hex::encode(record.head.hash), block: block)
 }
 
 pub fn description(py: Python<'_>, told: Description) -> Object {

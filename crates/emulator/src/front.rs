@@ -1,0 +1,184 @@
+//! The addresses of the device: shared ones move between control processors, others stay; all really close or fall silent.
+//! Those within are what its containers dial: gNMI and gRIBI, over TLS whatever the management address speaks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tonic::service::Routes;
+
+use super::chassis::Inner;
+use super::layer::Faulty;
+use super::services::{self, Gated};
+use super::settings::{Outage, Settings};
+use super::stall::{Stall, Stalling};
+use super::state::{Management, State};
+use holdfast_net::error::{Error, Result};
+use holdfast_net::serve::{self, SharedStream};
+
+/// Which services an address offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    All,
+    Gnmi,
+    Gnoi,
+    /// gNMI, for containers.
+    InnerGnmi,
+    /// gRIBI, for containers.
+    InnerGribi,
+}
+
+impl Offered {
+    fn is_inner(self) -> bool {
+        matches!(self, Self::InnerGnmi | Self::InnerGribi)
+    }
+}
+
+/// One management address.
+pub struct Front {
+    pub address: SocketAddr,
+    pub offered: Offered,
+    /// The control processor it belongs to; both, if none is named.
+    owner: Option<usize>,
+    listener: TcpListener,
+}
+
+/// What an address does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// Control processor so and so answers; where it is not in charge, with UNAVAILABLE.
+    Served(usize),
+    Closed,
+    Silent,
+}
+
+/// Opens all addresses, and keeps each bound beside that, so that nobody else takes it while it is closed.
+pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
+    let own = settings.listen_second.is_some();
+    let mut wanted = Vec::new();
+    for (index, address) in [Some(settings.listen), settings.listen_second].into_iter().flatten().enumerate() {
+        let owner = own.then_some(index);
+        match settings.gnoi_port {
+            None => wanted.push((address, Offered::All, owner)),
+            Some(port) => {
+                wanted.push((address, Offered::Gnmi, owner));
+                wanted.push((SocketAddr::new(address.ip(), port), Offered::Gnoi, owner));
+            }
+        }
+        for (offered, port) in
+            [(Offered::InnerGnmi, settings.inner_gnmi_port), (Offered::InnerGribi, settings.inner_gribi_port)]
+        {
+            wanted.push((SocketAddr::new(address.ip(), port), offered, owner));
+        }
+    }
+    let (mut fronts, mut reservations) = (Vec::new(), Vec::new());
+    for (address, offered, owner) in wanted {
+        let cannot = |error: std::io::Error| {
+            Error::invalid(format!("the emulated device cannot listen on {address}: {error}"))
+                .hint("choose another port, or port 0 for a free one")
+        };
+        let reservation = serve::reserve(address).map_err(cannot)?;
+        let bound = reservation.local_addr().map_err(cannot)?;
+        let address = bound.as_socket().ok_or_else(|| Error::invalid("no TCP address"))?;
+        fronts.push(Front { address, offered, owner, listener: serve::listen(address).map_err(cannot)? });
+        reservations.push(reservation);
+    }
+    Ok((fronts, reservations))
+}
+
+impl Front {
+    /// Runs the address for as long as the chassis lives.
+    pub async fn run(self, chassis: Arc<Inner>) {
+        let Self { address, offered, owner, listener } = self;
+        let mut state = chassis.watch();
+        let view = |state: &State| view(state, owner, chassis.settings.outage);
+        let services = [0, 1].map(|index| services::routes(&chassis, index, offered));
+        let mut listener = Some(listener);
+        loop {
+            let now = view(&state.borrow_and_update());
+            if now == View::Closed {
+                listener = None;
+                if state.wait_for(|state| view(state) != View::Closed).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let listening = match listener.take() {
+                Some(listening) => listening,
+                None => match serve::listen(address) {
+                    Ok(listening) => listening,
+                    Err(error) => {
+                        tracing::error!("the management address {address} cannot be had again: {error}");
+                        return;
+                    }
+                },
+            };
+            loop {
+                tokio::select! {
+                    biased;
+                    changed = state.wait_for(|state| view(state) != now) => match changed {
+                        Ok(_) => break,
+                        Err(_) => return,
+                    },
+                    accepted = listening.accept() => if let Ok((stream, _)) = accepted {
+                        let _ = stream.set_nodelay(true);
+                        match now {
+                            View::Served(index) => {
+                                let served = serve_one(chassis.clone(), services[index].clone(), index, stream, offered);
+                                chassis.spawn(served);
+                            }
+                            _ => chassis.spawn(hold(Arc::new(stream))),
+                        }
+                    },
+                }
+            }
+            listener = Some(listening);
+        }
+    }
+}
+
+fn view(state: &State, owner: Option<usize>, outage: Outage) -> View {
+    match (owner, state.management) {
+        (Some(owner), _) if state.cards[owner].up => View::Served(owner),
+        (Some(_), _) => match outage {
+            Outage::Closed => View::Closed,
+            Outage::Silent => View::Silent,
+        },
+        (None, Management::Serving(index)) => View::Served(index),
+        (None, Management::Closed) => View::Closed,
+        (None, Management::Silent) => View::Silent,
+    }
+}
+
+async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: TcpStream, offered: Offered) {
+    let stream = Arc::new(stream);
+    let card = &chassis.cards[index];
+    let stall = Stall::default();
+    let faulty = Faulty::new(routes, card.faults.clone(), stall.clone());
+    let service = Gated::new(faulty, chassis.clone(), index);
+    let io = Stalling(SharedStream(stream.clone()), stall);
+    let life = card.life();
+    match if offered.is_inner() { Some(&chassis.tls_within) } else { chassis.tls.as_ref() } {
+        None => serve::connection(io, service, life.clone()).await,
+        Some(acceptor) => match life.run_until_cancelled(acceptor.accept(io)).await {
+            Some(Ok(encrypted)) => serve::connection(encrypted, service, life.clone()).await,
+            Some(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+            None => {}
+        },
+    }
+    if life.is_cancelled() && chassis.settings.outage == Outage::Silent {
+        hold(stream).await;
+    }
+}
+
+/// Keeps a socket open and says nothing on it, until the peer closes it.
+async fn hold(stream: Arc<TcpStream>) {
+    let mut ignored = [0; 4096];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut ignored) {
+            Ok(0) => return,
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
+            _ => {}
+        }
+    }
+}

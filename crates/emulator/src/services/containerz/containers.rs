@@ -1,0 +1,343 @@
+//! `StartContainer`, `ListContainer`, `StopContainer`, `RemoveContainer`, `UpdateContainer`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tonic::{Response, Status};
+
+use super::{Rows, Service, rows};
+use crate::loading::listening_line;
+use crate::settings::Quirk;
+use crate::state::now;
+use crate::store::{Ailment, Container, Restart, Wanted};
+use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
+use holdfast_wire::gnoi::containerz::start_container_request::{Location, restart::Policy};
+use holdfast_wire::gnoi::containerz::start_container_response::Response as Started;
+use holdfast_wire::gnoi::containerz::update_container_response::Response as Updated;
+use holdfast_wire::gnoi::containerz::{
+    ListContainerRequest, ListContainerResponse, RemoveContainerRequest, RemoveContainerResponse,
+    StartContainerRequest, StartContainerResponse, StartOk, StopContainerRequest, StopContainerResponse,
+    UpdateContainerRequest, UpdateContainerResponse, UpdateOk,
+};
+
+/// How long a container that `start.half` started is known as one that is not.
+const HALF: std::time::Duration = std::time::Duration::from_secs(1);
+const LOCATION: &str = "net.openconfig.containerz.location";
+
+impl Service {
+    pub(super) fn start_one_container(
+        &self,
+        request: &StartContainerRequest,
+    ) -> Result<Response<StartContainerResponse>, Status> {
+        let container = if request.image_name.is_empty() {
+            self.stopped(&request.instance_name)?
+        } else {
+            self.check_name(&request.instance_name)?;
+            self.check_volumes(request)?;
+            self.described(request, "start.wrong_image")?
+        };
+        let name = container.name.clone();
+        if self.fires("start.ignored") {
+            return Ok(started(name));
+        }
+        let half = self.fires("start.half");
+        if let Err(error) = self.card().start(&container) {
+            if self.has(Quirk::FailedStartLeftOver) {
+                self.keep(Container { wanted: Wanted::Created, ..container })?;
+            }
+            return Err(Status::unavailable(format!("container {name} does not start: {error}")));
+        }
+        let mut running = Container { wanted: Wanted::Running, ..container };
+        running.log.push(listening_line(&running));
+        if half {
+            self.keep(Container { wanted: Wanted::Created, ..running.clone() })?;
+            let (later, life) = (self.clone(), self.card().life());
+            self.chassis.spawn(async move {
+                if life.run_until_cancelled(tokio::time::sleep(HALF)).await.is_some() {
+                    let _ = later.keep(running); // it stays half done, which is what it is for
+                }
+            });
+            return Ok(started(name));
+        }
+        self.keep(running)?;
+        Ok(started(name))
+    }
+
+    fn keep(&self, container: Container) -> Result<(), Status> {
+        self.keep_instead_of(&container.name.clone(), container)
+    }
+
+    fn keep_instead_of(&self, old: &str, container: Container) -> Result<(), Status> {
+        self.change(|held| {
+            held.containers.retain(|known| known.name != old && known.name != container.name);
+            held.removed.containers.retain(|known| known.name != container.name);
+            held.containers.push(container);
+            Ok(())
+        })
+    }
+
+    /// A start by name alone starts a stopped container again.
+    fn stopped(&self, name: &str) -> Result<Container, Status> {
+        let found = self.inventory().container(name).cloned();
+        let found = found.ok_or_else(|| Status::not_found(format!("there is no container {name:?}")))?;
+        if self.card().runtime.runs(name) {
+            return Err(Status::already_exists(format!("container {name:?} runs already")));
+        }
+        Ok(found)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Status> {
+        if name.is_empty() || name.contains('/') {
+            return Err(Status::invalid_argument("a container needs a name, without slashes"));
+        }
+        if self.inventory().container(name).is_none() {
+            return Ok(());
+        }
+        if !self.card().runtime.runs(name) && self.has(Quirk::StoppedDuplicateInternal) {
+            return Err(Status::internal(format!("the container name {name:?} is already in use")));
+        }
+        Err(Status::already_exists(format!("there is a container {name:?} already")))
+    }
+
+    fn check_volumes(&self, request: &StartContainerRequest) -> Result<(), Status> {
+        let inventory = self.inventory();
+        let missing = request.volumes.iter().find(|volume| inventory.volume(&volume.name).is_none());
+        match missing {
+            None => Ok(()),
+            Some(volume) if self.has(Quirk::VolumesCreatedSilently) => self.add_volume(&volume.name),
+            Some(volume) => Err(Status::not_found(format!("there is no volume {:?}", volume.name))),
+        }
+    }
+
+    /// `stand_in` is the defect by which another image stands in for one that is not there.
+    fn described(&self, request: &StartContainerRequest, stand_in: &str) -> Result<Container, Status> {
+        let tag = if request.tag.is_empty() { "latest" } else { &request.tag };
+        let inventory = self.inventory();
+        let image = inventory
+            .image(&request.image_name, tag)
+            .or_else(|| inventory.images.last().filter(|_| self.fires(stand_in)))
+            .ok_or_else(|| Status::not_found(format!("there is no image {}:{tag}", request.image_name)))?;
+        let port = |number: u32| {
+            u16::try_from(number).map_err(|_| Status::invalid_argument(format!("{number} is no TCP port")))
+        };
+        let ports: Result<Vec<_>, Status> =
+            request.ports.iter().map(|pair| Ok((port(pair.internal)?, port(pair.external)?))).collect();
+        let command = match request.cmd.as_str() {
+            "" => image.command.clone(),
+            given => given.split_whitespace().map(str::to_owned).collect(),
+        };
+        let policy = request
+            .restart
+            .as_ref()
+            .map(holdfast_wire::gnoi::containerz::start_container_request::Restart::policy)
+            .unwrap_or_default();
+        let mut labels: BTreeMap<_, _> = image.labels.clone();
+        labels.extend(request.labels.clone());
+        let mut environment = image.environment.clone();
+        environment.extend(request.environment.clone());
+        Ok(Container {
+            id: holdfast_image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
+            name: request.instance_name.clone(),
+            image: (request.image_name.clone(), tag.to_owned()),
+            image_id: image.id.clone(),
+            command,
+            ports: ports?,
+            host_network: request.network.is_empty() || request.network == "host",
+            volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
+            mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
+            environment,
+            read_only: request.volumes.iter().any(|volume| volume.read_only),
+            restart: match policy {
+                Policy::None => Restart::None,
+                Policy::Always => Restart::Always,
+                Policy::UnlessStopped => Restart::UnlessStopped,
+                Policy::OnFailure => Restart::OnFailure,
+            },
+            labels,
+            location: request.location,
+            wanted: Wanted::Created,
+            ailment: Ailment::Sound,
+            log: Vec::new(),
+        })
+    }
+
+    pub(super) fn list_containers(
+        &self,
+        request: &ListContainerRequest,
+    ) -> Result<Response<Rows<ListContainerResponse>>, Status> {
+        let keys = request.filter.iter().map(|filter| filter.key.clone());
+        self.check_filter(keys, &["label", "name", "status", "id", "ancestor", "volume"])?;
+        let inventory = self.inventory();
+        let listed = inventory.containers.iter().map(|container| self.listed(container));
+        let all = request.all || self.fires("list.all_always");
+        let wanted = listed.filter(|row| all || row.status() != Listed::Stopped).filter(|row| {
+            request.filter.iter().all(|filter| match filter.key.as_str() {
+                "name" => filter.value.iter().any(|value| row.name.trim_start_matches('/') == value),
+                "image" | "ancestor" => filter.value.contains(&row.image_name),
+                _ => true,
+            })
+        });
+        Ok(rows(self.shown(wanted.collect()), request.limit))
+    }
+
+    fn listed(&self, container: &Container) -> ListContainerResponse {
+        let status = match (self.card().runtime.runs(&container.name), container.ailment) {
+            (_, Ailment::Restarting) => Listed::Unspecified,
+            (_, Ailment::Lingering) => Listed::Stopped,
+            (true, _) => Listed::Running,
+            (false, _) if container.wanted == Wanted::Created => Listed::Unspecified,
+            (false, _) if self.fires("list.stopped_running") => Listed::Running,
+            (false, _) => Listed::Stopped,
+        };
+        let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
+        ListContainerResponse {
+            id: container.id.clone(),
+            name: format!("{slash}{}", container.name),
+            image_name: format!("{}:{}", container.image.0, container.image.1),
+            status: status as i32,
+            labels: if self.has(Quirk::NoLabelsListed) { HashMap::default() } else { labels(container) },
+            hash: None,
+        }
+    }
+
+    pub(super) async fn stop_one_container(
+        &self,
+        request: &StopContainerRequest,
+    ) -> Result<Response<StopContainerResponse>, Status> {
+        let name = &request.instance_name;
+        let Some(container) = self.inventory().container(name).cloned() else {
+            return Err(Status::not_found(format!("there is no container {name:?}")));
+        };
+        if self.fires("stop.ignored") {
+            return Ok(Response::new(StopContainerResponse {}));
+        }
+        let lingers = self.fires("stop.lingers");
+        let ran = lingers || self.card().runtime.stop(name).await;
+        if !ran && self.has(Quirk::StopNotRunningNotFound) {
+            return Err(Status::not_found(format!("container {name:?} does not run")));
+        }
+        let mut wanted = Wanted::Stopped;
+        if request.restart {
+            let started = self.card().start(&container);
+            started.map_err(|error| Status::unavailable(format!("container {name} does not start again: {error}")))?;
+            wanted = Wanted::Running;
+        }
+        self.change(|held| {
+            held.container_mut(name).into_iter().for_each(|container| {
+                container.wanted = wanted;
+                if lingers {
+                    container.ailment = Ailment::Lingering;
+                }
+                container.log.push("cntrsrv ends on SIGTERM (emulated)".to_owned());
+            });
+            Ok(())
+        })?;
+        Ok(Response::new(StopContainerResponse {}))
+    }
+
+    pub(super) async fn remove_one_container(
+        &self,
+        request: &RemoveContainerRequest,
+    ) -> Result<Response<RemoveContainerResponse>, Status> {
+        let name = &request.name;
+        if self.inventory().container(name).is_none() {
+            return Err(Status::not_found(format!("there is no container {name:?}")));
+        }
+        if self.card().runtime.runs(name) && !request.force {
+            return Err(Status::failed_precondition(format!("container {name:?} runs")));
+        }
+        if self.fires("remove_container.ignored") {
+            return Ok(Response::new(RemoveContainerResponse {}));
+        }
+        self.card().runtime.stop(name).await;
+        self.change(|held| {
+            let (gone, kept) = held.containers.drain(..).partition(|container| container.name == *name);
+            held.containers = kept;
+            held.removed.containers = gone;
+            Ok(())
+        })?;
+        Ok(Response::new(RemoveContainerResponse {}))
+    }
+
+    /// Starts the new one where the old one was; the old one goes on where that fails.
+    pub(super) async fn update_one_container(
+        &self,
+        request: UpdateContainerRequest,
+    ) -> Result<Response<UpdateContainerResponse>, Status> {
+        let name = request.instance_name.clone();
+        let params = request.params.unwrap_or_default();
+        let Some(old) = self.inventory().container(&name).cloned() else {
+            return Err(Status::not_found(format!("there is no container {name:?}")));
+        };
+        if !self.card().runtime.runs(&name) {
+            return Err(Status::failed_precondition(format!("container {name:?} does not run")));
+        }
+        let or = |given: String, other: &str| if given.is_empty() { other.to_owned() } else { given };
+        let start = StartContainerRequest {
+            instance_name: name.clone(),
+            image_name: or(params.image_name, &request.image_name),
+            tag: or(params.tag, &request.image_tag),
+            ..params
+        };
+        self.check_volumes(&start)?;
+        let new = match self.described(&start, "update.wrong_image") {
+            Ok(new) => new,
+            Err(refused) => {
+                if self.fires("update.stops_old") {
+                    self.card().runtime.stop(&name).await;
+                    self.keep(Container { wanted: Wanted::Stopped, ..old })?;
+                }
+                return Err(refused);
+            }
+        };
+        let done = UpdateOk { instance_name: name.clone(), is_async: request.r#async };
+        let done = Response::new(UpdateContainerResponse { response: Some(Updated::UpdateOk(done)) });
+        if self.fires("update.ignored") {
+            return Ok(done);
+        }
+        let new = self.spoilt(new);
+        self.card().runtime.stop(&name).await;
+        if let Err(error) = self.card().start(&new) {
+            let back = self.card().start(&old);
+            let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
+            return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
+        }
+        self.keep_instead_of(&name, Container { wanted: Wanted::Running, ..new })?;
+        Ok(done)
+    }
+
+    /// An updated container, with what defects do to it.
+    fn spoilt(&self, mut new: Container) -> Container {
+        if self.fires("update.renamed") {
+            new.name.push_str("-updated");
+        }
+        if self.fires("update.ports_lost") {
+            new.ports.clear();
+            new.host_network = false;
+        }
+        if self.fires("update.volumes_lost") {
+            new.volumes.clear();
+            new.mounts.clear();
+        }
+        new
+    }
+}
+
+fn started(name: String) -> Response<StartContainerResponse> {
+    let started = Started::StartOk(StartOk { instance_name: name });
+    Response::new(StartContainerResponse { response: Some(started) })
+}
+
+/// The container's own, and where it was meant to run and runs.
+fn labels(container: &Container) -> HashMap<String, String> {
+    let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
+    if let Ok(intended @ (Location::LPrimary | Location::LBackup | Location::LAll)) =
+        Location::try_from(container.location)
+    {
+        labels.insert(format!("{LOCATION}.intended"), intended.as_str_name().to_owned());
+        labels.insert(format!("{LOCATION}.actual"), Location::LPrimary.as_str_name().to_owned());
+        let reason =
+            if intended == Location::LPrimary { "as intended" } else { "the emulated device runs all on the active" };
+        labels.insert(format!("{LOCATION}.reason"), reason.to_owned());
+    }
+    labels
+}

@@ -1,0 +1,271 @@
+//! `Deploy`: spooled to the disk, parsed, and only then an image.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+
+use super::super::feed;
+use super::{Rows, Service};
+use crate::settings::Quirk;
+use crate::stall::Stall;
+use crate::state::now;
+use crate::store::Image;
+use holdfast_image::{Archive, Reference};
+use holdfast_wire::gnoi::containerz::deploy_request::Request;
+use holdfast_wire::gnoi::containerz::deploy_response::Response as Answer;
+use holdfast_wire::gnoi::containerz::{
+    DeployRequest, DeployResponse, ImageTransfer, ImageTransferProgress, ImageTransferReady, ImageTransferSuccess,
+};
+
+type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
+
+/// Chunks from one progress message to the next with `rare-progress`.
+const RARE: u64 = 10;
+
+impl Service {
+    pub(super) fn deploy_image(
+        &self,
+        requests: Streaming<DeployRequest>,
+        stall: Stall,
+    ) -> Response<Rows<DeployResponse>> {
+        let (answers, stream) = mpsc::channel(16);
+        let service = self.clone();
+        let life = self.card().life();
+        let kept = answers.clone();
+        let work = async move {
+            if let Err(status) = service.receive(requests, &answers, &stall).await {
+                let _ = answers.send(Err(status)).await; // the client is gone
+            }
+        };
+        tokio::spawn(feed(life, kept, work));
+        Response::new(ReceiverStream::new(stream))
+    }
+
+    async fn receive(
+        &self,
+        mut requests: Streaming<DeployRequest>,
+        answers: &Answers,
+        stall: &Stall,
+    ) -> Result<(), Status> {
+        let first = requests.message().await?.and_then(|message| message.request);
+        let Some(Request::ImageTransfer(transfer)) = first else {
+            return Err(Status::unavailable("the first message must be an image transfer"));
+        };
+        self.check(&transfer)?;
+        let chunk_size = self.chassis.settings.chunk_size;
+        answer(answers, Answer::ImageTransferReady(ImageTransferReady { chunk_size })).await?;
+        let spool = tempfile::NamedTempFile::new_in(self.card().store.incoming())
+            .map_err(|error| disk(&error))?
+            .into_temp_path();
+        let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
+        let half = self.leave_half(&transfer)?;
+        let received = self.spool(&mut requests, answers, &transfer, &mut file, stall).await?;
+        file.flush().await.map_err(|error| disk(&error))?;
+        drop(file);
+        let size = if self.has(Quirk::NoSizeInSuccess) { 0 } else { received };
+        let success = if transfer.is_plugin {
+            self.store_plugin(&transfer.name, &spool)?;
+            ImageTransferSuccess { name: transfer.name, tag: String::new(), image_size: size }
+        } else {
+            let path = spool.to_path_buf();
+            self.forget_half(half)?;
+            self.store_image(&transfer, path, received).await?;
+            ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
+        };
+        let done = DeployResponse { response: Some(Answer::ImageTransferSuccess(success)) };
+        match self.card().faults.message("containerz.Deploy.after", done, stall).await? {
+            Some(done) => send(answers, done).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn check(&self, transfer: &ImageTransfer) -> Result<(), Status> {
+        if let Some(download) = &transfer.remote_download {
+            if download.credentials.is_some() {
+                return Err(Status::unimplemented("credentials for remote downloads are not supported"));
+            }
+            return Err(Status::unimplemented("the emulated device fetches nothing from elsewhere"));
+        }
+        if transfer.is_plugin {
+            let plain =
+                !transfer.name.is_empty() && !transfer.name.contains(['/', '\\']) && !transfer.name.starts_with('.');
+            return if plain {
+                Ok(())
+            } else {
+                Err(Status::invalid_argument("a plugin's name must be a plain file name"))
+            };
+        }
+        Reference::new(&transfer.name, &transfer.tag).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let free = self.chassis.settings.space.saturating_sub(self.inventory().space_used());
+        if transfer.image_size > free {
+            let what = format!("the image has {} bytes, and {free} are free", transfer.image_size);
+            return Err(Status::resource_exhausted(what));
+        }
+        Ok(())
+    }
+
+    async fn spool(
+        &self,
+        requests: &mut Streaming<DeployRequest>,
+        answers: &Answers,
+        transfer: &ImageTransfer,
+        file: &mut File,
+        stall: &Stall,
+    ) -> Result<u64, Status> {
+        let faults = &self.card().faults;
+        let (mut received, mut chunks) = (0, 0);
+        loop {
+            let mut message = requests.message().await?;
+            if let Some(DeployRequest { request: Some(Request::Content(_)) }) = message
+                && !faults.is_idle()
+            {
+                let chunk = message.take().unwrap_or_default();
+                let Some(left) = faults.message("containerz.Deploy.chunk", chunk, stall).await? else { continue };
+                message = Some(left);
+            }
+            match message.and_then(|message| message.request) {
+                Some(Request::Content(content)) => {
+                    received += content.len() as u64;
+                    chunks += 1;
+                    if received > transfer.image_size && transfer.image_size > 0 {
+                        return Err(Status::invalid_argument("more bytes came than the transfer announced"));
+                    }
+                    file.write_all(&content).await.map_err(|error| disk(&error))?;
+                    if self.has(Quirk::LockstepOnly) && another_waits(requests).await {
+                        return Err(Status::internal("a chunk came before the last was answered"));
+                    }
+                    if !self.has(Quirk::RareProgress) || chunks % RARE == 0 {
+                        let progress =
+                            Answer::ImageTransferProgress(ImageTransferProgress { bytes_received: received });
+                        let progress = DeployResponse { response: Some(progress) };
+                        if let Some(left) = faults.message("containerz.Deploy.chunk.after", progress, stall).await? {
+                            send(answers, left).await?;
+                        }
+                    }
+                }
+                Some(Request::ImageTransferEnd(_)) => {
+                    let short = received < transfer.image_size;
+                    if short && !self.has(Quirk::ShortTransferAccepted) {
+                        let what = format!("{received} of {} bytes came", transfer.image_size);
+                        return Err(Status::invalid_argument(what));
+                    }
+                    return Ok(received);
+                }
+                Some(Request::ImageTransfer(_)) => return Err(Status::invalid_argument("a second transfer began")),
+                None => return Err(Status::unknown("the client closed the transfer before its end")),
+            }
+        }
+    }
+
+    /// The defect that a transfer which breaks off leaves an image behind: it is there from the beginning.
+    fn leave_half(&self, transfer: &ImageTransfer) -> Result<Option<String>, Status> {
+        if transfer.is_plugin || !self.fires("deploy.half") {
+            return Ok(None);
+        }
+        let id = format!("sha256:{:064x}", now());
+        let names = vec![(transfer.name.clone(), transfer.tag.clone())];
+        let image = Image {
+            id: id.clone(),
+            names,
+            size: 0,
+            command: Vec::new(),
+            labels: BTreeMap::new(),
+            environment: BTreeMap::new(),
+        };
+        self.change(|held| {
+            held.add_image(image);
+            Ok(Some(id))
+        })
+    }
+
+    fn forget_half(&self, half: Option<String>) -> Result<(), Status> {
+        let Some(half) = half else { return Ok(()) };
+        self.change(|held| {
+            held.images.retain(|image| image.id != half);
+            Ok(())
+        })
+    }
+
+    async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
+        let opened = tokio::task::spawn_blocking({
+            let spool = spool.clone();
+            move || Archive::open(&spool)
+        });
+        let archive = opened.await.map_err(|error| Status::internal(error.to_string()))?;
+        let archive =
+            archive.map_err(|error| Status::invalid_argument(format!("no image archive: {}", error.message)))?;
+        let target = (transfer.name.clone(), transfer.tag.clone());
+        let mut moved = false;
+        for image in &archive.images {
+            std::fs::copy(&spool, self.card().store.image_file(&image.id)).map_err(|error| disk(&error))?;
+            let mut names: Vec<_> = image.names.iter().map(|name| (name.name.clone(), name.tag.clone())).collect();
+            if names.is_empty() {
+                return Err(Status::invalid_argument("the archive carries no tag"));
+            }
+            names.push(target.clone());
+            moved |= names
+                .iter()
+                .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
+            if self.fires("deploy.forgotten") {
+                continue;
+            }
+            let altered = self.fires("deploy.altered").then(|| format!("sha256:{:064x}", now()));
+            let stored = Image {
+                id: altered.unwrap_or_else(|| image.id.clone()),
+                names,
+                size,
+                command: image.command.clone(),
+                labels: image.labels.clone(),
+                environment: image.environment.clone(),
+            };
+            self.change(|held| {
+                held.removed.images.retain(|removed| removed.id != stored.id);
+                held.add_image(stored);
+                Ok(())
+            })?;
+        }
+        if moved && self.has(Quirk::MovedTagFails) {
+            return Err(Status::internal("a tag of the archive was on another image"));
+        }
+        Ok(())
+    }
+
+    fn store_plugin(&self, name: &str, spool: &std::path::Path) -> Result<(), Status> {
+        if self.fires("deploy.plugin_forgotten") {
+            return Ok(());
+        }
+        std::fs::copy(spool, self.card().store.plugin_file(name)).map_err(|error| disk(&error))?;
+        self.change(|held| {
+            if !held.plugin_tars.iter().any(|known| known == name) {
+                held.plugin_tars.push(name.to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the client sent a chunk without waiting: one comes within a moment.
+async fn another_waits(requests: &mut Streaming<DeployRequest>) -> bool {
+    let moment = std::time::Duration::from_millis(30);
+    matches!(
+        tokio::time::timeout(moment, requests.message()).await,
+        Ok(Ok(Some(DeployRequest { request: Some(Request::Content(_)) })))
+    )
+}
+
+async fn answer(answers: &Answers, response: Answer) -> Result<(), Status> {
+    send(answers, DeployResponse { response: Some(response) }).await
+}
+
+async fn send(answers: &Answers, message: DeployResponse) -> Result<(), Status> {
+    answers.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
+}
+
+fn disk(error: &std::io::Error) -> Status {
+    Status::internal(format!("the device's disk: {error}"))
+}

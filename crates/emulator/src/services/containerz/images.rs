@@ -1,0 +1,85 @@
+//! `ListImage` and `RemoveImage`.
+
+use tonic::{Response, Status};
+
+use super::{Rows, Service, rows};
+use crate::settings::Quirk;
+use crate::store::Image;
+use holdfast_wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest, RemoveImageResponse};
+
+impl Service {
+    pub(super) fn list_images(&self, request: &ListImageRequest) -> Result<Response<Rows<ListImageResponse>>, Status> {
+        let keys = request.filter.iter().map(|filter| filter.key.clone());
+        self.check_filter(keys, &["label", "reference", "dangling", "before", "since"])?;
+        let joined = self.has(Quirk::JoinedImageRows);
+        let listed = self.inventory().images.iter().flat_map(|image| image_rows(image, joined)).collect::<Vec<_>>();
+        let fits = |row: &ListImageResponse| {
+            request.filter.iter().all(|filter| match filter.key.as_str() {
+                "name" => filter.value.contains(&row.image_name),
+                "tag" => filter.value.contains(&row.tag),
+                "reference" => filter.value.contains(&format!("{}:{}", row.image_name, row.tag)),
+                _ => true,
+            })
+        };
+        Ok(rows(self.shown(listed.into_iter().filter(fits).collect()), request.limit))
+    }
+
+    pub(super) fn remove_one_image(
+        &self,
+        request: &RemoveImageRequest,
+    ) -> Result<Response<RemoveImageResponse>, Status> {
+        let (name, tag) = (request.name.as_str(), if request.tag.is_empty() { "latest" } else { &request.tag });
+        let inventory = self.inventory();
+        let Some(image) = inventory.image(name, tag) else {
+            return Err(Status::not_found(format!("there is no image {name}:{tag}")));
+        };
+        let last_name = image.names.len() == 1;
+        let users: Vec<_> = inventory.containers.iter().filter(|c| c.image_id == image.id && last_name).collect();
+        let running = users.iter().any(|container| self.card().runtime.runs(&container.name));
+        let mut untag_only = !last_name;
+        if !users.is_empty() {
+            match (running, request.force) {
+                (true, true) if self.has(Quirk::ForcedRemovalUntags) => untag_only = true,
+                (_, true) => {}
+                (true, false) if self.has(Quirk::InUseUnavailable) => {
+                    return Err(Status::unavailable("image is in use by a running container"));
+                }
+                (false, false) if self.has(Quirk::InUseUnavailable) => {
+                    return Err(Status::internal("image is in use by a stopped container"));
+                }
+                _ => return Err(Status::failed_precondition(format!("container {} uses the image", users[0].name))),
+            }
+        }
+        if self.fires("remove_image.ignored") {
+            return Ok(Response::new(RemoveImageResponse {}));
+        }
+        let id = image.id.clone();
+        self.change(|held| {
+            if untag_only {
+                let known = held.images.iter_mut().find(|known| known.id == id);
+                if let Some(known) = known {
+                    known.names.retain(|known| known.0 != name || known.1 != tag);
+                }
+            } else {
+                let (gone, kept) = held.images.drain(..).partition(|known| known.id == id);
+                held.images = kept;
+                held.removed.images = gone;
+            }
+            Ok(())
+        })?;
+        Ok(Response::new(RemoveImageResponse {}))
+    }
+}
+
+fn image_rows(image: &Image, joined: bool) -> Vec<ListImageResponse> {
+    let row = |name: &str, tag: String| ListImageResponse { id: image.id.clone(), image_name: name.to_owned(), tag };
+    match image.names.first() {
+        None => vec![row("", String::new())],
+        Some((first, _)) if joined => {
+            let tags: Vec<_> = image.names.iter().map(|(_, tag)| tag.as_str()).collect();
+            let cut = first.split(':').next().unwrap_or_default();
+            vec![row(cut, tags.join(","))]
+        }
+        Some(_) => image.names.iter().map(|(name, tag)| row(name, tag.clone())).collect(),
+    }
+}

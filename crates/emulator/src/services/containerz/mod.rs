@@ -1,0 +1,229 @@
+//! gNOI Containerz, as the reference server behaves; better where that is plainly wrong, with a quirk to get it back.
+
+mod containers;
+mod deploy;
+mod images;
+mod logs;
+mod plugins;
+mod volumes;
+
+use std::sync::Arc;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::chassis::{ControlProcessor, Inner};
+use crate::replication;
+use crate::settings::Quirk;
+use crate::stall::Stall;
+use crate::state::Loading;
+use crate::store::Inventory;
+use holdfast_wire::gnoi::containerz as wire;
+use holdfast_wire::gnoi::containerz::containerz_server::Containerz;
+
+/// Containerz of one control processor.
+#[derive(Clone)]
+pub struct Service {
+    chassis: Arc<Inner>,
+    index: usize,
+}
+
+impl Service {
+    pub fn new(chassis: Arc<Inner>, index: usize) -> Self {
+        Self { chassis, index }
+    }
+
+    fn card(&self) -> &ControlProcessor {
+        &self.chassis.cards[self.index]
+    }
+
+    fn inventory(&self) -> Inventory {
+        self.card().store.inventory()
+    }
+
+    fn has(&self, quirk: Quirk) -> bool {
+        self.chassis.has(quirk)
+    }
+
+    fn fires(&self, defect: &str) -> bool {
+        self.chassis.failpoints.fires(defect)
+    }
+
+    /// What of a list is shown, while a new active's runtime comes up.
+    fn shown<T>(&self, mut rows: Vec<T>) -> Vec<T> {
+        match self.chassis.state().loading {
+            Loading::Empty => rows.clear(),
+            Loading::Partial => drop(rows.pop()),
+            Loading::Underway | Loading::Done => {}
+        }
+        rows
+    }
+
+    /// Changes what is stored here; the standby gets it soon after.
+    fn change<T>(&self, change: impl FnOnce(&mut Inventory) -> Result<T, Status>) -> Result<T, Status> {
+        let outcome = self.card().store.change(|held| change(held).map_err(Refused::Status));
+        replication::announce_change(&self.chassis);
+        outcome.map_err(|refused| match refused {
+            Refused::Status(status) => status,
+            Refused::Disk(error) => Status::internal(format!("the store cannot be written: {error}")),
+        })
+    }
+
+    fn check_filter(&self, keys: impl Iterator<Item = String>, known: &[&str]) -> Result<(), Status> {
+        for key in keys {
+            if self.has(Quirk::FiltersRejected) && !known.contains(&key.as_str()) {
+                return Err(Status::unknown(format!("invalid filter '{key}'")));
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Refused {
+    Status(Status),
+    Disk(std::io::Error),
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(error: std::io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+type Rows<T> = ReceiverStream<Result<T, Status>>;
+
+/// A stream of rows that are all there already.
+fn rows<T: Send + 'static>(rows: Vec<T>, limit: i32) -> Response<Rows<T>> {
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let (sender, stream) = tokio::sync::mpsc::channel(rows.len().max(1));
+    for row in rows.into_iter().take(limit) {
+        let _ = sender.try_send(Ok(row)); // the channel has room for all
+    }
+    Response::new(ReceiverStream::new(stream))
+}
+
+#[tonic::async_trait]
+impl Containerz for Service {
+    type DeployStream = Rows<wire::DeployResponse>;
+    type ListImageStream = Rows<wire::ListImageResponse>;
+    type ListContainerStream = Rows<wire::ListContainerResponse>;
+    type LogStream = Rows<wire::LogResponse>;
+    type ListVolumeStream = Rows<wire::ListVolumeResponse>;
+
+    async fn deploy(
+        &self,
+        request: Request<Streaming<wire::DeployRequest>>,
+    ) -> Result<Response<Self::DeployStream>, Status> {
+        let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
+        Ok(self.deploy_image(request.into_inner(), stall))
+    }
+
+    async fn list_image(
+        &self,
+        request: Request<wire::ListImageRequest>,
+    ) -> Result<Response<Self::ListImageStream>, Status> {
+        self.list_images(&request.into_inner())
+    }
+
+    async fn remove_image(
+        &self,
+        request: Request<wire::RemoveImageRequest>,
+    ) -> Result<Response<wire::RemoveImageResponse>, Status> {
+        self.remove_one_image(&request.into_inner())
+    }
+
+    async fn remove_container(
+        &self,
+        request: Request<wire::RemoveContainerRequest>,
+    ) -> Result<Response<wire::RemoveContainerResponse>, Status> {
+        self.remove_one_container(&request.into_inner()).await
+    }
+
+    async fn list_container(
+        &self,
+        request: Request<wire::ListContainerRequest>,
+    ) -> Result<Response<Self::ListContainerStream>, Status> {
+        self.list_containers(&request.into_inner())
+    }
+
+    async fn start_container(
+        &self,
+        request: Request<wire::StartContainerRequest>,
+    ) -> Result<Response<wire::StartContainerResponse>, Status> {
+        self.start_one_container(&request.into_inner())
+    }
+
+    async fn stop_container(
+        &self,
+        request: Request<wire::StopContainerRequest>,
+    ) -> Result<Response<wire::StopContainerResponse>, Status> {
+        self.stop_one_container(&request.into_inner()).await
+    }
+
+    async fn update_container(
+        &self,
+        request: Request<wire::UpdateContainerRequest>,
+    ) -> Result<Response<wire::UpdateContainerResponse>, Status> {
+        self.update_one_container(request.into_inner()).await
+    }
+
+    async fn log(&self, request: Request<wire::LogRequest>) -> Result<Response<Self::LogStream>, Status> {
+        self.container_log(&request.into_inner())
+    }
+
+    async fn create_volume(
+        &self,
+        request: Request<wire::CreateVolumeRequest>,
+    ) -> Result<Response<wire::CreateVolumeResponse>, Status> {
+        self.create_one_volume(request.into_inner())
+    }
+
+    async fn remove_volume(
+        &self,
+        request: Request<wire::RemoveVolumeRequest>,
+    ) -> Result<Response<wire::RemoveVolumeResponse>, Status> {
+        self.remove_one_volume(&request.into_inner())
+    }
+
+    async fn list_volume(
+        &self,
+        request: Request<wire::ListVolumeRequest>,
+    ) -> Result<Response<Self::ListVolumeStream>, Status> {
+        self.list_volumes(&request.into_inner())
+    }
+
+    async fn start_plugin(
+        &self,
+        request: Request<wire::StartPluginRequest>,
+    ) -> Result<Response<wire::StartPluginResponse>, Status> {
+        self.start_one_plugin(&request.into_inner())
+    }
+
+    async fn stop_plugin(
+        &self,
+        request: Request<wire::StopPluginRequest>,
+    ) -> Result<Response<wire::StopPluginResponse>, Status> {
+        self.stop_one_plugin(&request.into_inner())
+    }
+
+    async fn list_plugins(
+        &self,
+        request: Request<wire::ListPluginsRequest>,
+    ) -> Result<Response<wire::ListPluginsResponse>, Status> {
+        Ok(self.list_all_plugins(&request.into_inner()))
+    }
+
+    async fn remove_plugin(
+        &self,
+        request: Request<wire::RemovePluginRequest>,
+    ) -> Result<Response<wire::RemovePluginResponse>, Status> {
+        self.remove_one_plugin(&request.into_inner())
+    }
+
+    async fn remove_plugin_tar(
+        &self,
+        request: Request<wire::RemovePluginTarRequest>,
+    ) -> Result<Response<wire::RemovePluginTarResponse>, Status> {
+        self.remove_one_plugin_tar(&request.into_inner())
+    }
+}

@@ -1,0 +1,120 @@
+//! `StartPlugin`, `StopPlugin`, `ListPlugins`, `RemovePlugin`, `RemovePluginTar`.
+
+use tonic::{Response, Status};
+
+use super::Service;
+use crate::settings::Quirk;
+use crate::state::now;
+use crate::store::Plugin;
+use holdfast_wire::gnoi::containerz::{
+    self as wire, ListPluginsRequest, ListPluginsResponse, RemovePluginRequest, RemovePluginResponse,
+    RemovePluginTarRequest, RemovePluginTarResponse, StartPluginRequest, StartPluginResponse, StopPluginRequest,
+    StopPluginResponse,
+};
+
+fn bare(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
+impl Service {
+    pub(super) fn start_one_plugin(
+        &self,
+        request: &StartPluginRequest,
+    ) -> Result<Response<StartPluginResponse>, Status> {
+        let instance = bare(&request.instance_name).to_owned();
+        let twice = self.inventory().plugins.iter().any(|plugin| plugin.instance == instance)
+            && self.fires("start_plugin.twice");
+        self.change(|held| {
+            if !held.plugin_tars.contains(&request.name) {
+                return Err(Status::not_found(format!("there is no plugin {:?}", request.name)));
+            }
+            match held.plugins.iter_mut().find(|plugin| plugin.instance == instance) {
+                Some(plugin) if plugin.running && !twice => {
+                    Err(Status::already_exists(format!("plugin {instance:?} runs already")))
+                }
+                Some(plugin) if !plugin.running => {
+                    plugin.running = true;
+                    Ok(())
+                }
+                _ => {
+                    held.plugins.push(Plugin {
+                        id: format!("{:064x}", now()),
+                        tar: request.name.clone(),
+                        instance: instance.clone(),
+                        config: request.config.clone(),
+                        running: true,
+                    });
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(Response::new(StartPluginResponse { instance_name: instance }))
+    }
+
+    pub(super) fn stop_one_plugin(&self, request: &StopPluginRequest) -> Result<Response<StopPluginResponse>, Status> {
+        self.change(|held| {
+            let named = held.plugins.iter_mut().find(|plugin| plugin.instance == bare(&request.instance_name));
+            match named {
+                Some(plugin) if plugin.running => {
+                    plugin.running = false;
+                    Ok(Response::new(StopPluginResponse {}))
+                }
+                _ => Err(Status::not_found(format!("plugin {:?} does not run", request.instance_name))),
+            }
+        })
+    }
+
+    pub(super) fn list_all_plugins(&self, request: &ListPluginsRequest) -> Response<ListPluginsResponse> {
+        let suffix = if self.has(Quirk::PluginLatest) { ":latest" } else { "" };
+        let wanted =
+            |plugin: &Plugin| request.instance_name.is_empty() || plugin.instance == bare(&request.instance_name);
+        let plugins = self.inventory().plugins.into_iter().filter(wanted).map(|plugin| wire::Plugin {
+            id: plugin.id,
+            instance_name: format!("{}{suffix}", plugin.instance),
+            hash: None,
+            config: plugin.config,
+        });
+        Response::new(ListPluginsResponse { plugins: plugins.collect() })
+    }
+
+    pub(super) fn remove_one_plugin(
+        &self,
+        request: &RemovePluginRequest,
+    ) -> Result<Response<RemovePluginResponse>, Status> {
+        let instance = bare(&request.instance_name);
+        self.change(|held| match held.plugins.iter().position(|plugin| plugin.instance == instance) {
+            None => Err(Status::not_found(format!("there is no plugin {instance:?}"))),
+            Some(at) if held.plugins[at].running => {
+                Err(Status::failed_precondition(format!("plugin {instance:?} runs: stop it first")))
+            }
+            Some(at) => {
+                held.plugins.remove(at);
+                Ok(Response::new(RemovePluginResponse {}))
+            }
+        })
+    }
+
+    pub(super) fn remove_one_plugin_tar(
+        &self,
+        request: &RemovePluginTarRequest,
+    ) -> Result<Response<RemovePluginTarResponse>, Status> {
+        if self.has(Quirk::NoRemovePluginTar) {
+            return Err(Status::unimplemented("unknown method RemovePluginTar"));
+        }
+        let name = &request.name;
+        self.change(|held| {
+            if let Some(user) = held.plugins.iter().find(|plugin| plugin.tar == *name) {
+                return Err(Status::failed_precondition(format!("plugin {:?} uses {name:?}", user.instance)));
+            }
+            match held.plugin_tars.iter().position(|known| known == name) {
+                None => Err(Status::not_found(format!("there is no plugin tar {name:?}"))),
+                Some(at) => {
+                    held.plugin_tars.remove(at);
+                    Ok(())
+                }
+            }
+        })?;
+        let _ = std::fs::remove_file(self.card().store.plugin_file(name)); // its record is gone already
+        Ok(Response::new(RemovePluginTarResponse {}))
+    }
+}

@@ -1,0 +1,135 @@
+//! `CreateVolume`, `ListVolume`, `RemoveVolume`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use tonic::{Response, Status};
+
+use super::{Rows, Service, rows};
+use crate::settings::Quirk;
+use crate::state::now;
+use crate::store::Volume;
+use holdfast_wire::gnoi::containerz::create_volume_request::Options;
+use holdfast_wire::gnoi::containerz::{
+    CreateVolumeRequest, CreateVolumeResponse, Driver, ListVolumeRequest, ListVolumeResponse, RemoveVolumeRequest,
+    RemoveVolumeResponse,
+};
+
+impl Service {
+    pub(super) fn create_one_volume(
+        &self,
+        request: CreateVolumeRequest,
+    ) -> Result<Response<CreateVolumeResponse>, Status> {
+        let name = match request.name.as_str() {
+            "" => format!("volume-{:x}", now()),
+            given if given.starts_with('.') || given.contains(['/', '\\']) => {
+                return Err(Status::invalid_argument("a volume's name must be a plain file name"));
+            }
+            given => given.to_owned(),
+        };
+        if self.inventory().volume(&name).is_some() {
+            if self.has(Quirk::VolumeCreateIdempotent) {
+                return Ok(Response::new(CreateVolumeResponse { name }));
+            }
+            return Err(Status::already_exists(format!("there is a volume {name:?} already")));
+        }
+        let driver = match request.driver() {
+            Driver::DsCustom => "custom:latest",
+            Driver::DsUnspecified | Driver::DsLocal => "local",
+        };
+        let options: BTreeMap<_, _> = match (request.driver(), request.options) {
+            (Driver::DsLocal, Some(Options::LocalMountOptions(local))) => BTreeMap::from([
+                ("type".to_owned(), "none".to_owned()),
+                ("o".to_owned(), local.options.join(",")),
+                ("device".to_owned(), local.mountpoint),
+            ]),
+            (Driver::DsCustom, Some(Options::CustomOptions(custom))) => custom.options.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        let labels = request.labels.into_iter().collect();
+        let (options, labels) = if self.fires("create_volume.options_lost") {
+            (BTreeMap::new(), BTreeMap::new())
+        } else {
+            (options, labels)
+        };
+        if self.fires("create_volume.ignored") {
+            return Ok(Response::new(CreateVolumeResponse { name }));
+        }
+        self.put_volume(Volume { name: name.clone(), created: now(), driver: driver.to_owned(), options, labels })?;
+        Ok(Response::new(CreateVolumeResponse { name }))
+    }
+
+    /// As Docker makes one that a container names and nobody created.
+    pub(super) fn add_volume(&self, name: &str) -> Result<(), Status> {
+        let (options, labels) = (BTreeMap::new(), BTreeMap::new());
+        self.put_volume(Volume { name: name.to_owned(), created: now(), driver: "local".to_owned(), options, labels })
+    }
+
+    fn put_volume(&self, volume: Volume) -> Result<(), Status> {
+        std::fs::create_dir_all(self.card().store.volume_folder(&volume.name))
+            .map_err(|error| Status::internal(format!("the device's disk: {error}")))?;
+        self.change(|held| {
+            held.removed.volumes.retain(|removed| removed.name != volume.name);
+            held.volumes.push(volume);
+            Ok(())
+        })
+    }
+
+    pub(super) fn list_volumes(
+        &self,
+        request: &ListVolumeRequest,
+    ) -> Result<Response<Rows<ListVolumeResponse>>, Status> {
+        let keys = request.filter.iter().map(|filter| filter.key.clone());
+        self.check_filter(keys, &["label", "name", "driver", "dangling"])?;
+        let listed = self.inventory().volumes.into_iter().filter(|volume| {
+            request.filter.iter().all(|filter| match filter.key.as_str() {
+                "name" => filter.value.contains(&volume.name),
+                "driver" => filter.value.contains(&volume.driver),
+                _ => true,
+            })
+        });
+        let listed = listed.map(|volume| ListVolumeResponse {
+            name: volume.name,
+            created: Some((SystemTime::UNIX_EPOCH + Duration::from_nanos(volume.created)).into()),
+            driver: volume.driver,
+            options: volume.options.into_iter().collect(),
+            labels: volume.labels.into_iter().collect(),
+        });
+        Ok(rows(self.shown(listed.collect()), 0))
+    }
+
+    pub(super) fn remove_one_volume(
+        &self,
+        request: &RemoveVolumeRequest,
+    ) -> Result<Response<RemoveVolumeResponse>, Status> {
+        let name = &request.name;
+        let inventory = self.inventory();
+        if inventory.volume(name).is_none() {
+            if self.fires("remove_volume.takes_another") {
+                self.change(|held| {
+                    held.volumes.pop();
+                    Ok(())
+                })?;
+            }
+            return match (request.force, self.has(Quirk::VolumeRemoveUnknown)) {
+                (false, true) => Err(Status::unknown(format!("no such volume: {name}"))),
+                (false, false) => Err(Status::not_found(format!("there is no volume {name:?}"))),
+                (true, _) => Ok(Response::new(RemoveVolumeResponse {})),
+            };
+        }
+        if let Some(user) = inventory.containers.iter().find(|container| container.volumes.contains(name)) {
+            return Err(Status::failed_precondition(format!("container {:?} uses volume {name:?}", user.name)));
+        }
+        if self.fires("remove_volume.ignored") {
+            return Ok(Response::new(RemoveVolumeResponse {}));
+        }
+        self.change(|held| {
+            let (gone, kept) = held.volumes.drain(..).partition(|volume| volume.name == *name);
+            held.volumes = kept;
+            held.removed.volumes = gone;
+            Ok(())
+        })?;
+        let _ = std::fs::remove_dir_all(self.card().store.volume_folder(name)); // its record is gone already
+        Ok(Response::new(RemoveVolumeResponse {}))
+    }
+}

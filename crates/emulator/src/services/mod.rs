@@ -1,0 +1,118 @@
+//! The services of a control processor.
+
+mod containerz;
+mod gnmi;
+mod gribi;
+mod system;
+mod tree;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
+use tonic::service::Routes;
+
+use super::chassis::Inner;
+use super::front::Offered;
+use super::layer::Faulty;
+use super::settings::Quirk;
+use super::state::{Loading, Management};
+use holdfast_wire::gnmi::g_nmi_server::GNmiServer;
+use holdfast_wire::gnoi::containerz::containerz_server::ContainerzServer;
+use holdfast_wire::gnoi::system::system_server::SystemServer;
+use holdfast_wire::gribi::g_ribi_server::GRibiServer;
+
+/// Those that an address offers, for one control processor.
+pub fn routes(chassis: &Arc<Inner>, index: usize, offered: Offered) -> Routes {
+    let mut routes = Routes::default();
+    if offered == Offered::InnerGribi {
+        return routes.add_service(GRibiServer::new(gribi::Service));
+    }
+    if matches!(offered, Offered::All | Offered::Gnoi) {
+        let containerz = ContainerzServer::new(containerz::Service::new(chassis.clone(), index));
+        routes = routes
+            .add_service(containerz.max_decoding_message_size(8 << 20))
+            .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)));
+    }
+    if offered != Offered::Gnoi {
+        routes = routes.add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)));
+    }
+    routes
+}
+
+/// Services that answer who may log in, and for containers only once their runtime has loaded.
+#[derive(Clone)]
+pub struct Gated {
+    inner: Faulty,
+    chassis: Arc<Inner>,
+    index: usize,
+}
+
+impl Gated {
+    pub fn new(inner: Faulty, chassis: Arc<Inner>, index: usize) -> Self {
+        Self { inner, chassis, index }
+    }
+}
+
+impl Service<http::Request<Body>> for Gated {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if !self.chassis.knows(request.headers()) {
+            let answer = Status::unauthenticated("wrong username or password").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let own_address = self.chassis.addresses.len() > 1;
+        if own_address && self.chassis.state().management != Management::Serving(self.index) {
+            let answer = Status::unavailable("this control processor stands by").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let containerz = request.uri().path().starts_with("/gnoi.containerz.");
+        let plugins = containerz && request.uri().path().contains("Plugin");
+        if containerz && self.chassis.has(Quirk::ContainerzNeedsCli) && !self.chassis.cli.has_containerz()
+            || plugins && self.chassis.has(Quirk::PluginsUnimplemented)
+        {
+            let answer = Status::unimplemented("unknown service or method").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let closed = containerz && self.chassis.is_loading();
+        if closed {
+            let answer = Status::unavailable("the container runtime is loading").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        self.inner.call(request)
+    }
+}
+
+impl Inner {
+    /// Whether a call's metadata names a user and the right password, where that is asked for.
+    fn knows(&self, metadata: &http::HeaderMap) -> bool {
+        let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let given = (text("username"), text("password"));
+        let users = &self.settings.users;
+        users.is_empty()
+            || users.iter().any(|(name, password)| given == (name.as_str(), password.as_str()))
+            || self.failpoints.fires("login.ignored")
+    }
+
+    fn is_loading(&self) -> bool {
+        self.state().loading == Loading::Underway
+    }
+}
+
+/// Feeds a stream of answers. A control processor that falls ends none of its streams: they break with its sockets.
+async fn feed<T>(life: CancellationToken, messages: mpsc::Sender<T>, work: impl Future<Output = ()>) {
+    if life.run_until_cancelled(work).await.is_none() {
+        messages.closed().await;
+    }
+}

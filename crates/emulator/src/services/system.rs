@@ -1,0 +1,223 @@
+//! gNOI System: switchover, reboot, time and ping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::tree;
+use crate::chassis::Inner;
+use crate::failover;
+use crate::settings::Quirk;
+use crate::state::{PendingReboot, now};
+use holdfast_wire::gnoi::system::reboot_status::Status as RebootState;
+use holdfast_wire::gnoi::system::system_server::System;
+use holdfast_wire::gnoi::system::{
+    CancelRebootRequest, CancelRebootResponse, KillProcessRequest, KillProcessResponse, PingRequest, PingResponse,
+    RebootMethod, RebootRequest, RebootResponse, RebootStatus, RebootStatusRequest, RebootStatusResponse,
+    SetPackageRequest, SetPackageResponse, SwitchControlProcessorRequest, SwitchControlProcessorResponse, TimeRequest,
+    TimeResponse, TracerouteRequest, TracerouteResponse,
+};
+use holdfast_wire::gnoi::types;
+use holdfast_wire::path::Path;
+
+/// The process that KillProcess may end.
+pub const PROCESS: &str = "supervisor";
+
+/// gNOI System of one control processor.
+pub struct Service {
+    chassis: Arc<Inner>,
+    index: usize,
+}
+
+impl Service {
+    pub fn new(chassis: Arc<Inner>, index: usize) -> Self {
+        Self { chassis, index }
+    }
+
+    /// The control processor that a path names.
+    fn named(&self, path: &types::Path) -> Result<usize, Status> {
+        let full = path.elem.len() > 1;
+        if full && self.chassis.has(Quirk::NameOnly) || !full && self.chassis.has(Quirk::FullPathOnly) {
+            return Err(Status::invalid_argument("this path form is not supported"));
+        }
+        let name = Path::component_of(path).ok_or_else(|| Status::invalid_argument("the path names no component"))?;
+        let found = self.chassis.settings.names.iter().position(|known| known == name);
+        found.ok_or_else(|| Status::not_found(format!("there is no control processor {name:?}")))
+    }
+}
+
+#[tonic::async_trait]
+impl System for Service {
+    async fn switch_control_processor(
+        &self,
+        request: Request<SwitchControlProcessorRequest>,
+    ) -> Result<Response<SwitchControlProcessorResponse>, Status> {
+        let path = request.into_inner().control_processor;
+        let path = path.ok_or_else(|| Status::invalid_argument("no control processor is named"))?;
+        let target = self.named(&path)?;
+        let state = self.chassis.state();
+        let uptime = now().saturating_sub(state.cards[self.index].boot_time);
+        let answer = SwitchControlProcessorResponse {
+            control_processor: Some(path),
+            version: tree::software(&self.chassis),
+            uptime: i64::try_from(uptime).unwrap_or(i64::MAX),
+        };
+        if target == state.active || self.chassis.failpoints.fires("switchover.ignored") {
+            return Ok(Response::new(answer));
+        }
+        if !state.ready() && !self.chassis.failpoints.fires(failover::UNREPLICATED) {
+            return Err(Status::failed_precondition("the standby is not ready for a switchover"));
+        }
+        if !self.chassis.begin_move() {
+            return Err(Status::unavailable("a switchover or reboot is under way"));
+        }
+        self.chassis.spawn_move(failover::switch_over(self.chassis.clone()));
+        Ok(Response::new(answer))
+    }
+
+    async fn reboot(&self, request: Request<RebootRequest>) -> Result<Response<RebootResponse>, Status> {
+        let request = request.into_inner();
+        match request.method() {
+            RebootMethod::Cold | RebootMethod::Unknown => {}
+            other => {
+                return Err(Status::unimplemented(format!("reboot method {} is not supported", other.as_str_name())));
+            }
+        }
+        let mut cards = Vec::new();
+        for path in &request.subcomponents {
+            cards.push(self.named(path)?);
+        }
+        if self.chassis.failpoints.fires("reboot.ignored") {
+            return Ok(Response::new(RebootResponse {}));
+        }
+        let state = self.chassis.state();
+        if (state.moving || state.pending_reboot.is_some()) && !request.force {
+            return Err(Status::unavailable("a switchover or reboot is under way"));
+        }
+        if request.delay > 0 {
+            self.chassis.spawn(reboot_later(self.chassis.clone(), cards, request.delay, request.message));
+        } else if self.chassis.begin_move() || request.force {
+            begin_reboot(&self.chassis, &cards);
+        }
+        Ok(Response::new(RebootResponse {}))
+    }
+
+    async fn reboot_status(&self, _: Request<RebootStatusRequest>) -> Result<Response<RebootStatusResponse>, Status> {
+        let state = self.chassis.state();
+        let pending = state.pending_reboot.as_ref();
+        Ok(Response::new(RebootStatusResponse {
+            active: pending.is_some(),
+            wait: pending.map_or(0, |pending| pending.due.saturating_sub(now())),
+            when: pending.map_or(0, |pending| pending.due),
+            reason: pending.map_or_else(String::new, |pending| pending.message.clone()),
+            count: state.reboots,
+            method: RebootMethod::Cold as i32,
+            status: Some(RebootStatus { status: RebootState::Success as i32, message: String::new() }),
+        }))
+    }
+
+    async fn cancel_reboot(&self, _: Request<CancelRebootRequest>) -> Result<Response<CancelRebootResponse>, Status> {
+        self.chassis.update(|state| state.pending_reboot = None);
+        Ok(Response::new(CancelRebootResponse {}))
+    }
+
+    async fn time(&self, _: Request<TimeRequest>) -> Result<Response<TimeResponse>, Status> {
+        Ok(Response::new(TimeResponse { time: self.chassis.clock() }))
+    }
+
+    type PingStream = ReceiverStream<Result<PingResponse, Status>>;
+
+    /// EMULATED: this machine's own addresses answer, all others are lost.
+    async fn ping(&self, request: Request<PingRequest>) -> Result<Response<Self::PingStream>, Status> {
+        let request = request.into_inner();
+        let host = request.destination.trim_matches(['[', ']']);
+        let own = host == "localhost"
+            || host.parse().is_ok_and(|ip: std::net::IpAddr| {
+                ip.is_loopback() || self.chassis.addresses.iter().any(|own| own.ip() == ip)
+            });
+        let count = if request.count == 0 { 5 } else { request.count.clamp(1, 1000) };
+        let (replies, stream) = mpsc::channel(16);
+        let source = self.chassis.addresses[0].ip().to_string();
+        tokio::spawn(async move {
+            for sequence in (1..=count).filter(|_| own) {
+                let reply = PingResponse {
+                    source: source.clone(),
+                    time: 50_000,
+                    bytes: 64,
+                    sequence,
+                    ttl: 64,
+                    ..Default::default()
+                };
+                if replies.send(Ok(reply)).await.is_err() {
+                    return;
+                }
+            }
+            let received = if own { count } else { 0 };
+            let time = if own { 50_000 } else { 0 };
+            let summary = PingResponse {
+                source,
+                sent: count,
+                received,
+                min_time: time,
+                avg_time: time,
+                max_time: time,
+                ..Default::default()
+            };
+            let _ = replies.send(Ok(summary)).await;
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    type TracerouteStream = ReceiverStream<Result<TracerouteResponse, Status>>;
+
+    async fn traceroute(&self, _: Request<TracerouteRequest>) -> Result<Response<Self::TracerouteStream>, Status> {
+        Err(Status::unimplemented("the emulated device has no Traceroute"))
+    }
+
+    async fn set_package(
+        &self,
+        _: Request<Streaming<SetPackageRequest>>,
+    ) -> Result<Response<SetPackageResponse>, Status> {
+        Err(Status::unimplemented("the emulated device has no SetPackage"))
+    }
+
+    /// EMULATED: it has one process, without which its control processor cannot be.
+    async fn kill_process(
+        &self,
+        request: Request<KillProcessRequest>,
+    ) -> Result<Response<KillProcessResponse>, Status> {
+        let request = request.into_inner();
+        if request.name != PROCESS {
+            return Err(Status::not_found(format!("there is no process {:?}: there is {PROCESS}", request.name)));
+        }
+        if !self.chassis.begin_move() {
+            return Err(Status::unavailable("a switchover or reboot is under way"));
+        }
+        self.chassis.spawn_move(failover::reboot_card(self.chassis.clone(), self.index));
+        Ok(Response::new(KillProcessResponse {}))
+    }
+}
+
+fn begin_reboot(chassis: &Arc<Inner>, cards: &[usize]) {
+    match cards {
+        [index] => chassis.spawn_move(failover::reboot_card(chassis.clone(), *index)),
+        _ => chassis.spawn_move(failover::reboot_chassis(chassis.clone())),
+    }
+}
+
+async fn reboot_later(chassis: Arc<Inner>, cards: Vec<usize>, delay: u64, message: String) {
+    let due = now() + delay;
+    chassis.update(|state| state.pending_reboot = Some(PendingReboot { due, message }));
+    let mut state = chassis.watch();
+    let cancelled = state.wait_for(|state| state.pending_reboot.is_none());
+    if tokio::time::timeout(Duration::from_nanos(delay), cancelled).await.is_ok() {
+        return;
+    }
+    chassis.update(|state| state.pending_reboot = None);
+    if chassis.begin_move() {
+        begin_reboot(&chassis, &cards);
+    }
+}

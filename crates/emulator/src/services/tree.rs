@@ -1,0 +1,104 @@
+//! The device's state as gNMI leaves.
+
+use std::time::SystemTime;
+
+use crate::chassis::Inner;
+use crate::settings::Quirk;
+use crate::state::{Card, Role, State};
+use holdfast_wire::path::Path;
+use holdfast_wire::value::Value;
+
+fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
+    if chassis.failpoints.fires("roles.none") {
+        leaves.retain(|(path, _)| path.leaf() != "redundant-role");
+    }
+    if chassis.failpoints.fires("roles.two_primaries") {
+        let roles = leaves.iter_mut().filter(|(path, _)| path.leaf() == "redundant-role");
+        roles.for_each(|(_, value)| *value = Value::String("PRIMARY".to_owned()));
+    }
+}
+
+/// What the device says its software is.
+pub fn software(chassis: &Inner) -> String {
+    format!("{} (EMULATED)", chassis.settings.software)
+}
+
+/// All leaves there are now.
+pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
+    let state = chassis.state();
+    let mut leaves = Vec::new();
+    let single = chassis.failpoints.fires("roles.single");
+    for (index, name) in chassis.settings.names.iter().enumerate() {
+        if !single || index == state.active {
+            card(chassis, &state, index, name, &mut leaves);
+        }
+    }
+    distort_roles(chassis, &mut leaves);
+    let text = |text: &str| Value::String(text.to_owned());
+    component(
+        "Chassis",
+        &[("name", text("Chassis")), ("type", text("CHASSIS")), ("description", text("EMULATED"))],
+        &mut leaves,
+    );
+    if chassis.has(Quirk::ExtraComponents) {
+        for (name, role) in [("Fabric1", "PRIMARY"), ("Fabric2", "SECONDARY")] {
+            let fields = [("name", text(name)), ("type", text("FABRIC")), ("redundant-role", text(role))];
+            component(name, &fields, &mut leaves);
+        }
+    }
+    for (leaf, value) in [
+        ("current-datetime", Value::String(rfc3339(chassis.clock()))),
+        ("boot-time", Value::Uint(state.boot_time)),
+        ("hostname", text("emulated")),
+        ("software-version", Value::String(software(chassis))),
+    ] {
+        let path: Path = "/system/state".parse().unwrap_or_default();
+        leaves.push((path.child(leaf), value));
+    }
+    let config = chassis.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    leaves.extend(config.iter().map(|(path, value)| (path.clone(), value.clone())));
+    leaves
+}
+
+fn card(chassis: &Inner, state: &State, index: usize, name: &str, leaves: &mut Vec<(Path, Value)>) {
+    let Card { role, up, boot_time, reboot_reason, switched, .. } = &state.cards[index];
+    let text = |text: &str| Value::String(text.to_owned());
+    let role = if *role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
+    let mut fields = vec![
+        ("name", text(name)),
+        ("description", text("EMULATED control processor")),
+        ("redundant-role", text(role)),
+        ("oper-status", text(if *up { "ACTIVE" } else { "INACTIVE" })),
+        ("software-version", Value::String(software(chassis))),
+        ("boot-time", Value::Uint(*boot_time)),
+        ("last-reboot-time", Value::Uint(*boot_time)),
+        ("last-reboot-reason", text(reboot_reason)),
+    ];
+    if !chassis.has(Quirk::NoComponentType) {
+        fields.push(("type", text("openconfig-platform-types:CONTROLLER_CARD")));
+    }
+    if !chassis.has(Quirk::NoSwitchoverReady) {
+        fields.push(("switchover-ready", Value::Bool(state.ready())));
+    }
+    component(name, &fields, leaves);
+    if let Some(switched) = switched {
+        let below = Path::component(name).child("state");
+        if !chassis.has(Quirk::NoLastSwitchoverTime) {
+            leaves.push((below.child("last-switchover-time"), Value::Uint(switched.at)));
+        }
+        let reason = below.child("last-switchover-reason");
+        leaves.push((reason.child("trigger"), text(&switched.trigger)));
+        leaves.push((reason.child("details"), text(&switched.details)));
+    }
+}
+
+fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value)>) {
+    let state = Path { origin: String::new(), ..Path::component(name) }.child("state");
+    leaves.extend(fields.iter().map(|(leaf, value)| (state.child(leaf), value.clone())));
+}
+
+/// A time as gNMI writes it.
+fn rfc3339(nanoseconds: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(nanoseconds);
+    prost_types::Timestamp::from(time).to_string()
+}

@@ -1,0 +1,192 @@
+//! How an emulated chassis is set up, and in which ways it may be odd.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use holdfast_net::error::Error;
+
+/// How the management address goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outage {
+    /// Its sockets close and dials are refused.
+    #[default]
+    Closed,
+    /// Its sockets stay open and nothing answers any more.
+    Silent,
+}
+
+/// How its management address is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// Plaintext.
+    #[default]
+    None,
+    /// TLS.
+    Server,
+    /// TLS, and clients show a certificate too.
+    Mutual,
+}
+
+/// A chassis' timings: those of a real one, scaled down.
+#[derive(Debug, Clone, Copy)]
+pub struct Timings {
+    /// From a switchover's answer until the address is back.
+    pub outage: Duration,
+    /// From then until Containerz has loaded.
+    pub load: Duration,
+    /// From its fall until a control processor is back as the standby.
+    pub boot: Duration,
+    /// How long the chassis is away at a reboot.
+    pub reboot: Duration,
+    /// From a change on the active until the standby has it.
+    pub replication: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self { outage: ms(200), load: ms(80), boot: ms(300), reboot: ms(400), replication: ms(5) }
+    }
+}
+
+/// How to set a chassis up.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where it is managed; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where its second control processor is managed, if each has an address of its own.
+    pub listen_second: Option<SocketAddr>,
+    /// The port of gNOI, if that is not gNMI's; port 0 takes a free one.
+    pub gnoi_port: Option<u16>,
+    /// The port where containers reach its gNMI, over TLS; port 0 takes a free one.
+    pub inner_gnmi_port: u16,
+    /// The port where containers reach its gRIBI, over TLS; port 0 takes a free one.
+    pub inner_gribi_port: u16,
+    /// What its control processors are called.
+    pub names: [String; 2],
+    /// What it says its software is.
+    pub software: String,
+    /// Timings.
+    pub timings: Timings,
+    /// How the address goes away.
+    pub outage: Outage,
+    /// Where its state is kept over restarts; a temporary folder if none is given.
+    pub state: Option<PathBuf>,
+    /// How much room there is for images, in bytes.
+    pub space: u64,
+    /// The chunk size it asks for in Deploy, in bytes.
+    pub chunk_size: i32,
+    /// Oddities that are on.
+    pub quirks: Vec<Quirk>,
+    /// How the address is protected.
+    pub encryption: Encryption,
+    /// Where the certificates for clients are written; below the state if none is given.
+    pub certificates: Option<PathBuf>,
+    /// Who may log in, with which password; anybody, where it is empty.
+    pub users: Vec<(String, String)>,
+    /// Of the failpoints' chance: equal seeds draw equally.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen_second: None,
+            gnoi_port: None,
+            inner_gnmi_port: 0,
+            inner_gribi_port: 0,
+            names: ["Supervisor1".to_owned(), "Supervisor2".to_owned()],
+            software: concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION")).to_owned(),
+            timings: Timings::default(),
+            outage: Outage::Closed,
+            state: None,
+            space: 16 << 30,
+            chunk_size: 3_000_000,
+            quirks: Vec::new(),
+            encryption: Encryption::None,
+            certificates: None,
+            users: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+macro_rules! quirks {
+    ($($variant:ident $name:literal $help:literal)*) => {
+        /// A way in which servers of the field depart from the contract.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Quirk {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl Quirk {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As users write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it does.
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+quirks! {
+    JoinedImageRows "joined-image-rows" "ListImage gives an image one row: its first repository, all tags joined by commas"
+    FiltersRejected "filters-rejected" "lists refuse filter keys that Docker does not know, with UNKNOWN"
+    SlashedNames "slashed-names" "ListContainer keeps the leading slash of names"
+    NoLabelsListed "no-labels-listed" "ListContainer gives no labels"
+    InUseUnavailable "in-use-unavailable" "RemoveImage of an image in use: UNAVAILABLE for a running container, INTERNAL for a stopped one"
+    ForcedRemovalUntags "forced-removal-untags" "a forced RemoveImage of a running container's image leaves it untagged"
+    FailedStartLeftOver "failed-start-left-over" "a failed StartContainer leaves a created container behind"
+    StoppedDuplicateInternal "stopped-duplicate-internal" "StartContainer of a stopped container's name: INTERNAL"
+    VolumesCreatedSilently "volumes-created-silently" "StartContainer makes a missing volume without a word"
+    StopNotRunningNotFound "stop-not-running-not-found" "StopContainer of a container that does not run: NOT_FOUND"
+    VolumeCreateIdempotent "volume-create-idempotent" "CreateVolume of a volume that is there: success"
+    VolumeRemoveUnknown "volume-remove-unknown" "RemoveVolume of one that is not there: UNKNOWN"
+    PluginLatest "plugin-latest" "ListPlugins adds :latest to names"
+    NoRemovePluginTar "no-remove-plugin-tar" "RemovePluginTar is unimplemented, as in version 0.1 of the service"
+    RawLogChunks "raw-log-chunks" "Log cuts its text anywhere and ends lines in CR LF"
+    LogUnimplemented "log-unimplemented" "Log is unimplemented"
+    ShortTransferAccepted "short-transfer-accepted" "Deploy calls a transfer that was cut short a success"
+    NoSizeInSuccess "no-size-in-success" "Deploy's success gives no size"
+    MovedTagFails "moved-tag-fails" "Deploy of an archive whose tag is on another image moves it and answers with an error"
+    LockstepOnly "lockstep-only" "Deploy fails when a chunk comes before the last was answered"
+    RareProgress "rare-progress" "Deploy reports progress once every ten chunks"
+    FullPathOnly "full-path-only" "SwitchControlProcessor knows a target by its full path only"
+    NameOnly "name-only" "SwitchControlProcessor knows a target by its bare name only"
+    NoSwitchoverReady "no-switchover-ready" "gNMI has no switchover-ready"
+    NoComponentType "no-component-type" "gNMI has no type for components"
+    NoLastSwitchoverTime "no-last-switchover-time" "gNMI has no last-switchover-time"
+    JsonIetfOnly "json-ietf-only" "gNMI speaks JSON_IETF alone"
+    NoSubscribe "no-subscribe" "gNMI Subscribe is unimplemented"
+    CertificateExpired "certificate-expired" "with TLS, the certificate has expired"
+    CertificateNotYetValid "certificate-not-yet-valid" "with TLS, the certificate is not valid yet"
+    CertificateForAnotherName "certificate-for-another-name" "with TLS, the certificate is for another name"
+    ContainerzNeedsCli "containerz-needs-cli" "Containerz is unimplemented until gNMI Set configures it, origin cli"
+    PortFiltered "port-filtered" "a container's port is silent until gNMI Set opens it, origin cli, on that control processor"
+    CliLostUnlessSaved "cli-lost-unless-saved" "what gNMI Set configured by origin cli is gone after a reboot without `write memory`"
+    PluginsUnimplemented "plugins-unimplemented" "all RPCs of plugins are unimplemented"
+    InnerAddress "inner-address" "containers' ports are on an address of their own"
+    ExtraComponents "extra-components" "other cards carry a redundant-role too"
+}
+
+impl FromStr for Quirk {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let known = Self::ALL.iter().find(|quirk| quirk.name() == text).copied();
+        known.ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|quirk| quirk.name()).collect();
+            Error::invalid(format!("there is no quirk {text:?}")).hint(format!("one of: {}", names.join(", ")))
+        })
+    }
+}

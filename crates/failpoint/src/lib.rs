@@ -1,0 +1,14 @@
+//! The fault language and the registry of the places it acts on. Builds without gRPC or tokio.
+
+mod code;
+mod draw;
+mod nearest;
+mod parse;
+mod registry;
+mod terms;
+
+pub use code::Code;
+pub use draw::Draw;
+pub use parse::{Dialect, ParseError};
+pub use registry::{Armed, Fired, Name, Registry, Unknown};
+pub use terms::{Action, Corruption, LONGEST_PAUSE, Length, Term, Terms, Text, Unit};

@@ -1,0 +1,46 @@
+//! Container image archives: reading, checking and writing them.
+
+mod archive;
+mod manifest;
+mod reference;
+mod scan;
+mod source;
+mod test_container;
+
+pub use archive::{Archive, Image, Layer, Layout};
+pub use reference::Reference;
+pub use source::Source;
+pub use test_container::{TestContainer, own_platform};
+
+/// SHA-256 in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// An image's id without `sha256:`, for comparing what different places write differently.
+pub fn bare_id(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
+}
+
+/// Whether two ids name the same image; listings may shorten them to twelve digits or more.
+pub fn same_id(one: &str, other: &str) -> bool {
+    let (one, other) = (bare_id(one).as_bytes(), bare_id(other).as_bytes());
+    let shared = one.len().min(other.len());
+    shared >= 12 && one[..shared].eq_ignore_ascii_case(&other[..shared])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_id;
+
+    #[test]
+    fn ids_compare_across_their_spellings() {
+        let id = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        assert!(same_id(id, "0123456789ab"));
+        assert!(!same_id(id, "0123456789ac"));
+        assert!(!same_id(id, "01234"));
+        assert!(!same_id("", ""));
+        assert!(!same_id("0123456789a\u{fffd}", "0123456789abc"), "a device may send anything");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a writer tells the tester, a line each: over a pipe or a socket, never through the volume.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::record::{Head, Identity, hash_from};
+use super::verify::Receipt;
+
+/// What a writer tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It holds the ledger open, which ends with this record; and what its clock says, in nanoseconds.
+    Opened(u64, Option<u64>),
+    /// It wrote a batch up to this record, and waits for the disk.
+    Syncing(u64),
+    /// A record is on the disk.
+    Acknowledged(Receipt),
+    /// It has written all that it was to write, and holds the ledger open.
+    Idle(u64),
+    /// It cannot go on, and why.
+    Failed(String),
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened(number, Some(at)) => write!(f, "opened {number} {at}"),
+            Self::Opened(number, None) => write!(f, "opened {number}"),
+            Self::Syncing(number) => write!(f, "syncing {number}"),
+            Self::Idle(number) => write!(f, "idle {number}"),
+            Self::Failed(why) => write!(f, "failed {}", why.replace('\n', " ")),
+            Self::Acknowledged(Receipt { head, at, .. }) => {
+                let Head { identity, number, offset, previous, length, hash } = head;
+                let Identity { run, writer, incarnation } = identity;
+                let [previous, hash] = [previous, hash].map(hex::encode);
+                write!(
+                    f,
+                    "acknowledged {number} {run:032x} {writer:016x} {incarnation} {offset} {length} {previous} {hash}"
+                )?;
+                at.map_or(Ok(()), |at| write!(f, " {at}"))
+            }
+        }
+    }
+}
+
+impl FromStr for Told {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let bad = || format!("{line:?} is nothing that a writer of a ledger tells");
+        let (kind, rest) = line.trim_end().split_once(' ').ok_or_else(bad)?;
+        let number = || rest.parse().map_err(|_| bad());
+        Ok(match kind {
+            "opened" => match rest.split_once(' ') {
+                Some((number, at)) => {
+                    Self::Opened(number.parse().map_err(|_| bad())?, Some(at.parse().map_err(|_| bad())?))
+                }
+                None => Self::Opened(number()?, None),
+            },
+            "syncing" => Self::Syncing(number()?),
+            "idle" => Self::Idle(number()?),
+            "failed" => Self::Failed(rest.to_owned()),
+            "acknowledged" => Self::Acknowledged(receipt(rest).ok_or_else(bad)?),
+            _ => return Err(bad()),
+        })
+    }
+}
+
+fn receipt(text: &str) -> Option<Receipt> {
+    let mut words = text.split(' ');
+    let number = words.next()?.parse().ok()?;
+    let run = u128::from_str_radix(words.next()?, 16).ok()?;
+    let writer = u64::from_str_radix(words.next()?, 16).ok()?;
+    let incarnation = words.next()?.parse().ok()?;
+    let (offset, length) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let (previous, hash) = (hash_from(words.next()?)?, hash_from(words.next()?)?);
+    let at = words.next().map(str::parse).transpose().ok()?;
+    let identity = Identity { run, writer, incarnation };
+    Some(Receipt { head: Head { identity, number, offset, previous, length, hash }, payload: None, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::chain;
+
+    #[test]
+    fn each_line_reads_back() {
+        let head = chain(&[1, 2])[1].head.clone();
+        for told in [
+            Told::Opened(0, None),
+            Told::Opened(7, Some(99)),
+            Told::Syncing(3),
+            Told::Idle(4),
+            Told::Failed("Input/output error (os error 5)".to_owned()),
+            Told::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(17) }),
+            Told::Acknowledged(Receipt { head, payload: None, at: None }),
+        ] {
+            assert_eq!(told.to_string().parse(), Ok(told));
+        }
+        for line in ["", "opened", "opened x", "opened 1 x", "acknowledged 1 2 3", "closed 1"] {
+            assert!(line.parse::<Told>().is_err(), "{line}");
+        }
+    }
+}

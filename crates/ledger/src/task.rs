@@ -1,0 +1,153 @@
+//! A task that writes a ledger until it is told to stop: what a test's container does.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::acknowledgement::Told;
+use super::medium::Medium;
+use super::payload::generate;
+use super::record::Head;
+use super::verify::Receipt;
+use super::writer::{Refused, Writer};
+
+/// What a task writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// Records that one sync makes safe.
+    pub batch: u64,
+    /// From the beginning of one batch to the next.
+    pub pace: Duration,
+    /// After so many it is idle and holds the ledger open; it never is, where none is given.
+    pub records: Option<u64>,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { batch: 1, pace: Duration::ZERO, records: None }
+    }
+}
+
+/// Ends a task from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stop {
+    /// Ends it after what it is at.
+    pub fn stop(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until it was stopped, or for so long; whether it was.
+    pub fn wait(&self, limit: Option<Duration>) -> bool {
+        let stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let going = |stopped: &mut bool| !*stopped;
+        match limit {
+            None => *self.0.1.wait_while(stopped, going).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                *self.0.1.wait_timeout_while(stopped, limit, going).unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
+    }
+}
+
+/// Writes until it is stopped or refused; everything that happens is told.
+pub fn run<M: Medium>(
+    writer: &mut Writer<M>,
+    work: Work,
+    clock: impl Fn() -> u64,
+    mut tell: impl FnMut(Told),
+    stop: &Stop,
+) -> Result<(), Refused> {
+    tell(Told::Opened(writer.last(), Some(clock())));
+    let done = write(writer, work, &clock, &mut tell, stop);
+    if let Err(refused) = &done {
+        tell(Told::Failed(refused.to_string()));
+    }
+    done
+}
+
+fn write<M: Medium>(
+    writer: &mut Writer<M>,
+    work: Work,
+    clock: impl Fn() -> u64,
+    tell: &mut impl FnMut(Told),
+    stop: &Stop,
+) -> Result<(), Refused> {
+    let mut written = 0;
+    loop {
+        let begun = Instant::now();
+        if work.records.is_some_and(|enough| written >= enough) {
+            tell(Told::Idle(writer.last()));
+            stop.wait(None);
+            return Ok(());
+        }
+        let heads = if work.batch > 1 { write_batch(writer, work.batch, tell)? } else { vec![append(writer)?] };
+        written += heads.len() as u64;
+        for head in heads {
+            tell(Told::Acknowledged(Receipt { head, payload: None, at: Some(clock()) }));
+        }
+        if stop.wait(Some(work.pace.saturating_sub(begun.elapsed()))) {
+            return Ok(());
+        }
+    }
+}
+
+fn append<M: Medium>(writer: &mut Writer<M>) -> Result<Head, Refused> {
+    let payload = generate(writer.identity(), writer.last() + 1);
+    writer.append(payload).map(|record| record.head)
+}
+
+fn write_batch<M: Medium>(
+    writer: &mut Writer<M>,
+    many: u64,
+    tell: &mut impl FnMut(Told),
+) -> Result<Vec<Head>, Refused> {
+    let mut heads = Vec::new();
+    for _ in 0..many {
+        heads.push(writer.write(generate(writer.identity(), writer.last() + 1))?.head);
+    }
+    tell(Told::Syncing(writer.last()));
+    writer.sync()?;
+    Ok(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OnFile, Opening, Place, verify};
+
+    #[test]
+    fn a_task_tells_what_it_does_and_all_of_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let stop = Stop::default();
+        let (mut told, mut lines) = (Vec::new(), Vec::new());
+        for batch in [1, 4] {
+            let medium = OnFile::preallocated(&path).expect("a file");
+            let mut writer =
+                Writer::over(medium, "it", Opening { run: 9, writer: 1, ..Opening::default() }).expect("opened");
+            let work = Work { batch, records: Some(8), ..Work::default() };
+            let idle = |said: &Told| matches!(said, Told::Idle(_)).then(|| stop.stop());
+            run(
+                &mut writer,
+                work,
+                || 1,
+                |said| {
+                    idle(&said);
+                    lines.push(said.to_string());
+                    told.push(said);
+                },
+                &stop,
+            )
+            .expect("written");
+        }
+        let receipts: Vec<_> = told
+            .iter()
+            .filter_map(|said| if let Told::Acknowledged(receipt) = said { Some(receipt.clone()) } else { None })
+            .collect();
+        assert_eq!(receipts.len(), 12, "stopped already, the second ends after a batch: {lines:?}");
+        let bytes = std::fs::read(&path).expect("there");
+        assert_eq!(verify(&receipts, bytes.chunks(4096).map(Place::of)), []);
+    }
+}

@@ -1,0 +1,538 @@
+//! What was acknowledged against what is there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use super::payload;
+use super::record::{BLOCK, Hash as RecordHash, Head, Place, Record, SECTOR};
+
+/// That a record was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// What was acknowledged.
+    pub head: Head,
+    /// Where it was not made by the payload generator.
+    pub payload: Option<Vec<u8>>,
+    /// When, in nanoseconds of a clock that all writers share; None where there is none.
+    pub at: Option<u64>,
+}
+
+impl Receipt {
+    fn block(&self) -> Vec<u8> {
+        let Head { identity, number, offset, previous, .. } = self.head.clone();
+        let payload = self.payload.clone().unwrap_or_else(|| payload::generate(identity, number));
+        Record::new(identity, number, offset, previous, payload).block()
+    }
+}
+
+impl From<Record> for Receipt {
+    fn from(Record { head, payload }: Record) -> Self {
+        Self { head, payload: Some(payload), at: None }
+    }
+}
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Finding {
+    /// An acknowledged record is not there.
+    Lost(u64),
+    /// None is there of what was acknowledged.
+    Emptied(u64),
+    /// Of what one incarnation wrote, all after this record is missing, so many.
+    LostTail(u64, u64),
+    /// What is there is as it was after this record, and so many came after it.
+    OlderSnapshot(u64, u64),
+    /// The beginning of an acknowledged record is there, and what it was written over.
+    Torn(u64),
+    /// One bit of an acknowledged record is another.
+    BitFlip(u64),
+    /// Something else stands where an acknowledged record should, or it is not bound to those before it.
+    Altered(u64),
+    /// A record stands where another belongs.
+    Misplaced(u64),
+    /// A record of another ledger.
+    Foreign(u64),
+    /// A record of this incarnation, which a later one had already followed.
+    Stale(u64, u64),
+    /// This incarnation was told that a record is written, after a later one had been told so.
+    TwoWriters(u64, u64),
+    /// After this record comes what is none.
+    Damaged(u64),
+}
+
+impl Finding {
+    /// The kind of it, in a word or two.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lost(_) => "lost",
+            Self::Emptied(_) => "emptied",
+            Self::LostTail(..) => "lost tail",
+            Self::OlderSnapshot(..) => "older snapshot",
+            Self::Torn(_) => "torn",
+            Self::BitFlip(_) => "bit flip",
+            Self::Altered(_) => "altered",
+            Self::Misplaced(_) => "misplaced",
+            Self::Foreign(_) => "foreign",
+            Self::Stale(..) => "stale",
+            Self::TwoWriters(..) => "two writers",
+            Self::Damaged(_) => "damaged",
+        }
+    }
+
+    /// How many acknowledged records it says are lost.
+    pub fn lost(&self) -> u64 {
+        match self {
+            Self::Lost(_) => 1,
+            Self::Emptied(many) | Self::LostTail(_, many) | Self::OlderSnapshot(_, many) => *many,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(number) => write!(f, "record {number} was acknowledged and is not there"),
+            Self::Emptied(many) => write!(f, "emptied: none of {many} acknowledged records is there"),
+            Self::LostTail(last, many) => {
+                write!(f, "lost tail: {many} acknowledged records after record {last} are not there")
+            }
+            Self::OlderSnapshot(last, many) => {
+                write!(
+                    f,
+                    "older snapshot: it is as it was after record {last}, and {many} acknowledged came after that"
+                )
+            }
+            Self::Torn(number) => write!(f, "record {number} is torn: its beginning is there and the rest is not"),
+            Self::BitFlip(number) => write!(f, "bit flip: record {number} differs in one bit"),
+            Self::Altered(number) => write!(f, "record {number} is not the one that was acknowledged"),
+            Self::Misplaced(number) => write!(f, "record {number} is there twice or out of its order"),
+            Self::Foreign(number) => write!(f, "record {number} is of another ledger"),
+            Self::Stale(number, incarnation) => {
+                write!(f, "stale: record {number} is of incarnation {incarnation}, which another had already followed")
+            }
+            Self::TwoWriters(number, incarnation) => write!(
+                f,
+                "two writers: record {number} was acknowledged to incarnation {incarnation} after another had followed it"
+            ),
+            Self::Damaged(last) => write!(f, "after record {last} comes what is no record"),
+        }
+    }
+}
+
+/// Compares what was acknowledged, in the order in which it was, with the places of the file in their order. A record
+/// more than was acknowledged is no finding: its acknowledgement may have been lost.
+pub fn verify(receipts: &[Receipt], places: impl IntoIterator<Item = Place>) -> Vec<Finding> {
+    let mut comparison = Comparison::new(as_written(receipts));
+    for (place, offset) in places.into_iter().zip((0..).step_by(BLOCK)) {
+        comparison.pass(offset, place);
+    }
+    comparison.finish()
+}
+
+/// The acknowledgements in the order of their records. One that a cut held up may come after those of the incarnation
+/// that went on from its record; one whose number was told before is of a record that was written over another.
+fn as_written(receipts: &[Receipt]) -> Vec<&Receipt> {
+    let mut ordered: Vec<&Receipt> = Vec::with_capacity(receipts.len());
+    let (mut told, mut latest) = (HashSet::new(), 0);
+    for receipt in receipts {
+        let Head { identity, number, .. } = &receipt.head;
+        let late = told.insert(*number) && identity.incarnation < latest;
+        let before = late.then(|| ordered.iter().position(|other| other.head.number > *number)).flatten();
+        ordered.insert(before.unwrap_or(ordered.len()), receipt);
+        latest = latest.max(identity.incarnation);
+    }
+    ordered
+}
+
+struct Comparison<'a> {
+    receipts: Vec<&'a Receipt>,
+    /// At each offset, the indices of its receipts.
+    at: BTreeMap<u64, Vec<usize>>,
+    known: HashMap<RecordHash, usize>,
+    highest: u64,
+    /// What is there, by offset, where it is a record.
+    found: BTreeMap<u64, Head>,
+    /// The end of what was passed.
+    end: u64,
+    /// The receipts that should be there, and what is there is older.
+    gone: BTreeSet<usize>,
+    /// What is there, and not where it belongs.
+    elsewhere: HashSet<RecordHash>,
+    findings: Vec<Finding>,
+    /// Where something is that is no record and was never acknowledged.
+    strange: Option<u64>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(receipts: Vec<&'a Receipt>) -> Self {
+        let mut at: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (index, receipt) in receipts.iter().enumerate() {
+            at.entry(receipt.head.offset).or_default().push(index);
+        }
+        Self {
+            at,
+            known: receipts.iter().enumerate().map(|(index, receipt)| (receipt.head.hash, index)).collect(),
+            highest: receipts.iter().map(|receipt| receipt.head.number).max().unwrap_or(0),
+            receipts,
+            found: BTreeMap::new(),
+            end: 0,
+            gone: BTreeSet::new(),
+            elsewhere: HashSet::new(),
+            findings: Vec::new(),
+            strange: None,
+        }
+    }
+
+    fn pass(&mut self, offset: u64, place: Place) {
+        self.end = offset + BLOCK as u64;
+        let wanted = self.at.get(&offset).and_then(|all| all.last().copied());
+        match (place, wanted) {
+            (Place::Record(record), Some(wanted)) => self.compare(offset, record.head, wanted),
+            (Place::Record(record), None) => {
+                if record.head.offset == offset {
+                    self.found.insert(offset, record.head);
+                } else {
+                    self.findings.push(Finding::Misplaced(record.head.number));
+                    self.elsewhere.insert(record.head.hash);
+                }
+            }
+            (Place::Nothing, wanted) => self.gone.extend(wanted),
+            (Place::Torn, Some(wanted)) => self.findings.push(Finding::Torn(self.receipts[wanted].head.number)),
+            (Place::Torn, None) => {} // of a write that nobody was told of
+            (Place::Damaged(bytes), Some(wanted)) => self.findings.push(difference(self.receipts[wanted], &bytes)),
+            (Place::Damaged(_), None) => self.strange = self.strange.or(Some(offset)),
+        }
+    }
+
+    /// A record against the one that was last acknowledged at its place.
+    fn compare(&mut self, offset: u64, head: Head, wanted: usize) {
+        let receipt = &self.receipts[wanted].head;
+        if head.hash == receipt.hash {
+            self.found.insert(offset, head);
+            return;
+        }
+        let (theirs, ours) = (head.identity, receipt.identity);
+        if theirs.run != ours.run || theirs.writer != ours.writer && !self.writers().contains(&theirs.writer) {
+            self.findings.push(Finding::Foreign(head.number));
+        } else if head.offset != offset {
+            self.findings.push(Finding::Misplaced(head.number));
+            self.elsewhere.insert(head.hash);
+            self.gone.insert(wanted);
+        } else if self.known.get(&head.hash).is_some_and(|known| *known < wanted) {
+            self.gone.insert(wanted);
+            self.found.insert(offset, head);
+        } else if theirs.incarnation < ours.incarnation {
+            self.findings.push(Finding::Stale(head.number, theirs.incarnation));
+        } else if theirs.incarnation > ours.incarnation && head.number <= receipt.number {
+            self.gone.insert(wanted); // whoever wrote over it did not know of it
+            self.found.insert(offset, head);
+        } else if head.number > self.highest {
+            self.found.insert(offset, head); // its acknowledgement was lost
+        } else {
+            self.findings.push(Finding::Altered(receipt.number));
+        }
+    }
+
+    fn writers(&self) -> HashSet<u64> {
+        self.receipts.iter().map(|receipt| receipt.head.identity.writer).collect()
+    }
+
+    fn finish(mut self) -> Vec<Finding> {
+        let beyond: Vec<usize> = self.at.range(self.end..).filter_map(|(_, all)| all.last().copied()).collect();
+        self.gone.extend(beyond);
+        let Self { gone, elsewhere, receipts, .. } = &mut self;
+        gone.retain(|index| !elsewhere.contains(&receipts[*index].head.hash));
+        let mut findings = self.losses();
+        findings.append(&mut self.findings);
+        findings.extend(self.unbound());
+        findings.extend(self.stale());
+        findings.extend(two_writers(&self.receipts));
+        if let Some(offset) = self.strange {
+            let last = self.found.range(..offset).map(|(_, head)| head.number).max().unwrap_or(0);
+            findings.push(Finding::Damaged(last));
+        }
+        let mut told = HashSet::new();
+        findings.retain(|finding| told.insert(finding.clone()));
+        findings
+    }
+
+    /// What is missing, as one finding where one cause explains all of it.
+    fn losses(&self) -> Vec<Finding> {
+        let number = |index: &usize| self.receipts[*index].head.number;
+        let written_over =
+            self.at.values().flat_map(|all| all.windows(2)).filter(|pair| number(&pair[1]) <= number(&pair[0]));
+        let mut lost: Vec<usize> = written_over.map(|pair| pair[0]).collect();
+        if self.gone.is_empty() && lost.is_empty() {
+            return Vec::new();
+        }
+        let last = self.found.values().filter_map(|head| self.known.get(&head.hash)).max().copied();
+        if lost.is_empty() && self.findings.is_empty() {
+            match last {
+                None if self.found.is_empty() => return vec![Finding::Emptied(self.receipts.len() as u64)],
+                Some(last) if self.is_as_after(last) => {
+                    let many = (self.receipts.len() - 1 - last) as u64;
+                    let incarnation = |index: usize| self.receipts[index].head.identity.incarnation;
+                    let older = (last + 1..self.receipts.len()).any(|index| incarnation(index) != incarnation(last))
+                        || self.gone.iter().any(|index| self.found.contains_key(&self.receipts[*index].head.offset));
+                    let kind = if older { Finding::OlderSnapshot } else { Finding::LostTail };
+                    return vec![kind(number(&last), many)];
+                }
+                _ => {}
+            }
+        }
+        lost.extend(&self.gone);
+        lost.sort_unstable();
+        lost.dedup();
+        lost.iter().map(|index| Finding::Lost(number(index))).collect()
+    }
+
+    /// Whether the file is just what it was when `last` had been acknowledged.
+    fn is_as_after(&self, last: usize) -> bool {
+        self.at.iter().all(|(offset, all)| {
+            let then = all.iter().rev().find(|index| **index <= last).map(|index| self.receipts[*index].head.hash);
+            then == self.found.get(offset).map(|head| head.hash)
+        })
+    }
+
+    /// Records that stand after one that they do not follow on.
+    fn unbound(&self) -> Vec<Finding> {
+        let by_number: BTreeMap<u64, &Head> = self.found.values().map(|head| (head.number, head)).collect();
+        let pairs = by_number.iter().zip(by_number.iter().skip(1));
+        let unbound = pairs.filter(|((before, first), (after, second))| {
+            **after == **before + 1 && second.previous != first.hash && first.identity.run == second.identity.run
+        });
+        unbound.map(|(_, (number, _))| Finding::Altered(*number)).collect()
+    }
+
+    fn stale(&self) -> Vec<Finding> {
+        let mut first: BTreeMap<u64, u64> = BTreeMap::new();
+        for head in self.found.values().chain(self.receipts.iter().map(|receipt| &receipt.head)) {
+            let number = first.entry(head.identity.incarnation).or_insert(head.number);
+            *number = head.number.min(*number);
+        }
+        let followed =
+            |head: &&Head| first.range(head.identity.incarnation + 1..).any(|(_, begun)| *begun <= head.number);
+        let stale = self.found.values().filter(followed);
+        stale.map(|head| Finding::Stale(head.number, head.identity.incarnation)).collect()
+    }
+}
+
+/// How the bytes at a record's place differ from it.
+fn difference(receipt: &Receipt, bytes: &[u8]) -> Finding {
+    let number = receipt.head.number;
+    let wanted = receipt.block();
+    if bytes.len() != wanted.len() {
+        return Finding::Altered(number);
+    }
+    let flipped: u32 = bytes.iter().zip(&wanted).map(|(found, wanted)| (found ^ wanted).count_ones()).sum();
+    let first = bytes.iter().zip(&wanted).position(|(found, wanted)| found != wanted).unwrap_or(0);
+    match flipped {
+        1 => Finding::BitFlip(number),
+        _ if first >= SECTOR => Finding::Torn(number),
+        _ => Finding::Altered(number),
+    }
+}
+
+/// Acknowledgements to an incarnation after a later one had its first. One of a record that the later one went on from
+/// was only late itself: its answer was on the way while the network was cut.
+fn two_writers(receipts: &[&Receipt]) -> Vec<Finding> {
+    let mut begun: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for receipt in receipts {
+        let Some(at) = receipt.at else { continue };
+        let (first, number) = begun.entry(receipt.head.identity.incarnation).or_insert((at, receipt.head.number));
+        (*first, *number) = (at.min(*first), receipt.head.number.min(*number));
+    }
+    let late = receipts.iter().filter(|receipt| {
+        let Head { identity, number, .. } = &receipt.head;
+        let followed =
+            |at: u64| begun.range(identity.incarnation + 1..).any(|(_, (first, from))| *first < at && from <= number);
+        receipt.at.is_some_and(followed)
+    });
+    late.map(|receipt| Finding::TwoWriters(receipt.head.number, receipt.head.identity.incarnation)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::tests::chain;
+    use crate::record::{Identity, ORIGIN};
+
+    fn receipts(records: &[Record]) -> Vec<Receipt> {
+        let receipt = |(at, record): (u64, &Record)| Receipt { head: record.head.clone(), payload: None, at: Some(at) };
+        (0..).zip(records).map(receipt).collect()
+    }
+
+    fn file(records: &[Record]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for record in records {
+            write_at(&mut bytes, record);
+        }
+        bytes
+    }
+
+    fn write_at(bytes: &mut Vec<u8>, record: &Record) {
+        let at = usize::try_from(record.head.offset).expect("a small file");
+        bytes.resize(bytes.len().max(at + BLOCK), 0);
+        bytes[at..at + BLOCK].copy_from_slice(&record.block());
+    }
+
+    fn judged(receipts: &[Receipt], bytes: &[u8]) -> Vec<Finding> {
+        verify(receipts, bytes.chunks(BLOCK).map(Place::of))
+    }
+
+    /// Records over one another in `places`, of one incarnation.
+    fn ring(many: usize, places: u64) -> Vec<Record> {
+        ring_of(&vec![1; many], places)
+    }
+
+    /// The same, with an incarnation for each.
+    fn ring_of(incarnations: &[u64], places: u64) -> Vec<Record> {
+        let mut made: Vec<Record> = Vec::new();
+        for (number, &incarnation) in (1..).zip(incarnations) {
+            let identity = Identity { run: 7, writer: 3, incarnation };
+            let previous = made.last().map_or(ORIGIN, |record| record.head.hash);
+            let offset = (number - 1) % places * BLOCK as u64;
+            made.push(Record::new(identity, number, offset, previous, payload::generate(identity, number)));
+        }
+        made
+    }
+
+    #[test]
+    fn what_is_all_there_is_no_finding() {
+        let all = chain(&[1, 1, 2, 2]);
+        let whole = receipts(&all);
+        assert_eq!(judged(&whole, &file(&all)), []);
+        assert_eq!(judged(&whole[..2], &file(&all)), [], "the last acknowledgements may have been lost");
+        let torn = [file(&all), all[0].block()[..600].to_vec()].concat();
+        assert_eq!(judged(&whole, &torn), []);
+        let preallocated = [file(&all), vec![0; 9 * BLOCK]].concat();
+        assert_eq!(judged(&whole, &preallocated), []);
+        let over = ring(10, 4);
+        assert_eq!(judged(&receipts(&over), &file(&over)), []);
+        assert_eq!(judged(&receipts(&over[..8]), &file(&over)), []);
+    }
+
+    #[test]
+    fn a_writer_that_was_told_yes_after_another_is_known_by_the_clock() {
+        let mut told = receipts(&chain(&[1, 2]));
+        let more = chain(&[1, 1, 1]);
+        told.push(Receipt { head: more[2].head.clone(), payload: None, at: Some(9) });
+        let told: Vec<_> = told.iter().collect();
+        assert!(two_writers(&told).contains(&Finding::TwoWriters(3, 1)));
+        assert_eq!(two_writers(&told[..2]), []);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_late_on_its_way_is_no_second_writer() {
+        let all = chain(&[1, 1, 2]);
+        let mut told = receipts(&all);
+        told[1].at = Some(9); // the new writer went on from it
+        assert_eq!(judged(&told, &file(&all)), []);
+    }
+
+    #[test]
+    fn one_that_was_late_is_not_taken_for_a_record_written_over_those_that_came_before_it() {
+        let all = ring_of(&[1, 1, 1, 2], 2);
+        let mut told = receipts(&all);
+        told[1].at = Some(9);
+        told[1..].rotate_left(1); // the second came last, and the fourth stands in its place
+        assert_eq!(judged(&told, &file(&all)), []);
+    }
+
+    #[test]
+    fn a_number_that_is_told_again_is_no_late_answer() {
+        let (all, rolled_back) = (ring_of(&[1, 1, 1, 3], 8), ring_of(&[1, 1, 2], 8));
+        let told = receipts(&[&all[..], &rolled_back[2..]].concat());
+        assert_eq!(judged(&told, &file(&rolled_back)), [Finding::Lost(3), Finding::Lost(4)]);
+    }
+
+    #[test]
+    fn a_later_incarnation_that_did_not_know_of_a_record_lost_it() {
+        let all = chain(&[1, 1, 1]);
+        let identity = Identity { incarnation: 2, ..all[0].head.identity };
+        let fork = Record::new(identity, 2, BLOCK as u64, all[0].head.hash, payload::generate(identity, 2));
+        let told = receipts(&[all.clone(), vec![fork.clone()]].concat());
+        let findings = judged(&told, &file(&[all[0].clone(), fork]));
+        assert!(findings.contains(&Finding::Lost(2)) && findings.contains(&Finding::Lost(3)), "{findings:?}");
+    }
+
+    #[test]
+    fn what_is_no_record_and_was_never_acknowledged_is_damage() {
+        let all = chain(&[1]);
+        let bytes = [file(&all), b"nonsense".to_vec()].concat();
+        assert_eq!(judged(&receipts(&all), &bytes), [Finding::Damaged(1)]);
+    }
+
+    /// What can happen to a ledger of one or two incarnations, and the one finding that it must lead to.
+    fn plant(kind: usize, at: usize, bit: usize) -> (Vec<Receipt>, Vec<u8>, &'static str) {
+        let many = 12;
+        let all = chain(&[vec![1; 6], vec![2; many - 6]].concat());
+        let (mut bytes, whole) = (file(&all), receipts(&all));
+        let place = at * BLOCK..(at + 1) * BLOCK;
+        match kind {
+            0 => {
+                let cut = BLOCK - 512 * (1 + bit % 7);
+                bytes[place][cut..].fill(0xa5); // what the place held before
+                (whole, bytes, "torn")
+            }
+            1 => {
+                bytes[place][bit % BLOCK] ^= 1 << (bit % 8);
+                (whole, bytes, "bit flip")
+            }
+            2 => {
+                let other = (at + 1 + bit % (many - 1)) % many;
+                let (one, two) = (all[at].block(), all[other].block());
+                bytes[place].copy_from_slice(&two);
+                bytes[other * BLOCK..(other + 1) * BLOCK].copy_from_slice(&one);
+                (whole, bytes, "misplaced")
+            }
+            3 => {
+                bytes[(6 + at % 6).max(7) * BLOCK..].fill(0);
+                (whole, bytes, "lost tail")
+            }
+            4 => (whole, file(&all[..=at % 6]), "older snapshot"),
+            5 => {
+                let over = ring(20, 4);
+                (receipts(&over), file(&over[..5 + at]), "older snapshot")
+            }
+            6 => {
+                let old = all[5].head.identity;
+                let previous = all[5].head.hash;
+                let number = 7 + (at % 6) as u64;
+                let stale =
+                    Record::new(old, number, (number - 1) * BLOCK as u64, previous, payload::generate(old, number));
+                write_at(&mut bytes, &stale);
+                (whole, bytes, "stale")
+            }
+            7 => {
+                // told yes for a record of its own, after another had followed
+                let (old, previous) = (all[5].head.identity, all[5].head.hash);
+                let number = 7 + (at % 6) as u64;
+                let own = Record::new(old, number, (number - 1) * BLOCK as u64, previous, Vec::new());
+                let mut told = whole;
+                told.push(Receipt { head: own.head, payload: None, at: Some(100) });
+                (told, bytes, "two writers")
+            }
+            _ => {
+                let other = Identity { run: 8, ..all[at].head.identity };
+                let foreign = Record::new(other, at as u64 + 1, (at * BLOCK) as u64, ORIGIN, Vec::new());
+                write_at(&mut bytes, &foreign);
+                (whole, bytes, "foreign")
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_way_to_fail_is_told_from_the_others(kind in 0_usize..9, at in 0_usize..12, bit in 0_usize..BLOCK * 8) {
+            let (told, bytes, expected) = plant(kind, at, bit);
+            let kinds: HashSet<_> = judged(&told, &bytes).iter().map(Finding::kind).collect();
+            // what the other writer was told of is not there
+            let more = (expected == "two writers").then_some("lost");
+            prop_assert_eq!(kinds, [expected].into_iter().chain(more).collect::<HashSet<_>>());
+        }
+    }
+}

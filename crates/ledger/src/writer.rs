@@ -1,0 +1,280 @@
+//! Writing a ledger: a record may be acknowledged once it is on the disk.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::medium::{Medium, OnFile};
+use super::record::{BLOCK, Hash, Identity, MAX_PAYLOAD, Place, Record};
+
+/// Why nothing is written.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It could not be read or written.
+    #[error("{name}: {error}")]
+    Disk {
+        /// Of the ledger.
+        name: String,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// What is there is no ledger any more, and is left as it is.
+    #[error("{name}: damaged after record {after}")]
+    Damaged {
+        /// Of the ledger.
+        name: String,
+        /// The last record that can be read and is bound to those before it.
+        after: u64,
+    },
+    /// A write failed, and what is on the disk is not known until the ledger is opened again.
+    #[error("{name}: a write failed before")]
+    Unknown {
+        /// Of the ledger.
+        name: String,
+    },
+    /// A record does not take so much.
+    #[error("a record takes {MAX_PAYLOAD} bytes, and {length} came")]
+    TooLong {
+        /// Of the payload, in bytes.
+        length: usize,
+    },
+}
+
+/// Who writes, as far as the opener says; the rest is told by what is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// The test, or 0 where a container does not know it.
+    pub run: u128,
+    /// The writer.
+    pub writer: u64,
+    /// Its incarnation; one more than the last that wrote, where none is given.
+    pub incarnation: Option<u64>,
+    /// Records are written over one another in so many places; appended, where none is given.
+    pub places: Option<u64>,
+}
+
+/// One incarnation that writes a ledger.
+pub struct Writer<M: Medium = OnFile> {
+    name: String,
+    medium: M,
+    identity: Identity,
+    places: Option<u64>,
+    last: u64,
+    hash: Hash,
+    reserved: u64,
+    failed: bool,
+}
+
+impl Writer {
+    /// Opens or makes the ledger at `path`, which grows with each record. A torn last one, which nobody was ever told
+    /// of, is cut off.
+    pub fn open(path: &Path, opening: Opening) -> Result<Self, Refused> {
+        let name = path.display().to_string();
+        let disk = |error| Refused::Disk { name: name.clone(), error };
+        let opened = Self::over(OnFile::growing(path).map_err(disk)?, &name, opening)?;
+        sync_folder(path).map_err(disk)?;
+        Ok(opened)
+    }
+}
+
+/// Makes sure that the name of a file is there to stay.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+impl<M: Medium> Writer<M> {
+    /// Goes on with the ledger on `medium`; `name` is for errors.
+    pub fn over(mut medium: M, name: &str, opening: Opening) -> Result<Self, Refused> {
+        let disk = |error| Refused::Disk { name: name.to_owned(), error };
+        let length = medium.length().map_err(disk)?;
+        let mut tail = Tail::default();
+        for offset in (0..length).step_by(BLOCK) {
+            let place = Place::of(&medium.read(offset).map_err(disk)?);
+            tail.pass(offset, place, opening.places.is_some());
+        }
+        let end = match opening.places {
+            Some(places) => places * BLOCK as u64,
+            None => tail.last * BLOCK as u64,
+        };
+        if tail.damaged {
+            return Err(Refused::Damaged { name: name.to_owned(), after: tail.last });
+        }
+        if opening.places.is_none() && length > end && length % BLOCK as u64 != 0 {
+            medium.cut(end).map_err(disk)?;
+        }
+        medium.reserve(end).and_then(|()| medium.sync()).map_err(disk)?;
+        let incarnation = opening.incarnation.unwrap_or(tail.incarnation + 1);
+        Ok(Self {
+            name: name.to_owned(),
+            medium,
+            identity: Identity { run: opening.run, writer: opening.writer, incarnation },
+            places: opening.places,
+            last: tail.last,
+            hash: tail.hash,
+            reserved: end,
+            failed: false,
+        })
+    }
+
+    /// Who writes.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The number of the last record.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Writes a record, which is there to stay only once [`Self::sync`] returned.
+    pub fn write(&mut self, payload: Vec<u8>) -> Result<Record, Refused> {
+        self.put(payload, M::write)
+    }
+
+    /// Writes a record, and returns once it is on the disk.
+    pub fn append(&mut self, payload: impl Into<Vec<u8>>) -> Result<Record, Refused> {
+        self.put(payload.into(), M::write_through)
+    }
+
+    fn put(
+        &mut self,
+        payload: Vec<u8>,
+        write: impl FnOnce(&mut M, u64, &[u8]) -> io::Result<()>,
+    ) -> Result<Record, Refused> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(Refused::TooLong { length: payload.len() });
+        }
+        let number = self.last + 1;
+        let place = self.places.map_or(number - 1, |places| (number - 1) % places.max(1));
+        let record = Record::new(self.identity, number, place * BLOCK as u64, self.hash, payload);
+        self.attempt(|writer| {
+            let end = record.head.offset + BLOCK as u64;
+            if end > writer.reserved {
+                writer.medium.reserve(end)?;
+                writer.reserved = writer.medium.length()?.max(end);
+            }
+            write(&mut writer.medium, record.head.offset, &record.block())
+        })?;
+        (self.last, self.hash) = (number, record.head.hash);
+        Ok(record)
+    }
+
+    /// Returns once all that was written is on the disk.
+    pub fn sync(&mut self) -> Result<(), Refused> {
+        self.attempt(|writer| writer.medium.sync())
+    }
+
+    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), Refused> {
+        if self.failed {
+            return Err(Refused::Unknown { name: self.name.clone() });
+        }
+        let done = work(self);
+        self.failed = done.is_err();
+        done.map_err(|error| Refused::Disk { name: self.name.clone(), error })
+    }
+}
+
+/// Where a ledger ends.
+#[derive(Default)]
+struct Tail {
+    last: u64,
+    hash: Hash,
+    incarnation: u64,
+    ended: bool,
+    damaged: bool,
+}
+
+impl Tail {
+    fn pass(&mut self, offset: u64, place: Place, over: bool) {
+        match place {
+            Place::Record(record) => {
+                let head = record.head;
+                self.incarnation = self.incarnation.max(head.identity.incarnation);
+                if over {
+                    self.damaged |= head.offset != offset;
+                    if head.number > self.last {
+                        (self.last, self.hash) = (head.number, head.hash);
+                    }
+                    return;
+                }
+                let follows = head.number == self.last + 1 && head.previous == self.hash && head.offset == offset;
+                self.damaged |= self.ended || !follows;
+                if !self.damaged {
+                    (self.last, self.hash) = (head.number, head.hash);
+                }
+            }
+            Place::Nothing | Place::Torn => self.ended = true,
+            Place::Damaged(_) => self.damaged = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::read;
+
+    fn opening(writer: u64) -> Opening {
+        Opening { writer, ..Opening::default() }
+    }
+
+    #[test]
+    fn another_incarnation_goes_on_where_the_last_one_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let mut first = Writer::open(&path, opening(1)).expect("a ledger");
+        let one = first.append(b"one").expect("written");
+        assert_eq!((one.head.number, one.head.identity.incarnation), (1, 1));
+        drop(first);
+        let torn = Record::new(one.head.identity, 2, 4096, one.head.hash, b"torn".to_vec()).block();
+        std::fs::OpenOptions::new().append(true).open(&path).expect("there").write_all(&torn[..900]).expect("torn");
+        let mut second = Writer::open(&path, opening(2)).expect("a torn record is cut off");
+        assert_eq!(second.append(b"two").expect("written").head.number, 2);
+        let records = read(&std::fs::read(&path).expect("there")).records;
+        let who: Vec<_> = records.iter().map(|record| record.head.identity).collect();
+        assert_eq!(who.iter().map(|who| (who.writer, who.incarnation)).collect::<Vec<_>>(), [(1, 1), (2, 2)]);
+        assert_eq!(records[1].head.previous, records[0].head.hash);
+    }
+
+    #[test]
+    fn what_is_damaged_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let mut writer = Writer::open(&path, opening(1)).expect("a ledger");
+        for payload in ["one", "two", "three"] {
+            writer.append(payload.as_bytes()).expect("written");
+        }
+        let whole = std::fs::read(&path).expect("there");
+        for damage in [whole.len() / 2, 0, whole.len() - 2] {
+            let mut bytes = whole.clone();
+            bytes[damage] ^= 1;
+            std::fs::write(&path, &bytes).expect("damaged");
+            assert!(matches!(Writer::open(&path, opening(2)), Err(Refused::Damaged { .. })), "{damage}");
+            assert_eq!(std::fs::read(&path).expect("there"), bytes);
+        }
+    }
+
+    #[test]
+    fn records_written_over_one_another_go_on_too_and_long_ones_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let over = Opening { places: Some(4), ..opening(1) };
+        for life in 0..3 {
+            let medium = OnFile::preallocated(&path).expect("a file");
+            let mut writer = Writer::over(medium, "it", over).expect("a ledger");
+            assert_eq!(writer.last(), life * 6);
+            for _ in 0..6 {
+                writer.append(b"x").expect("written");
+            }
+            assert!(matches!(writer.append([0; BLOCK]), Err(Refused::TooLong { length: BLOCK })));
+        }
+        let numbers: Vec<_> =
+            read(&std::fs::read(&path).expect("there")).records.iter().map(|record| record.head.number).collect();
+        assert_eq!(numbers, [17, 18, 15, 16]);
+    }
+}

@@ -1,0 +1,477 @@
+//! A session with one device: it outlives its connections, and knows what may be repeated on the next one.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tonic::{Code, Status};
+
+use super::connection::{Patience, Pending};
+use super::dialler::{self, Pace, Persistence};
+use super::{Connection, Connector, Target, Tcp, Timeline};
+use crate::error::{ConnectFault, Error, Kind, Result};
+use holdfast_wire::gnoi::system::TimeRequest;
+use holdfast_wire::gnoi::system::system_client::SystemClient;
+
+/// What a session takes from its user.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What the first connection may take.
+    pub dial_timeout: Duration,
+    /// What a call may take unless it says otherwise.
+    pub call_timeout: Duration,
+    /// How long a peer may be silent.
+    pub patience: Patience,
+    /// How often to dial.
+    pub pace: Pace,
+    /// Whether a first connection that is refused is not tried again.
+    pub once: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dial_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(60),
+            patience: Patience { silence: Duration::from_millis(800), answer: Duration::from_millis(1200) },
+            pace: Pace::default(),
+            once: false,
+        }
+    }
+}
+
+/// From a refusal with UNAVAILABLE to the next try of a read.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a peer may be silent that is asked whether it is in charge.
+const QUESTION: Duration = Duration::from_secs(2);
+
+/// Whether a call may be made again when its answer did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// A read: again and again until its deadline.
+    Freely,
+    /// Anything that changes the device: only when no byte of it can have left.
+    IfUnsent,
+}
+
+/// One call's name and limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Such as `Containerz.StartContainer`.
+    pub name: &'static str,
+    /// Whether it may be repeated.
+    pub repeat: Repeat,
+    /// In all, repetitions included.
+    pub deadline: Instant,
+    /// Give an attempt up on a peer that says nothing for so long, and dial afresh.
+    pub attempt: Option<Duration>,
+}
+
+impl Call {
+    /// A call that is repeated until `deadline`.
+    pub fn read(name: &'static str, deadline: Instant) -> Self {
+        Self { name, repeat: Repeat::Freely, deadline, attempt: None }
+    }
+
+    /// A call that is made once.
+    pub fn write(name: &'static str, deadline: Instant) -> Self {
+        Self { name, repeat: Repeat::IfUnsent, deadline, attempt: None }
+    }
+
+    /// For probing a device that may be away.
+    #[must_use]
+    pub fn probing(mut self, attempt: Duration) -> Self {
+        self.attempt = Some(attempt);
+        self
+    }
+}
+
+/// A handle on a session; clones share it.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: Arc<Target>,
+    settings: Settings,
+    connector: Arc<dyn Connector>,
+    timeline: Timeline,
+    /// The connection of the moment; held for a moment only.
+    current: SyncMutex<Option<Connection>>,
+    /// Held while dialling, so that concurrent calls share one dial.
+    dialling: Mutex<()>,
+    first_address: AtomicUsize,
+    /// How often the device answered UNAVAILABLE.
+    refusals: AtomicUsize,
+    last_good: SyncMutex<Option<Instant>>,
+    closed: AtomicBool,
+}
+
+enum Attempt<T> {
+    Answered(std::result::Result<T, Status>),
+    Lost(String),
+    TooLate,
+}
+
+impl Session {
+    /// Dials over TCP.
+    pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
+        Self::connect_with(Arc::new(Tcp), target, settings, Timeline::default()).await
+    }
+
+    /// Dials over `connector`, and keeps its record on `timeline`.
+    pub async fn connect_with(
+        connector: Arc<dyn Connector>,
+        target: Target,
+        settings: Settings,
+        timeline: Timeline,
+    ) -> Result<Self> {
+        if target.addresses.is_empty() {
+            return Err(Error::invalid("a target needs an address"));
+        }
+        let session = Self {
+            inner: Arc::new(Inner {
+                target: Arc::new(target),
+                settings,
+                connector,
+                timeline,
+                current: SyncMutex::new(None),
+                dialling: Mutex::new(()),
+                first_address: AtomicUsize::new(0),
+                refusals: AtomicUsize::new(0),
+                last_good: SyncMutex::new(None),
+                closed: AtomicBool::new(false),
+            }),
+        };
+        let began = Instant::now();
+        let first = if settings.once { Persistence::Once } else { Persistence::FirstContact };
+        session
+            .dial(first, began + settings.dial_timeout)
+            .await
+            .map_err(|error| error.during(session.name(), "connect", began.elapsed()))?;
+        Ok(session)
+    }
+
+    /// What reports call the device.
+    pub fn name(&self) -> &str {
+        &self.inner.target.name
+    }
+
+    /// Whether both are the same session.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Where and how it is reached.
+    pub fn target(&self) -> &Target {
+        &self.inner.target
+    }
+
+    /// What was asked and seen.
+    pub fn timeline(&self) -> &Timeline {
+        &self.inner.timeline
+    }
+
+    /// Its limits.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// `timeout` from now, or the session's own.
+    pub fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        Instant::now() + timeout.unwrap_or(self.inner.settings.call_timeout)
+    }
+
+    /// When the device last answered something well.
+    pub fn last_good(&self) -> Option<Instant> {
+        *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the device, or what stands before it, answered UNAVAILABLE.
+    pub fn refusals(&self) -> usize {
+        self.inner.refusals.load(Ordering::Relaxed)
+    }
+
+    /// A live connection, dialled if there is none.
+    pub async fn connection(&self, deadline: Instant) -> Result<Connection> {
+        self.dial(Persistence::Outage, deadline).await
+    }
+
+    /// The connection of the moment, if there is one that lives.
+    pub fn current(&self) -> Option<Connection> {
+        self.held().clone().filter(|connection| connection.loss().is_none())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.inner.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `connection` the last anybody uses of it: the next call dials.
+    pub fn leave(&self, connection: &Connection) {
+        let mut current = self.held();
+        if current.as_ref().is_some_and(|held| held.is(connection)) {
+            *current = None;
+        }
+    }
+
+    /// Ends the session: calls under way and to come fail.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        let last = self.held().take();
+        if let Some(connection) = last {
+            connection.abandon("the session was closed");
+        }
+    }
+
+    /// Makes a call, again as often as it may be, and returns its answer.
+    pub async fn call<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let began = Instant::now();
+        let outcome = self.repeat(call, send).await;
+        match &outcome {
+            Ok(_) => self.inner.timeline.record("call", format!("{}: OK", call.name)),
+            Err(error) => self.inner.timeline.record("call", format!("{}: {}", call.name, short(error))),
+        }
+        outcome.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
+    }
+
+    /// Opens a stream that the caller then reads; it is not repeated, and `Pending` lives as long as it.
+    pub async fn open<T, F, Fut>(&self, call: Call, send: F) -> Result<(T, Connection, Pending)>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let opened = self
+            .call(call, |connection| {
+                let pending = connection.pending();
+                let sent = send(connection.clone());
+                async move { Ok((sent.await?, connection, pending)) }
+            })
+            .await?;
+        Ok(opened)
+    }
+
+    async fn repeat<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let mut last: Option<Error> = None;
+        loop {
+            let connection = match self.connection(call.deadline).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(out_of_time(call, Some(last.unwrap_or(error)))),
+            };
+            if call.repeat == Repeat::IfUnsent && !connection.is_in_charge() {
+                let asked = self.ask_whether_in_charge(call, &connection).await;
+                if let Some(error) = asked {
+                    last = Some(error);
+                    continue;
+                }
+            }
+            let written = connection.written();
+            let attempt = self.attempt(call, &connection, &send).await;
+            let unsent = connection.written() == written;
+            match attempt {
+                Attempt::Answered(Ok(answer)) => {
+                    connection.set_in_charge(true);
+                    *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    return Ok(answer);
+                }
+                Attempt::Answered(Err(status))
+                    if status.code() == Code::Unavailable && call.repeat == Repeat::Freely =>
+                {
+                    self.refused(&connection);
+                    last = Some(Error::from_status(&status));
+                    if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
+                        return Err(out_of_time(call, last));
+                    }
+                    sleep(UNAVAILABLE_PAUSE).await;
+                }
+                Attempt::Answered(Err(status)) => {
+                    if status.code() == Code::Unavailable {
+                        self.refused(&connection);
+                    }
+                    return Err(Error::from_status(&status));
+                }
+                Attempt::Lost(why) => {
+                    self.lost(&connection, &why);
+                    if call.repeat == Repeat::IfUnsent && !unsent {
+                        return Err(outcome_unknown(&why));
+                    }
+                    last = Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why));
+                }
+                Attempt::TooLate if call.repeat == Repeat::IfUnsent && !unsent => {
+                    return Err(outcome_unknown("no answer came in time"));
+                }
+                Attempt::TooLate => return Err(out_of_time(call, last)),
+            }
+        }
+    }
+
+    async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
+    where
+        F: Fn(Connection) -> Fut,
+        Fut: Future<Output = std::result::Result<T, Status>>,
+    {
+        let _pending = connection.pending();
+        let began = Instant::now();
+        let impatience = async {
+            match call.attempt {
+                None => std::future::pending().await,
+                Some(limit) => loop {
+                    let silent = connection.silent_for().min(began.elapsed());
+                    if silent >= limit {
+                        return format!("no answer for {:.1} s", silent.as_secs_f64());
+                    }
+                    sleep(limit.checked_sub(silent).unwrap_or_default()).await;
+                },
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = send(connection.clone()) => match answer {
+                Err(status) if connection.loss().is_some() || is_transport(&status) => {
+                    Attempt::Lost(connection.loss().unwrap_or_else(|| status.message().to_owned()))
+                }
+                answer => Attempt::Answered(answer),
+            },
+            why = connection.lost() => Attempt::Lost(why),
+            () = sleep_until(call.deadline) => Attempt::TooLate,
+            why = impatience => Attempt::Lost(why),
+        }
+    }
+
+    /// Before something is changed through one address of several: does a control processor that stands by answer there?
+    /// None where it does not; the next connection is to another address then.
+    async fn ask_whether_in_charge(&self, call: Call, connection: &Connection) -> Option<Error> {
+        let question = Call::read("System.Time", call.deadline).probing(QUESTION);
+        let ask = |connection: Connection| async move {
+            let origin = connection.origin();
+            SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
+        };
+        match self.attempt(question, connection, &ask).await {
+            Attempt::Answered(Err(status)) if status.code() == Code::Unavailable => {
+                self.refused(connection);
+                sleep(UNAVAILABLE_PAUSE).await;
+                Some(Error::from_status(&status))
+            }
+            Attempt::Answered(_) => {
+                connection.set_in_charge(true);
+                None
+            }
+            Attempt::Lost(why) => {
+                self.lost(connection, &why);
+                Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why))
+            }
+            Attempt::TooLate => Some(Error::new(Kind::Timeout, "no answer in time")),
+        }
+    }
+
+    /// An answer of UNAVAILABLE: where the target has several addresses, another may be in charge.
+    fn refused(&self, connection: &Connection) {
+        self.inner.refusals.fetch_add(1, Ordering::Relaxed);
+        if !connection.is_alone() {
+            connection.set_in_charge(false);
+            self.leave(connection);
+            self.inner.first_address.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lost(&self, connection: &Connection, why: &str) {
+        let mut current = self.held();
+        if current.as_ref().is_some_and(|held| held.is(connection)) {
+            *current = None;
+            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            self.inner.first_address.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn dial(&self, persistence: Persistence, deadline: Instant) -> Result<Connection> {
+        if let Some(connection) = self.usable()? {
+            return Ok(connection);
+        }
+        let Ok(_dialling) = timeout_at(deadline, self.inner.dialling.lock()).await else {
+            return Err(Error::new(Kind::Connect(ConnectFault::Unreachable), "no connection came about in time")
+                .hint("check the address, the port, and that nothing on the way drops packets"));
+        };
+        if let Some(connection) = self.usable()? {
+            return Ok(connection); // who dialled before has made one
+        }
+        let began = Instant::now();
+        let connection = dialler::dial(
+            self.inner.connector.clone(),
+            self.inner.target.clone(),
+            self.inner.settings.pace,
+            self.inner.settings.patience,
+            self.inner.first_address.load(Ordering::Relaxed),
+            persistence,
+            deadline,
+        )
+        .await?;
+        let took = began.elapsed().as_secs_f64();
+        self.inner.timeline.record("dial", format!("connected to {} after {took:.3} s", connection.address()));
+        *self.held() = Some(connection.clone());
+        self.usable()?; // it may have been closed meanwhile
+        Ok(connection)
+    }
+
+    /// The connection of the moment, unless it is lost; an error once the session was closed.
+    fn usable(&self) -> Result<Option<Connection>> {
+        let mut current = self.held();
+        if self.inner.closed.load(Ordering::Acquire) {
+            *current = None;
+            return Err(Error::invalid("the session was closed").hint("connect again"));
+        }
+        if let Some(connection) = current.as_ref()
+            && let Some(why) = connection.loss()
+        {
+            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            *current = None;
+        }
+        Ok(current.clone())
+    }
+}
+
+/// Whether a status was made by our own transport, not sent by the peer.
+pub fn is_transport(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn outcome_unknown(why: &str) -> Error {
+    Error::new(Kind::OutcomeUnknown, format!("sent, outcome unknown: {why}"))
+        .hint("look at the device before you do it again: it may have been done")
+}
+
+fn out_of_time(call: Call, last: Option<Error>) -> Error {
+    let timed_out = Instant::now() + UNAVAILABLE_PAUSE >= call.deadline; // too late for another try
+    match last {
+        Some(error) if !timed_out => error,
+        Some(error) => {
+            let mut late = Error::new(Kind::Timeout, format!("no good answer in time; the last: {}", short(&error)));
+            late.hint = error.hint;
+            late
+        }
+        None => Error::new(Kind::Timeout, "no answer in time").hint("give it more time, or look at the device's load"),
+    }
+}
+
+fn short(error: &Error) -> String {
+    Error { device: None, operation: None, after: None, ..error.clone() }.to_string()
+}

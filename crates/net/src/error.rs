@@ -1,0 +1,262 @@
+//! What can go wrong, where, after how long, and what to try: one error type for the whole toolkit.
+
+use std::fmt;
+use std::time::Duration;
+
+use holdfast_wire::path::PathError;
+use tonic::{Code, Status};
+
+/// The result of anything that talks to a device or reads an archive.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of thing went wrong. Python has an exception for each (`python/errors.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No session with the target could be made.
+    Connect(ConnectFault),
+    /// The device answered an RPC with this status.
+    Status(Code),
+    /// A request left this machine and its answer never came.
+    OutcomeUnknown,
+    /// A deadline passed.
+    Timeout,
+    /// An archive is not what it should be, or a file of ours could not be read or written.
+    Image,
+    /// A switchover did not do what it must.
+    Switchover(SwitchoverFault),
+    /// A reboot did not do what it must.
+    Reboot(RebootFault),
+    /// The control processors are not as a test needs them.
+    Roles,
+    /// Something expected of the device did not hold.
+    Expectation,
+    /// The device is in use by another run, or an earlier run left things on it.
+    Occupied,
+    /// The caller asked for something that makes no sense.
+    Invalid,
+}
+
+/// Why no session could be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// The name does not resolve.
+    UnknownHost,
+    /// Nothing listens, or nothing answers.
+    Unreachable,
+    /// Something listens that does not speak HTTP/2.
+    NotGrpc,
+    /// Plaintext was asked for and the target answers with TLS.
+    TlsExpected,
+    /// TLS was asked for and the target answers in plaintext.
+    PlaintextExpected,
+    /// The target's certificate has expired.
+    CertificateExpired,
+    /// The target's certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The target's certificate is for another name.
+    CertificateForAnotherName,
+    /// Nobody that is trusted signed the target's certificate.
+    CertificateUntrusted,
+    /// The target wants a certificate of ours, or another than it got.
+    ClientCertificateRefused,
+}
+
+/// The ways a switchover fails, each with its own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchoverFault {
+    /// The standby never became ready, so none was asked for.
+    NotReady,
+    /// The device answered with an error.
+    Refused,
+    /// The device does not serve the RPC.
+    Unimplemented,
+    /// Answered with success; roles and everything else stayed as they were.
+    Ignored,
+    /// Roles swapped and then swapped back.
+    Reversed,
+    /// Roles are reported swapped and no second witness agrees.
+    Unproven,
+    /// The new primary did not serve in time.
+    NeverBack,
+    /// The old primary did not come back in step in time.
+    NeverRedundant,
+}
+
+/// The ways a reboot fails, each with its own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebootFault {
+    /// The device answered with an error.
+    Refused,
+    /// The device does not serve the RPC.
+    Unimplemented,
+    /// Answered with success and nothing rebooted.
+    Ignored,
+    /// Some control processors rebooted and others did not.
+    Partial,
+    /// The device did not serve again in time.
+    NeverBack,
+}
+
+impl SwitchoverFault {
+    /// Whether upstream's procedure itself fails by it; the rest is what only a deeper look shows.
+    pub fn fails_procedure(self) -> bool {
+        matches!(self, Self::NotReady | Self::Refused | Self::Unimplemented | Self::NeverBack)
+    }
+}
+
+impl RebootFault {
+    /// As for switchovers.
+    pub fn fails_procedure(self) -> bool {
+        matches!(self, Self::Refused | Self::Unimplemented | Self::NeverBack)
+    }
+}
+
+/// One failure: its kind, the device and operation it befell, how long that took, and what to try.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Error {
+    /// What kind of failure.
+    pub kind: Kind,
+    /// What happened, in words, without the device and the operation.
+    pub message: String,
+    /// The target's name, when one was involved.
+    pub device: Option<String>,
+    /// The RPC or step, such as `Containerz.StartContainer`.
+    pub operation: Option<String>,
+    /// From the start of the operation to the failure.
+    pub after: Option<Duration>,
+    /// What the user may try.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// A failure of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), device: None, operation: None, after: None, hint: None }
+    }
+
+    /// A bad argument.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// A bad archive or file.
+    pub fn image(message: impl Into<String>) -> Self {
+        Self::new(Kind::Image, message)
+    }
+
+    /// What a device answered.
+    pub fn from_status(status: &Status) -> Self {
+        let error = Self::new(Kind::Status(status.code()), status.message());
+        match status.code() {
+            Code::Unauthenticated => error.hint("check --dut-username and HOLDFAST_PASSWORD"),
+            Code::PermissionDenied => error.hint("the user may log in but not do this: give it the right to"),
+            Code::Unimplemented => {
+                error.hint("the device does not serve this RPC: enable the service, or leave this out")
+            }
+            _ => error,
+        }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds where and after how long; what an inner step said already stays.
+    #[must_use]
+    pub fn during(mut self, device: &str, operation: &str, after: Duration) -> Self {
+        self.device.get_or_insert_with(|| device.to_owned());
+        self.operation.get_or_insert_with(|| operation.to_owned());
+        self.after.get_or_insert(after);
+        self
+    }
+
+    /// The status the device answered with, if it did.
+    pub fn code(&self) -> Option<Code> {
+        match self.kind {
+            Kind::Status(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::invalid(error.to_string()).hint("write /a/b[key=value]/c, with \\] for a ] in a value")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(device) = &self.device {
+            write!(f, "{device}: ")?;
+        }
+        if let Some(operation) = &self.operation {
+            write!(f, "{operation}: ")?;
+        }
+        if let Kind::Status(code) = self.kind {
+            write!(f, "{}: ", code_name(code))?;
+        }
+        f.write_str(if self.message.is_empty() { "no message" } else { &self.message })?;
+        if let Some(after) = self.after {
+            write!(f, " (after {:.2} s)", after.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+/// A status as gRPC's documents spell it.
+pub fn code_name(code: Code) -> &'static str {
+    CODES.iter().find(|(_, known)| *known == code).map_or("UNKNOWN", |(name, _)| name)
+}
+
+/// The status of that name.
+pub fn code_by_name(name: &str) -> Option<Code> {
+    CODES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+const CODES: [(&str, Code); 17] = [
+    ("OK", Code::Ok),
+    ("CANCELLED", Code::Cancelled),
+    ("UNKNOWN", Code::Unknown),
+    ("INVALID_ARGUMENT", Code::InvalidArgument),
+    ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+    ("NOT_FOUND", Code::NotFound),
+    ("ALREADY_EXISTS", Code::AlreadyExists),
+    ("PERMISSION_DENIED", Code::PermissionDenied),
+    ("RESOURCE_EXHAUSTED", Code::ResourceExhausted),
+    ("FAILED_PRECONDITION", Code::FailedPrecondition),
+    ("ABORTED", Code::Aborted),
+    ("OUT_OF_RANGE", Code::OutOfRange),
+    ("UNIMPLEMENTED", Code::Unimplemented),
+    ("INTERNAL", Code::Internal),
+    ("UNAVAILABLE", Code::Unavailable),
+    ("DATA_LOSS", Code::DataLoss),
+    ("UNAUTHENTICATED", Code::Unauthenticated),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_where_what_and_after_how_long() {
+        let error = Error::from_status(&Status::not_found("no image x:1")).during(
+            "lab-7",
+            "Containerz.RemoveImage",
+            Duration::from_millis(40),
+        );
+        assert_eq!(error.to_string(), "lab-7: Containerz.RemoveImage: NOT_FOUND: no image x:1 (after 0.04 s)");
+        assert_eq!(error.code(), Some(Code::NotFound));
+    }
+
+    #[test]
+    fn every_code_has_a_name_that_reads_back() {
+        for number in 0..17 {
+            let code = Code::from_i32(number);
+            assert_eq!(code_by_name(code_name(code)), Some(code));
+        }
+    }
+}

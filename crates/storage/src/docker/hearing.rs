@@ -1,0 +1,175 @@
+//! Where a task in a container acknowledges: a socket of its own that the tester listens on.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::lab::BEGUN;
+use crate::nodes::Tell;
+use holdfast_ledger::{Receipt, Told};
+use holdfast_net::error::{Error, Result};
+
+/// How tasks reach the tester.
+#[derive(Debug, Clone)]
+pub enum Channels {
+    /// By unix sockets in this folder, which nodes share with the tester.
+    Folder(PathBuf),
+    /// By TCP at this address of the tester.
+    Tcp(IpAddr),
+}
+
+/// Where a container sees the folder of the sockets.
+pub const WITHIN: &str = "/acknowledge";
+
+/// The tester's end for one task.
+pub struct Hearing {
+    /// What the task is told.
+    pub address: String,
+    closed: watch::Sender<bool>,
+    listening: JoinHandle<()>,
+    socket: Option<PathBuf>,
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    Error::invalid(format!("no socket for acknowledgements: {error}"))
+}
+
+impl Channels {
+    /// Makes what the nodes' containers shall see.
+    pub fn prepare(&self) -> Result<()> {
+        match self {
+            Self::Folder(folder) => std::fs::create_dir_all(folder).map_err(|error| failed(&error)),
+            Self::Tcp(_) => Ok(()),
+        }
+    }
+
+    /// Listens for a task; all that it tells is passed on.
+    pub fn listen(&self, task: &str, tell: Tell, runtime: &Handle) -> Result<Hearing> {
+        let (closed, told) = watch::channel(false);
+        let _entered = runtime.enter();
+        match self {
+            Self::Folder(folder) => {
+                let path = folder.join(format!("{task}.sock"));
+                let listener = UnixListener::bind(&path).map_err(|error| failed(&error))?;
+                let address = format!("unix:{WITHIN}/{task}.sock");
+                let listening = runtime.spawn(async move {
+                    while let Ok((stream, _)) = listener.accept().await {
+                        hear(stream, &tell, told.clone()).await;
+                    }
+                });
+                Ok(Hearing { address, closed, listening, socket: Some(path) })
+            }
+            Self::Tcp(address) => {
+                let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(|error| failed(&error))?;
+                let address = format!("tcp:{}", listener.local_addr().map_err(|error| failed(&error))?);
+                let listening = runtime.spawn(async move {
+                    while let Ok((stream, _)) = listener.accept().await {
+                        let clock = OtherClock::default();
+                        let tell: Tell = {
+                            let tell = tell.clone();
+                            Arc::new(move |told| tell(clock.translate(told)))
+                        };
+                        hear(stream, &tell, told.clone()).await;
+                    }
+                });
+                Ok(Hearing { address, closed, listening, socket: None })
+            }
+        }
+    }
+}
+
+/// The clock of another machine, which must be known to put its acknowledgements in order with those of others: they
+/// may arrive late, after its network came back.
+#[derive(Default)]
+struct OtherClock {
+    ahead: OnceLock<i128>,
+}
+
+impl OtherClock {
+    /// The same, by our clock. The first line of a task comes as soon as it was told.
+    fn translate(&self, told: Told) -> Told {
+        let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
+        match told {
+            Told::Opened(number, Some(at)) => {
+                let _ = self.ahead.set(i128::from(at) - now); // it opens once
+                Told::Opened(number, Some(at))
+            }
+            Told::Acknowledged(receipt) => {
+                let ahead = self.ahead.get().copied();
+                let ours = |at: u64| u64::try_from(i128::from(at) - ahead?).ok();
+                Told::Acknowledged(Receipt { at: receipt.at.and_then(ours), ..receipt })
+            }
+            told => told,
+        }
+    }
+}
+
+impl Hearing {
+    /// Lets the task end after what it is at: it writes until its socket has no other side.
+    pub fn close(&self) {
+        let _ = self.closed.send(true); // nobody listens where the task never came
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.listening.abort();
+        if let Some(socket) = &self.socket {
+            let _ = std::fs::remove_file(socket); // the folder may be gone already
+        }
+    }
+}
+
+async fn hear<S: AsyncRead + AsyncWrite + Unpin>(stream: S, tell: &Tell, mut closed: watch::Receiver<bool>) {
+    let (read, mut write) = tokio::io::split(stream);
+    let mut lines = BufReader::new(read).lines();
+    let mut open = true;
+    loop {
+        tokio::select! {
+            _ = closed.changed(), if open => {
+                open = false;
+                let _ = write.shutdown().await; // it may have ended by itself
+            }
+            line = lines.next_line() => match line {
+                Ok(Some(line)) => tell(line.parse().unwrap_or_else(Told::Failed)),
+                _ => return,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_ledger::{Head, Identity};
+
+    #[test]
+    fn what_another_machine_acknowledged_is_dated_by_our_clock() {
+        let other = OtherClock::default();
+        let head = Head {
+            identity: Identity { run: 1, writer: 1, incarnation: 1 },
+            number: 1,
+            offset: 0,
+            previous: [0; 32],
+            length: 0,
+            hash: [0; 32],
+        };
+        let acknowledged = |at| Told::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(at) });
+        let dated = |told| match told {
+            Told::Acknowledged(receipt) => receipt.at,
+            _ => None,
+        };
+        let opened = 9_000_000_000_000_000; // it has been up for longer than this process
+        assert_eq!(dated(other.translate(acknowledged(opened))), None, "not before its clock is known");
+        other.translate(Told::Opened(0, Some(opened)));
+        let now = u64::try_from(BEGUN.elapsed().as_nanos()).expect("soon");
+        let second = dated(other.translate(acknowledged(opened + 1_000_000_000))).expect("dated");
+        assert!(second.abs_diff(now + 1_000_000_000) < 500_000_000, "{second} is a second after {now}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Engines as the runner: what they run gets its volume by a plugin of theirs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::nodes::{Look, Mount, Nodes, Process, Spec};
+use crate::runner::{Runner, TaskRequest};
+use crate::volumes::Volume;
+use holdfast_net::error::Result;
+
+/// Tasks on nodes whose engines mount and unmount by themselves.
+pub struct ByEngine {
+    name: &'static str,
+    nodes: Arc<dyn Nodes>,
+    driver: String,
+}
+
+impl ByEngine {
+    /// Over nodes, with the plugin that the engines call `driver`.
+    pub fn new(name: &'static str, nodes: Arc<dyn Nodes>, driver: String) -> Self {
+        Self { name, nodes, driver }
+    }
+}
+
+/// A volume as an engine mounts it.
+pub fn mounted_by_engine(volume: &Volume, driver: &str) -> Mount {
+    Mount::Engine { name: volume.name.clone(), driver: driver.to_owned(), options: volume.context.clone() }
+}
+
+impl Runner for ByEngine {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn tells_unmounts(&self) -> bool {
+        false
+    }
+
+    fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
+        let mount = mounted_by_engine(&request.volume, &self.driver);
+        self.nodes.start(&request.node, Spec { mount, ..request.spec.clone() }, deadline)
+    }
+
+    fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, Some(task), deadline)
+    }
+
+    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
+        let reader = format!("{}-reader", volume.name);
+        self.nodes.look(node, &mounted_by_engine(volume, &self.driver), &reader, deadline)
+    }
+
+    /// Nothing is attached by an engine: whoever is lost still has what it had.
+    fn evict(&self, _: &Volume, _: &str, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, None, deadline)
+    }
+}

@@ -1,0 +1,212 @@
+//! A provider behind Docker's volume plugin protocol, version 1: JSON over HTTP/1.1 on a unix socket for each node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout_at;
+use tonic::Code;
+
+use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
+use holdfast_net::error::{ConnectFault, Error, Kind, Result};
+
+const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
+/// What a plugin may answer, in bytes.
+const MAX_ANSWER: usize = 8 << 20;
+/// For one look whether a plugin is there.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Where a plugin is, and what its volumes are made with.
+#[derive(Debug, Clone, Default)]
+pub struct DockerPluginOptions {
+    /// What it is called; the protocol does not tell.
+    pub name: String,
+    /// Its version; neither does it tell that.
+    pub version: String,
+    /// The socket of its plugin on each node.
+    pub nodes: BTreeMap<String, PathBuf>,
+    /// Whether it fences a node whose volume another takes.
+    pub fences: bool,
+    /// What of it is our own, in words for each report; empty where it is real.
+    pub emulated: String,
+}
+
+/// A plugin, on each node.
+pub struct DockerPlugin {
+    options: DockerPluginOptions,
+    runtime: Handle,
+    /// By node, volume and id. An engine has an id for each container, and mounts once for it.
+    mounted: Mutex<BTreeMap<(String, String, String), PathBuf>>,
+}
+
+impl DockerPlugin {
+    /// Asks each plugin whether it drives volumes. Must be called within a runtime, from where blocking is allowed.
+    pub fn connect(options: DockerPluginOptions, deadline: Instant) -> Result<Self> {
+        let plugin = Self { options, runtime: Handle::current(), mounted: Mutex::default() };
+        for node in plugin.options.nodes.keys() {
+            plugin.ready(node, deadline)?;
+        }
+        Ok(plugin)
+    }
+
+    fn call(&self, node: &str, method: &str, body: &Value, deadline: Instant) -> Result<Value> {
+        let known: Vec<&str> = self.options.nodes.keys().map(String::as_str).collect();
+        let socket = self.options.nodes.get(node).ok_or_else(|| {
+            Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
+        })?;
+        let began = Instant::now();
+        let asked = async { timeout_at(deadline.into(), ask(socket, method, body)).await };
+        let answer = self.runtime.block_on(asked).unwrap_or_else(|_| {
+            Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
+        });
+        answer.map_err(|error| error.during(&socket.display().to_string(), method, began.elapsed()))
+    }
+
+    fn mounted(&self) -> MutexGuard<'_, BTreeMap<(String, String, String), PathBuf>> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn knows(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<bool> {
+        match self.call(node, "VolumeDriver.Get", &json!({"Name": volume.name}), deadline) {
+            Ok(answer) => Ok(answer["Volume"].is_object()),
+            Err(error) if error.code().is_some() => Ok(false), // it answered, and does not know it
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn ask(socket: &Path, method: &str, body: &Value) -> Result<Value> {
+    let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
+    let stream = UnixStream::connect(socket).await.map_err(|error| {
+        unreachable(error.to_string()).hint("is the plugin running, and may this user open its socket?")
+    })?;
+    let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreachable(format!("HTTP did not start: {error}")))?;
+    let driver = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/{method}"))
+        .header(header::HOST, "plugin")
+        .header(header::CONTENT_TYPE, CONTENT_TYPE)
+        .header(header::ACCEPT, CONTENT_TYPE)
+        .body(Full::new(Bytes::from(body.to_string())))
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    let broken = |what: String| {
+        Error::new(Kind::Connect(ConnectFault::NotGrpc), what)
+            .hint("the socket must speak HTTP/1.1, as Docker's plugins do")
+    };
+    let answer = send.send_request(request).await.map_err(|error| broken(format!("no answer by HTTP: {error}")))?;
+    let status = answer.status();
+    let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    driver.abort();
+    let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
+    let told: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        let began: String = String::from_utf8_lossy(&bytes).chars().take(60).collect();
+        Error::new(Kind::Status(Code::DataLoss), format!("the answer is no JSON ({error}): {began:?}"))
+    })?;
+    match told["Err"].as_str().filter(|why| !why.is_empty()) {
+        Some(why) => Err(Error::new(Kind::Status(Code::Unknown), why)),
+        None if !status.is_success() => Err(Error::new(Kind::Status(Code::Unknown), format!("HTTP status {status}"))),
+        None => Ok(told),
+    }
+}
+
+impl Volumes for DockerPlugin {
+    fn provider(&self) -> Provider {
+        let DockerPluginOptions { name, version, fences, emulated, .. } = self.options.clone();
+        let mut capabilities = BTreeSet::from([Capability::List]);
+        if fences {
+            capabilities.insert(Capability::Fence);
+        }
+        Provider { name, version, capabilities, emulated }
+    }
+
+    /// As an engine does: who is known already is not made again.
+    fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+        let volume = Volume::by_name(request);
+        self.attach(&volume, node, deadline).map(|_| volume)
+    }
+
+    fn remove(&self, _: &str, volume: &Volume, deadline: Instant) -> Result<()> {
+        for node in self.options.nodes.keys() {
+            if self.knows(node, volume, deadline)? {
+                self.call(node, "VolumeDriver.Remove", &json!({"Name": volume.name}), deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        let answer = self.call(node, "VolumeDriver.List", &json!({}), deadline)?;
+        let names = answer["Volumes"].as_array().into_iter().flatten().filter_map(|volume| volume["Name"].as_str());
+        Ok(names.map(|name| Volume { id: name.to_owned(), name: name.to_owned(), ..Volume::default() }).collect())
+    }
+
+    /// A plugin attaches nothing; but each must know the volume, as an engine sees to.
+    fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
+        if !self.knows(node, volume, deadline)? {
+            let create = json!({"Name": volume.name, "Opts": volume.context});
+            self.call(node, "VolumeDriver.Create", &create, deadline)?;
+        }
+        Ok(Attachment::default())
+    }
+
+    fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
+        let key = (node.to_owned(), volume.name.clone(), task.to_owned());
+        if let Some(path) = self.mounted().get(&key) {
+            return Ok(path.clone());
+        }
+        let answer = self.call(node, "VolumeDriver.Mount", &json!({"Name": volume.name, "ID": task}), deadline)?;
+        let path = answer["Mountpoint"].as_str().filter(|path| path.starts_with('/')).map(PathBuf::from);
+        let path = path.ok_or_else(|| {
+            let why = format!("Mount was answered without a path: {}", answer["Mountpoint"]);
+            Error::new(Kind::Status(Code::DataLoss), why)
+        })?;
+        self.mounted().insert(key, path.clone());
+        Ok(path)
+    }
+
+    fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.mounted().remove(&(node.to_owned(), volume.name.clone(), task.to_owned()));
+        match self.call(node, "VolumeDriver.Unmount", &json!({"Name": volume.name, "ID": task}), deadline) {
+            // an engine unmounts once; who asks again may be told that there is nothing
+            Err(error) if error.code() == Some(Code::Unknown) => {
+                tracing::debug!("unmount of what may not be mounted: {error}");
+                Ok(())
+            }
+            answer => answer.map(drop),
+        }
+    }
+
+    fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
+        loop {
+            let attempt = deadline.min(Instant::now() + ATTEMPT);
+            match self.call(node, "Plugin.Activate", &json!({}), attempt) {
+                Ok(answer) => {
+                    let implements = answer["Implements"].as_array();
+                    if implements.is_some_and(|all| all.iter().any(|each| each == "VolumeDriver")) {
+                        return Ok(());
+                    }
+                    let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
+                    return Err(Error::invalid(what).during(node, "Plugin.Activate", Duration::ZERO));
+                }
+                Err(error)
+                    if attempt < deadline
+                        && matches!(error.kind, Kind::Timeout | Kind::Connect(ConnectFault::Unreachable)) =>
+                {
+                    self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Nodes on which a task's process is a thread.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::io::Mounted;
+use super::world::{Emulated, Running, World};
+use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
+use holdfast_ledger::{BLOCK, Medium, Place, Stop, Told, Writer, run};
+use holdfast_net::error::{Error, Kind, Result};
+
+/// What a process is told that is no more; nobody hears it.
+pub const KILLED: &str = "killed";
+
+/// Where an emulated mount is said to be.
+pub fn mount_path(volume: &str, task: &str) -> PathBuf {
+    Path::new("/emulated").join(volume).join(task)
+}
+
+/// Which volume is mounted there; none, where nothing is.
+fn volume_at(world: &World, node: &str, mount: &Path) -> String {
+    world.nodes.get(node).and_then(|node| node.published.get(mount)).cloned().unwrap_or_default()
+}
+
+struct Thread {
+    emulated: Emulated,
+    node: String,
+    number: u64,
+}
+
+impl Nodes for Emulated {
+    fn names(&self) -> Vec<String> {
+        self.world().nodes.keys().cloned().collect()
+    }
+
+    fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
+        let volume = volume_at(&self.world(), node, spec.mount.path()?);
+        let (number, serial, stop) = self.change(|world| {
+            let number = world.number();
+            let on = world.node_mut(node)?;
+            let serial = on.mounts.get(&volume).map_or(0, |mount| mount.serial);
+            let stop = Stop::default();
+            let running = Running {
+                task: spec.task.clone(),
+                volume: volume.clone(),
+                stop: stop.clone(),
+                killed: false,
+                ended: None,
+                stalled: false,
+            };
+            on.processes.insert(number, running);
+            Ok::<_, Error>((number, serial, stop))
+        })?;
+        let medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: Some(number) };
+        let process = Thread { emulated: self.clone(), node: node.to_owned(), number };
+        let (emulated, on) = (self.clone(), node.to_owned());
+        let work = move || {
+            let ended = write(medium, &spec, &stop);
+            emulated.change(|world| {
+                if let Some(running) = world.nodes.get_mut(&on).and_then(|node| node.processes.get_mut(&number)) {
+                    running.ended = Some(ended);
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name(format!("holdfast task {number}"));
+        thread.spawn(work).map_err(|error| Error::new(Kind::Expectation, format!("no thread for a task: {error}")))?;
+        Ok(Box::new(process))
+    }
+
+    fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
+        let volume = volume_at(&self.world(), node, mount.path()?);
+        let serial = self.world().node(node)?.mounts.get(&volume).map_or(0, |mount| mount.serial);
+        let mut medium =
+            Mounted { emulated: self.clone(), node: node.to_owned(), volume: volume.clone(), serial, process: None };
+        let places = read(&mut medium)
+            .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
+        let world = self.world();
+        let disk = world.node(node)?.mounts.get(&volume).and_then(|mount| mount.disk.clone());
+        let disk = disk.and_then(|disk| world.server.volumes.get(&disk));
+        let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
+        Ok(Look { places, bytes: disk.map(|disk| disk.bytes), filesystem })
+    }
+
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
+        let world = self.world();
+        let on = world.node(node)?;
+        let mut left = Vec::new();
+        for (volume, mount) in on.mounts.iter().filter(|(volume, _)| volumes.contains(volume)) {
+            let tasks: Vec<&str> = mount.tasks.iter().map(String::as_str).collect();
+            left.push(format!(
+                "{volume} is mounted on {node} for {}",
+                if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") }
+            ));
+        }
+        for running in
+            on.processes.values().filter(|running| running.ended.is_none() && volumes.contains(&running.volume))
+        {
+            left.push(format!("{} runs on {node}", running.task));
+        }
+        Ok(left)
+    }
+}
+
+fn read(medium: &mut Mounted) -> io::Result<Vec<Place>> {
+    let end = medium.length()?;
+    (0..end).step_by(BLOCK).map(|offset| Ok(Place::of(&medium.read(offset)?))).collect()
+}
+
+/// A task's life; how it ended.
+fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
+    let tell = |told: Told| match &told {
+        Told::Failed(why) if why.contains(KILLED) => {}
+        _ => (spec.tell)(told),
+    };
+    let clock = {
+        let begun = *crate::lab::BEGUN;
+        move || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    };
+    match Writer::over(medium, &spec.volume, spec.opening) {
+        Err(refused) => {
+            tell(Told::Failed(refused.to_string()));
+            refused.to_string()
+        }
+        Ok(mut writer) => match run(&mut writer, spec.work, clock, tell, stop) {
+            Ok(()) => "stopped".to_owned(),
+            Err(refused) => refused.to_string(),
+        },
+    }
+}
+
+impl Thread {
+    fn look<T>(&self, world: &World, look: impl FnOnce(&Running) -> T) -> Option<T> {
+        world.nodes.get(&self.node).and_then(|node| node.processes.get(&self.number)).map(look)
+    }
+}
+
+impl Process for Thread {
+    fn ending(&self) -> Ending {
+        let unnoticed = self.emulated.fires("storage.runtime.unnoticed");
+        let world = self.emulated.world();
+        let ended = self.look(&world, |running| {
+            if running.killed && !unnoticed {
+                Some("killed".to_owned())
+            } else {
+                running.ended.clone().filter(|_| !running.killed)
+            }
+        });
+        match ended {
+            Some(Some(why)) => Ending::Ended(why),
+            Some(None) => Ending::Running,
+            None => Ending::Ended("its node does not know it".to_owned()),
+        }
+    }
+
+    fn id(&self) -> String {
+        self.number.to_string()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        u32::try_from(self.number).ok()
+    }
+
+    fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
+        self.emulated.change(|world| {
+            if let Some(running) = world.nodes.get_mut(&self.node).and_then(|node| node.processes.get_mut(&self.number))
+            {
+                running.killed |= kill;
+                running.stop.stop();
+            }
+        });
+        let ended = |world: &World| Ok(self.look(world, |running| running.ended.is_some()).unwrap_or(true));
+        self.emulated.wait(deadline, "a task that was stopped", ended).map(drop)
+    }
+}
+
+/// Ends all processes of a node that `which` says, as nobody does who asks first.
+pub fn kill(world: &mut World, node: &str, which: impl Fn(&Running) -> bool) {
+    if let Some(node) = world.nodes.get_mut(node) {
+        for running in node.processes.values_mut().filter(|running| which(running)) {
+            running.killed = true;
+            running.stop.stop();
+        }
+    }
+}
+
+/// How long a killed thread may take to notice.
+pub const NOTICE: Duration = Duration::from_secs(5);

@@ -1,0 +1,88 @@
+//! The plugin of one emulated node, as CSI asks of it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use tonic::Code;
+
+use super::world::Emulated;
+use crate::csi::Backend;
+use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
+use holdfast_net::error::{Error, Kind, Result};
+
+/// What the emulated provider calls itself to an orchestrator.
+const NAME: &str = "emulated.storage.holdfast";
+
+/// The plugin of one node.
+#[derive(Clone)]
+pub struct EmulatedPlugin {
+    /// What it is of.
+    pub emulated: Emulated,
+    /// Its node.
+    pub node: String,
+}
+
+impl Backend for EmulatedPlugin {
+    fn about(&self) -> (&'static str, String) {
+        (NAME, self.emulated.provider().emulated)
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn ready(&self, deadline: Instant) -> Result<()> {
+        Volumes::ready(&self.emulated, &self.node, deadline)
+    }
+
+    fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+        self.emulated.create(&self.node, request, deadline)
+    }
+
+    fn remove(&self, volume: &Volume, deadline: Instant) -> Result<()> {
+        self.emulated.remove(&self.node, volume, deadline)
+    }
+
+    fn list(&self, deadline: Instant) -> Result<Vec<Volume>> {
+        self.emulated.list(&self.node, deadline)
+    }
+
+    fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
+        self.emulated.attach(volume, node, deadline)
+    }
+
+    fn detach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.emulated.detach(volume, node, deadline)
+    }
+
+    fn stage(&self, volume: &Volume, attachment: &Attachment, _: &Path, deadline: Instant) -> Result<()> {
+        Volumes::stage(&self.emulated, volume, attachment, &self.node, deadline)
+    }
+
+    fn unstage(&self, volume: &str, _: &Path, deadline: Instant) -> Result<()> {
+        let volume = Volume { id: volume.to_owned(), ..Volume::default() };
+        Volumes::unstage(&self.emulated, &volume, &self.node, deadline)
+    }
+
+    fn publish(&self, volume: &str, _: &Path, target: &Path, deadline: Instant) -> Result<()> {
+        self.emulated.publish(volume, &self.node, target, deadline)?;
+        // what a real plugin mounts on
+        std::fs::create_dir_all(target).map_err(|error| path_error(target, &error))
+    }
+
+    fn unpublish(&self, volume: &str, target: &Path, deadline: Instant) -> Result<()> {
+        self.emulated.unpublish(volume, &self.node, target, deadline)?;
+        match std::fs::remove_dir(target) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(path_error(target, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_published(&self, volume: &str, target: &Path) -> bool {
+        self.emulated.is_published(volume, &self.node, target)
+    }
+}
+
+fn path_error(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::Status(Code::Internal), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,26 @@
+//! The ledger's executable as a task's process: what it is told on its command line.
+
+use std::path::Path;
+
+use holdfast_ledger::{Opening, Work};
+
+/// The ledger's file on a volume.
+pub const LEDGER: &str = "holdfast.ledger";
+
+/// The words that follow the executable's name. The process ends with whatever it acknowledges over.
+pub fn arguments(file: &Path, opening: Opening, work: Work, acknowledge: &str) -> Vec<String> {
+    let mut words = vec![
+        "write".to_owned(),
+        file.display().to_string(),
+        "--until-eof".to_owned(),
+        format!("--acknowledge={acknowledge}"),
+        format!("--run={:x}", opening.run),
+        format!("--writer={:x}", opening.writer),
+        format!("--batch={}", work.batch),
+        format!("--pace={}", work.pace.as_millis()),
+    ];
+    words.extend(opening.incarnation.map(|incarnation| format!("--incarnation={incarnation}")));
+    words.extend(opening.places.map(|places| format!("--places={places}")));
+    words.extend(work.records.map(|records| format!("--records={records}")));
+    words
+}

@@ -1,0 +1,59 @@
+//! The third seam: what harms nodes, networks, plugins and runtimes, and undoes it.
+
+use std::time::Instant;
+
+use holdfast_net::error::Result;
+
+/// The networks of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// All it has.
+    All,
+    /// The one its data goes over.
+    Storage,
+    /// The one it is told over what to do.
+    Control,
+}
+
+/// What can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The provider's plugin on a node.
+    Plugin,
+    /// The provider's server.
+    Server,
+    /// The container runtime on a node.
+    Runtime,
+}
+
+/// Something that is done to a node, or undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its power goes.
+    PowerOff,
+    /// Its power comes back.
+    PowerOn,
+    /// A network goes.
+    Cut(Network),
+    /// All networks come back.
+    Heal,
+    /// A part is asked to end, and does.
+    Stop(Part),
+    /// A part dies at once.
+    Kill(Part),
+    /// A part does nothing any more, and does not die of it.
+    Hang(Part),
+    /// A part that hangs goes on, or one that ended starts.
+    Start(Part),
+    /// Whether tasks outlive their runtime from now on.
+    LiveRestore(bool),
+}
+
+/// Who does harm.
+pub trait Faults: Send + Sync {
+    /// Why a fault cannot be had here; None where it can.
+    fn lacks(&self, fault: Fault) -> Option<String>;
+
+    /// Does it, and returns once it took; an error says that it did not.
+    fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()>;
+}

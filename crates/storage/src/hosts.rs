@@ -1,0 +1,176 @@
+//! The user's own hosts. Harm is done to them by commands of the user's: ssh, ipmitool, a cloud's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::faults::{Fault, Faults, Network, Part};
+use super::waiting::wait_until;
+use holdfast_net::error::{Error, Kind, Result};
+
+/// How much of what a command printed is told, in bytes from its end.
+const TOLD: usize = 400;
+
+/// Hosts, and the commands that harm them.
+pub struct Hosts {
+    /// By node: what {address} is in a command.
+    addresses: BTreeMap<String, String>,
+    /// By name.
+    commands: BTreeMap<String, String>,
+    /// Networks that are cut, by node.
+    cuts: Mutex<BTreeSet<(String, &'static str)>>,
+}
+
+/// The names of the commands for a fault: one that does it, one that undoes it. A fault without its undo is none.
+fn names(fault: Fault) -> (&'static str, &'static str) {
+    match fault {
+        Fault::PowerOff | Fault::PowerOn => ("power_off", "power_on"),
+        Fault::Cut(Network::All) | Fault::Heal => ("cut", "heal"),
+        Fault::Cut(Network::Storage) => ("cut_storage", "heal_storage"),
+        Fault::Cut(Network::Control) => ("cut_control", "heal_control"),
+        Fault::Stop(Part::Plugin) => ("stop_plugin", "start_plugin"),
+        Fault::Kill(Part::Plugin) => ("kill_plugin", "start_plugin"),
+        Fault::Hang(Part::Plugin) | Fault::Start(Part::Plugin) => ("hang_plugin", "start_plugin"),
+        Fault::Stop(Part::Server) => ("stop_server", "start_server"),
+        Fault::Kill(Part::Server) => ("kill_server", "start_server"),
+        Fault::Hang(Part::Server) | Fault::Start(Part::Server) => ("hang_server", "start_server"),
+        Fault::Stop(Part::Runtime) => ("stop_runtime", "start_runtime"),
+        Fault::Kill(Part::Runtime) => ("kill_runtime", "start_runtime"),
+        Fault::Hang(Part::Runtime) | Fault::Start(Part::Runtime) => ("hang_runtime", "start_runtime"),
+        Fault::LiveRestore(_) => ("live_restore_on", "live_restore_off"),
+    }
+}
+
+fn undoes(fault: Fault) -> bool {
+    matches!(fault, Fault::PowerOn | Fault::Heal | Fault::Start(_) | Fault::LiveRestore(false))
+}
+
+impl Hosts {
+    /// With the address of each, and commands with {node} and {address} in them.
+    pub fn new(addresses: BTreeMap<String, String>, commands: BTreeMap<String, String>) -> Self {
+        Self { addresses, commands, cuts: Mutex::default() }
+    }
+
+    fn run(&self, name: &str, node: &str, deadline: Instant) -> Result<()> {
+        let command = self.commands.get(name).ok_or_else(|| Error::invalid(format!("there is no command {name}")))?;
+        let address = self.addresses.get(node).ok_or_else(|| Error::invalid(format!("there is no host {node:?}")))?;
+        let command = command.replace("{node}", node).replace("{address}", address);
+        let failed = |what: String| Error::new(Kind::Expectation, format!("{name}: {what}: {command}"));
+        // a file, since what a command leaves running may hold a pipe open for ever
+        let mut said = tempfile::tempfile().map_err(|error| failed(error.to_string()))?;
+        let output =
+            |file: &std::fs::File| file.try_clone().map(Stdio::from).map_err(|error| failed(error.to_string()));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).stdin(Stdio::null()).stdout(output(&said)?).stderr(output(&said)?);
+        let mut running = shell.process_group(0).spawn().map_err(|error| failed(error.to_string()))?;
+        let mut ended = None;
+        let in_time = wait_until(deadline, "the end of a command", || {
+            ended = running.try_wait().ok().flatten();
+            ended.is_some()
+        });
+        let mut text = String::new();
+        let _ = said.rewind().and_then(|()| said.read_to_string(&mut text)); // it may have printed no text
+        let tail = text.trim().get(text.trim().len().saturating_sub(TOLD)..).unwrap_or_default().to_owned();
+        match ended {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(failed(format!("{status}: {tail}"))),
+            None => {
+                let group = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
+                if let Some(group) = group {
+                    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL); // it may have ended
+                }
+                let _ = running.wait();
+                Err(in_time.err().map_or_else(|| failed(tail.clone()), |error| failed(format!("{error}: {tail}"))))
+            }
+        }
+    }
+
+    /// Undoes each cut by the command that belongs to it.
+    fn heal(&self, node: &str, deadline: Instant) -> Result<()> {
+        let held = std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner));
+        let (own, others): (BTreeSet<_>, BTreeSet<_>) = held.into_iter().partition(|(cut, _)| cut == node);
+        *self.cuts.lock().unwrap_or_else(PoisonError::into_inner) = others;
+        own.iter().try_for_each(|(_, undo)| self.run(undo, node, deadline))
+    }
+}
+
+impl Faults for Hosts {
+    fn lacks(&self, fault: Fault) -> Option<String> {
+        if matches!(fault, Fault::Heal | Fault::LiveRestore(false)) {
+            return None; // nothing to undo is nothing to lack
+        }
+        let (does, undo) = names(fault);
+        let needed = if undoes(fault) { vec![undo] } else { vec![does, undo] };
+        let lacking = needed.into_iter().find(|name| !self.commands.contains_key(*name))?;
+        Some(format!("the provider file has no command faults: {lacking}"))
+    }
+
+    fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
+        let (does, undo) = names(fault);
+        match fault {
+            Fault::Heal => self.heal(node, deadline),
+            Fault::LiveRestore(false) if !self.commands.contains_key(undo) => Ok(()),
+            _ if undoes(fault) => self.run(undo, node, deadline),
+            _ => {
+                if matches!(fault, Fault::Cut(_)) {
+                    // whatever a command that failed did is undone as well
+                    self.cuts.lock().unwrap_or_else(PoisonError::into_inner).insert((node.to_owned(), undo));
+                }
+                self.run(does, node, deadline)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn hosts(commands: &[(&str, &str)]) -> Hosts {
+        let texts = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        Hosts::new(texts(&[("a", "192.0.2.1")]), texts(commands))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn a_fault_without_its_undo_is_none() {
+        let hosts = hosts(&[("power_off", "true"), ("cut", "true"), ("heal", "true")]);
+        let lacks = hosts.lacks(Fault::PowerOff).expect("no power_on");
+        assert!(lacks.contains("power_on"), "{lacks}");
+        assert_eq!(hosts.lacks(Fault::Cut(Network::All)), None);
+        assert!(hosts.lacks(Fault::Cut(Network::Storage)).is_some());
+    }
+
+    #[test]
+    fn what_was_cut_is_healed_by_its_own_command_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        let note = |word: &str| format!("echo {word} {{node}} {{address}} >> {}", log.display());
+        let (cut, heal) = (note("cut"), note("heal"));
+        let hosts = hosts(&[("cut_storage", &cut), ("heal_storage", &heal)]);
+        hosts.inflict("a", Fault::Cut(Network::Storage), soon()).expect("cut");
+        hosts.inflict("a", Fault::Heal, soon()).expect("healed");
+        hosts.inflict("a", Fault::Heal, soon()).expect("nothing to heal");
+        assert_eq!(std::fs::read_to_string(log).expect("written"), "cut a 192.0.2.1\nheal a 192.0.2.1\n");
+    }
+
+    #[test]
+    fn a_command_that_fails_or_does_not_end_says_so() {
+        let hosts = hosts(&[("kill_plugin", "echo no route to host; exit 255"), ("start_plugin", "tail -f /dev/null")]);
+        let refused = hosts.inflict("a", Fault::Kill(Part::Plugin), soon()).expect_err("it fails").to_string();
+        assert!(refused.contains("kill_plugin") && refused.contains("255: no route to host"), "{refused}");
+        let at = Instant::now() + Duration::from_millis(100);
+        let late = hosts.inflict("a", Fault::Start(Part::Plugin), at).expect_err("it never ends").to_string();
+        assert!(late.contains("did not come in time"), "{late}");
+    }
+}

@@ -1,0 +1,280 @@
+//! The three seams together, and the judge: what every task on a volume acknowledged against what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::faults::{Fault, Faults, Network, Part};
+use super::nodes::{Mount, Nodes, Process, Spec};
+use super::runner::{Runner, TaskRequest};
+use super::task::{Stage, Task};
+use super::volumes::{Volume, VolumeRequest, Volumes};
+use holdfast_ledger::{Finding, Opening, Receipt, verify};
+use holdfast_net::dial::Timeline;
+use holdfast_net::error::{Error, Result};
+
+/// The clock of tasks in this process.
+pub static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A provider, who runs tasks on it, and who does harm.
+pub struct Lab {
+    volumes: Arc<dyn Volumes>,
+    runner: Arc<dyn Runner>,
+    nodes: Arc<dyn Nodes>,
+    faults: Arc<dyn Faults>,
+    timeline: Timeline,
+    run: u128,
+    pace: Duration,
+    ledgers: Mutex<BTreeMap<String, Ledger>>,
+    /// Nodes that can be told nothing.
+    lost: Mutex<BTreeSet<String>>,
+}
+
+/// Who wrote on a volume so far.
+#[derive(Default)]
+struct Ledger {
+    writer: u64,
+    incarnation: u64,
+    tasks: Vec<Arc<Task>>,
+}
+
+/// A task that was started.
+pub struct Started {
+    /// Unlike any other's.
+    pub name: String,
+    /// What it told.
+    pub task: Arc<Task>,
+    /// What runs.
+    pub process: Box<dyn Process>,
+    /// Its volume.
+    pub volume: Volume,
+    /// Where.
+    pub node: String,
+    /// What it does.
+    pub stage: Stage,
+    /// Which life of the volume's ledger it is.
+    pub incarnation: u64,
+}
+
+/// What the judge found on a volume.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// Acknowledged by all tasks there were.
+    pub acknowledged: u64,
+    /// What must not be.
+    pub findings: Vec<Finding>,
+    /// The volume's size, as far as the node can tell.
+    pub bytes: Option<u64>,
+    /// Its file system, as far as the node can tell.
+    pub filesystem: Option<String>,
+}
+
+impl Verdict {
+    /// Acknowledged and not there.
+    pub fn lost(&self) -> u64 {
+        self.findings.iter().map(Finding::lost).sum()
+    }
+
+    /// There, and not what was acknowledged.
+    pub fn altered(&self) -> u64 {
+        let altered = |finding: &&Finding| {
+            use Finding::{Altered, BitFlip, Damaged, Foreign, Misplaced, Torn};
+            matches!(finding, Altered(_) | BitFlip(_) | Damaged(_) | Foreign(_) | Misplaced(_) | Torn(_))
+        };
+        self.findings.iter().filter(altered).count() as u64
+    }
+
+    /// Of writers that another had followed.
+    pub fn stale(&self) -> u64 {
+        let stale = |finding: &&Finding| matches!(finding, Finding::Stale(..) | Finding::TwoWriters(..));
+        self.findings.iter().filter(stale).count() as u64
+    }
+}
+
+impl Lab {
+    /// Of these parts. `run` is unlike that of any other run; `pace` is from one write of a task to the next.
+    pub fn new(
+        volumes: Arc<dyn Volumes>,
+        runner: Arc<dyn Runner>,
+        nodes: Arc<dyn Nodes>,
+        faults: Arc<dyn Faults>,
+        run: u128,
+        pace: Duration,
+    ) -> Self {
+        let timeline = Timeline::default();
+        Self { volumes, runner, nodes, faults, timeline, run, pace, ledgers: Mutex::default(), lost: Mutex::default() }
+    }
+
+    /// The provider.
+    pub fn volumes(&self) -> &dyn Volumes {
+        &*self.volumes
+    }
+
+    /// Who runs tasks.
+    pub fn runner(&self) -> &dyn Runner {
+        &*self.runner
+    }
+
+    /// Where tasks run.
+    pub fn nodes(&self) -> &dyn Nodes {
+        &*self.nodes
+    }
+
+    /// Who does harm.
+    pub fn faults(&self) -> &dyn Faults {
+        &*self.faults
+    }
+
+    /// What was done and seen.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// What begins the names of this run's volumes and tasks.
+    pub fn run_name(&self) -> String {
+        format!("holdfast-{}", &format!("{:032x}", self.run)[..8])
+    }
+
+    fn ledgers(&self) -> MutexGuard<'_, BTreeMap<String, Ledger>> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let done = work();
+        match &done {
+            Ok(_) => self.timeline.record("storage", what),
+            Err(error) => self.timeline.record("storage", format!("{what}: {error}")),
+        }
+        done.map_err(|error| error.during(&self.volumes.provider().name, what, began.elapsed()))
+    }
+
+    /// Makes a volume.
+    pub fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+        let what = format!("create {} of {} bytes on {node}", request.name, request.bytes);
+        self.note(&what, || self.volumes.create(node, request, deadline))
+    }
+
+    /// Removes a volume.
+    pub fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
+        self.note(&format!("remove {}", volume.name), || self.volumes.remove(node, volume, deadline))
+    }
+
+    /// Does harm, or undoes it.
+    pub fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
+        match fault {
+            Fault::PowerOff | Fault::Cut(Network::All | Network::Control) => {
+                self.volumes.reaches(node, false);
+                self.lost().insert(node.to_owned());
+            }
+            Fault::Stop(Part::Plugin) | Fault::Kill(Part::Plugin) | Fault::Hang(Part::Plugin) => {
+                self.volumes.reaches(node, false);
+            }
+            Fault::PowerOn | Fault::Heal => {
+                self.volumes.reaches(node, true);
+                self.lost().remove(node);
+            }
+            Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
+            _ => {}
+        }
+        self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))
+    }
+
+    /// Runs the next incarnation of a volume's task.
+    pub fn run(&self, volume: &Volume, node: &str, stage: Stage, deadline: Instant) -> Result<Started> {
+        let task = Arc::new(Task::default());
+        let (opening, name) = {
+            let mut ledgers = self.ledgers();
+            let writer = ledgers.len() as u64 + 1;
+            let ledger = ledgers.entry(volume.id.clone()).or_insert(Ledger { writer, ..Ledger::default() });
+            ledger.incarnation += 1;
+            ledger.tasks.push(task.clone());
+            let incarnation = Some(ledger.incarnation);
+            let opening = Opening { run: self.run, writer: ledger.writer, incarnation, places: stage.places() };
+            (opening, format!("{}-{}-{}", self.run_name(), ledger.writer, ledger.incarnation))
+        };
+        let heard = task.clone();
+        let spec = Spec {
+            task: name.clone(),
+            volume: volume.id.clone(),
+            mount: Mount::Path(PathBuf::new()),
+            opening,
+            work: stage.work(self.pace),
+            tell: Arc::new(move |told| heard.hear(told)),
+        };
+        let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };
+        let process =
+            self.note(&format!("run {name} with {} on {node}", volume.name), || self.runner.run(&request, deadline))?;
+        let incarnation = opening.incarnation.unwrap_or(0);
+        Ok(Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation })
+    }
+
+    /// Lets go of the volume of a task that ended.
+    pub fn release(&self, started: &Started, deadline: Instant) -> Result<()> {
+        let Started { volume, node, name, .. } = started;
+        self.note(&format!("release {} from {name} on {node}", volume.name), || {
+            self.runner.release(volume, node, name, deadline)
+        })
+    }
+
+    /// Takes a volume from a node that cannot be asked.
+    pub fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        let lost = self.lost().contains(node);
+        if lost {
+            self.note(&format!("know that {node} is lost"), || self.nodes.wait_lost(node, deadline))?;
+        }
+        self.note(&format!("take {} from {node}", volume.name), || self.runner.evict(volume, node, deadline))
+    }
+
+    /// Brings a node in order that a volume was taken from.
+    pub fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.note(&format!("reconcile {} on {node}", volume.name), || self.runner.reconcile(volume, node, deadline))
+    }
+
+    /// Compares what all tasks on a volume acknowledged with what `node` finds there.
+    pub fn verify(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Verdict> {
+        let look = self.note(&format!("read the ledger on {} on {node}", volume.name), || {
+            self.runner.look(volume, node, deadline)
+        })?;
+        let mut receipts: Vec<Receipt> = self
+            .ledgers()
+            .get(&volume.id)
+            .into_iter()
+            .flat_map(|ledger| &ledger.tasks)
+            .flat_map(|task| task.receipts())
+            .collect();
+        receipts.sort_by_key(|receipt| receipt.at);
+        let verdict = Verdict {
+            acknowledged: receipts.len() as u64,
+            findings: verify(&receipts, look.places),
+            bytes: look.bytes,
+            filesystem: look.filesystem,
+        };
+        let findings = verdict.findings.len();
+        self.timeline
+            .record("judge", format!("{}: {} acknowledged, {findings} findings", volume.name, verdict.acknowledged));
+        Ok(verdict)
+    }
+
+    /// What is left of `volumes`: on the nodes, and with the provider.
+    pub fn leftovers(&self, volumes: &[Volume], deadline: Instant) -> Result<Vec<String>> {
+        let ids: Vec<String> = volumes.iter().map(|volume| volume.id.clone()).collect();
+        let mut left = Vec::new();
+        for node in self.nodes.names() {
+            left.extend(self.nodes.leftovers(&node, &ids)?);
+        }
+        let names = self.nodes.names();
+        let node = names.first().ok_or_else(|| Error::invalid("there is no node"))?;
+        for volume in self.volumes.list(node, deadline)?.iter().filter(|volume| ids.contains(&volume.id)) {
+            for node in volume.nodes.iter().flatten() {
+                left.push(format!("{} is attached to {node}", volume.name));
+            }
+        }
+        Ok(left)
+    }
+}

@@ -1,0 +1,245 @@
+//! The server: a file for each volume, and an nbdkit for each node that has it. Who loses a volume loses its nbdkit.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+use super::{ABOUT, NAME};
+use crate::csi::Backend;
+use crate::volumes::{Attachment, Volume, VolumeRequest};
+use crate::waiting::wait_until;
+use holdfast_net::error::{Error, Kind, Result};
+
+/// The smallest volume: ext4 with a journal, in bytes.
+const SMALLEST: u64 = 8 << 20;
+const LARGEST: u64 = 64 << 30;
+
+/// The server, with its volumes in a folder.
+#[derive(Clone)]
+pub struct NbdServer {
+    folder: PathBuf,
+    exports: IpAddr,
+    exported: Arc<Mutex<BTreeMap<(String, String), Export>>>,
+}
+
+struct Export {
+    process: Child,
+    port: u16,
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        let _ = self.process.kill(); // it may have ended
+        let _ = self.process.wait();
+    }
+}
+
+/// What is kept of a volume beside its file.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    bytes: u64,
+}
+
+impl NbdServer {
+    /// With its volumes in `folder`, exported on `exports`.
+    pub fn open(folder: &Path, exports: IpAddr) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
+        Ok(Self { folder: folder.to_owned(), exports, exported: Arc::default() })
+    }
+
+    fn exported(&self) -> MutexGuard<'_, BTreeMap<(String, String), Export>> {
+        self.exported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, volume: &str, kind: &str) -> Result<PathBuf> {
+        let plain =
+            !volume.is_empty() && volume.chars().all(|each| each.is_ascii_alphanumeric() || "-_".contains(each));
+        if plain {
+            Ok(self.folder.join(format!("{volume}.{kind}")))
+        } else {
+            Err(refuse(Code::NotFound, format!("there is no volume {volume:?}")))
+        }
+    }
+
+    fn kept(&self, volume: &str) -> Result<Option<Kept>> {
+        match std::fs::read(self.file(volume, "json")?) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(disk(&error)),
+        }
+    }
+
+    fn told(&self, id: &str, kept: &Kept) -> Volume {
+        let nodes = self.exported().keys().filter(|(volume, _)| volume == id).map(|(_, node)| node.clone()).collect();
+        Volume {
+            id: id.to_owned(),
+            name: kept.name.clone(),
+            bytes: Some(kept.bytes),
+            nodes: Some(nodes),
+            ..Volume::default()
+        }
+    }
+
+    fn export(&self, volume: &str, deadline: Instant) -> Result<Export> {
+        let free = TcpListener::bind((self.exports, 0)).and_then(|listener| listener.local_addr());
+        let port = free.map_err(|error| disk(&error))?.port();
+        let image = self.file(volume, "img")?;
+        let process = Command::new("nbdkit")
+            .args(["--foreground", "--exit-with-parent", "--port", &port.to_string()])
+            .args(["--ipaddr", &self.exports.to_string(), "file"])
+            .arg(image)
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| {
+                Error::new(Kind::Expectation, format!("nbdkit: {error}")).hint("install Debian's nbdkit")
+            })?;
+        let mut export = Export { process, port };
+        wait_until(deadline, "nbdkit", || {
+            std::net::TcpStream::connect((self.exports, port)).is_ok()
+                || matches!(export.process.try_wait(), Ok(Some(_)))
+        })?;
+        Ok(export)
+    }
+
+    fn uri(&self, port: u16) -> Attachment {
+        Attachment { context: BTreeMap::from([("uri".to_owned(), format!("nbd://{}:{port}", self.exports))]) }
+    }
+}
+
+fn refuse(code: Code, why: impl Into<String>) -> Error {
+    Error::new(Kind::Status(code), why)
+}
+
+fn disk(error: &std::io::Error) -> Error {
+    refuse(Code::Internal, error.to_string())
+}
+
+/// The same name is the same volume, whatever characters it has.
+fn id(name: &str) -> String {
+    format!("volume-{}", &holdfast_image::digest(name.as_bytes())[..16])
+}
+
+impl Backend for NbdServer {
+    fn about(&self) -> (&'static str, String) {
+        (NAME, ABOUT.to_owned())
+    }
+
+    fn node(&self) -> &'static str {
+        "server"
+    }
+
+    fn ready(&self, _: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, request: &VolumeRequest, _: Instant) -> Result<Volume> {
+        if let Some((name, value)) = request.parameters.first_key_value() {
+            return Err(refuse(Code::InvalidArgument, format!("no parameter {name}={value}: there are none")));
+        }
+        if !["", "ext4"].contains(&request.filesystem.as_str()) || request.access.is_shared() {
+            return Err(refuse(Code::InvalidArgument, "volumes are ext4, for one node at a time"));
+        }
+        if request.bytes > LARGEST {
+            return Err(refuse(Code::OutOfRange, format!("a volume has {LARGEST} bytes at most")));
+        }
+        let id = id(&request.name);
+        let bytes = request.bytes.max(SMALLEST);
+        if let Some(kept) = self.kept(&id)? {
+            if kept.bytes == bytes {
+                return Ok(self.told(&id, &kept));
+            }
+            return Err(refuse(Code::AlreadyExists, format!("{} is there with {} bytes", request.name, kept.bytes)));
+        }
+        let kept = Kept { name: request.name.clone(), bytes };
+        let image = std::fs::File::create(self.file(&id, "img")?).map_err(|error| disk(&error))?;
+        image.set_len(bytes).and_then(|()| image.sync_all()).map_err(|error| disk(&error))?;
+        let text = serde_json::to_vec(&kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
+        std::fs::write(self.file(&id, "json")?, text).map_err(|error| disk(&error))?;
+        Ok(self.told(&id, &kept))
+    }
+
+    fn remove(&self, volume: &Volume, _: Instant) -> Result<()> {
+        let Ok(image) = self.file(&volume.id, "img") else { return Ok(()) };
+        if let Some((_, node)) = self.exported().keys().find(|(held, _)| *held == volume.id) {
+            return Err(refuse(Code::FailedPrecondition, format!("{} is attached to {node}", volume.id)));
+        }
+        for file in [self.file(&volume.id, "json")?, image] {
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, _: Instant) -> Result<Vec<Volume>> {
+        let mut volumes = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(|error| disk(&error))? {
+            let path = entry.map_err(|error| disk(&error))?.path();
+            let Some(id) = path.file_stem().filter(|_| path.extension().is_some_and(|kind| kind == "json")) else {
+                continue;
+            };
+            let id = id.to_string_lossy();
+            volumes.extend(self.kept(&id)?.map(|kept| self.told(&id, &kept)));
+        }
+        volumes.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(volumes)
+    }
+
+    fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
+        if self.kept(&volume.id)?.is_none() {
+            return Err(refuse(Code::NotFound, format!("there is no volume {}", volume.id)));
+        }
+        let key = (volume.id.clone(), node.to_owned());
+        {
+            let exported = self.exported();
+            if let Some(export) = exported.get(&key) {
+                return Ok(self.uri(export.port));
+            }
+            if let Some((_, other)) = exported.keys().find(|(held, _)| *held == volume.id) {
+                return Err(refuse(Code::FailedPrecondition, format!("{} is attached to {other}", volume.id)));
+            }
+        }
+        let export = self.export(&volume.id, deadline)?;
+        let uri = self.uri(export.port);
+        self.exported().insert(key, export);
+        Ok(uri)
+    }
+
+    fn detach(&self, volume: &Volume, node: &str, _: Instant) -> Result<()> {
+        let export = self.exported().remove(&(volume.id.clone(), node.to_owned()));
+        drop(export); // and with it whatever the node still has under way
+        Ok(())
+    }
+
+    fn stage(&self, _: &Volume, _: &Attachment, _: &Path, _: Instant) -> Result<()> {
+        Err(only_on_nodes())
+    }
+
+    fn unstage(&self, _: &str, _: &Path, _: Instant) -> Result<()> {
+        Err(only_on_nodes())
+    }
+
+    fn publish(&self, _: &str, _: &Path, _: &Path, _: Instant) -> Result<()> {
+        Err(only_on_nodes())
+    }
+
+    fn unpublish(&self, _: &str, _: &Path, _: Instant) -> Result<()> {
+        Err(only_on_nodes())
+    }
+
+    fn is_published(&self, _: &str, _: &Path) -> bool {
+        false
+    }
+}
+
+fn only_on_nodes() -> Error {
+    refuse(Code::Unimplemented, "the server mounts nothing: ask the plugin on a node")
+}

@@ -1,0 +1,117 @@
+//! Where tasks run: a process on a node that writes a ledger on a mounted volume.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use holdfast_ledger::{Opening, Place, Told, Work};
+use holdfast_net::error::{Error, Result};
+
+/// Gets what a task tells.
+pub type Tell = Arc<dyn Fn(Told) + Send + Sync>;
+
+/// How a task gets at its volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// It is mounted on the node already.
+    Path(PathBuf),
+    /// A container engine mounts it, by a plugin of its own.
+    Engine {
+        /// What the engine calls the volume.
+        name: String,
+        /// What the engine calls the plugin.
+        driver: String,
+        /// What the volume is made with, where the engine does not know it yet.
+        options: BTreeMap<String, String>,
+    },
+}
+
+impl Mount {
+    /// Where it is mounted; an error where only an engine could.
+    pub fn path(&self) -> Result<&PathBuf> {
+        match self {
+            Self::Path(path) => Ok(path),
+            Self::Engine { name, .. } => {
+                Err(Error::invalid(format!("{name} is mounted by a container engine, and there is none here")))
+            }
+        }
+    }
+}
+
+/// What a process shall do.
+#[derive(Clone)]
+pub struct Spec {
+    /// The task's name, unlike any other's.
+    pub task: String,
+    /// The provider's name for its volume.
+    pub volume: String,
+    /// Where that is.
+    pub mount: Mount,
+    /// As whom it writes.
+    pub opening: Opening,
+    /// What it writes.
+    pub work: Work,
+    /// To whom it tells.
+    pub tell: Tell,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It runs.
+    Running,
+    /// It ended, and why, as far as its node tells.
+    Ended(String),
+}
+
+/// What a mounted volume is.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// The places of the ledger on it.
+    pub places: Vec<Place>,
+    /// Its size, as far as the node can tell.
+    pub bytes: Option<u64>,
+    /// Its file system, as far as the node can tell.
+    pub filesystem: Option<String>,
+}
+
+/// A process of a task.
+pub trait Process: Send + Sync {
+    /// Whether it runs, as whoever started it sees it.
+    fn ending(&self) -> Ending;
+
+    /// What the runtime calls it.
+    fn id(&self) -> String;
+
+    /// Its process id on the node, where it has one.
+    fn pid(&self) -> Option<u32>;
+
+    /// Ends it; `kill` at once, else after what it is at. Returns once it ended.
+    fn stop(&self, kill: bool, deadline: Instant) -> Result<()>;
+}
+
+/// Nodes.
+pub trait Nodes: Send + Sync {
+    /// Their names.
+    fn names(&self) -> Vec<String>;
+
+    /// Starts a task's process.
+    fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>>;
+
+    /// Looks at a mounted volume, past whatever its writer itself remembers.
+    fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look>;
+
+    /// Mounts, devices and processes of `volumes` and their tasks on a node, a line each.
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>>;
+
+    /// Clears away what is left on a node of a task that ended, or of all tasks of a volume.
+    fn clear(&self, _node: &str, _volume: &str, _task: Option<&str>, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// Waits until whoever schedules tasks knows that a node is lost.
+    fn wait_lost(&self, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+}

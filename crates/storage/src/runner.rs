@@ -1,0 +1,178 @@
+//! The second seam: who runs tasks. Our own runner is the orchestrator itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::nodes::{Look, Mount, Nodes, Process, Spec};
+use super::volumes::{Attachment, Volume, Volumes};
+use holdfast_net::error::Result;
+
+/// A task to run.
+#[derive(Clone)]
+pub struct TaskRequest {
+    /// Its volume.
+    pub volume: Volume,
+    /// On which node.
+    pub node: String,
+    /// What it does; where its volume is mounted is the runner's to say.
+    pub spec: Spec,
+}
+
+/// Who runs tasks.
+pub trait Runner: Send + Sync {
+    /// What it is called.
+    fn name(&self) -> &'static str;
+
+    /// Whether it asks the provider itself to unmount, and tells what came of it. An engine keeps that to itself.
+    fn tells_unmounts(&self) -> bool;
+
+    /// Runs a task; what a failed start had made is undone.
+    fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>>;
+
+    /// Lets go of a task's volume once the task ended: unmounts it, and with the last task of a node detaches it.
+    fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
+
+    /// What a node finds on a volume that it has, or gets for that.
+    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look>;
+
+    /// Takes a volume from a node that cannot be asked: nothing is unmounted there.
+    fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
+
+    /// Brings a node that was given up back in order: what is mounted there for tasks that are no more goes.
+    fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
+}
+
+/// holdfast as the orchestrator, which follows the life cycle of CSI strictly. Whatever starts the processes gets a
+/// volume that is mounted.
+pub struct Own {
+    name: &'static str,
+    volumes: Arc<dyn Volumes>,
+    nodes: Arc<dyn Nodes>,
+    held: Mutex<BTreeMap<(String, String), Held>>,
+}
+
+/// What a node has of a volume.
+#[derive(Debug, Clone, Default)]
+struct Held {
+    attachment: Option<Attachment>,
+    staged: bool,
+    tasks: BTreeSet<String>,
+    /// It was taken from the node behind its back.
+    evicted: bool,
+}
+
+impl Own {
+    /// Over a provider and nodes; `name` is what starts the processes there.
+    pub fn new(name: &'static str, volumes: Arc<dyn Volumes>, nodes: Arc<dyn Nodes>) -> Self {
+        Self { name, volumes, nodes, held: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<(String, String), Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self, volume: &Volume, node: &str) -> Held {
+        self.table().get(&key(volume, node)).cloned().unwrap_or_default()
+    }
+
+    fn note(&self, volume: &Volume, node: &str, change: impl FnOnce(&mut Held)) {
+        change(self.table().entry(key(volume, node)).or_default());
+    }
+
+    fn start(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
+        let TaskRequest { volume, node, spec } = request;
+        let mount = Mount::Path(self.mount(volume, node, &spec.task, deadline)?);
+        self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)
+    }
+
+    fn mount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
+        let held = self.held(volume, node);
+        let attachment = if let Some(attachment) = held.attachment.filter(|_| !held.evicted) {
+            attachment
+        } else {
+            let attachment = self.volumes.attach(volume, node, deadline)?;
+            let attached = Held { attachment: Some(attachment.clone()), ..Held::default() };
+            self.note(volume, node, |held| *held = attached);
+            attachment
+        };
+        if !self.held(volume, node).staged {
+            self.note(volume, node, |held| held.staged = true); // a call that failed may have been carried out
+            self.volumes.stage(volume, &attachment, node, deadline)?;
+        }
+        self.note(volume, node, |held| held.tasks.extend([task.to_owned()]));
+        self.volumes.mount(volume, &attachment, node, task, deadline)
+    }
+}
+
+fn key(volume: &Volume, node: &str) -> (String, String) {
+    (volume.id.clone(), node.to_owned())
+}
+
+impl Runner for Own {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn tells_unmounts(&self) -> bool {
+        true
+    }
+
+    fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
+        let ran = self.start(request, deadline);
+        if ran.is_err() {
+            // what cannot be undone now, reconcile undoes once the node answers
+            let _ = self.release(&request.volume, &request.node, &request.spec.task, deadline);
+        }
+        ran
+    }
+
+    fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, Some(task), deadline)?;
+        let held = self.held(volume, node);
+        if held.tasks.contains(task) {
+            self.volumes.unmount(volume, node, task, deadline)?;
+            self.note(volume, node, |held| held.tasks.retain(|held| held != task));
+        }
+        let held = self.held(volume, node);
+        if !held.tasks.is_empty() {
+            return Ok(());
+        }
+        if held.staged {
+            self.volumes.unstage(volume, node, deadline)?;
+            self.note(volume, node, |held| held.staged = false);
+        }
+        if held.attachment.is_some() && !held.evicted {
+            self.volumes.detach(volume, node, deadline)?;
+        }
+        self.table().remove(&key(volume, node));
+        Ok(())
+    }
+
+    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
+        const READER: &str = "holdfast-reader";
+        let mounted = self.mount(volume, node, READER, deadline);
+        let look = mounted.and_then(|mount| self.nodes.look(node, &Mount::Path(mount), READER, deadline));
+        let released = self.release(volume, node, READER, deadline);
+        look.and_then(|look| released.map(|()| look))
+    }
+
+    fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.volumes.detach(volume, node, deadline)?;
+        self.note(volume, node, |held| held.evicted = true);
+        Ok(())
+    }
+
+    fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        self.nodes.clear(node, &volume.id, None, deadline)?;
+        for task in self.held(volume, node).tasks {
+            self.release(volume, node, &task, deadline)?;
+        }
+        let left = self.held(volume, node);
+        if left.staged || left.attachment.is_some() {
+            self.release(volume, node, "", deadline)?;
+        }
+        Ok(())
+    }
+}

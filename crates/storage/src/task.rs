@@ -1,0 +1,161 @@
+//! A task: what it was asked to do, and all that it told.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use holdfast_ledger::{Receipt, Told, Work};
+use holdfast_net::error::{Error, Kind, Result};
+
+/// What a writer is at when the fault comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It wrote, and holds its ledger open.
+    Idle,
+    /// It appends.
+    Appending,
+    /// It writes over the same places again and again.
+    Overwriting,
+    /// It writes many records and waits for the disk.
+    MidFsync,
+}
+
+/// Places that [`Stage::Overwriting`] uses.
+const PLACES: u64 = 16;
+/// Records that [`Stage::MidFsync`] makes safe at once.
+const BATCH: u64 = 8;
+/// Records that [`Stage::Idle`] writes.
+const BEFORE_IDLE: u64 = 24;
+
+impl Stage {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("idle", Self::Idle),
+        ("appending", Self::Appending),
+        ("overwriting", Self::Overwriting),
+        ("mid-fsync", Self::MidFsync),
+    ];
+
+    /// As people type it.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
+    }
+
+    /// In how many places it writes, where not in a new one each time.
+    pub fn places(self) -> Option<u64> {
+        (self == Self::Overwriting).then_some(PLACES)
+    }
+
+    /// What its writer does.
+    pub fn work(self, pace: Duration) -> Work {
+        match self {
+            Self::Idle => Work { records: Some(BEFORE_IDLE), pace: Duration::ZERO, batch: 1 },
+            Self::Appending | Self::Overwriting => Work { pace, ..Work::default() },
+            Self::MidFsync => Work { batch: BATCH, pace, records: None },
+        }
+    }
+}
+
+/// All that one incarnation of a task told.
+#[derive(Default)]
+pub struct Task {
+    heard: Mutex<Heard>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Heard {
+    opened: bool,
+    idle: bool,
+    syncing: u64,
+    receipts: Vec<Receipt>,
+    arrivals: Vec<Instant>,
+    failed: Option<(Instant, String)>,
+}
+
+impl Task {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what it told.
+    pub fn hear(&self, told: Told) {
+        let mut heard = self.heard();
+        match told {
+            Told::Opened(..) => heard.opened = true,
+            Told::Idle(_) => heard.idle = true,
+            Told::Syncing(_) => heard.syncing += 1,
+            Told::Acknowledged(receipt) => {
+                heard.receipts.push(receipt);
+                heard.arrivals.push(Instant::now());
+            }
+            Told::Failed(why) => {
+                heard.failed.get_or_insert((Instant::now(), why));
+            }
+        }
+        drop(heard);
+        self.changed.notify_all();
+    }
+
+    /// All it acknowledged.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.heard().receipts.clone()
+    }
+
+    /// How much it acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.heard().receipts.len()
+    }
+
+    /// Why it could not go on, if it could not.
+    pub fn failed(&self) -> Option<String> {
+        self.heard().failed.clone().map(|(_, why)| why)
+    }
+
+    /// The longest time without an acknowledgement since the one of that number (from 0 on), up to now.
+    pub fn longest_pause(&self, since: usize) -> Duration {
+        let heard = self.heard();
+        let from = since.saturating_sub(1).min(heard.arrivals.len());
+        let end = [if heard.idle { None } else { Some(Instant::now()) }];
+        let moments: Vec<Instant> = heard.arrivals[from..].iter().copied().chain(end.into_iter().flatten()).collect();
+        moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
+    /// Waits for `many` acknowledgements in all; an error where it failed or the deadline passed first.
+    pub fn wait_acknowledged(&self, many: usize, deadline: Instant) -> Result<()> {
+        self.wait(deadline, "so many acknowledgements", |heard| heard.receipts.len() >= many || heard.idle)
+    }
+
+    /// Waits until it is waiting for the disk once more.
+    pub fn wait_syncing(&self, deadline: Instant) -> Result<()> {
+        let before = self.heard().syncing;
+        self.wait(deadline, "another sync", |heard| heard.syncing > before || heard.idle)
+    }
+
+    /// Waits until it could not go on, and says why; None where it still can at the deadline.
+    pub fn wait_failed(&self, deadline: Instant) -> Option<String> {
+        let mut heard = self.heard();
+        while heard.failed.is_none() {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            heard = self.changed.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        heard.failed.clone().map(|(_, why)| why)
+    }
+
+    fn wait(&self, deadline: Instant, what: &str, enough: impl Fn(&Heard) -> bool) -> Result<()> {
+        let mut heard = self.heard();
+        while !enough(&heard) {
+            if let Some((_, why)) = &heard.failed {
+                return Err(Error::new(Kind::Expectation, format!("the task failed: {why}")));
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                let many = heard.receipts.len();
+                return Err(Error::new(
+                    Kind::Timeout,
+                    format!("{what} did not come in time; {many} records were acknowledged"),
+                ));
+            };
+            heard = self.changed.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+}

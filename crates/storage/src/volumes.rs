@@ -1,0 +1,184 @@
+//! The first seam: a provider of volumes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use holdfast_net::error::Result;
+
+/// Who may use a volume, and how; as CSI names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// One node, reading and writing.
+    #[default]
+    SingleNodeWriter,
+    /// One node, reading.
+    SingleNodeReaderOnly,
+    /// Many nodes, reading.
+    MultiNodeReaderOnly,
+    /// Many nodes, reading and writing.
+    MultiNodeMultiWriter,
+}
+
+impl Access {
+    /// All of them, by CSI's names.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("SINGLE_NODE_WRITER", Self::SingleNodeWriter),
+        ("SINGLE_NODE_READER_ONLY", Self::SingleNodeReaderOnly),
+        ("MULTI_NODE_READER_ONLY", Self::MultiNodeReaderOnly),
+        ("MULTI_NODE_MULTI_WRITER", Self::MultiNodeMultiWriter),
+    ];
+
+    /// Whether more than one node may have it.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::MultiNodeReaderOnly | Self::MultiNodeMultiWriter)
+    }
+
+    /// Whether nobody writes.
+    pub fn is_read_only(self) -> bool {
+        matches!(self, Self::SingleNodeReaderOnly | Self::MultiNodeReaderOnly)
+    }
+}
+
+/// What a volume shall be.
+#[derive(Debug, Clone, Default)]
+pub struct VolumeRequest {
+    /// The same name is the same volume.
+    pub name: String,
+    /// At least so many bytes.
+    pub bytes: u64,
+    /// The file system; the provider's own choice where it is empty.
+    pub filesystem: String,
+    /// Who may use it.
+    pub access: Access,
+    /// For the provider.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A volume as its provider tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// The provider's name for it.
+    pub id: String,
+    /// Ours.
+    pub name: String,
+    /// Its size, where the provider tells.
+    pub bytes: Option<u64>,
+    /// The parameters in force, where the provider tells.
+    pub parameters: Option<BTreeMap<String, String>>,
+    /// The nodes that have it, where the provider tells.
+    pub nodes: Option<Vec<String>>,
+    /// The file system asked for.
+    pub filesystem: String,
+    /// Who may use it.
+    pub access: Access,
+    /// What the provider wants to be told again.
+    pub context: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// As a provider has it whose volumes have no id but their name, and who wants to be told of the parameters again.
+    pub fn by_name(request: &VolumeRequest) -> Self {
+        Self {
+            id: request.name.clone(),
+            name: request.name.clone(),
+            filesystem: request.filesystem.clone(),
+            access: request.access,
+            context: request.parameters.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What attaching a volume to a node gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attachment {
+    /// What the node's plugin must be told.
+    pub context: BTreeMap<String, String>,
+}
+
+/// What a provider can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Volumes have a size.
+    Size,
+    /// The parameters in force can be read back.
+    Parameters,
+    /// Parameters that it does not know are refused.
+    RefusesUnknownParameters,
+    /// Volumes can be listed.
+    List,
+    /// The nodes that have a volume can be listed.
+    ListNodes,
+    /// A volume is attached to a node before it is mounted there, so that another node can take it.
+    Attach,
+    /// A node that is cut off is fenced when another takes its volume.
+    Fence,
+    /// Its server can be stopped and started.
+    Server,
+}
+
+/// Who a provider is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it can do.
+    pub capabilities: BTreeSet<Capability>,
+    /// Whether it is our own, in words for each report; empty where it is real.
+    pub emulated: String,
+}
+
+/// A provider. Each call fails in time, and says why; a call that is repeated does no harm.
+pub trait Volumes: Send + Sync {
+    /// Who it is.
+    fn provider(&self) -> Provider;
+
+    /// Makes a volume, asked of the plugin on `node` where the provider has one on each.
+    fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume>;
+
+    /// Removes a volume; one that is not there is removed already.
+    fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()>;
+
+    /// All volumes there are.
+    fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>>;
+
+    /// Gives a volume to a node.
+    fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment>;
+
+    /// Takes a volume from a node. Where the node is gone, whatever it still writes must not count any more.
+    fn detach(&self, _volume: &Volume, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes an attached volume ready on its node, once for all tasks.
+    fn stage(&self, _volume: &Volume, _attachment: &Attachment, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// The reverse.
+    fn unstage(&self, _volume: &Volume, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// Mounts a volume for a task; where.
+    fn mount(
+        &self,
+        volume: &Volume,
+        attachment: &Attachment,
+        node: &str,
+        task: &str,
+        deadline: Instant,
+    ) -> Result<PathBuf>;
+
+    /// The reverse; what is not mounted is unmounted already.
+    fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
+
+    /// Whether a node can be reached over the control network: who cannot be is not asked on behalf of others.
+    fn reaches(&self, _node: &str, _reachable: bool) {}
+
+    /// Waits until the plugin on a node answers.
+    fn ready(&self, node: &str, deadline: Instant) -> Result<()>;
+}
