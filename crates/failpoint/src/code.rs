@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::parse::ParseError;
+use super::error::ParseError;
 
 /// What an error is, in one of the three worlds that a failpoint may stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod code;
 mod draw;
+mod error;
 mod nearest;
 mod parse;
 mod registry;
@@ -9,6 +10,7 @@ mod terms;
 
 pub use code::Code;
 pub use draw::Draw;
-pub use parse::{Dialect, ParseError};
+pub use error::ParseError;
+pub use parse::Dialect;
 pub use registry::{Armed, Fired, Name, Registry, Unknown};
 pub use terms::{Action, Corruption, LONGEST_PAUSE, Length, Term, Terms, Text, Unit};

@@ -1,6 +1,9 @@
 //! Reading terms: containerd's language with its own error texts, and what we add to it.
 
+use std::str::FromStr;
+
 use super::code::Code;
+use super::error::ParseError;
 use super::terms::{Action, Corruption, Length, Term, Terms, Text, Unit};
 
 /// A delay beyond this overflows nanoseconds in containerd.
@@ -15,21 +18,25 @@ pub enum Dialect {
     Extended,
 }
 
-/// Why a text is no terms; the strict language's texts are containerd's own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ParseError(String);
-
-impl ParseError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
-
 /// What was read, and what follows it.
 type Read<'a, T> = Result<(T, &'a str), ParseError>;
 
-pub fn terms(text: &str, dialect: Dialect) -> Result<Terms, ParseError> {
+impl Terms {
+    /// Reads terms; an error is worded as containerd words it.
+    pub fn parse(text: &str, dialect: Dialect) -> Result<Self, ParseError> {
+        terms(text, dialect)
+    }
+}
+
+impl FromStr for Terms {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text, Dialect::Extended)
+    }
+}
+
+fn terms(text: &str, dialect: Dialect) -> Result<Terms, ParseError> {
     let (first, mut rest) = term(text, dialect)?;
     let mut terms = vec![first];
     while !rest.is_empty() {
@@ -202,26 +209,6 @@ fn escaped<'a>(text: &'a str, of: &str) -> Read<'a, &'a str> {
         }
     }
     Err(ParseError::new(format!("invalid argument for {of} type")))
-}
-
-/// What an escaped text, which was checked when it was read, stands for.
-pub fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = text.bytes();
-    let mut meant = Vec::new();
-    while let Some(byte) = bytes.next() {
-        let next = if byte == b'\\' { bytes.next() } else { None };
-        meant.push(match next {
-            None => byte,
-            Some(b'n') => b'\n',
-            Some(b'x') => (0..2).fold(0, |value, _| value << 4 | hexadecimal(bytes.next().unwrap_or(b'0'))),
-            Some(literal) => literal,
-        });
-    }
-    meant
-}
-
-fn hexadecimal(digit: u8) -> u8 {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or_default()
 }
 
 fn delay(text: &str) -> Read<'_, Action> {

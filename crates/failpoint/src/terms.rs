@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::code::Code;
 use super::draw::Draw;
-use super::parse::{self, Dialect, ParseError};
 
 /// A chain of terms; the first with a count left fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,11 +115,6 @@ pub enum Unit {
 }
 
 impl Terms {
-    /// Reads terms; an error is worded as containerd words it.
-    pub fn parse(text: &str, dialect: Dialect) -> Result<Self, ParseError> {
-        parse::terms(text, dialect)
-    }
-
     /// One hit: takes a count from the first term that has one left, and says what to do.
     pub fn fire(&mut self, draw: Draw) -> Option<Vec<Action>> {
         let mut position = 0;
@@ -200,9 +193,29 @@ impl Text {
     pub fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
-            Self::Escaped(text) => Cow::Owned(String::from_utf8_lossy(&parse::unescaped(text)).into_owned()),
+            Self::Escaped(text) => Cow::Owned(String::from_utf8_lossy(&unescaped(text)).into_owned()),
         }
     }
+}
+
+/// What an escaped text, which was checked when it was read, stands for.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut meant = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let next = if byte == b'\\' { bytes.next() } else { None };
+        meant.push(match next {
+            None => byte,
+            Some(b'n') => b'\n',
+            Some(b'x') => (0..2).fold(0, |value, _| value << 4 | hexadecimal(bytes.next().unwrap_or(b'0'))),
+            Some(literal) => literal,
+        });
+    }
+    meant
+}
+
+fn hexadecimal(digit: u8) -> u8 {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or_default()
 }
 
 impl Length {
@@ -218,14 +231,6 @@ impl Length {
     /// As a duration.
     pub fn duration(self) -> Duration {
         Duration::from_millis(self.milliseconds())
-    }
-}
-
-impl FromStr for Terms {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::parse(text, Dialect::Extended)
     }
 }
 
