@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 from xml.etree import ElementTree as ET
-
-if TYPE_CHECKING:
-    from holdfast.results import Event
 
 WIDTH = 960
 _NAMES = 150  # the names of the lanes, in pixels from the left
@@ -25,6 +22,17 @@ _OTHER_ROLE = "#cccccc"
 _GOOD, _BAD, _PLAIN = "#2e7d32", "#b3261e", "#555555"
 _ROLE = re.compile(r"(?P<name>.+?): redundant-role (?P<role>\w+)")
 _AWAY = re.compile(r"the device answers again after (?P<seconds>[\d.]+) s")
+
+
+class Event(Protocol):
+    """Something on a timeline (`holdfast.results.Event`); `at` is in seconds since the timeline began."""
+
+    @property
+    def at(self) -> float: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def text(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class _Scale:
         return round(_NAMES + (WIDTH - _NAMES - _MARGIN) * (at - self.first) / self.seconds, 1)
 
 
-_Lane = tuple[str, list[_Bar], list["Event"]]
+_Lane = tuple[str, list[_Bar], list[Event]]
 
 
 def _lanes(events: Sequence[Event]) -> list[_Lane]:

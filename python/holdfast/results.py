@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
+
+from holdfast.picture import svg
+from holdfast.tables import Rows as Rows  # noqa: PLC0414 - callers find it here
+from holdfast.tables import Shown as Shown  # noqa: PLC0414
 
 
 def _bare(image_id: str) -> str:
@@ -17,31 +21,6 @@ def same_id(one: str, other: str) -> bool:
     one, other = _bare(one).lower(), _bare(other).lower()
     shared = min(len(one), len(other))
     return shared >= 12 and one[:shared] == other[:shared]
-
-
-class Shown:
-    """Something that a notebook shows as a table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        from holdfast import tables
-
-        return tables.of_one(self)
-
-
-Row_co = TypeVar("Row_co", covariant=True)
-
-
-class Rows(tuple[Row_co, ...]):
-    """What a device listed: a tuple that a notebook shows as a table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        from holdfast import tables
-
-        return tables.of_rows(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +128,7 @@ class Timeline(tuple[Event, ...]):
 
     def svg(self) -> str:
         """As a picture: a lane for each control processor, absences, calls, what was done; what it is, on hover."""
-        from holdfast import picture
-
-        return picture.svg(self)
+        return svg(self)
 
     _repr_svg_ = svg
 

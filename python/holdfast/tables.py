@@ -8,9 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 from functools import singledispatch
 from html import escape
-from typing import TYPE_CHECKING, Any
-
-from holdfast.results import Shown
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from holdfast import Device
@@ -21,6 +19,27 @@ LOOK = 5.0
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 SHORT = 19
 LEFT = 'style="text-align:left"'
+
+
+class Shown:
+    """Something that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return of_one(self)
+
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+class Rows(tuple[Row_co, ...]):
+    """What a device listed: a tuple that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return of_rows(self)
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
