@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast import waiting
 
 # Whoever starts the tests in a shell's background has them ignore Ctrl-C, which some of them are about.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -105,11 +104,7 @@ def emulate(tmp_path: Path, *options: str, **environment: str) -> Iterator[str]:
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "") -> None:
     """Wait until `condition` holds; an AssertionError says `what` did not come."""
-    tick = threading.Event()
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        tick.wait(0.01)
+    assert waiting.until(condition, seconds, look=0.01), f"not within {seconds} s: {what}"
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from holdfast import waiting
 from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented
 
 if TYPE_CHECKING:
@@ -87,11 +88,7 @@ def lock(address: str, *, patience: float = 0) -> Lock:
     `patience` is how many seconds to wait for it to let go.
     """
     file = _file(address, ".lock").open("a+", encoding="utf-8")
-    deadline = time.monotonic() + patience
-    while not _claimed(file):
-        if time.monotonic() < deadline:
-            time.sleep(0.05)
-            continue
+    if not waiting.until(lambda: _claimed(file), patience):
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast import _core, cntrsrv
+from holdfast import _core, cntrsrv, waiting
 from holdfast.cni.namespace import NetworkNamespace
 from holdfast.exceptions import HoldfastError
 
@@ -72,13 +70,11 @@ class Containerd(GivenContainerd):
         command = self._host.command(["containerd", "--config", str(self.folder / "config.toml")])
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + START
-        while not self._answers():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.05)
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = (self.folder / "log").read_text(errors="replace")[-2000:]
-                raise HoldfastError(f"containerd does not start:\n{tail}")
+        process = self._process
+        waiting.until(lambda: self._answers() or process.poll() is not None, START)
+        if not self._answers():
+            tail = (self.folder / "log").read_text(errors="replace")[-2000:]
+            raise HoldfastError(f"containerd does not start:\n{tail}")
 
     def _answers(self) -> bool:
         try:

@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import waiting
 from holdfast.cni import Chain, Containerd, FailpointFile, GivenContainerd, NetworkNamespace, Traces, look, plugin
 from holdfast.cni.leftovers import plugin_processes
 from holdfast.cni.namespace import OWN
@@ -29,6 +28,8 @@ from holdfast.pytest_plugin import options
 PLUGINS = "/opt/cni/bin:/usr/lib/cni"
 # How long the rest of a scenario may take to be gone, in seconds.
 SETTLED = 10.0
+# From one look to the next.
+LOOK = 0.02
 
 # What a scenario cannot do without, and what brings it on Debian.
 _TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "iptables-save": "iptables"}
@@ -293,20 +294,13 @@ class World:
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = SETTLED) -> None:
     """Wait until `condition` holds; an AssertionError says `what` did not come."""
-    deadline = time.monotonic() + seconds
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"within {seconds:g} s it is not so that {what}"
-        tick.wait(0.02)
+    assert waiting.until(condition, seconds, look=LOOK), f"within {seconds:g} s it is not so that {what}"
 
 
 def watch(condition: Callable[[], bool], what: str, seconds: float) -> None:
     """See that `condition` holds for so long; an AssertionError says when it ended."""
-    begin = time.monotonic()
-    tick = threading.Event()
-    while time.monotonic() < begin + seconds:
-        assert condition(), f"after {time.monotonic() - begin:.2f} s it is no longer so that {what}"
-        tick.wait(0.02)
+    ended = waiting.watch(condition, seconds, look=LOOK)
+    assert ended is None, f"after {ended:.2f} s it is no longer so that {what}"
 
 
 def _plugin_folders(config: pytest.Config) -> list[Path]:
