@@ -13,7 +13,7 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
-LISTINGS = ("cntr", "cri.runtime.v1", "csi.v1", "gnmi", "gnoi.containerz", "gnoi.system", "gnoi.types", "ondatra")
+WIRE = ROOT / "tests" / "wire"
 # What tests run for real, and Debian's package of each.
 SYSTEM_TOOLS = {
     "containerd": "containerd",
@@ -91,14 +91,21 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def wire(session: nox.Session) -> None:
-    """proto/ against the contracts in ../shared, where that lies beside the checkout."""
-    comparer = SHARED / "tools" / "wire_listing.py"
-    if not comparer.exists():
-        session.log("NOT COMPARED: ../shared is not beside this checkout, so the wire contracts were not compared")
-        return
+    """proto/ against the contracts in tests/wire, and those against ../shared, where that lies beside the checkout."""
     session.install("protobuf", "grpcio-tools")
-    for listing in LISTINGS:
-        session.run("python", str(comparer), "--compare", str(SHARED / "specs" / "wire" / f"{listing}.txt"), "proto")
+    comparer = WIRE / "wire_listing.py"
+    listings = sorted(WIRE.glob("*.txt"))
+    for listing in listings:
+        session.run("python", str(comparer), "--compare", str(listing), "proto")
+    if not (SHARED / "specs" / "wire").exists():
+        session.log("../shared is not beside this checkout: tests/wire was not compared with it")
+        return
+    originals = sorted((SHARED / "specs" / "wire").glob("*.txt"))
+    if [each.name for each in originals] != [each.name for each in listings]:
+        session.error(f"tests/wire and {originals[0].parent} hold listings of other names")
+    for copy, original in zip([*listings, comparer], [*originals, SHARED / "tools" / comparer.name], strict=True):
+        if copy.read_bytes() != original.read_bytes():
+            session.error(f"{copy} differs from {original}: copy it again")
 
 
 @nox.session
