@@ -126,8 +126,9 @@ def install_wheel(session: nox.Session, *more: str, extras: str = "") -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Mypy strict, and stubtest of the core's stubs."""
-    install_wheel(session, "attrs", "mypy>=2", "pytest-xdist", "types-PyYAML>=6")
+    """Mypy strict; stubtest of the core's stubs, and their awaitable half against the blocking one."""
+    install_wheel(session, "attrs", "mypy>=2", "pytest-xdist", "ruff>=0.15", "types-PyYAML>=6")
+    session.run("python", str(ROOT / "tests_py" / "awaitable_stubs.py"), "--check")
     session.run("mypy", env={"MYPYPATH": "python"})
     session.run("mypy", "benches/run.py", env={"MYPYPATH": "python:benches"})  # which no test runs
     session.chdir(session.create_tmp())

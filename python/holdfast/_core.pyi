@@ -162,7 +162,7 @@ class LogLines:
 
 @final
 class AsyncLogLines:
-    """A container's log, followed line by line; an asynchronous iterator of `str`."""
+    """As `LogLines`, to be awaited."""
 
     def __aiter__(self) -> AsyncLogLines: ...
     def __anext__(self) -> Awaitable[str]: ...
@@ -391,12 +391,7 @@ class AsyncDevice:
         """As `Device.read_records`."""
 
     def expect_answer(
-        self,
-        port: int,
-        *,
-        host: str | None = None,
-        within: _Seconds | None = None,
-        watch: _Seconds | None = None,
+        self, port: int, *, host: str | None = None, within: _Seconds | None = None, watch: _Seconds | None = None
     ) -> Awaitable[None]:
         """As `Device.expect_answer`."""
 
@@ -754,12 +749,7 @@ class AsyncContainerz:
         """As `Containerz.expect_no_image`."""
 
     def expect_container(
-        self,
-        name: str,
-        *,
-        like: Container | None = None,
-        within: _Seconds | None = None,
-        watch: _Seconds | None = None,
+        self, name: str, *, like: Container | None = None, within: _Seconds | None = None, watch: _Seconds | None = None
     ) -> Awaitable[Container]:
         """As `Containerz.expect_container`."""
 
@@ -769,12 +759,7 @@ class AsyncContainerz:
         """As `Containerz.expect_no_container`."""
 
     def expect_volume(
-        self,
-        name: str,
-        *,
-        like: Volume | None = None,
-        within: _Seconds | None = None,
-        watch: _Seconds | None = None,
+        self, name: str, *, like: Volume | None = None, within: _Seconds | None = None, watch: _Seconds | None = None
     ) -> Awaitable[Volume]:
         """As `Containerz.expect_volume`."""
 
