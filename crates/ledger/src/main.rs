@@ -1,19 +1,20 @@
 //! The ledger's executable: writes one on a volume, as the task of a test; compares one with what was acknowledged.
 
-use std::collections::HashMap;
+mod options;
+
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Duration;
 
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-use holdfast_ledger::{BLOCK, OnFile, Opening, Place, Receipt, Stop, Told, Work, Writer, run, sync_folder, verify};
+use holdfast_ledger::{BLOCK, OnFile, Place, Receipt, Stop, Told, Writer, run, sync_folder, verify};
+
+use options::Options;
 
 const USAGE: &str = "\
 usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--places N] [--batch N] [--pace MS]
@@ -21,11 +22,12 @@ usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--places 
        ledger verify FILE --acknowledgements FILE|-";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.split_first() {
-        Some((command, rest)) if command == "write" => options(rest).and_then(|options| write(&options)),
-        Some((command, rest)) if command == "verify" => options(rest).and_then(|options| compare(&options)),
-        Some((help, _)) if help == "--help" || help == "-h" => {
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next();
+    let done = match command.as_ref().and_then(|command| command.to_str()) {
+        Some("write") => options(arguments).and_then(|options| write(&options)),
+        Some("verify") => options(arguments).and_then(|options| compare(&options)),
+        Some("--help" | "-h") => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
@@ -49,80 +51,14 @@ enum Trouble {
     Failed(String),
 }
 
-/// The file, and each option's value.
-struct Options {
-    file: String,
-    values: HashMap<String, String>,
-}
-
-const FLAGS: [&str; 1] = ["--until-eof"];
-const VALUES: [&str; 9] = [
-    "--run",
-    "--writer",
-    "--incarnation",
-    "--places",
-    "--batch",
-    "--pace",
-    "--records",
-    "--acknowledge",
-    "--acknowledgements",
-];
-
-fn options(arguments: &[String]) -> Result<Options, Trouble> {
-    let mut options = Options { file: String::new(), values: HashMap::new() };
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let (name, value) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        if VALUES.contains(&name) {
-            let value = value.or_else(|| arguments.next().cloned());
-            let value = value.ok_or_else(|| Trouble::Usage(format!("{name} needs a value")))?;
-            options.values.insert(name.to_owned(), value);
-        } else if FLAGS.contains(&name) {
-            options.values.insert(name.to_owned(), String::new());
-        } else if !argument.starts_with('-') && options.file.is_empty() {
-            options.file.clone_from(argument);
-        } else {
-            return Err(Trouble::Usage(format!("unknown argument {argument:?}")));
-        }
-    }
-    if options.file.is_empty() {
-        return Err(Trouble::Usage("say which file".to_owned()));
-    }
-    Ok(options)
-}
-
-impl Options {
-    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Trouble> {
-        let read = |text: &String| text.parse().map_err(|_| Trouble::Usage(format!("{name}: {text:?} is no number")));
-        self.values.get(name).map(read).transpose()
-    }
-
-    fn hexadecimal(&self, name: &str) -> Result<u128, Trouble> {
-        let Some(text) = self.values.get(name) else { return Ok(0) };
-        u128::from_str_radix(text, 16).map_err(|_| Trouble::Usage(format!("{name}: {text:?} is not hexadecimal")))
-    }
+fn options(arguments: impl Iterator<Item = OsString>) -> Result<Options, Trouble> {
+    options::parse(arguments).map_err(Trouble::Usage)
 }
 
 fn write(options: &Options) -> Result<ExitCode, Trouble> {
-    let writer = options.hexadecimal("--writer")?;
-    let opening = Opening {
-        run: options.hexadecimal("--run")?,
-        writer: u64::try_from(writer).map_err(|_| Trouble::Usage("--writer: 16 digits at most".to_owned()))?,
-        incarnation: options.number("--incarnation")?,
-        places: options.number("--places")?,
-    };
-    let work = Work {
-        batch: options.number("--batch")?.unwrap_or(1),
-        pace: Duration::from_millis(options.number("--pace")?.unwrap_or(0)),
-        records: options.number("--records")?,
-    };
-    let Channel { tell: mut channel, mut hear } =
-        channel(options.values.get("--acknowledge").map_or("-", String::as_str))?;
+    let Channel { tell: mut channel, mut hear } = channel(options.acknowledge.as_deref().unwrap_or("-"))?;
     let stop = Stop::default();
-    if options.values.contains_key("--until-eof") {
+    if options.until_eof {
         let stop = stop.clone();
         std::thread::spawn(move || {
             let _ = io::copy(&mut hear, &mut io::sink()); // its end is what counts
@@ -136,11 +72,13 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
     let mut tell = |told: Told| {
         let _ = writeln!(channel, "{told}").and_then(|()| channel.flush());
     };
-    let path = Path::new(&options.file);
+    let path = options.file.as_path();
     let opened = OnFile::preallocated(path)
         .and_then(|medium| sync_folder(path).map(|()| medium))
         .map_err(|error| format!("{}: {error}", path.display()))
-        .and_then(|medium| Writer::over(medium, &options.file, opening).map_err(|refused| refused.to_string()));
+        .and_then(|medium| {
+            Writer::over(medium, &path.display().to_string(), options.opening).map_err(|refused| refused.to_string())
+        });
     let mut writer = match opened {
         Ok(writer) => writer,
         Err(why) => {
@@ -148,7 +86,7 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
             return Err(Trouble::Failed(why));
         }
     };
-    let done = run(&mut writer, work, clock, tell, &stop);
+    let done = run(&mut writer, options.work, clock, tell, &stop);
     done.map(|()| ExitCode::SUCCESS).map_err(|refused| Trouble::Failed(refused.to_string()))
 }
 
@@ -182,10 +120,10 @@ fn clock() -> u64 {
 }
 
 fn compare(options: &Options) -> Result<ExitCode, Trouble> {
-    let from = options.values.get("--acknowledgements");
+    let from = options.acknowledgements.as_ref();
     let from = from.ok_or_else(|| Trouble::Usage("say what was acknowledged: --acknowledgements FILE".to_owned()))?;
     let receipts = receipts(from)?;
-    let failed = |error: io::Error| Trouble::Failed(format!("{}: {error}", options.file));
+    let failed = |error: io::Error| Trouble::Failed(format!("{}: {error}", options.file.display()));
     let mut places =
         Places { file: File::open(&options.file).map_err(failed)?, chunk: vec![0; CHUNK], held: 0..0, failed: None };
     let findings = verify(&receipts, &mut places);
