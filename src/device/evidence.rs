@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 const LOOK: Duration = Duration::from_millis(20);
 /// How long one look may find only silence before the next dials afresh.
 pub const ATTEMPT: Duration = Duration::from_millis(700);
+/// What a look that decides at a deadline may end after it.
+pub const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// From the last good answer to the first good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,15 +6,12 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::evidence::{ATTEMPT, Outage, Watch, moved_on, or_late};
+use super::evidence::{ATTEMPT, LAST_LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event};
 use crate::error::{Error, Kind, RebootFault, Result};
 use crate::gnmi::{Gnmi, Path};
 use crate::wire::gnoi::system::RebootMethod;
-
-/// A look that begins before a deadline may end this much after it.
-const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// A reboot that really happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

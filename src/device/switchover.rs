@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::evidence::{LAST_LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event};
@@ -131,7 +131,7 @@ impl Device {
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
     async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
         loop {
-            let known = Self::soon(deadline, self.deadlines.roles);
+            let known = Self::soon(deadline + LAST_LOOK, self.deadlines.roles);
             let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
             if pair.ready() != Some(false) {
                 return Ok(pair);
