@@ -67,7 +67,6 @@ fn name(kind: Kind) -> &'static str {
         },
         Kind::Roles => "RolesError",
         Kind::Expectation => "ExpectationFailed",
-        Kind::Occupied => "DeviceOccupied",
         Kind::Invalid => "InvalidArgumentError",
     }
 }

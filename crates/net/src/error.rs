@@ -30,8 +30,6 @@ pub enum Kind {
     Roles,
     /// Something expected of the device did not hold.
     Expectation,
-    /// The device is in use by another run, or an earlier run left things on it.
-    Occupied,
     /// The caller asked for something that makes no sense.
     Invalid,
 }
