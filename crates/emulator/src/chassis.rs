@@ -30,7 +30,7 @@ use holdfast_wire::reflection;
 
 /// An emulated device that runs. It ends when this is dropped or stopped.
 pub struct Chassis {
-    inner: Arc<Inner>,
+    shared: Arc<SharedChassis>,
     state: PathBuf,
     certificates: PathBuf,
     /// Removed with the chassis, where no folder was given.
@@ -92,7 +92,7 @@ impl ControlProcessor {
 }
 
 /// What the chassis' tasks share.
-pub struct Inner {
+pub struct SharedChassis {
     pub settings: Settings,
     /// Where it is managed: one address for both control processors, or one for each.
     pub addresses: Vec<SocketAddr>,
@@ -100,7 +100,7 @@ pub struct Inner {
     /// Where its containers reach its gNMI and its gRIBI.
     for_containers: [Vec<SocketAddr>; 2],
     pub failpoints: Arc<Registry>,
-    pub cards: [ControlProcessor; 2],
+    pub control_processors: [ControlProcessor; 2],
     /// Told of each change that the standby must get.
     pub changed: Notify,
     /// Held while a control processor's store is overwritten with the other's: whoever takes over waits for it, or a
@@ -122,7 +122,7 @@ pub struct Inner {
     _reservations: Vec<socket2::Socket>,
 }
 
-impl Inner {
+impl SharedChassis {
     pub fn state(&self) -> State {
         self.state.borrow().clone()
     }
@@ -176,7 +176,7 @@ impl Inner {
     pub fn crash(self: &Arc<Self>, index: usize) {
         let state = self.state();
         let dies = failover::crash(self.clone(), index);
-        if state.moving || index == state.active || !state.cards[index].up {
+        if state.moving || index == state.active || !state.control_processors[index].up {
             self.spawn_move(dies);
         } else {
             self.spawn(dies);
@@ -213,7 +213,7 @@ impl Chassis {
             opened.map(Arc::new).map_err(bad_state)
         };
         let stores = [store(0)?, store(1)?];
-        let card = |index: usize| {
+        let control_processor = |index: usize| {
             let faults = Faults::new(failpoints.clone(), crashes.clone(), index);
             ControlProcessor {
                 store: stores[index].clone(),
@@ -228,7 +228,7 @@ impl Chassis {
                 life: Mutex::default(),
             }
         };
-        let cards = [card(0), card(1)];
+        let control_processors = [control_processor(0), control_processor(1)];
         let control = Control::open(&root).map_err(bad_state)?;
         let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
         let served_with = match settings.encryption {
@@ -241,13 +241,13 @@ impl Chassis {
         let served_with = served_with.transpose().map_err(|error| {
             Error::invalid(format!("{}: {error}", certificates.display())).hint("give --tls a folder to write into")
         })?;
-        let inner = Arc::new(Inner {
+        let shared = Arc::new(SharedChassis {
             settings,
             addresses,
             gnoi_addresses,
             for_containers,
             failpoints,
-            cards,
+            control_processors,
             changed: Notify::new(),
             copying: Arc::default(),
             tls: served_with.map(TlsAcceptor::from),
@@ -260,29 +260,29 @@ impl Chassis {
             mover: Mutex::default(),
             _reservations: reservations,
         });
-        loading::start_containers(&inner, 0, loading::Start::Reboot);
+        loading::start_containers(&shared, 0, loading::Start::Reboot);
         for front in fronts {
-            inner.spawn(front.run(inner.clone()));
+            shared.spawn(front.run(shared.clone()));
         }
-        inner.spawn(replication::replicate(inner.clone()));
-        inner.spawn(die_when_told(inner.clone(), crashed));
-        inner.spawn(control.serve(Failpoints(inner.failpoints.clone())));
-        Ok(Self { inner, state: root, certificates, folder })
+        shared.spawn(replication::replicate(shared.clone()));
+        shared.spawn(end_the_crashed(shared.clone(), crashed));
+        shared.spawn(control.serve(Failpoints(shared.failpoints.clone())));
+        Ok(Self { shared, state: root, certificates, folder })
     }
 
     /// Where it is managed; the first, where each control processor has an address of its own.
     pub fn address(&self) -> SocketAddr {
-        self.inner.addresses[0]
+        self.shared.addresses[0]
     }
 
     /// Where it is managed, as a target is written: the addresses of its gNMI.
     pub fn management_address(&self) -> String {
-        joined(&self.inner.addresses)
+        joined(&self.shared.addresses)
     }
 
     /// The addresses of its gNOI, which may be others.
     pub fn gnoi_address(&self) -> String {
-        joined(&self.inner.gnoi_addresses)
+        joined(&self.shared.gnoi_addresses)
     }
 
     /// Where its containers reach its gNMI: on the active control processor.
@@ -296,18 +296,18 @@ impl Chassis {
     }
 
     fn address_for_containers(&self, which: usize) -> SocketAddr {
-        let all = &self.inner.for_containers[which];
-        all[self.inner.state().active % all.len()]
+        let all = &self.shared.for_containers[which];
+        all[self.shared.state().active % all.len()]
     }
 
     /// Where its containers' ports are, if not on its own address.
     pub fn container_host(&self) -> Option<IpAddr> {
-        container_host(&self.inner.settings)
+        container_host(&self.shared.settings)
     }
 
     /// The name of the control processor that is active now.
     pub fn active(&self) -> String {
-        self.inner.settings.names[self.inner.state().active].clone()
+        self.shared.settings.names[self.shared.state().active].clone()
     }
 
     /// Where the certificates for clients are, with TLS.
@@ -322,17 +322,17 @@ impl Chassis {
 
     /// Its failpoints, for whoever arms them.
     pub fn failpoints(&self) -> Failpoints {
-        Failpoints(self.inner.failpoints.clone())
+        Failpoints(self.shared.failpoints.clone())
     }
 
     /// Powers it off and waits until its sockets are closed.
     pub async fn stop(&mut self) {
-        for card in &self.inner.cards {
-            card.fall().await;
+        for control_processor in &self.shared.control_processors {
+            control_processor.fall().await;
         }
-        self.inner.life.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        self.shared.life.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
         if let Some(folder) = self.folder.take() {
             remove(&folder.keep()).await;
         }
@@ -341,9 +341,9 @@ impl Chassis {
 
 impl Drop for Chassis {
     fn drop(&mut self) {
-        self.inner.life.cancel();
-        for card in &self.inner.cards {
-            card.life().cancel();
+        self.shared.life.cancel();
+        for control_processor in &self.shared.control_processors {
+            control_processor.life().cancel();
         }
     }
 }
@@ -439,7 +439,7 @@ fn check_return(site: &str, object: &str) -> std::result::Result<(), String> {
     reflection::check(&message, &object)
 }
 
-async fn die_when_told(chassis: Arc<Inner>, mut crashed: mpsc::UnboundedReceiver<usize>) {
+async fn end_the_crashed(chassis: Arc<SharedChassis>, mut crashed: mpsc::UnboundedReceiver<usize>) {
     while let Some(index) = crashed.recv().await {
         chassis.crash(index);
     }
@@ -463,16 +463,16 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn nobody_takes_over_while_a_store_is_overwritten() {
         let chassis = Chassis::start(Settings::default()).await.expect("a chassis");
-        let inner = chassis.inner.clone();
-        let copying = inner.copying.clone().lock_owned().await;
-        inner.crash(0);
-        let outage = inner.settings.timings.outage;
-        assert!(tokio::time::timeout(outage * 2, moved(&inner)).await.is_err());
+        let shared = chassis.shared.clone();
+        let copying = shared.copying.clone().lock_owned().await;
+        shared.crash(0);
+        let outage = shared.settings.timings.outage;
+        assert!(tokio::time::timeout(outage * 2, moved(&shared)).await.is_err());
         drop(copying);
-        tokio::time::timeout(Duration::from_secs(9), moved(&inner)).await.expect("the other takes over");
+        tokio::time::timeout(Duration::from_secs(9), moved(&shared)).await.expect("the other takes over");
     }
 
-    async fn moved(inner: &Inner) {
-        inner.watch().wait_for(|state| state.active == 1).await.expect("a chassis");
+    async fn moved(shared: &SharedChassis) {
+        shared.watch().wait_for(|state| state.active == 1).await.expect("a chassis");
     }
 }

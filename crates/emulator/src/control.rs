@@ -35,7 +35,7 @@ enum Ask {
 /// What is answered.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Told {
+enum Answer {
     Ok(Value),
     Error { message: String, hint: Option<String>, timeout: bool },
 }
@@ -88,15 +88,15 @@ async fn converse(stream: UnixStream, failpoints: Failpoints) {
     loop {
         let mut line = String::new();
         let Ok(1..) = (&mut reading).take(MAX_LINE).read_line(&mut line).await else { return };
-        let told = match serde_json::from_str(&line) {
+        let answer = match serde_json::from_str(&line) {
             Ok(ask) => tell(ask, &failpoints).await,
             Err(error) => Err(Error::invalid(format!("the control socket does not understand that: {error}"))),
         };
-        let told = told.map_or_else(
-            |error| Told::Error { timeout: error.kind == Kind::Timeout, message: error.message, hint: error.hint },
-            Told::Ok,
+        let answer = answer.map_or_else(
+            |error| Answer::Error { timeout: error.kind == Kind::Timeout, message: error.message, hint: error.hint },
+            Answer::Ok,
         );
-        let mut text = serde_json::to_vec(&told).unwrap_or_default();
+        let mut text = serde_json::to_vec(&answer).unwrap_or_default();
         text.push(b'\n');
         if writing.write_all(&text).await.is_err() {
             return;

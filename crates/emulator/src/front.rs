@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::service::Routes;
 
-use super::chassis::Inner;
+use super::chassis::SharedChassis;
 use super::layer::Faulty;
 use super::services::{self, Gated};
 use super::settings::{Outage, Settings};
@@ -88,7 +88,7 @@ pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
 
 impl Front {
     /// Runs the address for as long as the chassis lives.
-    pub async fn run(self, chassis: Arc<Inner>) {
+    pub async fn run(self, chassis: Arc<SharedChassis>) {
         let Self { address, offered, owner, listener } = self;
         let mut state = chassis.watch();
         let view = |state: &State| view(state, owner, chassis.settings.outage);
@@ -139,7 +139,7 @@ impl Front {
 
 fn view(state: &State, owner: Option<usize>, outage: Outage) -> View {
     match (owner, state.management) {
-        (Some(owner), _) if state.cards[owner].up => View::Served(owner),
+        (Some(owner), _) if state.control_processors[owner].up => View::Served(owner),
         (Some(_), _) => match outage {
             Outage::Closed => View::Closed,
             Outage::Silent => View::Silent,
@@ -150,14 +150,14 @@ fn view(state: &State, owner: Option<usize>, outage: Outage) -> View {
     }
 }
 
-async fn serve_one(chassis: Arc<Inner>, routes: Routes, index: usize, stream: TcpStream, offered: Offered) {
+async fn serve_one(chassis: Arc<SharedChassis>, routes: Routes, index: usize, stream: TcpStream, offered: Offered) {
     let stream = Arc::new(stream);
-    let card = &chassis.cards[index];
+    let control_processor = &chassis.control_processors[index];
     let stall = Stall::default();
-    let faulty = Faulty::new(routes, card.faults.clone(), stall.clone());
+    let faulty = Faulty::new(routes, control_processor.faults.clone(), stall.clone());
     let service = Gated::new(faulty, chassis.clone(), index);
     let io = Stalling(SharedStream(stream.clone()), stall);
-    let life = card.life();
+    let life = control_processor.life();
     match if offered.is_inner() { Some(&chassis.tls_within) } else { chassis.tls.as_ref() } {
         None => serve::connection(io, service, life.clone()).await,
         Some(acceptor) => match life.run_until_cancelled(acceptor.accept(io)).await {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::chassis::{ControlProcessor, Inner};
+use super::chassis::{ControlProcessor, SharedChassis};
 use super::faults::Faults;
 use super::state::{Loading, now};
 use super::store::{Ailment, Container, Image, Inventory, Removed, Restart, Store, Volume, Wanted};
@@ -32,9 +32,9 @@ pub enum Start {
 }
 
 /// The new active's runtime comes up, with what defects make of it.
-pub async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
+pub async fn load(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
     sleep(chassis.settings.timings.load).await;
-    load_objects(&chassis.cards[active]).await;
+    load_objects(&chassis.control_processors[active]).await;
     let late = defects(chassis, active);
     start_containers(chassis, active, start);
     restart_late(chassis, active);
@@ -60,13 +60,13 @@ pub async fn load(chassis: &Arc<Inner>, active: usize, start: Start) {
 }
 
 /// Each object passes its step on its way into the new active's runtime.
-async fn load_objects(card: &ControlProcessor) {
-    if card.faults.is_idle() {
+async fn load_objects(control_processor: &ControlProcessor) {
+    if control_processor.faults.is_idle() {
         return;
     }
-    let held = card.store.inventory();
-    let loaded = load_all(&card.faults, held.clone()).await;
-    let changed = card.store.change(|inventory| {
+    let held = control_processor.store.inventory();
+    let loaded = load_all(&control_processor.faults, held.clone()).await;
+    let changed = control_processor.store.change(|inventory| {
         if loaded != held {
             *inventory = loaded;
         }
@@ -95,9 +95,9 @@ async fn load_all(faults: &Faults, held: Inventory) -> Inventory {
 }
 
 /// Plants the armed defects, and returns what comes back later.
-fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
+fn defects(chassis: &Arc<SharedChassis>, active: usize) -> Removed {
     let fires = |name: &str| chassis.failpoints.fires(name);
-    let removed = chassis.cards[active].store.inventory().removed;
+    let removed = chassis.control_processors[active].store.inventory().removed;
     let pick = |name: &str| {
         let mut back = removed.clone();
         back.images.retain(|_| fires(&format!("load.image.{name}")));
@@ -106,7 +106,7 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
         back
     };
     bring_back(chassis, active, pick("resurrected"));
-    let changed = chassis.cards[active].store.change(|held: &mut Inventory| {
+    let changed = chassis.control_processors[active].store.change(|held: &mut Inventory| {
         held.images.retain(|_| !fires("load.image.lost"));
         held.containers.retain(|_| !fires("load.container.lost"));
         held.volumes.retain(|_| !fires("load.volume.lost"));
@@ -118,7 +118,7 @@ fn defects(chassis: &Arc<Inner>, active: usize) -> Removed {
         held.containers.extend(twice);
         held.containers.iter_mut().for_each(|container| afflict(container, &fires));
         held.volumes.iter_mut().filter(|_| fires("load.volume.options_lost")).for_each(forget_options);
-        let store = &chassis.cards[active].store;
+        let store = &chassis.control_processors[active].store;
         for volume in held.volumes.iter().filter(|_| fires("load.volume.emptied")) {
             store.spoil_volume(&volume.name, |path, _| std::fs::remove_file(path))?;
         }
@@ -205,8 +205,9 @@ fn afflict(container: &mut Container, fires: &impl Fn(&str) -> bool) {
 }
 
 /// The defect that containers start once more, soon after they came up and wrote.
-fn restart_late(chassis: &Arc<Inner>, active: usize) {
-    let names: Vec<_> = chassis.cards[active].store.inventory().containers.into_iter().map(|held| held.name).collect();
+fn restart_late(chassis: &Arc<SharedChassis>, active: usize) {
+    let names: Vec<_> =
+        chassis.control_processors[active].store.inventory().containers.into_iter().map(|held| held.name).collect();
     let again: Vec<_> =
         names.into_iter().filter(|_| chassis.failpoints.fires("load.container.restarted_late")).collect();
     if again.is_empty() {
@@ -215,23 +216,23 @@ fn restart_late(chassis: &Arc<Inner>, active: usize) {
     let later = chassis.clone();
     before_the_standby_is_back(chassis, async move {
         sleep(EMPTY / 2).await;
-        let store = &later.cards[active].store;
+        let store = &later.control_processors[active].store;
         for container in store.inventory().containers {
             followed(store, &container).await; // a start that nobody saw anything of is no defect
         }
         for name in again {
-            later.cards[active].runtime.stop(&name).await;
+            later.control_processors[active].runtime.stop(&name).await;
         }
         start_containers(&later, active, Start::Switchover);
     });
 }
 
 /// What defective switchovers leave behind, take along, or let go on.
-pub fn leave_traces(chassis: &Arc<Inner>, active: usize) {
-    let card = &chassis.cards[active];
+pub fn leave_traces(chassis: &Arc<SharedChassis>, active: usize) {
+    let control_processor = &chassis.control_processors[active];
     let (leaks, takes) =
         (chassis.failpoints.fires("switchover.leaks"), chassis.failpoints.fires("switchover.takes_others"));
-    let traced = card.store.change(|held| {
+    let traced = control_processor.store.change(|held| {
         if leaks {
             let (options, labels) = (BTreeMap::new(), BTreeMap::new());
             let name = format!("leaked-{:x}", now());
@@ -252,7 +253,7 @@ pub fn leave_traces(chassis: &Arc<Inner>, active: usize) {
 }
 
 /// What a defect does while containers run again.
-fn before_the_standby_is_back(chassis: &Arc<Inner>, defect: impl Future<Output = ()> + Send + 'static) {
+fn before_the_standby_is_back(chassis: &Arc<SharedChassis>, defect: impl Future<Output = ()> + Send + 'static) {
     chassis.update(|state| state.late_defects += 1);
     let acting = chassis.clone();
     chassis.spawn(async move {
@@ -262,8 +263,8 @@ fn before_the_standby_is_back(chassis: &Arc<Inner>, defect: impl Future<Output =
 }
 
 /// A container of the old active goes on writing, over what one of the new active's has begun to.
-async fn write_stale(chassis: &Arc<Inner>, active: usize) {
-    let store = &chassis.cards[active].store;
+async fn write_stale(chassis: &Arc<SharedChassis>, active: usize) {
+    let store = &chassis.control_processors[active].store;
     for container in store.inventory().containers {
         let Some((path, old, followed)) = followed(store, &container).await else { continue };
         let ledger::Head { number, offset, previous, .. } = followed.head;
@@ -302,8 +303,8 @@ fn forget_options(volume: &mut Volume) {
     volume.driver = String::from("unknown");
 }
 
-fn bring_back(chassis: &Arc<Inner>, active: usize, removed: Removed) {
-    let changed = chassis.cards[active].store.change(|held| {
+fn bring_back(chassis: &Arc<SharedChassis>, active: usize, removed: Removed) {
+    let changed = chassis.control_processors[active].store.change(|held| {
         removed.images.into_iter().for_each(|image| held.add_image(image));
         held.containers.extend(removed.containers);
         held.volumes.extend(removed.volumes);
@@ -315,10 +316,10 @@ fn bring_back(chassis: &Arc<Inner>, active: usize, removed: Removed) {
 }
 
 /// Starts what shall run on `active` now.
-pub fn start_containers(chassis: &Arc<Inner>, active: usize, start: Start) {
-    let card = &chassis.cards[active];
-    for container in card.store.inventory().containers {
-        if card.runtime.runs(&container.name) {
+pub fn start_containers(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
+    let control_processor = &chassis.control_processors[active];
+    for container in control_processor.store.inventory().containers {
+        if control_processor.runtime.runs(&container.name) {
             continue;
         }
         let wanted = container.wanted;
@@ -327,11 +328,11 @@ pub fn start_containers(chassis: &Arc<Inner>, active: usize, start: Start) {
             (Start::Reboot, Restart::Always) => wanted != Wanted::Created,
             (Start::Reboot, Restart::None | Restart::OnFailure) => false,
         };
-        if runs && let Err(error) = card.start(&container) {
+        if runs && let Err(error) = control_processor.start(&container) {
             tracing::error!("container {} does not start: {error}", container.name);
             continue;
         }
-        let changed = card.store.change(|held| {
+        let changed = control_processor.store.change(|held| {
             if let Some(known) = held.container_mut(&container.name) {
                 known.wanted = if runs {
                     Wanted::Running

@@ -4,54 +4,59 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::chassis::Inner;
+use super::chassis::SharedChassis;
 use super::faults::Faults;
 use super::store::Inventory;
 
 /// Copies each change from the active to the standby, for as long as the chassis lives.
-pub async fn replicate(chassis: Arc<Inner>) {
+pub async fn replicate(chassis: Arc<SharedChassis>) {
     loop {
         chassis.changed.notified().await;
         sleep(chassis.settings.timings.replication).await;
-        let life = chassis.cards[chassis.state().active].life();
+        let life = chassis.control_processors[chassis.state().active].life();
         life.run_until_cancelled(synchronise(&chassis)).await;
     }
 }
 
 /// Tells the standby that the active has something new.
-pub fn announce_change(chassis: &Arc<Inner>) {
+pub fn announce_change(chassis: &Arc<SharedChassis>) {
     chassis.update(|state| {
         let standby = state.standby();
-        state.cards[standby].in_step = state.copies_stopped;
+        state.control_processors[standby].in_step = state.copies_stopped;
         state.changes += 1;
     });
     chassis.changed.notify_one();
 }
 
 /// Copies what the standby lacks, and calls it in step if nothing changed meanwhile.
-pub async fn synchronise(chassis: &Arc<Inner>) {
+pub async fn synchronise(chassis: &Arc<SharedChassis>) {
     let state = chassis.state();
     let (active, standby, changes) = (state.active, state.standby(), state.changes);
-    if !state.cards[standby].up || !state.cards[active].up || state.copies_stopped {
+    if !state.control_processors[standby].up || !state.control_processors[active].up || state.copies_stopped {
         return;
     }
-    let card = &chassis.cards[active];
-    let wanted = card.store.inventory();
-    let copied = to_copy(&card.faults, wanted, &chassis.cards[standby].store.inventory()).await;
+    let control_processor = &chassis.control_processors[active];
+    let wanted = control_processor.store.inventory();
+    let copied =
+        to_copy(&control_processor.faults, wanted, &chassis.control_processors[standby].store.inventory()).await;
     let contents = !chassis.failpoints.fires("switchover.sync.data");
     let copying = chassis.copying.clone().lock_owned().await;
     let state = chassis.state();
-    if state.active != active || !state.cards[standby].up || !state.cards[active].up {
+    if state.active != active || !state.control_processors[standby].up || !state.control_processors[active].up {
         return; // what was to be copied is no longer the last word
     }
     let chassis = chassis.clone();
     let work = chassis.clone();
     let copied = work.spawn_blocking(move || {
         let _copying = copying;
-        let copied = chassis.cards[standby].store.take_over(&copied, &chassis.cards[active].store, contents);
+        let copied = chassis.control_processors[standby].store.take_over(
+            &copied,
+            &chassis.control_processors[active].store,
+            contents,
+        );
         chassis.update(|state| {
-            if state.standby() == standby && state.cards[standby].up && state.changes == changes {
-                state.cards[standby].in_step = copied.is_ok();
+            if state.standby() == standby && state.control_processors[standby].up && state.changes == changes {
+                state.control_processors[standby].in_step = copied.is_ok();
             }
         });
         copied
@@ -94,18 +99,18 @@ async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Invent
 }
 
 /// Copies what changed last, once nothing on `from` changes any more.
-pub async fn copy_last(chassis: &Arc<Inner>, from: usize, to: usize) {
+pub async fn copy_last(chassis: &Arc<SharedChassis>, from: usize, to: usize) {
     if chassis.state().copies_stopped {
         return;
     }
-    let [source, target] = [from, to].map(|index| &chassis.cards[index]);
+    let [source, target] = [from, to].map(|index| &chassis.control_processors[index]);
     let last = to_copy(&source.faults, source.store.inventory(), &target.store.inventory()).await;
     let contents = !chassis.failpoints.fires("switchover.sync.data");
     let copying = chassis.copying.clone().lock_owned().await;
     let work = chassis.clone();
     let copied = chassis.spawn_blocking(move || {
         let _copying = copying;
-        let [source, target] = [from, to].map(|index| &work.cards[index].store);
+        let [source, target] = [from, to].map(|index| &work.control_processors[index].store);
         target.take_over(&last, source, contents)
     });
     if let Ok(Err(error)) = copied.await {

@@ -44,7 +44,7 @@ pub struct Switched {
 
 /// One control processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Card {
+pub struct ControlProcessorState {
     pub role: Role,
     pub up: bool,
     /// Whether the standby has all that the active has.
@@ -68,7 +68,7 @@ pub struct State {
     pub active: usize,
     pub management: Management,
     pub loading: Loading,
-    pub cards: [Card; 2],
+    pub control_processors: [ControlProcessorState; 2],
     pub boot_time: u64,
     /// A switchover or reboot is under way.
     pub moving: bool,
@@ -91,7 +91,7 @@ impl State {
     /// After power-on, with `active` in charge.
     pub fn booted(active: usize) -> Self {
         let now = now();
-        let card = |index| Card {
+        let control_processor = |index| ControlProcessorState {
             role: if index == active { Role::Primary } else { Role::Secondary },
             up: true,
             in_step: true,
@@ -103,7 +103,7 @@ impl State {
             active,
             management: Management::Serving(active),
             loading: Loading::Done,
-            cards: [card(0), card(1)],
+            control_processors: [control_processor(0), control_processor(1)],
             boot_time: now,
             moving: false,
             pending_reboot: None,
@@ -123,7 +123,7 @@ impl State {
 
     /// Whether a switchover would find everything on the other side.
     pub fn ready(&self) -> bool {
-        let standby = &self.cards[self.standby()];
+        let standby = &self.control_processors[self.standby()];
         !self.ready_stuck && !self.moving && self.loading == Loading::Done && standby.up && standby.in_step
     }
 }

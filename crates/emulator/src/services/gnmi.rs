@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::tree;
-use crate::chassis::Inner;
+use crate::chassis::SharedChassis;
 use crate::faults::{End, Faults, Outcome, stall_for_good};
 use crate::settings::Quirk;
 use crate::stall::Stall;
@@ -18,7 +18,7 @@ use crate::state::now;
 use holdfast_wire::gnmi::g_nmi_server::GNmi;
 use holdfast_wire::gnmi::get_request::DataType;
 use holdfast_wire::gnmi::subscribe_request::Request as Asked;
-use holdfast_wire::gnmi::subscribe_response::Response as Told;
+use holdfast_wire::gnmi::subscribe_response::Response as Answer;
 use holdfast_wire::gnmi::subscription_list::Mode;
 use holdfast_wire::gnmi::{
     self, CapabilityRequest, CapabilityResponse, Encoding, GetRequest, GetResponse, ModelData, Notification,
@@ -30,12 +30,12 @@ use holdfast_wire::value::Value;
 
 /// gNMI of one control processor.
 pub struct Service {
-    chassis: Arc<Inner>,
+    chassis: Arc<SharedChassis>,
     index: usize,
 }
 
 impl Service {
-    pub fn new(chassis: Arc<Inner>, index: usize) -> Self {
+    pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
 
@@ -149,14 +149,14 @@ impl GNmi for Service {
         let kept = messages.clone();
         let subscriber =
             Subscriber { chassis: self.chassis.clone(), index: self.index, list, encoding, messages, stall };
-        let life = self.chassis.cards[self.index].life();
+        let life = self.chassis.control_processors[self.index].life();
         tokio::spawn(super::feed(life, kept, subscriber.feed(requests)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
 
 struct Subscriber {
-    chassis: Arc<Inner>,
+    chassis: Arc<SharedChassis>,
     index: usize,
     list: SubscriptionList,
     encoding: Encoding,
@@ -281,18 +281,18 @@ impl Subscriber {
         let target = self.list.prefix.as_ref().map(|prefix| prefix.target.clone()).unwrap_or_default();
         let mut notification = notification(&target, updates.collect());
         notification.delete = gone.iter().map(Path::to_gnmi).collect();
-        self.tell(Told::Update(notification)).await
+        self.tell(Answer::Update(notification)).await
     }
 
     fn faults(&self) -> &Faults {
-        &self.chassis.cards[self.index].faults
+        &self.chassis.control_processors[self.index].faults
     }
 
     async fn sync(&self) -> Result<(), Status> {
-        self.tell(Told::SyncResponse(true)).await
+        self.tell(Answer::SyncResponse(true)).await
     }
 
-    async fn tell(&self, response: Told) -> Result<(), Status> {
+    async fn tell(&self, response: Answer) -> Result<(), Status> {
         let message = SubscribeResponse { response: Some(response), ..SubscribeResponse::default() };
         self.messages.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
     }

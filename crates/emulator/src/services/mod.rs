@@ -16,7 +16,7 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
-use super::chassis::Inner;
+use super::chassis::SharedChassis;
 use super::front::Offered;
 use super::layer::Faulty;
 use super::settings::Quirk;
@@ -27,7 +27,7 @@ use holdfast_wire::gnoi::system::system_server::SystemServer;
 use holdfast_wire::gribi::g_ribi_server::GRibiServer;
 
 /// Those that an address offers, for one control processor.
-pub fn routes(chassis: &Arc<Inner>, index: usize, offered: Offered) -> Routes {
+pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> Routes {
     let mut routes = Routes::default();
     if offered == Offered::InnerGribi {
         return routes.add_service(GRibiServer::new(gribi::Service));
@@ -48,12 +48,12 @@ pub fn routes(chassis: &Arc<Inner>, index: usize, offered: Offered) -> Routes {
 #[derive(Clone)]
 pub struct Gated {
     inner: Faulty,
-    chassis: Arc<Inner>,
+    chassis: Arc<SharedChassis>,
     index: usize,
 }
 
 impl Gated {
-    pub fn new(inner: Faulty, chassis: Arc<Inner>, index: usize) -> Self {
+    pub fn new(inner: Faulty, chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { inner, chassis, index }
     }
 }
@@ -94,7 +94,7 @@ impl Service<http::Request<Body>> for Gated {
     }
 }
 
-impl Inner {
+impl SharedChassis {
     /// Whether a call's metadata names a user and the right password, where that is asked for.
     fn knows(&self, metadata: &http::HeaderMap) -> bool {
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::tree;
-use crate::chassis::Inner;
+use crate::chassis::SharedChassis;
 use crate::failover;
 use crate::settings::Quirk;
 use crate::state::{PendingReboot, now};
@@ -28,12 +28,12 @@ pub const PROCESS: &str = "supervisor";
 
 /// gNOI System of one control processor.
 pub struct Service {
-    chassis: Arc<Inner>,
+    chassis: Arc<SharedChassis>,
     index: usize,
 }
 
 impl Service {
-    pub fn new(chassis: Arc<Inner>, index: usize) -> Self {
+    pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
 
@@ -59,7 +59,7 @@ impl System for Service {
         let path = path.ok_or_else(|| Status::invalid_argument("no control processor is named"))?;
         let target = self.named(&path)?;
         let state = self.chassis.state();
-        let uptime = now().saturating_sub(state.cards[self.index].boot_time);
+        let uptime = now().saturating_sub(state.control_processors[self.index].boot_time);
         let answer = SwitchControlProcessorResponse {
             control_processor: Some(path),
             version: tree::software(&self.chassis),
@@ -86,9 +86,9 @@ impl System for Service {
                 return Err(Status::unimplemented(format!("reboot method {} is not supported", other.as_str_name())));
             }
         }
-        let mut cards = Vec::new();
+        let mut control_processors = Vec::new();
         for path in &request.subcomponents {
-            cards.push(self.named(path)?);
+            control_processors.push(self.named(path)?);
         }
         if self.chassis.failpoints.fires("reboot.ignored") {
             return Ok(Response::new(RebootResponse {}));
@@ -98,9 +98,9 @@ impl System for Service {
             return Err(Status::unavailable("a switchover or reboot is under way"));
         }
         if request.delay > 0 {
-            self.chassis.spawn(reboot_later(self.chassis.clone(), cards, request.delay, request.message));
+            self.chassis.spawn(reboot_later(self.chassis.clone(), control_processors, request.delay, request.message));
         } else if self.chassis.begin_move() || request.force {
-            begin_reboot(&self.chassis, &cards);
+            begin_reboot(&self.chassis, &control_processors);
         }
         Ok(Response::new(RebootResponse {}))
     }
@@ -196,19 +196,19 @@ impl System for Service {
         if !self.chassis.begin_move() {
             return Err(Status::unavailable("a switchover or reboot is under way"));
         }
-        self.chassis.spawn_move(failover::reboot_card(self.chassis.clone(), self.index));
+        self.chassis.spawn_move(failover::reboot_control_processor(self.chassis.clone(), self.index));
         Ok(Response::new(KillProcessResponse {}))
     }
 }
 
-fn begin_reboot(chassis: &Arc<Inner>, cards: &[usize]) {
-    match cards {
-        [index] => chassis.spawn_move(failover::reboot_card(chassis.clone(), *index)),
+fn begin_reboot(chassis: &Arc<SharedChassis>, control_processors: &[usize]) {
+    match control_processors {
+        [index] => chassis.spawn_move(failover::reboot_control_processor(chassis.clone(), *index)),
         _ => chassis.spawn_move(failover::reboot_chassis(chassis.clone())),
     }
 }
 
-async fn reboot_later(chassis: Arc<Inner>, cards: Vec<usize>, delay: u64, message: String) {
+async fn reboot_later(chassis: Arc<SharedChassis>, control_processors: Vec<usize>, delay: u64, message: String) {
     let due = now() + delay;
     chassis.update(|state| state.pending_reboot = Some(PendingReboot { due, message }));
     let mut state = chassis.watch();
@@ -218,6 +218,6 @@ async fn reboot_later(chassis: Arc<Inner>, cards: Vec<usize>, delay: u64, messag
     }
     chassis.update(|state| state.pending_reboot = None);
     if chassis.begin_move() {
-        begin_reboot(&chassis, &cards);
+        begin_reboot(&chassis, &control_processors);
     }
 }

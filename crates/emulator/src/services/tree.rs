@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
-use crate::chassis::Inner;
+use crate::chassis::SharedChassis;
 use crate::settings::Quirk;
-use crate::state::{Card, Role, State};
+use crate::state::{ControlProcessorState, Role, State};
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
 
-fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
+fn distort_roles(chassis: &SharedChassis, leaves: &mut Vec<(Path, Value)>) {
     if chassis.failpoints.fires("roles.none") {
         leaves.retain(|(path, _)| path.leaf() != "redundant-role");
     }
@@ -19,18 +19,18 @@ fn distort_roles(chassis: &Inner, leaves: &mut Vec<(Path, Value)>) {
 }
 
 /// What the device says its software is.
-pub fn software(chassis: &Inner) -> String {
+pub fn software(chassis: &SharedChassis) -> String {
     format!("{} (EMULATED)", chassis.settings.software)
 }
 
 /// All leaves there are now.
-pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
+pub fn leaves(chassis: &SharedChassis) -> Vec<(Path, Value)> {
     let state = chassis.state();
     let mut leaves = Vec::new();
     let single = chassis.failpoints.fires("roles.single");
     for (index, name) in chassis.settings.names.iter().enumerate() {
         if !single || index == state.active {
-            card(chassis, &state, index, name, &mut leaves);
+            control_processor(chassis, &state, index, name, &mut leaves);
         }
     }
     distort_roles(chassis, &mut leaves);
@@ -60,8 +60,14 @@ pub fn leaves(chassis: &Inner) -> Vec<(Path, Value)> {
     leaves
 }
 
-fn card(chassis: &Inner, state: &State, index: usize, name: &str, leaves: &mut Vec<(Path, Value)>) {
-    let Card { role, up, boot_time, reboot_reason, switched, .. } = &state.cards[index];
+fn control_processor(
+    chassis: &SharedChassis,
+    state: &State,
+    index: usize,
+    name: &str,
+    leaves: &mut Vec<(Path, Value)>,
+) {
+    let ControlProcessorState { role, up, boot_time, reboot_reason, switched, .. } = &state.control_processors[index];
     let text = |text: &str| Value::String(text.to_owned());
     let role = if *role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
     let mut fields = vec![

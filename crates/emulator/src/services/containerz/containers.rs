@@ -40,7 +40,7 @@ impl Service {
             return Ok(started(name));
         }
         let half = self.fires("start.half");
-        if let Err(error) = self.card().start(&container) {
+        if let Err(error) = self.control_processor().start(&container) {
             if self.has(Quirk::FailedStartLeftOver) {
                 self.keep(Container { wanted: Wanted::Created, ..container })?;
             }
@@ -50,7 +50,7 @@ impl Service {
         running.log.push(listening_line(&running));
         if half {
             self.keep(Container { wanted: Wanted::Created, ..running.clone() })?;
-            let (later, life) = (self.clone(), self.card().life());
+            let (later, life) = (self.clone(), self.control_processor().life());
             self.chassis.spawn(async move {
                 if life.run_until_cancelled(tokio::time::sleep(HALF)).await.is_some() {
                     let _ = later.keep(running); // it stays half done, which is what it is for
@@ -79,7 +79,7 @@ impl Service {
     fn stopped(&self, name: &str) -> Result<Container, Status> {
         let found = self.inventory().container(name).cloned();
         let found = found.ok_or_else(|| Status::not_found(format!("there is no container {name:?}")))?;
-        if self.card().runtime.runs(name) {
+        if self.control_processor().runtime.runs(name) {
             return Err(Status::already_exists(format!("container {name:?} runs already")));
         }
         Ok(found)
@@ -92,7 +92,7 @@ impl Service {
         if self.inventory().container(name).is_none() {
             return Ok(());
         }
-        if !self.card().runtime.runs(name) && self.has(Quirk::StoppedDuplicateInternal) {
+        if !self.control_processor().runtime.runs(name) && self.has(Quirk::StoppedDuplicateInternal) {
             return Err(Status::internal(format!("the container name {name:?} is already in use")));
         }
         Err(Status::already_exists(format!("there is a container {name:?} already")))
@@ -180,7 +180,7 @@ impl Service {
     }
 
     fn listed(&self, container: &Container) -> ListContainerResponse {
-        let status = match (self.card().runtime.runs(&container.name), container.ailment) {
+        let status = match (self.control_processor().runtime.runs(&container.name), container.ailment) {
             (_, Ailment::Restarting) => Listed::Unspecified,
             (_, Ailment::Lingering) => Listed::Stopped,
             (true, _) => Listed::Running,
@@ -211,13 +211,13 @@ impl Service {
             return Ok(Response::new(StopContainerResponse {}));
         }
         let lingers = self.fires("stop.lingers");
-        let ran = lingers || self.card().runtime.stop(name).await;
+        let ran = lingers || self.control_processor().runtime.stop(name).await;
         if !ran && self.has(Quirk::StopNotRunningNotFound) {
             return Err(Status::not_found(format!("container {name:?} does not run")));
         }
         let mut wanted = Wanted::Stopped;
         if request.restart {
-            let started = self.card().start(&container);
+            let started = self.control_processor().start(&container);
             started.map_err(|error| Status::unavailable(format!("container {name} does not start again: {error}")))?;
             wanted = Wanted::Running;
         }
@@ -242,13 +242,13 @@ impl Service {
         if self.inventory().container(name).is_none() {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         }
-        if self.card().runtime.runs(name) && !request.force {
+        if self.control_processor().runtime.runs(name) && !request.force {
             return Err(Status::failed_precondition(format!("container {name:?} runs")));
         }
         if self.fires("remove_container.ignored") {
             return Ok(Response::new(RemoveContainerResponse {}));
         }
-        self.card().runtime.stop(name).await;
+        self.control_processor().runtime.stop(name).await;
         self.change(|held| {
             let (gone, kept) = held.containers.drain(..).partition(|container| container.name == *name);
             held.containers = kept;
@@ -268,7 +268,7 @@ impl Service {
         let Some(old) = self.inventory().container(&name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };
-        if !self.card().runtime.runs(&name) {
+        if !self.control_processor().runtime.runs(&name) {
             return Err(Status::failed_precondition(format!("container {name:?} does not run")));
         }
         let or = |given: String, other: &str| if given.is_empty() { other.to_owned() } else { given };
@@ -283,7 +283,7 @@ impl Service {
             Ok(new) => new,
             Err(refused) => {
                 if self.fires("update.stops_old") {
-                    self.card().runtime.stop(&name).await;
+                    self.control_processor().runtime.stop(&name).await;
                     self.keep(Container { wanted: Wanted::Stopped, ..old })?;
                 }
                 return Err(refused);
@@ -295,9 +295,9 @@ impl Service {
             return Ok(done);
         }
         let new = self.spoilt(new);
-        self.card().runtime.stop(&name).await;
-        if let Err(error) = self.card().start(&new) {
-            let back = self.card().start(&old);
+        self.control_processor().runtime.stop(&name).await;
+        if let Err(error) = self.control_processor().start(&new) {
+            let back = self.control_processor().start(&old);
             let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
             return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
         }

@@ -35,7 +35,7 @@ impl Service {
     ) -> Response<Rows<DeployResponse>> {
         let (answers, stream) = mpsc::channel(16);
         let service = self.clone();
-        let life = self.card().life();
+        let life = self.control_processor().life();
         let kept = answers.clone();
         let work = async move {
             if let Err(status) = service.receive(requests, &answers, &stall).await {
@@ -59,7 +59,7 @@ impl Service {
         self.check(&transfer)?;
         let chunk_size = self.chassis.settings.chunk_size;
         answer(answers, Answer::ImageTransferReady(ImageTransferReady { chunk_size })).await?;
-        let spool = tempfile::NamedTempFile::new_in(self.card().store.incoming())
+        let spool = tempfile::NamedTempFile::new_in(self.control_processor().store.incoming())
             .map_err(|error| disk(&error))?
             .into_temp_path();
         let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
@@ -78,7 +78,7 @@ impl Service {
             ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
         };
         let done = DeployResponse { response: Some(Answer::ImageTransferSuccess(success)) };
-        match self.card().faults.message("containerz.Deploy.after", done, stall).await? {
+        match self.control_processor().faults.message("containerz.Deploy.after", done, stall).await? {
             Some(done) => send(answers, done).await,
             None => std::future::pending().await,
         }
@@ -117,7 +117,7 @@ impl Service {
         file: &mut File,
         stall: &Stall,
     ) -> Result<u64, Status> {
-        let faults = &self.card().faults;
+        let faults = &self.control_processor().faults;
         let (mut received, mut chunks) = (0, 0);
         loop {
             let mut message = requests.message().await?;
@@ -202,7 +202,8 @@ impl Service {
         let target = (transfer.name.clone(), transfer.tag.clone());
         let mut moved = false;
         for image in &archive.images {
-            std::fs::copy(&spool, self.card().store.image_file(&image.id)).map_err(|error| disk(&error))?;
+            std::fs::copy(&spool, self.control_processor().store.image_file(&image.id))
+                .map_err(|error| disk(&error))?;
             let mut names: Vec<_> = image.names.iter().map(|name| (name.name.clone(), name.tag.clone())).collect();
             if names.is_empty() {
                 return Err(Status::invalid_argument("the archive carries no tag"));
@@ -239,7 +240,7 @@ impl Service {
         if self.fires("deploy.plugin_forgotten") {
             return Ok(());
         }
-        std::fs::copy(spool, self.card().store.plugin_file(name)).map_err(|error| disk(&error))?;
+        std::fs::copy(spool, self.control_processor().store.plugin_file(name)).map_err(|error| disk(&error))?;
         self.change(|held| {
             if !held.plugin_tars.iter().any(|known| known == name) {
                 held.plugin_tars.push(name.to_owned());

@@ -35,7 +35,7 @@ impl Service {
         };
         let last_name = image.names.len() == 1;
         let users: Vec<_> = inventory.containers.iter().filter(|c| c.image_id == image.id && last_name).collect();
-        let running = users.iter().any(|container| self.card().runtime.runs(&container.name));
+        let running = users.iter().any(|container| self.control_processor().runtime.runs(&container.name));
         let mut untag_only = !last_name;
         if !users.is_empty() {
             match (running, request.force) {

@@ -28,7 +28,7 @@ impl Service {
         }
         let (messages, stream) = mpsc::channel(16);
         let (service, follow) = (self.clone(), request.follow);
-        let life = self.card().life();
+        let life = self.control_processor().life();
         let kept = messages.clone();
         tokio::spawn(feed(life, kept, async move { service.send_log(&name, follow, &messages).await }));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -47,7 +47,7 @@ impl Service {
                 }
             }
             sent = container.log.len();
-            if !follow || !self.card().runtime.runs(name) {
+            if !follow || !self.control_processor().runtime.runs(name) {
                 return;
             }
             tokio::select! {

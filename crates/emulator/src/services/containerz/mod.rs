@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::chassis::{ControlProcessor, Inner};
+use crate::chassis::{ControlProcessor, SharedChassis};
 use crate::replication;
 use crate::settings::Quirk;
 use crate::stall::Stall;
@@ -24,21 +24,21 @@ use holdfast_wire::gnoi::containerz::containerz_server::Containerz;
 /// Containerz of one control processor.
 #[derive(Clone)]
 pub struct Service {
-    chassis: Arc<Inner>,
+    chassis: Arc<SharedChassis>,
     index: usize,
 }
 
 impl Service {
-    pub fn new(chassis: Arc<Inner>, index: usize) -> Self {
+    pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
 
-    fn card(&self) -> &ControlProcessor {
-        &self.chassis.cards[self.index]
+    fn control_processor(&self) -> &ControlProcessor {
+        &self.chassis.control_processors[self.index]
     }
 
     fn inventory(&self) -> Inventory {
-        self.card().store.inventory()
+        self.control_processor().store.inventory()
     }
 
     fn has(&self, quirk: Quirk) -> bool {
@@ -61,7 +61,7 @@ impl Service {
 
     /// Changes what is stored here; the standby gets it soon after.
     fn change<T>(&self, change: impl FnOnce(&mut Inventory) -> Result<T, Status>) -> Result<T, Status> {
-        let outcome = self.card().store.change(|held| change(held).map_err(Refused::Status));
+        let outcome = self.control_processor().store.change(|held| change(held).map_err(Refused::Status));
         replication::announce_change(&self.chassis);
         outcome.map_err(|refused| match refused {
             Refused::Status(status) => status,

@@ -114,7 +114,7 @@ impl Service {
                 }
             }
         })?;
-        let _ = std::fs::remove_file(self.card().store.plugin_file(name)); // its record is gone already
+        let _ = std::fs::remove_file(self.control_processor().store.plugin_file(name)); // its record is gone already
         Ok(Response::new(RemovePluginTarResponse {}))
     }
 }

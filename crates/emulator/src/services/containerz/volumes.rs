@@ -66,7 +66,7 @@ impl Service {
     }
 
     fn put_volume(&self, volume: Volume) -> Result<(), Status> {
-        std::fs::create_dir_all(self.card().store.volume_folder(&volume.name))
+        std::fs::create_dir_all(self.control_processor().store.volume_folder(&volume.name))
             .map_err(|error| Status::internal(format!("the device's disk: {error}")))?;
         self.change(|held| {
             held.removed.volumes.retain(|removed| removed.name != volume.name);
@@ -129,7 +129,7 @@ impl Service {
             held.removed.volumes = gone;
             Ok(())
         })?;
-        let _ = std::fs::remove_dir_all(self.card().store.volume_folder(name)); // its record is gone already
+        let _ = std::fs::remove_dir_all(self.control_processor().store.volume_folder(name)); // its record is gone already
         Ok(Response::new(RemoveVolumeResponse {}))
     }
 }
