@@ -44,6 +44,8 @@ pub struct ControlProcessor {
     peer: Arc<Store>,
     pub runtime: Runtime,
     pub faults: Faults,
+    /// Held from an operation's checks until it is done: what it found still holds when it acts.
+    operations: tokio::sync::Mutex<()>,
     life: Mutex<CancellationToken>,
 }
 
@@ -51,6 +53,11 @@ impl ControlProcessor {
     /// Ends when it falls.
     pub fn life(&self) -> CancellationToken {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One operation at a time: for as long as the guard is held, this one.
+    pub async fn operation(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.operations.lock().await
     }
 
     /// Starts a container, with its ledger if it has a volume for one: what that acknowledges, the peer has too.
@@ -87,6 +94,7 @@ impl ControlProcessor {
     pub async fn fall(&self) {
         let ended = std::mem::take(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner));
         ended.cancel();
+        let _last = self.operation().await; // what it started is ended too
         self.runtime.stop_all().await;
     }
 }
@@ -225,6 +233,7 @@ impl Chassis {
                     settings.quirks.contains(&Quirk::PortFiltered).then(|| (cli.clone(), index)),
                 ),
                 faults,
+                operations: tokio::sync::Mutex::default(),
                 life: Mutex::default(),
             }
         };
@@ -323,6 +332,11 @@ impl Chassis {
     /// Its failpoints, for whoever arms them.
     pub fn failpoints(&self) -> Failpoints {
         Failpoints(self.shared.failpoints.clone())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<SharedChassis> {
+        &self.shared
     }
 
     /// Powers it off and waits until its sockets are closed.

@@ -68,6 +68,7 @@ impl Service {
         file.flush().await.map_err(|error| disk(&error))?;
         drop(file);
         let size = if self.has(Quirk::NoSizeInSuccess) { 0 } else { received };
+        let operation = self.control_processor().operation().await;
         let success = if transfer.is_plugin {
             self.store_plugin(&transfer.name, &spool)?;
             ImageTransferSuccess { name: transfer.name, tag: String::new(), image_size: size }
@@ -77,6 +78,7 @@ impl Service {
             self.store_image(&transfer, path, received).await?;
             ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
         };
+        drop(operation);
         let done = DeployResponse { response: Some(Answer::ImageTransferSuccess(success)) };
         match self.control_processor().faults.message("containerz.Deploy.after", done, stall).await? {
             Some(done) => send(answers, done).await,

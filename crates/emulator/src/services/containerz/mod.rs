@@ -7,6 +7,9 @@ mod logs;
 mod plugins;
 mod volumes;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tokio_stream::wrappers::ReceiverStream;
@@ -129,6 +132,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::RemoveImageRequest>,
     ) -> Result<Response<wire::RemoveImageResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.remove_one_image(&request.into_inner())
     }
 
@@ -136,6 +140,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::RemoveContainerRequest>,
     ) -> Result<Response<wire::RemoveContainerResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.remove_one_container(&request.into_inner()).await
     }
 
@@ -150,6 +155,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::StartContainerRequest>,
     ) -> Result<Response<wire::StartContainerResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.start_one_container(&request.into_inner())
     }
 
@@ -157,6 +163,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::StopContainerRequest>,
     ) -> Result<Response<wire::StopContainerResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.stop_one_container(&request.into_inner()).await
     }
 
@@ -164,6 +171,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::UpdateContainerRequest>,
     ) -> Result<Response<wire::UpdateContainerResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.update_one_container(request.into_inner()).await
     }
 
@@ -175,6 +183,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::CreateVolumeRequest>,
     ) -> Result<Response<wire::CreateVolumeResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.create_one_volume(request.into_inner())
     }
 
@@ -182,6 +191,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::RemoveVolumeRequest>,
     ) -> Result<Response<wire::RemoveVolumeResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.remove_one_volume(&request.into_inner())
     }
 
@@ -196,6 +206,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::StartPluginRequest>,
     ) -> Result<Response<wire::StartPluginResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.start_one_plugin(&request.into_inner())
     }
 
@@ -203,6 +214,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::StopPluginRequest>,
     ) -> Result<Response<wire::StopPluginResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.stop_one_plugin(&request.into_inner())
     }
 
@@ -217,6 +229,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::RemovePluginRequest>,
     ) -> Result<Response<wire::RemovePluginResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.remove_one_plugin(&request.into_inner())
     }
 
@@ -224,6 +237,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::RemovePluginTarRequest>,
     ) -> Result<Response<wire::RemovePluginTarResponse>, Status> {
+        let _operation = self.control_processor().operation().await;
         self.remove_one_plugin_tar(&request.into_inner())
     }
 }
