@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -11,10 +10,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::arming::Failpoints;
 use super::cli::Cli;
 use super::control::{Control, SOCKET};
-use super::failpoints::{FAILPOINTS, message_at};
+use super::defects::{Defects, Step};
+use super::failpoints::FAILPOINTS;
 use super::faults::Faults;
+use super::folder::{StateFolder, bad_state};
 use super::front::Offered;
 use super::runtime::Runtime;
 use super::settings::{Encryption, Quirk, Settings};
@@ -23,18 +25,15 @@ use super::store::{Container, Store};
 use super::{failover, front, identity, loading, replication};
 use holdfast_cntrsrv as cntr;
 use holdfast_cntrsrv::ledger::Volume;
-use holdfast_failpoint::{Action, Armed, Registry, Terms, Unknown};
-use holdfast_net::error::{Error, Kind, Result};
+use holdfast_failpoint::Registry;
+use holdfast_net::error::{Error, Result};
 use holdfast_net::serve;
-use holdfast_wire::reflection;
 
 /// An emulated device that runs. It ends when this is dropped or stopped.
 pub struct Chassis {
     shared: Arc<SharedChassis>,
-    state: PathBuf,
+    folder: StateFolder,
     certificates: PathBuf,
-    /// Removed with the chassis, where no folder was given.
-    folder: Option<tempfile::TempDir>,
 }
 
 /// One control processor.
@@ -44,6 +43,7 @@ pub struct ControlProcessor {
     peer: Arc<Store>,
     pub runtime: Runtime,
     pub faults: Faults,
+    defects: Arc<Defects>,
     /// Held from an operation's checks until it is done: what it found still holds when it acts.
     operations: tokio::sync::Mutex<()>,
     life: Mutex<CancellationToken>,
@@ -75,9 +75,9 @@ impl ControlProcessor {
                 let (peer, life, volume) = (self.peer.clone(), self.life(), volume.to_owned());
                 let path = self.store.volume_folder(&volume).join(file);
                 let original = path.clone();
-                let faults = self.faults.clone();
+                let defects = self.defects.clone();
                 let copy = move || {
-                    if faults.fires("ledger.unsynced") || faults.fires("switchover.sync.data") {
+                    if defects.skips(Step::CopyWrites) {
                         return Ok(());
                     }
                     peer.extend_copy(&volume, &original, || life.is_cancelled())
@@ -107,9 +107,10 @@ pub struct SharedChassis {
     gnoi_addresses: Vec<SocketAddr>,
     /// Where its containers reach its gNMI and its gRIBI.
     for_containers: [Vec<SocketAddr>; 2],
-    pub failpoints: Arc<Registry>,
+    pub defects: Arc<Defects>,
+    failpoints: Arc<Registry>,
     pub control_processors: [ControlProcessor; 2],
-    /// Told of each change that the standby must get.
+    /// Notified of each change that the standby must get.
     pub changed: Notify,
     /// Held while a control processor's store is overwritten with the other's: whoever takes over waits for it, or a
     /// late copy would undo what the new active did.
@@ -120,7 +121,7 @@ pub struct SharedChassis {
     pub tls_within: TlsAcceptor,
     /// What gNMI Set configured.
     pub config: Mutex<std::collections::BTreeMap<holdfast_wire::path::Path, holdfast_wire::value::Value>>,
-    /// What it was told by gNMI Set of origin cli.
+    /// What gNMI Set of origin cli configured.
     pub cli: Arc<Cli>,
     state: watch::Sender<State>,
     life: CancellationToken,
@@ -143,15 +144,42 @@ impl SharedChassis {
         self.state.send_modify(change);
     }
 
-    /// The device's clock, in nanoseconds since the epoch.
-    pub fn clock(&self) -> u64 {
-        const HOUR: u64 = 3_600_000_000_000;
-        now() - if self.state().clock_back { HOUR } else { 0 }
+    /// Whoever watches the state looks again.
+    pub fn announce(&self) {
+        self.update(|_| ());
     }
 
-    /// Takes the right to move roles; false where a move is under way.
-    pub fn begin_move(&self) -> bool {
-        self.state.send_if_modified(|state| !std::mem::replace(&mut state.moving, true))
+    /// Takes a step that may be refused: under one lock, so that of several that ask at once each sees what the one
+    /// before it did.
+    pub fn request<E>(
+        &self,
+        step: impl FnOnce(&mut State) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut outcome = Ok(());
+        self.state.send_if_modified(|state| {
+            outcome = step(state);
+            outcome.is_ok()
+        });
+        outcome
+    }
+
+    /// Takes a step that nothing can be in the way of. Where something is, that is our bug: nothing changes.
+    pub fn transition<E: std::fmt::Debug>(&self, step: impl FnOnce(&mut State) -> std::result::Result<(), E>) -> bool {
+        let outcome = self.request(step);
+        if let Err(illegal) = &outcome {
+            tracing::error!("the emulated chassis is in the wrong phase: {illegal:?}");
+        }
+        outcome.is_ok()
+    }
+
+    /// Whether the device says that it is ready for a switchover.
+    pub fn says_ready(&self, state: &State) -> bool {
+        self.defects.says_ready(state)
+    }
+
+    /// The device's clock, in nanoseconds since the epoch.
+    pub fn clock(&self) -> u64 {
+        self.defects.clock(now())
     }
 
     pub fn has(&self, quirk: Quirk) -> bool {
@@ -184,7 +212,7 @@ impl SharedChassis {
     pub fn crash(self: &Arc<Self>, index: usize) {
         let state = self.state();
         let dies = failover::crash(self.clone(), index);
-        if state.moving || index == state.active || !state.control_processors[index].up {
+        if state.is_moving() || index == state.active() || !state.is_up(index) {
             self.spawn_move(dies);
         } else {
             self.spawn(dies);
@@ -206,13 +234,12 @@ impl Chassis {
         };
         let (addresses, gnoi_addresses) = (of(&[Offered::All, Offered::Gnmi]), of(&[Offered::All, Offered::Gnoi]));
         let for_containers = [of(&[Offered::InnerGnmi]), of(&[Offered::InnerGribi])];
-        let (folder, root) = state_folder(&settings)?;
-        let bad_state = |error: std::io::Error| {
-            Error::invalid(format!("{}: {error}", root.display()))
-                .hint("give --state an empty folder, or one of this tool's")
-        };
+        let folder = StateFolder::take(settings.state.as_deref())?;
+        let root = folder.path();
+        let bad_state = |error: std::io::Error| bad_state(root, &error);
         let tls = serve::self_signed().map_err(bad_state)?;
         let failpoints = Arc::new(Registry::new(FAILPOINTS, settings.seed));
+        let defects = Arc::new(Defects::new(failpoints.clone()));
         let cli = Arc::new(Cli::default());
         let (crashes, crashed) = mpsc::unbounded_channel();
         let contents = Arc::default();
@@ -222,7 +249,7 @@ impl Chassis {
         };
         let stores = [store(0)?, store(1)?];
         let control_processor = |index: usize| {
-            let faults = Faults::new(failpoints.clone(), crashes.clone(), index);
+            let faults = Faults::new(defects.clone(), crashes.clone(), index);
             ControlProcessor {
                 store: stores[index].clone(),
                 peer: stores[1 - index].clone(),
@@ -233,12 +260,13 @@ impl Chassis {
                     settings.quirks.contains(&Quirk::PortFiltered).then(|| (cli.clone(), index)),
                 ),
                 faults,
+                defects: defects.clone(),
                 operations: tokio::sync::Mutex::default(),
                 life: Mutex::default(),
             }
         };
         let control_processors = [control_processor(0), control_processor(1)];
-        let control = Control::open(&root).map_err(bad_state)?;
+        let control = Control::open(root).map_err(bad_state)?;
         let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
         let served_with = match settings.encryption {
             Encryption::None => None,
@@ -255,6 +283,7 @@ impl Chassis {
             addresses,
             gnoi_addresses,
             for_containers,
+            defects,
             failpoints,
             control_processors,
             changed: Notify::new(),
@@ -263,7 +292,7 @@ impl Chassis {
             tls_within: TlsAcceptor::from(tls),
             config: Mutex::default(),
             cli,
-            state: watch::Sender::new(State::booted(0)),
+            state: watch::Sender::new(State::powered_on()),
             life: CancellationToken::new(),
             tasks: TaskTracker::new(),
             mover: Mutex::default(),
@@ -275,8 +304,8 @@ impl Chassis {
         }
         shared.spawn(replication::replicate(shared.clone()));
         shared.spawn(end_the_crashed(shared.clone(), crashed));
-        shared.spawn(control.serve(Failpoints(shared.failpoints.clone())));
-        Ok(Self { shared, state: root, certificates, folder })
+        shared.spawn(control.serve(Failpoints::new(shared.failpoints.clone())));
+        Ok(Self { shared, folder, certificates })
     }
 
     /// Where it is managed; the first, where each control processor has an address of its own.
@@ -306,7 +335,7 @@ impl Chassis {
 
     fn address_for_containers(&self, which: usize) -> SocketAddr {
         let all = &self.shared.for_containers[which];
-        all[self.shared.state().active % all.len()]
+        all[self.shared.state().active() % all.len()]
     }
 
     /// Where its containers' ports are, if not on its own address.
@@ -316,7 +345,7 @@ impl Chassis {
 
     /// The name of the control processor that is active now.
     pub fn active(&self) -> String {
-        self.shared.settings.names[self.shared.state().active].clone()
+        self.shared.settings.names[self.shared.state().active()].clone()
     }
 
     /// Where the certificates for clients are, with TLS.
@@ -326,12 +355,12 @@ impl Chassis {
 
     /// The socket by which another process arms its failpoints.
     pub fn control(&self) -> PathBuf {
-        self.state.join(SOCKET)
+        self.folder.path().join(SOCKET)
     }
 
     /// Its failpoints, for whoever arms them.
     pub fn failpoints(&self) -> Failpoints {
-        Failpoints(self.shared.failpoints.clone())
+        Failpoints::new(self.shared.failpoints.clone())
     }
 
     #[cfg(test)]
@@ -347,9 +376,7 @@ impl Chassis {
         self.shared.life.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-        if let Some(folder) = self.folder.take() {
-            remove(&folder.keep()).await;
-        }
+        self.folder.release().await;
     }
 }
 
@@ -377,101 +404,16 @@ fn joined(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Removes a folder that calls which were cut off may write into for another moment.
-async fn remove(folder: &Path) {
-    let gone = async {
-        while std::fs::remove_dir_all(folder).is_err() && folder.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
-        tracing::warn!("{} cannot be removed", folder.display());
-    }
-}
-
-/// The failpoints of a chassis, from outside.
-#[derive(Debug, Clone)]
-pub struct Failpoints(Arc<Registry>);
-
-impl Failpoints {
-    /// Arms a failpoint, or arms it anew.
-    pub fn arm(&self, name: &str, terms: &str) -> Result<()> {
-        let wrong = |error: String| {
-            Error::invalid(format!("failpoint {name}: {error}"))
-                .hint("terms are such as 1*error[UNAVAILABLE](busy)->delay(1s); docs/failpoints.md has them all")
-        };
-        let terms: Terms = terms.parse().map_err(|error: holdfast_failpoint::ParseError| wrong(error.to_string()))?;
-        let actions = terms.terms().iter().flat_map(|term| &term.actions);
-        for object in actions.filter_map(|action| match action {
-            Action::Return(object) => Some(object),
-            _ => None,
-        }) {
-            check_return(name, object).map_err(wrong)?;
-        }
-        self.0.arm(name, terms).map_err(unknown)
-    }
-
-    /// Disarms a failpoint, releases who waits there, and says how often it was hit.
-    pub fn disarm(&self, name: &str) -> Result<u64> {
-        self.0.disarm(name).map_err(unknown)
-    }
-
-    /// Lets go on who waits at a failpoint.
-    pub fn release(&self, name: &str) -> Result<()> {
-        self.0.release(name).map_err(unknown)
-    }
-
-    /// How often a failpoint acted since it was armed.
-    pub fn hits(&self, name: &str) -> Result<u64> {
-        self.0.hits(name).map_err(unknown)
-    }
-
-    /// Waits until a failpoint acted `times` times.
-    pub async fn reached(&self, name: &str, times: u64, patience: Duration) -> Result<()> {
-        if let Ok(reached) = tokio::time::timeout(patience, self.0.reached(name, times)).await {
-            return reached.map_err(unknown);
-        }
-        let hits = self.hits(name)?;
-        Err(Error::new(Kind::Timeout, format!("failpoint {name} was hit {hits} of {times} times within {patience:?}")))
-    }
-
-    /// All that are armed.
-    pub fn armed(&self) -> Vec<Armed> {
-        self.0.armed()
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unknown(error: Unknown) -> Error {
-    Error::invalid(error.to_string())
-}
-
-/// What stands for a message must be one.
-fn check_return(site: &str, object: &str) -> std::result::Result<(), String> {
-    let Some(message) = message_at(site) else { return Ok(()) };
-    let object = serde_json::from_str(object).map_err(|error| error.to_string())?;
-    reflection::check(&message, &object)
-}
-
 async fn end_the_crashed(chassis: Arc<SharedChassis>, mut crashed: mpsc::UnboundedReceiver<usize>) {
     while let Some(index) = crashed.recv().await {
         chassis.crash(index);
     }
 }
 
-fn state_folder(settings: &Settings) -> Result<(Option<tempfile::TempDir>, PathBuf)> {
-    if let Some(folder) = &settings.state {
-        Ok((None, folder.clone()))
-    } else {
-        let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
-        let folder = made.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
-        let path = folder.path().to_owned();
-        Ok((Some(folder), path))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -487,6 +429,6 @@ mod tests {
     }
 
     async fn moved(shared: &SharedChassis) {
-        shared.watch().wait_for(|state| state.active == 1).await.expect("a chassis");
+        shared.watch().wait_for(|state| state.active() == 1).await.expect("a chassis");
     }
 }

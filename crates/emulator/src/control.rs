@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::chassis::Failpoints;
+use super::arming::Failpoints;
 use holdfast_net::error::{Error, Kind, Result};
 
 /// Its name in the state folder.

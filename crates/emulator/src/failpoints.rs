@@ -1,13 +1,14 @@
 //! The emulator's failpoints: their names, with a line on each.
 
-use holdfast_failpoint::Name;
+use super::defects;
+use holdfast_failpoint::{Action, Name, Terms};
+use holdfast_wire::reflection;
 
 macro_rules! failpoints {
     (
         rpcs: { $($service:literal: $($rpc:literal),+;)+ }
         steps: { $($step:literal $what:literal)+ }
         messages: { $($message:literal $each:literal)+ }
-        defects: { $($defect:literal $shows:literal)+ }
     ) => {
         &[
             $($(
@@ -22,13 +23,15 @@ macro_rules! failpoints {
                 Name { name: $step, help: concat!("before ", $what) },
                 Name { name: concat!($step, ".after"), help: concat!("after ", $what) },
             )+
-            $(Name { name: $defect, help: $shows },)+
         ]
     };
 }
 
-/// Every failpoint of the emulated device.
-pub const FAILPOINTS: &[Name] = failpoints! {
+/// Every failpoint of the emulated device: those of a healthy one, and its defects.
+pub const FAILPOINTS: &[Name] = &defects::named::<{ HEALTHY.len() + defects::COUNT }>(HEALTHY);
+
+/// Those that a healthy device passes.
+const HEALTHY: &[Name] = failpoints! {
     rpcs: {
         "containerz": "Deploy", "ListImage", "RemoveImage", "StartContainer", "ListContainer", "StopContainer",
             "RemoveContainer", "UpdateContainer", "Log", "CreateVolume", "ListVolume", "RemoveVolume", "StartPlugin",
@@ -66,88 +69,6 @@ pub const FAILPOINTS: &[Name] = failpoints! {
         "system.Ping.reply" "each reply of Ping"
         "ledger.Read.record" "each record that Read answers with"
         "cntr.accept" "each connection to a container's published port"
-    }
-    defects: {
-        "login.ignored" "whoever logs in is let in, whatever the password"
-        "roles.single" "gNMI shows the active control processor alone"
-        "roles.none" "gNMI shows no redundant-role at all"
-        "roles.two_primaries" "gNMI calls both control processors PRIMARY"
-        "switchover.ignored" "answers with success and does nothing"
-        "switchover.claimed" "reports the roles swapped for three seconds and does nothing"
-        "switchover.reversed" "swaps the roles, and swaps them back as soon as the old active is up"
-        "switchover.never_redundant" "the old active never comes back in step"
-        "switchover.flapping" "the roles go on swapping for a while"
-        "switchover.ready_stuck" "switchover-ready never turns true again"
-        "switchover.clock_back" "the new active's clock is an hour behind"
-        "switchover.split_brain" "both control processors call themselves PRIMARY from then on"
-        "switchover.returns_empty" "the old active comes back with nothing, says it is in step, and is never copied to again"
-        "switchover.leaks" "a volume of nobody's is left behind"
-        "switchover.takes_others" "what is not this run's is lost: the oldest volume"
-        "switchover.stale_writer" "a container of the old active goes on writing to its volume"
-        "switchover.unreplicated" "a standby that is not in step takes over, and volumes of the last second are lost"
-        "switchover.sync.removal" "what was removed stays on the standby"
-        "switchover.sync.data" "what containers write never reaches the standby"
-        "ledger.unsynced" "what a container wrote reaches the standby late: a crash loses it"
-        "deploy.forgotten" "Deploy answers with success and keeps nothing"
-        "deploy.altered" "Deploy keeps another image than the one that came"
-        "deploy.half" "a transfer that breaks off leaves an image behind"
-        "start.ignored" "StartContainer answers with success and starts nothing"
-        "start.half" "a StartContainer that breaks off leaves a container behind that never runs"
-        "start.wrong_image" "StartContainer of an image or tag that is not there starts another image"
-        "list.stopped_running" "a stopped container is listed as running"
-        "list.all_always" "a list of the running containers has the stopped ones too"
-        "log.of_any" "Log of a container that is not there is another's"
-        "update.ignored" "UpdateContainer answers with success and does nothing"
-        "update.renamed" "an updated container has another name"
-        "update.ports_lost" "an updated container has lost its published ports"
-        "update.volumes_lost" "an updated container has lost its volumes"
-        "update.wrong_image" "UpdateContainer to an image or tag that is not there updates to another"
-        "update.stops_old" "a refused UpdateContainer leaves the container stopped"
-        "create_volume.options_lost" "CreateVolume makes a volume without the driver's options and labels"
-        "remove_volume.takes_another" "RemoveVolume of one that is not there removes another"
-        "deploy.plugin_forgotten" "Deploy of a plugin answers with success and keeps nothing"
-        "start_plugin.twice" "StartPlugin of a plugin that runs starts it once more"
-        "stop.ignored" "StopContainer answers with success and the container runs on"
-        "stop.lingers" "StopContainer leaves the container serving, listed as stopped"
-        "remove_container.ignored" "RemoveContainer answers with success and does nothing"
-        "remove_image.ignored" "RemoveImage answers with success and does nothing"
-        "remove_volume.ignored" "RemoveVolume answers with success and does nothing"
-        "create_volume.ignored" "CreateVolume answers with success and makes nothing"
-        "reboot.ignored" "answers with success and does nothing"
-        "reboot.one_card" "reboots the active card alone"
-        "load.image.lost" "an image is gone when a new active loads"
-        "load.image.replaced" "another image has its name when a new active loads"
-        "load.image.untagged" "an image has lost its name when a new active loads"
-        "load.image.tag_moved" "an image's tag is on another image when a new active loads"
-        "load.image.duplicated" "another image has the same name too when a new active loads"
-        "load.image.resurrected" "a removed image is back when a new active loads"
-        "load.image.resurrected_late" "a removed image is back two seconds after a new active loaded"
-        "load.container.lost" "a container is gone when a new active loads"
-        "load.container.stopped" "a container is stopped when a new active loads"
-        "load.container.restarting" "a container restarts for ever when a new active loads"
-        "load.container.mute" "a container is listed as running and does not answer"
-        "load.container.replaced" "a container is of another image when a new active loads"
-        "load.container.renamed" "a container has another name when a new active loads"
-        "load.container.duplicated" "a container is there twice when a new active loads"
-        "load.container.restarted_late" "a container is started once more after it wrote on a new active, before the standby is back"
-        "load.container.ports_lost" "a container has lost its published ports when a new active loads"
-        "load.container.environment_lost" "a container has lost its environment when a new active loads"
-        "load.container.policy_lost" "a container has lost its restart policy when a new active loads"
-        "load.container.location_wrong" "a container is labelled as running on the backup when a new active loads"
-        "load.container.resurrected" "a removed container is back when a new active loads"
-        "load.container.resurrected_late" "a removed container is back two seconds after a new active loaded"
-        "load.volume.lost" "a volume is gone when a new active loads"
-        "load.volume.options_lost" "a volume has lost its driver options and labels when a new active loads"
-        "load.volume.mounted_elsewhere" "a container's volume is mounted at another path when a new active loads"
-        "load.volume.read_only" "a container's volume is mounted read-only when a new active loads"
-        "load.volume.truncated" "a volume's files have lost their last bytes when a new active loads"
-        "load.volume.bit_flipped" "a bit of a volume's files is another when a new active loads"
-        "load.volume.emptied" "a volume is empty when a new active loads"
-        "load.volume.rolled_back" "a volume's files have lost their second half when a new active loads"
-        "load.volume.resurrected" "a removed volume is back when a new active loads"
-        "load.volume.resurrected_late" "a removed volume is back two seconds after a new active loaded"
-        "load.lists_partial" "lists lack their last row for a second after a new active loaded"
-        "load.lists_empty" "lists are empty for a second after a new active loaded"
     }
 };
 
@@ -190,7 +111,20 @@ pub fn message_at(site: &str) -> Option<String> {
         "ledger" => "holdfast.ledger.v1.Ledger",
         _ => return None,
     };
-    holdfast_wire::reflection::message_of(service, method, request)
+    reflection::message_of(service, method, request)
+}
+
+/// Whether `terms` may stand at `site`: what stands for a message must be one.
+pub fn check(site: &str, terms: &Terms) -> Result<(), String> {
+    let Some(message) = message_at(site) else { return Ok(()) };
+    let actions = terms.terms().iter().flat_map(|term| &term.actions);
+    for action in actions {
+        if let Action::Return(object) = action {
+            let object = serde_json::from_str(object).map_err(|error| error.to_string())?;
+            reflection::check(&message, &object)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -218,7 +152,7 @@ mod tests {
     fn every_rpc_of_the_services_is_there() {
         let others = ["runtime.", "csi."]; // containerd's, and storage providers'
         let served = |service: &String| !others.iter().any(|package| service.starts_with(package));
-        for (service, rpcs) in holdfast_wire::reflection::services().into_iter().filter(|(name, _)| served(name)) {
+        for (service, rpcs) in reflection::services().into_iter().filter(|(name, _)| served(name)) {
             for rpc in rpcs {
                 let site = site_of(&format!("/{service}/{rpc}"));
                 assert!(FAILPOINTS.iter().any(|known| known.name == site), "{site}");

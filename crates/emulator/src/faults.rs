@@ -9,18 +9,19 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Code, Status};
 
+use super::defects::Defects;
 use super::failpoints::message_at;
 use super::stall::Stall;
 use holdfast_failpoint as failpoint;
-use holdfast_failpoint::{Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Registry, Text};
+use holdfast_failpoint::{Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Text};
 use holdfast_net::error::code_by_name;
 use holdfast_wire::reflection;
 
 /// The failpoints as one control processor meets them.
 #[derive(Clone)]
 pub struct Faults {
-    registry: Arc<Registry>,
-    /// Told which control processor dies.
+    defects: Arc<Defects>,
+    /// Where the index of a control processor goes that dies.
     crashes: UnboundedSender<usize>,
     index: usize,
 }
@@ -50,31 +51,34 @@ pub enum End {
 }
 
 impl Faults {
-    pub fn new(registry: Arc<Registry>, crashes: UnboundedSender<usize>, index: usize) -> Self {
-        Self { registry, crashes, index }
+    pub fn new(defects: Arc<Defects>, crashes: UnboundedSender<usize>, index: usize) -> Self {
+        Self { defects, crashes, index }
     }
 
     /// Whether nothing is armed anywhere.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.registry.is_idle()
-    }
-
-    /// Whether a defect is to show now.
-    pub fn fires(&self, defect: &str) -> bool {
-        self.registry.fires(defect)
+        self.defects.registry().is_idle()
     }
 
     /// Passes `site`: waits where it must, and never returns where the control processor dies.
     pub async fn meet(&self, site: &str) -> Outcome {
-        match self.registry.hit(site) {
-            None => Outcome::default(),
-            Some(fired) => self.act(site, &fired).await,
+        let mut outcome = Outcome::default();
+        if let Some(fired) = self.defects.registry().hit(site) {
+            self.act(site, &fired, &mut outcome).await;
         }
+        for (defect, terms) in self.defects.rows_at(site) {
+            if outcome.end.is_some() {
+                break;
+            }
+            if let Some(fired) = self.defects.turned_on(defect, terms) {
+                self.act(defect, &fired, &mut outcome).await;
+            }
+        }
+        outcome
     }
 
-    async fn act(&self, site: &str, fired: &Fired) -> Outcome {
-        let mut outcome = Outcome::default();
+    async fn act(&self, site: &str, fired: &Fired, outcome: &mut Outcome) {
         for action in &fired.actions {
             match action {
                 Action::Off => {}
@@ -82,7 +86,8 @@ impl Faults {
                 Action::Delay { shortest, .. } => tokio::time::sleep(shortest.duration()).await,
                 Action::Pause(length) => {
                     let longest = length.map_or(LONGEST_PAUSE, Length::duration);
-                    if tokio::time::timeout(longest, self.registry.released(site, fired)).await.is_err() {
+                    let released = self.defects.registry().released(site, fired);
+                    if tokio::time::timeout(longest, released).await.is_err() {
                         tracing::warn!("failpoint {site}: nobody released the pause within {longest:?}");
                     }
                 }
@@ -104,7 +109,6 @@ impl Faults {
                 break;
             }
         }
-        outcome
     }
 
     /// Passes the site of a message that a service has in its hands. None: it is dropped.

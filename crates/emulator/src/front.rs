@@ -12,7 +12,7 @@ use super::layer::Faulty;
 use super::services::{self, Gated};
 use super::settings::{Outage, Settings};
 use super::stall::{Stall, Stalling};
-use super::state::{Management, State};
+use super::state::State;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve::{self, SharedStream};
 
@@ -138,15 +138,14 @@ impl Front {
 }
 
 fn view(state: &State, owner: Option<usize>, outage: Outage) -> View {
-    match (owner, state.management) {
-        (Some(owner), _) if state.control_processors[owner].up => View::Served(owner),
-        (Some(_), _) => match outage {
-            Outage::Closed => View::Closed,
-            Outage::Silent => View::Silent,
-        },
-        (None, Management::Serving(index)) => View::Served(index),
-        (None, Management::Closed) => View::Closed,
-        (None, Management::Silent) => View::Silent,
+    let answering = match owner {
+        Some(owner) => state.is_up(owner).then_some(owner),
+        None => state.answering(),
+    };
+    match (answering, outage) {
+        (Some(index), _) => View::Served(index),
+        (None, Outage::Closed) => View::Closed,
+        (None, Outage::Silent) => View::Silent,
     }
 }
 

@@ -3,12 +3,15 @@
 //! It parses and stores real images and never executes what they contain: a container of it serves the test
 //! container's service on its published ports.
 
+mod arming;
 mod chassis;
 mod cli;
 mod control;
+mod defects;
 mod failover;
 mod failpoints;
 mod faults;
+mod folder;
 mod front;
 mod identity;
 mod layer;
@@ -21,7 +24,8 @@ mod stall;
 mod state;
 mod store;
 
-pub use chassis::{Chassis, Failpoints};
+pub use arming::Failpoints;
+pub use chassis::Chassis;
 pub use control::SOCKET;
 pub use failpoints::FAILPOINTS;
 pub use settings::{Encryption, Outage, Quirk, Settings, Timings};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use super::chassis::SharedChassis;
+use super::defects::{Defects, Step};
 use super::faults::Faults;
+use super::state::State;
 use super::store::Inventory;
 
 /// Copies each change from the active to the standby, for as long as the chassis lives.
@@ -13,36 +15,37 @@ pub async fn replicate(chassis: Arc<SharedChassis>) {
     loop {
         chassis.changed.notified().await;
         sleep(chassis.settings.timings.replication).await;
-        let life = chassis.control_processors[chassis.state().active].life();
+        let life = chassis.control_processors[chassis.state().active()].life();
         life.run_until_cancelled(synchronise(&chassis)).await;
     }
 }
 
 /// Tells the standby that the active has something new.
 pub fn announce_change(chassis: &Arc<SharedChassis>) {
-    chassis.update(|state| {
-        let standby = state.standby();
-        state.control_processors[standby].in_step = state.copies_stopped;
-        state.changes += 1;
-    });
+    chassis.update(State::changed);
     chassis.changed.notify_one();
 }
 
 /// Copies what the standby lacks, and calls it in step if nothing changed meanwhile.
 pub async fn synchronise(chassis: &Arc<SharedChassis>) {
     let state = chassis.state();
-    let (active, standby, changes) = (state.active, state.standby(), state.changes);
-    if !state.control_processors[standby].up || !state.control_processors[active].up || state.copies_stopped {
+    let (active, standby, changes) = (state.active(), state.standby(), state.changes);
+    if !state.is_up(standby) || !state.is_up(active) || chassis.defects.skips(Step::Copy) {
         return;
     }
     let control_processor = &chassis.control_processors[active];
     let wanted = control_processor.store.inventory();
-    let copied =
-        to_copy(&control_processor.faults, wanted, &chassis.control_processors[standby].store.inventory()).await;
-    let contents = !chassis.failpoints.fires("switchover.sync.data");
+    let copied = to_copy(
+        &chassis.defects,
+        &control_processor.faults,
+        wanted,
+        &chassis.control_processors[standby].store.inventory(),
+    )
+    .await;
+    let contents = !chassis.defects.skips(Step::CopyContents);
     let copying = chassis.copying.clone().lock_owned().await;
     let state = chassis.state();
-    if state.active != active || !state.control_processors[standby].up || !state.control_processors[active].up {
+    if state.active() != active || !state.is_up(standby) || !state.is_up(active) {
         return; // what was to be copied is no longer the last word
     }
     let chassis = chassis.clone();
@@ -54,11 +57,9 @@ pub async fn synchronise(chassis: &Arc<SharedChassis>) {
             &chassis.control_processors[active].store,
             contents,
         );
-        chassis.update(|state| {
-            if state.standby() == standby && state.control_processors[standby].up && state.changes == changes {
-                state.control_processors[standby].in_step = copied.is_ok();
-            }
-        });
+        if copied.is_ok() {
+            chassis.update(|state| state.copied(standby, changes));
+        }
         copied
     });
     if let Ok(Err(error)) = copied.await {
@@ -67,17 +68,9 @@ pub async fn synchronise(chassis: &Arc<SharedChassis>) {
 }
 
 /// What the standby gets of `wanted`: what it held already, and what the failpoints leave of the rest.
-async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Inventory {
+async fn to_copy(defects: &Defects, faults: &Faults, wanted: Inventory, held: &Inventory) -> Inventory {
     let mut copied = Inventory::default();
-    if faults.fires("switchover.sync.removal") {
-        copied.images.extend(held.images.iter().filter(|kept| !wanted.images.contains(kept)).cloned());
-        copied.containers.extend(held.containers.iter().filter(|kept| wanted.container(&kept.name).is_none()).cloned());
-        // one that was removed before the standby had it at all is as if it had
-        let quick = wanted.removed.containers.iter().filter(|gone| wanted.container(&gone.name).is_none());
-        let quick: Vec<_> = quick.filter(|gone| copied.container(&gone.name).is_none()).cloned().collect();
-        copied.containers.extend(quick);
-        copied.volumes.extend(held.volumes.iter().filter(|kept| wanted.volume(&kept.name).is_none()).cloned());
-    }
+    defects.before_copy(&wanted, held, &mut copied);
     (copied.plugin_tars, copied.removed) = (wanted.plugin_tars, wanted.removed);
     for image in wanted.images {
         let known = held.images.contains(&image);
@@ -100,12 +93,12 @@ async fn to_copy(faults: &Faults, wanted: Inventory, held: &Inventory) -> Invent
 
 /// Copies what changed last, once nothing on `from` changes any more.
 pub async fn copy_last(chassis: &Arc<SharedChassis>, from: usize, to: usize) {
-    if chassis.state().copies_stopped {
+    if chassis.defects.skips(Step::Copy) {
         return;
     }
     let [source, target] = [from, to].map(|index| &chassis.control_processors[index]);
-    let last = to_copy(&source.faults, source.store.inventory(), &target.store.inventory()).await;
-    let contents = !chassis.failpoints.fires("switchover.sync.data");
+    let last = to_copy(&chassis.defects, &source.faults, source.store.inventory(), &target.store.inventory()).await;
+    let contents = !chassis.defects.skips(Step::CopyContents);
     let copying = chassis.copying.clone().lock_owned().await;
     let work = chassis.clone();
     let copied = chassis.spawn_blocking(move || {

@@ -49,8 +49,6 @@ pub enum Ailment {
     Mute,
     /// Started again and again, and never up.
     Restarting,
-    /// Listed as stopped, and goes on serving.
-    Lingering,
 }
 
 /// A container.
@@ -221,11 +219,11 @@ impl Store {
         self.root.join("volumes").join(plain(name))
     }
 
-    /// Does something to each file of a volume.
-    pub fn spoil_volume(&self, name: &str, spoil: impl Fn(&Path, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    /// Does something to each file of a volume, of which it gets the path and the contents.
+    pub fn for_each_file(&self, name: &str, change: impl Fn(&Path, &[u8]) -> io::Result<()>) -> io::Result<()> {
         for entry in fs::read_dir(self.volume_folder(name)).into_iter().flatten() {
             let path = entry?.path();
-            spoil(&path, &fs::read(&path)?)?;
+            change(&path, &fs::read(&path)?)?;
         }
         Ok(())
     }

@@ -17,10 +17,10 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
 use super::chassis::SharedChassis;
+use super::defects::Step;
 use super::front::Offered;
 use super::layer::Faulty;
 use super::settings::Quirk;
-use super::state::{Loading, Management};
 use holdfast_wire::gnmi::g_nmi_server::GNmiServer;
 use holdfast_wire::gnoi::containerz::containerz_server::ContainerzServer;
 use holdfast_wire::gnoi::system::system_server::SystemServer;
@@ -73,7 +73,7 @@ impl Service<http::Request<Body>> for Gated {
             return Box::pin(std::future::ready(Ok(answer)));
         }
         let own_address = self.chassis.addresses.len() > 1;
-        if own_address && self.chassis.state().management != Management::Serving(self.index) {
+        if own_address && self.chassis.state().answering() != Some(self.index) {
             let answer = Status::unavailable("this control processor stands by").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
@@ -85,8 +85,7 @@ impl Service<http::Request<Body>> for Gated {
             let answer = Status::unimplemented("unknown service or method").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
-        let closed = containerz && self.chassis.is_loading();
-        if closed {
+        if containerz && !self.chassis.state().has_loaded() {
             let answer = Status::unavailable("the container runtime is loading").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
@@ -102,11 +101,7 @@ impl SharedChassis {
         let users = &self.settings.users;
         users.is_empty()
             || users.iter().any(|(name, password)| given == (name.as_str(), password.as_str()))
-            || self.failpoints.fires("login.ignored")
-    }
-
-    fn is_loading(&self) -> bool {
-        self.state().loading == Loading::Underway
+            || self.defects.skips(Step::RefuseLogin)
     }
 }
 

@@ -9,9 +9,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::tree;
 use crate::chassis::SharedChassis;
+use crate::defects::Step;
 use crate::failover;
 use crate::settings::Quirk;
-use crate::state::{PendingReboot, now};
+use crate::state::{PendingReboot, Refused, now};
 use holdfast_wire::gnoi::system::reboot_status::Status as RebootState;
 use holdfast_wire::gnoi::system::system_server::System;
 use holdfast_wire::gnoi::system::{
@@ -58,22 +59,20 @@ impl System for Service {
         let path = request.into_inner().control_processor;
         let path = path.ok_or_else(|| Status::invalid_argument("no control processor is named"))?;
         let target = self.named(&path)?;
-        let state = self.chassis.state();
-        let uptime = now().saturating_sub(state.control_processors[self.index].boot_time);
+        let uptime = now().saturating_sub(self.chassis.state().control_processor(self.index).boot_time);
         let answer = SwitchControlProcessorResponse {
             control_processor: Some(path),
             version: tree::software(&self.chassis),
             uptime: i64::try_from(uptime).unwrap_or(i64::MAX),
         };
-        if target == state.active || self.chassis.failpoints.fires("switchover.ignored") {
+        if target == self.chassis.state().active() {
             return Ok(Response::new(answer));
         }
-        if !state.ready() && !self.chassis.failpoints.fires(failover::UNREPLICATED) {
-            return Err(Status::failed_precondition("the standby is not ready for a switchover"));
-        }
-        if !self.chassis.begin_move() {
-            return Err(Status::unavailable("a switchover or reboot is under way"));
-        }
+        let accepted = self.chassis.request(|state| {
+            let ready = self.chassis.says_ready(state) || self.chassis.defects.skips(Step::RefuseStandby);
+            state.accept_switchover(ready)
+        });
+        accepted.map_err(refused)?;
         self.chassis.spawn_move(failover::switch_over(self.chassis.clone()));
         Ok(Response::new(answer))
     }
@@ -86,21 +85,16 @@ impl System for Service {
                 return Err(Status::unimplemented(format!("reboot method {} is not supported", other.as_str_name())));
             }
         }
-        let mut control_processors = Vec::new();
-        for path in &request.subcomponents {
-            control_processors.push(self.named(path)?);
-        }
-        if self.chassis.failpoints.fires("reboot.ignored") {
-            return Ok(Response::new(RebootResponse {}));
-        }
-        let state = self.chassis.state();
-        if (state.moving || state.pending_reboot.is_some()) && !request.force {
-            return Err(Status::unavailable("a switchover or reboot is under way"));
-        }
-        if request.delay > 0 {
-            self.chassis.spawn(reboot_later(self.chassis.clone(), control_processors, request.delay, request.message));
-        } else if self.chassis.begin_move() || request.force {
-            begin_reboot(&self.chassis, &control_processors);
+        let named: Vec<_> = request.subcomponents.iter().map(|path| self.named(path)).collect::<Result<_, _>>()?;
+        let later = (request.delay > 0)
+            .then(|| PendingReboot { due: now().saturating_add(request.delay), message: request.message });
+        self.chassis.request(|state| state.accept_reboot(later.clone(), request.force)).map_err(refused)?;
+        match later {
+            None => begin_reboot(&self.chassis, &named),
+            Some(pending) => {
+                let delay = Duration::from_nanos(request.delay);
+                self.chassis.spawn(reboot_later(self.chassis.clone(), named, delay, pending));
+            }
         }
         Ok(Response::new(RebootResponse {}))
     }
@@ -193,31 +187,38 @@ impl System for Service {
         if request.name != PROCESS {
             return Err(Status::not_found(format!("there is no process {:?}: there is {PROCESS}", request.name)));
         }
-        if !self.chassis.begin_move() {
-            return Err(Status::unavailable("a switchover or reboot is under way"));
-        }
+        self.chassis.request(|state| state.accept(false)).map_err(refused)?;
         self.chassis.spawn_move(failover::reboot_control_processor(self.chassis.clone(), self.index));
         Ok(Response::new(KillProcessResponse {}))
     }
 }
 
-fn begin_reboot(chassis: &Arc<SharedChassis>, control_processors: &[usize]) {
-    match control_processors {
+fn refused(why: Refused) -> Status {
+    match why {
+        Refused::NotReady => Status::failed_precondition("the standby is not ready for a switchover"),
+        Refused::UnderWay => Status::unavailable("a switchover or reboot is under way"),
+    }
+}
+
+fn begin_reboot(chassis: &Arc<SharedChassis>, named: &[usize]) {
+    match named {
         [index] => chassis.spawn_move(failover::reboot_control_processor(chassis.clone(), *index)),
         _ => chassis.spawn_move(failover::reboot_chassis(chassis.clone())),
     }
 }
 
-async fn reboot_later(chassis: Arc<SharedChassis>, control_processors: Vec<usize>, delay: u64, message: String) {
-    let due = now() + delay;
-    chassis.update(|state| state.pending_reboot = Some(PendingReboot { due, message }));
+async fn reboot_later(chassis: Arc<SharedChassis>, named: Vec<usize>, delay: Duration, pending: PendingReboot) {
     let mut state = chassis.watch();
-    let cancelled = state.wait_for(|state| state.pending_reboot.is_none());
-    if tokio::time::timeout(Duration::from_nanos(delay), cancelled).await.is_ok() {
+    let cancelled = state.wait_for(|state| state.pending_reboot.as_ref() != Some(&pending));
+    if tokio::time::timeout(delay, cancelled).await.is_ok() {
         return;
     }
-    chassis.update(|state| state.pending_reboot = None);
-    if chassis.begin_move() {
-        begin_reboot(&chassis, &control_processors);
+    let accepted = chassis.request(|state| {
+        state.pending_reboot = None;
+        state.accept(false)
+    });
+    chassis.announce(); // it is no longer pending, whatever came of it
+    if accepted.is_ok() {
+        begin_reboot(&chassis, &named);
     }
 }

@@ -4,19 +4,9 @@ use std::time::SystemTime;
 
 use crate::chassis::SharedChassis;
 use crate::settings::Quirk;
-use crate::state::{ControlProcessorState, Role, State};
+use crate::state::{ControlProcessorState, State};
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
-
-fn distort_roles(chassis: &SharedChassis, leaves: &mut Vec<(Path, Value)>) {
-    if chassis.failpoints.fires("roles.none") {
-        leaves.retain(|(path, _)| path.leaf() != "redundant-role");
-    }
-    if chassis.failpoints.fires("roles.two_primaries") {
-        let roles = leaves.iter_mut().filter(|(path, _)| path.leaf() == "redundant-role");
-        roles.for_each(|(_, value)| *value = Value::String("PRIMARY".to_owned()));
-    }
-}
 
 /// What the device says its software is.
 pub fn software(chassis: &SharedChassis) -> String {
@@ -27,13 +17,10 @@ pub fn software(chassis: &SharedChassis) -> String {
 pub fn leaves(chassis: &SharedChassis) -> Vec<(Path, Value)> {
     let state = chassis.state();
     let mut leaves = Vec::new();
-    let single = chassis.failpoints.fires("roles.single");
     for (index, name) in chassis.settings.names.iter().enumerate() {
-        if !single || index == state.active {
-            control_processor(chassis, &state, index, name, &mut leaves);
-        }
+        control_processor(chassis, &state, index, name, &mut leaves);
     }
-    distort_roles(chassis, &mut leaves);
+    chassis.defects.control_processor_leaves(chassis, &mut leaves);
     let text = |text: &str| Value::String(text.to_owned());
     component(
         "Chassis",
@@ -67,14 +54,14 @@ fn control_processor(
     name: &str,
     leaves: &mut Vec<(Path, Value)>,
 ) {
-    let ControlProcessorState { role, up, boot_time, reboot_reason, switched, .. } = &state.control_processors[index];
+    let ControlProcessorState { boot_time, reboot_reason, switched, .. } = state.control_processor(index);
     let text = |text: &str| Value::String(text.to_owned());
-    let role = if *role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
+    let role = if index == state.active() { "PRIMARY" } else { "SECONDARY" };
     let mut fields = vec![
         ("name", text(name)),
         ("description", text("EMULATED control processor")),
         ("redundant-role", text(role)),
-        ("oper-status", text(if *up { "ACTIVE" } else { "INACTIVE" })),
+        ("oper-status", text(if state.is_up(index) { "ACTIVE" } else { "INACTIVE" })),
         ("software-version", Value::String(software(chassis))),
         ("boot-time", Value::Uint(*boot_time)),
         ("last-reboot-time", Value::Uint(*boot_time)),
@@ -84,7 +71,7 @@ fn control_processor(
         fields.push(("type", text("openconfig-platform-types:CONTROLLER_CARD")));
     }
     if !chassis.has(Quirk::NoSwitchoverReady) {
-        fields.push(("switchover-ready", Value::Bool(state.ready())));
+        fields.push(("switchover-ready", Value::Bool(chassis.says_ready(state))));
     }
     component(name, &fields, leaves);
     if let Some(switched) = switched {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, rows};
+use super::{Rows, Service, stream_of};
+use crate::defects::Step;
 use crate::loading::listening_line;
 use crate::settings::Quirk;
 use crate::state::now;
-use crate::store::{Ailment, Container, Restart, Wanted};
+use crate::store::{Ailment, Container, Image, Restart, Wanted};
 use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
 use holdfast_wire::gnoi::containerz::start_container_request::{Location, restart::Policy};
 use holdfast_wire::gnoi::containerz::start_container_response::Response as Started;
@@ -19,8 +20,6 @@ use holdfast_wire::gnoi::containerz::{
     UpdateContainerRequest, UpdateContainerResponse, UpdateOk,
 };
 
-/// How long a container that `start.half` started is known as one that is not.
-const HALF: std::time::Duration = std::time::Duration::from_secs(1);
 const LOCATION: &str = "net.openconfig.containerz.location";
 
 impl Service {
@@ -33,13 +32,12 @@ impl Service {
         } else {
             self.check_name(&request.instance_name)?;
             self.check_volumes(request)?;
-            self.described(request, "start.wrong_image")?
+            let image = self
+                .image_of(request)
+                .or_else(|missing| self.defects().start_of_unknown_image(&self.inventory()).ok_or(missing))?;
+            described(request, &image)?
         };
         let name = container.name.clone();
-        if self.fires("start.ignored") {
-            return Ok(started(name));
-        }
-        let half = self.fires("start.half");
         if let Err(error) = self.control_processor().start(&container) {
             if self.has(Quirk::FailedStartLeftOver) {
                 self.keep(Container { wanted: Wanted::Created, ..container })?;
@@ -48,16 +46,7 @@ impl Service {
         }
         let mut running = Container { wanted: Wanted::Running, ..container };
         running.log.push(listening_line(&running));
-        if half {
-            self.keep(Container { wanted: Wanted::Created, ..running.clone() })?;
-            let (later, life) = (self.clone(), self.control_processor().life());
-            self.chassis.spawn(async move {
-                if life.run_until_cancelled(tokio::time::sleep(HALF)).await.is_some() {
-                    let _ = later.keep(running); // it stays half done, which is what it is for
-                }
-            });
-            return Ok(started(name));
-        }
+        self.defects().new_container(&self.chassis, self.index, &mut running);
         self.keep(running)?;
         Ok(started(name))
     }
@@ -69,7 +58,6 @@ impl Service {
     fn keep_instead_of(&self, old: &str, container: Container) -> Result<(), Status> {
         self.change(|held| {
             held.containers.retain(|known| known.name != old && known.name != container.name);
-            held.removed.containers.retain(|known| known.name != container.name);
             held.containers.push(container);
             Ok(())
         })
@@ -108,95 +96,55 @@ impl Service {
         }
     }
 
-    /// `stand_in` is the defect by which another image stands in for one that is not there.
-    fn described(&self, request: &StartContainerRequest, stand_in: &str) -> Result<Container, Status> {
-        let tag = if request.tag.is_empty() { "latest" } else { &request.tag };
-        let inventory = self.inventory();
-        let image = inventory
-            .image(&request.image_name, tag)
-            .or_else(|| inventory.images.last().filter(|_| self.fires(stand_in)))
-            .ok_or_else(|| Status::not_found(format!("there is no image {}:{tag}", request.image_name)))?;
-        let port = |number: u32| {
-            u16::try_from(number).map_err(|_| Status::invalid_argument(format!("{number} is no TCP port")))
-        };
-        let ports: Result<Vec<_>, Status> =
-            request.ports.iter().map(|pair| Ok((port(pair.internal)?, port(pair.external)?))).collect();
-        let command = match request.cmd.as_str() {
-            "" => image.command.clone(),
-            given => given.split_whitespace().map(str::to_owned).collect(),
-        };
-        let policy = request
-            .restart
-            .as_ref()
-            .map(holdfast_wire::gnoi::containerz::start_container_request::Restart::policy)
-            .unwrap_or_default();
-        let mut labels: BTreeMap<_, _> = image.labels.clone();
-        labels.extend(request.labels.clone());
-        let mut environment = image.environment.clone();
-        environment.extend(request.environment.clone());
-        Ok(Container {
-            id: holdfast_image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
-            name: request.instance_name.clone(),
-            image: (request.image_name.clone(), tag.to_owned()),
-            image_id: image.id.clone(),
-            command,
-            ports: ports?,
-            host_network: request.network.is_empty() || request.network == "host",
-            volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
-            mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
-            environment,
-            read_only: request.volumes.iter().any(|volume| volume.read_only),
-            restart: match policy {
-                Policy::None => Restart::None,
-                Policy::Always => Restart::Always,
-                Policy::UnlessStopped => Restart::UnlessStopped,
-                Policy::OnFailure => Restart::OnFailure,
-            },
-            labels,
-            location: request.location,
-            wanted: Wanted::Created,
-            ailment: Ailment::Sound,
-            log: Vec::new(),
-        })
+    fn image_of(&self, request: &StartContainerRequest) -> Result<Image, Status> {
+        let tag = tag_of(request);
+        let found = self.inventory().image(&request.image_name, tag).cloned();
+        found.ok_or_else(|| Status::not_found(format!("there is no image {}:{tag}", request.image_name)))
     }
 
     pub(super) fn list_containers(
         &self,
-        request: &ListContainerRequest,
+        mut request: ListContainerRequest,
     ) -> Result<Response<Rows<ListContainerResponse>>, Status> {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "name", "status", "id", "ancestor", "volume"])?;
+        if !request.all {
+            self.defects().list_of_running(&mut request);
+        }
         let inventory = self.inventory();
         let listed = inventory.containers.iter().map(|container| self.listed(container));
-        let all = request.all || self.fires("list.all_always");
-        let wanted = listed.filter(|row| all || row.status() != Listed::Stopped).filter(|row| {
+        let wanted = listed.filter(|row| request.all || row.status() != Listed::Stopped).filter(|row| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
                 "name" => filter.value.iter().any(|value| row.name.trim_start_matches('/') == value),
                 "image" | "ancestor" => filter.value.contains(&row.image_name),
                 _ => true,
             })
         });
-        Ok(rows(self.shown(wanted.collect()), request.limit))
+        let mut wanted: Vec<_> = wanted.collect();
+        self.defects().rows(&mut wanted);
+        Ok(stream_of(wanted, request.limit))
     }
 
     fn listed(&self, container: &Container) -> ListContainerResponse {
-        let status = match (self.control_processor().runtime.runs(&container.name), container.ailment) {
-            (_, Ailment::Restarting) => Listed::Unspecified,
-            (_, Ailment::Lingering) => Listed::Stopped,
-            (true, _) => Listed::Running,
-            (false, _) if container.wanted == Wanted::Created => Listed::Unspecified,
-            (false, _) if self.fires("list.stopped_running") => Listed::Running,
-            (false, _) => Listed::Stopped,
+        let status = match (self.control_processor().runtime.runs(&container.name), container.wanted) {
+            _ if container.ailment == Ailment::Restarting => Listed::Unspecified,
+            (true, Wanted::Created | Wanted::Running) => Listed::Running,
+            (false, Wanted::Created) => Listed::Unspecified,
+            (false, Wanted::Running) | (_, Wanted::Stopped) => Listed::Stopped,
         };
         let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
-        ListContainerResponse {
+        let mut row = ListContainerResponse {
             id: container.id.clone(),
             name: format!("{slash}{}", container.name),
             image_name: format!("{}:{}", container.image.0, container.image.1),
             status: status as i32,
             labels: if self.has(Quirk::NoLabelsListed) { HashMap::default() } else { labels(container) },
             hash: None,
+        };
+        if status == Listed::Stopped {
+            self.defects().stopped_row(&mut row);
         }
+        row
     }
 
     pub(super) async fn stop_one_container(
@@ -207,11 +155,10 @@ impl Service {
         let Some(container) = self.inventory().container(name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };
-        if self.fires("stop.ignored") {
-            return Ok(Response::new(StopContainerResponse {}));
+        let ran = self.control_processor().runtime.runs(name);
+        if !self.defects().skips(Step::EndProcess) {
+            self.control_processor().runtime.stop(name).await;
         }
-        let lingers = self.fires("stop.lingers");
-        let ran = lingers || self.control_processor().runtime.stop(name).await;
         if !ran && self.has(Quirk::StopNotRunningNotFound) {
             return Err(Status::not_found(format!("container {name:?} does not run")));
         }
@@ -224,9 +171,6 @@ impl Service {
         self.change(|held| {
             held.container_mut(name).into_iter().for_each(|container| {
                 container.wanted = wanted;
-                if lingers {
-                    container.ailment = Ailment::Lingering;
-                }
                 container.log.push("cntrsrv ends on SIGTERM (emulated)".to_owned());
             });
             Ok(())
@@ -245,14 +189,9 @@ impl Service {
         if self.control_processor().runtime.runs(name) && !request.force {
             return Err(Status::failed_precondition(format!("container {name:?} runs")));
         }
-        if self.fires("remove_container.ignored") {
-            return Ok(Response::new(RemoveContainerResponse {}));
-        }
         self.control_processor().runtime.stop(name).await;
         self.change(|held| {
-            let (gone, kept) = held.containers.drain(..).partition(|container| container.name == *name);
-            held.containers = kept;
-            held.removed.containers = gone;
+            held.containers.retain(|container| container.name != *name);
             Ok(())
         })?;
         Ok(Response::new(RemoveContainerResponse {}))
@@ -279,22 +218,22 @@ impl Service {
             ..params
         };
         self.check_volumes(&start)?;
-        let new = match self.described(&start, "update.wrong_image") {
+        let image = self
+            .image_of(&start)
+            .or_else(|missing| self.defects().update_to_unknown_image(&self.inventory()).ok_or(missing));
+        let mut new = match image.and_then(|image| described(&start, &image)) {
             Ok(new) => new,
             Err(refused) => {
-                if self.fires("update.stops_old") {
-                    self.control_processor().runtime.stop(&name).await;
-                    self.keep(Container { wanted: Wanted::Stopped, ..old })?;
-                }
+                self.defects().update_refused(&self.chassis, self.index, &old).await;
                 return Err(refused);
             }
         };
         let done = UpdateOk { instance_name: name.clone(), is_async: request.r#async };
         let done = Response::new(UpdateContainerResponse { response: Some(Updated::UpdateOk(done)) });
-        if self.fires("update.ignored") {
+        if self.defects().skips(Step::Update) {
             return Ok(done);
         }
-        let new = self.spoilt(new);
+        self.defects().updated_container(&mut new);
         self.control_processor().runtime.stop(&name).await;
         if let Err(error) = self.control_processor().start(&new) {
             let back = self.control_processor().start(&old);
@@ -304,22 +243,55 @@ impl Service {
         self.keep_instead_of(&name, Container { wanted: Wanted::Running, ..new })?;
         Ok(done)
     }
+}
 
-    /// An updated container, with what defects do to it.
-    fn spoilt(&self, mut new: Container) -> Container {
-        if self.fires("update.renamed") {
-            new.name.push_str("-updated");
-        }
-        if self.fires("update.ports_lost") {
-            new.ports.clear();
-            new.host_network = false;
-        }
-        if self.fires("update.volumes_lost") {
-            new.volumes.clear();
-            new.mounts.clear();
-        }
-        new
-    }
+fn tag_of(request: &StartContainerRequest) -> &str {
+    if request.tag.is_empty() { "latest" } else { &request.tag }
+}
+
+/// What a start asks for, of `image`.
+fn described(request: &StartContainerRequest, image: &Image) -> Result<Container, Status> {
+    let port =
+        |number: u32| u16::try_from(number).map_err(|_| Status::invalid_argument(format!("{number} is no TCP port")));
+    let ports: Result<Vec<_>, Status> =
+        request.ports.iter().map(|pair| Ok((port(pair.internal)?, port(pair.external)?))).collect();
+    let command = match request.cmd.as_str() {
+        "" => image.command.clone(),
+        given => given.split_whitespace().map(str::to_owned).collect(),
+    };
+    let policy = request
+        .restart
+        .as_ref()
+        .map(holdfast_wire::gnoi::containerz::start_container_request::Restart::policy)
+        .unwrap_or_default();
+    let mut labels: BTreeMap<_, _> = image.labels.clone();
+    labels.extend(request.labels.clone());
+    let mut environment = image.environment.clone();
+    environment.extend(request.environment.clone());
+    Ok(Container {
+        id: holdfast_image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
+        name: request.instance_name.clone(),
+        image: (request.image_name.clone(), tag_of(request).to_owned()),
+        image_id: image.id.clone(),
+        command,
+        ports: ports?,
+        host_network: request.network.is_empty() || request.network == "host",
+        volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
+        mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
+        environment,
+        read_only: request.volumes.iter().any(|volume| volume.read_only),
+        restart: match policy {
+            Policy::None => Restart::None,
+            Policy::Always => Restart::Always,
+            Policy::UnlessStopped => Restart::UnlessStopped,
+            Policy::OnFailure => Restart::OnFailure,
+        },
+        labels,
+        location: request.location,
+        wanted: Wanted::Created,
+        ailment: Ailment::Sound,
+        log: Vec::new(),
+    })
 }
 
 fn started(name: String) -> Response<StartContainerResponse> {

@@ -1,6 +1,5 @@
 //! `Deploy`: spooled to the disk, parsed, and only then an image.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::fs::File;
@@ -11,9 +10,9 @@ use tonic::{Response, Status, Streaming};
 
 use super::super::feed;
 use super::{Rows, Service};
+use crate::defects::Step;
 use crate::settings::Quirk;
 use crate::stall::Stall;
-use crate::state::now;
 use crate::store::Image;
 use holdfast_image::{Archive, Reference};
 use holdfast_wire::gnoi::containerz::deploy_request::Request;
@@ -63,22 +62,25 @@ impl Service {
             .map_err(|error| disk(&error))?
             .into_temp_path();
         let mut file = File::create(&spool).await.map_err(|error| disk(&error))?;
-        let half = self.leave_half(&transfer)?;
+        if !transfer.is_plugin {
+            self.defects().transfer_begins(&self.chassis, self.index, &transfer);
+        }
         let received = self.spool(&mut requests, answers, &transfer, &mut file, stall).await?;
         file.flush().await.map_err(|error| disk(&error))?;
         drop(file);
         let size = if self.has(Quirk::NoSizeInSuccess) { 0 } else { received };
-        let operation = self.control_processor().operation().await;
-        let success = if transfer.is_plugin {
-            self.store_plugin(&transfer.name, &spool)?;
-            ImageTransferSuccess { name: transfer.name, tag: String::new(), image_size: size }
+        let tag = if transfer.is_plugin {
+            self.store_plugin(&transfer.name, &spool).await?;
+            String::new()
         } else {
-            let path = spool.to_path_buf();
-            self.forget_half(half)?;
-            self.store_image(&transfer, path, received).await?;
-            ImageTransferSuccess { name: transfer.name, tag: transfer.tag, image_size: size }
+            self.change(|held| {
+                self.defects().transfer_came(held, &transfer);
+                Ok(())
+            })?;
+            self.store_image(&transfer, spool.to_path_buf(), received).await?;
+            transfer.tag
         };
-        drop(operation);
+        let success = ImageTransferSuccess { name: transfer.name, tag, image_size: size };
         let done = DeployResponse { response: Some(Answer::ImageTransferSuccess(success)) };
         match self.control_processor().faults.message("containerz.Deploy.after", done, stall).await? {
             Some(done) => send(answers, done).await,
@@ -103,10 +105,13 @@ impl Service {
             };
         }
         Reference::new(&transfer.name, &transfer.tag).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.check_space(transfer.image_size)
+    }
+
+    fn check_space(&self, size: u64) -> Result<(), Status> {
         let free = self.chassis.settings.space.saturating_sub(self.inventory().space_used());
-        if transfer.image_size > free {
-            let what = format!("the image has {} bytes, and {free} are free", transfer.image_size);
-            return Err(Status::resource_exhausted(what));
+        if size > free {
+            return Err(Status::resource_exhausted(format!("the image has {size} bytes, and {free} are free")));
         }
         Ok(())
     }
@@ -164,35 +169,6 @@ impl Service {
         }
     }
 
-    /// The defect that a transfer which breaks off leaves an image behind: it is there from the beginning.
-    fn leave_half(&self, transfer: &ImageTransfer) -> Result<Option<String>, Status> {
-        if transfer.is_plugin || !self.fires("deploy.half") {
-            return Ok(None);
-        }
-        let id = format!("sha256:{:064x}", now());
-        let names = vec![(transfer.name.clone(), transfer.tag.clone())];
-        let image = Image {
-            id: id.clone(),
-            names,
-            size: 0,
-            command: Vec::new(),
-            labels: BTreeMap::new(),
-            environment: BTreeMap::new(),
-        };
-        self.change(|held| {
-            held.add_image(image);
-            Ok(Some(id))
-        })
-    }
-
-    fn forget_half(&self, half: Option<String>) -> Result<(), Status> {
-        let Some(half) = half else { return Ok(()) };
-        self.change(|held| {
-            held.images.retain(|image| image.id != half);
-            Ok(())
-        })
-    }
-
     async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
         let opened = tokio::task::spawn_blocking({
             let spool = spool.clone();
@@ -203,34 +179,30 @@ impl Service {
             archive.map_err(|error| Status::invalid_argument(format!("no image archive: {}", error.message)))?;
         let target = (transfer.name.clone(), transfer.tag.clone());
         let mut moved = false;
+        let _operation = self.control_processor().operation().await;
         for image in &archive.images {
-            std::fs::copy(&spool, self.control_processor().store.image_file(&image.id))
-                .map_err(|error| disk(&error))?;
             let mut names: Vec<_> = image.names.iter().map(|name| (name.name.clone(), name.tag.clone())).collect();
             if names.is_empty() {
                 return Err(Status::invalid_argument("the archive carries no tag"));
             }
             names.push(target.clone());
+            if self.inventory().image_by_id(&image.id).is_none() {
+                self.check_space(size)?;
+            }
+            std::fs::copy(&spool, self.control_processor().store.image_file(&image.id))
+                .map_err(|error| disk(&error))?;
             moved |= names
                 .iter()
                 .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
-            if self.fires("deploy.forgotten") {
-                continue;
-            }
-            let altered = self.fires("deploy.altered").then(|| format!("sha256:{:064x}", now()));
             let stored = Image {
-                id: altered.unwrap_or_else(|| image.id.clone()),
+                id: image.id.clone(),
                 names,
                 size,
                 command: image.command.clone(),
                 labels: image.labels.clone(),
                 environment: image.environment.clone(),
             };
-            self.change(|held| {
-                held.removed.images.retain(|removed| removed.id != stored.id);
-                held.add_image(stored);
-                Ok(())
-            })?;
+            self.keep_image(stored)?;
         }
         if moved && self.has(Quirk::MovedTagFails) {
             return Err(Status::internal("a tag of the archive was on another image"));
@@ -238,8 +210,20 @@ impl Service {
         Ok(())
     }
 
-    fn store_plugin(&self, name: &str, spool: &std::path::Path) -> Result<(), Status> {
-        if self.fires("deploy.plugin_forgotten") {
+    fn keep_image(&self, mut image: Image) -> Result<(), Status> {
+        if self.defects().skips(Step::KeepImage) {
+            return Ok(());
+        }
+        self.defects().new_image(&mut image);
+        self.change(|held| {
+            held.add_image(image);
+            Ok(())
+        })
+    }
+
+    async fn store_plugin(&self, name: &str, spool: &std::path::Path) -> Result<(), Status> {
+        let _operation = self.control_processor().operation().await;
+        if self.defects().skips(Step::KeepPlugin) {
             return Ok(());
         }
         std::fs::copy(spool, self.control_processor().store.plugin_file(name)).map_err(|error| disk(&error))?;

@@ -2,7 +2,7 @@
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, rows};
+use super::{Rows, Service, stream_of};
 use crate::settings::Quirk;
 use crate::store::Image;
 use holdfast_wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest, RemoveImageResponse};
@@ -12,7 +12,6 @@ impl Service {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "reference", "dangling", "before", "since"])?;
         let joined = self.has(Quirk::JoinedImageRows);
-        let listed = self.inventory().images.iter().flat_map(|image| image_rows(image, joined)).collect::<Vec<_>>();
         let fits = |row: &ListImageResponse| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
                 "name" => filter.value.contains(&row.image_name),
@@ -21,7 +20,11 @@ impl Service {
                 _ => true,
             })
         };
-        Ok(rows(self.shown(listed.into_iter().filter(fits).collect()), request.limit))
+        let inventory = self.inventory();
+        let mut listed: Vec<_> =
+            inventory.images.iter().flat_map(|image| image_rows(image, joined)).filter(fits).collect();
+        self.defects().rows(&mut listed);
+        Ok(stream_of(listed, request.limit))
     }
 
     pub(super) fn remove_one_image(
@@ -50,9 +53,6 @@ impl Service {
                 _ => return Err(Status::failed_precondition(format!("container {} uses the image", users[0].name))),
             }
         }
-        if self.fires("remove_image.ignored") {
-            return Ok(Response::new(RemoveImageResponse {}));
-        }
         let id = image.id.clone();
         self.change(|held| {
             if untag_only {
@@ -61,9 +61,7 @@ impl Service {
                     known.names.retain(|known| known.0 != name || known.1 != tag);
                 }
             } else {
-                let (gone, kept) = held.images.drain(..).partition(|known| known.id == id);
-                held.images = kept;
-                held.removed.images = gone;
+                held.images.retain(|known| known.id != id);
             }
             Ok(())
         })?;

@@ -17,15 +17,14 @@ impl Service {
         if self.has(Quirk::LogUnimplemented) {
             return Err(Status::unimplemented("Log is not supported"));
         }
-        let mut name = request.instance_name.clone();
         let inventory = self.inventory();
-        if inventory.container(&name).is_none() {
-            if let Some(another) = inventory.containers.last().filter(|_| self.fires("log.of_any")) {
-                name.clone_from(&another.name);
-            } else {
-                return Err(Status::not_found(format!("there is no container {name:?}")));
-            }
-        }
+        let name = match inventory.container(&request.instance_name) {
+            Some(container) => container.name.clone(),
+            None => self
+                .defects()
+                .log_of_unknown(&inventory)
+                .ok_or_else(|| Status::not_found(format!("there is no container {:?}", request.instance_name)))?,
+        };
         let (messages, stream) = mpsc::channel(16);
         let (service, follow) = (self.clone(), request.follow);
         let life = self.control_processor().life();

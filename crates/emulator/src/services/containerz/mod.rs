@@ -16,10 +16,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::chassis::{ControlProcessor, SharedChassis};
+use crate::defects::{self, Defects};
 use crate::replication;
 use crate::settings::Quirk;
 use crate::stall::Stall;
-use crate::state::Loading;
 use crate::store::Inventory;
 use holdfast_wire::gnoi::containerz as wire;
 use holdfast_wire::gnoi::containerz::containerz_server::Containerz;
@@ -48,23 +48,18 @@ impl Service {
         self.chassis.has(quirk)
     }
 
-    fn fires(&self, defect: &str) -> bool {
-        self.chassis.failpoints.fires(defect)
-    }
-
-    /// What of a list is shown, while a new active's runtime comes up.
-    fn shown<T>(&self, mut rows: Vec<T>) -> Vec<T> {
-        match self.chassis.state().loading {
-            Loading::Empty => rows.clear(),
-            Loading::Partial => drop(rows.pop()),
-            Loading::Underway | Loading::Done => {}
-        }
-        rows
+    fn defects(&self) -> &Defects {
+        &self.chassis.defects
     }
 
     /// Changes what is stored here; the standby gets it soon after.
     fn change<T>(&self, change: impl FnOnce(&mut Inventory) -> Result<T, Status>) -> Result<T, Status> {
-        let outcome = self.control_processor().store.change(|held| change(held).map_err(Refused::Status));
+        let outcome = self.control_processor().store.change(|held| {
+            let before = held.clone();
+            let outcome = change(held).map_err(Refused::Status)?;
+            defects::note_removed(&before, held);
+            Ok(outcome)
+        });
         replication::announce_change(&self.chassis);
         outcome.map_err(|refused| match refused {
             Refused::Status(status) => status,
@@ -96,7 +91,7 @@ impl From<std::io::Error> for Refused {
 type Rows<T> = ReceiverStream<Result<T, Status>>;
 
 /// A stream of rows that are all there already.
-fn rows<T: Send + 'static>(rows: Vec<T>, limit: i32) -> Response<Rows<T>> {
+fn stream_of<T: Send + 'static>(rows: Vec<T>, limit: i32) -> Response<Rows<T>> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let (sender, stream) = tokio::sync::mpsc::channel(rows.len().max(1));
     for row in rows.into_iter().take(limit) {
@@ -148,7 +143,7 @@ impl Containerz for Service {
         &self,
         request: Request<wire::ListContainerRequest>,
     ) -> Result<Response<Self::ListContainerStream>, Status> {
-        self.list_containers(&request.into_inner())
+        self.list_containers(request.into_inner())
     }
 
     async fn start_container(

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, rows};
+use super::{Rows, Service, stream_of};
 use crate::settings::Quirk;
 use crate::state::now;
 use crate::store::Volume;
@@ -47,15 +47,9 @@ impl Service {
             _ => BTreeMap::new(),
         };
         let labels = request.labels.into_iter().collect();
-        let (options, labels) = if self.fires("create_volume.options_lost") {
-            (BTreeMap::new(), BTreeMap::new())
-        } else {
-            (options, labels)
-        };
-        if self.fires("create_volume.ignored") {
-            return Ok(Response::new(CreateVolumeResponse { name }));
-        }
-        self.put_volume(Volume { name: name.clone(), created: now(), driver: driver.to_owned(), options, labels })?;
+        let mut volume = Volume { name: name.clone(), created: now(), driver: driver.to_owned(), options, labels };
+        self.defects().new_volume(&mut volume);
+        self.put_volume(volume)?;
         Ok(Response::new(CreateVolumeResponse { name }))
     }
 
@@ -69,7 +63,6 @@ impl Service {
         std::fs::create_dir_all(self.control_processor().store.volume_folder(&volume.name))
             .map_err(|error| Status::internal(format!("the device's disk: {error}")))?;
         self.change(|held| {
-            held.removed.volumes.retain(|removed| removed.name != volume.name);
             held.volumes.push(volume);
             Ok(())
         })
@@ -95,7 +88,9 @@ impl Service {
             options: volume.options.into_iter().collect(),
             labels: volume.labels.into_iter().collect(),
         });
-        Ok(rows(self.shown(listed.collect()), 0))
+        let mut listed: Vec<_> = listed.collect();
+        self.defects().rows(&mut listed);
+        Ok(stream_of(listed, 0))
     }
 
     pub(super) fn remove_one_volume(
@@ -105,12 +100,7 @@ impl Service {
         let name = &request.name;
         let inventory = self.inventory();
         if inventory.volume(name).is_none() {
-            if self.fires("remove_volume.takes_another") {
-                self.change(|held| {
-                    held.volumes.pop();
-                    Ok(())
-                })?;
-            }
+            self.defects().removal_of_unknown_volume(&self.chassis, self.index);
             return match (request.force, self.has(Quirk::VolumeRemoveUnknown)) {
                 (false, true) => Err(Status::unknown(format!("no such volume: {name}"))),
                 (false, false) => Err(Status::not_found(format!("there is no volume {name:?}"))),
@@ -120,13 +110,8 @@ impl Service {
         if let Some(user) = inventory.containers.iter().find(|container| container.volumes.contains(name)) {
             return Err(Status::failed_precondition(format!("container {:?} uses volume {name:?}", user.name)));
         }
-        if self.fires("remove_volume.ignored") {
-            return Ok(Response::new(RemoveVolumeResponse {}));
-        }
         self.change(|held| {
-            let (gone, kept) = held.volumes.drain(..).partition(|volume| volume.name == *name);
-            held.volumes = kept;
-            held.removed.volumes = gone;
+            held.volumes.retain(|volume| volume.name != *name);
             Ok(())
         })?;
         let _ = std::fs::remove_dir_all(self.control_processor().store.volume_folder(name)); // its record is gone already

@@ -1,0 +1,104 @@
+//! The folder that a chassis keeps its state in: one chassis at a time.
+
+use std::fs::{File, OpenOptions, create_dir_all};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use holdfast_net::error::{Error, Result};
+
+/// The file that is locked for as long as a chassis has the folder; it names the process.
+const LOCK: &str = "lock";
+
+/// A folder that nobody else has.
+pub struct StateFolder {
+    path: PathBuf,
+    lock: Option<File>,
+    /// Removed with the chassis, where no folder was given.
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl StateFolder {
+    /// Takes `given`, or a temporary folder. An error says who has it.
+    pub fn take(given: Option<&Path>) -> Result<Self> {
+        let Some(path) = given else {
+            let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
+            let folder = made.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
+            return Ok(Self { path: folder.path().to_owned(), lock: None, temporary: Some(folder) });
+        };
+        let bad = |error: io::Error| bad_state(path, &error);
+        create_dir_all(path).map_err(bad)?;
+        let file = path.join(LOCK);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file);
+        let mut lock = opened.map_err(bad)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(in_use(path, &mut lock)),
+            Err(error) => return Err(bad(error.into())),
+        }
+        let named = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+        named.map_err(bad)?;
+        Ok(Self { path: path.to_owned(), lock: Some(lock), temporary: None })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets go of it, and removes it where it is temporary.
+    pub async fn release(&mut self) {
+        self.lock = None;
+        if let Some(folder) = self.temporary.take() {
+            remove(&folder.keep()).await;
+        }
+    }
+}
+
+/// A state folder that cannot be used.
+pub fn bad_state(path: &Path, error: &io::Error) -> Error {
+    Error::invalid(format!("{}: {error}", path.display())).hint("give --state an empty folder, or one of this tool's")
+}
+
+fn in_use(path: &Path, lock: &mut File) -> Error {
+    let mut process = String::new();
+    let owner = match lock.read_to_string(&mut process) {
+        Ok(1..) => format!(", in process {process}"),
+        _ => String::new(),
+    };
+    Error::invalid(format!("{} is in use by another emulated device{owner}", path.display()))
+        .hint("give each emulated device a --state folder of its own, or stop the other one")
+}
+
+/// Removes a folder that calls which were cut off may write into for another moment.
+async fn remove(folder: &Path) {
+    let gone = async {
+        while std::fs::remove_dir_all(folder).is_err() && folder.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
+        tracing::warn!("{} cannot be removed", folder.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chassis::Chassis;
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn a_second_chassis_on_a_folder_is_refused_until_the_first_has_stopped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = || Settings { state: Some(folder.path().join("device")), ..Settings::default() };
+        let mut first = Chassis::start(settings()).await.expect("a chassis");
+        let error = Chassis::start(settings()).await.err().expect("the folder is in use").to_string();
+        let owner = format!("in use by another emulated device, in process {}", std::process::id());
+        assert!(error.contains(&owner), "{error}");
+        assert!(first.control().exists(), "the first keeps its control socket");
+        first.stop().await;
+        Chassis::start(settings()).await.expect("it is free again");
+    }
+}
