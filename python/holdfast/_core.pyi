@@ -33,6 +33,7 @@ from holdfast.results import (
     Timeline,
     Volume,
 )
+from holdfast.secret import Secret
 
 __all__ = [
     "AsyncChassis",
@@ -206,6 +207,16 @@ class Device:
         `/components/component[name=*]/state`. Other cards with a role are left out where `type` tells them apart.
         """
 
+    def is_emulated(self) -> bool:
+        """Whether the device says that it is EMULATED, by its control processors' software-version: asked once, and not
+        at all where roles were read before. False where gNMI does not tell.
+        """
+
+    def deadlines(self) -> dict[str, float]:
+        """The limit of each step on this device, in seconds: what `connect` was given, else what fits a real device of
+        this profile, or an emulated one.
+        """
+
     def switchover(
         self,
         to: str | None = None,
@@ -253,7 +264,7 @@ class Device:
         *,
         ask: str = ...,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
         host: str | None = None,
         timeout: _Seconds | None = None,
     ) -> Dialled:
@@ -332,6 +343,12 @@ class AsyncDevice:
     def control_processors(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[ControlProcessor]]:
         """As `Device.control_processors`."""
 
+    def is_emulated(self) -> Awaitable[bool]:
+        """As `Device.is_emulated`."""
+
+    def deadlines(self) -> Awaitable[dict[str, float]]:
+        """As `Device.deadlines`."""
+
     def switchover(
         self,
         to: str | None = None,
@@ -369,7 +386,7 @@ class AsyncDevice:
         *,
         ask: str = ...,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
         host: str | None = None,
         timeout: _Seconds | None = None,
     ) -> Awaitable[Dialled]:

@@ -31,19 +31,55 @@ macro_rules! deadlines {
                 vec![$((stringify!($step), self.$step),)*]
             }
 
+            /// Gives one of them more time.
+            pub fn extend(&mut self, step: &str, more: Duration) -> Result<()> {
+                match step {
+                    $(stringify!($step) => self.$step += more,)*
+                    _ => return Err(unknown_step(step)),
+                }
+                Ok(())
+            }
+
             /// Sets one of them.
             pub fn set(&mut self, step: &str, limit: Duration) -> Result<()> {
                 match step {
                     $(stringify!($step) => self.$step = limit,)*
-                    _ => {
-                        return Err(Error::invalid(format!("there is no step {step:?}"))
-                            .hint(format!("one of: {}", Self::STEPS.join(", "))));
-                    }
+                    _ => return Err(unknown_step(step)),
                 }
                 Ok(())
             }
         }
     };
+}
+
+/// The limits of a device of which it may not be known yet whether it is a real or an emulated one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Those that hold if it does not say that it is EMULATED.
+    pub real: Deadlines,
+    /// Those that hold if it does.
+    pub emulated: Deadlines,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { real: Deadlines::real(), emulated: Deadlines::emulated() }
+    }
+}
+
+impl From<Deadlines> for Limits {
+    /// The same, whatever the device is.
+    fn from(deadlines: Deadlines) -> Self {
+        Self { real: deadlines, emulated: deadlines }
+    }
+}
+
+impl Limits {
+    /// Sets a step's limit, whatever the device is.
+    pub fn set(&mut self, step: &str, limit: Duration) -> Result<()> {
+        self.real.set(step, limit)?;
+        self.emulated.set(step, limit)
+    }
 }
 
 deadlines! {
@@ -59,6 +95,10 @@ deadlines! {
     absence 10_000 2_500 "How long an absence is watched on."
 }
 
+fn unknown_step(step: &str) -> Error {
+    Error::invalid(format!("there is no step {step:?}")).hint(format!("one of: {}", Deadlines::STEPS.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +109,16 @@ mod tests {
         deadlines.set("reboot", Duration::from_secs(5)).expect("a step");
         assert_eq!(deadlines.reboot, Duration::from_secs(5));
         assert!(deadlines.set("rebot", Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn more_time_for_real_devices_leaves_the_emulated_one_alone() {
+        let mut limits = Limits::default();
+        limits.real.extend("switchover", Duration::from_secs(600)).expect("a step");
+        assert_eq!(limits.real.switchover, Deadlines::real().switchover + Duration::from_secs(600));
+        assert_eq!(limits.emulated, Deadlines::emulated());
+        limits.set("switchover", Duration::from_secs(7)).expect("a step");
+        assert_eq!(limits.real.switchover, limits.emulated.switchover);
+        assert!(limits.real.extend("switchovr", Duration::ZERO).is_err());
     }
 }

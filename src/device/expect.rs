@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Device;
+use super::{Deadlines, Device};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
@@ -39,26 +39,37 @@ impl Device {
         patience: Patience,
     ) -> Result<ListedImage> {
         let what = format!("image {name}:{tag}");
-        self.expect(&what, patience, self.deadlines.watch, |call| async move {
-            let images = self.containerz.images_by(call).await?;
-            Ok(find_image(&images, name, tag, id))
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.watch,
+            |call| async move {
+                let images = self.containerz.images_by(call).await?;
+                Ok(find_image(&images, name, tag, id))
+            },
+        )
         .await
     }
 
     /// The image is listed neither by its id nor by its name, and stays away.
     pub async fn expect_no_image(&self, name: &str, tag: &str, id: Option<&str>, patience: Patience) -> Result<()> {
         let what = format!("no image {name}:{tag}");
-        self.expect(&what, patience, self.deadlines.absence, |call| async move {
-            let images = self.containerz.images_by(call).await?;
-            let there = images.iter().find(|image| id.is_some_and(|id| image.has_id(id)) || image.is_named(name, tag));
-            Ok(match there {
-                None => Seen::Holds(()),
-                Some(image) => {
-                    Seen::Not(format!("image {}:{} is listed ({})", image.name, image.tags.join(","), image.id))
-                }
-            })
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.absence,
+            |call| async move {
+                let images = self.containerz.images_by(call).await?;
+                let there =
+                    images.iter().find(|image| id.is_some_and(|id| image.has_id(id)) || image.is_named(name, tag));
+                Ok(match there {
+                    None => Seen::Holds(()),
+                    Some(image) => {
+                        Seen::Not(format!("image {}:{} is listed ({})", image.name, image.tags.join(","), image.id))
+                    }
+                })
+            },
+        )
         .await
     }
 
@@ -70,60 +81,85 @@ impl Device {
         patience: Patience,
     ) -> Result<Container> {
         let what = format!("container {name} running");
-        self.expect(&what, patience, self.deadlines.watch, |call| async move {
-            let containers = self.containerz.containers_by(true, call).await?;
-            Ok(find_container(&containers, name, like))
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.watch,
+            |call| async move {
+                let containers = self.containerz.containers_by(true, call).await?;
+                Ok(find_container(&containers, name, like))
+            },
+        )
         .await
     }
 
     /// The container is not listed, running or not, and stays away.
     pub async fn expect_no_container(&self, name: &str, patience: Patience) -> Result<()> {
         let what = format!("no container {name}");
-        self.expect(&what, patience, self.deadlines.absence, |call| async move {
-            let containers = self.containerz.containers_by(true, call).await?;
-            Ok(match containers.iter().find(|container| container.name == name) {
-                None => Seen::Holds(()),
-                Some(container) => Seen::Not(format!("container {name} is listed as {}", container.status.name())),
-            })
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.absence,
+            |call| async move {
+                let containers = self.containerz.containers_by(true, call).await?;
+                Ok(match containers.iter().find(|container| container.name == name) {
+                    None => Seen::Holds(()),
+                    Some(container) => Seen::Not(format!("container {name} is listed as {}", container.status.name())),
+                })
+            },
+        )
         .await
     }
 
     /// The volume is listed, is what it was (`like`), and stays so.
     pub async fn expect_volume(&self, name: &str, like: Option<&Volume>, patience: Patience) -> Result<Volume> {
         let what = format!("volume {name}");
-        self.expect(&what, patience, self.deadlines.watch, |call| async move {
-            let volumes = self.containerz.volumes_by(call).await?;
-            Ok(find_volume(&volumes, name, like))
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.watch,
+            |call| async move {
+                let volumes = self.containerz.volumes_by(call).await?;
+                Ok(find_volume(&volumes, name, like))
+            },
+        )
         .await
     }
 
     /// The volume is not listed, and stays away.
     pub async fn expect_no_volume(&self, name: &str, patience: Patience) -> Result<()> {
         let what = format!("no volume {name}");
-        self.expect(&what, patience, self.deadlines.absence, |call| async move {
-            let volumes = self.containerz.volumes_by(call).await?;
-            Ok(if volumes.iter().any(|volume| volume.name == name) {
-                Seen::Not(format!("volume {name} is listed"))
-            } else {
-                Seen::Holds(())
-            })
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.absence,
+            |call| async move {
+                let volumes = self.containerz.volumes_by(call).await?;
+                Ok(if volumes.iter().any(|volume| volume.name == name) {
+                    Seen::Not(format!("volume {name} is listed"))
+                } else {
+                    Seen::Holds(())
+                })
+            },
+        )
         .await
     }
 
     /// The container on `port` answers Ping, and goes on answering.
     pub async fn expect_answer(&self, host: Option<&str>, port: u16, patience: Patience) -> Result<()> {
         let what = format!("an answer on port {port}");
-        self.expect(&what, patience, self.deadlines.watch, |call| async move {
-            let limit = Self::soon(call.deadline, ATTEMPT);
-            Ok(match self.ping_container(host, port, limit).await {
-                Ok(_) => Seen::Holds(()),
-                Err(error) => Seen::Not(error.message),
-            })
-        })
+        self.expect(
+            &what,
+            patience,
+            |limits| limits.watch,
+            |call| async move {
+                let limit = Self::soon(call.deadline, ATTEMPT);
+                Ok(match self.ping_container(host, port, limit).await {
+                    Ok(_) => Seen::Holds(()),
+                    Err(error) => Seen::Not(error.message),
+                })
+            },
+        )
         .await
     }
 
@@ -131,15 +167,17 @@ impl Device {
         &self,
         what: &str,
         patience: Patience,
-        watch: Duration,
+        watch: impl FnOnce(&Deadlines) -> Duration,
         look: impl Fn(Call) -> Look,
     ) -> Result<T>
     where
         Look: Future<Output = Result<Seen<T>>>,
     {
         let began = Instant::now();
-        let deadline = began + patience.within.unwrap_or(self.deadlines.verification);
-        let watch = patience.watch.unwrap_or(watch);
+        let said_all = patience.within.is_some() && patience.watch.is_some();
+        let limits = if said_all { self.deadlines() } else { self.known_deadlines().await };
+        let deadline = began + patience.within.unwrap_or(limits.verification);
+        let watch = patience.watch.unwrap_or_else(|| watch(limits));
         let failed = |message: String| {
             self.note("expectation", format!("failed: {message}"));
             Error::new(Kind::Expectation, message).during(self.name(), &format!("expect {what}"), began.elapsed())

@@ -10,13 +10,13 @@ mod switchover;
 mod trigger;
 mod ways;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use container::{Answer, Question};
-pub use deadlines::Deadlines;
+pub use deadlines::{Deadlines, Limits};
 pub use evidence::Outage;
 pub use reboot::Reboot;
 pub use roles::{ControlProcessor, Role};
@@ -34,10 +34,12 @@ use crate::gnoi::{Containerz, System};
 pub struct Device {
     /// gNMI's; it is the witness of a device's absence.
     session: Session,
-    deadlines: Deadlines,
+    limits: Limits,
     ways: Ways,
     /// What gNMI last said of the control processors.
     seen: Arc<Mutex<Vec<ControlProcessor>>>,
+    /// Whether the device says that it is EMULATED; None until it was asked.
+    emulated: Arc<Mutex<Option<bool>>>,
     /// gNMI.
     pub gnmi: Gnmi,
     /// gNOI System.
@@ -48,32 +50,38 @@ pub struct Device {
 
 impl Device {
     /// Reaches `target`.
-    pub async fn connect(target: Target, settings: Settings, deadlines: Deadlines) -> Result<Self> {
-        Ok(Self::over(Session::connect(target, settings).await?, deadlines))
+    pub async fn connect(target: Target, settings: Settings, limits: impl Into<Limits>) -> Result<Self> {
+        Ok(Self::over(Session::connect(target, settings).await?, limits))
     }
 
     /// Reaches a device whose gNOI is elsewhere than its gNMI.
-    pub async fn connect_apart(gnmi: Target, gnoi: Target, settings: Settings, deadlines: Deadlines) -> Result<Self> {
+    pub async fn connect_apart(
+        gnmi: Target,
+        gnoi: Target,
+        settings: Settings,
+        limits: impl Into<Limits>,
+    ) -> Result<Self> {
         let session = Session::connect(gnmi, settings).await?;
         let timeline = session.timeline().clone();
         let services = Session::connect_with(Arc::new(Tcp), gnoi, settings, timeline).await?;
         Ok(Self {
             system: System::new(services.clone()),
             containerz: Containerz::new(services),
-            ..Self::over(session, deadlines)
+            ..Self::over(session, limits)
         })
     }
 
     /// Over a session that is there already.
-    pub fn over(session: Session, deadlines: Deadlines) -> Self {
+    pub fn over(session: Session, limits: impl Into<Limits>) -> Self {
         Self {
             gnmi: Gnmi::new(session.clone()),
             system: System::new(session.clone()),
             containerz: Containerz::new(session.clone()),
             session,
-            deadlines,
+            limits: limits.into(),
             ways: Ways::default(),
             seen: Arc::default(),
+            emulated: Arc::default(),
         }
     }
 
@@ -95,9 +103,10 @@ impl Device {
         self.containerz.session().close();
     }
 
-    /// How long each step may take.
+    /// How long each step may take, by what is known of the device: a real one's limits until it was asked.
     pub fn deadlines(&self) -> &Deadlines {
-        &self.deadlines
+        let emulated = *self.emulated.lock().unwrap_or_else(PoisonError::into_inner);
+        if emulated == Some(true) { &self.limits.emulated } else { &self.limits.real }
     }
 
     fn name(&self) -> &str {

@@ -68,7 +68,7 @@ impl Device {
 
     /// Waits until the reboot is over, and gives what proves that it happened.
     async fn prove_reboot(&self, before: &Before, watch: &mut Watch<'_>) -> Result<Reboot> {
-        let deadline = Instant::now() + self.deadlines.reboot;
+        let deadline = Instant::now() + self.deadlines().reboot;
         self.await_reboot(before, watch, deadline).await?;
         let served = self.containerz_serves(deadline).await;
         or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
@@ -87,7 +87,7 @@ impl Device {
     }
 
     async fn await_reboot(&self, before: &Before, watch: &mut Watch<'_>, deadline: Instant) -> Result<()> {
-        let started_by = Instant::now() + self.deadlines.start;
+        let started_by = Instant::now() + self.deadlines().start;
         loop {
             if watch.look(deadline).await?.is_none() {
                 let what = "the device did not answer again in time";
@@ -112,7 +112,7 @@ impl Device {
 
     /// Each control processor that reports a boot-time must have booted.
     async fn check_cards(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
-        let deadline = Instant::now() + self.deadlines.redundant;
+        let deadline = Instant::now() + self.deadlines().redundant;
         loop {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
             let now = self.control_processors_by(look).await?;

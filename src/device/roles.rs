@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::Device;
+use super::evidence::ATTEMPT;
+use super::{Deadlines, Device};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::{Leaf, Path};
@@ -23,6 +24,8 @@ const LEAVES: [&str; 7] = [
     "last-switchover-time",
     "software-version",
 ];
+/// How long the device may take to say what it is.
+const INTRODUCTION: Duration = Duration::from_secs(5);
 /// From one look to the next while roles settle.
 const LOOK: Duration = Duration::from_millis(40);
 
@@ -53,6 +56,13 @@ pub struct ControlProcessor {
     /// `software-version`
     pub software_version: Option<String>,
     kind: Option<String>,
+}
+
+impl ControlProcessor {
+    /// Whether its software calls itself EMULATED.
+    pub fn says_emulated(&self) -> bool {
+        self.software_version.as_ref().is_some_and(|version| version.contains("EMULATED"))
+    }
 }
 
 impl fmt::Display for ControlProcessor {
@@ -99,7 +109,40 @@ impl Device {
         };
         let roles = read(&leaves);
         self.note_changes(&roles);
+        if !roles.is_empty() {
+            self.remember_kind(roles.iter().all(ControlProcessor::says_emulated));
+        }
         Ok(roles)
+    }
+
+    /// Whether the device says that it is EMULATED: asked once, and never where roles were read before.
+    ///
+    /// False where gNMI is not served or refuses to tell; where nothing answers, the next call asks again.
+    pub async fn is_emulated(&self) -> bool {
+        let known = *self.emulated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known {
+            return known;
+        }
+        let call = Call::read("gNMI.Subscribe", Instant::now() + INTRODUCTION).probing(ATTEMPT);
+        match self.control_processors_by(call).await {
+            Ok(roles) => !roles.is_empty() && roles.iter().all(ControlProcessor::says_emulated),
+            Err(error) => {
+                if error.code().is_some_and(refuses_to_tell) {
+                    self.remember_kind(false);
+                }
+                false
+            }
+        }
+    }
+
+    /// How long each step may take; asks the device what it is where that is not known yet.
+    pub async fn known_deadlines(&self) -> &Deadlines {
+        self.is_emulated().await;
+        self.deadlines()
+    }
+
+    fn remember_kind(&self, emulated: bool) {
+        *self.emulated.lock().unwrap_or_else(PoisonError::into_inner) = Some(emulated);
     }
 
     /// Puts what gNMI says otherwise than before on the timeline.
@@ -128,13 +171,15 @@ impl Device {
 
     /// One primary and one standby; what is otherwise is given a moment to settle.
     pub(super) async fn pair(&self, call: Call) -> Result<Pair> {
-        let settled = Self::soon(call.deadline, self.deadlines.settle);
+        let began = Instant::now();
         loop {
             let all = self.control_processors_by(call).await?;
+            let settle = self.deadlines().settle;
+            let settled = call.deadline.min(began + settle);
             match pair_of(&all) {
                 Ok(pair) => return Ok(pair),
                 Err(error) if Instant::now() >= settled => {
-                    return Err(error.during(self.name(), "control processors", self.deadlines.settle));
+                    return Err(error.during(self.name(), "control processors", settle));
                 }
                 Err(_) => sleep(LOOK).await,
             }
@@ -144,6 +189,14 @@ impl Device {
 
 fn state_leaf(leaf: &str) -> Path {
     Path::component("*").child("state").child(leaf)
+}
+
+/// What a device answers that will not answer otherwise when it is asked again.
+fn refuses_to_tell(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unimplemented | Code::NotFound | Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
+    )
 }
 
 fn not_there(error: &Error) -> bool {

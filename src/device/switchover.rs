@@ -67,7 +67,7 @@ impl Device {
     }
 
     async fn switch(&self, options: &SwitchoverOptions) -> Result<Switchover> {
-        let ready_by = Instant::now() + self.deadlines.ready;
+        let ready_by = Instant::now() + self.known_deadlines().await.ready;
         let before = if options.unready {
             self.pair(Call::read("gNMI.Subscribe", ready_by)).await?
         } else {
@@ -85,7 +85,7 @@ impl Device {
                 )));
             }
         };
-        let mut watch = Watch::begin(self, Instant::now() + self.deadlines.ready).await?;
+        let mut watch = Watch::begin(self, Instant::now() + self.deadlines().ready).await?;
         if options.trigger == Trigger::Switch {
             self.note("switchover", format!("asking for {} -> {target}", before.primary.name));
             self.ask_for(&target, &before, options).await?;
@@ -93,7 +93,7 @@ impl Device {
             self.note("switchover", format!("failing {}: {:?}", before.primary.name, options.trigger));
             self.fail_active(&options.trigger, &before, self.session.deadline(None)).await?;
         }
-        let deadline = Instant::now() + self.deadlines.switchover;
+        let deadline = Instant::now() + self.deadlines().switchover;
         let witnesses = self.await_move(&target, &before, &mut watch, deadline).await?;
         if self.ways.fresh_connection {
             self.leave_old_connection(deadline).await?;
@@ -131,7 +131,7 @@ impl Device {
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
     async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
         loop {
-            let known = Self::soon(deadline + LAST_LOOK, self.deadlines.roles);
+            let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
             let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
             if pair.ready() != Some(false) {
                 return Ok(pair);
@@ -154,7 +154,7 @@ impl Device {
 
     /// Sends the request, again where the device was too busy and nothing moved.
     async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
-        let deadline = Instant::now() + self.deadlines.ready;
+        let deadline = Instant::now() + self.deadlines().ready;
         let mut forms = self.paths_of(target, options.name_only).to_vec();
         loop {
             let limit = self.session.deadline(None).min(deadline);
@@ -196,7 +196,7 @@ impl Device {
         watch: &mut Watch<'_>,
         deadline: Instant,
     ) -> Result<Vec<String>> {
-        let started_by = Instant::now() + self.deadlines.start;
+        let started_by = Instant::now() + self.deadlines().start;
         let mut swapped_at = None;
         let mut reversed = false;
         let mut last_seen: Option<Vec<ControlProcessor>> = None;
@@ -220,7 +220,7 @@ impl Device {
             let witnesses = witnesses(target, before, &roles, watch.lost());
             match (swapped_at, witnesses.is_empty()) {
                 (Some(_), false) => return Ok(witnesses),
-                (Some(since), true) if now >= since + self.deadlines.start => {
+                (Some(since), true) if now >= since + self.deadlines().start => {
                     return Err(Error::new(
                         fault(SwitchoverFault::Unproven),
                         "the roles are reported swapped, but no connection was lost and last-switchover-time did not move",
@@ -243,7 +243,7 @@ impl Device {
     /// Waits until `primary` has a standby that is in step; it must stay primary meanwhile.
     pub async fn redundant(&self, primary: &str) -> Result<()> {
         let began = Instant::now();
-        let deadline = began + self.deadlines.redundant;
+        let deadline = began + self.known_deadlines().await.redundant;
         let never = |what: String| Error::new(fault(SwitchoverFault::NeverRedundant), what);
         loop {
             let roles = self.control_processors(deadline + BUSY_PAUSE * 10).await;

@@ -83,7 +83,7 @@ impl Device {
             let since = *up_since.get_or_insert(now);
             if pair.secondary.up == Some(false) {
                 up_since = None;
-            } else if now >= since + self.deadlines.settle {
+            } else if now >= since + self.deadlines().settle {
                 return Ok(pair);
             }
             if now >= deadline {

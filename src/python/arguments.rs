@@ -29,6 +29,21 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
     }
 }
 
+/// A password or the like: `holdfast.secret.Secret`, which no Python traceback shows, or a `str`.
+pub struct Secret(pub String);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Secret {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = value.extract() {
+            return Ok(Self(text));
+        }
+        let revealed = value.call_method0("reveal").and_then(|text| text.extract());
+        revealed.map(Self).map_err(|_| PyTypeError::new_err("a password is a text"))
+    }
+}
+
 /// An optional duration.
 pub fn duration(seconds: Option<Seconds>) -> Option<Duration> {
     seconds.map(|seconds| seconds.0)

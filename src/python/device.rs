@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::arguments::{Seconds, duration, patience};
+use super::arguments::{Seconds, Secret, duration, patience};
 use super::both_worlds::both_worlds;
 use super::containerz::{AsyncContainerz, Containerz};
 use super::gnmi::{AsyncGnmi, Gnmi};
@@ -14,7 +14,7 @@ use super::progress::Watch;
 use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
-use crate::device::{Deadlines, Device as Inner, Reboot, Switchover, SwitchoverOptions, Ways};
+use crate::device::{Deadlines, Device as Inner, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, Security, Settings, Target};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub struct Tls {
     ca: Option<PathBuf>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
-    key_password: Option<String>,
+    key_password: Option<Secret>,
     server_name: Option<String>,
     skip_verify: bool,
 }
@@ -33,7 +33,7 @@ pub struct Tls {
 impl From<Tls> for Trust {
     fn from(tls: Tls) -> Self {
         let Tls { ca, cert, key, key_password, server_name, skip_verify } = tls;
-        Self { ca, certificate: cert, key, key_password, server_name, skip_verify }
+        Self { ca, certificate: cert, key, key_password: key_password.map(|secret| secret.0), server_name, skip_verify }
     }
 }
 
@@ -42,12 +42,13 @@ impl From<Tls> for Trust {
 #[pyo3(from_item_all)]
 pub struct Options {
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
     insecure: bool,
     tls: Option<Tls>,
     name: Option<String>,
     gnoi: Option<String>,
-    emulated: bool,
+    /// What the profile adds to real devices' limits.
+    more_time: Vec<(String, Seconds)>,
     deadlines: Vec<(String, Seconds)>,
     dial_timeout: Option<Seconds>,
     call_timeout: Option<Seconds>,
@@ -61,7 +62,7 @@ struct Prepared {
     target: Target,
     gnoi: Option<Target>,
     settings: Settings,
-    deadlines: Deadlines,
+    limits: Limits,
     ways: Ways,
 }
 
@@ -81,7 +82,9 @@ impl Options {
             (None, Some(_)) => {
                 return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
             }
-            (Some(username), password) => Some(Credentials::new(&username, &password.unwrap_or_default())?),
+            (Some(username), password) => {
+                Some(Credentials::new(&username, password.as_ref().map_or("", |secret| &secret.0))?)
+            }
         };
         let name = self.name.unwrap_or_else(|| address.to_owned());
         let target = |text: &str| {
@@ -92,7 +95,10 @@ impl Options {
         settings.dial_timeout = duration(self.dial_timeout).unwrap_or(settings.dial_timeout);
         settings.call_timeout = duration(self.call_timeout).unwrap_or(settings.call_timeout);
         settings.pace.interval = duration(self.dial_interval).unwrap_or(settings.pace.interval);
-        let mut limits = if self.emulated { Deadlines::emulated() } else { Deadlines::real() };
+        let mut limits = Limits::default();
+        for (step, more) in self.more_time {
+            limits.real.extend(&step, more.0)?;
+        }
         for (step, limit) in self.deadlines {
             limits.set(&step, limit.0)?;
         }
@@ -100,7 +106,7 @@ impl Options {
             target: target(address)?,
             gnoi: self.gnoi.as_deref().map(target).transpose()?,
             settings,
-            deadlines: limits,
+            limits,
             ways: Ways {
                 name_only: self.name_only,
                 container_host: self.container_host,
@@ -112,10 +118,10 @@ impl Options {
 
 impl Prepared {
     async fn connect(self) -> Result<Inner> {
-        let Self { target, gnoi, settings, deadlines, ways } = self;
+        let Self { target, gnoi, settings, limits, ways } = self;
         let device = match gnoi {
-            None => Inner::connect(target, settings, deadlines).await?,
-            Some(gnoi) => Inner::connect_apart(target, gnoi, settings, deadlines).await?,
+            None => Inner::connect(target, settings, limits).await?,
+            Some(gnoi) => Inner::connect_apart(target, gnoi, settings, limits).await?,
         };
         Ok(device.with_ways(ways))
     }
@@ -141,8 +147,15 @@ pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> P
 #[pyfunction]
 #[pyo3(signature = (*, emulated))]
 pub fn deadlines(emulated: bool) -> HashMap<&'static str, f64> {
-    let limits = if emulated { Deadlines::emulated() } else { Deadlines::real() };
+    by_step(if emulated { &Deadlines::emulated() } else { &Deadlines::real() })
+}
+
+fn by_step(limits: &Deadlines) -> HashMap<&'static str, f64> {
     limits.all().into_iter().map(|(step, limit)| (step, limit.as_secs_f64())).collect()
+}
+
+fn limits_by_step(py: Python<'_>, limits: Deadlines) -> PyResult<Py<PyAny>> {
+    Ok(by_step(&limits).into_pyobject(py)?.into_any().unbind())
 }
 
 /// The steps that have a deadline, as `deadlines` names them.
@@ -169,6 +182,16 @@ both_worlds! {
     #[pyo3(signature = (*, timeout=None))]
     fn control_processors(device, timeout: Option<Seconds>) => results::control_processors {
         async move { device.control_processors(device.session().deadline(duration(timeout))).await }
+    }
+
+    /// Whether it says that it is EMULATED.
+    fn is_emulated(device) => results::truth {
+        async move { Ok(device.is_emulated().await) }
+    }
+
+    /// The limit of each step on it, in seconds.
+    fn deadlines(device) => self::limits_by_step {
+        async move { Ok(*device.known_deadlines().await) }
     }
 
     /// gNOI System.SwitchControlProcessor, and the evidence that it happened.
@@ -227,13 +250,13 @@ both_worlds! {
     /// Cntr.Dial on the container's published port: what it was told where it dialled.
     #[pyo3(signature = (port, address, *, ask="ping".to_owned(), username=None, password=None, host=None, timeout=None))]
     fn dial_from_container(device, port: u16, address: String, ask: String, username: Option<String>,
-        password: Option<String>, host: Option<String>, timeout: Option<Seconds>) => results::dialled
+        password: Option<Secret>, host: Option<String>, timeout: Option<Seconds>) => results::dialled
     {
         async move {
             let question = ask.parse()?;
             let given = username.is_some() || password.is_some();
             let credentials = given.then(|| {
-                Credentials::new(&username.unwrap_or_default(), &password.unwrap_or_default())
+                Credentials::new(&username.unwrap_or_default(), password.as_ref().map_or("", |secret| &secret.0))
             });
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(12))));
             let place = (host.as_deref(), port);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
-use super::arguments::{Seconds, duration};
+use super::arguments::{Seconds, Secret, duration};
 use super::both_worlds::both_worlds;
 use super::runtime::{self, World};
 use super::{errors, results};
@@ -39,7 +39,7 @@ pub struct Options {
     seed: u64,
     encryption: String,
     certificates: Option<PathBuf>,
-    users: Vec<(String, String)>,
+    users: Vec<(String, Secret)>,
 }
 
 impl Options {
@@ -77,7 +77,7 @@ impl Options {
                 other => return Err(Error::invalid(format!("tls {other:?}: give server or mutual"))),
             },
             certificates: self.certificates,
-            users: self.users,
+            users: self.users.into_iter().map(|(name, password)| (name, password.0)).collect(),
             quirks: self.quirks.iter().map(|name| name.parse()).collect::<Result<Vec<Quirk>>>()?,
             ..settings
         })
