@@ -50,13 +50,20 @@ def test_a_vendor_is_recognised_by_what_its_device_says(roles: list[ControlProce
 
 
 def test_a_profile_adds_to_the_deadlines_of_real_devices_alone() -> None:
-    from holdfast._connect import _limits
+    usual, short = _core.deadlines(emulated=False), _core.deadlines(emulated=True)
+    assert _limits(emulated=False) == {**usual, "switchover": usual["switchover"] + 600}
+    assert _limits(emulated=True) == short
+    assert _limits(emulated=False, given={"switchover": 7})["switchover"] == 7
 
-    arista = profiles.load("arista")
-    real = dict(_limits(arista, {}, emulated=False))
-    assert real == {"switchover": _core.deadlines(emulated=False)["switchover"] + 600}
-    assert _limits(arista, {}, emulated=True) == []
-    assert dict(_limits(arista, {"switchover": 7}, emulated=False)) == {"switchover": 7}
+
+def _limits(*, emulated: bool, given: dict[str, float] | None = None) -> dict[str, float]:
+    """The limits on a device with Arista's profile that says that it is emulated, or does not."""
+    says = 'return{"software-version": "EOS-4.35.1F"}'
+    with holdfast.emulator() as chassis:
+        if not emulated:
+            chassis.arm("gnmi.Subscribe.update", says)
+        with holdfast.connect(chassis.address, insecure=True, profile="arista", deadlines=given) as dut:
+            return dut.deadlines()
 
 
 @pytest.mark.parametrize(

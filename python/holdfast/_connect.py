@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _core
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.secret import Secret
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
@@ -18,12 +20,79 @@ if TYPE_CHECKING:
 Seconds = float | timedelta
 
 
+@dataclass(frozen=True)
+class Connection:
+    """What `connect` was given; a password that is a function was called for."""
+
+    address: str
+    gnoi: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    insecure: bool = False
+    tls: Tls | bool | None = None
+    name: str | None = None
+    profile: str = "generic"
+    container_host: str | None = None
+    dial_timeout: Seconds | None = None
+    call_timeout: Seconds | None = None
+    deadlines: Mapping[str, Seconds] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.tls is False:
+            raise InvalidArgumentError("tls=False says nothing of what then", hint="give insecure=True for plaintext")
+        if self.password is not None:
+            object.__setattr__(self, "password", self.password.fetched())
+            self.password.reveal()
+
+    def options(self) -> dict[str, Any]:
+        """The core's options. Raises `InvalidArgumentError`, and what reading the profile raises."""
+        from holdfast import profiles
+
+        tls = None if isinstance(self.tls, bool) else self.tls
+        if tls is not None and tls.skip_verify:
+            logging.getLogger("holdfast").warning("%s: skip_verify: whoever answers is trusted", self.address)
+        profile = profiles.load(self.profile)
+        return {
+            "username": self.username,
+            "password": self.password,
+            "insecure": self.insecure,
+            "tls": tls,
+            "name": self.name,
+            "gnoi": self.gnoi,
+            "dial_timeout": self.dial_timeout,
+            "call_timeout": self.call_timeout,
+            "more_time": more_time(profile),
+            "deadlines": list(self.deadlines.items()),
+            "dial_interval": profile.dial_interval,
+            "name_only": profile.name_only,
+            "container_host": self.container_host or profile.container_host,
+            "fresh_connection": profile.fresh_connection,
+        }
+
+    def without_profile(self) -> Connection:
+        """The same to a device of which nothing is known."""
+        return replace(self, profile="generic")
+
+    def recognising(self, roles: Sequence[ControlProcessor]) -> Connection:
+        """The same with the profile that fits what a device says of its control processors."""
+        from holdfast import profiles
+
+        return replace(self, profile=profiles.recognise(roles).name)
+
+
+def more_time(profile: Profile) -> list[tuple[str, float]]:
+    """What a profile adds to the limits of real devices, in seconds. Raises `InvalidArgumentError`."""
+    if unknown := sorted(set(profile.deadlines) - set(_core.deadline_steps())):
+        raise InvalidArgumentError(f"profile {profile.name}: there is no step {unknown[0]!r}")
+    return list(profile.deadlines.items())
+
+
 def connect(
     address: str,
     *,
     gnoi: str | None = None,
     username: str | None = None,
-    password: str | Callable[[], str] | None = None,
+    password: str | Secret | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
@@ -40,59 +109,26 @@ def connect(
     `tls=holdfast.Tls(…)` says otherwise, `insecure=True` means plaintext. A `password` that is a function is called for
     it, once. `profile` is a vendor's, by name, as a YAML file, or `auto` for what the device says it is (one more
     request). `container_host` is where containers' ports are, if not on the device's own address. `deadlines` sets the
-    limits of steps such as `switchover` or `reboot`. Raises `ConnectError` within `dial_timeout` (5 s if none is
-    given), `CertificateError`, `Timeout`, and `InvalidArgumentError` for what makes no sense.
+    limits of steps such as `switchover` or `reboot`, in place of the profile's; without, an emulated device's are
+    shorter. Raises `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`, `Timeout`, and
+    `InvalidArgumentError` for what makes no sense.
     """
-    given = dict(locals())
+    password = Secret.of(password)
+    asked = Connection(
+        address=address,
+        gnoi=gnoi,
+        username=username,
+        password=password,
+        insecure=insecure,
+        tls=tls,
+        name=name,
+        profile=profile,
+        container_host=container_host,
+        dial_timeout=dial_timeout,
+        call_timeout=call_timeout,
+        deadlines=deadlines or {},
+    )
     if profile == "auto":
-        with _core.connect(address, arguments({**given, "profile": "generic"})) as dut:
-            given["profile"] = recognised(address, dut.control_processors(timeout=call_timeout))
-    return _core.connect(address, arguments(given))
-
-
-def recognised(address: str, roles: Sequence[ControlProcessor]) -> str:
-    """The profile that fits what a device says of its control processors; that it is emulated is remembered."""
-    from holdfast import _emulator, profiles
-
-    if _emulator.says_emulated(roles):
-        _emulator.remember(address)
-    return profiles.recognise(roles).name
-
-
-def arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """The core's options for what `connect` was given, checked."""
-    from holdfast import profiles
-    from holdfast._emulator import is_emulated
-
-    tls = given["tls"]
-    if tls is False:
-        raise InvalidArgumentError("tls=False says nothing of what then", hint="give insecure=True for plaintext")
-    tls = None if tls is True else tls
-    if tls is not None and tls.skip_verify:
-        logging.getLogger("holdfast").warning("%s: skip_verify: whoever answers is trusted", given["address"])
-    password = given["password"]
-    emulated = is_emulated(given["address"])
-    profile = profiles.load(given["profile"]) if given["profile"] != profiles.GENERIC else profiles.Profile("generic")
-    passed = ("username", "insecure", "name", "gnoi", "dial_timeout", "call_timeout")
-    return {
-        **{key: given[key] for key in passed},
-        "password": password() if callable(password) else password,
-        "tls": tls,
-        "emulated": emulated,
-        "deadlines": _limits(profile, given["deadlines"] or {}, emulated),
-        "dial_interval": profile.dial_interval,
-        "name_only": profile.name_only,
-        "container_host": given["container_host"] or profile.container_host,
-        "fresh_connection": profile.fresh_connection,
-    }
-
-
-def _limits(profile: Profile, given: Mapping[str, Seconds], emulated: bool) -> list[tuple[str, Seconds]]:
-    """What the profile adds to real devices' limits, and what the caller says instead."""
-    limits: dict[str, Seconds] = {}
-    if profile.deadlines and not emulated:
-        defaults = _core.deadlines(emulated=False)
-        if unknown := sorted(set(profile.deadlines) - set(defaults)):
-            raise InvalidArgumentError(f"profile {profile.name}: there is no step {unknown[0]!r}")
-        limits = {step: defaults[step] + more for step, more in profile.deadlines.items()}
-    return list({**limits, **given}.items())
+        with _core.connect(address, asked.without_profile().options()) as dut:
+            asked = asked.recognising(dut.control_processors(timeout=call_timeout))
+    return _core.connect(address, asked.options())

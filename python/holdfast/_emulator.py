@@ -5,41 +5,84 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, cast
 
 from holdfast import _core
+from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
-from holdfast.results import ControlProcessor
+from holdfast.secret import Secret
 from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
 Seconds = float | timedelta
+Encryption = bool | Literal["server", "mutual"]
 
-_addresses: set[str] = set()
+
+@dataclass(frozen=True)
+class Chassis:
+    """What `emulator` was given; what is None is the vendor's personality's, or else usual."""
+
+    listen: str = "auto"
+    gnoi_port: int | None = None
+    inner_gnmi_port: int | None = None
+    inner_gribi_port: int | None = None
+    profile: str = "generic"
+    names: tuple[str, str] | None = None
+    outage: Seconds | None = None
+    load: Seconds | None = None
+    boot: Seconds | None = None
+    reboot: Seconds | None = None
+    replication: Seconds | None = None
+    black_hole: bool = False
+    state: str | os.PathLike[str] | None = None
+    space: int | None = None
+    chunk_size: int | None = None
+    quirks: Sequence[str] = ()
+    seed: int = 0
+    tls: Encryption = False
+    certificates: str | os.PathLike[str] | None = None
+    users: Mapping[str, Secret] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.users, Mapping):
+            raise InvalidArgumentError("users are names and passwords: give a mapping", hint='users={"admin": "…"}')
+        for password in self.users.values():
+            password.reveal()
+
+    def options(self) -> dict[str, Any]:
+        """The core's options, with what the vendor's personality adds. Raises `InvalidArgumentError`."""
+        from holdfast import profiles
+
+        known = self.profile != profiles.GENERIC
+        personality = dict(profiles.load(self.profile).emulator) if known else {}
+        given = {name: value for name, value in vars(self).items() if name not in ("profile", "tls", "users")}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return {
+            **dict.fromkeys(given),
+            "software": None,
+            **personality,
+            **chosen,
+            "names": tuple(self.names or personality.get("names") or ()) or None,
+            "quirks": [*personality.get("quirks", ()), *self.quirks],
+            "listen": ",".join(_resolved(part.strip()) for part in self.listen.split(",")),
+            "encryption": {False: "none", True: "server"}[self.tls] if isinstance(self.tls, bool) else self.tls,
+            "users": list(self.users.items()),
+        }
 
 
-def is_emulated(address: str) -> bool:
-    """Whether a chassis of this process is managed at `address`."""
-    return address in _addresses
+def host_of(address: str) -> str:
+    """The host of a chassis' (first) address."""
+    return address.partition(",")[0].rpartition(":")[0]
 
 
 def inner_of(gnmi: str, gribi: str, container_host: str | None) -> Inner:
     """How the containers of a chassis name it: by the address of their ports."""
     host = container_host or gnmi.rpartition(":")[0]
     return Inner(host=host, gnmi=gnmi, gribi=gribi, link=host)
-
-
-def says_emulated(roles: Sequence[ControlProcessor]) -> bool:
-    """Whether a device says of itself that it is emulated."""
-    return bool(roles) and all("EMULATED" in (cp.software_version or "") for cp in roles)
-
-
-def remember(address: str) -> None:
-    """Somebody else's chassis is managed there: what it does takes seconds, not minutes."""
-    _addresses.add(address)
 
 
 class Emulator(Failpoints):
@@ -55,12 +98,11 @@ class Emulator(Failpoints):
         self.gnoi = core.gnoi_address()
         # Where its containers' ports are, if not on its own address.
         self.container_host = core.container_host()
-        _addresses.add(self.address)
 
     @property
     def host(self) -> str:
         """The (first) address without its port; containers publish theirs there."""
-        return self.address.partition(",")[0].rpartition(":")[0]
+        return host_of(self.address)
 
     @property
     def inner(self) -> Inner:
@@ -79,7 +121,6 @@ class Emulator(Failpoints):
 
     def stop(self) -> None:
         """Power it off and close its sockets."""
-        _addresses.discard(self.address)
         self._core.stop()
 
     def __enter__(self) -> Emulator:
@@ -113,9 +154,9 @@ def emulator(
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
     seed: int = 0,
-    tls: bool | str = False,
+    tls: Encryption = False,
     certificates: str | os.PathLike[str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Mapping[str, str | Secret] | None = None,
 ) -> Emulator:
     """Power an emulated device on.
 
@@ -129,39 +170,43 @@ def emulator(
     `state` if none is given) and is `Emulator.tls`. `users` are names and passwords; without any, everybody may log in.
     Equal `seed`s make the failpoints' chance draw equally. Raises `InvalidArgumentError`.
     """
-    return Emulator(_core.emulator(chassis_options(dict(locals()))), tls=bool(tls))
+    users = hide_users(users)
+    asked = Chassis(
+        listen=listen,
+        gnoi_port=gnoi_port,
+        inner_gnmi_port=inner_gnmi_port,
+        inner_gribi_port=inner_gribi_port,
+        profile=profile,
+        names=names,
+        outage=outage,
+        load=load,
+        boot=boot,
+        reboot=reboot,
+        replication=replication,
+        black_hole=black_hole,
+        state=state,
+        space=space,
+        chunk_size=chunk_size,
+        quirks=quirks,
+        seed=seed,
+        tls=tls,
+        certificates=certificates,
+        users=users,
+    )
+    return Emulator(_core.emulator(asked.options()), tls=bool(tls))
 
 
-def chassis_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The core's options for what `emulator` was given, with what the vendor's personality adds."""
-    from holdfast import profiles
-
-    personality = dict(profiles.load(given.pop("profile")).emulator) if given["profile"] != profiles.GENERIC else {}
-    given.pop("profile", None)
-    tls, users = given.pop("tls"), given.pop("users")
-    chosen = {key: value for key, value in given.items() if value is not None and key != "quirks"}
-    return {
-        **dict.fromkeys(given),
-        "software": None,
-        **personality,
-        **chosen,
-        "names": tuple(given["names"] or personality.get("names") or ()) or None,
-        "quirks": [*personality.get("quirks", ()), *given["quirks"]],
-        "listen": ",".join(_resolved(part.strip()) for part in given["listen"].split(",")),
-        "encryption": encryption(tls),
-        "users": list((users or {}).items()),
-    }
+def hide_users(users: Any) -> Mapping[str, Secret]:
+    """Names and passwords with the passwords hidden. Never fails, so that no traceback has its frame."""
+    if isinstance(users, Mapping):
+        return {name: held if isinstance(held, Secret) else Secret(held) for name, held in users.items()}
+    return cast("Mapping[str, Secret]", Secret(users)) if users else {}
 
 
 def bundle(folder: str | os.PathLike[str]) -> Tls:
     """What a client needs, in a folder that an emulated device wrote it into."""
     place = Path(folder)
     return Tls(ca=place / "ca.pem", cert=place / "client.pem", key=place / "client-key.pem")
-
-
-def encryption(tls: bool | str) -> str:
-    """What the core calls `tls=False`, `True` and `"mutual"`."""
-    return {False: "none", True: "server"}[tls] if isinstance(tls, bool) else tls
 
 
 def _resolved(listen: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 # As IANA has it.
 GNMI_PORT = 9339
 
@@ -28,17 +26,3 @@ def port(address: str) -> int:
     _, colon, last = first.rpartition(":")
     written = colon and last.isdigit() and (first.startswith("[") or first.count(":") == 1)
     return int(last) if written else GNMI_PORT
-
-
-def is_loopback(address: str) -> bool:
-    """Whether every host of `address` is this machine, by its address alone: names other than localhost are not."""
-
-    def loopback(host: str) -> bool:
-        if host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
-
-    return all(loopback(host) for host in hosts(address))

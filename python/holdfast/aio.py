@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from holdfast import _core
-from holdfast._connect import Seconds, arguments, recognised
+from holdfast._connect import Connection
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
-from holdfast._emulator import Emulator, bundle, chassis_options, inner_of
+from holdfast._emulator import Chassis, Encryption, Seconds, bundle, hide_users, host_of, inner_of
 from holdfast.exceptions import ExpectationFailed
-from holdfast.failpoint import ArmedFailpoint
+from holdfast.failpoint import ArmedFailpoint, read_file
+from holdfast.secret import Secret
 from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
@@ -24,22 +25,22 @@ __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 class _Connecting:
     """`await` it for the device, or enter it with `async with`."""
 
-    def __init__(self, address: str, given: dict[str, Any]) -> None:
-        self._address = address
-        self._given = given
-        self._options = arguments({**given, "profile": "generic"} if given["profile"] == "auto" else given)
+    def __init__(self, asked: Connection) -> None:
+        self._asked = asked
+        self._recognises = asked.profile == "auto"
+        self._options = asked.without_profile().options() if self._recognises else asked.options()
         self._device: Device | None = None
 
     def __await__(self) -> Generator[Any, None, Device]:
         return self._connect().__await__()
 
     async def _connect(self) -> Device:
-        device = await _core.connect_async(self._address, self._options)
-        if self._given["profile"] != "auto":
+        device = await _core.connect_async(self._asked.address, self._options)
+        if not self._recognises:
             return device
         async with device:
-            profile = recognised(self._address, await device.control_processors())
-        return await _core.connect_async(self._address, arguments({**self._given, "profile": profile}))
+            recognised = self._asked.recognising(await device.control_processors(timeout=self._asked.call_timeout))
+        return await _core.connect_async(self._asked.address, recognised.options())
 
     async def __aenter__(self) -> Device:
         self._device = await self
@@ -57,7 +58,7 @@ def connect(
     *,
     gnoi: str | None = None,
     username: str | None = None,
-    password: str | Callable[[], str] | None = None,
+    password: str | Secret | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
@@ -68,41 +69,61 @@ def connect(
     deadlines: Mapping[str, Seconds] | None = None,
 ) -> _Connecting:
     """As `holdfast.connect`; await it for the device, or enter it with `async with`."""
-    return _Connecting(address, dict(locals()))
+    password = Secret.of(password)
+    return _Connecting(
+        Connection(
+            address=address,
+            gnoi=gnoi,
+            username=username,
+            password=password,
+            insecure=insecure,
+            tls=tls,
+            name=name,
+            profile=profile,
+            container_host=container_host,
+            dial_timeout=dial_timeout,
+            call_timeout=call_timeout,
+            deadlines=deadlines or {},
+        )
+    )
 
 
 class _Emulating:
     """`await` it for the chassis, or enter it with `async with`."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
-        self._chassis: _core.AsyncChassis | None = None
+    def __init__(self, asked: Chassis) -> None:
+        self._options = asked.options()
+        self._encrypted = bool(asked.tls)
+        self._started: Emulator | None = None
 
-    def __await__(self) -> Generator[Any, None, _AwaitableEmulator]:
+    def __await__(self) -> Generator[Any, None, Emulator]:
         return self._start().__await__()
 
-    async def _start(self) -> _AwaitableEmulator:
+    async def _start(self) -> Emulator:
         core = await _core.emulator_async(self._options)
-        encrypted = self._options["encryption"] != "none"
-        tls = bundle(await core.certificates()) if encrypted else None
-        return _AwaitableEmulator(core, await core.management_address(), tls)
+        return Emulator(
+            core,
+            address=await core.management_address(),
+            gnoi=await core.gnoi_address(),
+            container_host=await core.container_host(),
+            tls=bundle(await core.certificates()) if self._encrypted else None,
+        )
 
-    async def __aenter__(self) -> _AwaitableEmulator:
-        started = await self._start()
-        self._chassis = started._core
-        return started
+    async def __aenter__(self) -> Emulator:
+        self._started = await self._start()
+        return self._started
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._chassis is not None:
-            await self._chassis.stop()
+        if self._started is not None:
+            await self._started.stop()
 
 
-class _AwaitableFailpoint:
+class Failpoint:
     """A failpoint that was armed for a while."""
 
-    def __init__(self, emulator: _AwaitableEmulator, name: str) -> None:
+    def __init__(self, emulator: Emulator, name: str) -> None:
         self._emulator = emulator
         self.name = name
 
@@ -119,13 +140,25 @@ class _AwaitableFailpoint:
         await self._emulator.release(self.name)
 
 
-class _AwaitableEmulator:
+class Emulator:
     """An emulated device, for an event loop."""
 
-    def __init__(self, core: _core.AsyncChassis, address: str, tls: Tls | None) -> None:
+    def __init__(
+        self, core: _core.AsyncChassis, *, address: str, gnoi: str, container_host: str | None, tls: Tls | None
+    ) -> None:
         self._core = core
         self.address = address
+        # What `connect(tls=…)` takes to reach it; None where it speaks plaintext.
         self.tls = tls
+        # Where its gNOI is served; the same, unless `gnoi_port` said otherwise.
+        self.gnoi = gnoi
+        # Where its containers' ports are, if not on its own address.
+        self.container_host = container_host
+
+    @property
+    def host(self) -> str:
+        """The (first) address without its port; containers publish theirs there."""
+        return host_of(self.address)
 
     async def active(self) -> str:
         """The name of the control processor that is active now."""
@@ -134,11 +167,16 @@ class _AwaitableEmulator:
     async def inner(self) -> Inner:
         """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
         gnmi, gribi = await self._core.inner_gnmi_address(), await self._core.inner_gribi_address()
-        return inner_of(gnmi, gribi, await self._core.container_host())
+        return inner_of(gnmi, gribi, self.container_host)
 
     async def arm(self, name: str, terms: str) -> None:
         """Arm a failpoint until `disarm`. Raises `InvalidArgumentError`, which names the nearest name."""
         await self._core.arm(name, terms)
+
+    async def arm_file(self, path: str | os.PathLike[str]) -> None:
+        """Arm all failpoints of a JSON file: `{"name": "terms"}`."""
+        for name, terms in read_file(path):
+            await self.arm(name, terms)
 
     async def disarm(self, name: str) -> int:
         """Disarm a failpoint and release who waits there; how often it was hit."""
@@ -165,13 +203,11 @@ class _AwaitableEmulator:
         return await self._core.control()
 
     @asynccontextmanager
-    async def failpoint(
-        self, name: str, terms: str, *, may_stay_unhit: bool = False
-    ) -> AsyncIterator[_AwaitableFailpoint]:
+    async def failpoint(self, name: str, terms: str, *, may_stay_unhit: bool = False) -> AsyncIterator[Failpoint]:
         """Arm a failpoint for a while. One that was never hit fails, since it proved nothing."""
         await self.arm(name, terms)
         try:
-            yield _AwaitableFailpoint(self, name)
+            yield Failpoint(self, name)
         finally:
             hits = await self.disarm(name)
         if hits == 0 and not may_stay_unhit:
@@ -180,6 +216,17 @@ class _AwaitableEmulator:
     async def stop(self) -> None:
         """Power it off and close its sockets."""
         await self._core.stop()
+
+    async def __aenter__(self) -> Emulator:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Emulator (EMULATED) at {self.address}>"
 
 
 def emulator(
@@ -201,9 +248,33 @@ def emulator(
     chunk_size: int | None = None,
     quirks: Sequence[str] = (),
     seed: int = 0,
-    tls: bool | str = False,
+    tls: Encryption = False,
     certificates: str | os.PathLike[str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Mapping[str, str | Secret] | None = None,
 ) -> _Emulating:
-    """As `holdfast.emulator`."""
-    return _Emulating(chassis_options(dict(locals())))
+    """As `holdfast.emulator`; await it for the device, or enter it with `async with`."""
+    users = hide_users(users)
+    return _Emulating(
+        Chassis(
+            listen=listen,
+            gnoi_port=gnoi_port,
+            inner_gnmi_port=inner_gnmi_port,
+            inner_gribi_port=inner_gribi_port,
+            profile=profile,
+            names=names,
+            outage=outage,
+            load=load,
+            boot=boot,
+            reboot=reboot,
+            replication=replication,
+            black_hole=black_hole,
+            state=state,
+            space=space,
+            chunk_size=chunk_size,
+            quirks=quirks,
+            seed=seed,
+            tls=tls,
+            certificates=certificates,
+            users=users,
+        )
+    )

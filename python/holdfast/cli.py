@@ -19,6 +19,8 @@ import click
 
 from holdfast._version import __version__
 from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
+from holdfast.options import environment_flag
+from holdfast.secret import Secret, first_line, from_environment
 from holdfast.storage import commands
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def _device(ctx: click.Context) -> Device:
     username = options["dut_username"] or os.environ.get("HOLDFAST_DUT_USERNAME")
     password = password if username else None  # without a name, it is sent nowhere
     tls = _tls(options)
-    if options["dut_insecure"] or os.environ.get("HOLDFAST_DUT_INSECURE"):
+    if _flag(options, "dut_insecure"):
         if tls != holdfast.Tls():
             raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
         return holdfast.connect(address, insecure=True, username=username, password=password, **ways)
@@ -144,14 +146,19 @@ def _tls(options: Mapping[str, Any]) -> Tls:
         key=given("dut_key"),
         key_password=_secret(options["dut_key_password_file"], "HOLDFAST_KEY_PASSWORD") if given("dut_key") else None,
         server_name=given("dut_server_name"),
-        skip_verify=bool(given("dut_skip_verify")),
+        skip_verify=_flag(options, "dut_skip_verify"),
     )
 
 
-def _secret(file: str | None, variable: str) -> str | None:
-    if file:
-        return Path(file).read_text(encoding="utf-8").partition("\n")[0]
-    return os.environ.get(variable)
+def _flag(options: Mapping[str, Any], name: str) -> bool:
+    return bool(options[name]) or environment_flag(f"HOLDFAST_{name.upper()}")
+
+
+def _secret(file: str | None, variable: str) -> Secret | None:
+    try:
+        return first_line(file) if file else from_environment(variable)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _plain(value: Any) -> Any:
@@ -273,7 +280,7 @@ def emulate(
         seed=seed,
         tls=("mutual" if mutual else True) if tls else False,
         certificates=tls,
-        users={user: os.environ.get("HOLDFAST_PASSWORD", "")} if user else None,
+        users={user: from_environment("HOLDFAST_PASSWORD") or ""} if user else None,
     )
     with chassis:
         for name, terms in armed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from holdfast.secret import Secret
+
 Path = str | os.PathLike[str]
 
 
@@ -20,6 +22,9 @@ class Tls:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
-    key_password: str | None = field(default=None, repr=False)
+    key_password: str | Secret | None = field(default=None, repr=False)
     server_name: str | None = None
     skip_verify: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key_password", Secret.of(self.key_password))

@@ -12,7 +12,6 @@ The password is the environment variable HOLDFAST_PASSWORD: an environment file 
 from __future__ import annotations
 
 import enum
-import os
 from typing import TYPE_CHECKING, Any
 
 import attr
@@ -22,6 +21,7 @@ from labgrid.resource import Resource
 from labgrid.step import step
 from labgrid.strategy import Strategy, StrategyError
 
+from holdfast.secret import from_environment
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class HoldfastDriver(Driver):
         told = self.device
         options: dict[str, Any] = {"username": told.username}
         if told.username is not None:
-            options["password"] = os.environ.get("HOLDFAST_PASSWORD")
+            options["password"] = from_environment("HOLDFAST_PASSWORD")
         if not told.insecure:
             options["tls"] = Tls(ca=told.ca)
         self._dut = connect(told.address, gnoi=told.gnoi, insecure=told.insecure, profile=told.profile, **options)

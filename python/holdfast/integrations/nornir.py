@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nornir.core.task import Result, Task
 
 from holdfast import connect
+from holdfast.secret import Secret, hidden
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Connection:
         self,
         hostname: str | None,
         username: str | None,
-        password: str | None,
+        password: str | Secret | None,
         port: int | None,
         platform: str | None,
         extras: Mapping[str, Any] | None = None,
@@ -45,7 +46,8 @@ class Connection:
     ) -> None:
         """Reach the device. Raises what `holdfast.connect` raises."""
         del platform, configuration  # the device says itself which vendor's it is
-        told = dict(extras or {})
+        password, extras = Secret.of(password), hidden(extras or {})
+        told = dict(extras)
         if isinstance(told.get("tls"), Mapping):
             told["tls"] = Tls(**told["tls"])
         host = f"[{hostname}]" if hostname and ":" in hostname else str(hostname)

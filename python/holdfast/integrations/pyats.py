@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pyats.connections import BaseConnection
 from pyats.utils.secret_strings import SecretString, to_plaintext
 
+from holdfast.secret import Secret, hidden
 from holdfast.testbed.pyats import target_of
 from holdfast.testbed.target import Target
 
@@ -60,9 +61,9 @@ class Connection(BaseConnection):
 
 
 def _plain(value: Any) -> Any:
-    """Pyats' mappings as plain ones; its secrets are kept in memory alone."""
+    """Pyats' mappings as plain ones; its secrets are hidden."""
     if isinstance(value, SecretString):
-        return to_plaintext(value)
+        return Secret(to_plaintext(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(held) for key, held in value.items()}
+        return hidden({str(key): _plain(held) for key, held in value.items()})
     return value

@@ -5,7 +5,6 @@ Library    holdfast.integrations.robot.HoldfastLibrary
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from robot.api import logger
@@ -13,8 +12,8 @@ from robot.api.deco import keyword, library
 
 import holdfast
 from holdfast import cntrsrv
-from holdfast._emulator import is_emulated
 from holdfast.results import Container, ControlProcessor, Image, Rows, Shown, Switchover, Volume
+from holdfast.secret import Secret, from_environment
 
 
 @library(scope="GLOBAL", version=holdfast.__version__, auto_keywords=False)
@@ -46,7 +45,7 @@ class HoldfastLibrary:
         address: str,
         alias: str | None = None,
         username: str | None = None,
-        password: str | None = None,
+        password: str | Secret | None = None,
         insecure: bool = False,
         profile: str = "auto",
     ) -> str:
@@ -54,9 +53,9 @@ class HoldfastLibrary:
 
         Without ``password`` it is the environment variable ``HOLDFAST_PASSWORD``.
         """
-        secret = password or os.environ.get("HOLDFAST_PASSWORD")
-        options: dict[str, Any] = {"username": username, "password": secret if username else None}
-        return self._keep(alias, holdfast.connect(address, insecure=insecure, profile=profile, **options))
+        password = (Secret.of(password) or from_environment("HOLDFAST_PASSWORD")) if username else None
+        dut = holdfast.connect(address, insecure=insecure, profile=profile, username=username, password=password)
+        return self._keep(alias, dut)
 
     @keyword
     def connect_to_emulated_device(self, alias: str | None = None, profile: str = "generic") -> str:
@@ -69,7 +68,7 @@ class HoldfastLibrary:
     def _keep(self, alias: str | None, dut: holdfast.Device) -> str:
         self._current = alias or dut.name
         self._devices[self._current] = dut
-        where = "EMULATED device" if is_emulated(dut.address) else "device"
+        where = "EMULATED device" if dut.is_emulated() else "device"
         logger.info(f"{where} {dut.name}")
         return self._current
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from holdfast.exceptions import HoldfastError
 from holdfast.report.account import RunAccount, read
+from holdfast.secret import Secret
 from holdfast.testbed.target import Target
 
 PASSWORD, KEY_PASSWORD = "HOLDFAST_SUITE_PASSWORD", "HOLDFAST_SUITE_KEY_PASSWORD"
@@ -35,11 +36,10 @@ def run(target: Target, cases: str, *options: str, artifacts: str | os.PathLike[
         testbed.write_text(json.dumps({"devices": {target.name or "dut": described}}), encoding="utf-8")
         kept = Path(artifacts).absolute() if artifacts is not None else Path(place) / "artifacts"
         told = ("-k", cases, f"--testbed={testbed}", f"--dut-artifacts={kept}", *options)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
         done = subprocess.run(  # noqa: S603 - our own plugin
             [sys.executable, "-m", "pytest", *ALONE, *told],
             cwd=place,
-            env={**environment, **secrets, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            env=_environment(secrets),
             capture_output=True,
             text=True,
             check=False,
@@ -51,9 +51,16 @@ def run(target: Target, cases: str, *options: str, artifacts: str | os.PathLike[
         return read(kept)
 
 
-def description(target: Target) -> tuple[dict[str, Any], dict[str, str]]:
+def _environment(secrets: Mapping[str, Secret]) -> dict[str, str]:
+    """Of the suite's process: ours without what is for our own pytest, and the secrets."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    revealed = {key: secret.reveal() for key, secret in secrets.items()}
+    return {**ours, **revealed, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def description(target: Target) -> tuple[dict[str, Any], dict[str, Secret]]:
     """A target as a device of a testbed of ours, and the environment that holds its secrets."""
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
     told: dict[str, Any] = {
         name: getattr(target, name)
         for name in (
@@ -68,13 +75,13 @@ def description(target: Target) -> tuple[dict[str, Any], dict[str, str]]:
         )
         if getattr(target, name)
     }
-    if (secret := target.secret()) is not None:
+    if (secret := target.login()) is not None:
         secrets[PASSWORD] = secret
         told["password_env"] = PASSWORD
     if target.tls is not None and not target.insecure:
         told["tls"] = _written(target.tls, ("ca", "cert", "key", "server_name", "skip_verify"))
-        if target.tls.key_password is not None:
-            secrets[KEY_PASSWORD] = target.tls.key_password
+        if (secret := Secret.of(target.tls.key_password)) is not None:
+            secrets[KEY_PASSWORD] = secret
             told["tls"]["key_password_env"] = KEY_PASSWORD
     inner = _written(target.inner, [field.name for field in fields(target.inner)])
     return {**told, **({"inner": inner} if inner else {}), "deadlines": dict(target.deadlines)}, secrets

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.options import flag as flag_word
+
 # Those that a device is tested with, and those that need none.
 DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
 SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
@@ -114,9 +117,15 @@ def value(config: pytest.Config, name: str) -> Any:
 
 
 def flag(config: pytest.Config, name: str) -> bool:
-    """Whether a flag is set; `0`, `no` and `false` in the environment or ini file unset it."""
+    """Whether a flag is set: on the command line, or by a word for yes in the environment or the ini file."""
     given = value(config, name)
-    return given is True or (isinstance(given, str) and given.lower() not in ("0", "no", "false"))
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    variable = _key(name).upper()
+    try:
+        return flag_word(given, variable if os.environ.get(variable) else _key(name))
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def command_line(config: pytest.Config) -> list[str]:
@@ -151,7 +160,10 @@ def check(config: pytest.Config) -> None:
     """Refuse what makes no sense before anything else happens."""
     if value(config, "testbed") and value(config, "dut"):
         raise pytest.UsageError("--dut and --testbed both say where the devices are: give one of them")
-    tls = [name for name in TLS if value(config, name)]
+    for name, kind, _ in _OPTIONS:
+        if kind == "flag":
+            flag(config, name)
+    tls = [name for name in TLS if (flag if name == "dut-skip-verify" else value)(config, name)]
     if tls and flag(config, "dut-insecure"):
         raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
     for name, (shape, wanted) in _SHAPES.items():

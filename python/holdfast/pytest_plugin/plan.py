@@ -37,7 +37,8 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     from holdfast import _core
 
     known = targets.of(config)
-    limits = _core.deadlines(emulated=all(target.emulated for target in known))
+    emulated = [targets.surely_emulated(config, target) for target in known]
+    limits = _core.deadlines(emulated=all(emulated))
     limits.update(dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ()))
     disruptions = list(dict.fromkeys(found for item in items if (found := _of(item)) is not None))
     switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
@@ -49,8 +50,8 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     write(f"plan for {where}: {in_all}, at most {_time(longest)}")
     for disruption in disruptions:
         write(f"  {disruption.name:<20} {disruption!s:<40} at most {_time(disruption.longest(limits))}")
-    for target in known:
-        if not targets.may_be_disrupted(config, target):
+    for target, says_emulated in zip(known, emulated, strict=True):
+        if not (targets.is_allowed(config, target) or says_emulated):
             write(f"not allowed on {target.name}, so its cases skip: say --dut-allow-disruption")
     write("nothing was done: without --dut-plan, it is")
 

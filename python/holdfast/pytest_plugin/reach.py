@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import _emulator, profiles
+from holdfast import profiles
 from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
+from holdfast.options import environment_flag
 from holdfast.profiles import Profile
 from holdfast.pytest_plugin import options
 from holdfast.testbed import Target
@@ -30,21 +31,14 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     """Reach the device with its vendor's ways, given or recognised. Raises `HoldfastError`."""
     limits = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
     first = profiles.GENERIC if target.profile == profiles.AUTO else target.profile
-    device, profile = target.connect(profile=first, deadlines=limits), profiles.load(first)
-    if _emulator.is_emulated(target.address) and target.profile != profiles.AUTO:
-        return device, profile
-    roles = device.control_processors(timeout=LOOK)
-    emulated_elsewhere = _emulator.says_emulated(roles) and not _emulator.is_emulated(target.address)
-    if emulated_elsewhere:
-        _emulator.remember(target.address)
-    if target.profile == profiles.AUTO:
-        profile = profiles.recognise(roles)
-    if profile.name == first and not emulated_elsewhere:
+    device = target.connect(profile=first, deadlines=limits)
+    if target.profile != profiles.AUTO:
+        return device, profiles.load(first)
+    profile = profiles.recognise(device.control_processors(timeout=LOOK))
+    if profile.name == first:
         return device, profile
     device.close()
-    return target.connect(
-        profile=target.profile if first != profiles.GENERIC else profile.name, deadlines=limits
-    ), profile
+    return target.connect(profile=profile.name, deadlines=limits), profile
 
 
 def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile) -> str:
@@ -52,7 +46,7 @@ def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile
     cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
     ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
-    kind = "EMULATED device" if _emulator.says_emulated(roles) else "device"
+    kind = "EMULATED device" if device.is_emulated() else "device"
     return f"{kind} {device.name} ({software}; {cards}{ways})"
 
 
@@ -71,10 +65,10 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     chassis = holdfast.emulator(
         profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
         quirks=quirks,
-        users={target.username: target.secret() or ""} if target.username else None,
+        users={target.username: target.login() or ""} if target.username else None,
         chunk_size=CHUNK,
         seed=int(options.value(config, "dut-seed") or 0),
-        **{"black_hole": os.environ.get("HOLDFAST_BLACK_HOLE") == "1", **settings},
+        **{"black_hole": environment_flag("HOLDFAST_BLACK_HOLE"), **settings},
     )
     try:
         for name, terms in armed:

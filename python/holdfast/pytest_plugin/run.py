@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,10 +252,7 @@ class Run:
     @property
     def limits(self) -> dict[str, float]:
         """The limits of steps, in seconds."""
-        from holdfast import _core
-
-        limits = _core.deadlines(emulated=self.chassis is not None or "EMULATED" in self.description)
-        return {**limits, **dict(options.deadline(text) for text in options.value(self.config, "dut-deadline") or ())}
+        return self.device.deadlines()
 
     def chunks(self, image: ImageUnderTest) -> int:
         """How many chunks an image comes in, on the emulated device."""
@@ -385,20 +383,34 @@ def _counted(count: Callable[[], int]) -> int | None:
 
 def begin(config: pytest.Config, target: Target) -> Run:
     """A run on a device. Where it cannot be, one device alone ends everything; of several, its own tests fail."""
-    try:
+    with _ending_where_alone(config):
         return Run(config, target)
+
+
+def skip_unless_allowed(item: pytest.Item) -> None:
+    """Skip a disruptive test that neither the command line nor the testbed allows, unless the device says EMULATED."""
+    target = targets.of_item(item)
+    if targets.is_allowed(item.config, target):
+        return
+    if "holdfast_run" in getattr(item, "fixturenames", ()):
+        with _ending_where_alone(item.config):
+            emulated = targets.says_emulated(item.config, target)
+    else:  # it reaches the device by means of its own, if at all
+        emulated = targets.surely_emulated(item.config, target)
+    if not emulated:
+        pytest.skip(f"would fail over {target.name}: say --dut-allow-disruption on the command line")
+
+
+@contextmanager
+def _ending_where_alone(config: pytest.Config) -> Iterator[None]:
+    """An error about the one device there is ends everything."""
+    try:
+        yield
     except HoldfastError as error:
         if len(targets.of(config)) == 1:
             usage = isinstance(error, InvalidArgumentError)
             pytest.exit(f"holdfast: {type(error).__name__}: {error}", returncode=4 if usage else 3)
         raise
-
-
-def skip_unless_allowed(item: pytest.Item) -> None:
-    """Skip a disruptive test on anything but loopback, unless the command line or the testbed allows it."""
-    target = targets.of_item(item)
-    if not targets.may_be_disrupted(item.config, target):
-        pytest.skip(f"would fail over {target.name}: say --dut-allow-disruption on the command line")
 
 
 def _shared_id(config: pytest.Config) -> str | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from holdfast.addresses import is_loopback
+from holdfast import profiles
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
+from holdfast.secret import Secret, first_line, from_environment
 from holdfast.testbed import Target, read
 from holdfast.testbed.own import inner
 from holdfast.testbed.target import Inner
 from holdfast.tls import Tls
 
 _KEY = pytest.StashKey[tuple[Target, ...]]()
+_EMULATED = pytest.StashKey[dict[str, bool]]()
 
 
 def of(config: pytest.Config) -> tuple[Target, ...]:
@@ -81,11 +80,31 @@ def of_item(item: pytest.Item) -> Target:
     return found if isinstance(found, Target) else of(item.config)[0]
 
 
-def may_be_disrupted(config: pytest.Config, target: Target) -> bool:
-    """Whether failovers are allowed on it: it is loopback, or its testbed or the command line itself says so."""
-    if target.emulated or target.allow_disruption or is_loopback(target.address):
+def is_allowed(config: pytest.Config, target: Target) -> bool:
+    """Whether failovers are allowed, whatever the device is: its testbed or the command line itself says so.
+
+    Else it must say that it is EMULATED. Its address says nothing: a tunnel's end is on this machine too.
+    """
+    return target.emulated or target.allow_disruption or options.typed(config, "dut-allow-disruption")
+
+
+def says_emulated(config: pytest.Config, target: Target) -> bool:
+    """Whether the device says of itself that it is EMULATED; asked once in a run. Raises what `connect` raises."""
+    if target.emulated:
         return True
-    return options.typed(config, "dut-allow-disruption")
+    known = config.stash.setdefault(_EMULATED, {})
+    if target.name not in known:
+        with target.connect(profile=profiles.GENERIC) as device:
+            known[target.name] = device.is_emulated()
+    return known[target.name]
+
+
+def surely_emulated(config: pytest.Config, target: Target) -> bool:
+    """The same; False where it cannot be reached."""
+    try:
+        return says_emulated(config, target)
+    except HoldfastError:
+        return False
 
 
 def _tls(config: pytest.Config) -> Tls:
@@ -94,24 +113,23 @@ def _tls(config: pytest.Config) -> Tls:
         ca=options.value(config, "dut-ca"),
         cert=options.value(config, "dut-cert"),
         key=options.value(config, "dut-key"),
-        key_password=_secret(config, "dut-key-password-file") or os.environ.get("HOLDFAST_KEY_PASSWORD"),
+        key_password=_secret(config, "dut-key-password-file") or from_environment("HOLDFAST_KEY_PASSWORD"),
         server_name=options.value(config, "dut-server-name"),
         skip_verify=options.flag(config, "dut-skip-verify"),
     )
 
 
-def _password(config: pytest.Config) -> str | None:
+def _password(config: pytest.Config) -> Secret | None:
     given = _secret(config, "dut-password-file")
-    return os.environ.get("HOLDFAST_PASSWORD") if given is None else given
+    return from_environment("HOLDFAST_PASSWORD") if given is None else given
 
 
-def _secret(config: pytest.Config, name: str) -> str | None:
+def _secret(config: pytest.Config, name: str) -> Secret | None:
     """The first line of the file that an option names."""
     file = options.value(config, name)
     if not file:
         return None
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        return first_line(file)
+    except (OSError, ValueError) as error:
         raise pytest.UsageError(f"--{name}: {error}") from None
-    return lines[0] if lines else ""

@@ -8,6 +8,7 @@ from holdfast import Device
 from holdfast.exceptions import ExpectationFailed, HoldfastError, RpcError, Unimplemented
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.results import Dialled
+from holdfast.secret import Secret
 from holdfast.suites.looks import SILENT, look_port, settled
 
 # A port where nothing listens (tcpmux, RFC 1078).
@@ -27,17 +28,17 @@ class Dialler:
         self.port = port
         self.username = case.run.target.username
 
-    def dial(self, address: str | None, ask: str = "ping", *, password: str | None = None) -> Dialled:
+    def dial(self, address: str | None, ask: str = "ping", *, password: str | Secret | None = None) -> Dialled:
         """Have it dial; with the device's own credentials for the device's services."""
         services = ask in ("gnmi", "gribi") and self.username is not None
-        secret = password or self._case.run.target.secret()
+        password = Secret.of(password) or self._case.run.target.login()
         try:
             return self._dut.dial_from_container(
                 self.port,
                 str(address),
                 ask=ask,
                 username=self.username if services else None,
-                password=secret if services else None,
+                password=password if services else None,
             )
         except Unimplemented:
             if not self._dials():

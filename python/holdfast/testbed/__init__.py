@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.exceptions import TestbedError
+from holdfast.secret import hidden
 from holdfast.testbed.target import Target
 
 __all__ = ["Target", "TestbedWarning", "read"]
@@ -61,12 +62,28 @@ def _read_yaml(file: Path) -> tuple[Sequence[Target], Sequence[str]]:
     from holdfast.testbed import own, pyats
 
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        data = hidden(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except OSError as error:
         raise TestbedError(f"{file}: {error}", hint="docs/testbeds.md has examples") from None
+    except UnicodeDecodeError:
+        raise TestbedError(f"{file}: it is not UTF-8", hint="docs/testbeds.md has examples") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise TestbedError(f"{file}: {_unreadable(error)}", hint="docs/testbeds.md has examples") from None
     devices = data.get("devices") if isinstance(data, dict) else None
     if not isinstance(devices, dict) or not devices:
         raise TestbedError(f"{file}: it has no devices", hint="docs/testbeds.md has examples")
     if "testbed" in data or any(isinstance(device, dict) and "connections" in device for device in devices.values()):
         return pyats.read(file, data)
     return own.read(file, data)
+
+
+def _unreadable(error: Exception) -> str:
+    """What is wrong and where, and nothing of what stands there: it may be a password."""
+    import yaml
+
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it is no YAML"
+    where = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError):
+        return f"{where}: {error.problem}"
+    return f"{where}: this is no plain YAML; a value that begins with *, & or ! needs quotes"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.exceptions import TestbedError
+from holdfast.secret import Secret, first_line
 from holdfast.testbed.target import Inner, Target
 from holdfast.tls import Tls
 
@@ -100,10 +101,10 @@ def _tls(where: str, given: Mapping[str, Any], folder: Path) -> Tls:
     )
 
 
-def _secret(where: str, fields: Mapping[str, Any], what: str, folder: Path) -> Callable[[], str] | None:
+def _secret(where: str, fields: Mapping[str, Any], what: str, folder: Path) -> Callable[[], Secret] | None:
     variable, file = fields.get(f"{what}_env"), fields.get(f"{what}_file")
     if variable is not None:
-        return lambda: from_environment(where, variable)
+        return lambda: Secret(from_environment(where, variable))
     return None if file is None else lambda: _first_line(where, folder / Path(file).expanduser())
 
 
@@ -114,10 +115,10 @@ def from_environment(where: str, variable: str) -> str:
     return os.environ[variable]
 
 
-def _first_line(where: str, file: Path) -> str:
+def _first_line(where: str, file: Path) -> Secret:
     try:
-        return file.read_text(encoding="utf-8").partition("\n")[0]
-    except OSError as error:
+        return first_line(file)
+    except (OSError, ValueError) as error:
         raise TestbedError(f"{where}: {error}") from None
 
 

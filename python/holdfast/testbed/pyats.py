@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast.exceptions import TestbedError
+from holdfast.exceptions import InvalidArgumentError, TestbedError
+from holdfast.options import flag
+from holdfast.secret import Secret
 from holdfast.testbed.own import from_environment, inner
 from holdfast.testbed.target import Target
 from holdfast.tls import Tls
@@ -67,12 +69,12 @@ def target_of(
         name=name,
         address=f"{written}:{port}" if port else written,
         username=None if username is None else _text(where, username),
-        password=None if password is None else _later(where, str(password)),
-        insecure=bool(connection.get("insecure")),
-        tls=None if connection.get("insecure") else _tls(where, connection, folder),
+        password=None if password is None else _later(where, password),
+        insecure=_flag(where, connection, "insecure"),
+        tls=None if _flag(where, connection, "insecure") else _tls(where, connection, folder),
         profile=str(own.get("profile") or PROFILES.get(str(device.get("os") or device.get("platform")), "auto")),
         container_host=own.get("container_host"),
-        allow_disruption=bool(own.get("allow_disruption")),
+        allow_disruption=_flag(where, own, "allow_disruption"),
         inner=inner(where, _mapping(own.get("inner"))),
     )
 
@@ -88,16 +90,28 @@ def _login(connection: Mapping[str, Any], device: Mapping[str, Any], shared: Any
     return {}
 
 
-def _later(where: str, password: str) -> Callable[[], str]:
-    return lambda: _text(where, password)
+def _later(where: str, password: object) -> Callable[[], Secret]:
+    return lambda: Secret(_text(where, password))
 
 
 def _text(where: str, value: Any) -> str:
     """A value with pyATS' markups: `%ENV{NAME}` is read, what asks or decrypts is refused."""
-    text = str(value)
-    if markup := re.search(r"%(ASK|ENC|CLI|CALLABLE|INTF)\b", text):
+    if markup := re.search(r"%(ASK|ENC|CLI|CALLABLE|INTF)\b", _unmarked(value)):
         raise TestbedError(f"{where}: the markup %{markup[1]} needs pyATS itself", hint="%ENV{NAME} is read here")
-    return re.sub(r"%ENV\{\s*(\w+)\s*\}", lambda found: from_environment(where, found[1]), text)
+    return re.sub(r"%ENV\{\s*(\w+)\s*\}", lambda found: from_environment(where, found[1]), _unmarked(value))
+
+
+def _flag(where: str, given: Mapping[str, Any], name: str) -> bool:
+    """A flag as YAML reads it, or as a word, such as one of the environment's."""
+    value = given.get(name)
+    try:
+        return value if isinstance(value, bool) else flag("" if value is None else _text(where, value), name)
+    except InvalidArgumentError as error:
+        raise TestbedError(f"{where}: {error.message}", hint=error.hint) from None
+
+
+def _unmarked(value: Any) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 def _tls(where: str, connection: Mapping[str, Any], folder: Path) -> Tls:
@@ -114,5 +128,5 @@ def _tls(where: str, connection: Mapping[str, Any], folder: Path) -> Tls:
         cert=cert if key else None,
         key=key if cert else None,
         server_name=first(SERVER_NAME),
-        skip_verify=bool(connection.get("skip_verify")),
+        skip_verify=_flag(where, connection, "skip_verify"),
     )

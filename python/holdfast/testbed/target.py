@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from holdfast.secret import Secret
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Target:
     address: str = ""
     gnoi: str | None = None
     username: str | None = None
-    password: str | Callable[[], str | None] | None = field(default=None, repr=False)
+    password: str | Secret | Callable[[], str | Secret | None] | None = field(default=None, repr=False)
     insecure: bool = False
     tls: Tls | None = None
     profile: str = "auto"
@@ -50,11 +51,20 @@ class Target:
     emulated: bool = False
     inner: Inner = Inner()
 
-    def secret(self) -> str | None:
-        """The password; None without a username, for then it is sent nowhere."""
+    def __post_init__(self) -> None:
+        if not callable(self.password):
+            object.__setattr__(self, "password", Secret.of(self.password))
+
+    def login(self) -> Secret | None:
+        """The password, hidden; None without a username, for then it is sent nowhere."""
         if self.username is None:
             return None
-        return self.password() if callable(self.password) else self.password
+        return Secret.of(self.password() if callable(self.password) else self.password)
+
+    def secret(self) -> str | None:
+        """The same for everybody to read."""
+        found = self.login()
+        return None if found is None else found.reveal()
 
     def connect(
         self, *, profile: str | None = None, deadlines: Mapping[str, float | timedelta] | None = None
@@ -67,7 +77,7 @@ class Target:
             gnoi=self.gnoi,
             name=self.name,
             username=self.username,
-            password=self.secret(),
+            password=self.login(),
             insecure=self.insecure,
             tls=None if self.insecure else self.tls,
             profile=profile or self.profile,

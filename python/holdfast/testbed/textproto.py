@@ -31,7 +31,7 @@ class Field:
 
     name: str
     line: int
-    value: str | Message
+    value: str | Message = field(repr=False)
 
 
 @dataclass
@@ -76,7 +76,8 @@ class _Reader:
         return token
 
     def fail(self, wanted: str) -> TextprotoError:
-        found = repr(self.now.text) if self.now.text else "the end"
+        # Of a text or a word not what it is: it may be a password.
+        found = {"end": "the end", "mark": repr(self.now.text)}.get(self.now.kind, f"a {self.now.kind}")
         return TextprotoError(f"line {self.now.line}: {wanted} was expected, and {found} came")
 
     def message(self, closing: str) -> Message:
@@ -127,7 +128,8 @@ def _tokens(text: str) -> Iterator[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise TextprotoError(f"line {line}: {text[at:].splitlines()[0][:30]!r} is not the text format")
+            column = at - text.rfind("\n", 0, at)
+            raise TextprotoError(f"line {line}: from column {column} on, this is not the text format")
         if found.lastgroup != "space":
             yield _Token(str(found.lastgroup), found[0], line)
         line += found[0].count("\n")
