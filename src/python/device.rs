@@ -147,15 +147,15 @@ pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> P
 #[pyfunction]
 #[pyo3(signature = (*, emulated))]
 pub fn deadlines(emulated: bool) -> HashMap<&'static str, f64> {
-    by_step(if emulated { &Deadlines::emulated() } else { &Deadlines::real() })
+    by_step(if emulated { Deadlines::emulated() } else { Deadlines::real() })
 }
 
-fn by_step(limits: &Deadlines) -> HashMap<&'static str, f64> {
+fn by_step(limits: Deadlines) -> HashMap<&'static str, f64> {
     limits.all().into_iter().map(|(step, limit)| (step, limit.as_secs_f64())).collect()
 }
 
 fn limits_by_step(py: Python<'_>, limits: Deadlines) -> PyResult<Py<PyAny>> {
-    Ok(by_step(&limits).into_pyobject(py)?.into_any().unbind())
+    Ok(by_step(limits).into_pyobject(py)?.into_any().unbind())
 }
 
 /// The steps that have a deadline, as `deadlines` names them.
