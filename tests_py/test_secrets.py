@@ -274,7 +274,15 @@ def test_a_secrets_file_has_its_secret_in_its_first_line(tmp_path: Path) -> None
         assert first_line(file).reveal() == wanted
 
 
-@pytest.mark.parametrize("text", [f'a {{ b "{PLANTED}" }}', f'a: "{PLANTED}', f"a: b c {PLANTED}", f"a: &{PLANTED}"])
+TORN = [
+    f'password "{PLANTED}"',
+    f'password: "{PLANTED}',
+    f"password: b c {PLANTED}",
+    f"password: &{PLANTED}",
+]
+
+
+@pytest.mark.parametrize("text", TORN)
 def test_a_text_format_that_is_wrong_is_not_quoted(text: str) -> None:
     with pytest.raises(TextprotoError, match="line 1") as caught:
         parse(text)

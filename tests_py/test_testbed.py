@@ -92,16 +92,35 @@ def test_a_file_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_schema_and_the_reader_agree(tmp_path: Path) -> None:
     schema = json.loads((Path(testbed.__file__).parent / "testbed.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(OWN), schema)
-    from holdfast.testbed import own
+    from holdfast.testbed import schema as table
 
-    assert set(schema["$defs"]["fields"]["properties"]) == set(own.FIELDS)
-    assert set(schema["$defs"]["fields"]["properties"]["tls"]["properties"]) == set(own.TLS)
+    assert table.FILE.read_text(encoding="utf-8") == table.written(), "python -m holdfast.testbed.schema"
     wrong = {"devices": {"a": {"adress": "x"}}}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, schema)
     both = write(tmp_path, "wrong.yaml", yaml.safe_dump({"devices": {"a": {"adress": "x", "address": "y"}}}))
-    with pytest.warns(testbed.TestbedWarning, match="'adress' is not heeded"):
+    with pytest.raises(TestbedError, match=r"a device has no 'adress'\n  try: did you mean address\?"):
         testbed.read(both)
+
+
+def test_what_is_ours_in_a_pyats_testbed_is_known(tmp_path: Path) -> None:
+    text = """
+devices:
+  r1:
+    connections: {gnmi: {protocol: gnmi, ip: 10.0.0.7, insecure: "no", skip_verify: "%ENV{SKIP}"}}
+    custom: {holdfast: {allow_disruption: "no"}}
+"""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SKIP", "off")
+        (target,) = testbed.read(write(tmp_path, "pyats.yaml", text))
+    assert not target.insecure
+    assert not target.allow_disruption
+    assert target.tls is not None
+    assert not target.tls.skip_verify
+    with pytest.raises(TestbedError, match="did you mean allow_disruption"):
+        testbed.read(write(tmp_path, "pyats.yaml", text.replace("allow_disruption", "allow_disruptions")))
+    with pytest.raises(TestbedError, match="insecure=perhaps: that is neither yes nor no"):
+        testbed.read(write(tmp_path, "pyats.yaml", text.replace('"no", skip', "perhaps, skip")))
 
 
 def test_an_ondatra_binding(tmp_path: Path) -> None:
@@ -170,6 +189,10 @@ def test_a_pyats_testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("devices: {a: {address: x, insecure: maybe}}", "insecure is 'maybe': give true or false"),
         ("devices: {a: {address: x, insecure: true, tls: {ca: x}}}", "insecure is plaintext"),
         ("devices: {a: {address: x, tls: {certificate: x}}}", "tls has no 'certificate'"),
+        ("devices: {a: {address: x, allow_disruptions: no}}", "did you mean allow_disruption"),
+        ("devices: {a: {address: x, tls: {skip_verify: 'no'}}}", "tls: skip_verify is 'no': give true or false"),
+        ("devices: {a: {address: x}}\ndefault: {insecure: true}", "did you mean defaults"),
+        ("devices: {a: {address: x, inner: {gmni: x}}}", "did you mean gnmi"),
         ("devices: {a: {address: x, deadlines: {reboot: soon}}}", "'soon' is no time"),
         ("devices: {a: 7}", "it is no mapping"),
     ],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast._version import __version__ as __version__
     from holdfast.exceptions import HoldfastError as HoldfastError
     from holdfast.results import Archive as Archive
+    from holdfast.secret import Secret as Secret
     from holdfast.tls import Tls as Tls
 
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
     "Device": "holdfast._core",
     "Emulator": "holdfast._emulator",
     "HoldfastError": "holdfast.exceptions",
+    "Secret": "holdfast.secret",
     "Tls": "holdfast.tls",
     "__version__": "holdfast._version",
     "connect": "holdfast._connect",
@@ -48,6 +50,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Emulator",
     "Archive",
     "Tls",
+    "Secret",
     "HoldfastError",
     "aio",
     "cni",

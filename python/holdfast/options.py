@@ -1,13 +1,242 @@
-"""What people may say about a device and a run, read alike by pytest and by the command."""
+"""Every option once: what it is called, what it means, who may say it. The front ends read this table, and the docs.
+
+An option `dut-ca` is `--dut-ca` of pytest and, where `command` says so, of the command `holdfast`; HOLDFAST_DUT_CA in
+the environment; `holdfast_dut_ca` in an ini file. `testbed` is its key in a testbed file, and `argument` that of
+`holdfast.connect`.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from holdfast.exceptions import InvalidArgumentError
 
+Kind = Literal["text", "flag", "list", "keep"]
+
 _YES = ("1", "yes", "y", "true", "t", "on")
 _NO = ("0", "no", "n", "false", "f", "off", "")
+_NUMBER = r"\d+"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `shape` is a regular expression for its text, and `wanted` what to give where the text is not so."""
+
+    name: str
+    help: str
+    kind: Kind = "text"
+    shows: str = "TEXT"
+    shape: str = ".*"
+    wanted: str = ""
+    # Only the command line itself may say it (and a testbed, where it has a key): neither environment nor ini file.
+    typed_only: bool = False
+    command: bool = False
+    testbed: str = ""
+    argument: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its ini key, and what parsed options are called."""
+        return "holdfast_" + self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return self.key.upper()
+
+    def read(self, text: str, where: str) -> Any:
+        """A value that came as text, from `where`: its `variable`, or its `key`. Raises `InvalidArgumentError`."""
+        if self.kind == "flag":
+            return flag(text, where)
+        if self.kind == "list":
+            return [line for line in text.splitlines() if line]
+        if self.kind == "keep":
+            return text if text in ("always", "failed") else ("always" if flag(text, where) else None)
+        return self.checked(text, where)
+
+    def checked(self, text: str, where: str) -> str:
+        """A text that has the shape it must have. Raises `InvalidArgumentError`."""
+        if not re.fullmatch(self.shape, text, re.DOTALL):
+            raise InvalidArgumentError(f"{where} {text}: {self.wanted}")
+        return text
+
+    def from_environment(self) -> Any:
+        """What the environment says; None where it says nothing. Raises `InvalidArgumentError`."""
+        text = os.environ.get(self.variable)
+        return self.read(text, self.variable) if text and not self.typed_only else None
+
+
+def _text(name: str, shows: str, help: str, **more: Any) -> Option:
+    return Option(name, help, shows=shows, **more)
+
+
+def _flag(name: str, help: str, **more: Any) -> Option:
+    return Option(name, help, "flag", shows="", **more)
+
+
+def _list(name: str, shows: str, help: str, **more: Any) -> Option:
+    return Option(name, help, "list", shows=shows, **more)
+
+
+# Where a device is, and how to get in: what pytest and the command have both.
+DEVICE = (
+    _text("dut", "HOST[:PORT][,HOST…]", "the device under test, instead of the emulated one; several addresses: one"
+          " for each control processor", command=True, testbed="address", argument="address"),
+    _list("testbed", "FILE", "a file with the devices under test: ours, pyATS', or an Ondatra binding and its testbed",
+          command=True),
+    _text("dut-gnoi", "HOST:PORT[,HOST:PORT…]", "where gNOI is served, if not where gNMI is", command=True,
+          testbed="gnoi", argument="gnoi"),
+    _text("dut-profile", "NAME", "the vendor's ways: a name, or a YAML file (default: what the device says it is)",
+          command=True, testbed="profile", argument="profile"),
+    _text("dut-container-host", "HOST", "where containers' ports are, if not on the device's own address", command=True,
+          testbed="container_host", argument="container_host"),
+    _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
+    _text("dut-ca", "FILE", "a PEM file of who signs the device's certificate (default: who the system trusts)",
+          command=True, testbed="tls.ca", argument="tls.ca"),
+    _text("dut-cert", "FILE", "a PEM file with our certificate, for a device that wants one", command=True,
+          testbed="tls.cert", argument="tls.cert"),
+    _text("dut-key", "FILE", "a PEM file with its key; an encrypted one is opened with HOLDFAST_KEY_PASSWORD",
+          command=True, testbed="tls.key", argument="tls.key"),
+    _text("dut-key-password-file", "FILE", "a file whose first line opens the key", command=True,
+          testbed="tls.key_password_file", argument="tls.key_password"),
+    _text("dut-server-name", "NAME", "what the device's certificate is for, in place of its address' host",
+          command=True, testbed="tls.server_name", argument="tls.server_name"),
+    _flag("dut-skip-verify", "TLS with whoever answers", command=True, testbed="tls.skip_verify",
+          argument="tls.skip_verify"),
+    _text("dut-username", "NAME", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file",
+          command=True, testbed="username", argument="username"),
+    _text("dut-password-file", "FILE", "a file whose first line is the password", command=True,
+          testbed="password_file", argument="password"),
+)  # fmt: skip
+
+# What a run of tests is told beside that.
+RUN = (
+    _flag("dut-allow-disruption", "run disruptive cases on a real device", typed_only=True, testbed="allow_disruption"),
+    _flag("dut-configure", "let the profile configure the device; without it nothing is configured or saved",
+          typed_only=True),
+    _flag("dut-required", "refuse to fall back on the emulated device"),
+    _text("dut-image", "FILE", "a `docker save` archive to test with, instead of the wheel's own test container"),
+    _text("dut-command", "COMMAND", "what a container of the image runs, instead of the image's own command; {port} in"
+          " it is its port"),
+    _text("dut-port", "PORT", "the port that the container serves and publishes (default 60061)",
+          shape=r"0*([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
+          wanted="give a number from 1 to 65535"),
+    _text("dut-network", "NAME", "the container's network (default: the device's)"),
+    _list("dut-volume-option", "KEY=VALUE", "for the volume's driver; may be given several times"),
+    _list("dut-inner", "KEY=VALUE", "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
+          testbed="inner"),
+    _flag("dut-no-ping", "the container's port cannot be reached from here: do not check it"),
+    _text("dut-judge", "VERDICT", "which verdict fails a test: depth (both, the default) or procedure",
+          shape="procedure|depth", wanted="give procedure or depth"),
+    _list("dut-deadline", "STEP=TIME", "such as reboot=20m; may be given several times", testbed="deadlines",
+          argument="deadlines"),
+    _list("dut-failpoint", "NAME=TERMS", "armed on the emulated device; may be given several times"),
+    _text("dut-failpoint-file", "FILE", 'a JSON file of failpoints to arm on the emulated device: {"NAME": "TERMS"}'),
+    _list("dut-emulator", "KEY=VALUE", "of the emulated device, as of `holdfast emulate`: outage=2s, quirk=NAME"),
+    _text("dut-seed", "NUMBER", "of the failpoints' chance on the emulated device: equal seeds draw equally (default"
+          " 0)", shape=_NUMBER, wanted="give a number"),
+    _flag("dut-restore-active", "end with the control processor active that was active at the start"),
+    _text("dut-artifacts", "DIR", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
+    _text("dut-report", "FILE", "a self-contained HTML file about the run: verdicts, outages, timelines, evidence"),
+    _flag("dut-plan", "say which failovers and reboots would come and how long they may take, and do nothing"),
+    _flag("dut-combine", "judge 3.1 to 3.6 by one switchover and 3.7 by the next, instead of one each"),
+    _text("dut-trigger", "WAY", "what fails the active: gnoi (the default), reboot-active, kill:PROCESS or command:…",
+          shape=r"gnoi|reboot-active|kill:.+|command:.*\S.*",
+          wanted="give gnoi, reboot-active, kill:PROCESS or command:…"),
+    _text("dut-repeat", "NUMBER", "go through all cases so many times, and say how outages spread and what grew",
+          shape=r"0*[1-9]\d*", wanted="give a number, 1 or more"),
+    Option("dut-keep", "leave what the tests made on the device: always, or after a failure (=failed)", "keep",
+           shows="[always|failed]"),
+)  # fmt: skip
+
+CNI = (
+    _text("cni-path", "DIR[:DIR]", "the folders of the CNI plugins (default /opt/cni/bin:/usr/lib/cni)"),
+    _text("cni-conflist", "FILE", "a network configuration list with cni-bridge-fp in it, instead of the suite's own"),
+    _text("cni-containerd", "SOCKET", "the CRI socket of a containerd, instead of one of the suite's own"),
+    _flag("cni-required", "fail where a scenario would skip because something is missing"),
+)
+
+TORPEDO = (
+    _text("provider", "FILE", "a file that names a storage provider, instead of the emulated one"),
+    _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s; may be given several times"),
+    _text("torpedo-runner", "RUNNER", "who runs the tasks, instead of who the provider's file says: own, docker or"
+          " swarm", shape="own|docker|swarm", wanted="give own, docker or swarm"),
+    _text("torpedo-start", "TIME", "how long the plugins of a provider may take to answer at first, such as 60s"),
+    _list("torpedo-timing", "NAME=TIME", "sync, attach, pace or patience of the emulated provider"),
+    _list("torpedo-failpoint", "NAME=TERMS", "armed on the emulated provider; may be given several times"),
+    _text("torpedo-face", "FACE", "how the emulated provider is reached: process (the default), or by sockets: csi,"
+          " docker", shape="process|csi|docker", wanted="give process, csi or docker"),
+    _text("torpedo-seed", "NUMBER", "of the failpoints' chance on the emulated provider (default 0)", shape=_NUMBER,
+          wanted="give a number"),
+    _text("torpedo-report", "DIR", "a folder for the qualification table, as Markdown and JSON"),
+)  # fmt: skip
+
+ALL = (*DEVICE, *RUN, *CNI, *TORPEDO)
+BY_NAME = {option.name: option for option in ALL}
+# Each says something of TLS, and so contradicts --dut-insecure.
+TLS = tuple(option for option in DEVICE if option.argument.startswith("tls.") and not option.name.endswith("-file"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of the emulated device: `--NAME` of `holdfast emulate`, and an argument of `holdfast.emulator`.
+
+    `run` says whether `--dut-emulator NAME=VALUE` takes it too.
+    """
+
+    name: str
+    help: str
+    kind: Literal["text", "flag", "list", "number", "time", "pair", "folder"] = "text"
+    shows: str = ""
+    default: str = ""
+    run: bool = True
+    argument: str = ""
+
+    @property
+    def parameter(self) -> str:
+        """What `holdfast.emulator` calls it."""
+        return self.argument or self.name.replace("-", "_")
+
+    def read(self, text: str, where: str) -> Any:
+        """A value that came as text. Raises `InvalidArgumentError`."""
+        if self.kind == "time":
+            return _seconds(text, where)
+        if self.kind == "flag":
+            return flag(text, where)
+        if self.kind == "number" and not re.fullmatch(_NUMBER, text):
+            raise InvalidArgumentError(f"{where} {text}: give a number")
+        if self.kind == "pair" and not re.fullmatch(r"[^,]+,[^,]+", text):
+            raise InvalidArgumentError(f"{where} {text}: it wants two names: A,B")
+        return int(text) if self.kind == "number" else tuple(text.split(",")) if self.kind == "pair" else text
+
+
+SETTINGS = (
+    Setting("listen", "where it is managed; port 0 takes a free one; two: one for each control processor",
+            shows="IP:PORT[,IP:PORT]", default="127.0.0.1:9339"),
+    Setting("gnoi-port", "serve gNOI on a port of its own; 0 takes a free one", "number", "PORT"),
+    Setting("inner-gnmi-port", "where its containers dial its gNMI, by TLS; a free one if none is given", "number",
+            "PORT"),
+    Setting("inner-gribi-port", "the same of its gRIBI", "number", "PORT"),
+    Setting("profile", "play a vendor's device", shows="NAME", default="generic", run=False),
+    Setting("names", "what the control processors are called", "pair", "A,B"),
+    Setting("outage", "from a switchover's answer until the new active answers", "time", "TIME", "0.2 s"),
+    Setting("load", "from then until Containerz has loaded; it answers UNAVAILABLE meanwhile", "time", "TIME",
+            "0.08 s"),
+    Setting("boot", "from its fall until a control processor is back as the standby", "time", "TIME", "0.3 s"),
+    Setting("reboot", "how long a cold reboot takes", "time", "TIME", "0.4 s"),
+    Setting("replication", "from a change on the active until the standby has it", "time", "TIME", "5 ms"),
+    Setting("black-hole", "an outage is silence instead of closed sockets", "flag"),
+    Setting("quirk", "an oddity of servers in the field", "list", "NAME", argument="quirks"),
+    Setting("space", "how much it can store, in bytes", "number", "BYTES"),
+    Setting("chunk-size", "what it asks for in Deploy, in bytes", "number", "BYTES"),
+    Setting("state", "keep what it stores in this folder", "folder", "DIR", run=False),
+    Setting("seed", "of the failpoints' chance", "number", "NUMBER", "0", run=False),
+)  # fmt: skip
 
 
 def flag(text: str, name: str) -> bool:
@@ -21,3 +250,19 @@ def flag(text: str, name: str) -> bool:
 def environment_flag(variable: str) -> bool:
     """Whether an environment variable says yes. Raises `InvalidArgumentError` where it says neither."""
     return flag(os.environ.get(variable, ""), variable)
+
+
+def _seconds(text: str, where: str) -> float:
+    from holdfast.deadlines import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to try instead of a word that is not known."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"

@@ -15,7 +15,8 @@ from typing import Any
 from holdfast.exceptions import InvalidArgumentError
 
 # What mappings call a secret itself, and not where one is kept.
-_NAMES = re.compile(r"(?i)(password|passphrase|passwd|secret|token)(?!.*_(env|file)$)")
+_NAMES = re.compile(r"(?i)password|passphrase|passwd|secret|token")
+_PLACES = ("_env", "_file")
 
 
 class Secret:
@@ -70,8 +71,17 @@ def first_line(file: str | os.PathLike[str]) -> Secret:
 def hidden(value: Any) -> Any:
     """The same mappings and lists, with whatever they call a password, secret or token as a `Secret`."""
     if isinstance(value, Mapping):
-        return {key: _hidden(held) if _NAMES.search(str(key)) else hidden(held) for key, held in value.items()}
+        return {key: _hidden(held) if _names_secret(str(key)) else hidden(held) for key, held in value.items()}
     return [hidden(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def may_be_quoted(text: str) -> bool:
+    """Whether what is wrong with a file may be shown as it stands there: it tells of no secret anywhere."""
+    return not _NAMES.search(text)
+
+
+def _names_secret(key: str) -> bool:
+    return bool(_NAMES.search(key)) and not key.endswith(_PLACES)
 
 
 def _hidden(held: object) -> Secret | None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -56,7 +56,7 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     from holdfast import failpoint
 
     quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
-    settings = _settings(options.value(config, "dut-emulator") or ())
+    settings = options.emulator_settings(config)
     quirks += settings.pop("quirks")
     armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
@@ -66,9 +66,8 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         profile=profiles.GENERIC if target.profile == profiles.AUTO else target.profile,
         quirks=quirks,
         users={target.username: target.login() or ""} if target.username else None,
-        chunk_size=CHUNK,
         seed=int(options.value(config, "dut-seed") or 0),
-        **{"black_hole": environment_flag("HOLDFAST_BLACK_HOLE"), **settings},
+        **{"black_hole": environment_flag("HOLDFAST_BLACK_HOLE"), "chunk_size": CHUNK, **settings},
     )
     try:
         for name, terms in armed:
@@ -77,30 +76,6 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         chassis.stop()
         raise
     return chassis
-
-
-_TIMES = ("outage", "load", "boot", "reboot", "replication")
-
-
-def _settings(texts: Sequence[str]) -> dict[str, Any]:
-    """What `--dut-emulator` says of the emulated device."""
-    settings: dict[str, Any] = {"quirks": []}
-    for text in texts:
-        key, _, value = text.partition("=")
-        if key in _TIMES:
-            settings[key] = options.deadline(text)[1]
-        elif key == "quirk":
-            settings["quirks"].append(value)
-        elif key == "black-hole" and value in ("yes", "no"):
-            settings["black_hole"] = value == "yes"
-        elif key == "listen":
-            settings["listen"] = value
-        elif key == "gnoi-port" and value.isdigit():
-            settings["gnoi_port"] = int(value)
-        else:
-            known = ", ".join((*_TIMES, "quirk", "black-hole=yes", "listen", "gnoi-port"))
-            raise pytest.UsageError(f"--dut-emulator {text}: write KEY=VALUE with one of {known}")
-    return settings
 
 
 class Configuring:

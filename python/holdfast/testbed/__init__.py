@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.exceptions import TestbedError
-from holdfast.secret import hidden
+from holdfast.secret import Secret, hidden, may_be_quoted
 from holdfast.testbed.target import Target
 
 __all__ = ["Target", "TestbedWarning", "read"]
@@ -61,28 +61,31 @@ def _read_yaml(file: Path) -> tuple[Sequence[Target], Sequence[str]]:
 
     from holdfast.testbed import own, pyats
 
+    hint = "docs/testbeds.md has examples"
     try:
-        data = hidden(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise TestbedError(f"{file}: {error}", hint="docs/testbeds.md has examples") from None
-    except UnicodeDecodeError:
-        raise TestbedError(f"{file}: it is not UTF-8", hint="docs/testbeds.md has examples") from None
+        text = Secret(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TestbedError(f"{file}: {_unreadable(error, quotes=False)}", hint=hint) from None
+    try:
+        data = hidden(yaml.safe_load(text.reveal()))
     except (yaml.YAMLError, RecursionError) as error:
-        raise TestbedError(f"{file}: {_unreadable(error)}", hint="docs/testbeds.md has examples") from None
+        raise TestbedError(f"{file}: {_unreadable(error, quotes=may_be_quoted(text.reveal()))}", hint=hint) from None
     devices = data.get("devices") if isinstance(data, dict) else None
     if not isinstance(devices, dict) or not devices:
-        raise TestbedError(f"{file}: it has no devices", hint="docs/testbeds.md has examples")
+        raise TestbedError(f"{file}: it has no devices", hint=hint)
     if "testbed" in data or any(isinstance(device, dict) and "connections" in device for device in devices.values()):
         return pyats.read(file, data)
-    return own.read(file, data)
+    return own.read(file, data), ()
 
 
-def _unreadable(error: Exception) -> str:
-    """What is wrong and where, and nothing of what stands there: it may be a password."""
+def _unreadable(error: Exception, *, quotes: bool) -> str:
+    """What is wrong and where; of a file that may hold a password nothing that stands there."""
     import yaml
 
+    if quotes or isinstance(error, OSError):
+        return str(error)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it is no YAML"
+        return "it is no YAML in UTF-8"
     where = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
     if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError):
         return f"{where}: {error.problem}"

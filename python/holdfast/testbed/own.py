@@ -1,38 +1,39 @@
-"""Testbeds of our own: short YAML, with a JSON schema beside this file (`testbed.schema.json`)."""
+"""Testbeds of our own: short YAML, whose fields and JSON schema are in `schema.py`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast import options
 from holdfast.exceptions import TestbedError
 from holdfast.secret import Secret, first_line
+from holdfast.testbed import schema
 from holdfast.testbed.target import Inner, Target
 from holdfast.tls import Tls
 
-TEXTS = ("address", "gnoi", "username", "password_env", "password_file", "profile", "container_host")
-FLAGS = ("insecure", "allow_disruption", "emulated")
-TLS = ("ca", "cert", "key", "key_password_env", "server_name", "skip_verify")
-INNER = tuple(field.name for field in fields(Inner))
-FIELDS = (*TEXTS, *FLAGS, "tls", "deadlines", "inner")
+TOP = ("devices", "defaults", "$schema")
 
 
-def read(file: Path, data: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
-    """The devices of a file, and what is not heeded in it."""
-    ignored = [f"{file}: {key!r} is not heeded" for key in data if key not in ("devices", "defaults", "$schema")]
+def read(file: Path, data: Mapping[str, Any]) -> list[Target]:
+    """The devices of a file. A key that is not known is refused: what it was to say would not be heeded."""
+    refuse_unknown(str(file), "a testbed", data, TOP)
     defaults = data.get("defaults") or {}
     targets = []
     for name, given in data["devices"].items():
         where = f"{file}: device {name}"
         if not isinstance(given or {}, dict) or not isinstance(defaults, dict):
             raise TestbedError(f"{where}: it is no mapping", hint="docs/testbeds.md has examples")
-        fields = {**defaults, **(given or {})}
-        ignored += [f"{where}: {key!r} is not heeded" for key in fields if key not in FIELDS]
-        targets.append(_target(where, str(name), fields, file.parent))
-    return targets, ignored
+        targets.append(_target(where, str(name), {**defaults, **(given or {})}, file.parent))
+    return targets
+
+
+def refuse_unknown(where: str, what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raises `TestbedError`, with the nearest that is known: what such a key was to say would not be heeded."""
+    if unknown := [str(key) for key in given if key not in known]:
+        raise TestbedError(f"{where}: {what} has no {unknown[0]!r}", hint=options.nearest(unknown[0], known))
 
 
 def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Target:
@@ -65,27 +66,33 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
         raise TestbedError(
             f"{where}: a password has no place in a file", hint="password_env: VARIABLE, or password_file: FILE"
         )
-    for key, kinds, said in (
-        (TEXTS, str, "a text"),
-        (FLAGS, bool, "true or false"),
-        (("tls", "deadlines", "inner"), dict, "a mapping"),
+    refuse_unknown(where, "a device", fields, schema.KEYS)
+    for keys, kind, said in (
+        (schema.TEXTS, str, "a text"),
+        (schema.FLAGS, bool, "true or false"),
+        (schema.MAPPINGS, dict, "a mapping"),
     ):
-        for wrong in (one for one in key if fields.get(one) is not None and not isinstance(fields[one], kinds)):
-            raise TestbedError(f"{where}: {wrong} is {fields[wrong]!r}: give {said}")
+        _check_kind(where, fields, keys, kind, said)
+
+
+def _check_kind(where: str, given: Mapping[str, Any], keys: Sequence[str], kind: type, said: str) -> None:
+    for wrong in (key for key in keys if given.get(key) is not None and not isinstance(given[key], kind)):
+        raise TestbedError(f"{where}: {wrong} is {given[wrong]!r}: give {said}")
 
 
 def inner(where: str, given: Mapping[str, Any]) -> Inner:
     """How containers name devices, from a mapping."""
-    if unknown := sorted(set(given) - set(INNER)):
-        raise TestbedError(f"{where}: inner has no {unknown[0]!r}", hint=f"it has {', '.join(INNER)}")
+    refuse_unknown(where, "inner", given, schema.INNER)
     if wrong := [key for key, value in given.items() if not isinstance(value, str) or not value]:
         raise TestbedError(f"{where}: inner: {wrong[0]} is {given[wrong[0]]!r}: give a text")
     return Inner(**given)
 
 
 def _tls(where: str, given: Mapping[str, Any], folder: Path) -> Tls:
-    if unknown := sorted(set(given) - set(TLS)):
-        raise TestbedError(f"{where}: tls has no {unknown[0]!r}", hint=f"it has {', '.join(TLS)}")
+    refuse_unknown(where, "tls", given, schema.TLS)
+    _check_kind(f"{where}: tls", given, schema.TLS_FLAGS, bool, "true or false")
+    texts = [key for key in schema.TLS if key not in schema.TLS_FLAGS]
+    _check_kind(f"{where}: tls", given, texts, str, "a text")
 
     def file(key: str) -> Path | None:
         return None if given.get(key) is None else folder / Path(given[key]).expanduser()

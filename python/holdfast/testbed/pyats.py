@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.options import flag
 from holdfast.secret import Secret
-from holdfast.testbed.own import from_environment, inner
+from holdfast.testbed.own import from_environment, inner, refuse_unknown
 from holdfast.testbed.target import Target
 from holdfast.tls import Tls
 
@@ -19,6 +19,8 @@ CA = ("root_certificate", "root", "ca", "ca_cert")
 CERT = ("certificate_chain", "chain", "certificate", "cert")
 KEY = ("private_key", "key")
 SERVER_NAME = ("ssl_name_override", "server_name", "override")
+# What is ours in a device's `custom: {holdfast: …}`.
+OWN = ("allow_disruption", "profile", "container_host", "inner")
 PROFILES = {
     "eos": "arista-eos",
     "iosxr": "cisco-iosxr",
@@ -65,6 +67,7 @@ def target_of(
     login = _login(connection, device, shared)
     username, password = login.get("username"), login.get("password")
     own = _mapping(_mapping(device.get("custom")).get("holdfast"))
+    refuse_unknown(where, "custom.holdfast", own, OWN)
     return Target(
         name=name,
         address=f"{written}:{port}" if port else written,

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from holdfast.secret import may_be_quoted
+
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)"""
     r"""|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
@@ -63,6 +65,7 @@ class _Token:
 
 class _Reader:
     def __init__(self, text: str) -> None:
+        self._quotes = may_be_quoted(text)
         self._tokens = list(_tokens(text))
         self._at = 0
 
@@ -76,8 +79,8 @@ class _Reader:
         return token
 
     def fail(self, wanted: str) -> TextprotoError:
-        # Of a text or a word not what it is: it may be a password.
-        found = {"end": "the end", "mark": repr(self.now.text)}.get(self.now.kind, f"a {self.now.kind}")
+        found = repr(self.now.text) if self._quotes or self.now.kind == "mark" else f"a {self.now.kind}"
+        found = found if self.now.text else "the end"
         return TextprotoError(f"line {self.now.line}: {wanted} was expected, and {found} came")
 
     def message(self, closing: str) -> Message:
@@ -128,8 +131,8 @@ def _tokens(text: str) -> Iterator[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            column = at - text.rfind("\n", 0, at)
-            raise TextprotoError(f"line {line}: from column {column} on, this is not the text format")
+            what = repr(text[at:].splitlines()[0][:30]) if may_be_quoted(text) else "something there"
+            raise TextprotoError(f"line {line}: {what} is not the text format")
         if found.lastgroup != "space":
             yield _Token(str(found.lastgroup), found[0], line)
         line += found[0].count("\n")

@@ -1,0 +1,92 @@
+"""Writes the tables of options that docs show, from `holdfast.options` and the fields of testbeds.
+
+python docs/options_tables.py            # writes them
+python docs/options_tables.py --check    # says which page is not what the tables say, and exits with 1
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, Option, Setting
+from holdfast.testbed import schema
+
+DOCS = Path(__file__).parent
+INTRODUCTION = """# Options
+
+*Written by `docs/options_tables.py` from the table that pytest, the command and the testbeds read.*
+
+An option of pytest is `HOLDFAST_…` in the environment and `holdfast_…` in an ini file too, by its name in capitals or
+small letters, with `_` for `-`: `--dut-ca`, `HOLDFAST_DUT_CA`, `holdfast_dut_ca`. The command line goes before the
+environment, and that before the ini file. A flag there is `yes`, `true`, `on` or `1`, or `no`, `false`, `off` or `0`;
+another word is an error. A list has one entry a line. The command `holdfast` takes those of the device, before its
+own command or after it; what they mean in a testbed is in [testbeds.md](testbeds.md).
+
+Secrets are no options: `HOLDFAST_PASSWORD` is the password, and `HOLDFAST_KEY_PASSWORD` opens the key.
+"""
+ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
+
+
+def options_page() -> str:
+    """The whole page `options.md`."""
+    parts = [INTRODUCTION]
+    for title, room in ROOMS:
+        parts += [f"## {title}\n", *options_table(room), ""]
+    return "\n".join(parts)
+
+
+def options_table(room: Iterable[Option]) -> list[str]:
+    """A row for each option."""
+    return ["| option | testbed | |", "|---|---|---|", *(_row(option) for option in room)]
+
+
+def _row(option: Option) -> str:
+    shown = f"--{option.name}{'=' if option.kind == 'keep' else ' '}{option.shows}".strip().replace("|", r"\|")
+    where = "; only the command line says it" + " or a testbed" * bool(option.testbed) if option.typed_only else ""
+    return f"| `{shown}` | {f'`{option.testbed}`' if option.testbed else ''} | {option.help}{where} |"
+
+
+def fields_table() -> str:
+    """A row for each field of a device in a testbed."""
+    rows = [f"| `{field.key}` | {field.help} |" for field in schema.FIELDS]
+    return "\n".join(["| field | |", "|---|---|", *rows])
+
+
+def settings_table() -> str:
+    """A row for each setting of the emulated device."""
+    rows = [_setting_row(setting) for setting in SETTINGS]
+    return "\n".join(["| `holdfast emulate` | `holdfast.emulator` | default | meaning |", "|---|---|---|---|", *rows])
+
+
+def _setting_row(setting: Setting) -> str:
+    star = " \\*" if setting.run else ""
+    shown = f"--{setting.name} {setting.shows}".strip()
+    return f"| `{shown}`{star} | `{setting.parameter}` | {setting.default} | {setting.help} |"
+
+
+def pages() -> dict[Path, str]:
+    """What each page should be."""
+    found = {DOCS / "options.md": options_page()}
+    for name, mark, table in (("testbeds", "fields", fields_table()), ("emulator", "settings", settings_table())):
+        page = DOCS / f"{name}.md"
+        begin, end = f"<!-- {mark}: docs/options_tables.py -->", f"<!-- end of {mark} -->"
+        inside = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        written = f"{begin}\n\n{table}\n\n{end}"
+        found[page] = inside.sub(lambda _, written=written: written, page.read_text(encoding="utf-8"))
+    return found
+
+
+def main() -> None:
+    """Write the pages, or look whether they are right."""
+    wrong = [page for page, text in pages().items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv:
+        sys.exit("\n".join(f"{page.name} is not what the tables say" for page in wrong) or 0)
+    for page in wrong:
+        page.write_text(pages()[page], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The fields of a testbed of ours, as the table of options has them, and their JSON schema.
+
+`python -m holdfast.testbed.schema` writes `testbed.schema.json` anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast import options
+from holdfast.testbed.target import Inner
+
+FILE = Path(__file__).parent / "testbed.schema.json"
+_INNER_HELP = {
+    "host": "Their own device (localhost).",
+    "gnmi": "HOST:PORT of its gNMI.",
+    "gribi": "HOST:PORT of its gRIBI.",
+    "link": "The host by which another device's containers reach this one's.",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a device: its key below the device or `tls`, what it holds, and what it means."""
+
+    key: str
+    kind: Literal["text", "flag", "mapping"]
+    help: str
+
+
+# What only a testbed says, beside the keys of options.
+_OWN = (
+    Field("password_env", "text", "the environment variable that holds the password"),
+    Field("tls.key_password_env", "text", "the environment variable that opens the key"),
+    Field("emulated", "flag", "an emulated device of the run's own instead of an address"),
+)
+
+
+# What means the same here as on the command line, and is not told in its words.
+_WORDS = {
+    "address": "HOST[:PORT][,HOST…], port 9339 if none is given; several: one for each control processor",
+    "profile": "a vendor's ways: a name, a YAML file, or auto (the default) for what the device says it is",
+    "tls.key": "a PEM file with its key",
+    "tls.key_password_file": "a file whose first line opens an encrypted key",
+    "username": "who logs in",
+    "deadlines": "STEP: TIME, such as reboot: 20m",
+    "inner": "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
+    "allow_disruption": "failovers and reboots are allowed on this device",
+}
+
+
+def _of(option: options.Option) -> Field:
+    kinds: Mapping[str, Literal["text", "flag", "mapping"]] = {"flag": "flag", "list": "mapping"}
+    return Field(option.testbed, kinds.get(option.kind, "text"), _WORDS.get(option.testbed, option.help))
+
+
+FIELDS = (*(_of(option) for option in options.ALL if option.testbed), *_OWN)
+TEXTS = tuple(field.key for field in FIELDS if field.kind == "text" and "." not in field.key)
+FLAGS = tuple(field.key for field in FIELDS if field.kind == "flag" and "." not in field.key)
+MAPPINGS = ("tls", *(field.key for field in FIELDS if field.kind == "mapping"))
+TLS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.key.startswith("tls."))
+TLS_FLAGS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.kind == "flag" and "." in field.key)
+INNER = tuple(field.name for field in fields(Inner))
+KEYS = (*TEXTS, *FLAGS, *MAPPINGS)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a whole file."""
+    own = {"$ref": "#/$defs/fields"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "holdfast testbed",
+        "type": "object",
+        "required": ["devices"],
+        "additionalProperties": False,
+        "properties": {
+            "$schema": {"type": "string"},
+            "defaults": {**own, "description": "Of every device, unless it says otherwise."},
+            "devices": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"anyOf": [own, {"type": "null"}]},
+            },
+        },
+        "$defs": {"fields": _mapping({key: _shape(key) for key in KEYS})},
+    }
+
+
+def _mapping(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, **more, "properties": dict(properties)}
+
+
+def _shape(key: str) -> dict[str, Any]:
+    if key == "tls":
+        return _mapping({name: _leaf(f"tls.{name}") for name in TLS})
+    told = _leaf(key)["description"]
+    if key == "inner":
+        inner = {name: {"type": "string", "description": _INNER_HELP[name]} for name in INNER}
+        return _mapping(inner, description=told)
+    if key == "deadlines":
+        return {"type": "object", "additionalProperties": {"type": ["string", "number"]}, "description": told}
+    return _leaf(key)
+
+
+def _leaf(key: str) -> dict[str, Any]:
+    field = next(field for field in FIELDS if field.key == key)
+    return {"type": "boolean" if field.kind == "flag" else "string", "description": field.help}
+
+
+def written() -> str:
+    """The schema as its file has it."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(), encoding="utf-8")
