@@ -1,0 +1,243 @@
+"""One operation on a device: `holdfast roles`, `images`, `deploy`, `switchover` and the like."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from holdfast.cli import reach
+from holdfast.cli.shared import Command, Given, done, pairs, plain, show
+
+
+def _roles(given: Given) -> None:
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda cp: cp.name,
+        "ROLE": lambda cp: cp.role,
+        "READY": lambda cp: {True: "yes", False: "no", None: "not reported"}[cp.ready],
+        "SOFTWARE": lambda cp: cp.software_version or "",
+    }
+    show(given, reach.device(given).control_processors(), columns)
+
+
+@click.command("roles", cls=Command)
+@click.pass_obj
+def roles_command(given: Given) -> None:
+    """The control processors and their roles."""
+    _roles(given)
+
+
+@click.command("control-processors", cls=Command)
+@click.pass_obj
+def control_processors_command(given: Given) -> None:
+    """The control processors and their roles."""
+    _roles(given)
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def images(given: Given) -> None:
+    """The images."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "TAGS": lambda row: ",".join(row.tags),
+        "ID": lambda row: row.id,
+    }
+    show(given, reach.device(given).containerz.images(), columns)
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def containers(given: Given) -> None:
+    """The containers."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "IMAGE": lambda row: row.image,
+        "STATUS": lambda row: row.status,
+    }
+    show(given, reach.device(given).containerz.containers(), columns)
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def volumes(given: Given) -> None:
+    """The volumes."""
+    columns: dict[str, Callable[[Any], object]] = {
+        "NAME": lambda row: row.name,
+        "DRIVER": lambda row: row.driver,
+        "OPTIONS": lambda row: ",".join(f"{key}={value}" for key, value in row.options.items()),
+    }
+    show(given, reach.device(given).containerz.volumes(), columns)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path())
+@click.option("--retag", metavar="NAME:TAG", help="Another name, written into the archive on its way.")
+@click.option("--replace", is_flag=True, help="The name may move from another image.")
+@click.option("--lockstep", is_flag=True, help="One chunk at a time.")
+@click.option("--plugin", is_flag=True, help="The file is a plugin's tar.")
+@click.pass_obj
+def deploy(given: Given, file: str, retag: str | None, replace: bool, lockstep: bool, plugin: bool) -> None:
+    """Bring an image archive to the device."""
+    sent = reach.device(given).containerz.deploy(
+        file, retag=retag, replace=replace, lockstep=lockstep, is_plugin=plugin
+    )
+    done(given, f"deployed {sent.name}:{sent.tag} {sent.id}", name=sent.name, tag=sent.tag, id=sent.id)
+
+
+@click.command("remove-image", cls=Command)
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def remove_image(given: Given, name: str, force: bool) -> None:
+    """Remove an image, by NAME:TAG."""
+    reach.device(given).containerz.remove_image(name, force=force)
+    done(given, f"removed image {name}", removed=name)
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--image", "image_name", required=True, metavar="NAME:TAG")
+@click.option("--command", default="", help="What to run instead of the image's own command.")
+@click.option("--port", "ports", multiple=True, metavar="INSIDE:OUTSIDE", help="A published port.")
+@click.option("--volume", "mounts", multiple=True, metavar="VOLUME:PATH", help="A volume, and where it is seen.")
+@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE")
+@click.option("--network", default="")
+@click.option("--restart", default="ALWAYS", show_default=True, metavar="POLICY")
+@click.pass_obj
+def start(
+    given: Given,
+    name: str,
+    image_name: str,
+    command: str,
+    ports: Sequence[str],
+    mounts: Sequence[str],
+    environment: Sequence[str],
+    network: str,
+    restart: str,
+) -> None:
+    """Start a container."""
+    published = pairs(ports, "--port", ":")
+    if not all(text.isdigit() for pair in published.items() for text in pair):
+        raise click.UsageError("--port wants numbers: INSIDE:OUTSIDE")
+    started = reach.device(given).containerz.start(
+        name,
+        image=image_name,
+        command=command,
+        ports={int(inside): int(outside) for inside, outside in published.items()},
+        volumes=pairs(mounts, "--volume", ":"),
+        environment=pairs(environment, "--env", "="),
+        network=network,
+        restart=restart,
+    )
+    done(given, f"started {started}", started=started)
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def stop(given: Given, name: str, force: bool) -> None:
+    """Stop a container."""
+    reach.device(given).containerz.stop(name, force=force)
+    done(given, f"stopped {name}", stopped=name)
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def remove(given: Given, name: str, force: bool) -> None:
+    """Remove a container."""
+    reach.device(given).containerz.remove(name, force=force)
+    done(given, f"removed {name}", removed=name)
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True)
+@click.pass_obj
+def logs(given: Given, name: str, follow: bool) -> None:
+    """A container's log."""
+    containerz = reach.device(given).containerz
+    for line in containerz.follow_logs(name) if follow else containerz.logs(name):
+        click.echo(json.dumps({"line": line}) if given.as_json else line)
+
+
+@click.command("create-volume", cls=Command)
+@click.argument("name")
+@click.option("--driver", type=click.Choice(("local", "custom")))
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
+@click.pass_obj
+def create_volume(given: Given, name: str, driver: str | None, options: Sequence[str]) -> None:
+    """Create a volume."""
+    made = reach.device(given).containerz.create_volume(name, driver=driver, options=pairs(options, "--option", "="))
+    done(given, f"created volume {made}", created=made)
+
+
+@click.command("remove-volume", cls=Command)
+@click.argument("name")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def remove_volume(given: Given, name: str, force: bool) -> None:
+    """Remove a volume and its data."""
+    reach.device(given).containerz.remove_volume(name, force=force)
+    done(given, f"removed volume {name}", removed=name)
+
+
+def _confirm(yes: bool, what: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"this would {what}: say --yes")
+    click.confirm(f"This will {what}. Go on?", abort=True)
+
+
+def _away(outage: Any) -> str:
+    return "it was never away" if outage is None else f"away for {outage.seconds:.2f} s"
+
+
+@click.command(cls=Command)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--redundant", is_flag=True, help="Wait until the old primary is back in step.")
+@click.pass_obj
+def switchover(given: Given, yes: bool, redundant: bool) -> None:
+    """Fail over to the standby, and prove that it happened."""
+    device = reach.device(given)
+    _confirm(yes, f"fail {device.name} over to its standby")
+    moved = device.switchover(redundant=redundant)
+    done(given, f"{moved.origin} -> {moved.target}, {_away(moved.outage)}", **plain(moved))
+
+
+@click.command(cls=Command)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def reboot(given: Given, yes: bool, force: bool) -> None:
+    """Reboot the chassis, cold, and prove that it happened."""
+    device = reach.device(given)
+    _confirm(yes, f"reboot {device.name}")
+    rebooted = device.reboot(force=force)
+    done(given, f"rebooted, {_away(rebooted.outage)}", **plain(rebooted))
+
+
+ALL = (
+    roles_command,
+    control_processors_command,
+    images,
+    containers,
+    volumes,
+    deploy,
+    remove_image,
+    start,
+    stop,
+    remove,
+    logs,
+    create_volume,
+    remove_volume,
+    switchover,
+    reboot,
+)

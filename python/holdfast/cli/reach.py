@@ -1,0 +1,90 @@
+"""The device that a command is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from holdfast.cli.shared import Given
+from holdfast.secret import Secret, first_line, from_environment
+
+if TYPE_CHECKING:
+    from holdfast import Device, Tls
+    from holdfast.testbed import Target
+
+
+def device(given: Given) -> Device:
+    """A session with the device that the options, a testbed or the environment name. Raises `HoldfastError`."""
+    if given.value("testbed"):
+        return _of_testbed(given).connect()
+    return _named(given)
+
+
+def _named(given: Given) -> Device:
+    import holdfast
+
+    address = given.value("dut")
+    if not address:
+        raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE.")
+    username = given.value("dut-username")
+    # Without a name, it is sent nowhere.
+    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD") if username else None
+    insecure, tls = bool(given.value("dut-insecure")), _tls(given)
+    if insecure and tls != holdfast.Tls():
+        raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
+    if tls.skip_verify:
+        click.echo(f"holdfast: NOT VERIFIED: whoever answers at {address} is trusted (--dut-skip-verify)", err=True)
+    return holdfast.connect(
+        address,
+        gnoi=given.value("dut-gnoi"),
+        username=username,
+        password=password,
+        insecure=insecure,
+        tls=None if insecure else tls,
+        profile=given.value("dut-profile") or "auto",
+        container_host=given.value("dut-container-host"),
+    )
+
+
+def _of_testbed(given: Given) -> Target:
+    from holdfast import testbed
+
+    files = given.value("testbed")
+    if given.value("dut"):
+        raise click.UsageError("--dut and --testbed both say where the device is: give one of them.")
+    if missing := [file for file in files if not Path(file).is_file()]:
+        raise click.UsageError(f"--testbed {missing[0]}: there is no such file")
+    targets = [target for target in testbed.read(*files) if not target.emulated]
+    wanted = [target for target in targets if given.device in (None, target.name)]
+    if len(wanted) != 1:
+        names = ", ".join(target.name for target in targets) or "none that is not emulated"
+        raise click.UsageError(f"which device of the testbed? Give --device NAME; there is {names}.")
+    return wanted[0]
+
+
+def _tls(given: Given) -> Tls:
+    import holdfast
+
+    key = given.value("dut-key")
+    return holdfast.Tls(
+        ca=given.value("dut-ca"),
+        cert=given.value("dut-cert"),
+        key=key,
+        key_password=_secret(given, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD"),
+        server_name=given.value("dut-server-name"),
+        skip_verify=bool(given.value("dut-skip-verify")),
+    )
+
+
+def _secret(given: Given, option: str, variable: str) -> Secret | None:
+    file = given.value(option)
+    if not file:
+        return from_environment(variable)
+    try:
+        return first_line(file)
+    except FileNotFoundError:
+        raise click.UsageError(f"--{option}: {file} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--{option}: {error}") from None

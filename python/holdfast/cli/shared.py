@@ -1,0 +1,140 @@
+"""What all commands share: the device they are about, how they show what they found, and how they fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar
+
+import click
+
+from holdfast import options
+from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+# Of the command alone: what it is about, and how it shows it.
+DEVICE_OPTIONS = tuple(option for option in options.ALL if option.command)
+
+
+class Given:
+    """What was said before the command or after it; what was left out is read from the environment."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = said
+
+    def value(self, name: str) -> Any:
+        """An option's value, by its name in the table; None where nobody said it. Raises `InvalidArgumentError`."""
+        option = options.BY_NAME[name]
+        said = self.said[option.key]
+        return said if said not in (None, (), False) else option.from_environment()
+
+    @property
+    def device(self) -> str | None:
+        """Which device of the testbed."""
+        said: str | None = self.said["device"]
+        return said
+
+    @property
+    def as_json(self) -> bool:
+        """Whether a program reads it."""
+        return bool(self.said["as_json"])
+
+
+def _click_option(option: options.Option, **more: Any) -> click.Option:
+    told = f"{option.help[0].upper()}{option.help[1:]}. [{option.variable}]"
+    kinds: dict[str, dict[str, Any]] = {"flag": {"is_flag": True}, "list": {"multiple": True}}
+    shown = kinds.get(option.kind, {}) | ({} if option.kind == "flag" else {"metavar": option.shows})
+    return click.Option([f"--{option.name}", option.key], help=told, **shown, **more)
+
+
+def device_options(**more: Any) -> list[click.Option]:
+    """The options of `holdfast` itself: which device a command is about, and for whom it shows what it found."""
+    return [
+        *(_click_option(option, **more) for option in DEVICE_OPTIONS),
+        click.Option(["--device"], metavar="NAME", help="Which device of the testbed.", **more),
+        click.Option(["--json", "as_json"], is_flag=True, help="For programs.", **more),
+    ]
+
+
+def _take(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """What stands after the command goes before what stood in front of it."""
+    given = ctx.find_object(Given)
+    if given is not None and value not in (None, (), False):
+        given.said[str(parameter.name)] = value
+
+
+class _LateOptions(click.Command):
+    """Takes the options of `holdfast` itself too, unless it has one of that name."""
+
+    def __init__(self, *arguments: Any, **given: Any) -> None:
+        super().__init__(*arguments, **given)
+        own = {name for parameter in self.params for name in parameter.opts}
+        late = device_options(hidden=True, expose_value=False, callback=_take)
+        self.params += [option for option in late if not own & set(option.opts)]
+
+
+class Command(_LateOptions):
+    """A command about a device, or with something to show."""
+
+
+class Group(_LateOptions, click.Group):
+    """Commands below a noun."""
+
+    command_class = Command
+
+
+class RootGroup(click.Group):
+    """Turns our errors into one line of what and one of what to try, and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except HoldfastError as error:
+            click.echo(f"holdfast: {error.message}", err=True)
+            click.echo(f"try: {error.hint or 'holdfast --help'}", err=True)
+            ctx.exit(_exit_code(error))
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+def _exit_code(error: HoldfastError) -> int:
+    if isinstance(error, ConnectError | OutcomeUnknown | Timeout):
+        return 3
+    return 2 if isinstance(error, InvalidArgumentError) else 1
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of what a call returned."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], object]]) -> None:
+    """A table for people, JSON for programs."""
+    rows = tuple(rows)
+    if given.as_json:
+        click.echo(json.dumps(plain(rows), default=str, indent=2))
+        return
+    cells = [list(columns)] + [[str(cell(row)) for cell in columns.values()] for row in rows]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
+    for line in cells:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def done(given: Given, what: str, **facts: Any) -> None:
+    """A line for people, facts for programs."""
+    click.echo(json.dumps(facts, default=str) if given.as_json else what)
+
+
+def pairs(texts: Sequence[str], option: str, separator: str) -> dict[str, str]:
+    """What came as `A:B`, several times."""
+    found = {}
+    for text in texts:
+        key, between, value = text.partition(separator)
+        if not between or not key or not value:
+            raise click.UsageError(f"{option} {text}: write A{separator}B")
+        found[key] = value
+    return found

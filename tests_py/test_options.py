@@ -1,0 +1,157 @@
+"""One option, one row: front ends and docs come from the table, and flags mean the same everywhere."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import holdfast
+from holdfast import aio, options
+from holdfast.cli import main
+from holdfast.exceptions import InvalidArgumentError
+
+from conftest import RunSuite, isolated
+
+NO = ("0", "no", "No", "NO", "false", "FALSE", "off", "n", "f", "")
+YES = ("1", "yes", "YES", "true", "True", "on", "y", "t")
+
+
+def command(tmp_path: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`holdfast …`, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "holdfast.cli", *words], env=isolated(tmp_path, environment),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_words_for_yes_and_no() -> None:
+    assert not any(options.flag(word, "X") for word in NO)
+    assert all(options.flag(word, "X") for word in YES)
+    for word in ("maybe", "2", "nope", "--"):
+        with pytest.raises(InvalidArgumentError, match=f"HOLDFAST_DUT_INSECURE={word}: that is neither yes nor no"):
+            options.flag(word, "HOLDFAST_DUT_INSECURE")
+
+
+@pytest.mark.parametrize("word", ["0", "no", "False", "OFF", ""])
+def test_a_flag_that_says_no_in_the_environment_is_off_with_the_command(
+    word: str, tmp_path: Path, chassis_of_test: holdfast.Emulator
+) -> None:
+    plaintext = command(tmp_path, "--dut", chassis_of_test.address, "roles", HOLDFAST_DUT_INSECURE=word)
+    assert plaintext.returncode == 3, "TLS is the default, and the device speaks plaintext"
+    with holdfast.emulator(tls=True) as encrypted:
+        verified = command(tmp_path, "--dut", encrypted.address, "roles", HOLDFAST_DUT_SKIP_VERIFY=word)
+    assert verified.returncode == 3
+    assert "NOT VERIFIED" not in verified.stderr
+
+
+def test_a_flag_that_says_yes_in_the_environment_is_on(tmp_path: Path, chassis_of_test: holdfast.Emulator) -> None:
+    told = {"HOLDFAST_DUT": chassis_of_test.address, "HOLDFAST_DUT_INSECURE": "Yes"}
+    done = command(tmp_path, "roles", **told, HOLDFAST_DUT_SKIP_VERIFY="no")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_flag_that_says_neither_is_a_usage_error(tmp_path: Path, run_suite: RunSuite) -> None:
+    done = command(tmp_path, "--dut", "127.0.0.1:1", "roles", HOLDFAST_DUT_INSECURE="maybe")
+    assert done.returncode == 2
+    assert "HOLDFAST_DUT_INSECURE=maybe" in done.stderr
+    run = run_suite("-k", "cntr3_1", HOLDFAST_DUT_SKIP_VERIFY="perhaps")
+    assert run.exit_code == 4
+    assert "HOLDFAST_DUT_SKIP_VERIFY=perhaps" in run.output
+    (tmp_path / "empty" / "pytest.ini").write_text("[pytest]\nholdfast_dut_insecure = perhaps\n")
+    run = run_suite("-k", "cntr3_1")
+    assert run.exit_code == 4
+    assert "holdfast_dut_insecure=perhaps" in run.output
+
+
+def test_plaintext_and_a_tls_option_that_is_off_do_not_contradict(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-insecure", "--dut-plan", HOLDFAST_DUT_SKIP_VERIFY="0")
+    assert run.exit_code == 0, run.output
+
+
+@pytest.mark.parametrize(("word", "keeps"), [("no", None), ("yes", "always"), ("failed", "failed")])
+def test_what_to_keep_is_read_as_a_flag_too(word: str, keeps: str | None) -> None:
+    assert options.BY_NAME["dut-keep"].read(word, "HOLDFAST_DUT_KEEP") == keeps
+
+
+@pytest.mark.parametrize("words", [("--json", "--dut-insecure", "roles"), ("roles", "--json", "--dut-insecure")])
+def test_options_of_the_device_stand_before_the_command_or_after_it(
+    words: tuple[str, ...], chassis_of_test: holdfast.Emulator
+) -> None:
+    for given in ((*words, "--dut", chassis_of_test.address), ("--dut", chassis_of_test.address, *words)):
+        done = CliRunner().invoke(main, given)
+        assert done.exit_code == 0, done.output
+        assert len(json.loads(done.output)) == 2
+
+
+def test_what_stands_after_the_command_goes_first(chassis_of_test: holdfast.Emulator) -> None:
+    given = ("--dut", "127.0.0.1:1", "--dut-insecure", "roles", "--dut", chassis_of_test.address)
+    assert CliRunner().invoke(main, given).exit_code == 0
+
+
+def test_every_command_takes_the_options_of_the_device_after_it() -> None:
+    for name, known in main.commands.items():
+        if name not in ("run", "emulate", "storage", "provider", "lab", "ledger"):
+            names = {word for parameter in known.params for word in parameter.opts}
+            assert {f"--{option.name}" for option in options.ALL if option.command} <= names, name
+
+
+def test_help_tells_the_environment_variables(run_suite: RunSuite) -> None:
+    told = CliRunner().invoke(main, ["--help"]).output
+    helped = re.sub(r"\s+", " ", run_suite("--help").output)
+    for option in options.ALL:
+        if option.command:
+            assert f"[{option.variable}]" in told
+        assert f"--{option.name}" in helped
+        assert (f"[{option.variable}]" in helped) is not option.typed_only, option.name
+
+
+def test_the_command_loads_no_core_at_its_start(tmp_path: Path) -> None:
+    script = "import sys, holdfast.cli\nassert not {'holdfast._core', 'pytest'} & set(sys.modules)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=isolated(tmp_path, {}), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("connect", [holdfast.connect, aio.connect])
+def test_options_of_connect_are_in_the_table(connect: Callable[..., object]) -> None:
+    arguments = {option.argument.partition(".")[0] for option in options.ALL if option.argument}
+    known = set(inspect.signature(connect).parameters)
+    assert arguments <= known
+    assert known - arguments == {"name", "dial_timeout", "call_timeout"}, "said in Python alone"
+    fields = {option.argument.removeprefix("tls.") for option in options.ALL if option.argument.startswith("tls.")}
+    assert fields == set(inspect.signature(holdfast.Tls).parameters)
+
+
+@pytest.mark.parametrize("emulator", [holdfast.emulator, aio.emulator])
+def test_settings_of_the_emulator_are_in_the_table(emulator: Callable[..., object]) -> None:
+    known = set(inspect.signature(emulator).parameters)
+    assert known - {setting.parameter for setting in options.SETTINGS} == {"tls", "certificates", "users"}
+    assert {setting.parameter for setting in options.SETTINGS} <= known
+
+
+def test_both_worlds_offer_the_same_emulator() -> None:
+    def members(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert members(holdfast.Emulator) == members(aio.Emulator)
+
+
+def test_the_docs_tables_are_what_the_table_says() -> None:
+    script = Path(__file__).parent.parent / "docs" / "options_tables.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_setting_of_the_emulated_device_that_is_not_known_names_the_nearest(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", "outtage=2s")
+    assert run.exit_code == 4
+    assert "did you mean outage?" in run.output
