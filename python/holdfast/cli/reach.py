@@ -29,8 +29,7 @@ def _named(given: Given) -> Device:
     if not address:
         raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE.")
     username = given.value("dut-username")
-    # Without a name, it is sent nowhere.
-    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD") if username else None
+    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD")
     insecure, tls = bool(given.value("dut-insecure")), _tls(given)
     if insecure and tls != holdfast.Tls():
         raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
@@ -40,7 +39,7 @@ def _named(given: Given) -> Device:
         address,
         gnoi=given.value("dut-gnoi"),
         username=username,
-        password=password,
+        password=password if username else None,  # without a name, it is sent nowhere
         insecure=insecure,
         tls=None if insecure else tls,
         profile=given.value("dut-profile") or "auto",
@@ -67,12 +66,12 @@ def _of_testbed(given: Given) -> Target:
 def _tls(given: Given) -> Tls:
     import holdfast
 
-    key = given.value("dut-key")
+    key, key_password = given.value("dut-key"), _secret(given, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD")
     return holdfast.Tls(
         ca=given.value("dut-ca"),
         cert=given.value("dut-cert"),
         key=key,
-        key_password=_secret(given, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD"),
+        key_password=key_password if key else None,
         server_name=given.value("dut-server-name"),
         skip_verify=bool(given.value("dut-skip-verify")),
     )
