@@ -199,6 +199,22 @@ class Device:
     def note(self, text: str) -> None:
         """Puts a note on the timeline."""
 
+    def recording(self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None) -> Device:
+        """The same device over the same session, with a record of its own.
+
+        What is made through it and was not there before is in `made`, and as a line in the file `journal` with `run`,
+        before it is asked for; containers and volumes bear `labels`. A record made from one that records is a part of
+        it: an update of what either made keeps its labels. `holdfast.journal` reads the file.
+        """
+
+    @property
+    def made(self) -> list[tuple[str, str, str]]:
+        """What was made through it since `recording`, oldest first: kind, name and tag (of an image; else empty).
+
+        A kind is `container`, `image`, `volume`, `plugin` (an instance) or `plugin archive`. It may have been removed
+        since, or never have come to be where the device did not answer.
+        """
+
     def close(self) -> None:
         """Ends the session; every later call fails."""
 
@@ -336,6 +352,15 @@ class AsyncDevice:
 
     def note(self, text: str) -> None:
         """As `Device.note`."""
+
+    def recording(
+        self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None
+    ) -> AsyncDevice:
+        """As `Device.recording`."""
+
+    @property
+    def made(self) -> list[tuple[str, str, str]]:
+        """As `Device.made`."""
 
     def close(self) -> Awaitable[None]:
         """As `Device.close`."""

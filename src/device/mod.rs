@@ -27,6 +27,7 @@ pub use ways::Ways;
 use crate::dial::{Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
+use crate::gnoi::containerz::Record;
 use crate::gnoi::{Containerz, System};
 
 /// A device under test. Clones share its session.
@@ -90,6 +91,12 @@ impl Device {
     pub fn with_ways(mut self, ways: Ways) -> Self {
         self.ways = ways;
         self
+    }
+
+    /// The same device, over the same session, with a record of what is made on it by this one.
+    #[must_use]
+    pub fn recording(&self, record: Record) -> Self {
+        Self { containerz: self.containerz.recording(record), ..self.clone() }
     }
 
     /// The session.

@@ -1,6 +1,6 @@
 //! `connect`, and the device with its failovers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::device::{Deadlines, Device as Inner, Limits, Reboot, Switchover, Swit
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, Security, Settings, Target};
 use crate::error::{Error, Result};
+use crate::gnoi::containerz::Record;
 
 /// `holdfast.Tls`
 #[derive(FromPyObject)]
@@ -303,6 +304,11 @@ both_worlds! {
     }
 }
 
+fn address(device: &Inner) -> String {
+    let all = device.session().target().addresses.iter().map(ToString::to_string);
+    all.collect::<Vec<_>>().join(",")
+}
+
 macro_rules! properties {
     ($class:ident, $containerz:ident, $system:ident, $gnmi:ident) => {
         #[pymethods]
@@ -334,8 +340,26 @@ macro_rules! properties {
             /// Where it is reached, joined by commas.
             #[getter]
             fn address(&self) -> String {
-                let all = self.inner.session().target().addresses.iter().map(ToString::to_string);
-                all.collect::<Vec<_>>().join(",")
+                address(&self.inner)
+            }
+
+            /// The same device with a record of its own: what is made through it bears `labels`, and is on record before.
+            #[pyo3(signature = (run, *, labels=None, journal=None))]
+            fn recording(
+                &self,
+                run: String,
+                labels: Option<BTreeMap<String, String>>,
+                journal: Option<PathBuf>,
+            ) -> Self {
+                let record = Record::new(run, address(&self.inner), labels.unwrap_or_default(), journal);
+                Self { inner: self.inner.recording(record) }
+            }
+
+            /// What was made through it since `recording`: kind, name and tag of each.
+            #[getter]
+            fn made(&self) -> Vec<(&'static str, String, String)> {
+                let made = self.inner.containerz.record().map(|record| record.made()).unwrap_or_default();
+                made.into_iter().map(|made| (made.kind, made.name, made.tag)).collect()
             }
 
             /// What was asked of it and seen so far.

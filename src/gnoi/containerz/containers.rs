@@ -5,7 +5,7 @@ use tonic::Code;
 
 use super::images::removed_or_absent;
 use super::types::{Container, ContainerStatus, Location, RestartPolicy, StartOptions};
-use super::{Containerz, client};
+use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::list_container_response::Status as WireStatus;
@@ -30,15 +30,18 @@ impl Containerz {
         }
         self.check_volumes(options, deadline).await?;
         let known = self.containers(true, deadline).await?.iter().any(|c| c.name == options.instance_name);
+        let options = &StartOptions { labels: self.labelled(&options.labels), ..options.clone() };
         let request = to_request(options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartContainerRequest", &request);
-        let answer = self
-            .session
-            .call(Call::write("Containerz.StartContainer", deadline), |connection| {
-                let request = request.clone();
-                async move { Ok(client(connection).start_container(request).await?.into_inner()) }
-            })
-            .await;
+        let asked = self.session.call(Call::write("Containerz.StartContainer", deadline), |connection| {
+            let request = request.clone();
+            async move { Ok(client(connection).start_container(request).await?.into_inner()) }
+        });
+        let answer = if known {
+            asked.await
+        } else {
+            self.making(Made::named("container", &options.instance_name), asked).await
+        };
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(self.after_failed_start(error, options, known, deadline).await),
@@ -81,8 +84,8 @@ impl Containerz {
                 _ => error,
             };
         }
-        if error.kind == Kind::OutcomeUnknown {
-            return error;
+        if error.kind == Kind::OutcomeUnknown || error.code() == Some(Code::AlreadyExists) {
+            return error; // in the second case it is somebody else's, for it was not listed before
         }
         let left = self.containers(true, deadline).await.unwrap_or_default();
         let left_over = left.iter().any(|c| c.name == *name && c.status != ContainerStatus::Running);
@@ -148,6 +151,9 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/UpdateContainer`: the image in both places, since servers read either.
     /// Whether the device goes on with it by itself (`run_async`).
     pub async fn update(&self, options: &StartOptions, run_async: bool, deadline: Instant) -> Result<bool> {
+        let own = self.made(&Made::named("container", &options.instance_name));
+        let labels = if own { self.labelled(&options.labels) } else { options.labels.clone() };
+        let options = &StartOptions { labels, ..options.clone() };
         let request = UpdateContainerRequest {
             instance_name: options.instance_name.clone(),
             image_name: options.image_name.clone(),

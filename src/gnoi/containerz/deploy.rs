@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Containerz, client};
+use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::dial::session::is_transport;
 use crate::error::{Error, Kind, Result};
@@ -74,10 +74,25 @@ struct Broken {
     sent: u64,
 }
 
+/// How a device is before a transfer.
+struct Before {
+    /// Whether the image is there, under whatever name.
+    known: bool,
+    /// What the transfer makes; nothing where the name is there already.
+    made: Option<Made>,
+}
+
 impl Containerz {
     /// `gnoi.containerz.Containerz/Deploy` of a file. After any error the device is asked whether the image is there.
     pub async fn deploy(&self, deployment: &Deployment, deadline: Instant) -> Result<()> {
-        let known = self.check_name_is_free(deployment, deadline).await?;
+        let before = self.check_name_is_free(deployment, deadline).await?;
+        match before.made {
+            None => self.upload(deployment, before.known, deadline).await,
+            Some(made) => self.making(made, self.upload(deployment, before.known, deadline)).await,
+        }
+    }
+
+    async fn upload(&self, deployment: &Deployment, known: bool, deadline: Instant) -> Result<()> {
         let mut lockstep = deployment.lockstep || self.lockstep.load(Ordering::Relaxed);
         let mut retries = deployment.retries;
         loop {
@@ -128,41 +143,45 @@ impl Containerz {
             }),
             ..ImageTransfer::default()
         };
-        self.session
-            .call(Call::write("Containerz.Deploy", deadline), |connection| {
-                let first = first.clone();
-                async move {
-                    let request = tokio_stream::once(message(Request::ImageTransfer(first)));
-                    let mut answers = client(connection).deploy(request).await?.into_inner();
-                    while let Some(answer) = answers.message().await? {
-                        match answer.response {
-                            Some(Response::ImageTransferSuccess(_)) => return Ok(()),
-                            Some(Response::ImageTransferError(error)) => {
-                                return Err(Status::new(Code::from_i32(error.code), error.message));
-                            }
-                            _ => {}
+        let known = self.record().is_some() && self.images(deadline).await?.iter().any(|image| image.may_be(name, tag));
+        let asked = self.session.call(Call::write("Containerz.Deploy", deadline), |connection| {
+            let first = first.clone();
+            async move {
+                let request = tokio_stream::once(message(Request::ImageTransfer(first)));
+                let mut answers = client(connection).deploy(request).await?.into_inner();
+                while let Some(answer) = answers.message().await? {
+                    match answer.response {
+                        Some(Response::ImageTransferSuccess(_)) => return Ok(()),
+                        Some(Response::ImageTransferError(error)) => {
+                            return Err(Status::new(Code::from_i32(error.code), error.message));
                         }
+                        _ => {}
                     }
-                    Err(Status::unknown("the device ended the transfer without success"))
                 }
-            })
-            .await
+                Err(Status::unknown("the device ended the transfer without success"))
+            }
+        });
+        if known { asked.await } else { self.making(Made::image(name, tag), asked).await }
     }
 
-    /// A name that would move from another image is refused before the first byte, unless that is wanted. Whether the
-    /// image is there already.
-    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<bool> {
-        let Some(id) = &deployment.id else { return Ok(false) };
+    /// A name that would move from another image is refused before the first byte, unless that is wanted.
+    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<Before> {
+        let (name, tag) = (&deployment.name, &deployment.tag);
+        let Some(id) = &deployment.id else {
+            return Ok(Before { known: false, made: Some(Made::named("plugin archive", name)) });
+        };
         let images = self.images(deadline).await?;
-        let known = images.iter().any(|image| image.has_id(id));
+        let before = Before {
+            known: images.iter().any(|image| image.has_id(id)),
+            made: (!images.iter().any(|image| image.may_be(name, tag))).then(|| Made::image(name, tag)),
+        };
         if deployment.replace {
-            return Ok(known);
+            return Ok(before);
         }
-        match images.iter().find(|image| image.is_named(&deployment.name, &deployment.tag) && !image.has_id(id)) {
-            None => Ok(known),
+        match images.iter().find(|image| image.is_named(name, tag) && !image.has_id(id)) {
+            None => Ok(before),
             Some(other) => {
-                let what =
-                    format!("{}:{} names another image on the device: {}", deployment.name, deployment.tag, other.id);
+                let what = format!("{name}:{tag} names another image on the device: {}", other.id);
                 Err(Error::new(Kind::Status(Code::AlreadyExists), what)
                     .hint("deploy under another name (retag=), or with replace=True to move the name"))
             }

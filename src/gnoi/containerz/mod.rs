@@ -5,11 +5,13 @@ mod deploy;
 mod images;
 mod logs;
 mod plugins;
+mod record;
 pub mod types;
 mod volumes;
 
 pub use deploy::{Deployment, Progress, ProgressSink};
 pub use logs::LogStream;
+pub use record::{Made, Record};
 pub use types::*;
 
 use std::sync::Arc;
@@ -24,12 +26,14 @@ pub struct Containerz {
     session: Session,
     /// Whether a transfer showed that the device takes one chunk at a time.
     lockstep: Arc<AtomicBool>,
+    /// What it makes, where somebody wants to know.
+    record: Option<Arc<Record>>,
 }
 
 impl Containerz {
     /// Over `session`.
     pub fn new(session: Session) -> Self {
-        Self { session, lockstep: Arc::default() }
+        Self { session, lockstep: Arc::default(), record: None }
     }
 
     /// What it speaks over.

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::images::removed_or_absent;
 use super::types::Plugin;
-use super::{Containerz, client};
+use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::error::Result;
 use crate::wire::gnoi::containerz::{
@@ -26,15 +26,19 @@ impl Containerz {
             config: config.to_owned(),
         };
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartPluginRequest", &request);
-        let answer = self
-            .session
-            .call(Call::write("Containerz.StartPlugin", deadline), |connection| {
-                let request = request.clone();
-                async move { Ok(client(connection).start_plugin(request).await?.into_inner()) }
-            })
-            .await?;
+        let asked = self.session.call(Call::write("Containerz.StartPlugin", deadline), |connection| {
+            let request = request.clone();
+            async move { Ok(client(connection).start_plugin(request).await?.into_inner()) }
+        });
+        let known = self.record().is_some() && self.runs_plugin(instance_name, deadline).await;
+        let answer = if known { asked.await } else { self.making(Made::named("plugin", instance_name), asked).await }?;
         let started = if answer.instance_name.is_empty() { instance_name } else { &answer.instance_name };
         Ok(bare(started).to_owned())
+    }
+
+    /// Not so where the device does not list plugins.
+    async fn runs_plugin(&self, instance_name: &str, deadline: Instant) -> bool {
+        self.plugins(deadline).await.is_ok_and(|there| there.iter().any(|plugin| plugin.instance_name == instance_name))
     }
 
     /// `gnoi.containerz.Containerz/StopPlugin`.

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::images::removed_or_absent;
 use super::types::{Volume, VolumeDriver, VolumeOptions};
-use super::{Containerz, client};
+use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::create_volume_request::Options;
@@ -26,13 +26,21 @@ impl Containerz {
             return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
                 .hint("remove it, or take another name"));
         }
-        self.ask_to_create_volume(options, deadline).await
+        self.making(Made::named("volume", name), self.send_create(options, deadline)).await
     }
 
     /// The same without a look at what is there, so that it is the device that answers for one that is.
     pub async fn ask_to_create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
+        let recorded = self.record().is_some();
+        if recorded && !self.volumes(deadline).await?.iter().any(|volume| volume.name == options.name) {
+            return self.making(Made::named("volume", &options.name), self.send_create(options, deadline)).await;
+        }
+        self.send_create(options, deadline).await
+    }
+
+    async fn send_create(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
         let name = &options.name;
-        let request = to_request(options);
+        let request = to_request(&VolumeOptions { labels: self.labelled(&options.labels), ..options.clone() });
         crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
         let answer = self
             .session

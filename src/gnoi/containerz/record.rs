@@ -1,0 +1,162 @@
+//! What somebody makes on a device: labelled, and written down before it is asked for.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tonic::Code;
+
+use super::Containerz;
+use crate::error::Result;
+
+/// Something on a device, by what names it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// `container`, `image`, `volume`, `plugin` (an instance) or `plugin archive`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// An image's; else empty.
+    pub tag: String,
+}
+
+impl Made {
+    /// What has no tag.
+    pub fn named(kind: &'static str, name: &str) -> Self {
+        Self { kind, name: name.to_owned(), tag: String::new() }
+    }
+
+    /// An image under one of its names.
+    pub fn image(name: &str, tag: &str) -> Self {
+        Self { kind: "image", name: name.to_owned(), tag: tag.to_owned() }
+    }
+}
+
+/// Keeps what a client made that was not there before, also where the device never answered.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Whose it is.
+    pub run: String,
+    /// Where it is, `HOST:PORT` joined by commas.
+    pub device: String,
+    /// What all that can bear labels is given.
+    pub labels: BTreeMap<String, String>,
+    /// Lines of JSON, each written before what it tells of is made; none for memory alone.
+    pub journal: Option<PathBuf>,
+    /// Of what this one is a part.
+    pub outer: Option<Arc<Record>>,
+    made: Mutex<Vec<Made>>,
+}
+
+impl Record {
+    /// One that has nothing in it.
+    pub fn new(run: String, device: String, labels: BTreeMap<String, String>, journal: Option<PathBuf>) -> Self {
+        Self { run, device, labels, journal, ..Self::default() }
+    }
+
+    /// What was made so far, oldest first; it may have been removed since.
+    pub fn made(&self) -> Vec<Made> {
+        self.entries().clone()
+    }
+
+    fn has(&self, made: &Made) -> bool {
+        self.entries().contains(made) || self.outer.as_ref().is_some_and(|outer| outer.has(made))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Written as Python's `holdfast.journal` reads it. A line that was cut short before it does not swallow this one.
+    fn write(&self, made: &Made, gone: bool) -> io::Result<()> {
+        let Some(path) = &self.journal else { return Ok(()) };
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut entry = json!({
+            "time": time, "run": self.run, "device": self.device, "kind": made.kind, "name": made.name, "tag": made.tag,
+        });
+        if gone {
+            entry["gone"] = json!(true);
+        }
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(format!("\n{entry}\n").as_bytes())
+    }
+}
+
+impl Containerz {
+    /// The same client, which keeps a record of what it makes.
+    #[must_use]
+    pub fn recording(&self, record: Record) -> Self {
+        Self { record: Some(Arc::new(Record { outer: self.record.clone(), ..record })), ..self.clone() }
+    }
+
+    /// The record that it keeps.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
+    }
+
+    /// `labels`, and the record's own.
+    pub(super) fn labelled(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let own = self.record.iter().flat_map(|record| record.labels.clone());
+        own.chain(labels.clone()).collect()
+    }
+
+    /// Whether the record has it.
+    pub(super) fn made(&self, made: &Made) -> bool {
+        self.record.as_ref().is_some_and(|record| record.has(made))
+    }
+
+    /// Asks for what is not there yet, and has it on record before. It comes off again if somebody else was quicker.
+    pub(super) async fn making<T>(&self, made: Made, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(record) = self.record.as_ref().filter(|record| !record.has(&made)) else { return asked.await };
+        self.noted(record.write(&made, false));
+        record.entries().push(made.clone());
+        let outcome = asked.await;
+        if outcome.as_ref().is_err_and(|error| error.code() == Some(Code::AlreadyExists)) {
+            record.entries().retain(|entry| *entry != made);
+            self.noted(record.write(&made, true));
+        }
+        outcome
+    }
+
+    /// A journal that takes no more lines stops nobody: what was made is in memory, and labelled.
+    fn noted(&self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.session.timeline().record("note", format!("the journal could not be written: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_whole_after_one_that_was_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("device.jsonl");
+        std::fs::write(&journal, "{\"time\": 1").unwrap();
+        let record = Record::new("run".into(), "there:1".into(), BTreeMap::new(), Some(journal.clone()));
+        record.write(&Made::image("web", "v1"), false).unwrap();
+        record.write(&Made::image("web", "v1"), true).unwrap();
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+        let [_, made, gone] = lines[..] else { panic!("{text}") };
+        let made: serde_json::Value = serde_json::from_str(made).unwrap();
+        assert_eq!((&made["kind"], &made["name"], &made["tag"]), (&json!("image"), &json!("web"), &json!("v1")));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(gone).unwrap()["gone"], json!(true));
+    }
+
+    #[test]
+    fn what_an_outer_record_has_is_known_to_the_inner() {
+        let outer = Record::default();
+        outer.entries().push(Made::named("container", "web"));
+        let inner = Record { outer: Some(Arc::new(outer)), ..Record::default() };
+        assert!(inner.has(&Made::named("container", "web")));
+        assert!(!inner.has(&Made::named("volume", "web")));
+        assert!(inner.made().is_empty());
+    }
+}
