@@ -331,12 +331,13 @@ def test_an_unreachable_device_ends_the_run_at_once(run_suite: RunSuite) -> None
 def test_left_overs_of_an_aborted_run_are_named_and_left_alone(
     chassis_of_test: holdfast.Emulator, device: holdfast.Device, run_suite: RunSuite, tmp_path: Path
 ) -> None:
-    device.containerz.create_volume("holdfast-0123456789-volume")
+    labels = {"holdfast.run": "0123456789", "holdfast.machine": "another"}
+    device.containerz.create_volume("holdfast-0123456789-volume", labels=labels)
     device.containerz.create_volume("mine")
     run = run_suite("-k", "cntr3", "--dut", chassis_of_test.address, "--dut-insecure")
     assert run.exit_code == 3, run.output
     assert "holdfast-0123456789-volume" in run.output
-    assert "clean --yes" in run.output
+    assert "clean --from-elsewhere --yes" in run.output
     assert {volume.name for volume in device.containerz.volumes()} == {"holdfast-0123456789-volume", "mine"}
     command = [
         sys.executable,
@@ -346,6 +347,7 @@ def test_left_overs_of_an_aborted_run_are_named_and_left_alone(
         chassis_of_test.address,
         "--dut-insecure",
         "clean",
+        "--from-elsewhere",
         "--yes",
     ]
     done = subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=30, check=False)

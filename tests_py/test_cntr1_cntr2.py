@@ -11,7 +11,7 @@ import pytest
 from test_quirks import FAMILIES, QUICK
 
 import holdfast
-from holdfast import addresses, journal, plugin_archive, profiles
+from holdfast import addresses, journal, leftovers, plugin_archive, profiles
 from holdfast.testbed.target import Inner
 
 from conftest import RunSuite, emulate
@@ -202,15 +202,20 @@ def test_a_container_says_how_its_dial_failed(device: holdfast.Device, archive: 
         device.dial_from_container(60061, f"{host}:1", ask="tea")
 
 
-def test_a_plugin_that_an_earlier_run_left_is_found_and_removed(device: holdfast.Device, tmp_path: Path) -> None:
+def test_a_plugin_that_an_earlier_run_left_is_found_and_removed(
+    device: holdfast.Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     name = f"{journal.PREFIX}earlier-plugin"
     plugin_archive.write_archive(tmp_path / "plugin.tar")
-    device.containerz.deploy(tmp_path / "plugin.tar", name=name, is_plugin=True)
-    device.containerz.start_plugin(name, name)
-    assert [str(left) for left in journal.left_overs(device)] == [f"plugin {name}"]
+    earlier = device.recording("earlier", journal=journal.Journal(device.address).file)
+    earlier.containerz.deploy(tmp_path / "plugin.tar", name=name, is_plugin=True)
+    earlier.containerz.start_plugin(name, name)
+    seen = leftovers.survey(device)
+    assert [str(left) for left in seen.found] == [f"plugin {name}"]
     with pytest.raises(holdfast.exceptions.DeviceOccupied, match="earlier"):
-        journal.refuse_foreign(device, "now")
-    assert journal.clean(device, None) == []
+        leftovers.refuse_foreign(device, "now")
+    assert leftovers.clean(device, seen, seen.found) == {}
     assert device.containerz.plugins() == ()
     with pytest.raises(holdfast.exceptions.NotFound):
         device.containerz.start_plugin(name, name)  # its archive is gone too

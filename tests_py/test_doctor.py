@@ -14,10 +14,16 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast import journal
 from holdfast.doctor import Finding, examine
 from holdfast.exceptions import HoldfastError
 
 from conftest import isolated
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def unfit(address: str, **options: Any) -> list[Finding]:
@@ -62,11 +68,23 @@ def test_a_standby_that_is_not_ready() -> None:
 
 
 def test_things_of_an_earlier_run(chassis_of_test: holdfast.Emulator, device: holdfast.Device) -> None:
-    device.containerz.create_volume("holdfast-abc123-volume")
+    labels = {"holdfast.run": "abc123", "holdfast.machine": journal.machine()}
+    device.containerz.create_volume("holdfast-abc123-volume", labels=labels)
     device.expect_redundant("Supervisor1")
     (found,) = unfit(chassis_of_test.address)
     assert "holdfast-abc123-volume" in found.seen
     assert "clean --yes" in str(found.hint)
+
+
+def test_what_only_looks_like_a_runs_is_told_and_makes_nothing_unfit(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device
+) -> None:
+    device.containerz.create_volume("holdfast-db")
+    device.expect_redundant("Supervisor1")
+    looks = examine(lambda: holdfast.connect(chassis_of_test.address, insecure=True))
+    (found,) = [found for found in looks if found.what == "nothing of an earlier run"]
+    assert found.fit
+    assert "left alone: volume holdfast-db" in found.seen
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from holdfast import Device, journal
+from holdfast import Device, leftovers
 from holdfast.exceptions import HoldfastError
 
 # Certificates and tokens stop working where clocks differ by more.
@@ -86,9 +86,13 @@ def _containerz(dut: Device) -> Finding:
 
 
 def _clean(dut: Device) -> Finding:
-    left = [str(found) for found in journal.left_overs(dut)]
-    hint = "remove them: holdfast --dut … clean --yes" if left else None
-    return Finding("nothing of an earlier run", not left, ", ".join(left) or "nothing", hint)
+    seen = leftovers.survey(dut)
+    here, far = seen.by(leftovers.HERE), seen.by(leftovers.ELSEWHERE)
+    alone = map(leftovers.left_alone, seen.by(leftovers.UNKNOWN))
+    told = [str(found) for found in (*here, *far)] or ["nothing", *alone]
+    command = f"holdfast --dut … clean {'--from-elsewhere ' if far else ''}--yes"
+    hint = f"remove them: {command}" if here or far else None
+    return Finding("nothing of an earlier run", hint is None, ", ".join(told), hint)
 
 
 def _space(_dut: Device) -> Finding:

@@ -1,4 +1,4 @@
-"""Whose things are on a device: names that say so, a journal of what was made, one run at a time, and the clean-up."""
+"""What this machine knows of devices: what its runs made there, and which run has one now."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import hashlib
 import json
 import os
 import re
+import secrets
+import stat
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from holdfast import waiting
-from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented
+from holdfast.exceptions import DeviceOccupied, HoldfastError
 
-if TYPE_CHECKING:
-    from holdfast import Device
-    from holdfast.results import Plugin
-
+# What the names that a run gives begin with. It is for people: whose a thing is, no name says.
 PREFIX = "holdfast-"
-_OURS = re.compile(rf"{PREFIX}([0-9a-z]+)(?:-.*)?$")
+# On what can bear labels: which run made it, and on which machine.
+RUN_LABEL, MACHINE_LABEL = "holdfast.run", "holdfast.machine"
+_OF_A_RUN = re.compile(rf"{PREFIX}([0-9a-z]+)(?:-.*)?$")
 
 
 def new_run_id(seed: str | None = None) -> str:
@@ -32,43 +34,188 @@ def new_run_id(seed: str | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def run_of(name: str) -> str | None:
-    """The run that made what has this name, or None for somebody else's."""
-    found = _OURS.match(name)
+def run_in(name: str) -> str | None:
+    """The run whose id a name seems to have in it. Anybody may give such a name: it proves nothing."""
+    found = _OF_A_RUN.match(name)
     return found[1] if found else None
 
 
-def _folder() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    folder = Path(base) / "holdfast"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def folder() -> Path:
+    """Where this machine keeps what it knows. Raises `HoldfastError` where there is no place to write."""
+    for place in _places():
+        if _is_writable(place):
+            return place
+    tried = ", ".join(str(place) for place in _places())
+    raise HoldfastError(
+        f"there is no place to write down what is made on the device: tried {tried}",
+        hint="set XDG_STATE_HOME to a folder that can be written",
+    )
 
 
-def _file(address: str, suffix: str) -> Path:
-    return _folder() / (re.sub(r"[^0-9A-Za-z.]+", "_", address) + suffix)
+def elsewhere() -> str | None:
+    """What to tell of a state folder that cannot be written, where another has its place."""
+    usual, other = _places()
+    if _is_writable(usual):
+        return None
+    return f"{usual} cannot be written: what is made on devices is written down in {other}, as long as that lasts"
 
 
-def record(address: str, run: str, name: str) -> None:
-    """Write down, before it is made, what will be on the device."""
-    line = json.dumps({"time": time.time(), "run": run, "name": name})
-    with _file(address, ".jsonl").open("a", encoding="utf-8") as journal:
-        journal.write(line + "\n")
+def _places() -> tuple[Path, Path]:
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "holdfast", Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}"
 
 
-def made(address: str) -> dict[str, str]:
-    """When this machine made what, by name: local time in ISO 8601."""
-    found = {}
-    file = _file(address, ".jsonl")
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        entry = json.loads(line)
-        found[entry["name"]] = datetime.fromtimestamp(entry["time"]).astimezone().isoformat(timespec="seconds")
-    return found
+def _is_writable(place: Path) -> bool:
+    """Made where it is missing. In a folder that all may write to, somebody else's may have its name."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = place.lstat()
+    except OSError:
+        return False
+    ours = found.st_uid == os.getuid() and not stat.S_ISLNK(found.st_mode)
+    return (ours or place == _places()[0]) and os.access(place, os.W_OK)
 
 
-def forget(address: str) -> None:
-    """Nothing of what was written down is on the device any more."""
-    _file(address, ".jsonl").unlink(missing_ok=True)
+def machine() -> str:
+    """This machine's id in labels: drawn once, and kept beside the journals."""
+    file = folder() / "machine"
+    try:
+        if not file.exists():
+            _draw(file)
+        return file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise HoldfastError(f"{file}: {error}", hint="set XDG_STATE_HOME to a folder that can be written") from None
+
+
+def _draw(file: Path) -> None:
+    """Where another process is quicker, its id is this machine's."""
+    drawn = file.with_name(f"machine.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        drawn.write_text(secrets.token_hex(8), encoding="ascii")
+        with suppress(FileExistsError):
+            os.link(drawn, file)
+    finally:
+        drawn.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that a run of this machine made, or was about to make."""
+
+    run: str
+    # Empty where an older version wrote it: `name` is then a tag of an image, or a name of any kind.
+    kind: str
+    name: str
+    tag: str
+    # Local time in ISO 8601.
+    made: str
+    # Of the device that it is on, joined by commas; empty where an older version wrote it.
+    device: str
+    file: Path
+
+    def is_of(self, kind: str, name: str, tag: str) -> bool:
+        """Whether it tells of that thing."""
+        if self.kind:
+            return (self.kind, self.name, self.tag) == (kind, name, tag)
+        return self.name == (tag if kind == "image" else name)
+
+
+class Journal:
+    """What this machine's runs made on one device and did not see go. Each line is written before its thing is made."""
+
+    def __init__(self, address: str) -> None:
+        self._addresses = set(address.split(","))
+        self.file = _file(address, ".jsonl")
+        # What a user must be told of what was read, once.
+        self.told: list[str] = list(filter(None, [elsewhere()]))
+
+    def entries(self) -> list[Entry]:
+        """All that may still be there, oldest first.
+
+        What was written of the device under another address counts where the name has the run's id in it: no other
+        thing has that name.
+        """
+        files = sorted({file for place in _places() for file in _journals(place)} | {self.file})
+        found = [entry for file in files for entry in self._read(file)]
+        return [entry for entry in found if self._concerns(entry)]
+
+    def _concerns(self, entry: Entry) -> bool:
+        same = self._addresses & set(entry.device.split(",")) if entry.device else entry.file.name == self.file.name
+        return bool(same) or entry.run in (run_in(entry.name), run_in(entry.tag))
+
+    def strike(self, gone: Iterable[Entry]) -> None:
+        """These are on the device no more."""
+        for entry in gone:
+            line = json.dumps({**_told(entry), "time": time.time(), "gone": True})
+            with suppress(OSError), entry.file.open("a", encoding="utf-8") as journal:
+                journal.write(f"\n{line}\n")
+
+    def tidy(self) -> None:
+        """Remove the file if all in it is gone. Only for who holds the device's lock: another may be writing to it."""
+        with suppress(OSError):
+            if self.file.exists() and not self._read(self.file):
+                self.file.unlink()
+
+    def _read(self, file: Path) -> list[Entry]:
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError:
+            return []
+        there: dict[tuple[str, ...], Entry] = {}
+        good, damaged = [], []
+        for line in filter(bytes.strip, lines):
+            try:
+                entry, gone = _parsed(line, file)
+            except (ValueError, TypeError, KeyError, OverflowError, OSError):
+                damaged.append(line)
+                continue
+            good.append(line)
+            key = (entry.run, entry.kind, entry.name, entry.tag)
+            there.pop(key, None)
+            if not gone:
+                there[key] = entry
+        if damaged and file.name == self.file.name:  # others' may just be written to
+            self._set_aside(file, good, damaged)
+        return list(there.values())
+
+    def _set_aside(self, file: Path, good: list[bytes], damaged: list[bytes]) -> None:
+        aside = file.with_suffix(".damaged")
+        lines = "1 line" if len(damaged) == 1 else f"{len(damaged)} lines"
+        try:
+            with aside.open("ab") as kept:
+                kept.writelines(line + b"\n" for line in damaged)
+            fresh = file.with_suffix(f".{os.getpid()}.fresh")
+            fresh.write_bytes(b"".join(line + b"\n" for line in good))
+            fresh.replace(file)
+            what = f"kept in {aside}"
+        except OSError as error:
+            what = f"and not set aside ({error})"
+        told = f"{lines} of {file} could not be read: {what}; what bears a label is found all the same"
+        if told not in self.told:
+            self.told.append(told)
+
+
+def _journals(place: Path) -> list[Path]:
+    try:
+        return sorted(place.glob("*.jsonl"))
+    except OSError:
+        return []
+
+
+def _parsed(line: bytes, file: Path) -> tuple[Entry, bool]:
+    """An entry, and whether it went."""
+    told: dict[str, Any] = json.loads(line)
+    run, name = told["run"], told["name"]
+    kind, tag, device = (told.get(key, "") for key in ("kind", "tag", "device"))
+    if not all(isinstance(text, str) for text in (run, kind, name, tag, device)):
+        raise ValueError("not a journal's line")
+    made = datetime.fromtimestamp(told["time"]).astimezone().isoformat(timespec="seconds")
+    return Entry(run, kind, name, tag, made, device, file), told.get("gone") is True
+
+
+def _told(entry: Entry) -> dict[str, str]:
+    told = {"run": entry.run, "device": entry.device, "kind": entry.kind, "name": entry.name, "tag": entry.tag}
+    return {key: value for key, value in told.items() if value}
 
 
 @dataclass
@@ -80,6 +227,10 @@ class Lock:
     def release(self) -> None:
         """Let others have it."""
         self._file.close()
+
+
+def _file(address: str, suffix: str) -> Path:
+    return folder() / (re.sub(r"[^0-9A-Za-z.]+", "_", address) + suffix)
 
 
 def lock(address: str, *, patience: float = 0) -> Lock:
@@ -97,9 +248,10 @@ def lock(address: str, *, patience: float = 0) -> Lock:
             device=address,
             hint="wait until it has ended",
         )
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    with suppress(OSError):  # on a full disk it is claimed all the same
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
     return Lock(file)
 
 
@@ -109,98 +261,3 @@ def _claimed(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
-
-
-@dataclass(frozen=True)
-class LeftOver:
-    """Something of a run's on a device."""
-
-    kind: str
-    name: str
-    tag: str
-    run: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}:{self.tag}" if self.tag else f"{self.kind} {self.name}"
-
-
-def left_overs(device: Device) -> list[LeftOver]:
-    """All that runs of ours left on the device: containers, then images, then volumes."""
-    found = []
-    for container in device.containerz.containers():
-        if (run := run_of(container.name)) is not None:
-            found.append(LeftOver("container", container.name, "", run))
-    for image in device.containerz.images():
-        for tag in image.tags:
-            if (run := run_of(tag)) is not None:
-                found.append(LeftOver("image", image.name, tag, run))
-    for volume in device.containerz.volumes():
-        if (run := run_of(volume.name)) is not None:
-            found.append(LeftOver("volume", volume.name, "", run))
-    for plugin in _plugins(device):
-        if (run := run_of(plugin.instance_name)) is not None:
-            found.append(LeftOver("plugin", plugin.instance_name, "", run))
-    return found
-
-
-def _plugins(device: Device) -> tuple[Plugin, ...]:
-    """Those that are listed; none where the device does not say."""
-    try:
-        return device.containerz.plugins()
-    except RpcError:
-        return ()
-
-
-def refuse_foreign(device: Device, run: str) -> None:
-    """`DeviceOccupied` where something of another run's is on the device."""
-    foreign = [left for left in left_overs(device) if left.run != run]
-    if foreign:
-        runs = ", ".join(sorted({left.run for left in foreign}))
-        what = "; ".join(str(left) for left in foreign[:5]) + ("; …" if len(foreign) > 5 else "")
-        raise DeviceOccupied(
-            f"{device.name}: things of another run ({runs}) are on the device: {what}",
-            device=device.name,
-            hint=f"if that run has ended: holdfast --dut {device.address} clean --yes, with your other options",
-        )
-
-
-def remove(device: Device, left: LeftOver) -> None:
-    """Remove one thing, running or in use."""
-    if left.kind == "container":
-        device.containerz.remove(left.name, force=True, missing_ok=True)
-    elif left.kind == "image":
-        device.containerz.remove_image(f"{left.name}:{left.tag}", force=True, missing_ok=True)
-    elif left.kind == "plugin":
-        _remove_plugin(device, left.name)
-    else:
-        device.containerz.remove_volume(left.name, force=True, missing_ok=True)
-
-
-def _remove_plugin(device: Device, name: str) -> None:
-    """An instance, and the tar of the same name that it was started from."""
-    with suppress(RpcError):  # it may not run
-        device.containerz.stop_plugin(name)
-    device.containerz.remove_plugin(name, missing_ok=True)
-    with suppress(Unimplemented):  # then it stays, as on all devices of that service version
-        device.containerz.remove_plugin_tar(name, missing_ok=True)
-
-
-def clean(device: Device, run: str | None, named: Sequence[LeftOver] = ()) -> list[str]:
-    """Remove what a run made (all runs where None is given); what could not be removed, and why.
-
-    `named` may be there even if no list shows them, as after a failover.
-    """
-    listed = [left for left in left_overs(device) if run is None or left.run == run]
-    known = {left.name for left in listed}
-    hidden = [left for left in named if left.name not in known]
-    removals = [(left, _removed(device, left)) for left in (*hidden, *listed)]
-    return [f"{left}: {why}" for left, why in removals if why is not None and left not in hidden]
-
-
-def _removed(device: Device, left: LeftOver) -> str | None:
-    """Why it could not be removed, if it could not."""
-    try:
-        remove(device, left)
-    except HoldfastError as error:
-        return error.message
-    return None

@@ -14,25 +14,30 @@ from holdfast.cli.shared import Command, Given, show
 
 @click.command(cls=Command)
 @click.option("--yes", is_flag=True, help="Remove it.")
+@click.option("--from-elsewhere", is_flag=True, help="Also what other machines' runs left: is none under way?")
 @click.pass_obj
-def clean(given: Given, yes: bool) -> None:
-    """List what earlier runs left on the device; with --yes, remove it."""
-    from holdfast import journal
+def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
+    """List what earlier runs left on the device; with --yes, remove it.
+
+    That is what this machine's journal has, or what bears a label holdfast.run. Names alone prove nothing.
+    """
+    from holdfast import journal, leftovers
 
     device = reach.device(given)
-    left = journal.left_overs(device)
-    made = journal.made(device.address)
+    held = journal.lock(device.address) if yes else None
+    seen = leftovers.survey(device)
     columns: dict[str, Callable[[Any], object]] = {
         "RUN": lambda row: row.run,
         "KIND": lambda row: row.kind,
         "NAME": lambda row: f"{row.name}:{row.tag}" if row.tag else row.name,
-        "MADE": lambda row: made.get(row.tag or row.name, "from elsewhere"),
+        "MADE": lambda row: row.made or {leftovers.ELSEWHERE: "from elsewhere"}.get(row.whose, "not known when"),
     }
-    show(given, left, columns)
-    if yes and left:
-        stayed = journal.clean(device, None)
-        if not stayed:
-            journal.forget(device.address)
-        for line in stayed:
-            click.echo(f"holdfast: could not remove {line}", err=True)
-        sys.exit(1 if stayed else 0)
+    ours = seen.by(leftovers.HERE) + (seen.by(leftovers.ELSEWHERE) if from_elsewhere else [])
+    show(given, seen.found if given.as_json else [*seen.by(leftovers.HERE), *seen.by(leftovers.ELSEWHERE)], columns)
+    alone = [leftovers.left_alone(thing) for thing in seen.found if thing not in ours]
+    stayed = leftovers.clean(device, seen, ours) if held is not None else {}
+    for line in (*seen.journal.told, *alone, *(f"could not remove {thing}: {why}" for thing, why in stayed.items())):
+        click.echo(f"holdfast: {line}", err=True)
+    if held is not None:
+        held.release()
+    sys.exit(1 if stayed else 0)

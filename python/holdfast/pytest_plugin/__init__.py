@@ -152,8 +152,10 @@ def pytest_runtest_makereport(
     made = yield
     if "holdfast_run" in getattr(item, "fixturenames", ()) and call.excinfo is not None:
         from holdfast.pytest_plugin.case import shorten
+        from holdfast.pytest_plugin.run import FAILED
 
         shorten(call.excinfo.value, made)
+        item.stash[FAILED] = made.failed
     if "holdfast_case" in getattr(item, "fixturenames", ()):
         from holdfast.pytest_plugin.case import annotate
 
@@ -234,8 +236,11 @@ def dut(holdfast_dut: Device) -> Device:
 
 @pytest.fixture(scope="session")
 def dut_session(holdfast_run: Run) -> Device:
-    """The same device for as long as you like: wrap it in a fixture of the scope that you want, and clean up there."""
-    return holdfast_run.device
+    """The same device for as long as you like: wrap it in a fixture of the scope that you want, and clean up there.
+
+    What is made through it and is still there when the run ends is removed then.
+    """
+    return holdfast_run.device_of_session
 
 
 @pytest.fixture

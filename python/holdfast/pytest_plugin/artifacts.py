@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import journal
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options, targets
@@ -66,7 +65,7 @@ def _write(run: Run, folder: Path) -> None:
     }
     (folder / DEVICE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     for name in _told(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
-        if journal.run_of(name) == run.id:
+        if ("container", name, "") in run.made:
             lines = _told(partial(run.device.containerz.logs, name, timeout=LOOK))
             (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

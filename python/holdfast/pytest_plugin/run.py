@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import addresses, journal
+from holdfast import addresses, journal, leftovers
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
@@ -29,6 +30,8 @@ CNTRSRV, CNTRSRV_ON = "./cntrsrv", "./cntrsrv --port {port}"
 GRIBI_PORT = 9340
 # Of an image that a container is updated to.
 UPDATED = "-updated"
+# Set on a test that did not pass, whether it is a case or a user's own.
+FAILED = pytest.StashKey[bool]()
 # Workers of one xdist run take turns on a device; a turn is at most a case with a reboot.
 TURN = 3600.0
 
@@ -79,12 +82,13 @@ class Run:
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
         self._numbers = 0
-        self._named: list[journal.LeftOver] = []
+        # What earlier tests made and could not be removed.
+        self._stayed: list[leftovers.LeftOver] = []
+        self._kept = False
         # When the device was last asked to fail over, or a test began.
         self.since = time.monotonic()
         self._lock: journal.Lock | None = None
         self._first_active: str | None = None
-        self._left_something = False
         self.chassis: Emulator | None = None
         # Whether containers of the image serve Ping: the wheel's do; of one's own None until one was asked.
         self.image_pings: bool | None = True if options.value(config, "dut-image") is None else None
@@ -93,7 +97,12 @@ class Run:
         self.target = target
         self.address = target.address
         self._shares_device = self.chassis is None and hasattr(config, "workerinput")
-        self.device, self.profile = reach.connect(config, target)
+        device, self.profile = reach.connect(config, target)
+        # The embedded device ends with this process: a journal would outlive it.
+        self._journal = journal.Journal(device.address) if self.chassis is None else None
+        self._machine = journal.machine() if self._journal is not None else secrets.token_hex(8)
+        # What is made through the one is there until the run ends, through the other until the test does that runs.
+        self.device_of_session = self.device = self._recording(device)
         self.configuring = reach.Configuring(config, self.device, self.profile, self._port)
         try:
             self._occupy()
@@ -120,9 +129,19 @@ class Run:
         self.description = reach.describe(self.device, roles, self.profile)
         self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
         if self.chassis is None and not self._shares_device:
-            self._lock = journal.lock(self.address)
+            self._lock = journal.lock(self.device.address)
         self.configuring.before_tests()
-        journal.refuse_foreign(self.device, self.id)
+        for told in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
+            self.note(told)
+            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {told}"), stacklevel=2)
+
+    def _recording(self, device: Device) -> Device:
+        file = self._journal.file if self._journal is not None else None
+        return device.recording(self.id, labels=self._labels(), journal=file)
+
+    def _labels(self, purpose: str = "") -> dict[str, str]:
+        """What this run's things bear."""
+        return {journal.RUN_LABEL: f"{self.id}{purpose}", journal.MACHINE_LABEL: self._machine}
 
     @property
     def image(self) -> ImageUnderTest:
@@ -152,12 +171,11 @@ class Run:
         from holdfast import Archive, cntrsrv
 
         name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}{purpose}"
-        journal.record(self.address, self.id, tag)
         given = options.value(self.config, "dut-image")
         shown = "updated" if purpose == UPDATED else None
         if given is None:
             archive = Path(self._folder.name) / f"cntrsrv{purpose}.tar"
-            labels = {"holdfast.run": f"{self.id}{purpose}"}
+            labels = self._labels(purpose)
             environment = {"HOLDFAST_IMAGE": shown} if shown else None
             cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment=environment)
         else:
@@ -175,12 +193,9 @@ class Run:
             shown=shown if given is None else None,
         )
 
-    def name(self, what: str, *kinds: str) -> str:
-        """A name for something on the device, a container or volume unless `kinds` say otherwise; whose shows in it."""
-        name = f"{journal.PREFIX}{self.id}-{what}"
-        self._named += [journal.LeftOver(kind, name, "", self.id) for kind in kinds or ("container", "volume")]
-        journal.record(self.address, self.id, name)
-        return name
+    def name(self, what: str) -> str:
+        """A name for something on the device; whose shows in it."""
+        return f"{self.prefix}{what}"
 
     @property
     def prefix(self) -> str:
@@ -276,11 +291,12 @@ class Run:
         if self.broken:
             pytest.skip(f"the device was left broken: {self.broken}")
         if self._shares_device:
-            self._lock = journal.lock(self.address, patience=TURN)
+            self._lock = journal.lock(self.device.address, patience=TURN)
         timeline = self.device.timeline
         self._mark = timeline[-1].at if timeline else 0.0
         self.since = time.monotonic()
         self.note(f"{item.name} begins")
+        self.device = self._recording(self.device_of_session)
         return self.device
 
     def end_test(self, item: pytest.Item, *, failed: bool | None = None) -> None:
@@ -289,25 +305,45 @@ class Run:
         from holdfast.pytest_plugin.case import Case
 
         artifacts.keep(self, item)
-        keep = options.value(self.config, "dut-keep")
         if failed is None:
             case = item.stash.get(Case.KEY, None)
             failed = case is not None and bool(case.failures)
         try:
-            if keep != "always" and not (keep == "failed" and failed):
-                left = journal.clean(self.device, self.id, self._named)
-                self._named.clear()
-                self._left_something |= bool(left)
-                if left:
-                    self.note("could not be removed: " + "; ".join(left))
-                    item.add_report_section("teardown", "holdfast", "could not be removed: " + "; ".join(left))
+            keeps = self._keeps(failed=failed or item.stash.get(FAILED, False))
+            self._kept |= keeps
+            left = None if keeps else self._remove_what_was_made()
+            if left is not None:
+                self.note(left)
+                item.warn(pytest.PytestWarning(f"{self.device.name}: {left}"))
             if failed:
                 self._look_whether_fit(item)
         except HoldfastError as error:
             self.broken = f"{item.name}: {error}"
         finally:
+            self.device = self.device_of_session
             if self._shares_device and self._lock is not None:
                 self._lock.release()
+
+    def _keeps(self, *, failed: bool) -> bool:
+        keep = options.value(self.config, "dut-keep")
+        return keep == "always" or (keep == "failed" and failed)
+
+    def _remove_what_was_made(self) -> str | None:
+        """What was made through the device that is handed out now; what to say of that which stays."""
+        made = [leftovers.LeftOver(*thing, self.id) for thing in self.device.made]
+        wanted = [*self._stayed, *made]
+        stayed = leftovers.remove(self.device, wanted)
+        self._stayed = list(stayed)
+        if self._journal is not None:
+            leftovers.strike(self._journal, [thing for thing in wanted if thing not in stayed])
+        if not stayed:
+            return None
+        return "could not be removed: " + "; ".join(f"{thing}: {why}" for thing, why in stayed.items())
+
+    @property
+    def made(self) -> set[tuple[str, str, str]]:
+        """Kind, name and tag of what this test, or the run outside of tests, made on the device."""
+        return {*self.device.made, *self.device_of_session.made}
 
     def _look_whether_fit(self, item: pytest.Item) -> None:
         """A failure may have left roles on the move: what counts is where they come to rest."""
@@ -355,8 +391,8 @@ class Run:
     def end(self) -> None:
         """Leave the device as it was, as far as that was asked for."""
         try:
-            if not (self.broken or self._left_something or options.value(self.config, "dut-keep")):
-                journal.forget(self.address)
+            if not (self.broken or self._kept):
+                self._remove_what_was_made_outside_tests()
             if options.flag(self.config, "dut-restore-active") and not self.broken:
                 self._restore_active()
         finally:
@@ -366,6 +402,14 @@ class Run:
             if self.chassis is not None:
                 self.chassis.stop()
             self._folder.cleanup()
+
+    def _remove_what_was_made_outside_tests(self) -> None:
+        if not (self.device_of_session.made or self._stayed):
+            return
+        if self._shares_device:
+            self._lock = journal.lock(self.device.address, patience=TURN)
+        if (left := self._remove_what_was_made()) is not None:
+            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {left}"), stacklevel=2)
 
     def _restore_active(self) -> None:
         active = next((cp.name for cp in self.device.control_processors() if cp.role == "PRIMARY"), None)

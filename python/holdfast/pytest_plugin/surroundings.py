@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from holdfast import journal
 from holdfast.exceptions import ExpectationFailed, Unimplemented
 from holdfast.pytest_plugin.case import NotChecked
 
@@ -33,12 +32,21 @@ class Surroundings:
         with suppress(Unimplemented):
             self._time = dut.system.time()
 
-    def _others(self) -> frozenset[str]:
-        containerz = self._dut.containerz
-        named = [(f"container {held.name}", held.name) for held in containerz.containers()]
-        named += [(f"image {held.name}:{tag}", tag) for held in containerz.images() for tag in held.tags if held.name]
-        named += [(f"volume {held.name}", held.name) for held in containerz.volumes()]
-        return frozenset(what for what, name in named if journal.run_of(name) != self._run.id)
+    def _others(self) -> dict[tuple[str, ...], str]:
+        """By what stays the same of it, what to call it."""
+        containerz, own = self._dut.containerz, self._run.made
+        there = [("container", row.name) for row in containerz.containers()]
+        there += [("volume", row.name) for row in containerz.volumes()]
+        found: dict[tuple[str, ...], str] = {key: " ".join(key) for key in there if (*key, "") not in own}
+        tags = {tag for kind, _, tag in own if kind == "image"}
+        for row in containerz.images():
+            bare = row.id.removeprefix("sha256:")[:12]
+            for tag in row.tags if row.name else ():
+                # A row of several tags has one name of theirs, and after a failover maybe another.
+                ours = ("image", row.name, tag) in own or (len(row.tags) > 1 and tag in tags)
+                if not ours:
+                    found["image", bare, tag] = f"image {row.name}:{tag}"
+        return found
 
     def expect_unchanged(self) -> None:
         """Nothing of it went, and nothing came to it."""
@@ -46,12 +54,13 @@ class Surroundings:
         tick = threading.Event()
         while True:
             now = self._others()
-            if now == self._before:
+            if now.keys() == self._before.keys():
                 return
             if time.monotonic() >= deadline:  # lists may be incomplete for a while
                 break
             tick.wait(LOOK)
-        went, came = sorted(self._before - now), sorted(now - self._before)
+        went = sorted(what for key, what in self._before.items() if key not in now)
+        came = sorted(what for key, what in now.items() if key not in self._before)
         told = [*(f"{what} is gone" for what in went), *(f"{what} came to be" for what in came)]
         raise ExpectationFailed("; ".join(told), hint="none of it is this run's: nobody asked for that")
 

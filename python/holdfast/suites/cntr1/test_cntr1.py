@@ -346,7 +346,7 @@ def expect_alone(dut: Device, case: Case, name: str) -> None:
 @pytest.mark.cntr1("CNTR-1.7")
 @case()
 def test_cntr1_7_plugin(dut: Device, image: ImageUnderTest, case: Case) -> None:
-    name, refused = case.run.name("plugin", "plugin"), case.run.name("refused-plugin", "plugin")
+    name, refused = case.run.name("plugin"), case.run.name("refused-plugin")
     archive = Path(case.run.folder) / "plugin.tar"
     with case.procedure("write the plugin's archive"):
         plugin_archive.write_archive(archive)

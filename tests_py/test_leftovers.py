@@ -1,0 +1,279 @@
+"""What is ours on a device: by this machine's journal and by labels, never by a name. And `holdfast clean`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast import exceptions, journal, leftovers, plugin_archive
+from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Journal
+
+from conftest import RunSuite, emulate, isolated
+
+QUICK = ("--dut-no-ping", "--dut-deadline", "watch=0s")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder of the test's own, which `isolated` names, too."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def recorded(device: holdfast.Device, run: str = "r1", *, machine: str | None = None) -> holdfast.Device:
+    """A device as a run of this machine, or of another, makes things on it."""
+    labels = {RUN_LABEL: run, MACHINE_LABEL: machine or journal.machine()}
+    return device.recording(run, labels=labels, journal=None if machine else Journal(device.address).file)
+
+
+def make_all(device: holdfast.Device, archive: Path, folder: Path, name: str) -> None:
+    """One thing of each kind, with `name` as its name or its tag."""
+    plugin_archive.write_archive(folder / "plugin.tar")
+    device.containerz.deploy(archive, retag=f"somebodys:{name}")
+    device.containerz.create_volume(name)
+    device.containerz.start(name, image=f"somebodys:{name}", ports={60061: 7007})
+    device.containerz.deploy(folder / "plugin.tar", name=name, is_plugin=True)
+    device.containerz.start_plugin(name, name)
+
+
+def there(device: holdfast.Device) -> list[str]:
+    """All that the device lists."""
+    containerz = device.containerz
+    found = [f"container {row.name}" for row in containerz.containers()]
+    found += [f"image {row.name}:{tag}" for row in containerz.images() for tag in row.tags]
+    found += [f"volume {row.name}" for row in containerz.volumes()]
+    return [*found, *(f"plugin {row.instance_name}" for row in containerz.plugins())]
+
+
+def clean(address: str, tmp_path: Path, *options: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "holdfast.cli", *before, "--dut", address, "--dut-insecure", "clean", *options]
+    return subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", ["holdfast-db", "holdfast-agent", "holdfast-latest", "holdfast-0123456789-volume"])
+def test_what_only_looks_like_ours_is_shown_and_left(
+    device: holdfast.Device, archive: Path, tmp_path: Path, name: str
+) -> None:
+    make_all(device, archive, tmp_path, name)
+    before = there(device)
+    assert len(before) == 4
+    for options in ((), ("--yes",), ("--from-elsewhere", "--yes")):
+        done = clean(device.address, tmp_path, *options)
+        assert done.returncode == 0, done.stderr
+        assert there(device) == before
+        for what in ("container", "volume", "plugin"):
+            alone = f"left alone: {what} {name} is not in this machine's journal and bears no label holdfast.run"
+            assert alone in done.stderr
+        assert f"left alone: image somebodys:{name} is not in" in done.stderr
+        assert name not in done.stdout
+    told = leftovers.refuse_foreign(device, "mine")
+    assert len(told) == 4
+
+
+def test_a_run_goes_on_beside_what_only_looks_like_ours(
+    device: holdfast.Device, archive: Path, tmp_path: Path, run_suite: RunSuite
+) -> None:
+    make_all(device, archive, tmp_path, "holdfast-db")
+    before = there(device)
+    run = run_suite("-k", "cntr3_1 or cntr3_5", "--dut", device.address, "--dut-insecure", *QUICK)
+    assert run.exit_code == 0, run.output
+    assert "left alone: container holdfast-db" in run.output
+    assert there(device) == before
+
+
+def test_what_a_run_of_this_machine_made_is_removed_whatever_its_name(
+    device: holdfast.Device, archive: Path, tmp_path: Path
+) -> None:
+    device.containerz.create_volume("mine")
+    make_all(recorded(device), archive, tmp_path, "web")
+    with pytest.raises(exceptions.DeviceOccupied, match=r"things of another run \(r1\)") as refused:
+        leftovers.refuse_foreign(device, "mine")
+    assert f"holdfast --dut {device.address} clean --yes" in str(refused.value.hint)
+    listed = clean(device.address, tmp_path, before=("--json",))
+    rows = {(row["kind"], row["name"], row["tag"]): row for row in json.loads(listed.stdout)}
+    assert set(rows) == {
+        ("container", "web", ""),
+        ("image", "somebodys", "web"),
+        ("volume", "web", ""),
+        ("plugin", "web", ""),
+    }
+    assert {(row["run"], row["whose"]) for row in rows.values()} == {("r1", "this machine")}
+    assert all(row["made"].startswith("20") for row in rows.values())
+    assert len(there(device)) == 5, "only looked"
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == ["volume mine"]
+    assert Journal(device.address).entries() == []
+    with pytest.raises(exceptions.NotFound):
+        device.containerz.start_plugin("web", "web")  # its archive is gone, too
+    assert clean(device.address, tmp_path, "--yes").returncode == 0
+
+
+def test_without_the_journal_labels_say_it(device: holdfast.Device, archive: Path, tmp_path: Path) -> None:
+    make_all(recorded(device), archive, tmp_path, "web")
+    Journal(device.address).file.unlink()
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == ["image somebodys:web", "plugin web"]
+
+
+def test_a_damaged_journal_is_told_of_and_labels_say_the_rest(
+    device: holdfast.Device, archive: Path, tmp_path: Path
+) -> None:
+    make_all(recorded(device), archive, tmp_path, "web")
+    file = Journal(device.address).file
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(line[:20] + b"\n" if b'"container"' in line else line for line in lines))
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "could not be read: kept in" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert there(device) == []
+    assert file.with_suffix(".damaged").exists()
+    assert "could not be read" not in clean(device.address, tmp_path).stderr
+
+
+def test_another_machines_run_is_refused_shown_and_removed_when_told_to(
+    device: holdfast.Device, archive: Path, tmp_path: Path, run_suite: RunSuite
+) -> None:
+    make_all(recorded(device, "r2", machine="another"), archive, tmp_path, "web")
+    device.containerz.create_volume("of-old", labels={RUN_LABEL: "r3"})  # by a version that named no machine
+    run = run_suite("-k", "cntr3_1", "--dut", device.address, "--dut-insecure")
+    assert run.exit_code == 3, run.output
+    assert "things of another run, of another machine (r2, r3)" in run.output
+    assert "clean --from-elsewhere --yes" in run.output
+    before = there(device)
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == before
+    assert "from elsewhere" in done.stdout
+    assert "left alone: volume web is of another machine's run r2; --from-elsewhere removes it, too" in done.stderr
+    listed = json.loads(clean(device.address, tmp_path, before=("--json",)).stdout)
+    assert {(row["name"], row["run"], row["whose"]) for row in listed} == {
+        ("web", "r2", "another machine"),
+        ("of-old", "r3", "another machine"),
+    }
+    done = clean(device.address, tmp_path, "--from-elsewhere", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == ["image somebodys:web", "plugin web"], "what bears no labels"
+
+
+def test_a_run_cleans_up_after_one_that_was_killed_by_an_earlier_version(
+    device: holdfast.Device, archive: Path, tmp_path: Path
+) -> None:
+    """Its journal has names alone, and only such as have the run's id in them."""
+    make_all(device, archive, tmp_path, "holdfast-r1-all")
+    Journal(device.address).file.write_text('{"time": 1.0, "run": "r1", "name": "holdfast-r1-all"}\n')
+    with pytest.raises(exceptions.DeviceOccupied, match="r1"):
+        leftovers.refuse_foreign(device, "mine")
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == []
+    assert not Journal(device.address).file.exists()
+
+
+def test_a_name_on_record_that_somebody_else_has_taken_since_is_left(device: holdfast.Device, tmp_path: Path) -> None:
+    recorded(device).containerz.create_volume("data")
+    device.containerz.remove_volume("data")
+    device.containerz.create_volume("data", labels={"owner": "somebody"})
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "left alone: volume data" in done.stderr
+    assert there(device) == ["volume data"]
+
+
+def test_what_stays_is_told_with_exit_code_1_and_stays_on_record(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device, tmp_path: Path
+) -> None:
+    recorded(device).containerz.create_volume("data")
+    for failpoint, terms, why in (
+        ("containerz.RemoveVolume", "error[PERMISSION_DENIED](no)", "no"),
+        ("remove_volume.ignored", "error(x)", "the device says that it removed it, and lists it"),
+        ("containerz.RemoveVolume", "error[NOT_FOUND](nowhere)", "the device says that it is not there, and lists it"),
+    ):
+        with chassis_of_test.failpoint(failpoint, terms):
+            done = clean(device.address, tmp_path, "--yes")
+        assert done.returncode == 1, done.stderr
+        assert "could not remove volume data" in done.stderr
+        assert why in done.stderr
+        assert [entry.name for entry in Journal(device.address).entries()] == ["data"]
+    assert clean(device.address, tmp_path, "--yes").returncode == 0
+    assert there(device) == []
+
+
+def test_nothing_is_removed_under_a_run_that_is_under_way(device: holdfast.Device, tmp_path: Path) -> None:
+    recorded(device).containerz.create_volume("data")
+    held = journal.lock(device.address)
+    try:
+        done = clean(device.address, tmp_path, "--yes")
+    finally:
+        held.release()
+    assert done.returncode == 1
+    assert "another run uses this device" in done.stderr
+    assert there(device) == ["volume data"]
+
+
+def test_a_joined_row_is_read_as_each_of_its_names(archive: Path, tmp_path: Path) -> None:
+    """One row for all names of an image, as the reference server lists them: the first name, and all tags."""
+    with (
+        holdfast.emulator(quirks=["joined-image-rows"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        device.containerz.deploy(archive, retag="aaa_first:latest")
+        ours = recorded(device)
+        ours.containerz.deploy(archive, retag="cntrsrv_image:holdfast-r1")
+        ours.containerz.deploy(archive, retag="web:v1")
+        (row,) = device.containerz.images()
+        assert row.name == "aaa_first"
+        assert len(row.tags) == 3
+        with pytest.raises(exceptions.DeviceOccupied, match="image cntrsrv_image:holdfast-r1; image web:v1"):
+            leftovers.refuse_foreign(device, "mine")
+        done = clean(chassis.address, tmp_path, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert "cntrsrv_image:holdfast-r1" in done.stdout
+        assert there(device) == ["image aaa_first:latest"]
+
+
+def test_of_a_joined_row_not_found_is_no_success(archive: Path, tmp_path: Path) -> None:
+    with (
+        holdfast.emulator(quirks=["joined-image-rows"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        device.containerz.deploy(archive, retag="aaa_first:latest")
+        recorded(device).containerz.deploy(archive, retag="cntrsrv_image:holdfast-r1")
+        with chassis.failpoint("containerz.RemoveImage", "error[NOT_FOUND](nowhere)"):
+            done = clean(chassis.address, tmp_path, "--yes")
+        assert done.returncode == 1, done.stdout
+        assert "the device says that it is not there, and lists it" in done.stderr
+
+
+def test_one_of_two_names_with_the_same_tag(archive: Path) -> None:
+    with (
+        holdfast.emulator(quirks=["joined-image-rows"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        ours = recorded(device)
+        ours.containerz.deploy(archive, retag="app:v1")
+        device.containerz.deploy(archive, retag="aaa_first:v1")
+        device.containerz.deploy(archive, retag="bbb:v1")
+        thing = leftovers.LeftOver("image", "app", "v1", "r1")
+        assert leftovers.remove(device, [thing]) == {}
+        assert sorted(there(device)) == ["image aaa_first:v1", "image aaa_first:v1"]
+
+
+def test_a_run_on_joined_rows_leaves_nothing(archive: Path, tmp_path: Path, run_suite: RunSuite) -> None:
+    """The image under test is on the device under its owner's name already."""
+    with (
+        emulate(tmp_path, "--quirk", "joined-image-rows") as address,
+        holdfast.connect(address, insecure=True) as device,
+    ):
+        device.containerz.deploy(archive, retag="aaa_first:latest")
+        options = ("--dut", address, "--dut-insecure", "--dut-image", str(archive), *QUICK)
+        run = run_suite("-k", "cntr3_1", *options)
+        assert run.exit_code == 0, run.output
+        assert there(device) == ["image aaa_first:latest"]
