@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import socket
 import ssl
 import subprocess
@@ -309,6 +311,73 @@ def test_an_option_that_makes_no_sense_is_refused_before_anything_happens(
     assert run.exit_code == 4, run.output
     assert says in run.output
     assert "Traceback" not in run.output
+
+
+def _no_images(place: Path, whole: Path) -> dict[str, tuple[Path, str]]:
+    """Files that hold no image, or not one, and what is said of each."""
+    junk, empty, short = place / "junk.tar", place / "none.tar", place / "short.tar"
+    junk.write_text("junk\n")
+    empty.touch()
+    short.write_bytes(whole.read_bytes()[:5000])
+    (place / "folder").mkdir()
+    several = place / "several.tar"
+    rows = [image_row("one:1", b"1"), image_row("two:2", b"2")]
+    with tarfile.open(several, "w") as tar:
+        for name, content in {file: content for _, files in rows for file, content in files.items()}.items():
+            add(tar, name, content)
+        add(tar, "manifest.json", json.dumps([row for row, _ in rows]).encode())
+    return {
+        "junk": (junk, "is no tar archive"),
+        "empty": (empty, "is empty"),
+        "short": (short, "is cut short"),
+        "folder": (place / "folder", "is a folder"),
+        "several": (several, "holds 2 images (one:1, two:2)"),
+    }
+
+
+def image_row(name: str, mark: bytes) -> tuple[dict[str, object], dict[str, bytes]]:
+    """A row of manifest.json, and the files that it names."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        add(tar, "mark", mark)
+    layer = content.getvalue()
+    diff = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    told = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff]}}
+    config = json.dumps(told).encode()
+    file, folder = f"{hashlib.sha256(config).hexdigest()}.json", hashlib.sha256(layer).hexdigest()
+    row = {"Config": file, "RepoTags": [name], "Layers": [f"{folder}/layer.tar"]}
+    return row, {file: config, f"{folder}/layer.tar": layer}
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", ["junk", "empty", "short", "folder", "several"])
+def test_what_is_no_image_is_refused_before_the_first_test(
+    kind: str, run_suite: RunSuite, tmp_path: Path, archive: Path
+) -> None:
+    file, says = _no_images(tmp_path, archive)[kind]
+    run = run_suite("-k", "cntr3_1", "--dut-image", str(file))
+    assert run.exit_code == 4, run.output
+    (line,) = [line for line in run.output.splitlines() if "--dut-image" in line]
+    assert says in line
+    assert str(file) in line
+    assert "; " in line, "what to try"
+    assert run.cases == {}
+    assert "Traceback" not in run.output
+
+
+def test_a_users_own_test_of_what_is_no_image_does_not_begin(run_suite: RunSuite, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "test_mine.py").write_text("def test_mine(image):\n    assert image\n")
+    (tmp_path / "junk.tar").write_text("junk\n")
+    run = run_suite("test_mine.py", "--dut-image", str(tmp_path / "junk.tar"))
+    assert run.exit_code == 4, run.output
+    assert "is no tar archive" in run.output
+    assert run.cases == {}
 
 
 def test_the_second_of_two_addresses_is_found(chassis_of_test: holdfast.Emulator) -> None:

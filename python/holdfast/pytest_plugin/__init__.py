@@ -37,8 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "torpedo: a scenario of a storage provider for stateful containers")
     options.check(config)
     if options.is_active(config):
-        from holdfast.pytest_plugin import report
+        from holdfast.pytest_plugin import image_archive, report
 
+        image_archive.check(config)
         report.install(config)
     if "torpedo" in options.wanted_suites(config) or options.names_suite_file(config, SUITES / "torpedo"):
         from holdfast.storage import report as storage_report
@@ -121,6 +122,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
+    if any("holdfast_run" in getattr(item, "fixturenames", ()) for item in session.items):
+        from holdfast.pytest_plugin import image_archive
+
+        image_archive.check(session.config)
     if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
         from holdfast.pytest_plugin import plan
 

@@ -117,14 +117,12 @@ def _check_torpedo(config: pytest.Config) -> None:
 
 
 def _check_files(config: pytest.Config) -> None:
-    artifacts, image = value(config, "dut-artifacts"), value(config, "dut-image")
+    artifacts = value(config, "dut-artifacts")
     if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
         raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
     report = value(config, "dut-report")
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise pytest.UsageError(f"--dut-report {report}: there is no folder {Path(report).absolute().parent}")
-    if image is not None and not Path(image).is_file():
-        raise pytest.UsageError(f"--dut-image {image}: there is no such file")
     for file in value(config, "testbed") or ():
         if not Path(file).is_file():
             raise pytest.UsageError(f"--testbed {file}: there is no such file")
