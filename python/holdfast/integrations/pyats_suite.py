@@ -20,14 +20,14 @@ from pyats.topology import loader
 
 from holdfast.integrations import suites
 from holdfast.integrations.pyats import Connection
-from holdfast.report.account import CaseAccount
+from holdfast.verdicts import CaseRecord
 
 log = logging.getLogger(__name__)
 
 # Suites, how many cases each has, and which of them one failover judges together.
 SUITES = {"cntr1": 8, "cntr2": 4, "cntr3": 8}
 TOGETHER = {("cntr3", number): (2, 3, 4) for number in (2, 3, 4)}
-_accounts: dict[tuple[str, str, int], CaseAccount] = {}
+_accounts: dict[tuple[str, str, int], CaseRecord] = {}
 
 parameters: dict[str, Any] = {"options": ()}
 
@@ -67,12 +67,12 @@ class Case(aetest.Testcase):
         for step in told.checked:
             with steps.start(step) as done:
                 done.passed()
-        for verdict, step, message in told.failures:
-            with steps.start(f"{verdict}: {step}", continue_=True) as done:
-                done.failed(message)
+        for failed in told.failures:
+            with steps.start(f"{failed.kind}: {failed.name}", continue_=True) as done:
+                done.failed(failed.words)
 
 
-def account(target: Any, suite: str, number: int, options: tuple[str, ...]) -> CaseAccount:
+def account(target: Any, suite: str, number: int, options: tuple[str, ...]) -> CaseRecord:
     """What a case found; those that share a failover are run together, once."""
     wanted = (target.name, suite, number)
     if wanted not in _accounts:

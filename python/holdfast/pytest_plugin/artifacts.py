@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options, targets
 from holdfast.pytest_plugin.plans import plan_of
-from holdfast.report.account import DEVICE, TIMELINE, VERDICT
+from holdfast.verdicts import CaseRecord, store
+from holdfast.verdicts.store import DEVICE, TIMELINE, VERDICT
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
@@ -70,28 +71,30 @@ def _write(run: Run, folder: Path) -> None:
             (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def keep_verdict(item: pytest.Item, account: Mapping[str, object]) -> None:
-    """Write a case's verdict, with what its plan asks."""
+def keep_case(item: pytest.Item, case: CaseRecord) -> None:
+    """Write what is known of a case, with what its plan asks."""
     folder = _folder(item.config, item)
     if folder is None:
         return
     marker = plan_of(item)
     plan = {} if marker is None else {key: marker.kwargs[key] for key in PLANNED if key in marker.kwargs}
-    about = {"plan": plan, "session": session(item.config), "ended": _now()}
-    written = {"test": item.name, **account, **about}
-    (folder / VERDICT).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    store.write(folder, replace(case, plan=plan, session=session(item.config), ended=_now()))
 
 
 def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Write of a case that did not come to a verdict why: it was skipped, or its device could not be had."""
+    """Write of a case that did not begin why: it was skipped, or its device could not be had."""
     marker = plan_of(item)
-    if marker is None or not (report.skipped or (report.failed and report.when == "setup")):
+    if marker is None or report.when != "setup" or report.passed:
         return
-    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
     device = targets.of_item(item).name or "the emulated device"
     outcome = "skipped" if report.skipped else "error"
-    told = {"plan_id": marker.args[0], "device": device, "outcome": outcome, "why": why.removeprefix("Skipped: ")}
-    keep_verdict(item, told)
+    keep_case(item, CaseRecord(marker.args[0], item.name, device, outcome, why=reason(report)))
+
+
+def reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped, or could not begin."""
+    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
+    return why.removeprefix("Skipped: ")
 
 
 def place(config: pytest.Config) -> str | None:

@@ -1,40 +1,54 @@
-"""A case's two verdicts: what the procedure asks, and what lies deeper."""
+"""A case while it runs: its steps, as they come, and what becomes of them in the end."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import artifacts
 from holdfast.pytest_plugin.plans import plan_of
+from holdfast.render import junit
 from holdfast.results import Reboot, Switchover
+from holdfast.verdicts import (
+    DEPTH,
+    FAIL,
+    INCONCLUSIVE,
+    NOT_CHECKED,
+    PASS,
+    PROCEDURE,
+    CaseRecord,
+    Kind,
+    Outcome,
+    Step,
+    counted,
+    outcome_of,
+    store,
+)
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
 
-PROCEDURE, DEPTH = "procedure", "depth"
+# The property of a test's report that carries its case to the process that prints.
+KEPT = "holdfast_case"
 
 
 class NotChecked(Exception):
     """The device, or the command line, gives no means for a check."""
 
+    outcome: Outcome = NOT_CHECKED
 
-@dataclass
-class Failure:
-    """A step that failed."""
 
-    verdict: str
-    step: str
-    message: str
-    # Seconds from when the device was last asked to fail over (or the case began) until this was known.
-    known_after: float = 0.0
+class Inconclusive(NotChecked):
+    """A check was made, and what came of it proves nothing."""
+
+    outcome: Outcome = INCONCLUSIVE
 
 
 @dataclass
@@ -52,7 +66,8 @@ class Failover:
     @result.setter
     def result(self, found: Switchover | Reboot) -> None:
         self._result = found
-        self.case.not_checked.extend(found.not_checked)
+        for line in found.not_checked:
+            self.case.leave_out(*line.split(": ", 1))
         if found.outage is not None:
             self.case.outages.append(found.outage.seconds)
 
@@ -76,9 +91,7 @@ class Case:
     """Keeps the account of one case while it runs."""
 
     run: Run
-    failures: list[Failure] = field(default_factory=list)
-    checked: list[str] = field(default_factory=list)
-    not_checked: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     # What the device did where the plan leaves it free.
     noted: list[str] = field(default_factory=list)
     outages: list[float] = field(default_factory=list)
@@ -87,43 +100,28 @@ class Case:
 
     KEY = pytest.StashKey["Case"]()
 
+    @property
+    def failures(self) -> list[Step]:
+        """The steps that failed."""
+        return [step for step in self.steps if step.outcome == FAIL]
+
     @contextmanager
     def procedure(self, step: str) -> Iterator[None]:
         """A step of the procedure; its failure ends the case."""
-        self.run.note(f"procedure: {step}")
-        try:
+        with self._step(PROCEDURE, step, ends=True):
             yield
-        except NotChecked as why:
-            self.not_checked.append(f"{step}: {why}")
-        except (HoldfastError, AssertionError) as error:
-            self._failed(PROCEDURE, step, error)
-            raise
-        else:
-            self.checked.append(step)
 
     @contextmanager
     def recorded_procedure(self, step: str) -> Iterator[None]:
         """A last step of the procedure: others do not build on it, so they go on after its failure."""
-        self.run.note(f"procedure: {step}")
-        try:
+        with self._step(PROCEDURE, step):
             yield
-        except (HoldfastError, AssertionError) as error:
-            self._failed(PROCEDURE, step, error)
-        else:
-            self.checked.append(step)
 
     @contextmanager
     def depth(self, step: str) -> Iterator[None]:
         """A check beyond the procedure; the case goes on after its failure."""
-        self.run.note(f"depth: {step}")
-        try:
+        with self._step(DEPTH, step):
             yield
-        except NotChecked as why:
-            self.not_checked.append(f"{step}: {why}")
-        except (HoldfastError, AssertionError) as error:
-            self._failed(DEPTH, step, error)
-        else:
-            self.checked.append(step)
 
     @contextmanager
     def failover(self, step: str) -> Iterator[Failover]:
@@ -136,82 +134,96 @@ class Case:
             if error.fails_procedure:
                 raise
         else:
-            self.checked.append(step)
+            self._add(PROCEDURE, step)
+
+    def leave_out(self, what: str, why: str = "") -> None:
+        """Say that something beyond the procedure cannot be looked at."""
+        self._add(DEPTH, what, NOT_CHECKED, why)
 
     def include(self, shared: Case) -> None:
         """Take over what a shared part of the procedure found."""
-        self.failures.extend(shared.failures)
-        self.checked.extend(shared.checked)
-        self.not_checked.extend(shared.not_checked)
+        self.steps.extend(shared.steps)
         self.noted.extend(shared.noted)
         self.outages.extend(shared.outages)
 
-    def verdict(self, which: str) -> str:
-        """`pass` or `FAIL`."""
-        return "FAIL" if any(failure.verdict == which for failure in self.failures) else "pass"
+    @contextmanager
+    def _step(self, kind: Kind, name: str, *, ends: bool = False) -> Iterator[None]:
+        self.run.note(f"{kind}: {name}")
+        try:
+            yield
+        except NotChecked as why:
+            self._add(kind, name, why.outcome, str(why))
+        except (HoldfastError, AssertionError) as error:
+            self._failed(kind, name, error)
+            if ends:
+                raise
+        else:
+            self._add(kind, name)
 
-    def _failed(self, verdict: str, step: str, error: BaseException) -> None:
-        known_after = time.monotonic() - self.run.since
-        self.failures.append(Failure(verdict, step, f"{type(error).__name__}: {error}", known_after))
-        self.run.note(f"{verdict} failed at: {step}")
+    def _add(self, kind: Kind, name: str, outcome: Outcome = PASS, words: str = "") -> None:
+        self.steps.append(Step(kind, name, outcome, words, time.monotonic() - self.run.since))
+
+    def _failed(self, kind: Kind, name: str, error: BaseException) -> None:
+        self._add(kind, name, FAIL, f"{type(error).__name__}: {error}")
+        self.run.note(f"{kind} failed at: {name}")
 
 
 def judge(item: pytest.Item) -> None:
-    """Fail a test whose case went through with failures that count."""
+    """Fail a test whose case went through with failures that count; skip one of which nothing that counts was seen."""
     case = item.stash.get(Case.KEY, None)
     if case is None:
         return
-    counted = (PROCEDURE,) if case.run.judges_procedure_alone else (PROCEDURE, DEPTH)
-    failures = [failure for failure in case.failures if failure.verdict in counted]
-    if not case.checked and not case.failures:
+    kinds = counted(case.run.judged)
+    outcome = outcome_of(case.steps, case.run.judged)
+    if outcome == "failed":
+        pytest.fail(_listed([step for step in case.failures if step.kind in kinds]), pytrace=False)
+    if not case.steps:
         pytest.fail("the case checked nothing", pytrace=False)
-    if failures:
-        pytest.fail("\n".join(f"{f.verdict}: {f.step}: {f.message}" for f in failures), pytrace=False)
+    if outcome == "skipped":
+        lines = dict.fromkeys(step.line for step in case.steps if step.kind in kinds)
+        pytest.skip(f"not checked: {'; '.join(lines) or f'no step of {kinds[0]} was looked at'}")
 
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Put the case's account on its report: for the summary, for JUnit, and a timeline for a failure."""
+    """Put what is known of the case on its report: for the summary, for JUnit, and a timeline for a failure."""
     case = item.stash.get(Case.KEY, None)
-    if case is None or report.when != "call" or report.skipped:
+    if case is None or report.when != "call":
         return
-    if call.excinfo is not None and not case.failures:
-        case.failures.append(Failure(PROCEDURE, "the case itself", call.excinfo.exconly()))
-    plan = plan_of(item)
-    number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
-    plan_id = (plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else "")
-    account: dict[str, Any] = {
-        "plan_id": plan_id,
-        "device": case.run.description,
-        "procedure": case.verdict(PROCEDURE),
-        "depth": case.verdict(DEPTH),
-        "outages": [round(seconds, 3) for seconds in case.outages],
-        "checked": case.checked,
-        "not_checked": sorted(set(case.not_checked)),
-        "noted": case.noted,
-    }
-    vendor, software = case.run.profile.vendor, case.run.software
-    facts = {"outcome": report.outcome, "round": number, "vendor": vendor, "software": software}
-    failures = [asdict(failure) for failure in case.failures]
-    artifacts.keep_verdict(item, {**account, "failures": failures, **facts})
-    properties = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in account.items()]
-    properties += [
-        *([] if number is None else [("round", str(number)), ("held", json.dumps(case.run.held()))]),
-        ("failures", json.dumps([f"{f.verdict}: {f.step}: {f.message}" for f in case.failures])),
-        ("known_after", json.dumps([round(f.known_after, 3) for f in case.failures])),
-    ]
-    # As featureprofiles' own runs name them, for the dashboards that read those.
-    properties += [
-        ("test.plan_id", plan_id),
-        ("test.description", item.name),
-        ("dut.vendor", vendor),
-        ("dut.os_version", software),
-    ]
-    item.user_properties.extend(properties)  # for JUnit, which reads them at the end
-    report.user_properties.extend(properties)
+    if call.excinfo is not None and not report.skipped and not case.failures:
+        case.steps.append(Step(PROCEDURE, "the case itself", FAIL, call.excinfo.exconly()))
+    record = _record(item, case, report)
+    artifacts.keep_case(item, record)
+    item.user_properties.extend(junit.properties(record, item.name))  # JUnit reads them at the end
+    report.user_properties.append((KEPT, json.dumps(store.encode(record))))
     if call.excinfo is not None and case.failures and isinstance(call.excinfo.value, HoldfastError | AssertionError):
-        report.longrepr = "\n".join(f"{f.verdict}: {f.step}: {f.message}" for f in case.failures)
+        report.longrepr = _listed(case.failures)
     if case.failures:
         report.sections.append(("holdfast timeline", case.run.timeline_of_test()))
+
+
+def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRecord:
+    """What is known of a case that has ended."""
+    plan = plan_of(item)
+    number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
+    return CaseRecord(
+        plan_id=(plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else ""),
+        test=item.name,
+        device=case.run.description,
+        outcome=report.outcome,
+        steps=tuple(case.steps),
+        judged=case.run.judged,
+        outages=tuple(round(seconds, 3) for seconds in case.outages),
+        noted=tuple(case.noted),
+        why=artifacts.reason(report) if report.skipped else "",
+        vendor=case.run.profile.vendor,
+        software=case.run.software,
+        round=number,
+        held={} if number is None else case.run.held(),
+    )
+
+
+def _listed(failures: Sequence[Step]) -> str:
+    return "\n".join(str(step) for step in failures)
 
 
 def shorten(error: BaseException, report: pytest.TestReport) -> None:

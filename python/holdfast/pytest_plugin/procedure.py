@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast.exceptions import HoldfastError
+from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, Failover
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) ->
 
 def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> Account:
     """What the procedure found: in this test, or before in another that shares it."""
+    standby.skip_without(run, request.node)
     done: dict[Procedure, Account] = run.shared.setdefault((_round(request.node), window), {})
     if wanted not in done:
         group = _group(request, wanted) if run.combines and wanted.combines else [wanted]

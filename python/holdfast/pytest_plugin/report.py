@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from holdfast.exceptions import HoldfastError, InvalidArgumentError
 from holdfast.pytest_plugin import artifacts, options, targets
+from holdfast.pytest_plugin.case import KEPT
+from holdfast.render import terminal
 from holdfast.testbed import Target
+from holdfast.verdicts import CaseRecord, store
 
 
 def install(config: pytest.Config) -> None:
@@ -57,7 +58,7 @@ class Reporter:
     """The header and the summary."""
 
     def __init__(self) -> None:
-        self._cases: list[dict[str, Any]] = []
+        self._cases: list[CaseRecord] = []
 
     @pytest.hookimpl
     def pytest_report_header(self, config: pytest.Config) -> str:
@@ -69,9 +70,9 @@ class Reporter:
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a case's account."""
-        properties = dict(report.user_properties)
-        if report.when == "call" and "plan_id" in properties:
-            self._cases.append({**properties, "outcome": report.outcome})
+        told = dict(report.user_properties).get(KEPT)
+        if report.when == "call" and told is not None:
+            self._cases.append(store.decode(json.loads(str(told))))
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -80,33 +81,18 @@ class Reporter:
             return
         write = terminalreporter.write_line
         terminalreporter.write_sep("=", "holdfast")
-        for device in dict.fromkeys(str(case["device"]) for case in self._cases):
+        for device in dict.fromkeys(case.device for case in self._cases):
             write(device)
-            own = [case for case in self._cases if case["device"] == device]
-            if all(case["plan_id"].startswith("CNTR-") for case in own):
-                own.sort(key=lambda case: (int(case.get("round", 0)), case["plan_id"]))  # workers end in any order
-            self._write_cases(write, own)
-        if any("round" in case for case in self._cases):
+            own = [case for case in self._cases if case.device == device]
+            if all(case.plan_id.startswith("CNTR-") for case in own):
+                own.sort(key=lambda case: (case.round or 0, case.plan_id))  # workers end in any order
+            for line in terminal.table(own):
+                write(line)
+        if any(case.round is not None for case in self._cases):
             from holdfast.pytest_plugin import soak
 
             for line in soak.summary(self._cases):
                 write(line)
-
-    def _write_cases(self, write: Callable[[str], None], cases: list[dict[str, Any]]) -> None:
-        width = max(10, *(len(case["plan_id"]) for case in cases))
-        write(f"{'case':<{width}} {'procedure':<10} {'depth':<6} {'away':<16} checked")
-        for case in cases:
-            outages = json.loads(case["outages"])
-            away = " + ".join(f"{seconds:.2f} s" for seconds in outages) or "never"
-            checked, unchecked = json.loads(case["checked"]), json.loads(case["not_checked"])
-            verdicts = f"{case['procedure']:<10} {case['depth']:<6}"
-            write(f"{case['plan_id']:<{width}} {verdicts} {away:<16} {len(checked)} steps")
-            for line in json.loads(case["noted"]):
-                write(f"{'':<{width}} noted: {line}")
-            for line in unchecked:
-                write(f"{'':<{width}} not checked: {line}")
-            for line in json.loads(case["failures"]):
-                write(f"{'':<{width}} {line.splitlines()[0]}")
 
 
 def _headers(config: pytest.Config) -> list[str]:

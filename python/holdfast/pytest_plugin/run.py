@@ -75,7 +75,7 @@ class Run:
     def __init__(self, config: pytest.Config, target: Target) -> None:
         self.config = config
         self.id = journal.new_run_id(_shared_id(config))
-        self.judges_procedure_alone = options.value(config, "dut-judge") == "procedure"
+        self.judged: str = options.value(config, "dut-judge") or "depth"
         self.broken: str | None = None
         self.shared: dict[Any, Any] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
@@ -126,6 +126,7 @@ class Run:
     def _occupy(self) -> None:
         roles = self.device.control_processors()
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
+        self._alone = len(roles) < 2
         self.description = reach.describe(self.device, roles, self.profile)
         self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
         if self.chassis is None and not self._shares_device:
@@ -350,6 +351,8 @@ class Run:
         for attempt in (1, 2):
             try:
                 primaries = [cp.name for cp in self.device.control_processors(timeout=10) if cp.role == "PRIMARY"]
+                if self._alone and len(primaries) < 2:  # it never had a standby to lose
+                    return
                 if len(primaries) != 1:
                     raise RolesError(f"{len(primaries)} control processors are PRIMARY")
                 self.device.expect_redundant(primaries[0])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+from holdfast.verdicts import CaseRecord
 
 # What may grow is compared between the first and the last so many of the rounds.
 SHARE = 4
@@ -13,18 +13,18 @@ SHARE = 4
 NOTABLE = 1.25
 
 
-def summary(cases: Sequence[dict[str, Any]]) -> Iterator[str]:
+def summary(cases: Sequence[CaseRecord]) -> Iterator[str]:
     """Lines for the terminal: percentiles of outages by device, and what was left or took longer at the end."""
-    for device in dict.fromkeys(str(case["device"]) for case in cases):
-        own = [case for case in cases if case["device"] == device]
-        rounds = max(int(case["round"]) for case in own if "round" in case)
+    for device in dict.fromkeys(case.device for case in cases):
+        own = [case for case in cases if case.device == device]
+        rounds = max(case.round or 0 for case in own)
         yield f"{rounds} rounds on {device}"
         yield from _outages(own)
         yield from _growth(own)
 
 
-def _outages(cases: Sequence[dict[str, Any]]) -> Iterator[str]:
-    seconds = sorted(second for case in cases for second in json.loads(case["outages"]))
+def _outages(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    seconds = sorted(second for case in cases for second in case.outages)
     if not seconds:
         yield "  outages: none"
         return
@@ -38,10 +38,10 @@ def percentile(ordered: Sequence[float], share: int) -> float:
     return ordered[max(0, -(-share * len(ordered) // 100) - 1)]
 
 
-def _growth(cases: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _growth(cases: Sequence[CaseRecord]) -> Iterator[str]:
     series: dict[str, list[float]] = {}
-    for case in sorted(cases, key=lambda case: int(case.get("round", 0))):
-        for what, value in json.loads(case.get("held", "{}")).items():
+    for case in sorted(cases, key=lambda case: case.round or 0):
+        for what, value in case.held.items():
             series.setdefault(what, []).append(float(value))
     grew = []
     for what, values in series.items():

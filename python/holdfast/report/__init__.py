@@ -5,7 +5,11 @@ report.write("run.html")
 holdfast.report.compare("before", "after")
 """
 
-from holdfast.report.account import CaseAccount, RunAccount, read
+from holdfast.report.account import RunAccount, read
 from holdfast.report.comparison import Change, Comparison, compare
+from holdfast.verdicts import CaseRecord
 
-__all__ = ["CaseAccount", "Change", "Comparison", "RunAccount", "compare", "read"]
+# Its earlier name.
+CaseAccount = CaseRecord
+
+__all__ = ["CaseAccount", "CaseRecord", "Change", "Comparison", "RunAccount", "compare", "read"]

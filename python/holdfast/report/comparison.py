@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from holdfast.report.account import CaseAccount, RunAccount, read
+from holdfast.report.account import RunAccount, read
 from holdfast.results import Rows, Shown
+from holdfast.verdicts import DEPTH, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Kind
 
+KINDS: tuple[Kind, ...] = (PROCEDURE, DEPTH)
 # By how much an outage must have changed to be told, in seconds and as a ratio: less is chance.
 SECONDS, RATIO = 0.5, 1.25
 # How long what follows a step may be and still be the same in each run, such as a status.
 REASON = 30
-WORSE = ("error", "FAIL", "skipped", "pass")
+# From the worst on; what was not checked may be anything, so that to get there from a failure is no gain.
+WORSE = ("error", "FAIL", "not checked", "pass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +63,33 @@ def compare(before: str | os.PathLike[str] | RunAccount, after: str | os.PathLik
     return Comparison(first, second, Rows(changes))
 
 
-def _by_case(run: RunAccount) -> dict[str, list[CaseAccount]]:
-    cases: dict[str, list[CaseAccount]] = {}
+def _by_case(run: RunAccount) -> dict[str, list[CaseRecord]]:
+    cases: dict[str, list[CaseRecord]] = {}
     for case in run.cases:
         cases.setdefault(_name(case), []).append(case)
     return cases
 
 
-def _name(case: CaseAccount) -> str:
+def _name(case: CaseRecord) -> str:
     """Its number, and of a testbed the device: rounds are one case."""
     _, bracket, inside = case.test.partition("[")
     parameters = [part for part in inside.removesuffix("]").split("-") if part and not part.startswith("round")]
     return f"{case.plan_id} [{'-'.join(parameters)}]" if bracket and parameters else case.plan_id
 
 
-def _changes(name: str, old: Sequence[CaseAccount], new: Sequence[CaseAccount]) -> list[Change]:
+def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:
     if not old or not new:
         return [Change(name, "case", "there" if old else "absent", "there" if new else "absent")]
     found = []
-    for what in ("procedure", "depth"):
-        was, now = (_worst([getattr(case, what) or case.verdict for case in cases]) for cases in (old, new))
+    for kind in KINDS:
+        was, now = (_worst([case.shown(kind) for case in cases]) for cases in (old, new))
         if was != now:
-            found.append(Change(name, f"{what} verdict", was, now, WORSE.index(now) > WORSE.index(was)))
+            found.append(Change(name, f"{kind} verdict", was, now, _better(was, now)))
     for what in ("not_checked", "noted"):
         gone, come = ({_step(line) for case in cases for line in getattr(case, what)} for cases in (old, new))
         if gone != come:
             found.append(Change(name, what.replace("_", " "), _listed(gone - come), _listed(come - gone)))
-    reasons = [{message.splitlines()[0] for case in cases for _, _, message in case.failures} for cases in (old, new)]
+    reasons = [{step.words.partition("\n")[0] for case in cases for step in case.failures} for cases in (old, new)]
     if not reasons[0] and reasons[1]:
         found.append(Change(name, "fails with", "-", _listed(reasons[1]), better=False))
     return found + _outages(name, old, new)
@@ -98,6 +101,12 @@ def _step(line: str) -> str:
     return line if len(reason) < REASON else step
 
 
+def _better(was: str, now: str) -> bool | None:
+    if now == NOT_CHECKED and was != PASS:
+        return None
+    return WORSE.index(now) > WORSE.index(was)
+
+
 def _worst(verdicts: Sequence[str]) -> str:
     return min(verdicts, key=WORSE.index)
 
@@ -106,7 +115,7 @@ def _listed(lines: set[str]) -> str:
     return "; ".join(sorted(lines)) or "-"
 
 
-def _outages(name: str, old: Sequence[CaseAccount], new: Sequence[CaseAccount]) -> list[Change]:
+def _outages(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:
     """By more than chance: the longest, and with several rounds the median and the 95th percentile."""
     was, now = (sorted(seconds for case in cases for seconds in case.outages) for cases in (old, new))
     if not was or not now:

@@ -12,7 +12,7 @@ from holdfast.exceptions import (
     Unavailable,
     Unreachable,
 )
-from holdfast.pytest_plugin.case import Case, NotChecked
+from holdfast.pytest_plugin.case import Case, Inconclusive, NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.results import Container
 from holdfast.suites.looks import ANSWERING, look_connection, settled
@@ -66,7 +66,7 @@ def expect_answer(
         settled(case, lambda: look_connection(dut, port or image.port), (ANSWERING,))
     except ExpectationFailed as error:
         if after_switchover and case.run.silence_proves_nothing:
-            raise NotChecked(f"inconclusive, the new active has a filter of its own: {error.message}") from None
+            raise Inconclusive(f"the new active has a filter of its own: {error.message}") from None
         raise
     case.run.image_pings = False
     raise NotChecked(f"its port takes connections; {case.run.unasked}")
@@ -103,6 +103,6 @@ def _serves_something_else(dut: Device, port: int) -> bool:
 
 def note_unlisted(case: Case, container: Container) -> None:
     """What a listing does not carry cannot be compared."""
-    case.not_checked.append("the container's command: ListContainer does not carry it")
+    case.leave_out("the container's command", "ListContainer does not carry it")
     if not container.labels:
-        case.not_checked.append("the container's labels: the device does not list them")
+        case.leave_out("the container's labels", "the device does not list them")

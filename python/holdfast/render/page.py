@@ -6,9 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
+from typing import TYPE_CHECKING
 
 from holdfast._version import __version__
-from holdfast.report.account import CaseAccount, RunAccount
+from holdfast.render.terminal import away
+from holdfast.verdicts import CaseRecord
+
+if TYPE_CHECKING:
+    from holdfast.report.account import RunAccount
 
 STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
@@ -19,7 +24,7 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }
 svg { max-width: 100%; height: auto; }
 pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f5f5f5; padding: .6rem; }
-.pass { color: #1f6b24; } .FAIL, .error { color: #b3261e; font-weight: 700; } .skipped { color: #6b5900; }
+.pass { color: #1f6b24; } .FAIL, .error { color: #b3261e; font-weight: 700; } .skipped, .not-checked { color: #6b5900; }
 section { border-top: 2px solid #ddd; }
 @media print {
   body { max-width: none; margin: 0; font-size: 11px; } section { break-inside: avoid-page; }
@@ -50,13 +55,13 @@ def html(run: RunAccount) -> str:
     )
 
 
-def _counted(cases: Iterable[CaseAccount]) -> str:
+def _counted(cases: Iterable[CaseRecord]) -> str:
     verdicts = [case.verdict for case in cases]
-    told = [(verdicts.count(name), name) for name in ("FAIL", "error", "pass", "skipped")]
+    told = [(verdicts.count(name), name) for name in ("FAIL", "error", "pass", "not checked", "skipped")]
     return ", ".join(f"{count} {name}" for count, name in told if count)
 
 
-def _sessions(cases: Sequence[CaseAccount]) -> str:
+def _sessions(cases: Sequence[CaseRecord]) -> str:
     """Where a folder was used more than once: that what is told here was not one run."""
     count = len({case.session for case in cases})
     if count < 2:
@@ -66,7 +71,7 @@ def _sessions(cases: Sequence[CaseAccount]) -> str:
     return f"<p>These cases are of {count} runs of pytest{when}: each is the last of its name in the folder.</p>"
 
 
-def _devices(cases: Sequence[CaseAccount]) -> str:
+def _devices(cases: Sequence[CaseRecord]) -> str:
     """Each device once, with what it said of itself."""
     about = {case.device: case.about for case in cases if case.about}
     rows = [
@@ -76,7 +81,7 @@ def _devices(cases: Sequence[CaseAccount]) -> str:
     return _table("Devices", ("device", "profile", "last looked at"), rows)
 
 
-def _plan(cases: Sequence[CaseAccount]) -> str:
+def _plan(cases: Sequence[CaseRecord]) -> str:
     """What the plans of these cases ask of a device; several cases may share one failover."""
     rows, shared = [], set()
     for case in cases:
@@ -92,13 +97,13 @@ def _amount(count: int, what: str) -> str:
     return f"{count} {what if count > 1 else what.removesuffix('s')}"
 
 
-def _verdicts(cases: Sequence[CaseAccount]) -> str:
+def _verdicts(cases: Sequence[CaseRecord]) -> str:
     rows = [
         (
             f'<a href="#{_anchor(case)}">{escape(_titled(case))}</a>',
-            _badge(case.procedure or case.verdict),
-            _badge(case.depth or case.verdict),
-            _away(case),
+            _badge(case.shown("procedure")),
+            _badge(case.shown("depth")),
+            away(case),
             str(len(case.checked)),
             str(len(case.not_checked)),
         )
@@ -108,13 +113,13 @@ def _verdicts(cases: Sequence[CaseAccount]) -> str:
     return _table("Verdicts: of what the plan asks, and of what lies deeper", heads, rows)
 
 
-def _case(case: CaseAccount) -> str:
+def _case(case: CaseRecord) -> str:
     parts = [
         f'<section id="{_anchor(case)}"><h2>{escape(_titled(case))}: {_badge(case.verdict)}</h2>',
         f"<p>{escape(case.device)}</p>",
         f"<p>{escape(case.why)}</p>" if case.why else "",
-        _listed("Failed", [f"{verdict}: {step}: {message}" for verdict, step, message in case.failures]),
-        f"<p>The device was away: {_away(case)}.</p>" if case.outages else "",
+        _listed("Failed", [str(step) for step in case.failures]),
+        f"<p>The device was away: {away(case)}.</p>" if case.outages else "",
         _listed("Not checked", case.not_checked),
         _listed("Noted, where the plan leaves a device free", case.noted),
         _folded("Checked", f"<ol>{''.join(f'<li>{escape(step)}</li>' for step in case.checked)}</ol>", case.checked),
@@ -130,21 +135,17 @@ def _case(case: CaseAccount) -> str:
     return "\n".join(part for part in parts if part) + "</section>"
 
 
-def _titled(case: CaseAccount) -> str:
+def _titled(case: CaseRecord) -> str:
     words = re.sub(r"^test_(cntr\d_\d_|midway_)?", "", case.test).replace("_", " ")
     return f"{case.plan_id} {words}"
 
 
-def _anchor(case: CaseAccount) -> str:
+def _anchor(case: CaseRecord) -> str:
     return re.sub(r"[^\w-]+", "-", case.test)
 
 
 def _badge(verdict: str) -> str:
-    return f'<span class="{escape(verdict)}">{escape(verdict)}</span>'
-
-
-def _away(case: CaseAccount) -> str:
-    return " + ".join(f"{seconds:.2f} s" for seconds in case.outages) or "never"
+    return f'<span class="{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,54 @@
+"""Whether a device has a control processor to fail over to: where it has none, such cases cannot be judged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast.pytest_plugin.plans import plan_of
+
+if TYPE_CHECKING:
+    from holdfast.pytest_plugin.run import Run
+    from holdfast.results import ControlProcessor
+
+# Under which a run remembers why it has no standby; empty where it has one.
+KEY = "standby"
+# From one look to the next, in seconds.
+LOOK = 0.1
+
+
+def skip_without(run: Run, item: pytest.Item) -> None:
+    """Skip a case that fails over, on a device that had one control processor, or none, before the first failover.
+
+    A standby that is lost later is not asked for here: that is a failure of the device.
+    """
+    plan = plan_of(item)
+    if plan is None or not plan.kwargs.get("switchovers"):
+        return
+    if KEY not in run.shared:
+        run.shared[KEY] = _why_none(run)
+    if run.shared[KEY]:
+        pytest.skip(f"{run.shared[KEY]}, and {plan.args[0]} fails over to a second: it cannot be judged here")
+
+
+def _why_none(run: Run) -> str:
+    """Why there is none, once that has lasted for the limit `settle`: a standby may be on its way."""
+    deadline = time.monotonic() + run.limits["settle"]
+    tick = threading.Event()
+    while why := _lack(run.device.control_processors()):
+        if time.monotonic() >= deadline:
+            return why
+        tick.wait(LOOK)
+    return ""
+
+
+def _lack(found: Sequence[ControlProcessor]) -> str:
+    if not found:
+        return "the device reports no control processor with a redundant-role"
+    if len(found) == 1 and found[0].role == "PRIMARY":
+        return f"the device has one control processor, {found[0].name}"
+    return ""

@@ -1,0 +1,29 @@
+"""A case as properties of JUnit's report."""
+
+from __future__ import annotations
+
+import json
+
+from holdfast.verdicts import CaseRecord
+
+
+def properties(case: CaseRecord, description: str) -> list[tuple[str, str]]:
+    """The last four are as featureprofiles' own runs name them, for the dashboards that read those."""
+    return [
+        ("plan_id", case.plan_id),
+        ("device", case.device),
+        ("procedure", case.procedure),
+        ("depth", case.depth),
+        ("outages", json.dumps(case.outages)),
+        ("checked", json.dumps(case.checked)),
+        ("not_checked", json.dumps(case.not_checked)),
+        ("noted", json.dumps(case.noted)),
+        *([] if case.round is None else [("round", str(case.round)), ("held", json.dumps(dict(case.held)))]),
+        ("failures", json.dumps([str(step) for step in case.failures])),
+        ("known_after", json.dumps([round(step.seconds, 3) for step in case.failures])),
+        *([("why", case.why)] if case.why else []),
+        ("test.plan_id", case.plan_id),
+        ("test.description", description),
+        ("dut.vendor", case.vendor),
+        ("dut.os_version", case.software),
+    ]

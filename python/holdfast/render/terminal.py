@@ -1,0 +1,36 @@
+"""Cases as lines of a terminal: the two verdicts of each, how long the device was away, what was not checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from holdfast.verdicts import CaseRecord
+
+
+def table(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    """A line for each case, and below it what there is to say of it."""
+    first = max(10, *(len(case.plan_id) for case in cases))
+    procedure, depth = (max(least, *map(len, told)) for least, told in _columns(cases))
+    yield f"{'case':<{first}} {'procedure':<{procedure}} {'depth':<{depth}} {'away':<16} checked"
+    for case in cases:
+        verdicts = f"{case.procedure:<{procedure}} {case.depth:<{depth}}"
+        yield f"{case.plan_id:<{first}} {verdicts} {away(case):<16} {len(case.checked)} steps"
+        for line in _below(case):
+            yield f"{'':<{first}} {line}"
+
+
+def away(case: CaseRecord) -> str:
+    """How long the device was away, each time."""
+    return " + ".join(f"{seconds:.2f} s" for seconds in case.outages) or "never"
+
+
+def _columns(cases: Sequence[CaseRecord]) -> tuple[tuple[int, list[str]], ...]:
+    return (10, [case.procedure for case in cases]), (6, [case.depth for case in cases])
+
+
+def _below(case: CaseRecord) -> Iterator[str]:
+    yield from (f"noted: {line}" for line in case.noted)
+    yield from (f"not checked: {line}" for line in case.not_checked)
+    if case.why and not case.not_checked:
+        yield f"not checked: {case.why}"
+    yield from (str(step).splitlines()[0] for step in case.failures)

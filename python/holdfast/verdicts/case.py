@@ -1,0 +1,108 @@
+"""What is known of a case; its verdicts follow from its steps and are stored nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.results import Shown, Timeline
+from holdfast.verdicts.step import DEPTH, FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, UNKNOWN, Kind, Step
+
+# What a notebook shows of a case.
+SHOWN = ("plan_id", "test", "device", "outcome", "procedure", "depth", "steps", "outages", "noted", "why")
+
+
+def verdict_of(steps: Iterable[Step], kind: Kind) -> str:
+    """`FAIL` where a step of this kind failed, `pass` where one was looked at and none failed, else `not checked`."""
+    outcomes = {step.outcome for step in steps if step.kind in (kind, UNKNOWN)}
+    return next((verdict for verdict in (FAIL, PASS) if verdict in outcomes), NOT_CHECKED)
+
+
+def counted(judged: str) -> tuple[Kind, ...]:
+    """The verdicts that fail a test, as `--dut-judge` says: `procedure` alone, or with `depth` both."""
+    return (PROCEDURE,) if judged == PROCEDURE else (PROCEDURE, DEPTH)
+
+
+def outcome_of(steps: Sequence[Step], judged: str) -> str:
+    """What a test comes to: failed, skipped where nothing that counts was looked at, or passed."""
+    verdicts = {verdict_of(steps, kind) for kind in counted(judged)}
+    if FAIL in verdicts:
+        return "failed"
+    return "skipped" if verdicts == {NOT_CHECKED} else "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord(Shown):
+    """One case on one device. `outcome` is passed, failed, skipped or error; `why` says why it came to no verdict.
+
+    `judged` is what `--dut-judge` said. `outages` are in seconds. `plan` is what the case's plan asks: `switchovers`,
+    `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held` what may grow from round to round. `session`
+    is the run of pytest that it was part of, `ended` when it ended (ISO 8601, UTC). `about`, `timeline` and `logs` are
+    its evidence.
+    """
+
+    plan_id: str
+    test: str
+    device: str
+    outcome: str
+    steps: tuple[Step, ...] = ()
+    judged: str = DEPTH
+    outages: tuple[float, ...] = ()
+    noted: tuple[str, ...] = ()
+    why: str = ""
+    vendor: str = ""
+    software: str = ""
+    round: int | None = None
+    held: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
+    session: str = ""
+    ended: str = ""
+    plan: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    timeline: Timeline = field(repr=False, compare=False, default=Timeline())
+    logs: Mapping[str, str] = field(repr=False, hash=False, default_factory=dict)
+
+    @property
+    def procedure(self) -> str:
+        """`pass`, `FAIL` or `not checked`: of what the plan asks."""
+        return verdict_of(self.steps, PROCEDURE)
+
+    @property
+    def depth(self) -> str:
+        """`pass`, `FAIL` or `not checked`: of what lies beyond it."""
+        return verdict_of(self.steps, DEPTH)
+
+    def shown(self, kind: Kind) -> str:
+        """The verdict of a kind: `pass`, `FAIL`, `not checked`, or `error` where the device could not be had."""
+        return "error" if self.outcome == "error" else verdict_of(self.steps, kind)
+
+    @property
+    def verdict(self) -> str:
+        """In one word: pass, FAIL, not checked, skipped or error."""
+        if self.outcome in ("skipped", "error"):
+            return self.outcome
+        if FAIL in (self.procedure, self.depth) or self.outcome == "failed":
+            return FAIL
+        return PASS if PASS in (self.procedure, self.depth) else NOT_CHECKED
+
+    @property
+    def failures(self) -> tuple[Step, ...]:
+        """The steps that failed."""
+        return tuple(step for step in self.steps if step.outcome == FAIL)
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """The names of the steps that passed."""
+        return tuple(step.name for step in self.steps if step.outcome == PASS)
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What could not be looked at, or showed nothing, and why; each line once."""
+        lines = {step.line for step in self.steps if step.outcome in (NOT_CHECKED, INCONCLUSIVE)}
+        return tuple(sorted(lines))
+
+    def _repr_html_(self) -> str:
+        from holdfast import tables
+
+        rows = [(name.replace("_", " "), getattr(self, name)) for name in SHOWN]
+        return tables.table("case", ("field", "value"), rows) + (self.timeline.svg() if self.timeline else "")

@@ -1,0 +1,151 @@
+"""A case on disk: a folder for each, with its steps in one JSON file, and its evidence beside it.
+
+What is kept under `procedure`, `depth`, `checked`, `not_checked` and `failures` is what the run said, for other
+programs; whoever reads a case here derives it from the steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.results import Event, Timeline
+from holdfast.verdicts.case import CaseRecord
+from holdfast.verdicts.step import DEPTH, FAIL, KINDS, NOT_CHECKED, OUTCOMES, UNKNOWN, Step
+
+# The first had no steps: what passed by name alone, what failed with its verdict.
+VERSION = 2
+VERDICT, TIMELINE, DEVICE = "verdict.json", "timeline.json", "device.json"
+
+
+def encode(case: CaseRecord) -> dict[str, Any]:
+    """What is kept of a case, but for its evidence."""
+    return {
+        "version": VERSION,
+        "plan_id": case.plan_id,
+        "test": case.test,
+        "device": case.device,
+        "outcome": case.outcome,
+        "why": case.why,
+        "judged": case.judged,
+        "steps": [asdict(step) for step in case.steps],
+        "outages": case.outages,
+        "noted": case.noted,
+        "vendor": case.vendor,
+        "software": case.software,
+        "round": case.round,
+        "held": dict(case.held),
+        "session": case.session,
+        "ended": case.ended,
+        "plan": dict(case.plan),
+        **said(case),
+    }
+
+
+def said(case: CaseRecord) -> dict[str, Any]:
+    """Of a case, what follows from its steps, as its run says it."""
+    failures = [
+        {"verdict": step.kind, "step": step.name, "message": step.words, "known_after": step.seconds}
+        for step in case.failures
+    ]
+    return {
+        "procedure": case.procedure,
+        "depth": case.depth,
+        "checked": case.checked,
+        "not_checked": case.not_checked,
+        "failures": failures,
+    }
+
+
+def decode(told: Mapping[str, Any], **evidence: Any) -> CaseRecord:
+    """A case from what was kept of it. Raises KeyError, TypeError or ValueError where that is none."""
+    version = told.get("version", 1)
+    if version not in (1, VERSION):
+        raise ValueError(f"version {version}")
+    return CaseRecord(
+        plan_id=str(told["plan_id"]),
+        test=str(told["test"]),
+        device=str(told["device"]),
+        outcome=str(told["outcome"]),
+        steps=tuple(_step(step) for step in told["steps"]) if version == VERSION else tuple(_first(told)),
+        judged=str(told.get("judged", DEPTH)),
+        outages=tuple(float(seconds) for seconds in told.get("outages", ())),
+        noted=tuple(str(line) for line in told.get("noted", ())),
+        why=str(told.get("why", "")),
+        vendor=str(told.get("vendor", "")),
+        software=str(told.get("software", "")),
+        round=told.get("round"),
+        held=dict(told.get("held", {})),
+        session=str(told.get("session", "")),
+        ended=str(told.get("ended", "")),
+        plan=dict(told.get("plan", {})),
+        **evidence,
+    )
+
+
+def _step(told: Mapping[str, Any]) -> Step:
+    if told["kind"] not in KINDS or told["outcome"] not in OUTCOMES:
+        raise ValueError(f"a step of the kind {told['kind']!r} with the outcome {told['outcome']!r}")
+    return Step(told["kind"], str(told["name"]), told["outcome"], str(told["words"]), float(told["seconds"]))
+
+
+def _first(told: Mapping[str, Any]) -> Iterator[Step]:
+    """The steps of a case that the first version kept."""
+    for name in told.get("checked", ()):
+        yield Step(UNKNOWN, str(name))
+    for each in told.get("failures", ()):
+        if each["verdict"] not in KINDS:
+            raise ValueError(f"a failure of the verdict {each['verdict']!r}")
+        seconds = float(each.get("known_after", 0.0))
+        yield Step(each["verdict"], str(each["step"]), FAIL, str(each["message"]), seconds)
+    for line in told.get("not_checked", ()):
+        name, _, words = str(line).partition(": ")
+        yield Step(DEPTH, name, NOT_CHECKED, words)
+
+
+def write(folder: Path, case: CaseRecord) -> None:
+    """Keep a case in its folder."""
+    (folder / VERDICT).write_text(json.dumps(encode(case), indent=2) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> list[CaseRecord]:
+    """The cases of a folder of folders. Raises `InvalidArgumentError` where one of them is damaged."""
+    return [read_case(file.parent) for file in sorted(folder.glob(f"*/{VERDICT}"))]
+
+
+def read_case(folder: Path) -> CaseRecord:
+    """A case from its folder, with its evidence. Raises `InvalidArgumentError`."""
+    logs = {log.stem: log.read_text(encoding="utf-8") for log in sorted(folder.glob("*.log"))}
+    evidence = {"about": read_json(folder / DEVICE), "timeline": _timeline(folder / TIMELINE), "logs": logs}
+    told = read_json(folder / VERDICT)
+    try:
+        return decode(told, **evidence)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"{folder / VERDICT}: it is no account of a case: {error!r}",
+            hint="another version of holdfast may have written it",
+        ) from None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """An object from a file; empty where there is no such file. Raises `InvalidArgumentError`."""
+    if not file.exists():
+        return {}
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidArgumentError(f"{file}: {error}", hint="it was cut short, or is another's") from None
+    return told if isinstance(told, dict) else {}
+
+
+def _timeline(file: Path) -> Timeline:
+    """Empty where a case shares that of another."""
+    if not file.exists():
+        return Timeline()
+    events = json.loads(file.read_text(encoding="utf-8"))
+    return Timeline(Event(**{**event, "time": datetime.fromisoformat(event["time"])}) for event in events)

@@ -1,0 +1,253 @@
+"""One model of verdicts: steps, what follows from them, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from test_plugin import QUICK
+
+from holdfast import judge, report
+from holdfast.cli import main
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.verdicts import (
+    DEPTH,
+    FAIL,
+    INCONCLUSIVE,
+    NOT_CHECKED,
+    PASS,
+    PROCEDURE,
+    CaseRecord,
+    Outcome,
+    Step,
+    outcome_of,
+    store,
+    verdict_of,
+)
+
+from conftest import RunSuite
+
+# As holdfast kept a case before it kept steps.
+FIRST: dict[str, Any] = {
+    "test": "test_cntr3_1_image_persistence",
+    "plan_id": "CNTR-3.1",
+    "device": "EMULATED device 127.0.0.1:9339",
+    "procedure": "pass",
+    "depth": "FAIL",
+    "outages": [0.25],
+    "checked": ["deploy the image", "the image is listed"],
+    "not_checked": ["its clock went on: the device does not tell the time (System.Time)"],
+    "noted": [],
+    "failures": [{"verdict": "depth", "step": "it is the same image", "message": "gone", "known_after": 1.5}],
+    "outcome": "failed",
+    "round": None,
+    "vendor": "",
+    "software": "1.0",
+    "plan": {"switchovers": 1},
+    "session": "a",
+    "ended": "2026-11-25T08:00:00+00:00",
+}
+
+
+def kept(folder: Path, told: dict[str, Any]) -> Path:
+    (folder / told["test"]).mkdir(parents=True)
+    (folder / told["test"] / store.VERDICT).write_text(json.dumps(told))
+    return folder
+
+
+def record(*steps: Step, test: str = "test_a", **more: Any) -> CaseRecord:
+    return CaseRecord("CNTR-3.1", test, "a device", outcome_of(steps, DEPTH), steps=steps, **more)
+
+
+def written(folder: Path, case: CaseRecord) -> Path:
+    (folder / case.test).mkdir(parents=True)
+    store.write(folder / case.test, case)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        ((), NOT_CHECKED),
+        ((NOT_CHECKED,), NOT_CHECKED),
+        ((INCONCLUSIVE,), NOT_CHECKED),
+        ((PASS,), PASS),
+        ((PASS, NOT_CHECKED), PASS),
+        ((PASS, INCONCLUSIVE, FAIL), FAIL),
+    ],
+)
+def test_a_verdict_follows_from_the_steps_of_its_kind(outcomes: tuple[Outcome, ...], verdict: str) -> None:
+    steps = [Step(DEPTH, "look", outcome) for outcome in outcomes]
+    assert verdict_of(steps, DEPTH) == verdict
+    assert verdict_of(steps, PROCEDURE) == NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    ("procedure", "depth", "by_both", "by_procedure"),
+    [
+        (PASS, PASS, "passed", "passed"),
+        (PASS, FAIL, "failed", "passed"),
+        (PASS, NOT_CHECKED, "passed", "passed"),
+        (NOT_CHECKED, PASS, "passed", "skipped"),
+        (NOT_CHECKED, FAIL, "failed", "skipped"),
+        (NOT_CHECKED, NOT_CHECKED, "skipped", "skipped"),
+        (FAIL, NOT_CHECKED, "failed", "failed"),
+    ],
+)
+def test_what_a_test_comes_to(procedure: Outcome, depth: Outcome, by_both: str, by_procedure: str) -> None:
+    steps = [Step(PROCEDURE, "ask", procedure), Step(DEPTH, "look", depth)]
+    assert (outcome_of(steps, DEPTH), outcome_of(steps, PROCEDURE)) == (by_both, by_procedure)
+
+
+def test_a_case_is_kept_and_read_back(tmp_path: Path) -> None:
+    case = record(
+        Step(PROCEDURE, "deploy", seconds=0.5), Step(DEPTH, "look", INCONCLUSIVE, "a filter"),
+        Step(DEPTH, "id", FAIL, "x"),
+        outages=(0.25, 1.0), noted=("NOT_FOUND",), round=3, held={"images": 2}, judged=PROCEDURE, session="s",
+    )  # fmt: skip
+    (found,) = store.read(written(tmp_path, case))
+    assert found == case
+    assert (found.procedure, found.depth, found.verdict) == (PASS, FAIL, FAIL)
+    assert found.not_checked == ("look: inconclusive, a filter",)
+
+
+def test_what_the_first_version_kept_is_read(tmp_path: Path) -> None:
+    (case,) = report.read(kept(tmp_path / "first", FIRST)).cases
+    assert (case.procedure, case.depth, case.verdict) == (PASS, FAIL, FAIL)
+    assert case.checked == tuple(FIRST["checked"])
+    assert case.not_checked == tuple(FIRST["not_checked"])
+    assert [str(step) for step in case.failures] == ["depth: it is the same image: gone"]
+    assert "it is the same image" in report.read(tmp_path / "first").html()
+    better = {**FIRST, "depth": "pass", "failures": [], "outcome": "passed"}
+    assert not report.compare(tmp_path / "first", kept(tmp_path / "better", better)).worse
+    assert report.compare(tmp_path / "better", tmp_path / "first").worse
+    assert [each.differs for each in judge.again(tmp_path / "first")] == [()]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": 3},
+        {"version": 2},
+        {"version": 2, "steps": [{"kind": "depth", "name": "x", "outcome": "passed", "words": "", "seconds": 0}]},
+        {"failures": [{"verdict": "neither", "step": "x", "message": ""}]},
+        {"failures": [{"step": "x"}]},
+    ],
+)
+def test_what_no_version_keeps_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="no account of a case"):
+        report.read(kept(tmp_path, {**FIRST, **wrong}))
+
+
+def test_what_was_checked_and_is_not_any_more_is_worse(tmp_path: Path) -> None:
+    looked = written(tmp_path / "looked", record(Step(PROCEDURE, "ask"), Step(DEPTH, "look")))
+    blind = written(tmp_path / "blind", record(Step(PROCEDURE, "ask"), Step(DEPTH, "look", NOT_CHECKED, "no means")))
+    bad = written(tmp_path / "bad", record(Step(PROCEDURE, "ask"), Step(DEPTH, "look", FAIL, "gone")))
+    changes = lambda *runs: report.compare(*runs).changes  # noqa: E731
+    found = {
+        (before.name, after.name): [each.better for each in changes(before, after) if "verdict" in each.what]
+        for before in (looked, blind, bad)
+        for after in (looked, blind, bad)
+        if before is not after
+    }  # fmt: skip
+    assert found == {
+        ("looked", "blind"): [False], ("looked", "bad"): [False], ("blind", "bad"): [False],
+        ("blind", "looked"): [True], ("bad", "looked"): [True], ("bad", "blind"): [None],
+    }  # fmt: skip
+    assert report.compare(looked, blind).worse
+
+
+def test_verdicts_are_derived_again_from_what_was_kept(tmp_path: Path) -> None:
+    bad = record(Step(PROCEDURE, "ask"), Step(DEPTH, "look", FAIL, "gone"))
+    folder = written(tmp_path / "run", bad)
+    done = CliRunner().invoke(main, ["judge", str(folder)])
+    assert done.exit_code == 1, done.output
+    assert "1 cases; of 1 the run said the same" in done.output
+    assert "CNTR-3.1   pass       FAIL" in done.output
+    assert CliRunner().invoke(main, ["judge", str(folder), "--judge", "procedure"]).exit_code == 0
+    told = json.loads(CliRunner().invoke(main, ["--json", "judge", str(folder)]).output)
+    assert (told[0]["outcome"], told[0]["differs"]) == ("failed", [])
+    file = folder / bad.test / store.VERDICT
+    file.write_text(json.dumps({**json.loads(file.read_text()), "depth": "pass", "outcome": "passed"}))
+    forged = CliRunner().invoke(main, ["judge", str(folder)])
+    assert forged.exit_code == 1
+    assert "OTHERWISE: CNTR-3.1: depth was pass, and its steps say FAIL" in forged.output
+    assert "it was passed, and its steps say failed" in forged.output
+    (tmp_path / "empty").mkdir()
+    nothing = CliRunner().invoke(main, ["judge", str(tmp_path / "empty")])
+    assert nothing.exit_code == 2
+    assert "there is no case in it" in nothing.output
+
+
+@pytest.mark.parametrize(
+    ("roles", "says"), [("roles.single", "one control processor, Supervisor1"), ("roles.none", "redundant-role")]
+)
+def test_a_device_without_a_standby_is_not_judged_by_failovers(
+    roles: str, says: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    kept, page = tmp_path / "kept", tmp_path / "run.html"
+    options = (*QUICK, "--dut-artifacts", str(kept), "--dut-report", str(page))
+    run = run_suite("-k", "cntr3_1 or cntr3_7 or cntr3_8", *options,
+                    failpoints=f"{roles}=error(x)")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert {number: case.outcome for number, case in run.cases.items()} == {
+        "1": "skipped", "7": "skipped", "8": "passed",
+    }  # fmt: skip
+    told = run.cases["1"].properties
+    assert told["procedure"] == told["depth"] == NOT_CHECKED
+    assert says in told["why"]
+    assert says in run.cases["1"].message
+    assert "CNTR-3.1   not checked not checked" in run.output
+    assert f"not checked: the device {'has' if 'single' in roles else 'reports'}" in run.output
+    cases = {case.plan_id: case for case in report.read(kept).cases}
+    assert (cases["CNTR-3.1"].procedure, cases["CNTR-3.8"].procedure) == (NOT_CHECKED, PASS)
+    assert '<span class="not-checked">not checked</span>' in page.read_text()
+    assert CliRunner().invoke(main, ["judge", str(kept)]).exit_code == 0
+
+
+OWN = """
+import pytest
+from holdfast.pytest_plugin.case import Inconclusive, NotChecked
+
+@pytest.mark.cntr3("OWN-1")
+def test_without_means(holdfast_case):
+    with holdfast_case.procedure("ask"):
+        raise NotChecked("no means")
+    with holdfast_case.depth("look"):
+        raise Inconclusive("a filter")
+
+@pytest.mark.cntr3("OWN-2")
+def test_of_nothing(holdfast_case):
+    pass
+
+@pytest.mark.cntr3("OWN-3")
+def test_that_breaks(holdfast_case):
+    raise KeyError("x")
+
+@pytest.mark.cntr3("OWN-4")
+def test_of_depth_alone(holdfast_case):
+    with holdfast_case.depth("look"):
+        pass
+"""
+
+
+@pytest.mark.parametrize("judged", [DEPTH, PROCEDURE])
+def test_what_was_not_looked_at_does_not_pass(judged: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "test_own.py").write_text(OWN)
+    run = run_suite("test_own.py", "--dut-judge", judged, "--dut-artifacts", str(tmp_path / "kept"))
+    assert run.exit_code == 1, run.output
+    found = {
+        name: (case.outcome, case.properties["procedure"], case.properties["depth"]) for name, case in run.cases.items()
+    }
+    assert found == {
+        "test_without_means": ("skipped", NOT_CHECKED, NOT_CHECKED),
+        "test_of_nothing": ("failure", FAIL, NOT_CHECKED),
+        "test_that_breaks": ("failure", FAIL, NOT_CHECKED),
+        "test_of_depth_alone": ("passed" if judged == DEPTH else "skipped", NOT_CHECKED, PASS),
+    }
+    assert "not checked: ask: no means" in run.cases["test_without_means"].message
+    assert all(not each.differs for each in judge.again(tmp_path / "kept"))
