@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
+from holdfast import judge, report
 from holdfast.cni import Containerd, NetworkNamespace
 
 from conftest import RunSuite, isolated
@@ -114,9 +115,17 @@ def test_a_bridge_with_a_defect_is_caught(
     defect.parent.mkdir()
     defect.write_text(f"#!/bin/sh\n{script}\nexec /usr/lib/cni/bridge\n")
     defect.chmod(0o755)
-    run = run_suite("-k", f"{case} and not containerd", "--cni-path", f"{defect.parent}:/usr/lib/cni")
+    kept, page = tmp_path / "kept", tmp_path / "run.html"
+    options = ("--cni-path", f"{defect.parent}:/usr/lib/cni", "--dut-artifacts", str(kept), "--dut-report", str(page))
+    run = run_suite("-k", f"{case} and not containerd", *options)
     assert [verdict.outcome for verdict in run.cases.values()] == ["failure"], run.output
     assert words in run.output
+    (told,) = report.read(kept).cases
+    assert (told.suite, told.verdict, told.device) == ("cni", "FAIL", "CNI, by hand")
+    assert words in told.failures[0].words
+    assert f"{told.plan_id} FAIL" in " ".join(run.output.split())
+    assert told.plan_id in page.read_text()
+    assert [each.differs for each in judge.again(kept)] == [()]
 
 
 def test_the_demo_of_the_documentation(tmp_path: Path) -> None:

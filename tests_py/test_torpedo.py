@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import _core
+from holdfast import _core, judge, report
 
 from conftest import RunSuite, SuiteRun
 from storage_defects import CATALOGUE, Defect
@@ -67,6 +67,27 @@ def test_a_planted_defect_is_caught_by_the_scenario_it_belongs_to(defect: Defect
     run = run_suite("-k", chosen, "--torpedo-failpoint", defect.failpoints)
     assert run.exit_code == 1, run.output
     assert wrong(defect, run) == [], run.output
+
+
+def test_a_scenario_ends_in_the_same_page_and_comparison_as_a_case(run_suite: RunSuite, tmp_path: Path) -> None:
+    defect = next(each for each in CATALOGUE if each.sample)
+    chosen = ("-k", f"torpedo_{defect.scenarios[0][1:]}_")
+    good, bad, page = tmp_path / "good", tmp_path / "bad", tmp_path / "page.html"
+    assert run_suite(*chosen, "--dut-artifacts", str(good)).exit_code == 0
+    failing = ("--torpedo-failpoint", defect.failpoints, "--dut-artifacts", str(bad), "--dut-report", str(page))
+    run = run_suite(*chosen, *failing, "-n", "1")
+    assert run.exit_code == 1, run.output
+    assert f"report: {page}" in run.output
+    cases = report.read(bad).cases
+    assert {case.suite for case in cases} == {"torpedo"}
+    (failed, *_) = [case for case in cases if case.verdict == "FAIL"]
+    assert re.search(defect.reason, failed.failures[0].words)
+    assert failed.timeline
+    assert failed.facts["lost"].isdigit()
+    assert failed.plan_id in page.read_text()
+    assert '<th scope="col">depth</th>' not in page.read_text()
+    assert report.compare(good, bad).worse
+    assert [each.differs for each in judge.again(bad)] == [()] * len(cases)
 
 
 def test_every_defect_of_the_emulated_provider_is_in_the_catalogue() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord, outcome_of, store
+from holdfast.verdicts import DEPTH, INCONCLUSIVE, PROCEDURE, CaseRecord, outcome_of, store
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _differences(told: dict[str, object], kept: CaseRecord, case: CaseRecord) ->
         said, derived = told.get(what), getattr(case, what)
         if said is not None and said != derived:
             yield f"{what} was {said}, and its steps say {derived}"
-    if case.judged == kept.judged and case.outcome != kept.outcome:
+    if case.judged == kept.judged and kept.verdict != INCONCLUSIVE and case.outcome != kept.outcome:
         yield f"it was {kept.outcome}, and its steps say {case.outcome}"
 
 

@@ -40,11 +40,23 @@ def pytest_configure(config: pytest.Config) -> None:
         from holdfast.pytest_plugin import image_archive, report
 
         image_archive.check(config)
-        report.install(config)
+        report.install(config, devices=True)
+    elif _has_scenarios(config):
+        from holdfast.pytest_plugin import report
+
+        report.install(config, devices=False)
     if "torpedo" in options.wanted_suites(config) or options.names_suite_file(config, SUITES / "torpedo"):
         from holdfast.storage import report as storage_report
 
         storage_report.install(config)
+
+
+def _has_scenarios(config: pytest.Config) -> bool:
+    """Whether this run is of suites that need no device under test."""
+    return any(
+        name in options.wanted_suites(config) or options.names_suite_file(config, SUITES / name)
+        for name in ("cni", "torpedo")
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -58,7 +70,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
-    if options.is_active(node.config):
+    if options.is_active(node.config) or _has_scenarios(node.config):
         from holdfast.pytest_plugin import artifacts
 
         node.workerinput["holdfast_artifacts"] = artifacts.place(node.config)
@@ -172,6 +184,10 @@ def pytest_runtest_makereport(
         from holdfast.storage import report as storage_report
 
         storage_report.annotate(item, call, made)
+    if SUITES / "cni" in item.path.parents:
+        from holdfast.pytest_plugin import scenarios
+
+        scenarios.annotate_cni(item, call, made)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -23,6 +23,7 @@ from holdfast.verdicts.store import DEVICE, TIMELINE, VERDICT
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
+    from holdfast.results import Event
 
 # The timeline for people; programs read the other.
 TIMELINE_TEXT = "timeline.txt"
@@ -50,10 +51,21 @@ def keep(run: Run, item: pytest.Item) -> None:
         run.note(f"--dut-artifacts: {error}")
 
 
+def keep_timeline(item: pytest.Item, events: Iterable[Event]) -> None:
+    """Write what was asked and seen in a test that has no device under test."""
+    folder = _folder(item.config, item)
+    if folder is not None:
+        _write_timeline(folder, list(events))
+
+
+def _write_timeline(folder: Path, events: Sequence[Event]) -> None:
+    (folder / TIMELINE_TEXT).write_text("\n".join(map(str, events)) + "\n", encoding="utf-8")
+    rows = [{**asdict(event), "time": event.time.isoformat()} for event in events]
+    (folder / TIMELINE).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+
+
 def _write(run: Run, folder: Path) -> None:
-    (folder / TIMELINE_TEXT).write_text(run.timeline_of_test() + "\n", encoding="utf-8")
-    events = [{**asdict(event), "time": event.time.isoformat()} for event in run.events_of_test()]
-    (folder / TIMELINE).write_text(json.dumps(events) + "\n", encoding="utf-8")
+    _write_timeline(folder, run.events_of_test())
     about = {
         "device": run.description,
         "software": run.software,
@@ -88,7 +100,7 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     device = targets.of_item(item).name or "the emulated device"
     outcome = "skipped" if report.skipped else "error"
-    keep_case(item, CaseRecord(marker.args[0], item.name, device, outcome, why=reason(report)))
+    keep_case(item, CaseRecord(marker.args[0], item.name, device, outcome, suite=marker.name, why=reason(report)))
 
 
 def reason(report: pytest.TestReport) -> str:

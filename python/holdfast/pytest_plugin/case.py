@@ -211,6 +211,7 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
         device=case.run.description,
         outcome=report.outcome,
         steps=tuple(case.steps),
+        suite=plan.name if plan else "",
         judged=case.run.judged,
         outages=tuple(round(seconds, 3) for seconds in case.outages),
         noted=tuple(case.noted),

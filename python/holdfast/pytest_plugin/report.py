@@ -17,10 +17,12 @@ from holdfast.testbed import Target
 from holdfast.verdicts import CaseRecord, store
 
 
-def install(config: pytest.Config) -> None:
-    """Report on this run, in the process that prints."""
+def install(config: pytest.Config, *, devices: bool) -> None:
+    """Report on this run, in the process that prints; `devices` are told in its header."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(), "holdfast-report")
+        if devices:
+            config.pluginmanager.register(Header(), "holdfast-report")
+        config.pluginmanager.register(Summary(), "holdfast-summary")
         if options.value(config, "dut-report"):
             config.pluginmanager.register(Page(config), "holdfast-page")
 
@@ -54,11 +56,8 @@ class Page:
             self._folder.cleanup()
 
 
-class Reporter:
-    """The header and the summary."""
-
-    def __init__(self) -> None:
-        self._cases: list[CaseRecord] = []
+class Header:
+    """The first lines of a run."""
 
     @pytest.hookimpl
     def pytest_report_header(self, config: pytest.Config) -> str:
@@ -66,6 +65,13 @@ class Reporter:
         if options.flag(config, "dut-plan"):
             return "holdfast: a plan; no device is reached"
         return "\n".join(f"holdfast: {line}" for line in _headers(config))
+
+
+class Summary:
+    """The last lines of a run."""
+
+    def __init__(self) -> None:
+        self._cases: list[CaseRecord] = []
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from holdfast._version import __version__
 from holdfast.render.terminal import away
-from holdfast.verdicts import CaseRecord
+from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
 
 if TYPE_CHECKING:
     from holdfast.report.account import RunAccount
 
+# The words of cases, as the title counts them.
+COUNTED = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
 STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
 body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
@@ -24,7 +26,8 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }
 svg { max-width: 100%; height: auto; }
 pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f5f5f5; padding: .6rem; }
-.pass { color: #1f6b24; } .FAIL, .error { color: #b3261e; font-weight: 700; } .skipped, .not-checked { color: #6b5900; }
+.pass { color: #1f6b24; } .FAIL, .error { color: #b3261e; font-weight: 700; }
+.skipped, .not-checked, .inconclusive { color: #6b5900; }
 section { border-top: 2px solid #ddd; }
 @media print {
   body { max-width: none; margin: 0; font-size: 11px; } section { break-inside: avoid-page; }
@@ -57,7 +60,9 @@ def html(run: RunAccount) -> str:
 
 def _counted(cases: Iterable[CaseRecord]) -> str:
     verdicts = [case.verdict for case in cases]
-    told = [(verdicts.count(name), name) for name in ("FAIL", "error", "pass", "not checked", "skipped")]
+    told = [
+        (verdicts.count(name), name) for name in ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
+    ]
     return ", ".join(f"{count} {name}" for count, name in told if count)
 
 
@@ -84,13 +89,13 @@ def _devices(cases: Sequence[CaseRecord]) -> str:
 def _plan(cases: Sequence[CaseRecord]) -> str:
     """What the plans of these cases ask of a device; several cases may share one failover."""
     rows, shared = [], set()
-    for case in cases:
+    for case in (case for case in cases if DEPTH in case.kinds):
         name = str(case.plan.get("shared", case.plan_id))
         asked = [_amount(case.plan[what], what) for what in ("switchovers", "reboots") if case.plan.get(what)]
         if (case.device, name) not in shared:
             shared.add((case.device, name))
             rows.append((escape(name), " and ".join(asked) or "nothing is failed over"))
-    return _table("Plan", ("case", "asks for"), list(dict.fromkeys(rows)))
+    return _table("Plan", ("case", "asks for"), list(dict.fromkeys(rows))) if rows else ""
 
 
 def _amount(count: int, what: str) -> str:
@@ -98,19 +103,29 @@ def _amount(count: int, what: str) -> str:
 
 
 def _verdicts(cases: Sequence[CaseRecord]) -> str:
+    two = [case for case in cases if DEPTH in case.kinds]
+    one = [case for case in cases if DEPTH not in case.kinds]
     rows = [
         (
-            f'<a href="#{_anchor(case)}">{escape(_titled(case))}</a>',
-            _badge(case.shown("procedure")),
-            _badge(case.shown("depth")),
+            _link(case),
+            _badge(case.shown(PROCEDURE)),
+            _badge(case.shown(DEPTH)),
             away(case),
             str(len(case.checked)),
             str(len(case.not_checked)),
         )
-        for case in cases
+        for case in two
     ]
     heads = ("case", "procedure", "depth", "device away", "steps checked", "not checked")
-    return _table("Verdicts: of what the plan asks, and of what lies deeper", heads, rows)
+    tables = [_table("Verdicts: of what the plan asks, and of what lies deeper", heads, rows)] if two else []
+    if one:
+        rows_of_one = [(_link(case), _badge(case.verdict), str(len(case.not_checked))) for case in one]
+        tables.append(_table("Verdicts", ("scenario", "verdict", "not checked"), rows_of_one))
+    return "\n".join(tables)
+
+
+def _link(case: CaseRecord) -> str:
+    return f'<a href="#{_anchor(case)}">{escape(_titled(case))}</a>'
 
 
 def _case(case: CaseRecord) -> str:
@@ -120,6 +135,7 @@ def _case(case: CaseRecord) -> str:
         f"<p>{escape(case.why)}</p>" if case.why else "",
         _listed("Failed", [str(step) for step in case.failures]),
         f"<p>The device was away: {away(case)}.</p>" if case.outages else "",
+        _listed("Measured", [f"{name}: {value}" for name, value in case.facts.items()]),
         _listed("Not checked", case.not_checked),
         _listed("Noted, where the plan leaves a device free", case.noted),
         _folded("Checked", f"<ol>{''.join(f'<li>{escape(step)}</li>' for step in case.checked)}</ol>", case.checked),
@@ -136,6 +152,8 @@ def _case(case: CaseRecord) -> str:
 
 
 def _titled(case: CaseRecord) -> str:
+    if DEPTH not in case.kinds:
+        return case.plan_id
     words = re.sub(r"^test_(cntr\d_\d_|midway_)?", "", case.test).replace("_", " ")
     return f"{case.plan_id} {words}"
 

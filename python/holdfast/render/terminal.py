@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from holdfast.verdicts import CaseRecord
+from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
 
 
 def table(cases: Sequence[CaseRecord]) -> Iterator[str]:
     """A line for each case, and below it what there is to say of it."""
+    if all(DEPTH not in case.kinds for case in cases):
+        yield from _short(cases)
+        return
     first = max(10, *(len(case.plan_id) for case in cases))
     procedure, depth = (max(least, *map(len, told)) for least, told in _columns(cases))
     yield f"{'case':<{first}} {'procedure':<{procedure}} {'depth':<{depth}} {'away':<16} checked"
     for case in cases:
         verdicts = f"{case.procedure:<{procedure}} {case.depth:<{depth}}"
         yield f"{case.plan_id:<{first}} {verdicts} {away(case):<16} {len(case.checked)} steps"
+        for line in _below(case):
+            yield f"{'':<{first}} {line}"
+
+
+def _short(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    """Of cases that come to one verdict each."""
+    first = max(10, *(len(case.plan_id) for case in cases))
+    yield f"{'case':<{first}} {'verdict':<12} {'seconds':>7}"
+    for case in cases:
+        seconds = sum(step.seconds for step in case.steps)
+        yield f"{case.plan_id:<{first}} {case.shown(PROCEDURE):<12} {seconds:>7.2f}"
         for line in _below(case):
             yield f"{'':<{first}} {line}"
 

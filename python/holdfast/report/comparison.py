@@ -9,9 +9,8 @@ from statistics import quantiles
 
 from holdfast.report.account import RunAccount, read
 from holdfast.results import Rows, Shown
-from holdfast.verdicts import DEPTH, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Kind
+from holdfast.verdicts import NOT_CHECKED, PASS, CaseRecord
 
-KINDS: tuple[Kind, ...] = (PROCEDURE, DEPTH)
 # By how much an outage must have changed to be told, in seconds and as a ratio: less is chance.
 SECONDS, RATIO = 0.5, 1.25
 # How long what follows a step may be and still be the same in each run, such as a status.
@@ -74,14 +73,15 @@ def _name(case: CaseRecord) -> str:
     """Its number, and of a testbed the device: rounds are one case."""
     _, bracket, inside = case.test.partition("[")
     parameters = [part for part in inside.removesuffix("]").split("-") if part and not part.startswith("round")]
-    return f"{case.plan_id} [{'-'.join(parameters)}]" if bracket and parameters else case.plan_id
+    told = [part for part in parameters if part not in case.plan_id]
+    return f"{case.plan_id} [{'-'.join(told)}]" if bracket and told else case.plan_id
 
 
 def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:
     if not old or not new:
         return [Change(name, "case", "there" if old else "absent", "there" if new else "absent")]
     found = []
-    for kind in KINDS:
+    for kind in old[0].kinds:
         was, now = (_worst([case.shown(kind) for case in cases]) for cases in (old, new))
         if was != now:
             found.append(Change(name, f"{kind} verdict", was, now, _better(was, now)))

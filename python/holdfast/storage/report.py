@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from holdfast._version import __version__
-from holdfast.pytest_plugin import options
+from holdfast.pytest_plugin import artifacts, options
 from holdfast.storage.account import Inconclusive, NotRun
 from holdfast.storage.scenario import Scenario
+from holdfast.verdicts import FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Step
+from holdfast.verdicts import Outcome as StepOutcome
 
 NAMES = {
     "T1": "dynamic volumes",
@@ -28,6 +30,10 @@ NAMES = {
     "T9": "runtime crash",
     "T10": "runtime crash, live restore",
 }
+# What a scenario's verdict is as a step's outcome.
+OUTCOMES: dict[str, StepOutcome] = {"Pass": PASS, "Fail": FAIL, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_CHECKED}
+# What a case keeps of what was measured.
+MEASURED = ("recovery", "acknowledged", "lost", "altered", "stale")
 HEAD = "| scenario | verdict | recovery | records | lost | altered | stale | reason |"
 
 
@@ -83,8 +89,10 @@ class Outcome:
 
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Make the verdict the test's outcome, and let the report carry it."""
+    """Make the verdict the test's outcome, let the report carry it, and keep it as a case."""
     outcome = item.stash.get(Outcome.KEY, None)
+    if outcome is None and call.when == "setup" and not report.passed:
+        keep(item, report, _without_a_lab(report))
     if outcome is None or call.when != "call":
         return
     error = call.excinfo.value if call.excinfo else None
@@ -99,6 +107,30 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     elif outcome.verdict in ("Fail", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
         report.longrepr = f"{outcome.verdict}: {error}\n\ntimeline:\n{timeline}"
+    artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
+    keep(item, report, dict(properties), seconds=call.duration)
+
+
+def keep(item: pytest.Item, report: pytest.TestReport, row: dict[str, Any], seconds: float = 0.0) -> None:
+    """Keep a scenario as a case of the one model of verdicts, for pages and comparisons."""
+    steps = [Step(PROCEDURE, NAMES[row["torpedo"]], OUTCOMES[row["verdict"]], str(row["reason"]), seconds)]
+    for line in json.loads(row["not_checked"]):
+        what, _, why = line.partition(": ")
+        steps.append(Step(PROCEDURE, what, NOT_CHECKED, why))
+    measured = {name: str(row[name]) for name in MEASURED if row[name] != ""}
+    measured["faults"] = "; ".join(json.loads(row["faults"])) or "none"
+    case = CaseRecord(
+        plan_id=_title(row),
+        test=item.name,
+        device=", ".join(_describe(row)),
+        outcome=report.outcome,
+        suite="torpedo",
+        steps=tuple(steps),
+        why=str(row["reason"]) if report.skipped else "",
+        facts=measured,
+        software=str(row["provider_version"]),
+    )
+    artifacts.keep_case(item, case)
 
 
 def install(config: pytest.Config) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from holdfast.results import Shown, Timeline
 from holdfast.verdicts.step import DEPTH, FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, UNKNOWN, Kind, Step
 
+# Suites whose cases come to one verdict each.
+ONE_VERDICT = ("cni", "torpedo")
 # What a notebook shows of a case.
 SHOWN = ("plan_id", "test", "device", "outcome", "procedure", "depth", "steps", "outages", "noted", "why")
 
@@ -36,10 +38,10 @@ def outcome_of(steps: Sequence[Step], judged: str) -> str:
 class CaseRecord(Shown):
     """One case on one device. `outcome` is passed, failed, skipped or error; `why` says why it came to no verdict.
 
-    `judged` is what `--dut-judge` said. `outages` are in seconds. `plan` is what the case's plan asks: `switchovers`,
-    `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held` what may grow from round to round. `session`
-    is the run of pytest that it was part of, `ended` when it ended (ISO 8601, UTC). `about`, `timeline` and `logs` are
-    its evidence.
+    `judged` is what `--dut-judge` said. `outages` are in seconds. `facts` are what was measured, by name. `plan` is
+    what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held`
+    what may grow from round to round. `session` is the run of pytest that it was part of, `ended` when it ended (ISO
+    8601, UTC). `about`, `timeline` and `logs` are its evidence.
     """
 
     plan_id: str
@@ -47,10 +49,12 @@ class CaseRecord(Shown):
     device: str
     outcome: str
     steps: tuple[Step, ...] = ()
+    suite: str = ""
     judged: str = DEPTH
     outages: tuple[float, ...] = ()
     noted: tuple[str, ...] = ()
     why: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     vendor: str = ""
     software: str = ""
     round: int | None = None
@@ -61,6 +65,11 @@ class CaseRecord(Shown):
     about: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     timeline: Timeline = field(repr=False, compare=False, default=Timeline())
     logs: Mapping[str, str] = field(repr=False, hash=False, default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The verdicts that it comes to: of some suites there is one alone."""
+        return (PROCEDURE,) if self.suite in ONE_VERDICT else (PROCEDURE, DEPTH)
 
     @property
     def procedure(self) -> str:
@@ -78,9 +87,11 @@ class CaseRecord(Shown):
 
     @property
     def verdict(self) -> str:
-        """In one word: pass, FAIL, not checked, skipped or error."""
+        """In one word: pass, FAIL, inconclusive, not checked, skipped or error."""
         if self.outcome in ("skipped", "error"):
             return self.outcome
+        if not self.failures and any(step.outcome == INCONCLUSIVE for step in self.steps) and self.outcome == "failed":
+            return INCONCLUSIVE
         if FAIL in (self.procedure, self.depth) or self.outcome == "failed":
             return FAIL
         return PASS if PASS in (self.procedure, self.depth) else NOT_CHECKED
