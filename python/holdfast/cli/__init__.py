@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from holdfast._version import __version__
-from holdfast.cli import clean, cni, doctor, emulate, failpoints, image, operations, report, run
+from holdfast.cli import clean, cni, doctor, emulate, failpoints, image, judge, operations, report, run
 from holdfast.cli.shared import Given, RootGroup, device_options
 from holdfast.storage import commands
 
@@ -33,6 +33,7 @@ for _command in (
     emulate.emulate,
     report.report,
     report.compare,
+    judge.judge,
     cni.cni,
     image.image,
     failpoints.failpoints,
