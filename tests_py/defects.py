@@ -46,7 +46,7 @@ def always(failpoint: str) -> str:
 
 
 SWITCHOVER = (
-    Defect("switchover ignored", once("switchover.ignored"), "depth", "SwitchoverIgnored", "1", sample=True),
+    Defect("switchover ignored", once("switchover.ignored"), "procedure", "SwitchoverIgnored", "1", sample=True),
     Defect("switchover refused", "system.SwitchControlProcessor=1*error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
     Defect("switchover unimplemented", "system.SwitchControlProcessor=1*error[UNIMPLEMENTED](no)", "procedure",
            "SwitchoverUnimplemented", "1"),
@@ -58,8 +58,6 @@ SWITCHOVER = (
     Defect("roles flapping", once("switchover.flapping"), "depth", "SwitchoverReversed", "1", skips="2345678"),
     Defect("both primary after a switchover", once("switchover.split_brain"), "procedure", "is PRIMARY", "1",
            skips="2345678", options=GONE),
-    Defect("one control processor", always("roles.single"), "procedure", "RolesError", "1", skips="2345678"),
-    Defect("no roles", always("roles.none"), "procedure", "RolesError", "1", skips="2345678"),
     Defect("two primaries", always("roles.two_primaries"), "procedure", "RolesError", "1", skips="2345678"),
     Defect("never back", "switchover.take_over=1*drop", "procedure", "SwitchoverNeverBack", "1", skips="2345678", options=GONE),
     Defect("Containerz never serves again", "load.image=1*hang", "procedure", "does not serve Containerz", "1",
@@ -133,7 +131,7 @@ VOLUME = (
 )  # fmt: skip
 
 REBOOT = (
-    Defect("reboot ignored", once("reboot.ignored"), "depth", "RebootIgnored", "8", sample=True),
+    Defect("reboot ignored", once("reboot.ignored"), "procedure", "RebootIgnored", "8", sample=True),
     Defect("reboot of one card", once("reboot.one_card"), "depth", "RebootPartial", "8",
            options=(*QUICK, "--dut-deadline", "redundant=2500ms")),
     Defect("reboot refused", "system.Reboot=1*error[INTERNAL](no)", "procedure", "RebootRefused", "8"),
@@ -202,7 +200,7 @@ LIFE = (
            cases=("cntr1_7",)),
     Defect("container lost in a cold reboot", once("load.container.lost"), "procedure", "no container", options=ONE,
            cases=("cntr1_8",)),
-    Defect("a cold reboot that was none", once("reboot.ignored"), "depth", "RebootIgnored", options=ONE, cases=("cntr1_8",)),
+    Defect("a cold reboot that was none", once("reboot.ignored"), "procedure", "RebootIgnored", options=ONE, cases=("cntr1_8",)),
 )  # fmt: skip
 
 REACH = (

@@ -70,7 +70,14 @@ def test_every_defect_of_the_emulated_device_is_in_the_catalogue() -> None:
     defects = {
         name for name in named if not name.startswith(sites) and name not in steps and f"{name}.after" not in named
     }
-    healthy = {"load.lists_empty", "load.lists_partial", "switchover.takes_others", "load.volume.resurrected_late"}
+    healthy = {
+        "roles.single",
+        "roles.none",
+        "load.lists_empty",
+        "load.lists_partial",
+        "switchover.takes_others",
+        "load.volume.resurrected_late",
+    }
     assert defects - planted - healthy == set()
 
 
@@ -80,7 +87,17 @@ def test_lists_that_are_empty_for_a_second_are_no_defect(run_suite: RunSuite) ->
 
 
 def test_with_judge_procedure_a_depth_failure_is_reported_and_does_not_fail(run_suite: RunSuite) -> None:
-    run = run_suite("-k", "cntr3_1", "--dut-judge", "procedure", *QUICK, failpoints="switchover.ignored=1*error(x)")
+    run = run_suite("-k", "cntr3_1", "--dut-judge", "procedure", *QUICK, failpoints="switchover.claimed=1*error(x)")
     assert run.exit_code == 0, run.output
     assert run.cases["1"].properties["depth"] == "FAIL"
-    assert "SwitchoverIgnored" in run.output
+    assert "SwitchoverUnproven" in run.output
+
+
+def test_with_judge_procedure_a_failover_that_did_not_happen_fails(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1 or cntr3_8", "--dut-judge", "procedure", *QUICK,
+                    failpoints="switchover.ignored=error(x)\nreboot.ignored=error(x)")  # fmt: skip
+    assert run.exit_code == 1, run.output
+    for number, error in (("1", "SwitchoverIgnored"), ("8", "RebootIgnored")):
+        told = run.cases[number].properties
+        assert (told["procedure"], run.cases[number].outcome) == ("FAIL", "failure")
+        assert error in told["failures"]

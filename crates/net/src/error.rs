@@ -96,16 +96,19 @@ pub enum RebootFault {
 }
 
 impl SwitchoverFault {
-    /// Whether upstream's procedure itself fails by it; the rest is what only a deeper look shows.
+    /// Whether the switchover that the plan's procedure asks for did not happen, so that nothing can be looked at "on
+    /// the new primary". It did happen, as far as the plan looks, where the roles are reported swapped and only our
+    /// second witness is missing, and where only the old primary is not back.
     pub fn fails_procedure(self) -> bool {
-        matches!(self, Self::NotReady | Self::Refused | Self::Unimplemented | Self::NeverBack)
+        !matches!(self, Self::Unproven | Self::NeverRedundant)
     }
 }
 
 impl RebootFault {
-    /// As for switchovers.
+    /// As for switchovers: a chassis that rebooted with all but one control processor did reboot, as far as the plan
+    /// looks.
     pub fn fails_procedure(self) -> bool {
-        matches!(self, Self::Refused | Self::Unimplemented | Self::NeverBack)
+        self != Self::Partial
     }
 }
 
@@ -238,6 +241,21 @@ const CODES: [(&str, Code); 17] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failover_that_did_not_happen_fails_the_procedure() {
+        use SwitchoverFault::{Ignored, NeverBack, NeverRedundant, NotReady, Refused, Reversed, Unimplemented, Unproven};
+        for none in [NotReady, Refused, Unimplemented, Ignored, Reversed, NeverBack] {
+            assert!(none.fails_procedure(), "{none:?}");
+        }
+        for happened in [Unproven, NeverRedundant] {
+            assert!(!happened.fails_procedure(), "{happened:?}");
+        }
+        for none in [RebootFault::Refused, RebootFault::Unimplemented, RebootFault::Ignored, RebootFault::NeverBack] {
+            assert!(none.fails_procedure(), "{none:?}");
+        }
+        assert!(!RebootFault::Partial.fails_procedure());
+    }
 
     #[test]
     fn an_error_says_where_what_and_after_how_long() {
