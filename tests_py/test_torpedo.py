@@ -10,10 +10,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from holdfast import _core, judge, report
+from holdfast import _core, judge, report, storage
+from holdfast.exceptions import ExpectationFailed, LabError
+from holdfast.storage.account import Limits
+from holdfast.storage.report import Outcome
+from holdfast.storage.scenario import Scenario
 
 from conftest import RunSuite, SuiteRun
 from storage_defects import CATALOGUE, Defect
@@ -199,3 +204,30 @@ def test_hosts_whose_engine_does_not_answer_say_so(engine: str, said: str, run_s
     assert run.exit_code == 1
     assert "the hosts are not ready" in run.output
     assert said in run.output, run.output
+
+
+def test_trouble_of_the_lab_is_nobodys_refusal_and_no_fail() -> None:
+    lab = storage.emulated()
+    try:
+        scenario = Scenario(lab, "T1", Limits(deadline=1, call=1, pause=1, settle=1, enough=1))
+        with pytest.raises(LabError), scenario.refused("a volume"):
+            raise LabError("nsenter: exit status: 1")
+        with scenario.refused("a volume"):
+            raise ExpectationFailed("no")
+        outcome = Outcome(scenario)
+        outcome.judge(LabError("nsenter: exit status: 1", hint="install it"))
+        assert (outcome.verdict, outcome.reason) == ("Inconclusive", "nsenter: exit status: 1")
+        outcome.judge(ExpectationFailed("lost"))
+        assert (outcome.verdict, outcome.reason) == ("Fail", "lost")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(scenario, "lab", SimpleNamespace(trouble=lambda: "nbdkit ended"))
+            outcome.judge(ExpectationFailed("lost"))
+        assert (outcome.verdict, outcome.reason) == ("Inconclusive", "nbdkit ended; and so: lost")
+    finally:
+        lab.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab's own driver is Linux'")
+def test_what_this_machine_would_not_do_is_an_error_of_the_lab() -> None:
+    with pytest.raises(LabError, match="/proc/nothing: "):
+        _core.storage_server("127.0.0.1:0", "127.0.0.1", "/proc/nothing")

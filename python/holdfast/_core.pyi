@@ -1143,6 +1143,16 @@ class AsyncContainerRuntime:
         """As `ContainerRuntime.pods`."""
 
 @final
+class Mask:
+    """Values that no text may tell, in whatever way they are written. One of less than four characters is hidden only
+    where it is a word of its own.
+    """
+
+    def __new__(cls, values: Sequence[str]) -> Mask: ...
+    def hide(self, text: str) -> str:
+        """The same text without them."""
+
+@final
 class StorageVolume:
     """A volume as its provider tells of it: `bytes`, `parameters` and `nodes` are None where it does not."""
 
@@ -1181,7 +1191,7 @@ class StorageTask:
     def acknowledged(self) -> int: ...
     @property
     def failed(self) -> str | None:
-        """Why it could not go on, as it told itself."""
+        """Why it could not go on, as it told itself. `LabError` where it cannot be followed."""
 
     def ended(self) -> str | None:
         """Why it is no more, as its runtime tells; None while it runs."""
@@ -1259,6 +1269,9 @@ class StorageLab:
 
     def lacks(self, fault: str) -> str | None:
         """Why a fault cannot be had here; None where it can."""
+
+    def trouble(self, *, timeout: _Seconds | None = None) -> str | None:
+        """What is wrong with the lab itself, where nobody harmed it: then nothing can be said of the provider."""
 
     def leftovers(self, volumes: Sequence[StorageVolume], *, timeout: _Seconds | None = None) -> list[str]:
         """What is mounted, attached or running of these volumes, a line each."""

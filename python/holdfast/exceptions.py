@@ -257,3 +257,10 @@ class CniError(HoldfastError):
         super().__init__(message if number is None else f"{message} (code {number})", hint=hint)
         self.number = number
         self.details = details
+
+
+class LabError(HoldfastError):
+    """Trouble of what a test itself stands on: a tool of its lab, an engine, a command for a fault.
+
+    It says nothing of who is tested.
+    """

@@ -68,6 +68,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Roles => "RolesError",
         Kind::Expectation => "ExpectationFailed",
         Kind::Invalid => "InvalidArgumentError",
+        Kind::Lab => "LabError",
     }
 }
 

@@ -12,6 +12,7 @@ mod failpoint;
 mod gnmi;
 mod ledger;
 mod logs;
+mod mask;
 mod progress;
 mod reflection;
 mod results;
@@ -48,6 +49,8 @@ mod _core {
     use super::ledger::verify_records;
     #[pymodule_export]
     use super::logs::{AsyncLogLines, LogLines};
+    #[pymodule_export]
+    use super::mask::Mask;
     #[pymodule_export]
     use super::reflection::message_fields;
     #[pymodule_export]

@@ -18,7 +18,7 @@ use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, ser
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Network, Own, Part,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Mask, Network, Own, Part,
     Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
@@ -72,18 +72,19 @@ const FACES: [(&str, Face); 2] = [("csi", Face::Csi), ("docker", Face::Docker)];
 #[derive(Clone)]
 pub struct StorageVolume {
     volume: Volume,
+    mask: Mask,
 }
 
 #[pymethods]
 impl StorageVolume {
     #[getter]
-    fn id(&self) -> &str {
-        &self.volume.id
+    fn id(&self) -> String {
+        self.mask.hide(&self.volume.id)
     }
 
     #[getter]
-    fn name(&self) -> &str {
-        &self.volume.name
+    fn name(&self) -> String {
+        self.mask.hide(&self.volume.name)
     }
 
     #[getter]
@@ -93,16 +94,18 @@ impl StorageVolume {
 
     #[getter]
     fn parameters(&self) -> Option<BTreeMap<String, String>> {
-        self.volume.parameters.clone()
+        let parameters = self.volume.parameters.iter().flatten();
+        let hidden = parameters.map(|(key, value)| (self.mask.hide(key), self.mask.hide(value))).collect();
+        self.volume.parameters.is_some().then_some(hidden)
     }
 
     #[getter]
     fn nodes(&self) -> Option<Vec<String>> {
-        self.volume.nodes.clone()
+        self.volume.nodes.as_ref().map(|nodes| nodes.iter().map(|node| self.mask.hide(node)).collect())
     }
 
     fn __repr__(&self) -> String {
-        format!("<volume {} ({})>", self.volume.name, self.volume.id)
+        format!("<volume {} ({})>", self.name(), self.id())
     }
 }
 
@@ -110,6 +113,19 @@ impl StorageVolume {
 #[pyclass(frozen, module = "holdfast._core")]
 pub struct StorageTask {
     started: Arc<Started>,
+    mask: Mask,
+}
+
+impl StorageTask {
+    /// Does what blocks; what it tells is told without secrets.
+    fn ask<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Started) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let (started, mask) = (self.started.clone(), self.mask.clone());
+        wait(py, move || work(&started).map_err(|error| mask.error(error)))
+    }
 }
 
 #[pymethods]
@@ -126,7 +142,7 @@ impl StorageTask {
 
     #[getter]
     fn volume(&self) -> StorageVolume {
-        StorageVolume { volume: self.started.volume.clone() }
+        StorageVolume { volume: self.started.volume.clone(), mask: self.mask.clone() }
     }
 
     #[getter]
@@ -155,16 +171,17 @@ impl StorageTask {
     }
 
     #[getter]
-    fn failed(&self) -> Option<String> {
-        self.started.task.failed()
+    fn failed(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let failed = self.started.task.failed().map_err(|error| errors::to_python(py, &self.mask.error(error)))?;
+        Ok(failed.map(|why| self.mask.hide(&why)))
     }
 
     fn ended(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        let started = self.started.clone();
-        wait(py, move || {
+        let mask = self.mask.clone();
+        self.ask(py, move |started| {
             Ok(match started.process.ending() {
                 Ending::Running => None,
-                Ending::Ended(why) => Some(why),
+                Ending::Ended(why) => Some(mask.hide(&why)),
             })
         })
     }
@@ -175,26 +192,26 @@ impl StorageTask {
 
     #[pyo3(signature = (many, *, timeout=None))]
     fn wait_acknowledged(&self, py: Python<'_>, many: usize, timeout: Option<Seconds>) -> PyResult<()> {
-        let (started, deadline) = (self.started.clone(), deadline(timeout));
-        wait(py, move || started.task.wait_acknowledged(many, deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |started| started.task.wait_acknowledged(many, deadline))
     }
 
     #[pyo3(signature = (*, timeout=None))]
     fn wait_syncing(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
-        let (started, deadline) = (self.started.clone(), deadline(timeout));
-        wait(py, move || started.task.wait_syncing(deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |started| started.task.wait_syncing(deadline))
     }
 
     #[pyo3(signature = (*, timeout=None))]
     fn wait_failed(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<String>> {
-        let (started, deadline) = (self.started.clone(), deadline(timeout));
-        wait(py, move || Ok(started.task.wait_failed(deadline)))
+        let (mask, deadline) = (self.mask.clone(), deadline(timeout));
+        self.ask(py, move |started| Ok(started.task.wait_failed(deadline)?.map(|why| mask.hide(&why))))
     }
 
     #[pyo3(signature = (*, kill=false, timeout=None))]
     fn stop(&self, py: Python<'_>, kill: bool, timeout: Option<Seconds>) -> PyResult<()> {
-        let (started, deadline) = (self.started.clone(), deadline(timeout));
-        wait(py, move || started.process.stop(kill, deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |started| started.process.stop(kill, deadline))
     }
 
     fn __repr__(&self) -> String {
@@ -221,6 +238,20 @@ pub struct StorageLab {
 }
 
 impl StorageLab {
+    /// Does what blocks. Whatever its provider says comes into Python here, without the secrets that it was given.
+    fn ask<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Lab) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let lab = self.lab.clone();
+        wait(py, move || work(&lab).map_err(|error| lab.mask().error(error)))
+    }
+
+    fn volume(&self, volume: Volume) -> StorageVolume {
+        StorageVolume { volume, mask: self.lab.mask().clone() }
+    }
+
     /// Of a lab of real nodes.
     pub fn real(lab: Lab, #[cfg(target_os = "linux")] namespaces: Option<Namespaces>) -> Self {
         Self {
@@ -237,13 +268,13 @@ impl StorageLab {
 impl StorageLab {
     /// Name, version, capabilities, and what is emulated of it.
     fn provider(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let provider = self.lab.volumes().provider();
+        let (provider, mask) = (self.lab.volumes().provider(), self.lab.mask());
         let capabilities: Vec<String> = provider.capabilities.iter().map(|each| format!("{each:?}")).collect();
         let fields = PyDict::new(py);
-        fields.set_item("name", provider.name)?;
-        fields.set_item("version", provider.version)?;
+        fields.set_item("name", mask.hide(&provider.name))?;
+        fields.set_item("version", mask.hide(&provider.version))?;
         fields.set_item("capabilities", pyo3::types::PyFrozenSet::new(py, capabilities)?)?;
-        fields.set_item("emulated", provider.emulated)?;
+        fields.set_item("emulated", mask.hide(&provider.emulated))?;
         fields.set_item("runner", self.lab.runner().name())?;
         fields.set_item("tells_unmounts", self.lab.runner().tells_unmounts())?;
         results::make(py, "StorageProvider", &fields)
@@ -273,29 +304,28 @@ impl StorageLab {
     ) -> PyResult<StorageVolume> {
         let access = chosen("access", access, &Access::ALL)?;
         let request = VolumeRequest { name, bytes, filesystem: filesystem.to_owned(), access, parameters };
-        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
-        let volume = wait(py, move || lab.create(&node, &request, deadline))?;
-        Ok(StorageVolume { volume })
+        let deadline = deadline(timeout);
+        Ok(self.volume(self.ask(py, move |lab| lab.create(&node, &request, deadline))?))
     }
 
     #[pyo3(signature = (node, volume, *, timeout=None))]
     fn remove(&self, py: Python<'_>, node: String, volume: &StorageVolume, timeout: Option<Seconds>) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || lab.remove(&node, &volume, deadline))
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.remove(&node, &volume, deadline))
     }
 
     #[pyo3(signature = (node, *, timeout=None))]
     fn volumes(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<Vec<StorageVolume>> {
-        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
-        let volumes = wait(py, move || lab.volumes().list(&node, deadline))?;
-        Ok(volumes.into_iter().map(|volume| StorageVolume { volume }).collect())
+        let deadline = deadline(timeout);
+        let volumes = self.ask(py, move |lab| lab.volumes().list(&node, deadline))?;
+        Ok(volumes.into_iter().map(|volume| self.volume(volume)).collect())
     }
 
     /// Attaches a volume, as an orchestrator does that is not careful.
     #[pyo3(signature = (volume, node, *, timeout=None))]
     fn attach(&self, py: Python<'_>, volume: &StorageVolume, node: String, timeout: Option<Seconds>) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || lab.volumes().attach(&volume, &node, deadline).map(drop))
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.volumes().attach(&volume, &node, deadline).map(drop))
     }
 
     /// Mounts an attached and staged volume for a task, once more or for the first time.
@@ -308,8 +338,8 @@ impl StorageLab {
         task: String,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || {
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| {
             let attachment = lab.volumes().attach(&volume, &node, deadline)?;
             lab.volumes().mount(&volume, &attachment, &node, &task, deadline).map(drop)
         })
@@ -325,14 +355,14 @@ impl StorageLab {
         task: String,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || lab.volumes().unmount(&volume, &node, &task, deadline))
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.volumes().unmount(&volume, &node, &task, deadline))
     }
 
     #[pyo3(signature = (node, *, timeout=None))]
     fn wait_ready(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<()> {
-        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
-        wait(py, move || lab.volumes().ready(&node, deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| lab.volumes().ready(&node, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, stage="appending", timeout=None))]
@@ -345,21 +375,21 @@ impl StorageLab {
         timeout: Option<Seconds>,
     ) -> PyResult<StorageTask> {
         let stage = chosen("stage", stage, &Stage::ALL)?;
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        let started = wait(py, move || lab.run(&volume, &node, stage, deadline))?;
-        Ok(StorageTask { started: Arc::new(started) })
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        let started = self.ask(py, move |lab| lab.run(&volume, &node, stage, deadline))?;
+        Ok(StorageTask { started: Arc::new(started), mask: self.lab.mask().clone() })
     }
 
     #[pyo3(signature = (task, *, timeout=None))]
     fn release(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<()> {
-        let (lab, started, deadline) = (self.lab.clone(), task.started.clone(), deadline(timeout));
-        wait(py, move || lab.release(&started, deadline))
+        let (started, deadline) = (task.started.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.release(&started, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, timeout=None))]
     fn evict(&self, py: Python<'_>, volume: &StorageVolume, node: String, timeout: Option<Seconds>) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || lab.evict(&volume, &node, deadline))
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.evict(&volume, &node, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, timeout=None))]
@@ -370,8 +400,8 @@ impl StorageLab {
         node: String,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        wait(py, move || lab.reconcile(&volume, &node, deadline))
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.reconcile(&volume, &node, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, timeout=None))]
@@ -382,16 +412,16 @@ impl StorageLab {
         node: String,
         timeout: Option<Seconds>,
     ) -> PyResult<Py<PyAny>> {
-        let (lab, volume, deadline) = (self.lab.clone(), volume.volume.clone(), deadline(timeout));
-        let verdict = wait(py, move || lab.verify(&volume, &node, deadline))?;
-        judged(py, &verdict)
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        let verdict = self.ask(py, move |lab| lab.verify(&volume, &node, deadline))?;
+        judged(py, &verdict, self.lab.mask())
     }
 
     #[pyo3(signature = (node, fault, *, timeout=None))]
     fn inflict(&self, py: Python<'_>, node: String, fault: &str, timeout: Option<Seconds>) -> PyResult<()> {
         let fault = chosen("fault", fault, &FAULTS)?;
-        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
-        wait(py, move || lab.inflict(&node, fault, deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| lab.inflict(&node, fault, deadline))
     }
 
     /// Why a fault cannot be had here.
@@ -407,8 +437,18 @@ impl StorageLab {
         timeout: Option<Seconds>,
     ) -> PyResult<Vec<String>> {
         let volumes: Vec<Volume> = volumes.iter().map(|volume| volume.get().volume.clone()).collect();
-        let (lab, deadline) = (self.lab.clone(), deadline(timeout));
-        wait(py, move || lab.leftovers(&volumes, deadline))
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| {
+            let left = lab.leftovers(&volumes, deadline)?;
+            Ok(left.iter().map(|line| lab.mask().hide(line)).collect())
+        })
+    }
+
+    /// What is wrong with the lab itself.
+    #[pyo3(signature = (*, timeout=None))]
+    fn trouble(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<String>> {
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| Ok(lab.trouble(deadline).map(|error| error.to_string())))
     }
 
     fn timeline(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -435,7 +475,7 @@ impl StorageLab {
     }
 }
 
-fn judged(py: Python<'_>, verdict: &Verdict) -> PyResult<Py<PyAny>> {
+fn judged(py: Python<'_>, verdict: &Verdict, mask: &Mask) -> PyResult<Py<PyAny>> {
     let fields = PyDict::new(py);
     let findings: Vec<String> = verdict.findings.iter().map(ToString::to_string).collect();
     let kinds: Vec<&str> = verdict.findings.iter().map(crate::ledger::Finding::kind).collect();
@@ -446,7 +486,7 @@ fn judged(py: Python<'_>, verdict: &Verdict) -> PyResult<Py<PyAny>> {
     fields.set_item("findings", pyo3::types::PyTuple::new(py, findings)?)?;
     fields.set_item("kinds", pyo3::types::PyFrozenSet::new(py, kinds)?)?;
     fields.set_item("bytes", verdict.bytes)?;
-    fields.set_item("filesystem", &verdict.filesystem)?;
+    fields.set_item("filesystem", verdict.filesystem.as_deref().map(|name| mask.hide(name)))?;
     results::make(py, "LedgerVerdict", &fields)
 }
 
@@ -493,7 +533,10 @@ pub fn storage_emulated(
                     let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                     let told = emulated.provider().emulated;
                     let nodes = sockets.nodes.clone();
-                    let options = DockerPluginOptions { name, version, nodes, fences: true, emulated: told };
+                    let options =
+                        DockerPluginOptions { name, version, nodes, emulated: told, ..DockerPluginOptions::default() };
+                    let mask = Mask::default();
+                    let options = DockerPluginOptions { name, version, nodes, fences: true, emulated: told, mask };
                     Arc::new(DockerPlugin::connect(options, deadline)?)
                 };
                 Ok((volumes, sockets))
@@ -502,7 +545,7 @@ pub fn storage_emulated(
         }
     };
     let runner = Arc::new(Own::new("own", volumes.clone(), emulated.clone()));
-    let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0);
+    let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0, Mask::default());
     Ok(StorageLab {
         lab: Arc::new(lab),
         failpoints: Some(registry),

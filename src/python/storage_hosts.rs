@@ -9,6 +9,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::Seconds;
+use super::mask::Mask;
 use super::storage::{StorageLab, wait};
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
@@ -35,6 +36,7 @@ pub struct HostsGiven {
     run: u128,
     pace: Seconds,
     timeout: Seconds,
+    mask: Py<Mask>,
 }
 
 impl HostsGiven {
@@ -52,7 +54,8 @@ impl HostsGiven {
             }
             None => ("docker", Arc::new(containers.clone())),
         };
-        let hosts = Arc::new(Hosts::new(self.addresses, self.commands));
+        let mask = self.mask.get().mask.clone();
+        let hosts = Arc::new(Hosts::new(self.addresses, self.commands, mask.clone()));
         if self.kind == "csi" {
             let mut plugins = BTreeMap::new();
             for (node, socket) in self.sockets {
@@ -68,7 +71,7 @@ impl HostsGiven {
             };
             let volumes = Arc::new(Csi::connect(options, deadline)?);
             let runner = Arc::new(Own::new(name, volumes.clone(), nodes.clone()));
-            return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0));
+            return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask));
         }
         let capabilities = [Some(Capability::List), self.fences.then_some(Capability::Fence)];
         let provider = Provider {
@@ -79,17 +82,17 @@ impl HostsGiven {
         };
         let volumes = Arc::new(EngineVolumes::new(containers, self.driver.clone(), provider, None));
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), self.driver));
-        Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0))
+        Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask))
     }
 }
 
 /// The user's own hosts, with a provider's plugins on them.
 #[pyfunction]
 pub fn storage_hosts(py: Python<'_>, given: HostsGiven) -> PyResult<StorageLab> {
-    let deadline = Instant::now() + given.timeout.0;
+    let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
     wait(py, move || {
         Ok(StorageLab::real(
-            given.lab(deadline)?,
+            given.lab(deadline).map_err(|error| mask.error(error))?,
             #[cfg(target_os = "linux")]
             None,
         ))

@@ -8,9 +8,10 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::Seconds;
+use super::mask::Mask;
 use super::storage::{StorageLab, wait};
 use crate::error::Result;
-use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
+use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
 use crate::storage::namespaces::{DRIVER, LabOptions, Namespaces, RuntimeOptions, address};
 use crate::storage::{Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Volumes};
 
@@ -32,6 +33,7 @@ pub struct LabGiven {
     fences: bool,
     secrets: BTreeMap<String, String>,
     timeout: Seconds,
+    mask: Py<Mask>,
 }
 
 impl LabGiven {
@@ -68,6 +70,7 @@ impl LabGiven {
             nodes: sockets.collect(),
             fences: self.fences,
             emulated: String::new(),
+            mask: self.mask.get().mask.clone(),
         };
         Ok(Arc::new(DockerPlugin::connect(options, deadline)?))
     }
@@ -76,14 +79,14 @@ impl LabGiven {
     fn containers(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Containers> {
         let (mut engines, mut channels) = (BTreeMap::new(), BTreeMap::new());
         for node in namespaces.names() {
-            engines.insert(node.clone(), Engine::connect(&namespaces.engine(&node), deadline)?);
+            engines.insert(node.clone(), namespaces.connect(&node, deadline)?);
             channels.insert(node.clone(), Channels::Folder(self.folder.join(&node).join("told")));
         }
         Containers::new(engines, channels, &self.ledger, Some(Arc::new(namespaces.clone())), deadline)
     }
 
     fn services(&self, namespaces: &Namespaces, containers: &Containers, deadline: Instant) -> Result<Services> {
-        let manager = Engine::connect(&namespaces.engine("server"), deadline)?;
+        let manager = namespaces.connect("server", deadline)?;
         let swarm = Swarm::init(manager, &address(0), deadline)?;
         for (node, number) in namespaces.names().iter().zip(1..) {
             let engine = containers.engine(node)?;
@@ -98,10 +101,11 @@ impl LabGiven {
     /// The three seams.
     fn lab(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
         let plugins = self.provider(namespaces, deadline)?;
+        let mask = self.mask.get().mask.clone();
         let shared = Arc::new(namespaces.clone());
         if self.runner == "own" {
             let runner = Arc::new(Own::new("own", plugins.clone(), shared.clone()));
-            return Ok(Lab::new(plugins, runner, shared.clone(), shared, self.run, self.pace.0));
+            return Ok(Lab::new(plugins, runner, shared.clone(), shared, self.run, self.pace.0, mask));
         }
         let containers = self.containers(namespaces, deadline)?;
         let (name, nodes): (_, Arc<dyn Nodes>) = if self.runner == "swarm" {
@@ -111,23 +115,24 @@ impl LabGiven {
         };
         if self.by_csi() {
             let runner = Arc::new(Own::new(name, plugins.clone(), nodes.clone()));
-            return Ok(Lab::new(plugins, runner, nodes, shared, self.run, self.pace.0));
+            return Ok(Lab::new(plugins, runner, nodes, shared, self.run, self.pace.0, mask));
         }
         let driver = DRIVER.to_owned();
         let provider = plugins.provider();
         let volumes = EngineVolumes::new(containers, driver.clone(), provider, Some(plugins));
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), driver));
-        Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0))
+        Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0, mask))
     }
 }
 
 /// Nodes as namespaces of this machine, with a provider on them.
 #[pyfunction]
 pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
-    let deadline = Instant::now() + given.timeout.0;
+    let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
     wait(py, move || {
-        let namespaces = given.namespaces(deadline)?;
-        let lab = given.lab(&namespaces, deadline)?;
+        let namespaces = given.namespaces(deadline);
+        let made = namespaces.and_then(|namespaces| Ok((given.lab(&namespaces, deadline)?, namespaces)));
+        let (lab, namespaces) = made.map_err(|error| mask.error(error))?;
         Ok(StorageLab::real(lab, Some(namespaces)))
     })
 }

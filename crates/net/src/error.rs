@@ -1,6 +1,7 @@
 //! What can go wrong, where, after how long, and what to try: one error type for the whole toolkit.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_wire::path::PathError;
@@ -32,6 +33,9 @@ pub enum Kind {
     Expectation,
     /// The caller asked for something that makes no sense.
     Invalid,
+    /// Trouble of what a test itself stands on: a tool of its lab, an engine, its own files. It says nothing of who is
+    /// tested.
+    Lab,
 }
 
 /// Why no session could be made.
@@ -127,12 +131,15 @@ pub struct Error {
     pub after: Option<Duration>,
     /// What the user may try.
     pub hint: Option<String>,
+    /// What this machine said, where it comes from that.
+    #[source]
+    pub source: Option<Arc<std::io::Error>>,
 }
 
 impl Error {
     /// A failure of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), device: None, operation: None, after: None, hint: None }
+        Self { kind, message: message.into(), device: None, operation: None, after: None, hint: None, source: None }
     }
 
     /// A bad argument.
@@ -143,6 +150,23 @@ impl Error {
     /// A bad archive or file.
     pub fn image(message: impl Into<String>) -> Self {
         Self::new(Kind::Image, message)
+    }
+
+    /// Trouble of what the test itself stands on.
+    pub fn lab(message: impl Into<String>) -> Self {
+        Self::new(Kind::Lab, message)
+    }
+
+    /// The same, of something that this machine would not do.
+    pub fn lab_io(what: impl fmt::Display, source: std::io::Error) -> Self {
+        let message = format!("{what}: {source}");
+        Self { source: Some(Arc::new(source)), ..Self::lab(message) }
+    }
+
+    /// The same failure, known to be of what the test itself stands on.
+    #[must_use]
+    pub fn of_lab(self) -> Self {
+        Self { kind: Kind::Lab, ..self }
     }
 
     /// What a device answered.
@@ -266,6 +290,15 @@ mod tests {
         );
         assert_eq!(error.to_string(), "lab-7: Containerz.RemoveImage: NOT_FOUND: no image x:1 (after 0.04 s)");
         assert_eq!(error.code(), Some(Code::NotFound));
+    }
+
+    #[test]
+    fn an_error_of_the_lab_keeps_what_the_machine_said() {
+        let error = Error::lab_io("nsenter", std::io::ErrorKind::NotFound.into());
+        assert_eq!((error.kind, error.to_string().as_str()), (Kind::Lab, "nsenter: entity not found"));
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Arc<std::io::Error>>());
+        assert_eq!(source.map(|source| source.kind()), Some(std::io::ErrorKind::NotFound));
+        assert_eq!(Error::invalid("x").of_lab().kind, Kind::Lab);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
+use super::mask::Mask;
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 
@@ -37,6 +38,8 @@ pub struct DockerPluginOptions {
     pub fences: bool,
     /// What of it is our own, in words for each report; empty where it is real.
     pub emulated: String,
+    /// What no error may tell.
+    pub mask: Mask,
 }
 
 /// A plugin, on each node.
@@ -63,11 +66,12 @@ impl DockerPlugin {
             Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
         })?;
         let began = Instant::now();
-        let asked = async { timeout_at(deadline.into(), ask(socket, method, body)).await };
+        let asked = async { timeout_at(deadline.into(), ask(socket, method, body, &self.options.mask)).await };
         let answer = self.runtime.block_on(asked).unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
         });
-        answer.map_err(|error| error.during(&socket.display().to_string(), method, began.elapsed()))
+        let masked = answer.map_err(|error| self.options.mask.error(error));
+        masked.map_err(|error| error.during(&socket.display().to_string(), method, began.elapsed()))
     }
 
     fn mounted(&self) -> MutexGuard<'_, BTreeMap<(String, String, String), PathBuf>> {
@@ -83,7 +87,7 @@ impl DockerPlugin {
     }
 }
 
-async fn ask(socket: &Path, method: &str, body: &Value) -> Result<Value> {
+async fn ask(socket: &Path, method: &str, body: &Value, mask: &Mask) -> Result<Value> {
     let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         unreachable(error.to_string()).hint("is the plugin running, and may this user open its socket?")
@@ -110,7 +114,8 @@ async fn ask(socket: &Path, method: &str, body: &Value) -> Result<Value> {
     driver.abort();
     let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
     let told: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        let began: String = String::from_utf8_lossy(&bytes).chars().take(60).collect();
+        // hidden before it is cut: half a secret is not known for one
+        let began: String = mask.hide(&String::from_utf8_lossy(&bytes)).chars().take(60).collect();
         Error::new(Kind::Status(Code::DataLoss), format!("the answer is no JSON ({error}): {began:?}"))
     })?;
     match told["Err"].as_str().filter(|why| !why.is_empty()) {
@@ -197,7 +202,7 @@ impl Volumes for DockerPlugin {
                         return Ok(());
                     }
                     let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
-                    return Err(Error::invalid(what).during(node, "Plugin.Activate", Duration::ZERO));
+                    return Err(Error::new(Kind::Expectation, what).during(node, "Plugin.Activate", Duration::ZERO));
                 }
                 Err(error)
                     if attempt < deadline

@@ -1,15 +1,14 @@
 //! The user's own hosts. Harm is done to them by commands of the user's: ssh, ipmitool, a cloud's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Seek};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::faults::{Fault, Faults, Network, Part};
-use super::waiting::wait_until;
-use holdfast_net::error::{Error, Kind, Result};
+use super::mask::Mask;
+use super::tools;
+use holdfast_net::error::{Error, Result};
 
 /// How much of what a command printed is told, in bytes from its end.
 const TOLD: usize = 400;
@@ -22,6 +21,8 @@ pub struct Hosts {
     commands: BTreeMap<String, String>,
     /// Networks that are cut, by node.
     cuts: Mutex<BTreeSet<(String, &'static str)>>,
+    /// What no error may tell of them and of what they print.
+    mask: Mask,
 }
 
 /// The names of the commands for a fault: one that does it, one that undoes it. A fault without its undo is none.
@@ -48,43 +49,33 @@ fn undoes(fault: Fault) -> bool {
     matches!(fault, Fault::PowerOn | Fault::Heal | Fault::Start(_) | Fault::LiveRestore(false))
 }
 
+/// The last bytes of a text, so many at most.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let from = (text.len().saturating_sub(bytes)..=text.len()).find(|from| text.is_char_boundary(*from));
+    text.get(from.unwrap_or(text.len())..).unwrap_or_default()
+}
+
 impl Hosts {
     /// With the address of each, and commands with {node} and {address} in them.
-    pub fn new(addresses: BTreeMap<String, String>, commands: BTreeMap<String, String>) -> Self {
-        Self { addresses, commands, cuts: Mutex::default() }
+    pub fn new(addresses: BTreeMap<String, String>, commands: BTreeMap<String, String>, mask: Mask) -> Self {
+        Self { addresses, commands, cuts: Mutex::default(), mask }
     }
 
     fn run(&self, name: &str, node: &str, deadline: Instant) -> Result<()> {
         let command = self.commands.get(name).ok_or_else(|| Error::invalid(format!("there is no command {name}")))?;
         let address = self.addresses.get(node).ok_or_else(|| Error::invalid(format!("there is no host {node:?}")))?;
         let command = command.replace("{node}", node).replace("{address}", address);
-        let failed = |what: String| Error::new(Kind::Expectation, format!("{name}: {what}: {command}"));
-        // a file, since what a command leaves running may hold a pipe open for ever
-        let mut said = tempfile::tempfile().map_err(|error| failed(error.to_string()))?;
-        let output =
-            |file: &std::fs::File| file.try_clone().map(Stdio::from).map_err(|error| failed(error.to_string()));
         let mut shell = Command::new("sh");
-        shell.args(["-c", &command]).stdin(Stdio::null()).stdout(output(&said)?).stderr(output(&said)?);
-        let mut running = shell.process_group(0).spawn().map_err(|error| failed(error.to_string()))?;
-        let mut ended = None;
-        let in_time = wait_until(deadline, "the end of a command", || {
-            ended = running.try_wait().ok().flatten();
-            ended.is_some()
-        });
-        let mut text = String::new();
-        let _ = said.rewind().and_then(|()| said.read_to_string(&mut text)); // it may have printed no text
-        let tail = text.trim().get(text.trim().len().saturating_sub(TOLD)..).unwrap_or_default().to_owned();
-        match ended {
+        shell.args(["-c", &command]);
+        // hidden before it is cut: half a secret is not known for one
+        let command = self.mask.hide(&command);
+        let done = tools::to_end(shell, "", deadline).map_err(|error| Error::lab_io(format!("{name}: sh"), error))?;
+        let printed = self.mask.hide(&format!("{}\n{}", done.printed.trim(), done.complaint.trim()));
+        let tail = end_of(printed.trim(), TOLD);
+        match done.status {
             Some(status) if status.success() => Ok(()),
-            Some(status) => Err(failed(format!("{status}: {tail}"))),
-            None => {
-                let group = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
-                if let Some(group) = group {
-                    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL); // it may have ended
-                }
-                let _ = running.wait();
-                Err(in_time.err().map_or_else(|| failed(tail.clone()), |error| failed(format!("{error}: {tail}"))))
-            }
+            Some(status) => Err(Error::lab(format!("{name}: {status}: {tail}: {command}"))),
+            None => Err(Error::lab(format!("{name}: its end did not come in time: {tail}: {command}"))),
         }
     }
 
@@ -135,7 +126,7 @@ mod tests {
         let texts = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        Hosts::new(texts(&[("a", "192.0.2.1")]), texts(commands))
+        Hosts::new(texts(&[("a", "192.0.2.1")]), texts(commands), Mask::default())
     }
 
     fn soon() -> Instant {
@@ -162,6 +153,17 @@ mod tests {
         hosts.inflict("a", Fault::Heal, soon()).expect("healed");
         hosts.inflict("a", Fault::Heal, soon()).expect("nothing to heal");
         assert_eq!(std::fs::read_to_string(log).expect("written"), "cut a 192.0.2.1\nheal a 192.0.2.1\n");
+    }
+
+    #[test]
+    fn no_error_tells_a_secret_of_a_command() {
+        let commands = [("kill_plugin", "P=hunter2; echo I am $P >&2; exit 1"), ("start_plugin", "true")];
+        let Hosts { addresses, commands, .. } = hosts(&commands);
+        let hosts = Hosts::new(addresses, commands, Mask::new(["hunter2".to_owned()]));
+        let error = hosts.inflict("a", Fault::Kill(Part::Plugin), soon()).expect_err("it fails");
+        assert_eq!(error.kind, holdfast_net::error::Kind::Lab);
+        let said = error.to_string();
+        assert!(said.contains("I am ***") && !said.contains("hunter2"), "{said}");
     }
 
     #[test]

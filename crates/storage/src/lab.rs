@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::faults::{Fault, Faults, Network, Part};
+use super::mask::Mask;
 use super::nodes::{Mount, Nodes, Process, Spec};
 use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
@@ -29,6 +30,10 @@ pub struct Lab {
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     /// Nodes that can be told nothing.
     lost: Mutex<BTreeSet<String>>,
+    /// Nodes whose runtime was harmed.
+    stopped: Mutex<BTreeSet<String>>,
+    /// What no text may tell.
+    mask: Mask,
 }
 
 /// Who wrote on a volume so far.
@@ -101,9 +106,21 @@ impl Lab {
         faults: Arc<dyn Faults>,
         run: u128,
         pace: Duration,
+        mask: Mask,
     ) -> Self {
-        let timeline = Timeline::default();
-        Self { volumes, runner, nodes, faults, timeline, run, pace, ledgers: Mutex::default(), lost: Mutex::default() }
+        Self {
+            volumes,
+            runner,
+            nodes,
+            faults,
+            timeline: Timeline::default(),
+            run,
+            pace,
+            ledgers: Mutex::default(),
+            lost: Mutex::default(),
+            stopped: Mutex::default(),
+            mask,
+        }
     }
 
     /// The provider.
@@ -126,6 +143,20 @@ impl Lab {
         &*self.faults
     }
 
+    /// What no text of it may tell.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// What is wrong with the lab itself, or with a provider that is the lab's own: then nothing can be said of anybody.
+    /// What was harmed on purpose is not asked.
+    pub fn trouble(&self, deadline: Instant) -> Option<Error> {
+        let harmed: BTreeSet<String> = self.lost().union(&self.stopped()).cloned().collect();
+        let mut whole = self.nodes.names().into_iter().filter(|node| !harmed.contains(node));
+        let trouble = whole.find_map(|node| self.nodes.trouble(&node, deadline));
+        trouble.or_else(|| self.volumes.trouble(deadline)).map(|error| self.mask.error(error))
+    }
+
     /// What was done and seen.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
@@ -144,14 +175,19 @@ impl Lab {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn stopped(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let began = Instant::now();
-        let done = work();
+        let (began, what) = (Instant::now(), self.mask.hide(what));
+        let done = work().map_err(|error| self.mask.error(error));
         match &done {
-            Ok(_) => self.timeline.record("storage", what),
+            Ok(_) => self.timeline.record("storage", what.as_str()),
             Err(error) => self.timeline.record("storage", format!("{what}: {error}")),
         }
-        done.map_err(|error| error.during(&self.volumes.provider().name, what, began.elapsed()))
+        let name = self.mask.hide(&self.volumes.provider().name);
+        done.map_err(|error| error.during(&name, &what, began.elapsed()))
     }
 
     /// Makes a volume.
@@ -180,6 +216,12 @@ impl Lab {
                 self.lost().remove(node);
             }
             Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
+            Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime) | Fault::Hang(Part::Runtime) => {
+                self.stopped().insert(node.to_owned());
+            }
+            Fault::Start(Part::Runtime) => {
+                self.stopped().remove(node);
+            }
             _ => {}
         }
         self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))

@@ -10,6 +10,7 @@ mod faults;
 #[cfg(unix)]
 mod hosts;
 mod lab;
+mod mask;
 #[cfg(target_os = "linux")]
 pub mod namespaces;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,8 @@ pub mod nbd;
 mod nodes;
 mod runner;
 mod task;
+#[cfg(unix)]
+mod tools;
 mod volumes;
 mod waiting;
 
@@ -26,6 +29,7 @@ pub use faults::{Fault, Faults, Network, Part};
 #[cfg(unix)]
 pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};
+pub use mask::Mask;
 pub use nodes::{Ending, Look, Mount, Nodes, Process, Spec, Tell};
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};

@@ -8,8 +8,8 @@ use std::time::Instant;
 use holdfast_ledger::{Opening, Place, Told, Work};
 use holdfast_net::error::{Error, Result};
 
-/// Gets what a task tells.
-pub type Tell = Arc<dyn Fn(Told) + Send + Sync>;
+/// Gets what a task tells; an error is trouble of who runs it, and not the volume's.
+pub type Tell = Arc<dyn Fn(std::result::Result<Told, String>) + Send + Sync>;
 
 /// How a task gets at its volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,11 @@ pub trait Nodes: Send + Sync {
     /// Clears away what is left on a node of a task that ended, or of all tasks of a volume.
     fn clear(&self, _node: &str, _volume: &str, _task: Option<&str>, _deadline: Instant) -> Result<()> {
         Ok(())
+    }
+
+    /// What is wrong with a node that nobody harmed.
+    fn trouble(&self, _node: &str, _deadline: Instant) -> Option<Error> {
+        None
     }
 
     /// Waits until whoever schedules tasks knows that a node is lost.

@@ -70,6 +70,34 @@ struct Heard {
     receipts: Vec<Receipt>,
     arrivals: Vec<Instant>,
     failed: Option<(Instant, String)>,
+    /// What is wrong with who runs it.
+    trouble: Option<String>,
+}
+
+impl Heard {
+    fn keep(&mut self, told: Told) {
+        match told {
+            Told::Opened(..) => self.opened = true,
+            Told::Idle(_) => self.idle = true,
+            Told::Syncing(_) => self.syncing += 1,
+            Told::Acknowledged(receipt) => {
+                self.receipts.push(receipt);
+                self.arrivals.push(Instant::now());
+            }
+            Told::Failed(why) => {
+                self.failed.get_or_insert((Instant::now(), why));
+            }
+        }
+    }
+
+    /// Why it could not go on; an error, where that is the lab's affair.
+    fn failure(&self) -> Result<Option<String>> {
+        match (&self.failed, &self.trouble) {
+            (Some((_, why)), _) => Ok(Some(why.clone())),
+            (None, Some(why)) => Err(Error::lab(format!("a task cannot be followed: {why}"))),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 impl Task {
@@ -77,20 +105,14 @@ impl Task {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what it told.
-    pub fn hear(&self, told: Told) {
+    /// Keeps what it told, or what is wrong with who runs it.
+    pub fn hear(&self, told: std::result::Result<Told, String>) {
         let mut heard = self.heard();
         match told {
-            Told::Opened(..) => heard.opened = true,
-            Told::Idle(_) => heard.idle = true,
-            Told::Syncing(_) => heard.syncing += 1,
-            Told::Acknowledged(receipt) => {
-                heard.receipts.push(receipt);
-                heard.arrivals.push(Instant::now());
+            Err(why) => {
+                heard.trouble.get_or_insert(why);
             }
-            Told::Failed(why) => {
-                heard.failed.get_or_insert((Instant::now(), why));
-            }
+            Ok(told) => heard.keep(told),
         }
         drop(heard);
         self.changed.notify_all();
@@ -106,9 +128,9 @@ impl Task {
         self.heard().receipts.len()
     }
 
-    /// Why it could not go on, if it could not.
-    pub fn failed(&self) -> Option<String> {
-        self.heard().failed.clone().map(|(_, why)| why)
+    /// Why it could not go on, if it could not; an error, where that is the lab's affair.
+    pub fn failed(&self) -> Result<Option<String>> {
+        self.heard().failure()
     }
 
     /// The longest time without an acknowledgement since the one of that number (from 0 on), up to now.
@@ -132,19 +154,21 @@ impl Task {
     }
 
     /// Waits until it could not go on, and says why; None where it still can at the deadline.
-    pub fn wait_failed(&self, deadline: Instant) -> Option<String> {
+    pub fn wait_failed(&self, deadline: Instant) -> Result<Option<String>> {
         let mut heard = self.heard();
-        while heard.failed.is_none() {
-            let left = deadline.checked_duration_since(Instant::now())?;
+        loop {
+            let failed = heard.failure()?;
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|_| failed.is_none()) else {
+                return Ok(failed);
+            };
             heard = self.changed.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        heard.failed.clone().map(|(_, why)| why)
     }
 
     fn wait(&self, deadline: Instant, what: &str, enough: impl Fn(&Heard) -> bool) -> Result<()> {
         let mut heard = self.heard();
         while !enough(&heard) {
-            if let Some((_, why)) = &heard.failed {
+            if let Some(why) = heard.failure()? {
                 return Err(Error::new(Kind::Expectation, format!("the task failed: {why}")));
             }
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {

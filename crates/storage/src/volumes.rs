@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Result};
 
 /// Who may use a volume, and how; as CSI names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -181,4 +181,9 @@ pub trait Volumes: Send + Sync {
 
     /// Waits until the plugin on a node answers.
     fn ready(&self, node: &str, deadline: Instant) -> Result<()>;
+
+    /// What is wrong with a provider that is the lab's own, so that nothing can be said of it.
+    fn trouble(&self, _deadline: Instant) -> Option<Error> {
+        None
+    }
 }

@@ -66,6 +66,7 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
             "sockets": dict(provider.hosts.sockets),
             "folder": provider.hosts.folder,
             "secrets": provider.secrets,
+            "mask": provider.mask,
             "driver": provider.driver,
             "fences": provider.fencing != "none",
             "addresses": {name: host.address for name, host in nodes.items()},
@@ -107,6 +108,7 @@ def lab(
             "pace": pace,
             "fences": provider.fencing != "none",
             "secrets": provider.secrets,
+            "mask": provider.mask,
             "timeout": timeout,
         }
     )

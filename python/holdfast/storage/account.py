@@ -10,7 +10,7 @@ class NotRun(Exception):
 
 
 class Inconclusive(Exception):
-    """A fault did not take, so nothing can be said."""
+    """A fault did not take, or there was trouble with the lab itself, so nothing can be said."""
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,18 @@ UNDO = {
 COMMANDS = tuple(dict.fromkeys((*UNDO, *UNDO.values())))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Host:
     """A host: the address that stands for {address} in commands, and its engine, unix:///PATH or tcp://HOST:PORT."""
 
     address: str
     engine: str
 
+    def __repr__(self) -> str:
+        return f"Host({self.address!r})"  # an engine's address may have a password in it
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Hosts:
     """Hosts by name, which a Swarm must know them by; `tester` is the address of this machine that they reach.
 
@@ -48,6 +51,9 @@ class Hosts:
     folder: str
     sockets: Mapping[str, str]
     commands: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Hosts({', '.join(self.nodes)})"  # commands may have secrets in them
 
     def lacks(self, *faults: str) -> str | None:
         """Why none of these faults can be had, by the command that is missing; None where one can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.storage import fleet
+from holdfast.storage import concealed, fleet
+
+if TYPE_CHECKING:
+    from holdfast import _core
 
 SHIPPED = Path(__file__).parent / "providers"
 ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER")
@@ -36,11 +40,13 @@ _KINDS = {
 }
 # What the runners but our own need on this machine.
 _ENGINE_TOOLS = ("dockerd", "containerd", "runc")
+# After the environment that a command may begin with.
+_OWN_FOLDER = re.compile(r"^((?:\w+=\S*\s+)*)\./")
 # What this version can do of that; the rest says so.
 _OFFERED = {"fencing": ("driver", "none")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ProviderFile:
     """A provider, checked. `start` and `server` are commands with {socket}, {node}, {folder}, {control}, {storage}.
 
@@ -59,8 +65,9 @@ class ProviderFile:
     fencing: str = "none"
     filesystems: frozenset[str] = frozenset()
     access_modes: frozenset[str] = frozenset(("SINGLE_NODE_WRITER",))
-    # Never shown.
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    # Never shown, and neither is what else of the file is secret.
+    secrets: dict[str, str] = field(default_factory=concealed.Secrets)
+    mask: _core.Mask | None = None
     tools: tuple[str, ...] = ()
     runner: str = "own"
     # Of a Swarm of hosts; the address of an engine that manages it.
@@ -68,13 +75,23 @@ class ProviderFile:
     nodes: int = 3
     hosts: fleet.Hosts | None = None
 
+    def __repr__(self) -> str:
+        return f"ProviderFile({self.path!r}, {self.kind}, runner {self.runner})"  # commands may have secrets in them
+
+    def hide(self, text: str) -> str:
+        """The same text without what of the file is secret."""
+        return text if self.mask is None else self.mask.hide(text)
+
     def version(self) -> str:
         """What its version command prints first; empty where there is none."""
         if not self.version_command:
             return ""
-        words = shlex.split(self.version_command)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-        return (done.stdout.splitlines() or [""])[0]
+        try:
+            words = shlex.split(self.version_command)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise InvalidArgumentError(self.hide(f"provider: version: {error}")) from None
+        return (self.hide(done.stdout).splitlines() or [""])[0]
 
     def lacks(self) -> list[str]:
         """Why it cannot run here, a line each; empty where it can."""
@@ -98,13 +115,19 @@ def read(given: str, *, runner: str | None = None) -> ProviderFile:
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise InvalidArgumentError(f"{given}: there is no such file", hint=f"give a file, or one of: {shipped}")
+    mask = None
     try:
         held = dict(_load(path))
+        mask = concealed.mask(held, {})
         if runner is not None:
             held["runner"] = {**_mapping("runner", held.get("runner", {})), "kind": runner}
-        return _check(given, held, path.resolve().parent)
+        found = _check(given, held, path.resolve().parent)
     except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{given}: {error.message}", hint=error.hint) from None
+        told, hint = error.message, error.hint
+        if mask is not None:
+            told, hint = mask.hide(told), None if hint is None else mask.hide(hint)
+        raise InvalidArgumentError(f"{given}: {told}", hint=hint) from None
+    return replace(found, mask=concealed.mask(held, found.secrets))
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -112,6 +135,10 @@ def _load(path: Path) -> Mapping[str, Any]:
 
     try:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        # its own words show the line, which may have a secret in it
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise InvalidArgumentError(f"it is no YAML: {error.problem}{line}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"it is no YAML: {' '.join(str(error).split())}") from None
     return _mapping("", held)
@@ -158,7 +185,7 @@ def _command(what: str, held: Any, folder: Path) -> str:
     if not isinstance(held, str) or not held.strip():
         raise InvalidArgumentError(f"{what} must be a command")
     command = held.strip().replace("{python}", sys.executable)
-    return f"{folder}/{command.removeprefix('./')}" if command.startswith("./") else command
+    return _OWN_FOLDER.sub(lambda found: f"{found[1]}{folder}/", command)
 
 
 def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
@@ -227,14 +254,22 @@ def _on_hosts(
 
 
 def _secrets(file: Any) -> dict[str, str]:
-    """KEY=VALUE a line, from a file of its own."""
+    """KEY=VALUE a line, from a file of its own. No frame that raises holds what is in it: debuggers show frames."""
     if file is None:
-        return {}
+        return concealed.Secrets()
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        found = _pairs(Path(file))
     except OSError as error:
         raise InvalidArgumentError(f"provider: secrets_file: {error}") from None
-    pairs = [line.partition("=") for line in lines if line.strip()]
-    if not all(separator for _, separator, _ in pairs):
+    except UnicodeDecodeError:
+        found = None  # its words have bytes of the file in them
+    if found is None:
         raise InvalidArgumentError("provider: secrets_file: each line must be KEY=VALUE")
-    return {key.strip(): value for key, _, value in pairs}
+    return found
+
+
+def _pairs(file: Path) -> concealed.Secrets | None:
+    pairs = [line.partition("=") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        return None
+    return concealed.Secrets((key.strip(), value) for key, _, value in pairs)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast._version import __version__
+from holdfast.exceptions import LabError
 from holdfast.pytest_plugin import artifacts, options
 from holdfast.storage.account import Inconclusive, NotRun
 from holdfast.storage.scenario import Scenario
@@ -49,14 +50,21 @@ class Outcome:
 
     def judge(self, error: BaseException | None) -> None:
         """Take the verdict from what a scenario raised."""
-        if isinstance(error, NotRun):
-            self.verdict = "NotRun"
-        elif isinstance(error, Inconclusive):
-            self.verdict = "Inconclusive"
-        elif error is not None:
-            self.verdict = "Fail"
         lines = str(error).splitlines() if error is not None else []
         self.reason = lines[0] if lines else (type(error).__name__ if error is not None else "")
+        if isinstance(error, NotRun):
+            self.verdict = "NotRun"
+        elif isinstance(error, (Inconclusive, LabError)):
+            self.verdict = "Inconclusive"
+        elif error is not None:
+            self._blame()
+
+    def _blame(self) -> None:
+        """Who is to blame is said of a lab that is whole; else nothing can be said."""
+        trouble = self.scenario.lab.trouble()
+        self.verdict = "Fail" if trouble is None else "Inconclusive"
+        if trouble is not None:
+            self.reason = f"{trouble}; and so: {self.reason}"
 
     def properties(self, variant: str) -> list[tuple[str, object]]:
         """What the report carries of it."""
@@ -106,7 +114,11 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
     elif outcome.verdict in ("Fail", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
-        report.longrepr = f"{outcome.verdict}: {error}\n\ntimeline:\n{timeline}"
+        told = str(error) if outcome.reason in str(error) else outcome.reason
+        report.longrepr = f"{outcome.verdict}: {told}
+
+timeline:
+{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
     keep(item, report, dict(properties), seconds=call.duration)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from holdfast.exceptions import ExpectationFailed, HoldfastError
+from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
 from holdfast.storage.account import Account, Inconclusive, Limits, NotRun
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Scenario:
     def _failing(self, what: str) -> Iterator[None]:
         try:
             yield
-        except ExpectationFailed:
+        except (ExpectationFailed, LabError):
             raise
         except HoldfastError as error:
             raise ExpectationFailed(f"{what} within {self.limits.deadline} s: {error}") from error
@@ -282,6 +282,8 @@ class Scenario:
         """The provider refuses what is done within."""
         try:
             yield
+        except LabError:
+            raise  # that was not the provider
         except HoldfastError:
             return
         raise ExpectationFailed(f"accepted: {what}")

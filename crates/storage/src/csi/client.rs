@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::{Code, Response, Status};
 
+use super::trouble;
 use crate::volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::dial::connection::Patience;
 use holdfast_net::dial::{Address, BoxedIo, Connection};
@@ -129,7 +130,8 @@ impl Csi {
             client.get_plugin_info(csi::GetPluginInfoRequest {}).await
         })?;
         if info.name.is_empty() {
-            return Err(Error::invalid("the driver has no name").hint("GetPluginInfo must tell one"));
+            let unnamed = Error::new(Kind::Expectation, "the driver has no name");
+            return Err(unnamed.hint("GetPluginInfo must tell one"));
         }
         let offered = self.controller(&first, "ControllerGetCapabilities", deadline, async |mut client| {
             client.controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {}).await
@@ -146,8 +148,8 @@ impl Csi {
                 client.node_get_info(csi::NodeGetInfoRequest {}).await
             })?;
             if told.node_id.is_empty() {
-                return Err(Error::invalid(format!("the plugin on {node} gives its node no id"))
-                    .hint("NodeGetInfo must tell one"));
+                let why = format!("the plugin on {node} gives its node no id");
+                return Err(Error::new(Kind::Expectation, why).hint("NodeGetInfo must tell one"));
             }
             self.ids.insert(node, told.node_id);
         }
@@ -235,9 +237,7 @@ impl Csi {
     fn make_folder(&self, node: &str, path: &Path, deadline: Instant) -> Result<()> {
         match &self.options.folders {
             Some(folders) => folders.make(node, path, deadline),
-            None => {
-                std::fs::create_dir_all(path).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
-            }
+            None => std::fs::create_dir_all(path).map_err(|error| Error::lab_io(path.display(), error)),
         }
     }
 
@@ -298,7 +298,7 @@ impl Csi {
         let began = Instant::now();
         let asked = async {
             let connection = connect(socket).await?;
-            ask(connection).await.map(Response::into_inner).map_err(|status| Error::from_status(&status))
+            ask(connection).await.map(Response::into_inner).map_err(|status| trouble::error(&status))
         };
         let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }).unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
@@ -375,7 +375,8 @@ fn capability(filesystem: &str, access: Access) -> csi::VolumeCapability {
 fn checked(context: std::collections::HashMap<String, String>, what: &str) -> Result<BTreeMap<String, String>> {
     let size: usize = context.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > MAX_CONTEXT {
-        return Err(Error::invalid(format!("the driver's {what} has {size} bytes, and {MAX_CONTEXT} are taken")));
+        let why = format!("the driver's {what} has {size} bytes, and {MAX_CONTEXT} are taken");
+        return Err(Error::new(Kind::Expectation, why));
     }
     Ok(context.into_iter().collect())
 }
@@ -400,7 +401,7 @@ impl Volumes for Csi {
         let made =
             self.controller(&socket, "CreateVolume", deadline, async |mut client| client.create_volume(create).await)?;
         let made = made.volume.filter(|made| !made.volume_id.is_empty()).ok_or_else(|| {
-            Error::invalid("the driver answered CreateVolume without a volume id").during(
+            Error::new(Kind::Expectation, "the driver answered CreateVolume without a volume id").during(
                 "",
                 "CreateVolume",
                 Duration::ZERO,
@@ -572,6 +573,13 @@ impl Volumes for Csi {
         }
     }
 
+    fn trouble(&self, deadline: Instant) -> Option<Error> {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reached = self.options.nodes.iter().filter(|(name, _)| !away.contains(*name));
+        let mut answers = reached.map(|(_, socket)| self.probe(socket, deadline.min(Instant::now() + ATTEMPT)));
+        answers.find_map(|answer| answer.err().filter(|error| error.kind == Kind::Lab))
+    }
+
     fn reaches(&self, node: &str, reachable: bool) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         if reachable {
@@ -582,7 +590,7 @@ impl Volumes for Csi {
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
-        let socket = self.socket(node)?;
+        let socket = if self.options.nodes.is_empty() { self.controller_at(node)? } else { self.socket(node)? };
         loop {
             let attempt = deadline.min(Instant::now() + ATTEMPT);
             match self.probe(&socket, attempt) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use super::trouble;
 use crate::volumes::{Access, Attachment, Volume, VolumeRequest};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_wire::csi::controller_server::{Controller, ControllerServer};
@@ -51,8 +52,8 @@ pub fn routes<B: Backend>(backend: B) -> Routes {
         .add_service(NodeServer::new(plugin))
 }
 
-/// For one call.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For one call: less than whoever calls has, so that it is told what was late.
+const PATIENCE: Duration = Duration::from_secs(8);
 const LONGEST_NAME: usize = 128;
 const CAPACITY: i64 = 1 << 40;
 
@@ -70,6 +71,7 @@ fn status(error: &Error) -> Status {
         Kind::Status(code) => Status::new(code, error.message.clone()),
         Kind::Timeout => Status::deadline_exceeded(error.message.clone()),
         Kind::Invalid => Status::not_found(error.message.clone()),
+        Kind::Lab => trouble::status(error),
         _ => Status::internal(error.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod face;
+mod trouble;
 
 pub use client::{Csi, CsiOptions, Endpoint, Folders};
 pub use face::{Backend, Plugin, routes};

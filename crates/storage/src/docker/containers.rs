@@ -264,6 +264,11 @@ impl Nodes for Containers {
         Ok(left)
     }
 
+    fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
+        let beneath = self.beneath.as_ref().and_then(|beneath| beneath.trouble(node, deadline));
+        beneath.or_else(|| self.engine(node).map_or_else(Some, |engine| engine.trouble(deadline)))
+    }
+
     fn clear(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<()> {
         let mut labels = vec![format!("{VOLUME_LABEL}={volume}")];
         labels.extend(task.map(|task| format!("{TASK_LABEL}={task}")));

@@ -20,8 +20,10 @@ use tokio::time::timeout_at;
 use tonic::Code;
 
 use crate::waiting::wait_until;
-use holdfast_net::error::{ConnectFault, Error, Kind, Result};
+use holdfast_net::error::{Error, Kind, Result};
 
+/// For an engine to say that it is there.
+const GLANCE: Duration = Duration::from_secs(2);
 /// No call may take longer, whatever its deadline.
 const LONGEST: Duration = Duration::from_secs(600);
 /// What the image of tasks is called.
@@ -49,19 +51,25 @@ fn settled(error: &Refusal) -> bool {
     [304, 404, 409].into_iter().any(|status| answered(error, status))
 }
 
+/// An engine is the lab's, and so is what it does not do; but for what a plugin of volumes refused.
 fn refused(error: Refusal) -> Error {
     match error {
         Refusal::DockerResponseServerError { message, .. } | Refusal::DockerStreamError { error: message } => {
-            Error::new(Kind::Status(Code::Unknown), message)
+            of_whom(message)
         }
-        Refusal::RequestTimeoutError => Error::new(Kind::Timeout, "no answer in time"),
+        Refusal::RequestTimeoutError => Error::lab("no answer in time"),
         Refusal::JsonDataError { .. } | Refusal::JsonSerdeError { .. } => {
-            Error::new(Kind::Connect(ConnectFault::NotGrpc), error.to_string())
-                .hint("the address must be that of a Docker engine's API")
+            Error::lab(error.to_string()).hint("the address must be that of a Docker engine's API")
         }
-        error => Error::new(Kind::Connect(ConnectFault::Unreachable), chain(&error))
-            .hint("is dockerd running there, and may this user open its socket?"),
+        error => Error::lab(chain(&error)).hint("is dockerd running there, and may this user open its socket?"),
     }
+}
+
+/// An engine's refusal: the provider's, where it speaks of a volume, of the plugin, or of how a task ended; else its own.
+pub fn of_whom(said: String) -> Error {
+    let lower = said.to_lowercase();
+    let provider = ["volume", "plugin", "mount", "exit"].iter().any(|word| lower.contains(word));
+    if provider { Error::new(Kind::Status(Code::Unknown), said) } else { Error::lab(format!("dockerd: {said}")) }
 }
 
 /// An error with all that caused it: the outermost alone says little.
@@ -133,11 +141,30 @@ impl Engine {
         deadline: Instant,
         asked: impl Future<Output = std::result::Result<T, Refusal>>,
     ) -> Result<T> {
-        self.ask(what, deadline, asked)?.map_err(|error| self.during(refused(error), what))
+        self.ask(what, deadline, asked)?.map_err(|error| self.refused(error, what))
+    }
+
+    /// What is wrong with it, if it does not even tell its version.
+    pub fn trouble(&self, deadline: Instant) -> Option<Error> {
+        let deadline = deadline.min(Instant::now() + GLANCE);
+        let asked = self.runtime.block_on(async { timeout_at(deadline.into(), self.docker.version()).await });
+        let error = match asked {
+            Ok(answer) => refused(answer.err()?).of_lab(),
+            Err(_) => Error::lab("no answer in time").hint("is dockerd alive?"),
+        };
+        Some(self.during(error, "version"))
+    }
+
+    /// An error of time is the engine's, where it answers nothing at all; else that of whom it waits for: the plugin.
+    pub fn late(&self, error: Error) -> Error {
+        match error.kind {
+            Kind::Timeout => self.trouble(Instant::now() + GLANCE).unwrap_or(error),
+            _ => error,
+        }
     }
 
     /// One call, whose refusal may be what is wanted.
-    fn ask<T>(
+    pub fn ask<T>(
         &self,
         what: &str,
         deadline: Instant,
@@ -146,8 +173,13 @@ impl Engine {
         let began = Instant::now();
         self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }).map_err(|_| {
             let error = Error::new(Kind::Timeout, "no answer in time").hint("is dockerd alive?");
-            error.during(&self.address, what, began.elapsed())
+            self.late(error.during(&self.address, what, began.elapsed()))
         })
+    }
+
+    /// What a refusal says, and of whom.
+    pub fn refused(&self, error: Refusal, what: &str) -> Error {
+        self.during(refused(error), what)
     }
 
     fn during(&self, error: Error, what: &str) -> Error {
@@ -162,7 +194,7 @@ impl Engine {
         asked: impl Future<Output = std::result::Result<T, Refusal>>,
     ) -> Result<()> {
         match self.ask(what, deadline, asked)? {
-            Err(error) if !settled(&error) => Err(self.during(refused(error), what)),
+            Err(error) if !settled(&error) => Err(self.refused(error, what)),
             _ => Ok(()),
         }
     }
@@ -174,9 +206,8 @@ impl Engine {
 
     /// The image of tasks, made of the executable at `ledger` alone, where it is not there yet; what it is called.
     pub fn image(&self, ledger: &Path, deadline: Instant) -> Result<String> {
-        let unread = |error: std::io::Error| {
-            Error::image(format!("{}: {error}", ledger.display())).hint("the wheel brings it on Linux")
-        };
+        let unread =
+            |error: std::io::Error| Error::lab_io(ledger.display(), error).hint("the wheel brings it on Linux");
         let executable = std::fs::read(ledger).map_err(unread)?;
         let tag = holdfast_image::digest(&executable)[..12].to_owned();
         let name = format!("{IMAGE}:{tag}");
@@ -215,7 +246,7 @@ impl Engine {
         match self.ask("inspect a container", deadline, self.docker.inspect_container(name, None))? {
             Ok(found) => Ok(Some(found)),
             Err(error) if answered(&error, 404) => Ok(None),
-            Err(error) => Err(self.during(refused(error), "inspect a container")),
+            Err(error) => Err(self.refused(error, "inspect a container")),
         }
     }
 
@@ -231,6 +262,7 @@ impl Engine {
         self.settle("remove a container", deadline, self.docker.remove_container(name, Some(options)))?;
         // who answers that a removal is under way has not removed it
         wait_until(deadline, "the removal of a container", || matches!(self.container(name, deadline), Ok(None)))
+            .map_err(|error| self.late(error))
     }
 
     /// The names of all containers with these labels, running or not.
@@ -250,11 +282,11 @@ impl Engine {
         let tar = match self.ask("fetch a file", deadline, fetching)? {
             Ok(tar) => tar,
             Err(error) if answered(&error, 404) => return Ok(None),
-            Err(error) => return Err(self.during(refused(error), "fetch a file")),
+            Err(error) => return Err(self.refused(error, "fetch a file")),
         };
         let broken = |error: std::io::Error| {
             let why = format!("{path} came as a broken archive: {error}");
-            self.during(Error::new(Kind::Status(Code::DataLoss), why), "fetch a file")
+            self.during(Error::lab(why), "fetch a file")
         };
         let mut archive = tar::Archive::new(tar.as_slice());
         let Some(entry) = archive.entries().map_err(broken)?.next() else { return Ok(None) };
@@ -284,7 +316,7 @@ impl Engine {
     pub fn remove_volume(&self, name: &str, deadline: Instant) -> Result<()> {
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
         match self.ask("remove a volume", deadline, self.docker.remove_volume(name, Some(options)))? {
-            Err(error) if !answered(&error, 404) => Err(self.during(refused(error), "remove a volume")),
+            Err(error) if !answered(&error, 404) => Err(self.refused(error, "remove a volume")),
             _ => Ok(()),
         }
     }

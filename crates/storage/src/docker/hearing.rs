@@ -36,15 +36,15 @@ pub struct Hearing {
     socket: Option<PathBuf>,
 }
 
-fn failed(error: &std::io::Error) -> Error {
-    Error::invalid(format!("no socket for acknowledgements: {error}"))
+fn failed(error: std::io::Error) -> Error {
+    Error::lab_io("no socket for acknowledgements", error)
 }
 
 impl Channels {
     /// Makes what the nodes' containers shall see.
     pub fn prepare(&self) -> Result<()> {
         match self {
-            Self::Folder(folder) => std::fs::create_dir_all(folder).map_err(|error| failed(&error)),
+            Self::Folder(folder) => std::fs::create_dir_all(folder).map_err(failed),
             Self::Tcp(_) => Ok(()),
         }
     }
@@ -56,7 +56,7 @@ impl Channels {
         match self {
             Self::Folder(folder) => {
                 let path = folder.join(format!("{task}.sock"));
-                let listener = UnixListener::bind(&path).map_err(|error| failed(&error))?;
+                let listener = UnixListener::bind(&path).map_err(failed)?;
                 let address = format!("unix:{WITHIN}/{task}.sock");
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
@@ -66,14 +66,16 @@ impl Channels {
                 Ok(Hearing { address, closed, listening, socket: Some(path) })
             }
             Self::Tcp(address) => {
-                let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(|error| failed(&error))?;
-                let address = format!("tcp:{}", listener.local_addr().map_err(|error| failed(&error))?);
+                let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(failed)?;
+                let address = format!("tcp:{}", listener.local_addr().map_err(failed)?);
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
                         let clock = OtherClock::default();
                         let tell: Tell = {
                             let tell = tell.clone();
-                            Arc::new(move |told| tell(clock.translate(told)))
+                            Arc::new(move |told: std::result::Result<Told, String>| {
+                                tell(told.map(|told| clock.translate(told)));
+                            })
                         };
                         hear(stream, &tell, told.clone()).await;
                     }
@@ -137,7 +139,7 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(stream: S, tell: &Tell, mut clo
                 let _ = write.shutdown().await; // it may have ended by itself
             }
             line = lines.next_line() => match line {
-                Ok(Some(line)) => tell(line.parse().unwrap_or_else(Told::Failed)),
+                Ok(Some(line)) => tell(line.parse()),
                 _ => return,
             },
         }

@@ -9,7 +9,7 @@ use bollard::models::{
 };
 
 use super::containers::{Containers, TASK_LABEL, VOLUME_LABEL, command, labels};
-use super::engine::EXECUTABLE;
+use super::engine::{EXECUTABLE, of_whom};
 use super::hearing::Hearing;
 use super::swarm::Swarm;
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
@@ -89,8 +89,8 @@ impl Services {
         if waited.is_ok() && last.state == Some(TaskState::RUNNING) {
             return Ok(());
         }
-        let kind = if waited.is_err() { Kind::Timeout } else { Kind::Expectation };
-        Err(Error::new(kind, format!("the Swarm's task does not run: {}", told(&last))))
+        let why = format!("the Swarm's task does not run: {}", told(&last));
+        Err(if waited.is_err() { self.swarm.late(Error::new(Kind::Timeout, why)) } else { of_whom(why) })
     }
 }
 
@@ -189,10 +189,15 @@ impl Nodes for Services {
                         self.containers.engine(node).and_then(|engine| engine.container(&container, deadline)),
                         Ok(None)
                     )
-                })?;
+                })
+                .map_err(|error| self.swarm.late(error))?;
             }
         }
         self.containers.clear(node, volume, task, deadline)
+    }
+
+    fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
+        self.containers.trouble(node, deadline)
     }
 
     fn wait_lost(&self, node: &str, deadline: Instant) -> Result<()> {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use bollard::errors::Error as Refusal;
 use bollard::models::{NodeState, ServiceSpec, SwarmInitRequest, SwarmJoinRequest, Task};
 use bollard::query_parameters::{ListNodesOptions, ListServicesOptionsBuilder, ListTasksOptionsBuilder};
 
 use super::engine::Engine;
 use crate::waiting::wait_until;
-use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::error::{Error, Result};
 
 /// For one question to the manager.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -65,9 +66,15 @@ impl Swarm {
     /// Waits until the manager calls a node ready, or any longer ready.
     pub fn wait_ready(&self, node: &str, ready: bool, deadline: Instant) -> Result<()> {
         let what = format!("what the manager shall think of {node} ({})", if ready { "ready" } else { "down" });
-        wait_until(deadline, &what, || {
+        let waited = wait_until(deadline, &what, || {
             self.ready(Instant::now() + QUESTION).is_ok_and(|nodes| nodes.contains(node) == ready)
-        })
+        });
+        waited.map_err(Error::of_lab)
+    }
+
+    /// As [`Engine::late`], of the manager.
+    pub fn late(&self, error: Error) -> Error {
+        self.manager.late(error)
     }
 
     /// Makes a service.
@@ -84,11 +91,12 @@ impl Swarm {
     pub fn task(&self, service: &str, deadline: Instant) -> Result<Option<Task>> {
         let filters = HashMap::from([("service".to_owned(), vec![service.to_owned()])]);
         let options = ListTasksOptionsBuilder::default().filters(&filters).build();
-        match self.manager.call("list tasks", deadline, self.manager.api().list_tasks(Some(options))) {
+        let listing = self.manager.api().list_tasks(Some(options));
+        match self.manager.ask("list tasks", deadline, listing)? {
             Ok(tasks) => Ok(tasks.into_iter().next()),
             // it says so of a service that is gone
-            Err(error) if matches!(error.kind, Kind::Status(_)) => Ok(None),
-            Err(error) => Err(error),
+            Err(Refusal::DockerResponseServerError { .. }) => Ok(None),
+            Err(error) => Err(self.manager.refused(error, "list tasks")),
         }
     }
 

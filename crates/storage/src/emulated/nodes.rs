@@ -64,7 +64,7 @@ impl Nodes for Emulated {
             });
         };
         let thread = std::thread::Builder::new().name(format!("holdfast task {number}"));
-        thread.spawn(work).map_err(|error| Error::new(Kind::Expectation, format!("no thread for a task: {error}")))?;
+        thread.spawn(work).map_err(|error| Error::lab_io("no thread for a task", error))?;
         Ok(Box::new(process))
     }
 
@@ -111,7 +111,7 @@ fn read(medium: &mut Mounted) -> io::Result<Vec<Place>> {
 fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
     let tell = |told: Told| match &told {
         Told::Failed(why) if why.contains(KILLED) => {}
-        _ => (spec.tell)(told),
+        _ => (spec.tell)(Ok(told)),
     };
     let clock = {
         let begun = *crate::lab::BEGUN;

@@ -65,7 +65,7 @@ type Handle = Box<dyn Fn(UnixStream, CancellationToken) + Send + Sync>;
 
 fn listen(path: &Path) -> Result<UnixListener> {
     let _ = std::fs::remove_file(path); // what a plugin left that was killed
-    UnixListener::bind(path).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+    UnixListener::bind(path).map_err(|error| Error::lab_io(path.display(), error))
 }
 
 /// A plugin's life, from one start to the next.

@@ -1,12 +1,13 @@
 //! What harms the nodes of a lab, and undoes it.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::nodes::{NETWORKS, Namespaces, NodeState, wire};
-use crate::docker::Engine;
+use super::namespace::Namespace;
+use super::nodes::{NETWORKS, Namespaces, NodeState};
 use crate::faults::{Fault, Faults, Network, Part};
 use crate::waiting::wait_until;
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Result};
 
 /// For a plugin that was asked to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,10 +41,10 @@ impl Faults for Namespaces {
 
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
         match fault {
-            Fault::PowerOff => self.power_off(node),
+            Fault::PowerOff => self.power_off(node, deadline),
             Fault::PowerOn => self.power_on(node, deadline),
-            Fault::Cut(network) => self.links(node, |name| cut(network, name), "down"),
-            Fault::Heal => self.links(node, |_| true, "up"),
+            Fault::Cut(network) => self.links(node, |name| cut(network, name), false, deadline),
+            Fault::Heal => self.links(node, |_| true, true, deadline),
             Fault::Stop(Part::Runtime) => self.end_runtime(node, "-TERM", deadline),
             Fault::Kill(Part::Runtime) => self.end_runtime(node, "-KILL", deadline),
             Fault::Start(Part::Runtime) => self.start_runtime(node, deadline),
@@ -53,8 +54,8 @@ impl Faults for Namespaces {
             Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
             Fault::Stop(_) => self.stop_plugin(node, deadline),
             Fault::Kill(_) => self.end_part(node, node, "-KILL", deadline),
-            Fault::Hang(_) => self.hang_plugin(node),
-            Fault::Start(_) => self.start_plugin(node),
+            Fault::Hang(_) => self.hang_plugin(node, deadline),
+            Fault::Start(_) => self.start_plugin(node, deadline),
         }
     }
 }
@@ -68,23 +69,50 @@ fn cut(network: Network, name: &str) -> bool {
 }
 
 impl Namespaces {
-    fn links(&self, node: &str, which: impl Fn(&str) -> bool, to: &str) -> Result<()> {
+    fn links(&self, node: &str, which: impl Fn(&str) -> bool, up: bool, deadline: Instant) -> Result<()> {
         let number = self.state().known(node)?.number;
         let networks = NETWORKS.iter().map(|(network, _)| network).filter(|network| which(network));
-        let lines: Vec<String> = networks.map(|network| format!("link set {network}{number} {to}")).collect();
-        self.on_server(|server| wire(server, &lines))
+        let links: Vec<String> = networks.map(|network| format!("{network}{number}")).collect();
+        let to = if up { "up" } else { "down" };
+        let lines: Vec<String> = links.iter().map(|link| format!("link set {link} {to}")).collect();
+        self.on_server(|server| {
+            server.wire(&lines, deadline)?;
+            match links.iter().find(|link| self.is_up(server, link) != Some(up)) {
+                Some(link) => Err(Error::lab(format!("ip ended well, and {link} is not {to}"))),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Lets the state of the server's links be seen, by the kernel itself.
+    pub(super) fn show_links(&self, deadline: Instant) -> Result<()> {
+        let folder = self.links_folder();
+        std::fs::create_dir_all(&folder).map_err(|error| Error::lab_io(folder.display(), error))?;
+        let folder = folder.display().to_string();
+        self.on_server(|server| server.run(&["mount", "-t", "sysfs", "sysfs", &folder], deadline)).map(drop)
+    }
+
+    fn links_folder(&self) -> PathBuf {
+        self.options.folder.join("server").join("links")
+    }
+
+    /// Whether a link of the server is up; none, where nobody can tell.
+    fn is_up(&self, server: &Namespace, link: &str) -> Option<bool> {
+        let flags = server.seen(&self.links_folder().join("class/net").join(link).join("flags"));
+        let flags = std::fs::read_to_string(flags).ok()?;
+        u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok().map(|flags| flags & 1 == 1)
     }
 
     /// The links go first: else the kernel tells the peers of each connection that it is gone.
-    fn power_off(&self, node: &str) -> Result<()> {
-        self.links(node, |_| true, "down")?;
+    fn power_off(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.links(node, |_| true, false, deadline)?;
         self.state().nodes.get_mut(node).map(NodeState::wake);
         let gone = self.state().nodes.get_mut(node).and_then(|node| node.namespace.take());
         drop(gone);
         let number = self.state().known(node)?.number;
         for (network, _) in NETWORKS {
             // the kernel may have taken it with the other end already
-            let _ = self.on_server(|server| wire(server, &[format!("link del {network}{number}")]));
+            let _ = self.on_server(|server| server.wire(&[format!("link del {network}{number}")], deadline));
         }
         Ok(())
     }
@@ -92,7 +120,7 @@ impl Namespaces {
     fn power_on(&self, node: &str, deadline: Instant) -> Result<()> {
         self.boot(node, deadline)?;
         match self.options.runtime {
-            Some(_) => Engine::connect(&self.engine(node), deadline).map(drop),
+            Some(_) => self.connect(node, deadline).map(drop),
             None => Ok(()),
         }
     }
@@ -106,27 +134,31 @@ impl Namespaces {
     /// Ends a part that has a folder of the lab by a signal.
     pub(super) fn end_part(&self, node: &str, folder: &str, signal: &str, deadline: Instant) -> Result<()> {
         let pid = self.pid_of(folder)?;
-        self.within(node, |namespace| namespace.run(&["kill", signal, &pid]))?;
-        wait_until(deadline, "the end of a process", || {
-            let alive = self.within(node, |namespace| namespace.run(&["sh", "-c", &format!("test -d /proc/{pid}/fd")]));
-            alive.is_err()
-        })
+        self.within(node, |namespace| namespace.run(&["kill", signal, &pid], deadline))?;
+        let what = format!("the end of a process by kill {signal}");
+        wait_until(deadline, &what, || self.process(node, &pid).is_none_or(|state| state == 'Z')).map_err(Error::of_lab)
     }
 
-    fn hang_plugin(&self, node: &str) -> Result<()> {
+    fn process(&self, node: &str, pid: &str) -> Option<char> {
+        self.within(node, |namespace| Ok(namespace.process(pid))).ok().flatten()
+    }
+
+    fn hang_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
         let pid = self.pid_of(node)?;
-        self.within(node, |namespace| namespace.run(&["kill", "-STOP", &pid]))?;
+        self.within(node, |namespace| namespace.run(&["kill", "-STOP", &pid], deadline))?;
+        let stopped = || self.process(node, &pid) == Some('T');
+        wait_until(deadline, "a process that kill -STOP stopped", stopped).map_err(Error::of_lab)?;
         if let Some(node) = self.state().nodes.get_mut(node) {
             node.hung = true;
         }
         Ok(())
     }
 
-    fn start_plugin(&self, node: &str) -> Result<()> {
+    fn start_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
         let hung = self.state().nodes.get_mut(node).filter(|node| node.hung).map(NodeState::wake);
         if hung.is_some() {
             let pid = self.pid_of(node)?;
-            return self.within(node, |namespace| namespace.run(&["kill", "-CONT", &pid])).map(drop);
+            return self.within(node, |namespace| namespace.run(&["kill", "-CONT", &pid], deadline)).map(drop);
         }
         let command = self.plugin_command(node);
         let waiting = self.within(node, |namespace| self.start_in(namespace, node, &command))?;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use crate::tools;
 use crate::waiting::wait_until;
-use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::error::{Error, Result};
 
 /// What the lab is made with, and Debian's package of each.
 const TOOLS: [(&str, &str); 5] = [
@@ -60,10 +61,10 @@ impl Namespace {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| Error::new(Kind::Expectation, format!("unshare: {error}")))?;
+            .map_err(|error| Error::lab_io("unshare", error))?;
         let children = format!("/proc/{0}/task/{0}/children", first.id());
         let mut pid = None;
-        let born = wait_until(deadline, "a namespace", || {
+        let born = wait_until(deadline, "a namespace by unshare", || {
             let told = std::fs::read_to_string(&children).unwrap_or_default();
             pid = told.split_whitespace().next().and_then(|pid| pid.parse().ok());
             // it has its own /proc once the file system of processes is its own
@@ -77,9 +78,14 @@ impl Namespace {
             (born, _) => {
                 let _ = first.kill(); // it never became what it should
                 let _ = first.wait();
-                Err(born.err().unwrap_or_else(|| Error::new(Kind::Expectation, "a namespace has no process")))
+                Err(born.err().map_or_else(|| Error::lab("unshare: a namespace has no process"), Error::of_lab))
             }
         }
+    }
+
+    /// How its first process ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.first.try_wait().ok().flatten()
     }
 
     /// A command that runs within.
@@ -97,15 +103,21 @@ impl Namespace {
         command
     }
 
-    /// Runs a command within to its end; what it printed.
-    pub fn run(&self, words: &[&str]) -> Result<String> {
-        let done = self.command(words).output();
-        let done = done.map_err(|error| Error::new(Kind::Expectation, format!("nsenter: {error}")))?;
-        if done.status.success() {
-            return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-        }
-        let said = String::from_utf8_lossy(&done.stderr);
-        Err(Error::new(Kind::Expectation, format!("{}: {}", words.join(" "), said.trim())))
+    /// Runs a command within to its end, in time; what it printed.
+    pub fn run(&self, words: &[&str], deadline: Instant) -> Result<String> {
+        tools::run(self.command(words), &format!("nsenter: {}", words.join(" ")), deadline)
+    }
+
+    /// Does what `ip` shall do on its network, in one go.
+    pub fn wire(&self, lines: &[String], deadline: Instant) -> Result<()> {
+        let ip = self.on_network(&["ip", "-batch", "-"]);
+        tools::told(ip, &lines.join("\n"), &format!("nsenter: ip {}", lines.join("; ")), deadline).map(drop)
+    }
+
+    /// Whether a process within is there, and its state as `ps` shows it.
+    pub fn process(&self, pid: &str) -> Option<char> {
+        let stat = std::fs::read_to_string(self.seen(&Path::new("/proc").join(pid).join("stat"))).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
     }
 
     /// What it has mounted, a line each.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
 use super::runtime::RuntimeOptions;
 use crate::executable::{LEDGER, arguments};
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use crate::waiting::wait_until;
-use holdfast_ledger::{BLOCK, Place, Told};
+use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Kind, Result};
 
 /// What a lab is made of.
@@ -31,6 +31,9 @@ pub struct LabOptions {
     /// The engines on the nodes, if they have some.
     pub runtime: Option<RuntimeOptions>,
 }
+
+/// For a process to start within a node, which is the lab's affair.
+const START: Duration = Duration::from_secs(5);
 
 /// The lab.
 #[derive(Clone)]
@@ -94,18 +97,19 @@ impl Namespaces {
             wiring.push(format!("addr add {prefix}.1/24 dev {network}"));
             wiring.push(format!("link set {network} up"));
         }
-        wire(&server, &wiring)?;
+        server.wire(&wiring, deadline)?;
         let numbers = 1..=options.nodes;
         let empty =
             |number| (format!("node{number}"), NodeState { number, namespace: None, hung: false, waiting: None });
         let state = State { server: Some(server), nodes: numbers.map(empty).collect() };
         let lab = Self { options, state: Arc::new(Mutex::new(state)) };
+        lab.show_links(deadline)?;
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
             lab.on_server(|server| lab.start_in(server, "server", &command).map(drop))?;
         }
         if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
-            lab.on_server(|server| lab.install_runtime(server, "server", runtime))?;
+            lab.on_server(|server| lab.install_runtime(server, "server", runtime, deadline))?;
         }
         for node in lab.names() {
             lab.boot(&node, deadline)?;
@@ -145,15 +149,15 @@ impl Namespaces {
             format!("link add {network}{number} type veth peer name {network} netns {}", namespace.pid)
         });
         let joined = NETWORKS.map(|(network, _)| format!("link set {network}{number} master {network} up"));
-        self.on_server(|server| wire(server, &[ports, joined].concat()))?;
+        self.on_server(|server| server.wire(&[ports, joined].concat(), deadline))?;
         let mut wiring = vec!["link set lo up".to_owned()];
         for (network, prefix) in NETWORKS {
             wiring.push(format!("addr add {prefix}.{}/24 dev {network}", number + 10));
             wiring.push(format!("link set {network} up"));
         }
-        wire(&namespace, &wiring)?;
+        namespace.wire(&wiring, deadline)?;
         if let Some(runtime) = self.options.runtime {
-            self.install_runtime(&namespace, node, runtime)?;
+            self.install_runtime(&namespace, node, runtime, deadline)?;
         }
         let waiting = self.start_in(&namespace, node, &self.plugin_command(node))?;
         if let Some(held) = self.state().nodes.get_mut(node) {
@@ -166,13 +170,16 @@ impl Namespaces {
     /// that waits for its end.
     pub(super) fn start_in(&self, namespace: &Namespace, name: &str, command: &str) -> Result<u32> {
         let folder = self.options.folder.join(name);
-        let disk = |error: std::io::Error| Error::invalid(format!("{}: {error}", folder.display()));
+        let disk = |error: std::io::Error| Error::lab_io(folder.display(), error);
         std::fs::create_dir_all(&folder).map_err(disk)?;
+        let pid = folder.join("pid");
+        let _ = std::fs::remove_file(&pid); // of one that is no more
         let log = std::fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).map_err(disk)?;
-        let script = format!("echo $$ > {}/pid; exec {command}", folder.display());
+        let script = format!("echo $$ > {}; exec {}{command}", pid.display(), environment(command));
         let mut started = namespace.command(&["sh", "-c", &script]);
         started.stdout(log.try_clone().map_err(disk)?).stderr(log);
-        let mut child = started.spawn().map_err(|error| Error::new(Kind::Expectation, format!("nsenter: {error}")))?;
+        let mut child = started.spawn().map_err(|error| Error::lab_io("nsenter", error))?;
+        wait_started(&mut child, &pid, name)?;
         let waiting = child.id();
         std::thread::spawn(move || child.wait()); // so that it does not stay as a zombie
         Ok(waiting)
@@ -181,15 +188,14 @@ impl Namespaces {
     /// The process id of a part on a node, within it.
     pub(super) fn pid_of(&self, name: &str) -> Result<String> {
         let file = self.options.folder.join(name).join("pid");
-        let pid =
-            std::fs::read_to_string(&file).map_err(|error| Error::invalid(format!("{}: {error}", file.display())))?;
+        let pid = std::fs::read_to_string(&file).map_err(|error| Error::lab_io(file.display(), error))?;
         Ok(pid.trim().to_owned())
     }
 
     pub(super) fn on_server<T>(&self, work: impl FnOnce(&Namespace) -> Result<T>) -> Result<T> {
         match &self.state().server {
             Some(server) => work(server),
-            None => Err(Error::invalid("the lab was closed")),
+            None => Err(Error::lab("the lab was closed")),
         }
     }
 
@@ -205,26 +211,39 @@ impl Namespaces {
         let state = self.state();
         match &state.known(node)?.namespace {
             Some(namespace) => work(namespace),
-            None => Err(Error::new(Kind::Expectation, format!("{node} is powered off"))),
+            None => Err(Error::lab(format!("{node} is powered off"))),
         }
     }
 }
 
-/// Does what `ip` shall do, in one go.
-pub fn wire(namespace: &Namespace, lines: &[String]) -> Result<()> {
-    use std::io::Write;
-    let failed = |error: std::io::Error| Error::new(Kind::Expectation, format!("ip: {error}"));
-    let mut ip = namespace.on_network(&["ip", "-batch", "-"]);
-    let mut ip = ip.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    if let Some(mut stdin) = ip.stdin.take() {
-        stdin.write_all(lines.join("\n").as_bytes()).map_err(failed)?;
-    }
-    let done = ip.wait_with_output().map_err(failed)?;
-    if done.status.success() {
+/// What makes assignments that a command begins with those of its environment: a shell's `exec` takes none.
+fn environment(command: &str) -> &'static str {
+    let first = command.split(['=', ' ']).next().unwrap_or_default();
+    let named = first.chars().all(|each| each.is_ascii_alphanumeric() || each == '_');
+    if named && command[first.len()..].starts_with('=') { "env " } else { "" }
+}
+
+/// Waits until a shell within has told its process id: whoever did not get so far was never started.
+fn wait_started(child: &mut Child, pid: &Path, what: &str) -> Result<()> {
+    let (mut ended, mut told) = (None, false);
+    let _ = wait_until(Instant::now() + START, "its start", || {
+        ended = child.try_wait().ok().flatten();
+        told = std::fs::read_to_string(pid).is_ok_and(|pid| pid.ends_with('\n')); // also of one that ended since
+        told || ended.is_some()
+    });
+    if told {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    Err(Error::new(Kind::Expectation, format!("ip {}: {}", lines.join("; "), said.trim())))
+    let _ = child.kill(); // it may have ended
+    let _ = child.wait();
+    let why = ended.map_or_else(|| "not in time".to_owned(), |status| status.to_string());
+    Err(Error::lab(format!("nsenter did not start {what}: {why}")))
+}
+
+/// The process that `nsenter` runs.
+fn forked_by(nsenter: u32) -> Option<rustix::process::Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().and_then(rustix::process::Pid::from_raw)
 }
 
 struct Writing {
@@ -233,10 +252,14 @@ struct Writing {
     task: String,
     running: Arc<Mutex<Running>>,
     pid: Mutex<Option<u32>>,
+    /// Its process as this machine counts.
+    outside: Option<rustix::process::Pid>,
 }
 
 struct Running {
     stdin: Option<ChildStdin>,
+    /// It was told to end.
+    stopping: bool,
     ended: Option<String>,
 }
 
@@ -250,26 +273,40 @@ impl Nodes for Namespaces {
         let pid_file = self.options.folder.join(node).join(format!("{task}.pid"));
         let arguments = arguments(&mount.path()?.join(LEDGER), opening, work, "-").join(" ");
         let script = format!("echo $$ > {}; exec {} {}", pid_file.display(), self.options.ledger.display(), arguments);
-        let mut child: Child = self.within(node, |namespace| {
+        let (mut child, life) = self.within(node, |namespace| {
             let mut command = namespace.command(&["sh", "-c", &script]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-            command.spawn().map_err(|error| Error::new(Kind::Expectation, format!("nsenter: {error}")))
+            let child = command.spawn().map_err(|error| Error::lab_io("nsenter", error))?;
+            Ok((child, namespace.pid))
         })?;
-        let running = Arc::new(Mutex::new(Running { stdin: child.stdin.take(), ended: None }));
+        wait_started(&mut child, &pid_file, &task)?;
+        let outside = forked_by(child.id());
+        let running = Arc::new(Mutex::new(Running { stdin: child.stdin.take(), stopping: false, ended: None }));
         let (told, stdout) = (running.clone(), child.stdout.take());
+        let (lab, on) = (self.clone(), node.to_owned());
         std::thread::spawn(move || {
             for line in
                 stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()).map_while(std::result::Result::ok)
             {
-                match line.parse() {
-                    Ok(said) => tell(said),
-                    Err(why) => tell(Told::Failed(why)),
-                }
+                tell(line.parse());
             }
             let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-            told.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(status);
+            // who is powered off takes its tasks along
+            let is_up = lab.within(&on, |namespace| Ok(namespace.pid == life)).unwrap_or(false);
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_up && !told.stopping {
+                tell(Err(format!("its process ended by itself: {status}")));
+            }
+            told.ended = Some(status);
         });
-        Ok(Box::new(Writing { lab: self.clone(), node: node.to_owned(), task, running, pid: Mutex::new(None) }))
+        Ok(Box::new(Writing {
+            lab: self.clone(),
+            node: node.to_owned(),
+            task,
+            running,
+            pid: Mutex::new(None),
+            outside,
+        }))
     }
 
     fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
@@ -279,6 +316,7 @@ impl Nodes for Namespaces {
             let line = namespace.mounts().into_iter().rev().find(|line| line.split(' ').nth(1) == Some(&wanted));
             Ok((namespace.seen(mount), line))
         })?;
+        // what the volume itself answers
         let failed =
             |error: std::io::Error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", mount.display()));
         let bytes = match std::fs::read(path.join(LEDGER)) {
@@ -292,6 +330,16 @@ impl Nodes for Namespaces {
             bytes: Some(space.f_blocks * space.f_frsize),
             filesystem: line.and_then(|line| line.split(' ').nth(2).map(str::to_owned)),
         })
+    }
+
+    fn trouble(&self, node: &str, _: Instant) -> Option<Error> {
+        let mut state = self.state();
+        let State { server, nodes } = &mut *state;
+        let own = nodes.get_mut(node).and_then(|node| node.namespace.as_mut());
+        let ended = [(node, own), ("the server", server.as_mut())].into_iter().find_map(|(name, namespace)| {
+            namespace.and_then(Namespace::ended).map(|status| format!("the namespaces of {name} ended: {status}"))
+        });
+        ended.map(Error::lab)
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
@@ -330,14 +378,26 @@ impl Process for Writing {
     }
 
     fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
+        self.running().stopping = true;
         drop(self.running().stdin.take()); // its end is what the task waits for
         if kill
             && self.running().ended.is_none()
-            && let Some(pid) = self.pid()
+            && let Some(pid) = self.outside
         {
-            let killed = self.lab.within(&self.node, |namespace| namespace.run(&["kill", "-KILL", &pid.to_string()]));
-            drop(killed); // it may have ended meanwhile, or its node
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may have ended meanwhile
         }
         wait_until(deadline, "the end of a task", || self.running().ended.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_may_begin_with_its_environment() {
+        assert_eq!(environment("LEVEL=debug ./driver --nodeid=node1"), "env ");
+        assert_eq!(environment("./driver --nodeid=node1"), "");
+        assert_eq!(environment("driver a=b"), "");
     }
 }

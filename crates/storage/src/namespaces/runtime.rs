@@ -31,8 +31,22 @@ impl Namespaces {
         format!("unix://{}", self.runtime_folder(node).join("docker.sock").display())
     }
 
+    /// The engine on a node, once it answers. One that does not is the lab's trouble.
+    pub fn connect(&self, node: &str, deadline: Instant) -> Result<Engine> {
+        Engine::connect(&self.engine(node), deadline).map_err(|error| {
+            let message = format!("dockerd on {node}: {}", error.message);
+            Error { message, ..error.of_lab() }
+        })
+    }
+
     /// A machine that just came up gets what a dockerd expects: a name, an empty /run, an empty /etc/docker.
-    pub(super) fn install_runtime(&self, namespace: &Namespace, node: &str, runtime: RuntimeOptions) -> Result<()> {
+    pub(super) fn install_runtime(
+        &self,
+        namespace: &Namespace,
+        node: &str,
+        runtime: RuntimeOptions,
+        deadline: Instant,
+    ) -> Result<()> {
         let mut script = vec![
             format!("echo {node} > /proc/sys/kernel/hostname"),
             "mount -t tmpfs tmpfs /run".to_owned(),
@@ -44,14 +58,14 @@ impl Namespaces {
             let socket = self.socket(node);
             script.push(format!("echo unix://{} > /etc/docker/plugins/{DRIVER}.spec", socket.display()));
         }
-        namespace.run(&["sh", "-c", &script.join(" && ")])?;
+        namespace.run(&["sh", "-c", &script.join(" && ")], deadline)?;
         self.configure(node, false)?;
         self.launch(namespace, node)
     }
 
     fn configure(&self, node: &str, live_restore: bool) -> Result<()> {
         let folder = self.runtime_folder(node);
-        let disk = |error: std::io::Error| Error::invalid(format!("{}: {error}", folder.display()));
+        let disk = |error: std::io::Error| Error::lab_io(folder.display(), error);
         std::fs::create_dir_all(&folder).map_err(disk)?;
         let said = serde_json::json!({"live-restore": live_restore});
         std::fs::write(folder.join("daemon.json"), said.to_string()).map_err(disk)
@@ -77,18 +91,18 @@ impl Namespaces {
     /// Starts the engine on a node, and waits until it answers.
     pub(super) fn start_runtime(&self, node: &str, deadline: Instant) -> Result<()> {
         self.within(node, |namespace| {
-            let _ = namespace.run(&["rm", "-f", "/run/docker.pid"]); // whose engine was killed
+            let _ = namespace.run(&["rm", "-f", "/run/docker.pid"], deadline); // whose engine was killed
             self.launch(namespace, node)
         })?;
-        Engine::connect(&self.engine(node), deadline).map(drop)
+        self.connect(node, deadline).map(drop)
     }
 
     /// Whether tasks outlive the engine on a node.
     pub(super) fn live_restore(&self, node: &str, on: bool, deadline: Instant) -> Result<()> {
         self.configure(node, on)?;
         let pid = self.pid_of(&format!("{node}/runtime"))?;
-        self.within(node, |namespace| namespace.run(&["kill", "-HUP", &pid]))?;
-        let engine = Engine::connect(&self.engine(node), deadline)?;
+        self.within(node, |namespace| namespace.run(&["kill", "-HUP", &pid], deadline))?;
+        let engine = self.connect(node, deadline)?;
         wait_until(deadline, "a change of live restore", || {
             engine.info(deadline).is_ok_and(|info| info.live_restore_enabled == Some(on))
         })

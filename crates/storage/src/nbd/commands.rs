@@ -1,18 +1,43 @@
 //! Running the tools that the driver is made of.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
-use holdfast_net::error::{Error, Kind, Result};
+use crate::tools;
+use crate::waiting::wait_until;
+use holdfast_net::error::{Error, Result};
 
-/// What a tool printed; an error says what it said.
-pub fn run(words: &[&str]) -> Result<String> {
+/// For what serves a volume to do so.
+const START: Duration = Duration::from_secs(5);
+
+/// What a tool printed, in time; an error says what it said.
+pub fn run(words: &[&str], deadline: Instant) -> Result<String> {
     let (name, arguments) = words.split_first().ok_or_else(|| Error::invalid("no command"))?;
-    let done = Command::new(name).args(arguments).stdin(Stdio::null()).output();
-    let done = done.map_err(|error| Error::new(Kind::Expectation, format!("{name}: {error}")))?;
-    if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned());
+    let mut command = Command::new(name);
+    command.args(arguments);
+    Ok(tools::run(command, &words.join(" "), deadline)?.trim().to_owned())
+}
+
+/// Waits until a process of a tool serves; one that does not is ended.
+pub fn wait_serving(process: &mut Child, name: &str, deadline: Instant, serves: impl Fn() -> bool) -> Result<()> {
+    let mut ended = None;
+    let waited = wait_until(deadline.min(Instant::now() + START), name, || {
+        ended = process.try_wait().ok().flatten();
+        ended.is_some() || serves()
+    });
+    let Some(why) = ended.map(|status| format!("{name} ended: {status}")).or(waited.err().map(|late| late.message))
+    else {
+        return Ok(());
+    };
+    let _ = process.kill(); // it may have ended
+    let _ = process.wait();
+    Err(Error::lab(why))
+}
+
+/// Whether a process that serves a volume is still there.
+pub fn still_serves(process: &mut Child, name: &str, volume: &str) -> Result<()> {
+    match process.try_wait() {
+        Ok(Some(status)) => Err(Error::lab(format!("{name} of {volume} ended by itself: {status}"))),
+        _ => Ok(()),
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    let last = said.trim().lines().last().unwrap_or_default();
-    Err(Error::new(Kind::Expectation, format!("{}: {}: {last}", words.join(" "), done.status)))
 }

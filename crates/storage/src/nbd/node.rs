@@ -1,20 +1,27 @@
 //! The plugin on a node: it passes on what is the server's to do, and mounts what the server exports. All it knows is
 //! in the kernel's table of mounts, so it may die and start again at any time.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tonic::Code;
 
-use super::commands::run;
+use super::commands::{run, still_serves, wait_serving};
 use super::{ABOUT, NAME};
 use crate::csi::{Backend, Csi};
+use crate::tools;
 use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
 use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Kind, Result};
+
+/// For the server to say that it is whole.
+const GLANCE: Duration = Duration::from_millis(500);
+/// For a mount that is no more used to let itself be unmounted.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The plugin on a node.
 #[derive(Clone)]
@@ -22,12 +29,18 @@ pub struct NbdNode {
     server: Arc<Csi>,
     node: String,
     folder: PathBuf,
+    /// The nbdfuse of each volume that this plugin has staged.
+    shows: Arc<Mutex<BTreeMap<String, Child>>>,
 }
 
 impl NbdNode {
     /// On `node`, for volumes of `server`; what it needs to mount them is in `folder`.
     pub fn new(server: Csi, node: &str, folder: &Path) -> Self {
-        Self { server: Arc::new(server), node: node.to_owned(), folder: folder.to_owned() }
+        Self { server: Arc::new(server), node: node.to_owned(), folder: folder.to_owned(), shows: Arc::default() }
+    }
+
+    fn shows(&self) -> MutexGuard<'_, BTreeMap<String, Child>> {
+        self.shows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where nbdfuse shows a volume, as a folder with the file `nbd`.
@@ -44,24 +57,20 @@ fn mounted_on(path: &Path) -> Option<String> {
     found.split(' ').next().map(str::to_owned)
 }
 
-fn internal(what: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Status(Code::Internal), format!("{}: {error}", what.display()))
-}
-
 fn folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| internal(path, &error))
+    std::fs::create_dir_all(path).map_err(|error| Error::lab_io(path.display(), error))
 }
 
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn unmount(path: &Path) -> Result<()> {
+fn unmount(path: &Path, deadline: Instant) -> Result<()> {
     if mounted_on(path).is_some() {
-        run(&["umount", &text(path)])?;
+        run(&["umount", &text(path)], deadline)?;
     }
     match std::fs::remove_dir(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(internal(path, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::lab_io(path.display(), error)),
         _ => Ok(()),
     }
 }
@@ -75,8 +84,15 @@ impl Backend for NbdNode {
         &self.node
     }
 
-    fn ready(&self, _: Instant) -> Result<()> {
-        Ok(())
+    /// What serves its volumes serves them, on the server too.
+    fn ready(&self, deadline: Instant) -> Result<()> {
+        for (volume, fuse) in self.shows().iter_mut() {
+            still_serves(fuse, "nbdfuse", volume)?;
+        }
+        match self.server.ready("", deadline.min(Instant::now() + GLANCE)) {
+            Err(error) if error.kind == Kind::Lab => Err(error),
+            _ => Ok(()), // the server may be cut off, and this is about the plugin
+        }
     }
 
     fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
@@ -116,31 +132,46 @@ impl Backend for NbdNode {
             // in a session of its own: it must outlive this plugin
             let mut fuse = Command::new("nbdfuse");
             fuse.arg(&shown).arg(uri).stdin(Stdio::null()).process_group(0);
-            let mut fuse = fuse.spawn().map_err(|error| {
-                Error::new(Kind::Expectation, format!("nbdfuse: {error}")).hint("install Debian's nbdfuse")
-            })?;
-            wait_until(deadline, "nbdfuse", || file.exists() || matches!(fuse.try_wait(), Ok(Some(_))))?;
+            let mut fuse =
+                fuse.spawn().map_err(|error| Error::lab_io("nbdfuse", error).hint("install Debian's nbdfuse"))?;
+            wait_serving(&mut fuse, "nbdfuse", deadline, || file.exists())?;
+            self.shows().insert(volume.id.clone(), fuse);
         }
         folder(staging)?;
-        let device = run(&["losetup", "--find", "--show", &text(&file)])?;
-        let mounted = mount(&device, staging);
-        let freed = run(&["losetup", "--detach", &device]); // once nothing uses it any more
-        mounted.and(freed).map(drop)
+        let device = run(&["losetup", "--find", "--show", &text(&file)], deadline)?;
+        if !device.starts_with("/dev/") {
+            return Err(Error::lab(format!("losetup told of no device: {device:?}")));
+        }
+        let mounted = mount(&device, staging, deadline);
+        let freed = run(&["losetup", "--detach", &device], deadline); // once nothing uses it any more
+        mounted.and(freed)?;
+        // who says that it mounted may not have
+        if mounted_on(staging).is_some() { Ok(()) } else { Err(Error::lab("mount ended well, and nothing is mounted")) }
     }
 
     fn unstage(&self, volume: &str, staging: &Path, deadline: Instant) -> Result<()> {
-        unmount(staging)?;
+        unmount(staging, deadline)?;
         let shown = self.shown(volume);
+        let fuse = self.shows().remove(volume);
         if mounted_on(&shown).is_some() {
-            wait_until(deadline, "the loop device", || run(&["fusermount3", "-u", &text(&shown)]).is_ok())?;
+            let mut hidden = Ok(String::new());
+            let waited = wait_until(deadline.min(Instant::now() + PATIENCE), "the loop device", || {
+                hidden = run(&["fusermount3", "-u", &text(&shown)], deadline);
+                hidden.is_ok()
+            });
+            waited.map_err(|late| hidden.err().unwrap_or_else(|| late.of_lab()))?;
+        }
+        if let Some(mut fuse) = fuse {
+            let _ = fuse.kill(); // it ends with its mount
+            let _ = fuse.wait();
         }
         match std::fs::remove_dir(&shown) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(internal(&shown, &error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::lab_io(shown.display(), error)),
             _ => Ok(()),
         }
     }
 
-    fn publish(&self, volume: &str, staging: &Path, target: &Path, _: Instant) -> Result<()> {
+    fn publish(&self, volume: &str, staging: &Path, target: &Path, deadline: Instant) -> Result<()> {
         if mounted_on(target).is_some() {
             return Ok(());
         }
@@ -149,11 +180,12 @@ impl Backend for NbdNode {
             return Err(Error::new(Kind::Status(Code::FailedPrecondition), why));
         }
         folder(target)?;
-        run(&["mount", "--bind", &text(staging), &text(target)]).map(drop)
+        run(&["mount", "--bind", &text(staging), &text(target)], deadline)?;
+        if mounted_on(target).is_some() { Ok(()) } else { Err(Error::lab("mount ended well, and nothing is mounted")) }
     }
 
-    fn unpublish(&self, _: &str, target: &Path, _: Instant) -> Result<()> {
-        unmount(target)
+    fn unpublish(&self, _: &str, target: &Path, deadline: Instant) -> Result<()> {
+        unmount(target, deadline)
     }
 
     fn is_published(&self, _: &str, target: &Path) -> bool {
@@ -161,11 +193,23 @@ impl Backend for NbdNode {
     }
 }
 
-/// Mounts a device, with a new file system where there is none.
-fn mount(device: &str, on: &Path) -> Result<String> {
-    // past blkid's cache, which remembers what another volume had behind the same device
-    if run(&["blkid", "--probe", device]).is_err() {
-        run(&["mkfs.ext4", "-q", "-E", "nodiscard", device])?;
+/// Whether nothing is known of what is on a device.
+fn is_empty(device: &str, deadline: Instant) -> Result<bool> {
+    const NOTHING_FOUND: i32 = 2;
+    let mut blkid = Command::new("blkid");
+    blkid.args(["--probe", device]);
+    let done = tools::to_end(blkid, "", deadline).map_err(|error| Error::lab_io("blkid", error))?;
+    if done.status.and_then(|status| status.code()) == Some(NOTHING_FOUND) {
+        return Ok(true);
     }
-    run(&["mount", "-t", "ext4", device, &text(on)])
+    done.well("blkid").map(|_| false)
+}
+
+/// Mounts a device, with a new file system where there is none.
+fn mount(device: &str, on: &Path, deadline: Instant) -> Result<String> {
+    // past blkid's cache, which remembers what another volume had behind the same device
+    if is_empty(device, deadline)? {
+        run(&["mkfs.ext4", "-q", "-E", "nodiscard", device], deadline)?;
+    }
+    run(&["mount", "-t", "ext4", device, &text(on)], deadline)
 }

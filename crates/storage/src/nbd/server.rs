@@ -10,10 +10,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
+use super::commands::{still_serves, wait_serving};
 use super::{ABOUT, NAME};
 use crate::csi::Backend;
 use crate::volumes::{Attachment, Volume, VolumeRequest};
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Kind, Result};
 
 /// The smallest volume: ext4 with a journal, in bytes.
@@ -50,7 +50,7 @@ struct Kept {
 impl NbdServer {
     /// With its volumes in `folder`, exported on `exports`.
     pub fn open(folder: &Path, exports: IpAddr) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| Error::lab_io(folder.display(), error))?;
         Ok(Self { folder: folder.to_owned(), exports, exported: Arc::default() })
     }
 
@@ -72,7 +72,7 @@ impl NbdServer {
         match std::fs::read(self.file(volume, "json")?) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(disk(&error)),
+            Err(error) => Err(disk(error)),
         }
     }
 
@@ -89,7 +89,7 @@ impl NbdServer {
 
     fn export(&self, volume: &str, deadline: Instant) -> Result<Export> {
         let free = TcpListener::bind((self.exports, 0)).and_then(|listener| listener.local_addr());
-        let port = free.map_err(|error| disk(&error))?.port();
+        let port = free.map_err(disk)?.port();
         let image = self.file(volume, "img")?;
         let process = Command::new("nbdkit")
             .args(["--foreground", "--exit-with-parent", "--port", &port.to_string()])
@@ -97,13 +97,10 @@ impl NbdServer {
             .arg(image)
             .stdin(Stdio::null())
             .spawn()
-            .map_err(|error| {
-                Error::new(Kind::Expectation, format!("nbdkit: {error}")).hint("install Debian's nbdkit")
-            })?;
+            .map_err(|error| Error::lab_io("nbdkit", error).hint("install Debian's nbdkit"))?;
         let mut export = Export { process, port };
-        wait_until(deadline, "nbdkit", || {
+        wait_serving(&mut export.process, "nbdkit", deadline, || {
             std::net::TcpStream::connect((self.exports, port)).is_ok()
-                || matches!(export.process.try_wait(), Ok(Some(_)))
         })?;
         Ok(export)
     }
@@ -117,8 +114,8 @@ fn refuse(code: Code, why: impl Into<String>) -> Error {
     Error::new(Kind::Status(code), why)
 }
 
-fn disk(error: &std::io::Error) -> Error {
-    refuse(Code::Internal, error.to_string())
+fn disk(error: std::io::Error) -> Error {
+    Error::lab_io("the server's folder", error)
 }
 
 /// The same name is the same volume, whatever characters it has.
@@ -135,7 +132,11 @@ impl Backend for NbdServer {
         "server"
     }
 
+    /// What serves its volumes serves them.
     fn ready(&self, _: Instant) -> Result<()> {
+        for ((volume, _), export) in self.exported().iter_mut() {
+            still_serves(&mut export.process, "nbdkit", volume)?;
+        }
         Ok(())
     }
 
@@ -158,10 +159,10 @@ impl Backend for NbdServer {
             return Err(refuse(Code::AlreadyExists, format!("{} is there with {} bytes", request.name, kept.bytes)));
         }
         let kept = Kept { name: request.name.clone(), bytes };
-        let image = std::fs::File::create(self.file(&id, "img")?).map_err(|error| disk(&error))?;
-        image.set_len(bytes).and_then(|()| image.sync_all()).map_err(|error| disk(&error))?;
+        let image = std::fs::File::create(self.file(&id, "img")?).map_err(disk)?;
+        image.set_len(bytes).and_then(|()| image.sync_all()).map_err(disk)?;
         let text = serde_json::to_vec(&kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
-        std::fs::write(self.file(&id, "json")?, text).map_err(|error| disk(&error))?;
+        std::fs::write(self.file(&id, "json")?, text).map_err(disk)?;
         Ok(self.told(&id, &kept))
     }
 
@@ -172,7 +173,7 @@ impl Backend for NbdServer {
         }
         for file in [self.file(&volume.id, "json")?, image] {
             match std::fs::remove_file(file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(&error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(error)),
                 _ => {}
             }
         }
@@ -181,8 +182,8 @@ impl Backend for NbdServer {
 
     fn list(&self, _: Instant) -> Result<Vec<Volume>> {
         let mut volumes = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(|error| disk(&error))? {
-            let path = entry.map_err(|error| disk(&error))?.path();
+        for entry in std::fs::read_dir(&self.folder).map_err(disk)? {
+            let path = entry.map_err(disk)?.path();
             let Some(id) = path.file_stem().filter(|_| path.extension().is_some_and(|kind| kind == "json")) else {
                 continue;
             };

@@ -98,13 +98,17 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
             raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
         yield lab
         return
-    folder = leftovers.make()
+    try:
+        folder = leftovers.make()
+    except OSError as error:
+        raise pytest.fail.Exception(f"the lab has no folder: {error}", pytrace=False) from None
     made: _core.StorageLab | None = None
     try:
         try:
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
-            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{_logs(folder)}", pytrace=False) from None
+            told = provider.hide(_logs(folder))
+            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{told}", pytrace=False) from None
         yield made
     finally:
         if made is not None:

@@ -1,0 +1,111 @@
+//! Running the tools that a lab is made of. Whatever becomes of one of them is the lab's affair, never the provider's.
+
+use std::io::{Read, Seek, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::waiting::wait_until;
+use holdfast_net::error::{Error, Result};
+
+/// No tool may take longer, so that whoever waits for what is made of it hears of it before it gives up itself.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// What became of a command.
+pub struct Done {
+    /// How it ended; none, where it had to be killed.
+    pub status: Option<ExitStatus>,
+    /// What it printed.
+    pub printed: String,
+    /// What it complained of.
+    pub complaint: String,
+}
+
+impl Done {
+    /// What it printed, where it ended well.
+    pub fn well(self, name: &str) -> Result<String> {
+        let said = self.complaint.trim();
+        match self.status {
+            Some(status) if status.success() => Ok(self.printed),
+            Some(status) => Err(Error::lab(format!("{name}: {status}: {said}"))),
+            None => Err(Error::lab(format!("{name} did not end in time: {said}"))),
+        }
+    }
+}
+
+/// Runs a tool to its end, in time; what it printed. `name` is what an error calls it.
+pub fn run(command: Command, name: &str, deadline: Instant) -> Result<String> {
+    told(command, "", name, deadline)
+}
+
+/// The same, of a tool that is told what to do on its standard input.
+pub fn told(command: Command, input: &str, name: &str, deadline: Instant) -> Result<String> {
+    let done = to_end(command, input, deadline.min(Instant::now() + LONGEST));
+    done.map_err(|error| Error::lab_io(name, error))?.well(name)
+}
+
+/// Runs a command to its end; one that has not ended by the deadline is killed, with all that it started.
+pub fn to_end(mut command: Command, input: &str, deadline: Instant) -> std::io::Result<Done> {
+    // files, since what a command leaves running may hold a pipe open for ever
+    let (mut given, mut printed, mut complaint) = (tempfile::tempfile()?, tempfile::tempfile()?, tempfile::tempfile()?);
+    given.write_all(input.as_bytes())?;
+    given.rewind()?;
+    command.stdin(Stdio::from(given)).stdout(printed.try_clone()?).stderr(complaint.try_clone()?);
+    let mut running = command.process_group(0).spawn()?;
+    let mut status = None;
+    let ended = wait_until(deadline, "the end of a command", || {
+        status = running.try_wait().ok().flatten();
+        status.is_some()
+    });
+    if ended.is_err() {
+        let group = i32::try_from(running.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL); // it may have ended
+        }
+        running.wait()?;
+    }
+    let read = |file: &mut std::fs::File| -> std::io::Result<String> {
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(Done { status, printed: read(&mut printed)?, complaint: read(&mut complaint)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_net::error::Kind;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn a_tool_is_told_and_heard() {
+        assert_eq!(told(shell("cat; echo unheard >&2"), "said", "cat", soon()).expect("it ends"), "said");
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_tool_is_the_labs_and_named() {
+        let absent = Command::new("/nowhere/tool");
+        let brief = Instant::now() + Duration::from_millis(100);
+        for (command, deadline, said) in [
+            (shell("echo no such device >&2; exit 3"), soon(), "tool: exit status: 3: no such device"),
+            (shell("kill -KILL $$"), soon(), "tool: signal: 9 (SIGKILL)"),
+            (shell("echo so far >&2; sleep 600 & wait"), brief, "tool did not end in time"),
+            (absent, soon(), "tool: No such file"),
+        ] {
+            let error = run(command, "tool", deadline).expect_err(said);
+            assert_eq!(error.kind, Kind::Lab);
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+}
