@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::dial::answer::unless_it_panics;
 use crate::dial::connection::Patience;
 use crate::dial::{Address, Connection};
 use crate::error::{ConnectFault, Error, Kind, Result};
@@ -128,7 +129,10 @@ impl ContainerRuntime {
             let connection = self.connect().await?;
             let origin = connection.origin();
             let client = RuntimeServiceClient::with_origin(connection, origin);
-            ask(client).await.map(tonic::Response::into_inner).map_err(|status| Error::from_status(&status))
+            unless_it_panics(ask(client))
+                .await
+                .map(tonic::Response::into_inner)
+                .map_err(|status| Error::from_status(&status))
         };
         let answer = timeout_at(deadline, asked).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("give it longer: timeout=, in seconds"))

@@ -1,5 +1,7 @@
 //! The gNMI client: Capabilities, Get, Set, Subscribe ONCE, POLL and STREAM.
 
+use std::future::Future;
+
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -7,6 +9,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::path::Path;
 use super::value::{Value, leaves};
+use crate::dial::answer::unless_it_panics;
 use crate::dial::connection::Pending;
 use crate::dial::{Call, Connection, Session};
 use crate::error::{Error, Kind, Result};
@@ -72,19 +75,33 @@ impl Gnmi {
     }
 
     /// The encoding to ask for: PROTO where the device has it, else JSON_IETF, else JSON.
-    async fn encoding(&self, deadline: Instant) -> Encoding {
+    async fn encoding(&self, deadline: Instant) -> Result<Encoding> {
         let chosen = self.encoding.get_or_try_init(|| async {
             let offered = self.capabilities(deadline).await?.supported_encodings;
             let preferred = [Encoding::Proto, Encoding::JsonIetf, Encoding::Json];
             Ok::<_, Error>(preferred.into_iter().find(|e| offered.contains(&(*e as i32))).unwrap_or(Encoding::Proto))
         });
-        chosen.await.copied().unwrap_or(Encoding::Proto)
+        match chosen.await {
+            Ok(encoding) => Ok(*encoding),
+            Err(error) if error.code().is_some() => Ok(Encoding::Proto), // it may serve the rest all the same
+            Err(error) => Err(error),
+        }
     }
 
     /// `gnmi.gNMI/Get` of state and configuration, as leaves.
     pub async fn get(&self, paths: &[Path], deadline: Instant) -> Result<Vec<Leaf>> {
-        let encoding = self.encoding(deadline).await;
-        self.get_call(Call::read("gNMI.Get", deadline), paths, encoding).await
+        let call = Call::read("gNMI.Get", deadline);
+        self.timed(call, async {
+            let encoding = self.encoding(deadline).await?;
+            self.get_call(call, paths, encoding).await
+        })
+        .await
+    }
+
+    /// Has an error say how long all of it took, where a call needs another before it.
+    fn timed<T>(&self, call: Call, steps: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        let (began, steps) = (Instant::now(), Box::pin(steps));
+        async move { steps.await.map_err(|error| error.during(self.session.name(), call.name, began.elapsed())) }
     }
 
     async fn get_call(&self, call: Call, paths: &[Path], encoding: Encoding) -> Result<Vec<Leaf>> {
@@ -129,7 +146,11 @@ impl Gnmi {
 
     /// `gnmi.gNMI/Subscribe` ONCE, or Get where a device has no ONCE.
     pub async fn once(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
-        let encoding = self.encoding(call.deadline).await;
+        self.timed(call, self.once_or_get(paths, call)).await
+    }
+
+    async fn once_or_get(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
+        let encoding = self.encoding(call.deadline).await?;
         let request = subscribe(Mode::Once, paths, StreamMode::TargetDefined, encoding);
         let answer = self
             .session
@@ -157,20 +178,22 @@ impl Gnmi {
 
     /// `gnmi.gNMI/Subscribe` STREAM; it ends with its connection and is not resumed.
     pub async fn stream(&self, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
-        self.open(Mode::Stream, paths, mode, deadline).await
+        let call = Call::read("gNMI.Subscribe", deadline);
+        self.timed(call, self.open(Mode::Stream, paths, mode, call)).await
     }
 
     /// `gnmi.gNMI/Subscribe` POLL.
     pub async fn poll(&self, paths: &[Path], deadline: Instant) -> Result<Subscription> {
-        self.open(Mode::Poll, paths, StreamMode::TargetDefined, deadline).await
+        let call = Call::read("gNMI.Subscribe", deadline);
+        self.timed(call, self.open(Mode::Poll, paths, StreamMode::TargetDefined, call)).await
     }
 
-    async fn open(&self, kind: Mode, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
-        let encoding = self.encoding(deadline).await;
+    async fn open(&self, kind: Mode, paths: &[Path], mode: StreamMode, call: Call) -> Result<Subscription> {
+        let encoding = self.encoding(call.deadline).await?;
         let request = subscribe(kind, paths, mode, encoding);
         let (opened, connection, pending) = self
             .session
-            .open(Call::read("gNMI.Subscribe", deadline), |connection| {
+            .open(call, |connection| {
                 let request = request.clone();
                 async move {
                     let (requests, outgoing) = mpsc::channel(4);
@@ -181,12 +204,14 @@ impl Gnmi {
             })
             .await?;
         let (requests, stream) = opened;
-        Ok(Subscription { requests, stream, connection, _pending: pending })
+        let device = self.session.name().to_owned();
+        Ok(Subscription { device, requests, stream, connection, _pending: pending })
     }
 }
 
 /// An open Subscribe.
 pub struct Subscription {
+    device: String,
     requests: mpsc::Sender<SubscribeRequest>,
     stream: Streaming<SubscribeResponse>,
     connection: Connection,
@@ -211,10 +236,16 @@ impl Subscription {
 
     /// What comes next; None once the device ends the stream.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Received>> {
+        let began = Instant::now();
+        let received = self.receive(deadline).await;
+        received.map_err(|error| error.during(&self.device, "gNMI.Subscribe", began.elapsed()))
+    }
+
+    async fn receive(&mut self, deadline: Instant) -> Result<Option<Received>> {
         loop {
             let message = tokio::select! {
                 biased;
-                message = timeout_at(deadline, self.stream.message()) => message
+                message = timeout_at(deadline, unless_it_panics(self.stream.message())) => message
                     .map_err(|_| Error::new(Kind::Timeout, "no update in time"))?
                     .map_err(|status| Error::from_status(&status))?,
                 why = self.connection.lost() => return Err(Error::new(Kind::Status(Code::Unavailable), why)),

@@ -4,11 +4,13 @@
 //! to one thread that Python owns.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
@@ -154,7 +156,7 @@ pub fn block<T: Send + 'static>(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(PyRuntimeError::new_err("holdfast has a bug: a task of its core panicked (see stderr)"));
+                return Err(panicked());
             }
         }
     }
@@ -173,24 +175,25 @@ pub fn awaitable<T: Send + 'static>(
     let promise = event_loop.call_method0("create_future")?;
     let (to_loop, to_promise) = (event_loop.unbind(), promise.clone().unbind());
     let task = runtime.spawn(async move {
-        let outcome = future.await;
-        queue(Box::new(move |py| settle(py, &to_loop, &to_promise, outcome, convert)));
+        let outcome = AssertUnwindSafe(future).catch_unwind().await;
+        queue(Box::new(move |py| {
+            let converted = match outcome {
+                Ok(Ok(value)) => convert(py, value),
+                Ok(Err(error)) => Err(errors::to_python(py, &error)),
+                Err(_) => Err(panicked()),
+            };
+            settle(py, &to_loop, &to_promise, converted);
+        }));
     });
     promise.call_method1("add_done_callback", (Cancel(task.abort_handle()),))?;
     Ok(promise)
 }
 
-fn settle<T>(
-    py: Python<'_>,
-    event_loop: &Py<PyAny>,
-    promise: &Py<PyAny>,
-    outcome: Result<T>,
-    convert: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
-) {
-    let converted = match outcome {
-        Ok(value) => convert(py, value),
-        Err(error) => Err(errors::to_python(py, &error)),
-    };
+fn panicked() -> PyErr {
+    PyRuntimeError::new_err("holdfast has a bug: a task of its core panicked (see stderr)")
+}
+
+fn settle(py: Python<'_>, event_loop: &Py<PyAny>, promise: &Py<PyAny>, converted: PyResult<Py<PyAny>>) {
     let settled = py.import("holdfast._jobs").and_then(|jobs| {
         let (value, error) = match converted {
             Ok(value) => (value, py.None()),

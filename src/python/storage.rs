@@ -533,8 +533,6 @@ pub fn storage_emulated(
                     let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                     let told = emulated.provider().emulated;
                     let nodes = sockets.nodes.clone();
-                    let options =
-                        DockerPluginOptions { name, version, nodes, emulated: told, ..DockerPluginOptions::default() };
                     let mask = Mask::default();
                     let options = DockerPluginOptions { name, version, nodes, fences: true, emulated: told, mask };
                     Arc::new(DockerPlugin::connect(options, deadline)?)

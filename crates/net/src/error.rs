@@ -1,5 +1,6 @@
 //! What can go wrong, where, after how long, and what to try: one error type for the whole toolkit.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,6 +179,9 @@ impl Error {
             Code::Unimplemented => {
                 error.hint("the device does not serve this RPC: enable the service, or leave this out")
             }
+            _ if is_unreadable(status) => {
+                error.hint("look at what stands between, such as a proxy; else report it to who makes the server")
+            }
             _ => error,
         }
     }
@@ -189,12 +193,13 @@ impl Error {
         self
     }
 
-    /// Adds where and after how long; what an inner step said already stays.
+    /// Adds where and after how long. Where an inner step said already stays; the time is that of the longest, which is
+    /// what the caller waited.
     #[must_use]
     pub fn during(mut self, device: &str, operation: &str, after: Duration) -> Self {
         self.device.get_or_insert_with(|| device.to_owned());
         self.operation.get_or_insert_with(|| operation.to_owned());
-        self.after.get_or_insert(after);
+        self.after = self.after.max(Some(after));
         self
     }
 
@@ -230,6 +235,23 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
+}
+
+/// The source of a status that we made because an answer cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer cannot be read")]
+struct Unreadable;
+
+/// For an answer that is cut short, or is none of gRPC: `DATA_LOSS`, which says that it is our finding.
+pub fn unreadable(why: impl fmt::Display) -> Status {
+    let mut status = Status::data_loss(format!("the answer cannot be read: {why}"));
+    status.set_source(Arc::new(Unreadable));
+    status
+}
+
+/// Whether a status was made by `unreadable`, not sent by the peer.
+pub fn is_unreadable(status: &Status) -> bool {
+    status.source().is_some_and(<dyn std::error::Error>::is::<Unreadable>)
 }
 
 /// A status as gRPC's documents spell it.
@@ -268,7 +290,9 @@ mod tests {
 
     #[test]
     fn a_failover_that_did_not_happen_fails_the_procedure() {
-        use SwitchoverFault::{Ignored, NeverBack, NeverRedundant, NotReady, Refused, Reversed, Unimplemented, Unproven};
+        use SwitchoverFault::{
+            Ignored, NeverBack, NeverRedundant, NotReady, Refused, Reversed, Unimplemented, Unproven,
+        };
         for none in [NotReady, Refused, Unimplemented, Ignored, Reversed, NeverBack] {
             assert!(none.fails_procedure(), "{none:?}");
         }
@@ -299,6 +323,14 @@ mod tests {
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Arc<std::io::Error>>());
         assert_eq!(source.map(|source| source.kind()), Some(std::io::ErrorKind::NotFound));
         assert_eq!(Error::invalid("x").of_lab().kind, Kind::Lab);
+    }
+
+    #[test]
+    fn the_time_of_an_error_is_what_the_whole_took() {
+        let inner = Error::new(Kind::Timeout, "no answer in time").during("lab-7", "gNMI.Get", Duration::ZERO);
+        let outer = inner.during("lab-7", "roles", Duration::from_secs(2));
+        assert_eq!(outer.to_string(), "lab-7: gNMI.Get: no answer in time (after 2.00 s)");
+        assert_eq!(outer.during("", "", Duration::from_secs(1)).after, Some(Duration::from_secs(2)));
     }
 
     #[test]

@@ -115,10 +115,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     elif outcome.verdict in ("Fail", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
         told = str(error) if outcome.reason in str(error) else outcome.reason
-        report.longrepr = f"{outcome.verdict}: {told}
-
-timeline:
-{timeline}"
+        report.longrepr = f"{outcome.verdict}: {told}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
     keep(item, report, dict(properties), seconds=call.duration)
 

@@ -28,6 +28,10 @@ impl Containerz {
         if options.instance_name.is_empty() {
             return Err(Error::invalid("a container needs a name"));
         }
+        self.timed("Containerz.StartContainer", self.check_and_start(options, deadline)).await
+    }
+
+    async fn check_and_start(&self, options: &StartOptions, deadline: Instant) -> Result<String> {
         self.check_volumes(options, deadline).await?;
         let known = self.containers(true, deadline).await?.iter().any(|c| c.name == options.instance_name);
         let options = &StartOptions { labels: self.labelled(&options.labels), ..options.clone() };

@@ -13,8 +13,9 @@ use tonic::{Code, Status, Streaming};
 
 use super::{Containerz, Made, client};
 use crate::dial::Call;
+use crate::dial::answer::unless_it_panics;
 use crate::dial::session::is_transport;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_unreadable};
 use crate::image::Source;
 use crate::wire::gnoi::common::{RemoteDownload, remote_download::Protocol};
 use crate::wire::gnoi::containerz::deploy_request::Request;
@@ -347,12 +348,13 @@ impl Transfer {
     }
 
     async fn next(&mut self, deadline: Instant) -> Result<Response> {
-        let message = timeout_at(deadline, self.answers.message())
+        let message = timeout_at(deadline, unless_it_panics(self.answers.message()))
             .await
             .map_err(|_| Error::new(Kind::Timeout, format!("the device said nothing after {} bytes", self.sent)))?
             .map_err(|status| {
                 let error = Error::from_status(&status);
-                if is_transport(&status) { Error { kind: Kind::OutcomeUnknown, ..error } } else { error }
+                let unknown = is_transport(&status) || is_unreadable(&status);
+                if unknown { Error { kind: Kind::OutcomeUnknown, ..error } } else { error }
             })?;
         message
             .and_then(|message| message.response)

@@ -6,6 +6,7 @@ use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::Containerz;
+use crate::dial::answer::unless_it_panics;
 use crate::dial::connection::Pending;
 use crate::dial::{Call, Connection};
 use crate::error::{Error, Kind, Result};
@@ -20,6 +21,7 @@ struct LogChunk {
 
 /// An open Log.
 pub struct LogStream {
+    device: String,
     chunks: Streaming<LogChunk>,
     connection: Connection,
     partial: Vec<u8>,
@@ -38,14 +40,15 @@ impl Containerz {
                 async move {
                     let origin = connection.origin();
                     let mut grpc = tonic::client::Grpc::with_origin(connection, origin);
-                    grpc.ready().await.map_err(|error| tonic::Status::from_error(error.into()))?;
+                    grpc.ready().await.map_err(tonic::Status::from_error)?;
                     let path = PathAndQuery::from_static("/gnoi.containerz.Containerz/Log");
                     let codec = ProstCodec::<LogRequest, LogChunk>::default();
                     Ok(grpc.server_streaming(Request::new(request), path, codec).await?.into_inner())
                 }
             })
             .await?;
-        Ok(LogStream { chunks, connection, partial: Vec::new(), ended: false, _pending: pending })
+        let device = self.session.name().to_owned();
+        Ok(LogStream { device, chunks, connection, partial: Vec::new(), ended: false, _pending: pending })
     }
 
     /// All lines there are now, without their line ends.
@@ -65,6 +68,12 @@ impl Containerz {
 impl LogStream {
     /// The next line; None at the end.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<String>> {
+        let began = Instant::now();
+        let line = self.read(deadline).await;
+        line.map_err(|error| error.during(&self.device, "Containerz.Log", began.elapsed()))
+    }
+
+    async fn read(&mut self, deadline: Instant) -> Result<Option<String>> {
         loop {
             if let Some(line) = take_line(&mut self.partial) {
                 return Ok(Some(line));
@@ -75,7 +84,7 @@ impl LogStream {
             }
             let chunk = tokio::select! {
                 biased;
-                chunk = timeout_at(deadline, self.chunks.message()) => chunk
+                chunk = timeout_at(deadline, unless_it_panics(self.chunks.message())) => chunk
                     .map_err(|_| Error::new(Kind::Timeout, "no log line in time"))?
                     .map_err(|status| Error::from_status(&status))?,
                 why = self.connection.lost() => {

@@ -14,10 +14,14 @@ pub use logs::LogStream;
 pub use record::{Made, Record};
 pub use types::*;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::time::Instant;
+
 use crate::dial::{Connection, Session};
+use crate::error::Result;
 use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
 
 /// The client. Clones share its session.
@@ -39,6 +43,12 @@ impl Containerz {
     /// What it speaks over.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Has an error say how long all of it took, where a call needs others before it.
+    fn timed<T>(&self, name: &str, steps: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+        let (began, steps) = (Instant::now(), Box::pin(steps));
+        async move { steps.await.map_err(|error| error.during(self.session.name(), name, began.elapsed())) }
     }
 }
 

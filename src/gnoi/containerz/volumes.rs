@@ -22,11 +22,14 @@ impl Containerz {
     /// whatever the device would say.
     pub async fn create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
         let name = &options.name;
-        if self.volumes(deadline).await?.iter().any(|volume| volume.name == *name) {
-            return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
-                .hint("remove it, or take another name"));
-        }
-        self.making(Made::named("volume", name), self.send_create(options, deadline)).await
+        let steps = async {
+            if self.volumes(deadline).await?.iter().any(|volume| volume.name == *name) {
+                return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
+                    .hint("remove it, or take another name"));
+            }
+            self.making(Made::named("volume", name), self.send_create(options, deadline)).await
+        };
+        self.timed("Containerz.CreateVolume", steps).await
     }
 
     /// The same without a look at what is there, so that it is the device that answers for one that is.
@@ -75,11 +78,14 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/RemoveVolume`. Whether something was removed; absence is judged by the listing,
     /// since servers answer it with success, NOT_FOUND or UNKNOWN.
     pub async fn remove_volume(&self, name: &str, force: bool, missing_ok: bool, deadline: Instant) -> Result<bool> {
-        if !self.volumes(deadline).await?.iter().any(|volume| volume.name == name) {
-            let absent = Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
-            return removed_or_absent(Err(absent), missing_ok);
-        }
-        removed_or_absent(self.ask_to_remove_volume(name, force, deadline).await, missing_ok)
+        let steps = async {
+            if !self.volumes(deadline).await?.iter().any(|volume| volume.name == name) {
+                let absent = Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
+                return removed_or_absent(Err(absent), missing_ok);
+            }
+            removed_or_absent(self.ask_to_remove_volume(name, force, deadline).await, missing_ok)
+        };
+        self.timed("Containerz.RemoveVolume", steps).await
     }
 
     /// The same without a look at what is there, so that it is the device that answers for one that is not.

@@ -8,14 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
+use tonic::codegen::StdError;
 use tower_service::Service;
 
+use super::answer::{self, Answer};
 use super::traffic::{Metered, Traffic};
 use super::{Address, BoxedIo, Credentials};
 use crate::error::{ConnectFault, Error, Kind};
@@ -197,8 +198,8 @@ impl Shared {
 }
 
 impl Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
+    type Response = Response<Answer>;
+    type Error = StdError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     /// Always: HTTP/2 takes what it is given, and a call on a lost connection fails with its cause, which tonic drops here.
@@ -211,7 +212,9 @@ impl Service<Request<Body>> for Connection {
         if let Some(credentials) = &self.shared.credentials {
             credentials.apply(request.headers_mut());
         }
-        Box::pin(self.send.send_request(request))
+        let path = request.uri().path().to_owned();
+        let sent = self.send.send_request(request);
+        Box::pin(async move { answer::read(&path, sent).await })
     }
 }
 
@@ -268,8 +271,8 @@ struct Bare {
 }
 
 impl Service<Request<Body>> for Bare {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
+    type Response = Response<Answer>;
+    type Error = StdError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -280,7 +283,9 @@ impl Service<Request<Body>> for Bare {
         if let Some(credentials) = &self.credentials {
             credentials.apply(request.headers_mut());
         }
-        Box::pin(self.send.send_request(request))
+        let path = request.uri().path().to_owned();
+        let sent = self.send.send_request(request);
+        Box::pin(async move { answer::read(&path, sent).await })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reaching a target and keeping it: addresses, transport, dialling through an outage, and the session on top.
 
+pub mod answer;
 pub mod connection;
 pub mod connector;
 pub mod credentials;

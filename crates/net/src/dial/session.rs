@@ -10,10 +10,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::{Code, Status};
 
-use super::connection::{Patience, Pending};
+use super::answer::unless_it_panics;
+use super::connection::{Patience, Pending, root_cause};
 use super::dialler::{self, Pace, Persistence};
 use super::{Connection, Connector, Target, Tcp, Timeline};
-use crate::error::{ConnectFault, Error, Kind, Result};
+use crate::error::{ConnectFault, Error, Kind, Result, is_unreadable};
 use holdfast_wire::gnoi::system::TimeRequest;
 use holdfast_wire::gnoi::system::system_client::SystemClient;
 
@@ -297,6 +298,9 @@ impl Session {
                     }
                     sleep(UNAVAILABLE_PAUSE).await;
                 }
+                Attempt::Answered(Err(status)) if is_unreadable(&status) && call.repeat == Repeat::IfUnsent => {
+                    return Err(outcome_unknown(status.message()));
+                }
                 Attempt::Answered(Err(status)) => {
                     if status.code() == Code::Unavailable {
                         self.refused(&connection);
@@ -339,9 +343,9 @@ impl Session {
         };
         tokio::select! {
             biased;
-            answer = send(connection.clone()) => match answer {
+            answer = unless_it_panics(send(connection.clone())) => match answer {
                 Err(status) if connection.loss().is_some() || is_transport(&status) => {
-                    Attempt::Lost(connection.loss().unwrap_or_else(|| status.message().to_owned()))
+                    Attempt::Lost(connection.loss().unwrap_or_else(|| root_cause(&status)))
                 }
                 answer => Attempt::Answered(answer),
             },

@@ -15,6 +15,7 @@ use tonic::{Code, Response, Status};
 
 use super::trouble;
 use crate::volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
+use holdfast_net::dial::answer::unless_it_panics;
 use holdfast_net::dial::connection::Patience;
 use holdfast_net::dial::{Address, BoxedIo, Connection};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
@@ -298,7 +299,7 @@ impl Csi {
         let began = Instant::now();
         let asked = async {
             let connection = connect(socket).await?;
-            ask(connection).await.map(Response::into_inner).map_err(|status| trouble::error(&status))
+            unless_it_panics(ask(connection)).await.map(Response::into_inner).map_err(|status| trouble::error(&status))
         };
         let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }).unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
@@ -387,6 +388,7 @@ impl Volumes for Csi {
     }
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+        let began = Instant::now();
         let socket = self.controller_at(node)?;
         let wanted = capability(&request.filesystem, request.access);
         let required_bytes = i64::try_from(request.bytes).unwrap_or(i64::MAX);
@@ -404,7 +406,7 @@ impl Volumes for Csi {
             Error::new(Kind::Expectation, "the driver answered CreateVolume without a volume id").during(
                 "",
                 "CreateVolume",
-                Duration::ZERO,
+                began.elapsed(),
             )
         })?;
         let mut volume = Volume {
