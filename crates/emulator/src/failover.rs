@@ -188,3 +188,6 @@ pub async fn reboot_control_processor(chassis: Arc<SharedChassis>, index: usize)
     sleep(LAST_WORDS).await;
     crash(chassis, index).await;
 }
+
+#[cfg(test)]
+mod tests;

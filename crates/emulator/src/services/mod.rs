@@ -3,7 +3,7 @@
 mod containerz;
 mod gnmi;
 mod gribi;
-mod system;
+pub mod system;
 mod tree;
 
 use std::sync::Arc;
