@@ -1,12 +1,16 @@
 //! What an action does in this plugin.
 
-use std::fs;
+use std::io::Write;
 use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::NAME;
 use super::answer::{Answer, CniError};
 use super::failpoint_file::{FailpointFile, Fired, Point};
 use super::hit_log::HitLog;
+use super::place::{Place, Refusal};
 use super::runtime_watch::{RuntimeEnded, RuntimeWatch};
 use holdfast_failpoint::{Action, Code, LONGEST_PAUSE, Length, Text};
 
@@ -74,9 +78,13 @@ fn pause(
     watch: &RuntimeWatch,
 ) -> Result<Result<(), RuntimeEnded>, CniError> {
     let announced = format!("{}.{}.{}.reached", file.path, point.key(), std::process::id());
-    let written = fs::write(&announced, "remove this file to let the plugin go on\n");
-    written.map_err(|error| CniError::internal(format!("a pause cannot be announced at {announced}: {error}")))?;
-    let waited = watch.wait_until(longest, || !fs::exists(&announced).unwrap_or(true));
-    let _ = fs::remove_file(&announced); // it was released
+    let cannot = |why: Refusal| CniError::internal(format!("a pause cannot be announced at {announced}: {why}"));
+    let place = Place::find_itself(&announced).map_err(cannot)?;
+    let _ = place.folder.remove(&place.name); // an earlier process of this number was killed in a pause
+    let mut written = place.create(OFlags::WRONLY, 0o644).map_err(cannot)?;
+    let words = written.write_all(b"remove this file to let the plugin go on\n");
+    words.map_err(|error| cannot(error.into()))?;
+    let waited = watch.wait_until(longest, || place.folder.look(&place.name).err() == Some(Errno::NOENT));
+    let _ = place.folder.remove(&place.name); // it was released
     Ok(waited.map(drop))
 }

@@ -40,6 +40,9 @@ impl Command {
     }
 }
 
+/// Under which folder a failpoint file must lie, where the administrator says so.
+pub const CONF_ROOT: &str = "HOLDFAST_CNI_CONF_ROOT";
+
 /// Variables that were checked.
 #[derive(Debug, Clone)]
 pub struct Environment {
@@ -47,6 +50,8 @@ pub struct Environment {
     pub interface: String,
     /// CNI_PATH, part by part.
     pub path: Vec<PathBuf>,
+    /// HOLDFAST_CNI_CONF_ROOT
+    pub conf_root: Option<String>,
 }
 
 /// What CNI_COMMAND asks for; nothing where it is not set.
@@ -76,7 +81,8 @@ impl Environment {
         }
         let path = given("CNI_PATH").unwrap_or_default();
         let path = env::split_paths(&path).filter(|part| !part.as_os_str().is_empty()).collect();
-        Ok(Self { container_id, interface, path })
+        let conf_root = Some(text(CONF_ROOT)?).filter(|root| !root.is_empty());
+        Ok(Self { container_id, interface, path, conf_root })
     }
 }
 

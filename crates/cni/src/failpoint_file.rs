@@ -1,26 +1,31 @@
 //! The failpoint file: locked, read, evaluated, and stored again, so that counts are exact whoever else does the same.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{Gid, Mode, OFlags, Stat, Uid, XattrFlags, fchmod, fchown, fgetxattr, fsetxattr, fsync};
+use rustix::io::Errno;
 use serde_json::value::RawValue;
 
 use super::answer::CniError;
 use super::environment::Command;
+use super::lock::Lock;
 use super::object::{Object, quoted};
+use super::place::{Bound, Folder, Place, Refusal, is_same, others_may_write};
 use super::runtime_watch::RuntimeWatch;
 use holdfast_failpoint::{Action, Dialect, Draw, Terms};
 
-/// How long another holder of the lock is waited for; each holds it for milliseconds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+/// How long somebody is waited for who keeps the file from being opened.
+const LEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a file is read again that somebody has replaced without the lock.
+const MOST_TRIES: usize = 20;
 /// More than any failpoint needs.
 const MAX_SIZE: u64 = 16 << 20;
+/// The attribute that holds a file's access control list.
+const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
 /// A place where a fault can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +99,19 @@ impl Point {
 }
 
 /// Where it lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FailpointFile {
     pub path: String,
+    /// Under each of these, where the administrator says so.
+    bounds: Vec<Bound>,
+}
+
+/// The file as it was found, after a hit.
+struct Seen {
+    fired: Option<Fired>,
+    conf: Conf,
+    file: File,
+    stat: Stat,
 }
 
 /// What a hit asks for.
@@ -107,117 +122,128 @@ pub struct Fired {
 }
 
 impl FailpointFile {
-    /// The path must be absolute.
-    pub fn at(path: &str) -> Result<Self, CniError> {
-        if path.starts_with('/') {
-            Ok(Self { path: path.to_owned() })
-        } else {
-            Err(CniError::internal(format!("failpoint confPath({path}) is required to be absolute")))
+    /// The path must be absolute, and so must those of the folders under which it must lead. Each of these comes with
+    /// the name of the setting that it is from.
+    pub fn at(path: &str, roots: &[(&str, &str)]) -> Result<Self, CniError> {
+        if !path.starts_with('/') {
+            return Err(CniError::internal(format!("failpoint confPath({path}) is required to be absolute")));
         }
+        let bounds = roots.iter().map(|(root, origin)| {
+            let wrong = |why: String| CniError::new(CniError::CONFIG, format!("{origin}({root}) {why}"));
+            if !root.starts_with('/') {
+                return Err(wrong("is required to be absolute".to_owned()));
+            }
+            Bound::at(root, origin).map_err(|refusal| wrong(format!("is no folder to be had: {refusal}")))
+        });
+        Ok(Self { path: path.to_owned(), bounds: bounds.collect::<Result<_, _>>()? })
     }
 
     /// One hit of `point`: what fires. The counts are stored before this returns.
     pub fn evaluate(&self, point: Point, watch: &RuntimeWatch) -> Result<Option<Fired>, CniError> {
-        let mut file = self.lock(watch)?;
-        let mut text = Vec::new();
-        let read = file.read_to_end(&mut text);
-        read.map_err(|error| CniError::internal(format!("failed to read confPath {}: {}", self.path, plain(&error))))?;
-        let mut conf = Conf::read(&text)?;
-        let fired = conf.hit(point)?;
-        if conf.changed {
-            self.store(&file, conf.write().as_bytes()).map_err(|error| {
-                CniError::internal(format!("failed to store failpoint conf {}: {}", self.path, plain(&error)))
-            })?;
+        let place = Place::find(&self.path, &self.bounds).map_err(|refusal| self.cannot_open(&refusal))?;
+        let seen = self.hit(&place, point, watch)?;
+        if !seen.conf.changed {
+            return Ok(seen.fired); // what is stored is whole, so that nobody needs a lock to read it
         }
-        Ok(fired)
-    }
-
-    /// Opens and locks what the path leads to. Whoever stores renames another file over it, so a lock on a file that
-    /// the path no longer leads to is worth nothing.
-    fn lock(&self, watch: &RuntimeWatch) -> Result<File, CniError> {
-        let cannot =
-            |what: &str| CniError::internal(format!("failed to open confPath {0}: open {0}: {what}", self.path));
-        loop {
-            let opened = OpenOptions::new()
-                .read(true)
-                .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default()) // a fifo must not hold us
-                .open(&self.path);
-            let file = opened.map_err(|error| cannot(&plain(&error)))?;
-            let metadata = file.metadata().map_err(|error| cannot(&plain(&error)))?;
-            if metadata.is_dir() {
-                return Err(cannot("is a directory"));
-            }
-            if !metadata.is_file() {
-                return Err(cannot("is not a regular file"));
-            }
-            if metadata.len() > MAX_SIZE {
-                return Err(cannot(&format!("has {} bytes, at most {MAX_SIZE} are read", metadata.len())));
-            }
-            let locked = wait_for_lock(&file, watch).map_err(|error| cannot(&plain(&error)))?;
-            if !locked {
-                let why = format!("failpoint confPath {} is locked by another process", self.path);
-                return Err(CniError::new(CniError::TRY_AGAIN, why));
-            }
-            let same =
-                fs::metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == (metadata.dev(), metadata.ino()));
-            if same {
-                return Ok(file);
+        let cannot_store =
+            |refusal| CniError::internal(format!("failed to store failpoint conf {}: {refusal}", self.path));
+        let lock = Lock::take(&place, &seen.stat, watch).map_err(cannot_store)?.ok_or_else(|| self.locked(&place))?;
+        for _ in 0..MOST_TRIES {
+            let seen = self.hit(&place, point, watch)?;
+            if !seen.conf.changed || store(&place, &lock, &seen).map_err(cannot_store)? {
+                return Ok(seen.fired);
             }
         }
+        let why =
+            format!("failpoint confPath {} is replaced all the time by a process that does not lock it", self.path);
+        Err(CniError::new(CniError::TRY_AGAIN, why))
     }
 
-    /// Whole or not at all, through the same name, mode, owner and symlink; on the disk when it returns.
-    fn store(&self, old: &File, text: &[u8]) -> io::Result<()> {
-        let target = fs::canonicalize(&self.path)?;
-        let folder = target.parent().unwrap_or(Path::new("/"));
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let metadata = old.metadata()?;
-        let draft = folder.join(format!(".{name}.{}", super::NAME));
-        let stored = write_draft(&draft, &metadata, text).and_then(|()| fs::rename(&draft, &target));
-        if stored.is_err() {
-            let _ = fs::remove_file(&draft); // never made, perhaps
-        }
-        stored?;
-        // From the rename on, another process may hold the lock and write a draft of its own.
-        File::open(folder)?.sync_all()
-    }
-}
-
-/// Who is killed while writing leaves a draft behind for the next to write over.
-fn write_draft(draft: &Path, like: &fs::Metadata, text: &[u8]) -> io::Result<()> {
-    let mut new = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
-        .open(draft)?;
-    new.write_all(text)?;
-    std::os::unix::fs::fchown(&new, Some(like.uid()), Some(like.gid()))?;
-    new.set_permissions(Permissions::from_mode(like.mode() & 0o7777))?;
-    new.sync_all()
-}
-
-fn wait_for_lock(file: &File, watch: &RuntimeWatch) -> io::Result<bool> {
-    let mut failed = None;
-    let taken =
-        watch.wait_until(LOCK_PATIENCE, || match flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => true,
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => false,
-            Err(error) => failed.insert(error).raw_os_error() != 0,
+    /// What the file says by now, and what of it fires.
+    fn hit(&self, place: &Place, point: Point, watch: &RuntimeWatch) -> Result<Seen, CniError> {
+        let mut opened = Err(Refusal::System(Errno::WOULDBLOCK));
+        // Who has a lease on the file keeps others from opening it for a while.
+        let _ = watch.wait_until(LEASE_PATIENCE, || {
+            opened = place.open(OFlags::RDONLY);
+            !matches!(opened, Err(Refusal::System(Errno::WOULDBLOCK)))
         });
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(taken.unwrap_or(false)),
+        let (mut file, stat) = opened.map_err(|refusal| match refusal {
+            Refusal::System(Errno::WOULDBLOCK) => {
+                let why = format!("failpoint confPath {} is kept by a process that has a lease on it", self.path);
+                CniError::new(CniError::TRY_AGAIN, why)
+            }
+            refusal => self.cannot_open(&refusal),
+        })?;
+        let mut text = Vec::new();
+        // What has no size and still can be read is no file of anybody's, but the kernel talking.
+        let limit = if stat.st_size == 0 { 0 } else { MAX_SIZE + 1 };
+        let read = (&mut file).take(limit).read_to_end(&mut text).map_err(Refusal::from);
+        read.map_err(|why| CniError::internal(format!("failed to read confPath {}: {why}", self.path)))?;
+        if text.len() as u64 > MAX_SIZE {
+            let why = Refusal::Rule(format!("has more than the {MAX_SIZE} bytes that are read"));
+            return Err(self.cannot_open(&why));
+        }
+        let wrong = |why| CniError::internal(format!("failed to unmarshal failpoint conf {}: {why}", self.path));
+        let mut conf = Conf::read(&text).map_err(wrong)?;
+        Ok(Seen { fired: conf.hit(point)?, conf, file, stat })
+    }
+
+    fn cannot_open(&self, why: &Refusal) -> CniError {
+        CniError::internal(format!("failed to open confPath {0}: open {0}: {why}", self.path))
+    }
+
+    fn locked(&self, place: &Place) -> CniError {
+        let lock = Lock::name(place);
+        let lock = String::from_utf8_lossy(&lock);
+        let why = "another process holds it and does not let go; end that, or remove the file";
+        CniError::new(CniError::TRY_AGAIN, format!("failpoint confPath {} is locked by {lock}: {why}", self.path))
     }
 }
 
-/// An error in the words of Go's system calls: `no such file or directory`.
-fn plain(error: &io::Error) -> String {
-    let words = error.to_string();
-    let words = words.split(" (os error").next().unwrap_or_default();
-    let mut characters = words.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+/// Whole or not at all, on the disk when it returns; false where what was seen is there no longer.
+fn store(place: &Place, lock: &Lock, seen: &Seen) -> Result<bool, Refusal> {
+    let Place { folder, name, .. } = place;
+    let draft = lock.draft_name();
+    let mut new = folder.create(&draft, OFlags::WRONLY, 0o600)?;
+    let stored = new.write_all(seen.conf.write().as_bytes()).map_err(Refusal::from).and_then(|()| {
+        keep_owner_and_mode(&new, folder, seen)?;
+        fsync(&new)?;
+        let is_still_there = folder.look(name).is_ok_and(|now| is_same(&now, &seen.stat));
+        if is_still_there {
+            folder.rename(&draft, name)?;
+        }
+        Ok(is_still_there)
+    });
+    if stored != Ok(true) {
+        let _ = folder.remove(&draft); // gone already, perhaps
+    }
+    if stored? {
+        folder.sync()?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The new file is the old one's owner's, who wrote what is in it, and may be read and written by the same.
+///
+/// Nothing that a user wrote becomes root's: a file of root's that others may write, in a folder where others may put
+/// one, is refused. Nothing that was root's becomes a user's either, who may have only linked it there. And no file is
+/// executed with its owner's rights afterwards, whatever the old one was.
+fn keep_owner_and_mode(new: &File, folder: &Folder, seen: &Seen) -> Result<(), Refusal> {
+    let old = &seen.stat;
+    if old.st_uid == 0 && others_may_write(old) && !folder.is_ours_alone() {
+        let why = "it is root's but others may write it, in a folder where others may write: take that right from them \
+                   (chmod go-w), or give it to its user (chown)";
+        return Err(Refusal::Rule(why.to_owned()));
+    }
+    fchown(new, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)))?;
+    fchmod(new, Mode::from_raw_mode(old.st_mode & 0o777))?;
+    // With an access control list, the group's bits are what anybody on it may have. Without it they are the group's.
+    let mut list = vec![0; 64 << 10];
+    if let Ok(length) = fgetxattr(&seen.file, ACCESS_LIST, &mut list[..]) {
+        fsetxattr(new, ACCESS_LIST, &list[..length], XattrFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// What the file says.
@@ -234,12 +260,9 @@ const SEED: &str = "seed";
 const PASSES: &str = "passes";
 
 impl Conf {
-    fn read(text: &[u8]) -> Result<Self, CniError> {
-        let wrong = |why: String| {
-            let shown = String::from_utf8_lossy(text);
-            CniError::internal(format!("failed to unmarshal failpoint conf {}: {why}", shortened(&shown)))
-        };
-        let object = Object::read(text).map_err(wrong)?;
+    /// An error holds nothing of the text, which may be any file of root's that somebody named.
+    fn read(text: &[u8]) -> Result<Self, String> {
+        let object = Object::read(text)?;
         let passes: Option<BTreeMap<String, u64>> = object.value(PASSES);
         let counts_passes = passes.is_some();
         let mut conf = Self {
@@ -254,8 +277,8 @@ impl Conf {
             match point {
                 Some(_) if value.get() == "null" => {}
                 Some(point) => {
-                    conf.points[point] = serde_json::from_str(value.get())
-                        .map_err(|_| wrong(format!("{name} is no string: {}", shortened(value.get()))))?;
+                    conf.points[point] =
+                        serde_json::from_str(value.get()).map_err(|_| format!("{name} is no string"))?;
                 }
                 None if name == PASSES && counts_passes => {} // ours
                 None => conf.unknown.push((name, value)),
@@ -272,7 +295,8 @@ impl Conf {
         }
         let parsed = Terms::parse(&written, Dialect::Extended);
         let mut terms = parsed.map_err(|error| {
-            CniError::internal(format!("failed to parse failpoint {}: {error}", shortened(&written)))
+            let error = shown(&error.to_string());
+            CniError::internal(format!("failed to parse failpoint {}: {error}", shown(&written)))
         })?;
         let pass = self.pass(point, terms.draws());
         let draw = Draw::new(self.seed, point.key(), pass);
@@ -317,17 +341,22 @@ fn same_key(key: &str, written: &str) -> bool {
     key.chars().map(folded).eq(written.chars().map(folded))
 }
 
-/// An error must not be as long as what it complains about.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 2_000;
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((at, _)) => format!("{}… ({} bytes)", &text[..at], text.len()),
+/// An error must not be as long as what it complains about, and must not steer the terminal that shows it.
+fn shown(text: &str) -> String {
+    const SHOWN: usize = 500;
+    let cut = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
+    let mut shown = String::new();
+    for character in text[..cut].chars() {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
     }
+    if cut < text.len() { format!("{shown}… ({} bytes)", text.len()) } else { shown }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn file(text: &str) -> (tempfile::TempDir, FailpointFile) {
@@ -335,7 +364,7 @@ mod tests {
         let path = folder.path().join("conf.json");
         fs::write(&path, text).expect("written");
         let path = path.to_str().expect("UTF-8").to_owned();
-        (folder, FailpointFile { path })
+        (folder, FailpointFile::at(&path, &[]).expect("absolute"))
     }
 
     fn after_hits(text: &str, hits: usize) -> String {
@@ -394,12 +423,50 @@ mod tests {
     }
 
     #[test]
+    fn an_error_holds_nothing_of_what_is_no_failpoint_file() {
+        for text in ["SECRET", "\"SECRET\"", "{\"SECRET\"}", r#"{"cmdAdd":["SECRET"]}"#, "{\"a\":1}SECRET"] {
+            let (_folder, file) = file(text);
+            let error = file.evaluate(Point::Add, &RuntimeWatch::begin()).expect_err(text);
+            assert!(error.message.contains("failed to unmarshal failpoint conf /"), "{}", error.message);
+            assert!(!error.message.contains("SECRET"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn terms_are_shown_in_part_and_harmlessly() {
+        assert_eq!(shown("1*\u{1b}[2J\n"), "1*\\u{1b}[2J\\n");
+        let long = shown(&"é".repeat(1_000_000));
+        assert!(long.ends_with("… (2000000 bytes)") && long.chars().count() < 600);
+    }
+
+    #[test]
+    fn nothing_stays_beside_the_file_and_what_was_left_there_goes() {
+        let (folder, file) = file(r#"{"cmdAdd":"3*off"}"#);
+        let drafts = [".conf.json.0123456789abcdef.cni-bridge-fp", ".conf.json.0123456789abcdex.cni-bridge-fp"];
+        for draft in drafts {
+            fs::write(folder.path().join(draft), "").expect("written");
+        }
+        let left = || {
+            let entries = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("read").file_name());
+            entries.collect::<std::collections::BTreeSet<_>>()
+        };
+        file.evaluate(Point::Add, &RuntimeWatch::begin()).expect("evaluated");
+        assert_eq!(left().len(), 3);
+        // A lock that is held by nobody says that its holder was killed.
+        let lock = folder.path().join(".conf.json.cni-bridge-fp.lock");
+        fs::write(&lock, "").expect("written");
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o600)).expect("mode");
+        file.evaluate(Point::Add, &RuntimeWatch::begin()).expect("evaluated");
+        assert_eq!(left(), ["conf.json", drafts[1]].map(Into::into).into());
+    }
+
+    #[test]
     fn mode_and_symlink_are_kept() {
         let (folder, file) = file(r#"{"cmdAdd":"1*off"}"#);
-        fs::set_permissions(&file.path, Permissions::from_mode(0o640)).expect("mode");
+        fs::set_permissions(&file.path, fs::Permissions::from_mode(0o640)).expect("mode");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("conf.json", &link).expect("a link");
-        let through = FailpointFile { path: link.to_str().expect("UTF-8").to_owned() };
+        let through = FailpointFile::at(link.to_str().expect("UTF-8"), &[]).expect("absolute");
         through.evaluate(Point::Add, &RuntimeWatch::begin()).expect("evaluated");
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         let metadata = fs::metadata(&file.path).expect("there");

@@ -1,14 +1,18 @@
 //! The hit log: a line of JSON for each invocation, where the network configuration names a file for it.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::NAME;
 use super::answer::Answer;
 use super::environment::{Command, Environment};
 use super::failpoint_file::{FailpointFile, Fired, Point};
 use super::object::quoted;
+use super::place::{Place, Refusal, is_trusted};
 
 /// The line of this invocation, as far as it is known.
 pub struct HitLog {
@@ -64,9 +68,30 @@ impl HitLog {
         line.push(format!("\"printed\":[{}]", self.printed.join(",")));
         line.push(format!("\"outcome\":{}", quoted(&outcome)));
         let line = format!("{{{}}}\n", line.join(","));
-        let opened = OpenOptions::new().append(true).create(true).open(path);
-        if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
-            eprintln!("{NAME}: the hit log {path} cannot be written: {error}");
+        let written = open(path).and_then(|mut file| Ok(file.write_all(line.as_bytes())?));
+        if let Err(refusal) = written {
+            eprintln!("{NAME}: the hit log {path} cannot be written: {refusal}");
         }
     }
+}
+
+/// To append to it. The administrator names it, but others may write the folder that it lies in.
+fn open(path: &str) -> Result<File, Refusal> {
+    const HOW: OFlags = OFlags::WRONLY.union(OFlags::APPEND);
+    let path = std::path::absolute(path)?;
+    let place = Place::find(path.to_str().ok_or(Errno::ILSEQ)?, &[])?;
+    let (file, stat) = match place.open(HOW) {
+        Err(Refusal::System(Errno::NOENT)) => match place.create(HOW, 0o644) {
+            Err(Refusal::System(Errno::EXIST)) => place.open(HOW)?, // another invocation was faster
+            created => return created,
+        },
+        opened => opened?,
+    };
+    // A line is put into the file itself, so that it must not be one that somebody has only linked there.
+    let belongs_there = is_trusted(stat.st_uid) || stat.st_uid == place.folder.stat.st_uid;
+    if place.folder.is_ours_alone() || (belongs_there && stat.st_nlink == 1) {
+        return Ok(file);
+    }
+    let why = "others may write its folder, and it is a hard link, or belongs to neither root nor the folder's owner";
+    Err(Refusal::Rule(why.to_owned()))
 }

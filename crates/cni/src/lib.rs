@@ -7,8 +7,10 @@ mod effect;
 mod environment;
 mod failpoint_file;
 mod hit_log;
+mod lock;
 mod network_config;
 mod object;
+mod place;
 mod runtime_watch;
 
 use std::io::Read;
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 
 use answer::{Answer, CniError};
 use effect::Passed;
-use environment::{Command, Environment};
+use environment::{CONF_ROOT, Command, Environment};
 use failpoint_file::{FailpointFile, Point};
 use hit_log::HitLog;
 use network_config::NetworkConfig;
@@ -65,7 +67,9 @@ fn work(
     watch: &RuntimeWatch,
     log: &mut HitLog,
 ) -> Result<Answer, CniError> {
-    let file = config.conf_path.as_deref().map(FailpointFile::at).transpose()?;
+    let roots = [(environment.conf_root.as_deref(), CONF_ROOT), (config.conf_root.as_deref(), "confRoot")];
+    let roots: Vec<_> = roots.into_iter().filter_map(|(root, origin)| Some((root?, origin))).collect();
+    let file = config.conf_path.as_deref().map(|path| FailpointFile::at(path, &roots)).transpose()?;
     let mut pass = |point: Option<Point>, data: &mut Vec<u8>| match (&file, point) {
         (Some(file), Some(point)) => {
             let fired = file.evaluate(point, watch)?;

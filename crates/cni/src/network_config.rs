@@ -15,6 +15,8 @@ const CONF_PATH: &str = "failpoint.cni.containerd.io/confpath";
 pub struct NetworkConfig {
     /// The failpoint file, where the pod has one.
     pub conf_path: Option<String>,
+    /// `confRoot`: the folder under which the failpoint file must lie.
+    pub conf_root: Option<String>,
     /// `hitLog`: where each invocation writes a line.
     pub hit_log: Option<String>,
 }
@@ -50,7 +52,8 @@ impl NetworkConfig {
             None => None,
         };
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Self { conf_path: present(conf_path), hit_log: present(config.text("hitLog").map_err(undecodable)?) })
+        let setting = |name: &str| config.text(name).map(present).map_err(undecodable);
+        Ok(Self { conf_path: present(conf_path), conf_root: setting("confRoot")?, hit_log: setting("hitLog")? })
     }
 }
 

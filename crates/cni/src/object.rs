@@ -12,11 +12,15 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads one object and nothing after it; `null` is one without members, as for Go.
+    /// Reads one object and nothing after it; `null` is one without members, as for Go. An error says where, and
+    /// nothing of what is written there.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let object = deserializer.deserialize_option(Members).map_err(|error| error.to_string())?;
+        let object = deserializer.deserialize_option(Members).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => "it is no JSON object".to_owned(), // the error itself holds the value
+            _ => error.to_string(),
+        })?;
         deserializer.end().map_err(|error| error.to_string())?;
         Ok(object)
     }
@@ -106,7 +110,10 @@ mod tests {
         assert!(object.text("b").is_err());
         assert!(Object::read(b"null").expect("nothing").members.is_empty());
         assert!(Object::read(b"{} x").is_err());
-        assert!(Object::read(b"3").is_err());
+        for secret in ["31337", "\"31337\"", "[31337]", "31337:x", "{\"31337\"}", "{\"a\":31337 31337}"] {
+            let error = Object::read(secret.as_bytes()).expect_err(secret);
+            assert!(!error.contains("31337"), "{error}");
+        }
         assert!(Object::read(b"{\"a\": \"\xff\"}").is_err());
     }
 
