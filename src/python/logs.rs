@@ -34,7 +34,7 @@ impl<S: Subscriber> Layer<S> for ToLogging {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
-        let logger = event.metadata().target().replace("::", ".");
+        let logger = logger_of(event.metadata().target());
         let level = match *event.metadata().level() {
             Level::ERROR => 40,
             Level::WARN => 30,
@@ -49,6 +49,13 @@ impl<S: Subscriber> Layer<S> for ToLogging {
             drop(logged); // a broken handler is its owner's affair
         }));
     }
+}
+
+/// The logger for what a module says: `holdfast.emulator.faults` for `holdfast_emulator::faults`, and
+/// `holdfast.dial.session` for `holdfast_net::dial::session`.
+fn logger_of(target: &str) -> String {
+    let path = target.strip_prefix("holdfast_net::").map(|module| format!("holdfast::{module}"));
+    path.unwrap_or_else(|| target.replacen("holdfast_", "holdfast::", 1)).replace("::", ".")
 }
 
 #[derive(Default)]
@@ -136,5 +143,18 @@ impl AsyncLogLines {
             Some(line) => results::text(py, line),
             None => Err(PyStopAsyncIteration::new_err(())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::logger_of;
+
+    #[test]
+    fn each_crate_logs_below_holdfast() {
+        assert_eq!(logger_of("holdfast_emulator::faults"), "holdfast.emulator.faults");
+        assert_eq!(logger_of("holdfast_net::dial::session"), "holdfast.dial.session");
+        assert_eq!(logger_of("holdfast::device"), "holdfast.device");
+        assert_eq!(logger_of("holdfast.timeline"), "holdfast.timeline");
     }
 }
