@@ -355,7 +355,7 @@ class AsyncDevice:
 
     def recording(
         self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None
-    ) -> AsyncDevice:
+    ) -> Awaitable[AsyncDevice]:
         """As `Device.recording`."""
 
     @property
