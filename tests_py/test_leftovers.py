@@ -145,7 +145,7 @@ def test_another_machines_run_is_refused_shown_and_removed_when_told_to(
     device.containerz.create_volume("of-old", labels={RUN_LABEL: "r3"})  # by a version that named no machine
     run = run_suite("-k", "cntr3_1", "--dut", device.address, "--dut-insecure")
     assert run.exit_code == 3, run.output
-    assert "things of another run, of another machine (r2, r3)" in run.output
+    assert "things of another run (r2, r3; of another machine)" in run.output
     assert "clean --from-elsewhere --yes" in run.output
     before = there(device)
     done = clean(device.address, tmp_path, "--yes")
@@ -185,6 +185,26 @@ def test_a_name_on_record_that_somebody_else_has_taken_since_is_left(device: hol
     assert done.returncode == 0, done.stderr
     assert "left alone: volume data" in done.stderr
     assert there(device) == ["volume data"]
+
+
+def test_what_has_the_id_of_a_run_on_record_in_its_name_is_that_runs(
+    device: holdfast.Device, archive: Path, tmp_path: Path
+) -> None:
+    """As where a device moved a tag, or has a copy: only the run knew its id."""
+    recorded(device, "r1").containerz.create_volume("data")
+    make_all(device, archive, tmp_path, "holdfast-r1-copy")
+    device.containerz.create_volume("holdfast-r2-copy")
+    done = clean(device.address, tmp_path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert there(device) == ["volume holdfast-r2-copy"]
+
+
+def test_what_a_device_has_twice_is_removed_twice(device: holdfast.Device, chassis_of_test: holdfast.Emulator) -> None:
+    device.containerz.create_volume("data")
+    thing = leftovers.LeftOver("volume", "data", "", "r1")
+    with chassis_of_test.failpoint("remove_volume.ignored", "2*error(x)"):
+        assert leftovers.remove(device, [thing]) == {}
+    assert there(device) == []
 
 
 def test_what_stays_is_told_with_exit_code_1_and_stays_on_record(

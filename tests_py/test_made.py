@@ -173,6 +173,30 @@ def test_what_could_not_be_removed_is_tried_again_and_told(run_suite: RunSuite, 
         assert journals(tmp_path) == []
 
 
+def test_what_the_device_brought_back_is_removed_again(run_suite: RunSuite, tmp_path: Path) -> None:
+    own_tests(
+        tmp_path,
+        """
+import holdfast
+
+def test_first(dut):
+    dut.containerz.create_volume("data")
+    dut.containerz.create_volume("other")
+
+def test_second(dut, image, chassis):
+    with holdfast.connect(chassis.address, insecure=True) as device:
+        device.containerz.create_volume("data")
+        device.containerz.create_volume(f"{image.tag}-copy")
+        device.containerz.create_volume("other", labels={"owner": "somebody"})
+
+def test_third(dut):
+    assert [volume.name for volume in dut.containerz.volumes()] == ["other"]
+""",
+    )
+    run = run_suite("test_mine.py")
+    assert run.exit_code == 0, run.output
+
+
 def test_a_run_that_was_killed_left_a_journal(tmp_path: Path) -> None:
     own_tests(
         tmp_path,

@@ -75,9 +75,28 @@ class Listed:
             return self.has(thing)
         return any((row.name, row.tags) == (thing.name, (thing.tag,)) for row in self.images)
 
+    def named_for(self, run: str) -> Iterator[tuple[str, str, str]]:
+        """Kind, name and tag of what has the run's id in its name. Of a row of several names none is sure."""
+        for kind, name in self.others:
+            if journal.run_in(name) == run:
+                yield kind, name, ""
+        for row in self.images:
+            if len(row.tags) == 1 and journal.run_in(row.tag) == run:
+                yield "image", row.name, row.tag
+
+    def is_somebody_elses(self, thing: LeftOver) -> bool:
+        """Whether it has labels, and none of the thing's run, nor the run's id in its name."""
+        labels = self.others.get((thing.kind, thing.name))
+        return bool(labels) and _run_on(labels or {}) != thing.run != journal.run_in(thing.name)
+
     def times(self, tag: str) -> int:
         """How many images have this tag."""
         return sum(row.tags.count(tag) for row in self.images)
+
+
+def _run_on(labels: Mapping[str, str]) -> str:
+    """Of an image for some purpose, the label has that after the run's id; its containers inherit it."""
+    return labels.get(RUN_LABEL, "").partition("-")[0]
 
 
 def _is_joined(row: Image) -> bool:
@@ -125,26 +144,33 @@ def _others(listed: Listed, entries: Sequence[Entry]) -> Iterator[LeftOver]:
     runs = {entry.run for entry in entries}
     for (kind, name), labels in listed.others.items():
         entry = next((entry for entry in reversed(entries) if entry.is_of(kind, name, "")), None)
-        run = labels.get(RUN_LABEL, "").partition("-")[0]
+        run = _run_on(labels)
         made = entry.made if entry else ""
         if run:
             here = run in runs or labels.get(MACHINE_LABEL) == journal.machine()
             yield LeftOver(kind, name, "", run, HERE if here else ELSEWHERE, made)
+        # Nobody but a run of this machine can know its id, and a device that muddles what it made.
+        elif (named := journal.run_in(name)) in runs:
+            yield LeftOver(kind, name, "", named or "", HERE, made)
         # What has labels, and none of ours, is another thing of that name.
-        elif entry and (not labels or entry.run == journal.run_in(name)):
+        elif entry and not labels:
             yield LeftOver(kind, name, "", entry.run, HERE, made)
-        elif entry or journal.run_in(name):
+        elif entry or named:
             yield LeftOver(kind, name, "", "", UNKNOWN)
 
 
 def _images(listed: Listed, entries: Sequence[Entry]) -> Iterator[LeftOver]:
     found: dict[tuple[str, str], LeftOver] = {}
+    runs = {entry.run for entry in entries}
     for row in listed.images:
         for tag in dict.fromkeys(row.tags):
             ours = {name: entry for entry in entries for name in _names(entry, row, tag)}
             for name, entry in ours.items():
                 found[name, tag] = LeftOver("image", name, tag, entry.run, HERE, entry.made)
-            if not ours and journal.run_in(tag):
+            named = journal.run_in(tag)
+            if not ours and named in runs and not _is_joined(row):
+                found[row.name, tag] = LeftOver("image", row.name, tag, named or "", HERE)
+            elif not ours and named:
                 found[row.name, tag] = LeftOver("image", row.name, tag, "", UNKNOWN)
     yield from found.values()
 
@@ -167,9 +193,9 @@ def refuse_foreign(device: Device, run: str) -> list[str]:
     runs = ", ".join(sorted({thing.run for thing in foreign}))
     what = "; ".join(str(thing) for thing in foreign[:5]) + ("; …" if len(foreign) > 5 else "")
     far = any(thing.whose == ELSEWHERE for thing in foreign)
-    whose = "another run, of another machine" if far else "another run"
+    where = "; of another machine" if far else ""
     raise DeviceOccupied(
-        f"{device.name}: things of {whose} ({runs}) are on the device: {what}",
+        f"{device.name}: things of another run ({runs}{where}) are on the device: {what}",
         device=device.name,
         hint=f"if that run has ended: {command(device, far=far)}, with your other options",
     )
@@ -187,24 +213,27 @@ def left_alone(thing: LeftOver) -> str:
     return f"left alone: {thing} is not in this machine's journal and bears no label {RUN_LABEL}"
 
 
-def remove(device: Device, things: Iterable[LeftOver]) -> dict[LeftOver, str]:
+def remove(device: Device, things: Iterable[LeftOver], before: Listed | None = None) -> dict[LeftOver, str]:
     """Remove things, running or in use, and look whether they are gone. What is not, and why.
 
-    What no list shows is tried all the same, for lists are incomplete after a failover.
+    What no list shows, of `before` or now, is tried all the same, for lists are incomplete after a failover.
     """
     wanted = sorted(dict.fromkeys(things), key=_rank)
     if not wanted:
         return {}
-    before = Listed.of(device)
+    before = before or Listed.of(device)
     outcomes = {thing: _removed(device, thing) for thing in wanted}
     deadline = time.monotonic() + PATIENCE
     tick = threading.Event()
     while True:
         seen = any(outcome is True or before.has(thing) for thing, outcome in outcomes.items())
         stayed = _stayed(before, Listed.of(device) if seen else before, outcomes)
-        if time.monotonic() >= deadline or not any(outcomes[thing] is True for thing in stayed):
+        again = [thing for thing in stayed if outcomes[thing] is True]
+        if not again or time.monotonic() >= deadline:
             return stayed
         tick.wait(LOOK)
+        for thing in again:  # it may be there twice
+            outcomes[thing] = _removed(device, thing) or True
 
 
 def clean(device: Device, seen: Survey, things: Sequence[LeftOver]) -> dict[LeftOver, str]:

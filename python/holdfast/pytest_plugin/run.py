@@ -82,9 +82,10 @@ class Run:
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
         self._numbers = 0
-        # What earlier tests made and could not be removed.
+        # What earlier tests made, and of that what could not be removed.
+        self._earlier: set[leftovers.LeftOver] = set()
         self._stayed: list[leftovers.LeftOver] = []
-        self._kept = False
+        self._kept: set[tuple[str, str, str]] = set()
         # When the device was last asked to fail over, or a test began.
         self.since = time.monotonic()
         self._lock: journal.Lock | None = None
@@ -311,8 +312,9 @@ class Run:
             failed = case is not None and bool(case.failures)
         try:
             keeps = self._keeps(failed=failed or item.stash.get(FAILED, False))
-            self._kept |= keeps
-            left = None if keeps else self._remove_what_was_made()
+            if keeps:
+                self._kept.update(self.device.made)
+            left = None if keeps else self._remove_what_was_made(besides={*self._kept, *self.device_of_session.made})
             if left is not None:
                 self.note(left)
                 item.warn(pytest.PytestWarning(f"{self.device.name}: {left}"))
@@ -329,11 +331,24 @@ class Run:
         keep = options.value(self.config, "dut-keep")
         return keep == "always" or (keep == "failed" and failed)
 
-    def _remove_what_was_made(self) -> str | None:
-        """What was made through the device that is handed out now; what to say of that which stays."""
-        made = [leftovers.LeftOver(*thing, self.id) for thing in self.device.made]
-        wanted = [*self._stayed, *made]
-        stayed = leftovers.remove(self.device, wanted)
+    def _remove_what_was_made(self, *, besides: set[tuple[str, str, str]]) -> str | None:
+        """What was made through the device that is handed out now; what to say of that which stays.
+
+        A device that does not do what it is told may bring back what is gone, or have more things named for the run.
+        """
+        listed = leftovers.Listed.of(self.device)
+        made = {leftovers.LeftOver(*thing, self.id) for thing in self.device.made}
+        back = {thing for thing in self._earlier if listed.has(thing) and not listed.is_somebody_elses(thing)}
+        others = self._journal.entries() if self._journal is not None else ()
+        known = {(entry.kind, entry.name, entry.tag) for entry in others}  # another worker's may be among them
+        strange = {leftovers.LeftOver(*thing, self.id) for thing in listed.named_for(self.id) if thing not in known}
+        wanted = [
+            thing
+            for thing in {*self._stayed, *made, *back, *strange}
+            if (thing.kind, thing.name, thing.tag) not in besides
+        ]
+        stayed = leftovers.remove(self.device, wanted, listed)
+        self._earlier |= made
         self._stayed = list(stayed)
         if self._journal is not None:
             leftovers.strike(self._journal, [thing for thing in wanted if thing not in stayed])
@@ -411,7 +426,7 @@ class Run:
             return
         if self._shares_device:
             self._lock = journal.lock(self.device.address, patience=TURN)
-        if (left := self._remove_what_was_made()) is not None:
+        if (left := self._remove_what_was_made(besides=set())) is not None:
             self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {left}"), stacklevel=2)
 
     def _restore_active(self) -> None:
