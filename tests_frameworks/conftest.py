@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,3 +59,10 @@ def put(file: Path, *pairs: tuple[str, str]) -> None:
         assert old in text, old
         text = text.replace(old, new)
     file.write_text(text)
+
+
+def shown_frames(error: BaseException) -> str:
+    """What `pytest --showlocals` would show of holdfast's own frames."""
+    ours = str(Path(holdfast.__file__).parent)
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return "\n".join(repr(frame.f_locals) for frame in frames if frame.f_code.co_filename.startswith(ours))

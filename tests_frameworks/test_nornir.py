@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from nornir import InitNornir
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
 import holdfast
-from holdfast.exceptions import NotFound
+from holdfast.exceptions import InvalidArgumentError, NotFound, Unreachable
 from holdfast.integrations import nornir as devices
 
-from conftest import Run, put
+from conftest import Run, put, shown_frames
 
 
 def place(folder: Path, *chassis: holdfast.Emulator) -> Path:
@@ -75,3 +76,15 @@ def test_what_fails_on_one_device_is_that_devices_alone(example: Callable[[str],
 
 def test_the_inventory_of_the_example_names_the_emulators_ports(example: Callable[[str], Path]) -> None:
     put(example("nornir") / "inventory" / "hosts.yaml", ("9339", "1"), ("9439", "2"))
+
+
+def test_what_fails_shows_no_secret(tmp_path: Path) -> None:
+    planted = "pl4nted-w0rd"
+    with pytest.raises(Unreachable) as unreachable:
+        devices.Connection().open("127.0.0.1", "admin", planted, 1, None, {"insecure": True, "dial_timeout": 0.1})
+    tls = {"cert": tmp_path / "absent", "key": tmp_path / "absent", "key_password": planted}
+    with pytest.raises(InvalidArgumentError) as unreadable:
+        devices.Connection().open("127.0.0.1", None, None, 1, None, {"tls": tls})
+    for caught in (unreachable, unreadable):
+        assert planted not in shown_frames(caught.value)
+        assert "address" in shown_frames(caught.value)

@@ -7,9 +7,13 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import holdfast
+import pytest
 
-from conftest import EXAMPLES, Run
+import holdfast
+from holdfast.exceptions import Unreachable
+from holdfast.integrations.robot import HoldfastLibrary
+
+from conftest import EXAMPLES, Run, shown_frames
 
 
 def verdicts(output: Path) -> dict[str, str]:
@@ -64,3 +68,11 @@ def test_the_suite_in_the_docs_runs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "docs.robot").write_text(suite)
     done = run("robot", "--outputdir", str(tmp_path), str(tmp_path / "docs.robot"))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_fails_shows_no_secret() -> None:
+    planted = "pl4nted-w0rd"
+    with pytest.raises(Unreachable) as caught:
+        HoldfastLibrary().connect_to_device("127.0.0.1:1", username="admin", password=planted, insecure=True)
+    assert planted not in shown_frames(caught.value)
+    assert "address" in shown_frames(caught.value)
