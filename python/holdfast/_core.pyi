@@ -51,6 +51,7 @@ __all__ = [
     "FailpointTerms",
     "Gnmi",
     "LogLines",
+    "Mask",
     "StorageLab",
     "StorageService",
     "StorageTask",
