@@ -77,6 +77,16 @@ def test_limits_are_those_of_what_the_device_says_it_is() -> None:
         assert (limits["verification"], limits["switchover"], limits["start"]) == (300, 1500, 7)
 
 
+@pytest.mark.parametrize("defect", ["roles.none", "roles.single"])
+def test_a_device_without_a_pair_says_what_it_is_too(defect: str) -> None:
+    with (
+        holdfast.emulator() as chassis,
+        chassis.failpoint(defect, "error(x)"),
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        assert dut.is_emulated()
+
+
 def test_a_profile_adds_nothing_to_an_emulated_devices_limits() -> None:
     with (
         holdfast.emulator(profile="arista-eos") as chassis,

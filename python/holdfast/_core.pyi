@@ -225,8 +225,8 @@ class Device:
         """
 
     def is_emulated(self) -> bool:
-        """Whether the device says that it is EMULATED, by its control processors' software-version: asked once, and not
-        at all where roles were read before. False where gNMI does not tell.
+        """Whether the device says that it is EMULATED, by its components' software-version: asked once, and not at all
+        where roles were read before. False where gNMI does not tell.
         """
 
     def deadlines(self) -> dict[str, float]:

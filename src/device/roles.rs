@@ -58,13 +58,6 @@ pub struct ControlProcessor {
     kind: Option<String>,
 }
 
-impl ControlProcessor {
-    /// Whether its software calls itself EMULATED.
-    pub fn says_emulated(&self) -> bool {
-        self.software_version.as_ref().is_some_and(|version| version.contains("EMULATED"))
-    }
-}
-
 impl fmt::Display for ControlProcessor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = if self.role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
@@ -109,8 +102,8 @@ impl Device {
         };
         let roles = read(&leaves);
         self.note_changes(&roles);
-        if !roles.is_empty() {
-            self.remember_kind(roles.iter().all(ControlProcessor::says_emulated));
+        if let Some(emulated) = say_emulated(&leaves) {
+            self.remember_kind(emulated);
         }
         Ok(roles)
     }
@@ -124,15 +117,12 @@ impl Device {
             return known;
         }
         let call = Call::read("gNMI.Subscribe", Instant::now() + INTRODUCTION).probing(ATTEMPT);
-        match self.control_processors_by(call).await {
-            Ok(roles) => !roles.is_empty() && roles.iter().all(ControlProcessor::says_emulated),
-            Err(error) => {
-                if error.code().is_some_and(refuses_to_tell) {
-                    self.remember_kind(false);
-                }
-                false
-            }
+        if let Err(error) = self.control_processors_by(call).await
+            && error.code().is_some_and(refuses_to_tell)
+        {
+            self.remember_kind(false);
         }
+        self.emulated.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(false)
     }
 
     /// How long each step may take; asks the device what it is where that is not known yet.
@@ -189,6 +179,13 @@ impl Device {
 
 fn state_leaf(leaf: &str) -> Path {
     Path::component("*").child("state").child(leaf)
+}
+
+/// Whether all software calls itself EMULATED, that of cards without a role too; None where none is reported.
+fn say_emulated(leaves: &[Leaf]) -> Option<bool> {
+    let mut versions = leaves.iter().filter(|leaf| leaf.path.leaf() == "software-version").peekable();
+    versions.peek()?;
+    Some(versions.all(|leaf| leaf.value.as_ref().is_some_and(|version| version.to_string().contains("EMULATED"))))
 }
 
 /// What a device answers that will not answer otherwise when it is asked again.
@@ -275,6 +272,19 @@ mod tests {
             software_version: None,
             kind: None,
         }
+    }
+
+    fn version(component: &str, version: &str) -> Leaf {
+        let path = Path::component(component).child("state").child("software-version");
+        Leaf { path, value: Some(crate::gnmi::Value::String(version.to_owned())), timestamp: 0 }
+    }
+
+    #[test]
+    fn a_device_is_emulated_that_says_so_of_all_its_software() {
+        let (real, emulated) = (version("A", "EOS-4.35.1F"), version("B", "EOS-4.35.1F (EMULATED)"));
+        assert_eq!(say_emulated(&[]), None);
+        assert_eq!(say_emulated(std::slice::from_ref(&emulated)), Some(true));
+        assert_eq!(say_emulated(&[emulated, real]), Some(false));
     }
 
     #[test]
