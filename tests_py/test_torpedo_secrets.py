@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ SECRETS = (*IN_FILE, ON_LINE, IN_ENVIRONMENT)
 
 def traces(text: str) -> list[str]:
     """What of the secrets a text has, in any form."""
-    squeezed = "".join(line.strip() for line in text.splitlines())
+    squeezed = "".join(re.sub(r"^(\w*node\d: )?\s*", "", line) for line in text.splitlines())
     forms = [
         form
         for secret in SECRETS
@@ -84,10 +85,9 @@ def test_no_secret_reaches_anybody(manner: str, run_suite: RunSuite, tmp_path: P
         assert traces(text) == [], text
     # it did say something, and was judged for it
     assert "***" in run.output
-    assert {name: {verdict for verdict, _ in told} for name, told in verdicts(run).items()} == (
-        {"T1": {"Fail"}, "T5": {"Fail"}} if manner == "serves" else {}
-    ), run.output
     if manner == "serves":
+        found = {name: {verdict for verdict, _ in told} for name, told in verdicts(run).items()}
+        assert found == {"T1": {"Fail"}, "T5": {"Fail"}}, run.output
         assert "mount error: ***" in (report / "torpedo.md").read_text(encoding="utf-8")
         assert "acme ***" in run.output
     else:

@@ -107,7 +107,7 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
         try:
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
-            told = provider.hide(_logs(folder))
+            told = _logs(folder, provider)
             raise pytest.fail.Exception(f"the lab did not come up: {error}\n{told}", pytrace=False) from None
         yield made
     finally:
@@ -131,9 +131,10 @@ def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:
     return limits
 
 
-def _logs(folder: Path) -> str:
+def _logs(folder: Path, provider: ProviderFile) -> str:
     lines = []
     for log in sorted((*folder.glob("*/log"), *folder.glob("*/runtime/log"))):
-        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+        # hidden as a whole: a secret may be split over lines
+        tail = provider.hide(log.read_text(encoding="utf-8", errors="replace")).splitlines()[-10:]
         lines += [f"{log.parent.relative_to(folder)}: {line}" for line in tail]
     return "\n".join(lines)
