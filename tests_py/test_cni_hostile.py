@@ -108,7 +108,9 @@ def node() -> Iterator[Node]:
 def as_user(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Python that runs as a user without rights. It prints a line when it is ready, and is killed in the end."""
     # Imported before, because a user may have no access to root's Python.
-    lose_rights = f"import fcntl, os, signal, sys; os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
+    lose_rights = (
+        f"import fcntl, os, random, signal, sys, time; os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
+    )
     command = [sys.executable, "-c", lose_rights + program, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -119,7 +121,7 @@ def as_user(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-# Turns `where` from what is his into a link to what is root's and back, all the time.
+# Turns `where` from what is his into a link to what is root's and back, at any moment of the plugin's work.
 SWAPPING = """
 where, target, folder = sys.argv[1], sys.argv[2], sys.argv[3] == "folder"
 draft, kept = where + ".draft", where + ".kept"
@@ -138,7 +140,9 @@ def take():
     os.replace(draft, where)
 print("ready", flush=True)
 while True:
+    time.sleep(random.uniform(0, 0.006))
     take()
+    time.sleep(random.uniform(0, 0.003))
     if folder:
         os.unlink(where)
     put()
