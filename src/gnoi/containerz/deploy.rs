@@ -94,10 +94,10 @@ impl Containerz {
     }
 
     async fn upload(&self, deployment: &Deployment, known: bool, deadline: Instant) -> Result<()> {
+        let began = Instant::now();
         let mut lockstep = deployment.lockstep || self.lockstep.load(Ordering::Relaxed);
         let mut retries = deployment.retries;
         loop {
-            let began = Instant::now();
             let Err(broken) = self.transfer(deployment, lockstep, deadline).await else {
                 self.lockstep.fetch_or(lockstep && !deployment.lockstep, Ordering::Relaxed);
                 return Ok(());

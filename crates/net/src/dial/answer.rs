@@ -254,7 +254,9 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let [first, after @ ..] = rest {
         let byte = match after {
-            [high, low, ..] if *first == b'%' => hexadecimal(*high).zip(hexadecimal(*low)).map(|(h, l)| h << 4 | l),
+            [high, low, ..] if *first == b'%' => {
+                hexadecimal(*high).zip(hexadecimal(*low)).map(|(high, low)| (high << 4) | low)
+            }
             _ => None,
         };
         decoded.push(byte.unwrap_or(*first));
