@@ -115,7 +115,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_errors_that_are_quoted_exist() -> None:
-    sources = [*ROOT.glob("src/**/*.rs"), *ROOT.glob("python/holdfast/**/*.py")]
+    sources = [*ROOT.glob("src/**/*.rs"), *ROOT.glob("crates/*/src/**/*.rs"), *ROOT.glob("python/holdfast/**/*.py")]
     said = re.sub(r"\\\n\s*", "", "\n".join(file.read_text(encoding="utf-8") for file in sources))
     quoted = re.findall(r"^\| `([^`]+)` \|", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(quoted) > 15

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, FlockOperation, OFlags, Stat, flock, fstat};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat};
 use rustix::io::Errno;
 
 use super::place::{Folder, Place, Refusal, is_same, is_trusted};
@@ -148,7 +148,8 @@ fn open(folder: &Folder, name: &[u8], old: &Stat) -> Result<Option<File>, Refusa
 fn is_ours(lock: &Stat, folder: &Folder, old: &Stat) -> bool {
     let may_write = is_trusted(lock.st_uid) || [folder.stat.st_uid, old.st_uid].contains(&lock.st_uid);
     let is_file = FileType::from_raw_mode(lock.st_mode) == FileType::RegularFile;
-    is_file && may_write && lock.st_mode & 0o077 == 0 && lock.st_nlink == 1
+    let others = Mode::from_raw_mode(lock.st_mode).intersects(Mode::RWXG | Mode::RWXO);
+    is_file && may_write && !others && lock.st_nlink == 1
 }
 
 fn is_at(folder: &Folder, name: &[u8], file: &File) -> bool {

@@ -139,7 +139,7 @@ pub struct Place {
 impl Place {
     /// Where `path`, which is absolute, leads; something need not be there.
     pub fn find(path: &str, bounds: &[Bound]) -> Result<Self, Refusal> {
-        Walk::begin()?.finish(bounds, |walk| walk.to_what_it_names(path.as_bytes()))
+        Walk::begin()?.finish(bounds, |walk| walk.name_that_links_end_at(path.as_bytes()))
     }
 
     /// The place that `path` names itself, be that a link or nothing yet.
@@ -236,7 +236,7 @@ impl Walk {
         Ok(Place { folder, name, asker: self.asker })
     }
 
-    fn to_what_it_names(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn name_that_links_end_at(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
         let mut path = path.to_vec();
         loop {
             let (folders, name) = split(&path)?;
