@@ -354,6 +354,8 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::ffi::OsString;
     use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -448,7 +450,7 @@ mod tests {
         }
         let left = || {
             let entries = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("read").file_name());
-            entries.collect::<std::collections::BTreeSet<_>>()
+            entries.collect::<BTreeSet<_>>()
         };
         file.evaluate(Point::Add, &RuntimeWatch::begin()).expect("evaluated");
         assert_eq!(left().len(), 3);
@@ -457,7 +459,7 @@ mod tests {
         fs::write(&lock, "").expect("written");
         fs::set_permissions(&lock, fs::Permissions::from_mode(0o600)).expect("mode");
         file.evaluate(Point::Add, &RuntimeWatch::begin()).expect("evaluated");
-        assert_eq!(left(), ["conf.json", drafts[1]].map(Into::into).into());
+        assert_eq!(left(), BTreeSet::from(["conf.json", drafts[1]].map(OsString::from)));
     }
 
     #[test]
