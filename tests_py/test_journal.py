@@ -106,6 +106,24 @@ def test_it_is_on_record_before_it_is_asked_for(
     assert [entry.name for entry in known.entries()] == ["data", "web_image"]
 
 
+def test_a_container_that_a_list_lacked_is_not_ours(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device, archive: Path
+) -> None:
+    """As after a failover: it is its owner's, stopped as he left it, and a start that is refused removes nothing."""
+    device.containerz.deploy(archive, retag="web_image:v1")
+    device.containerz.start("web", image="web_image:v1", restart="NONE")
+    device.containerz.stop("web")
+    ours = device.recording("r1", journal=Journal(device.address).file)
+    with (
+        chassis_of_test.failpoint("containerz.ListContainer.row", "1*drop"),
+        pytest.raises(exceptions.AlreadyExists),
+    ):
+        ours.containerz.start("web", image="web_image:v1")
+    assert device.containerz.container("web").status == "STOPPED"
+    assert ours.made == []
+    assert Journal(device.address).entries() == []
+
+
 def test_a_record_within_a_record(device: holdfast.Device) -> None:
     outer = device.recording("r1")
     outer.containerz.create_volume("of-the-session")
