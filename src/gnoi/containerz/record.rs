@@ -136,18 +136,18 @@ mod tests {
 
     #[test]
     fn a_line_is_whole_after_one_that_was_cut_short() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("written and read");
         let journal = folder.path().join("device.jsonl");
-        std::fs::write(&journal, "{\"time\": 1").unwrap();
+        std::fs::write(&journal, "{\"time\": 1").expect("written and read");
         let record = Record::new("run".into(), "there:1".into(), BTreeMap::new(), Some(journal.clone()));
-        record.write(&Made::image("web", "v1"), false).unwrap();
-        record.write(&Made::image("web", "v1"), true).unwrap();
-        let text = std::fs::read_to_string(&journal).unwrap();
+        record.write(&Made::image("web", "v1"), false).expect("written and read");
+        record.write(&Made::image("web", "v1"), true).expect("written and read");
+        let text = std::fs::read_to_string(&journal).expect("written and read");
         let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
         let [_, made, gone] = lines[..] else { panic!("{text}") };
-        let made: serde_json::Value = serde_json::from_str(made).unwrap();
+        let made: serde_json::Value = serde_json::from_str(made).expect("written and read");
         assert_eq!((&made["kind"], &made["name"], &made["tag"]), (&json!("image"), &json!("web"), &json!("v1")));
-        assert_eq!(serde_json::from_str::<serde_json::Value>(gone).unwrap()["gone"], json!(true));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(gone).expect("written and read")["gone"], json!(true));
     }
 
     #[test]
