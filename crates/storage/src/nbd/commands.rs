@@ -33,11 +33,3 @@ pub fn wait_serving(process: &mut Child, name: &str, deadline: Instant, serves: 
     let _ = process.wait();
     Err(Error::lab(why))
 }
-
-/// Whether a process that serves a volume is still there.
-pub fn still_serves(process: &mut Child, name: &str, volume: &str) -> Result<()> {
-    match process.try_wait() {
-        Ok(Some(status)) => Err(Error::lab(format!("{name} of {volume} ended by itself: {status}"))),
-        _ => Ok(()),
-    }
-}

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tonic::Code;
 
-use super::commands::{run, still_serves, wait_serving};
+use super::commands::{run, wait_serving};
 use super::{ABOUT, NAME};
 use crate::csi::{Backend, Csi};
 use crate::tools;
@@ -84,14 +84,26 @@ impl Backend for NbdNode {
         &self.node
     }
 
-    /// What serves its volumes serves them, on the server too.
+    /// What serves its volumes serves them, on the server too. An nbdfuse may end once its volume was taken from this
+    /// node, or where the server cannot be reached.
     fn ready(&self, deadline: Instant) -> Result<()> {
-        for (volume, fuse) in self.shows().iter_mut() {
-            still_serves(fuse, "nbdfuse", volume)?;
+        let soon = deadline.min(Instant::now() + GLANCE);
+        match self.server.ready("", soon) {
+            Err(error) if error.kind == Kind::Lab => return Err(error),
+            Err(_) => return Ok(()), // this is about the plugin
+            Ok(()) => {}
         }
-        match self.server.ready("", deadline.min(Instant::now() + GLANCE)) {
-            Err(error) if error.kind == Kind::Lab => Err(error),
-            _ => Ok(()), // the server may be cut off, and this is about the plugin
+        let ended = |fuse: &mut Child| fuse.try_wait().ok().flatten();
+        let ended: BTreeMap<String, ExitStatus> =
+            self.shows().iter_mut().filter_map(|(volume, fuse)| Some((volume.clone(), ended(fuse)?))).collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let known = self.server.list("", soon).unwrap_or_default();
+        let mut here = known.iter().filter(|volume| volume.nodes.iter().flatten().any(|node| *node == self.node));
+        match here.find_map(|volume| ended.get_key_value(&volume.id)) {
+            Some((volume, status)) => Err(Error::lab(format!("nbdfuse of {volume} ended by itself: {status}"))),
+            None => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::commands::{still_serves, wait_serving};
+use super::commands::wait_serving;
 use super::{ABOUT, NAME};
 use crate::csi::Backend;
 use crate::volumes::{Attachment, Volume, VolumeRequest};
@@ -135,7 +135,9 @@ impl Backend for NbdServer {
     /// What serves its volumes serves them.
     fn ready(&self, _: Instant) -> Result<()> {
         for ((volume, _), export) in self.exported().iter_mut() {
-            still_serves(&mut export.process, "nbdkit", volume)?;
+            if let Ok(Some(status)) = export.process.try_wait() {
+                return Err(Error::lab(format!("nbdkit of {volume} ended by itself: {status}")));
+            }
         }
         Ok(())
     }
