@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast import cni, exceptions, journal, testbed
+from holdfast import cni, exceptions, journal, storage, testbed
 from holdfast.exceptions import HoldfastError
+from holdfast.storage import provider
 
 from test_bad_input import free_port, listener
 
@@ -282,3 +283,24 @@ def two_runs_on_one_device(_: Path) -> None:
 def a_plugin_that_is_not_there(folder: Path) -> None:
     chain = cni.Chain({"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "absent"}]}, [folder])
     chain.add("c", "/nowhere")
+
+
+# --- What a test itself stands on ---------------------------------------------------------------------------------
+
+HOSTS = """
+provider: {{kind: docker-plugin, name: acme}}
+runner: {{kind: docker}}
+lab:
+  kind: hosts
+  tester: 127.0.0.1
+  nodes:
+    alpha: {{address: 127.0.0.1, engine: "unix://{folder}/alpha.sock"}}
+    beta: {{address: 127.0.0.1, engine: "unix://{folder}/beta.sock"}}
+"""
+
+
+@causes(exceptions.LabError)
+def a_host_without_an_engine(folder: Path) -> None:
+    file = folder / "hosts.yaml"
+    file.write_text(HOSTS.format(folder=folder), encoding="utf-8")
+    storage.hosts(provider.read(str(file)), timeout=1)
