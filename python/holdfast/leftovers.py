@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast import journal
+from holdfast import journal, waiting
 from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented, Unknown
 from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Entry, Journal
 
@@ -223,17 +221,16 @@ def remove(device: Device, things: Iterable[LeftOver], before: Listed | None = N
         return {}
     before = before or Listed.of(device)
     outcomes = {thing: _removed(device, thing) for thing in wanted}
-    deadline = time.monotonic() + PATIENCE
-    tick = threading.Event()
-    while True:
+    stayed: dict[LeftOver, str] = {}
+    for last in waiting.looks(PATIENCE, look=LOOK):
         seen = any(outcome is True or before.has(thing) for thing, outcome in outcomes.items())
         stayed = _stayed(before, Listed.of(device) if seen else before, outcomes)
         again = [thing for thing in stayed if outcomes[thing] is True]
-        if not again or time.monotonic() >= deadline:
-            return stayed
-        tick.wait(LOOK)
-        for thing in again:  # it may be there twice
+        if not again:
+            break
+        for thing in again if not last else ():  # it may be there twice
             outcomes[thing] = _removed(device, thing) or True
+    return stayed
 
 
 def clean(device: Device, seen: Survey, things: Sequence[LeftOver]) -> dict[LeftOver, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
 
 # From one look to the next, in seconds, unless a caller says otherwise.
 LOOK = 0.05
@@ -22,13 +22,25 @@ def until(condition: Callable[[], Found], limit: float, *, look: float = LOOK) -
     >>> until(lambda: None, limit=0.01) is None
     True
     """
-    deadline = time.monotonic() + limit
-    while True:
-        left = deadline - time.monotonic()
+    found = None
+    for _ in looks(limit, look=look):
         found = condition()
-        if found or left <= 0:
-            return found
+        if found:
+            break
+    return cast("Found", found)
+
+
+def looks(limit: float, *, look: float = LOOK) -> Iterator[bool]:
+    """Come round once for each look until `limit` seconds have passed; whether it is the last, which comes after that.
+
+    >>> list(looks(limit=0))
+    [True]
+    """
+    deadline = time.monotonic() + limit
+    while (left := deadline - time.monotonic()) > 0:
+        yield False
         time.sleep(min(look, left))
+    yield True
 
 
 def watch(condition: Callable[[], object], limit: float, *, look: float = LOOK) -> float | None:

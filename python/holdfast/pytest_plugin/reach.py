@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import profiles
+from holdfast import profiles, waiting
 from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
 from holdfast.options import environment_flag
 from holdfast.profiles import Profile
@@ -107,10 +105,9 @@ class Configuring:
 
     def _await_containerz(self) -> None:
         """Until Containerz answers: what was configured takes its time to be served."""
-        deadline = time.monotonic() + (LOOK if self.allowed else 0)
-        tick = threading.Event()
-        while not self._serves_containerz(last=time.monotonic() >= deadline):
-            tick.wait(0.1)
+        for last in waiting.looks(LOOK if self.allowed else 0, look=0.1):
+            if self._serves_containerz(last=last):
+                return
 
     def _serves_containerz(self, *, last: bool) -> bool:
         try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast import waiting
 from holdfast.pytest_plugin.plans import plan_of
 
 if TYPE_CHECKING:
@@ -37,13 +36,12 @@ def skip_without(run: Run, item: pytest.Item) -> None:
 
 def _why_none(run: Run) -> str:
     """Why there is none, once that has lasted for the limit `settle`: a standby may be on its way."""
-    deadline = time.monotonic() + run.limits["settle"]
-    tick = threading.Event()
-    while why := _lack(run.device.control_processors()):
-        if time.monotonic() >= deadline:
-            return why
-        tick.wait(LOOK)
-    return ""
+    why = ""
+    for _ in waiting.looks(run.limits["settle"], look=LOOK):
+        why = _lack(run.device.control_processors())
+        if not why:
+            break
+    return why
 
 
 def _lack(found: Sequence[ControlProcessor]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, Unimplemented
 from holdfast.pytest_plugin.case import NotChecked
 
@@ -50,15 +49,11 @@ class Surroundings:
 
     def expect_unchanged(self) -> None:
         """Nothing of it went, and nothing came to it."""
-        deadline = time.monotonic() + self._run.limits["verification"]
-        tick = threading.Event()
-        while True:
+        now = self._before
+        for _ in waiting.looks(self._run.limits["verification"], look=LOOK):  # lists may be incomplete for a while
             now = self._others()
             if now.keys() == self._before.keys():
                 return
-            if time.monotonic() >= deadline:  # lists may be incomplete for a while
-                break
-            tick.wait(LOOK)
         went = sorted(what for key, what in self._before.items() if key not in now)
         came = sorted(what for key, what in now.items() if key not in self._before)
         told = [*(f"{what} is gone" for what in went), *(f"{what} came to be" for what in came)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
 from holdfast.storage.account import Account, Inconclusive, Limits, NotRun
 
@@ -21,6 +21,10 @@ MEBIBYTE = 1 << 20
 Variation = tuple[int, str, str, dict[str, str]]
 # Of each volume, if nothing else is said; in bytes.
 SIZE = 64 * MEBIBYTE
+
+
+# From one look to the next, in seconds.
+LOOK = 0.02
 
 
 class Scenario:
@@ -265,12 +269,7 @@ class Scenario:
             raise ExpectationFailed(f"left over: {'; '.join(left)}")
 
     def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        end, tick = time.monotonic() + seconds, threading.Event()
-        while not holds():
-            if time.monotonic() > end:
-                return False
-            tick.wait(0.02)
-        return True
+        return waiting.until(holds, seconds, look=LOOK)
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Something holds, or the scenario fails for that."""
