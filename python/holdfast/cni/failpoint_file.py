@@ -8,11 +8,11 @@ import json
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from holdfast import waiting
 from holdfast.exceptions import CniError
 
 ANNOTATION = "failpoint.cni.containerd.io/confpath"
@@ -58,14 +58,13 @@ class FailpointFile:
 
     @contextmanager
     def _locked(self, folder: int) -> Iterator[None]:
-        """The plugin's own lock (src/cni/lock.rs), so that it does not store what it read before."""
+        """The plugin's own lock (crates/cni/src/lock.rs), so that it does not store what it read before."""
         name = f".{self.path.name}.cni-bridge-fp.lock"
-        end = time.monotonic() + _PATIENCE
-        while (lock := _lock(folder, name)) is None:
-            if time.monotonic() >= end:
-                message = f"{self.path} is locked by {self.path.with_name(name)} for {_PATIENCE:.0f} s"
-                raise CniError(message, hint="end the process that holds it, or remove that file")
-            time.sleep(_STEP)
+        tries = (_lock(folder, name) for _ in waiting.looks(_PATIENCE, look=_STEP))
+        lock = next((held for held in tries if held is not None), None)
+        if lock is None:
+            message = f"{self.path} is locked by {self.path.with_name(name)} for {_PATIENCE:.0f} s"
+            raise CniError(message, hint="end the process that holds it, or remove that file")
         try:
             yield
         finally:
