@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from holdfast import _core
+from holdfast.storage.leftovers import remove_control_groups
 from holdfast.storage.provider import read
 
 from conftest import RunSuite, isolated, wait_until
@@ -45,6 +47,21 @@ def control_groups(name: str) -> list[Path]:
     """Those of a lab's engines."""
     root = Path("/sys/fs/cgroup")
     return [*root.glob(name), *root.glob(f"*/{name}")]
+
+
+def test_a_control_group_is_removed_when_its_last_process_is_dead() -> None:
+    name = f"hf-{os.getpid()}-dying"
+    group = (
+        next(folder for folder in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if folder.is_dir()) / name
+    )
+    (group / "inner").mkdir(parents=True)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process, ThreadPoolExecutor(1) as pool:
+        (group / "inner" / "cgroup.procs").write_text(str(process.pid), encoding="utf-8")
+        removal = pool.submit(remove_control_groups, name)
+        assert process.stdin is not None
+        process.stdin.close()
+        removal.result()
+    assert control_groups(name) == []
 
 
 # `nox -s providers` runs all of it; this is for developers, who run it all day.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from holdfast import waiting
+
 PREFIX = "holdfast-lab-"
 _OWNER = "owner"
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
+# How long the kernel may take to bury the last process of a control group, in seconds.
+LONGEST_DEATH = 30.0
 
 
 def make() -> Path:
@@ -34,7 +39,23 @@ def remove_control_groups(name: str) -> None:
     """Those of engines that are no more, under one name at the root of each hierarchy."""
     for group in [*_CONTROL_GROUPS.glob(name), *_CONTROL_GROUPS.glob(f"*/{name}")]:
         for inner, _, _ in os.walk(group, topdown=False):
-            Path(inner).rmdir()  # its files go with it
+            _remove_control_group(Path(inner))
+
+
+def _remove_control_group(group: Path) -> None:
+    """One that holds no other; its files go with it. It is busy for a moment after its last process was killed."""
+
+    def removed() -> bool:
+        try:
+            group.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    if not waiting.until(removed, LONGEST_DEATH):
+        group.rmdir()  # says why not
 
 
 def _is_owned(folder: Path) -> bool:
