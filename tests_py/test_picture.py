@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from xml.etree import ElementTree as ET
 
+import pytest
+
 import holdfast
 from holdfast.results import Event, Timeline
 
@@ -19,8 +21,8 @@ def titles(lane: ET.Element) -> list[str]:
     return [title.text or "" for title in lane.iter(f"{SVG}title")]
 
 
-def event(at: float, kind: str, text: str) -> Event:
-    return Event(at=at, time=datetime.now(timezone.utc), kind=kind, text=text)
+def event(at: float, kind: str, text: str, **fields: str) -> Event:
+    return Event(at=at, time=datetime.now(timezone.utc), kind=kind, text=text, fields=fields)
 
 
 def test_a_failover_shows_roles_that_swap_and_the_absence(device: holdfast.Device) -> None:
@@ -45,17 +47,31 @@ def test_a_failover_shows_roles_that_swap_and_the_absence(device: holdfast.Devic
 
 
 def test_a_call_that_failed_looks_otherwise_than_one_that_did_not() -> None:
-    picture = ET.fromstring(Timeline([event(0, "call", "A.B: OK"), event(1, "call", "A.C: NOT_FOUND: no")]).svg())
+    picture = ET.fromstring(
+        Timeline([event(0, "call", "A.B", status="OK"), event(1, "call", "A.C: OK", status="NOT_FOUND")]).svg()
+    )
     good, bad = (circle.get("fill") for circle in picture.iter(f"{SVG}circle"))
     assert good != bad
 
 
 def test_what_a_device_says_cannot_break_the_picture() -> None:
     hostile = '</title><script>alert(1)</script> & "\u202e'
-    told = Timeline([event(0, "note", hostile), event(0, "gnmi", f"{hostile}: redundant-role PRIMARY")])
-    picture = ET.fromstring(told.svg())
+    role = event(0, "gnmi", hostile, control_processor=hostile, role="PRIMARY")
+    picture = ET.fromstring(Timeline([event(0, "note", hostile), role]).svg())
     assert not list(picture.iter(f"{SVG}script"))
     assert any(hostile in title for title in titles(picture))
+
+
+def test_events_have_fields_for_programs(device: holdfast.Device) -> None:
+    move = device.switchover()
+    assert move.outage is not None
+    (outage,) = [event.fields["outage"] for event in move.timeline if event.kind == "outage" and event.fields]
+    assert outage == pytest.approx(move.outage.seconds)
+    calls = [event.fields for event in move.timeline if event.kind == "call"]
+    assert {"call": "System.SwitchControlProcessor", "status": "OK"} in calls
+    roles = {event.fields["control_processor"]: event.fields["role"] for event in move.timeline if event.kind == "gnmi"}
+    assert roles == {"Supervisor1": "SECONDARY", "Supervisor2": "PRIMARY"}
+    assert all("address" in event.fields for event in move.timeline if event.kind in ("dial", "connection"))
 
 
 def test_an_empty_timeline_is_a_picture_as_well() -> None:

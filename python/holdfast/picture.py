@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from xml.etree import ElementTree as ET
@@ -20,8 +19,6 @@ _FONT = "font-family:system-ui,sans-serif;font-size:12px"
 _ROLES = {"PRIMARY": "#1b6ca8", "SECONDARY": "#a9cfe8"}
 _OTHER_ROLE = "#cccccc"
 _GOOD, _BAD, _PLAIN = "#2e7d32", "#b3261e", "#555555"
-_ROLE = re.compile(r"(?P<name>.+?): redundant-role (?P<role>\w+)")
-_AWAY = re.compile(r"the device answers again after (?P<seconds>[\d.]+) s")
 
 
 class Event(Protocol):
@@ -33,6 +30,8 @@ class Event(Protocol):
     def kind(self) -> str: ...  # noqa: D102
     @property
     def text(self) -> str: ...  # noqa: D102
+    @property
+    def fields(self) -> Mapping[str, str | float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -104,29 +103,30 @@ def _lanes(events: Sequence[Event]) -> list[_Lane]:
 
 
 def _roles(events: Iterable[Event]) -> dict[str, list[_Bar]]:
-    """The role of each control processor from when it was told until it was told another, or the last was told."""
-    told: dict[str, list[tuple[float, str]]] = {}
+    """The role of each control processor, from when it was reported until another was, or the timeline ends."""
+    reported: dict[str, list[tuple[float, str]]] = {}
     last = 0.0
     for event in events:
         last = max(last, event.at)
-        found = _ROLE.match(event.text) if event.kind == "gnmi" else None
-        if found and [role for _, role in told.get(found["name"], [])][-1:] != [found["role"]]:
-            told.setdefault(found["name"], []).append((event.at, found["role"]))
+        if event.kind == "gnmi" and "role" in event.fields:
+            name, role = str(event.fields["control_processor"]), str(event.fields["role"])
+            changes = reported.setdefault(name, [])
+            if not changes or changes[-1][1] != role:
+                changes.append((event.at, role))
     return {
         name: [
             _Bar(began, ended, _ROLES.get(role, _OTHER_ROLE), role, f"{name} is {role} from {began:.3f} s on")
             for (began, role), (ended, _) in zip(changes, [*changes[1:], (last, "")], strict=True)
         ]
-        for name, changes in told.items()
+        for name, changes in reported.items()
     }
 
 
 def _absences(events: Iterable[Event]) -> list[_Bar]:
     bars = []
     for event in events:
-        found = _AWAY.match(event.text)
-        if found:
-            seconds = float(found["seconds"])
+        if event.kind == "outage" and "outage" in event.fields:
+            seconds = float(event.fields["outage"])
             bars.append(_Bar(event.at - seconds, event.at, _BAD, f"away {seconds:.2f} s", event.text))
     return bars
 
@@ -182,7 +182,7 @@ def _lane(
 def _color(event: Event) -> str:
     """A call that was answered with an error, and a loss, are bad; marks of plans and notes are neither."""
     if event.kind == "call":
-        return _GOOD if event.text.endswith(": OK") else _BAD
-    if event.kind == "connection" or event.text.startswith("the device went away"):
+        return _GOOD if event.fields.get("status") == "OK" else _BAD
+    if event.kind == "connection" or (event.kind == "outage" and "outage" not in event.fields):
         return _BAD
     return _GOOD if event.kind in ("dial", "outage") else _PLAIN

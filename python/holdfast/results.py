@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -105,13 +106,19 @@ class Plugin(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Event(Shown):
-    """Something on a timeline, and how often it was repeated; `at` is in seconds since the timeline began."""
+    """Something on a timeline, and how often it was repeated; `at` is in seconds since the timeline began.
+
+    `text` is for people. Programs take `fields`, which go by `kind`: of a `call` there are `call` and `status` (`OK`
+    or a gRPC status by its name), of a `dial` or `connection` its `address`, of `gnmi` a `control_processor` and its
+    `role`, and of an `outage` that ended its length in seconds, `outage`.
+    """
 
     at: float
     time: datetime
     kind: str
     text: str
     repeated: int = 0
+    fields: Mapping[str, str | float] = field(default_factory=dict, repr=False, hash=False)
 
     def __str__(self) -> str:
         again = f" (and {self.repeated} times more)" if self.repeated else ""

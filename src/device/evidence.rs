@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Device;
 use super::roles::ControlProcessor;
-use crate::dial::{Call, Connection};
+use crate::dial::{Call, Connection, EventKind, Field};
 use crate::error::{Error, Kind, Result};
 
 /// From one look to the next; bounds how exactly an outage is known.
@@ -86,7 +86,7 @@ impl<'a> Watch<'a> {
         }
         self.lost = self.witness.loss().or_else(|| self.replaced.then(|| "it fell silent".to_owned()));
         if let Some(why) = &self.lost {
-            self.device.note("outage", format!("the device went away: {why}"));
+            self.device.note(EventKind::Outage, format!("the device went away: {why}"));
         }
     }
 
@@ -98,8 +98,8 @@ impl<'a> Watch<'a> {
         } else if self.outage.is_none() {
             let timeline = self.device.session.timeline();
             let outage = Outage { began: timeline.at(self.last_good), ended: timeline.at(now) };
-            self.device
-                .note("outage", format!("the device answers again after {:.3} s", outage.duration().as_secs_f64()));
+            let text = format!("the device answers again after {:.3} s", outage.duration().as_secs_f64());
+            timeline.record_fields(EventKind::Outage, text, vec![("outage", Field::Time(outage.duration()))]);
             self.outage = Some(outage);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Deadlines, Device};
-use crate::dial::Call;
+use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
 
@@ -179,7 +179,7 @@ impl Device {
         let deadline = began + patience.within.unwrap_or(limits.verification);
         let watch = patience.watch.unwrap_or_else(|| watch(limits));
         let failed = |message: String| {
-            self.note("expectation", format!("failed: {message}"));
+            self.note(EventKind::Expectation, format!("failed: {message}"));
             Error::new(Kind::Expectation, message).during(self.name(), &format!("expect {what}"), began.elapsed())
         };
         let mut held_since = None;
@@ -192,7 +192,10 @@ impl Device {
                 (Seen::Holds(found), since) => {
                     let since = *held_since.get_or_insert(since.unwrap_or(now));
                     if now >= since + watch {
-                        self.note("expectation", format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()));
+                        self.note(
+                            EventKind::Expectation,
+                            format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()),
+                        );
                         return Ok(found);
                     }
                 }
@@ -264,13 +267,12 @@ fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Vo
         several => return Seen::Not(format!("volume {name} is listed {} times", several.len())),
     };
     let Some(before) = like else { return Seen::Holds(volume.clone()) };
-    for (what, was, is) in [
-        ("driver", &before.driver, &volume.driver),
-        ("options", &format!("{:?}", before.options), &format!("{:?}", volume.options)),
-        ("labels", &format!("{:?}", before.labels), &format!("{:?}", volume.labels)),
-    ] {
+    if before.driver != volume.driver {
+        return Seen::Not(format!("volume {name} had driver {} and has {}", before.driver, volume.driver));
+    }
+    for (what, was, is) in [("options", &before.options, &volume.options), ("labels", &before.labels, &volume.labels)] {
         if was != is {
-            return Seen::Not(format!("volume {name} had {what} {was} and has {is}"));
+            return Seen::Not(format!("volume {name} had {what} {was:?} and has {is:?}"));
         }
     }
     Seen::Holds(volume.clone())

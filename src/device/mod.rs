@@ -24,7 +24,7 @@ pub use switchover::{Switchover, SwitchoverOptions};
 pub use trigger::Trigger;
 pub use ways::Ways;
 
-use crate::dial::{Session, Settings, Target, Tcp};
+use crate::dial::{EventKind, Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
 use crate::gnoi::containerz::Record;
@@ -120,7 +120,7 @@ impl Device {
         self.session.name()
     }
 
-    fn note(&self, kind: &'static str, text: impl Into<String>) {
+    fn note(&self, kind: EventKind, text: impl Into<String>) {
         self.session.timeline().record(kind, text);
     }
 

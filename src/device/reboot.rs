@@ -8,7 +8,7 @@ use tonic::Code;
 use super::Device;
 use super::evidence::{ATTEMPT, LAST_LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
-use crate::dial::{Call, Event};
+use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
 use crate::gnmi::{Gnmi, Path};
 use crate::wire::gnoi::system::RebootMethod;
@@ -42,7 +42,7 @@ impl Device {
                 Ok(reboot)
             }
             Err(error) => {
-                self.note("reboot", format!("failed: {}", error.message));
+                self.note(EventKind::Reboot, format!("failed: {}", error.message));
                 Err(error.during(self.name(), "reboot", began.elapsed()))
             }
         }
@@ -53,7 +53,7 @@ impl Device {
         let before =
             Before { cards: self.control_processors(limit).await?, boot_time: boot_time(&self.gnmi, limit).await };
         let mut watch = Watch::begin(self, limit).await?;
-        self.note("reboot", "asking for a cold reboot of the chassis");
+        self.note(EventKind::Reboot, "asking for a cold reboot of the chassis");
         let asked = self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await;
         let unanswered = match asked {
             Ok(()) => None,

@@ -10,7 +10,7 @@ use tonic::Code;
 
 use super::evidence::ATTEMPT;
 use super::{Deadlines, Device};
-use crate::dial::Call;
+use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::{Leaf, Path};
 
@@ -38,6 +38,16 @@ pub enum Role {
     Secondary,
 }
 
+impl Role {
+    /// As gNMI spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "PRIMARY",
+            Self::Secondary => "SECONDARY",
+        }
+    }
+}
+
 /// What gNMI says of a control processor. What the device does not report is None.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlProcessor {
@@ -60,8 +70,7 @@ pub struct ControlProcessor {
 
 impl fmt::Display for ControlProcessor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = if self.role == Role::Primary { "PRIMARY" } else { "SECONDARY" };
-        write!(f, "{}: redundant-role {role}", self.name)?;
+        write!(f, "{}: redundant-role {}", self.name, self.role.name())?;
         if let Some(ready) = self.ready {
             write!(f, ", switchover-ready {ready}")?;
         }
@@ -139,10 +148,13 @@ impl Device {
     fn note_changes(&self, roles: &[ControlProcessor]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for cp in roles.iter().filter(|cp| !seen.contains(cp)) {
-            self.note("gnmi", cp.to_string());
+            let fields = vec![("control_processor", cp.name.as_str().into()), ("role", cp.role.name().into())];
+            self.session.timeline().record_fields(EventKind::Gnmi, cp.to_string(), fields);
         }
         for gone in seen.iter().filter(|before| !roles.iter().any(|cp| cp.name == before.name)) {
-            self.note("gnmi", format!("{}: no redundant-role", gone.name));
+            let text = format!("{}: no redundant-role", gone.name);
+            let fields = vec![("control_processor", gone.name.as_str().into())];
+            self.session.timeline().record_fields(EventKind::Gnmi, text, fields);
         }
         roles.clone_into(&mut seen);
     }

@@ -8,7 +8,7 @@ use tonic::Code;
 use super::evidence::{LAST_LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
-use crate::dial::{Call, Event};
+use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
@@ -60,7 +60,7 @@ impl Device {
                 Ok(moved)
             }
             Err(error) => {
-                self.note("switchover", format!("failed: {}", error.message));
+                self.note(EventKind::Switchover, format!("failed: {}", error.message));
                 Err(error.during(self.name(), "switchover", began.elapsed()))
             }
         }
@@ -87,10 +87,10 @@ impl Device {
         };
         let mut watch = Watch::begin(self, Instant::now() + self.deadlines().ready).await?;
         if options.trigger == Trigger::Switch {
-            self.note("switchover", format!("asking for {} -> {target}", before.primary.name));
+            self.note(EventKind::Switchover, format!("asking for {} -> {target}", before.primary.name));
             self.ask_for(&target, &before, options).await?;
         } else {
-            self.note("switchover", format!("failing {}: {:?}", before.primary.name, options.trigger));
+            self.note(EventKind::Switchover, format!("failing {}: {:?}", before.primary.name, options.trigger));
             self.fail_active(&options.trigger, &before, self.session.deadline(None)).await?;
         }
         let deadline = Instant::now() + self.deadlines().switchover;
@@ -163,7 +163,10 @@ impl Device {
                 Ok(answer) => return self.check_answer(target, &answer),
                 Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(()), // evidence will tell
                 Err(error) if error.code() == Some(Code::InvalidArgument) && forms.len() > 1 => {
-                    self.note("note", format!("the device refuses the path {}; trying the other form", forms[0]));
+                    self.note(
+                        EventKind::Note,
+                        format!("the device refuses the path {}; trying the other form", forms[0]),
+                    );
                     forms.remove(0);
                 }
                 Err(error) if !options.unready && is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
@@ -184,7 +187,7 @@ impl Device {
             let what = format!("the device says that it switches to {other:?}, not to {target:?}");
             return Err(Error::new(fault(SwitchoverFault::Refused), what));
         }
-        self.note("switchover", "the device agreed");
+        self.note(EventKind::Switchover, "the device agreed");
         Ok(())
     }
 
@@ -211,10 +214,10 @@ impl Device {
             let now = Instant::now();
             let swapped = pair_of(&roles).is_ok_and(|pair| pair.primary.name == target);
             if swapped && swapped_at.is_none() {
-                self.note("switchover", format!("{target} is PRIMARY"));
+                self.note(EventKind::Switchover, format!("{target} is PRIMARY"));
                 swapped_at = Some(now);
             } else if !swapped && swapped_at.take().is_some() {
-                self.note("switchover", format!("{target} is PRIMARY no more"));
+                self.note(EventKind::Switchover, format!("{target} is PRIMARY no more"));
                 reversed = true;
             }
             let witnesses = witnesses(target, before, &roles, watch.lost());
@@ -253,7 +256,7 @@ impl Device {
                     return Err(reversal(primary).during(self.name(), "switchover", began.elapsed()));
                 }
                 if pair.ready() != Some(false) {
-                    self.note("switchover", format!("{} is in step as the standby", pair.secondary.name));
+                    self.note(EventKind::Switchover, format!("{} is in step as the standby", pair.secondary.name));
                     return Ok(());
                 }
             } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {

@@ -8,5 +8,5 @@ pub use system::System;
 
 /// Puts a request on the session's timeline, as a vendor's support wants to see it.
 fn tell(session: &crate::dial::Session, message: &str, request: &impl prost::Message) {
-    session.timeline().record("rpc", crate::reflection::shown(message, &request.encode_to_vec()));
+    session.timeline().record(crate::dial::EventKind::Rpc, crate::reflection::shown(message, &request.encode_to_vec()));
 }

@@ -16,7 +16,7 @@ use super::system::{AsyncSystem, System};
 use super::{errors, results};
 use crate::device::{Deadlines, Device as Inner, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
 use crate::dial::trust::Trust;
-use crate::dial::{Credentials, Security, Settings, Target};
+use crate::dial::{Credentials, EventKind, Security, Settings, Target};
 use crate::error::{Error, Result};
 use crate::gnoi::containerz::Record;
 
@@ -370,7 +370,7 @@ macro_rules! properties {
 
             /// Puts a note of the caller's on the timeline.
             fn note(&self, text: String) {
-                self.inner.session().timeline().record("note", text);
+                self.inner.session().timeline().record(EventKind::Note, text);
             }
 
             fn __repr__(&self) -> String {

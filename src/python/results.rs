@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::device::{Answer, ControlProcessor, Outage, Reboot, Role, Switchover};
-use crate::dial::Event;
+use crate::device::{Answer, ControlProcessor, Outage, Reboot, Switchover};
+use crate::dial::{Event, Field, Fields};
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
 use crate::image::{Archive, Layout};
@@ -115,7 +115,7 @@ pub fn control_processors(py: Python<'_>, all: Vec<ControlProcessor>) -> Object 
     tuple(py, all, |py, cp| {
         object!(py, "ControlProcessor",
             name: cp.name,
-            role: if cp.role == Role::Primary { "PRIMARY" } else { "SECONDARY" },
+            role: cp.role.name(),
             ready: cp.ready,
             boot_time: nanoseconds(py, cp.boot_time)?,
             last_switchover_time: nanoseconds(py, cp.last_switchover_time)?,
@@ -170,11 +170,22 @@ pub fn plugins(py: Python<'_>, plugins: Vec<Plugin>) -> Object {
 pub fn events(py: Python<'_>, events: Vec<Event>) -> Object {
     let events = tuple(py, events, |py, event| {
         object!(py, "Event",
-            at: event.at.as_secs_f64(), time: time(py, event.time)?, kind: event.kind, text: event.text,
-            repeated: event.repeated,
+            at: event.at.as_secs_f64(), time: time(py, event.time)?, kind: event.kind.name(), text: event.text,
+            fields: fields(py, event.fields)?, repeated: event.repeated,
         )
     })?;
     Ok(py.import("holdfast.results")?.getattr("Timeline")?.call1((events,))?.unbind())
+}
+
+fn fields(py: Python<'_>, fields: Fields) -> PyResult<Bound<'_, PyDict>> {
+    let shown = PyDict::new(py);
+    for (name, field) in fields {
+        match field {
+            Field::Text(text) => shown.set_item(name, text)?,
+            Field::Time(time) => shown.set_item(name, time.as_secs_f64())?,
+        }
+    }
+    Ok(shown)
 }
 
 fn outage(py: Python<'_>, outage: Option<Outage>) -> PyResult<Option<Py<PyAny>>> {

@@ -12,7 +12,7 @@ use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
 use super::volumes::{Volume, VolumeRequest, Volumes};
 use holdfast_ledger::{Finding, Opening, Receipt, verify};
-use holdfast_net::dial::Timeline;
+use holdfast_net::dial::{EventKind, Timeline};
 use holdfast_net::error::{Error, Result};
 
 /// The clock of tasks in this process.
@@ -183,8 +183,8 @@ impl Lab {
         let (began, what) = (Instant::now(), self.mask.hide(what));
         let done = work().map_err(|error| self.mask.error(error));
         match &done {
-            Ok(_) => self.timeline.record("storage", what.as_str()),
-            Err(error) => self.timeline.record("storage", format!("{what}: {error}")),
+            Ok(_) => self.timeline.record(EventKind::Storage, what.as_str()),
+            Err(error) => self.timeline.record(EventKind::Storage, format!("{what}: {error}")),
         }
         let name = self.mask.hide(&self.volumes.provider().name);
         done.map_err(|error| error.during(&name, &what, began.elapsed()))
@@ -298,8 +298,10 @@ impl Lab {
             filesystem: look.filesystem,
         };
         let findings = verdict.findings.len();
-        self.timeline
-            .record("judge", format!("{}: {} acknowledged, {findings} findings", volume.name, verdict.acknowledged));
+        self.timeline.record(
+            EventKind::Judge,
+            format!("{}: {} acknowledged, {findings} findings", volume.name, verdict.acknowledged),
+        );
         Ok(verdict)
     }
 

@@ -386,7 +386,7 @@ class Run:
         roles: dict[str, Event] = {}
         for event in self.device.timeline:
             if event.at < self._mark and event.kind == "gnmi":
-                roles[event.text.partition(": ")[0]] = replace(event, at=self._mark)
+                roles[str(event.fields.get("control_processor"))] = replace(event, at=self._mark)
         return [*roles.values(), *(event for event in self.device.timeline if event.at >= self._mark)]
 
     def held(self) -> dict[str, int]:

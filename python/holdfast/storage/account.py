@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class NotRun(Exception):
@@ -29,6 +30,16 @@ class Limits:
     enough: int
 
 
+class NotChecked(NamedTuple):
+    """Something that was not looked at, and why."""
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
 @dataclass
 class Account:
     """What a scenario can say of itself."""
@@ -39,4 +50,4 @@ class Account:
     stale: int = 0
     recovery: float | None = None
     faults: list[str] = field(default_factory=list)
-    not_checked: list[str] = field(default_factory=list)
+    not_checked: list[NotChecked] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from holdfast._version import __version__
 from holdfast.exceptions import LabError
 from holdfast.pytest_plugin import artifacts, options
-from holdfast.storage.account import Inconclusive, NotRun
+from holdfast.storage.account import Inconclusive, NotChecked, NotRun
 from holdfast.storage.scenario import Scenario
 from holdfast.verdicts import FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Step
 from holdfast.verdicts import Outcome as StepOutcome
@@ -86,14 +86,17 @@ class Outcome:
             ("altered", str(account.altered)),
             ("stale", str(account.stale)),
             ("faults", json.dumps(account.faults)),
-            ("not_checked", json.dumps([*account.not_checked, *self._unreached()])),
+            ("not_checked", json.dumps([str(each) for each in self.not_checked()])),
             ("timeline", "\n".join(events[-60:])),
         ]
 
-    def _unreached(self) -> list[str]:
-        """Failpoints that showed nothing, since no call came by them."""
+    def not_checked(self) -> list[NotChecked]:
+        """What was not looked at; among it failpoints that showed nothing, since no call came by them."""
         hits = self.scenario.lab.failpoint_hits()
-        return [f"the failpoint {name} was armed and never reached" for name, count in hits.items() if count == 0]
+        unreached = [
+            NotChecked(f"the failpoint {name}", "it was armed and never reached") for name in hits if not hits[name]
+        ]
+        return [*self.scenario.account.not_checked, *unreached]
 
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -117,15 +120,19 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         told = str(error) if outcome.reason in str(error) else outcome.reason
         report.longrepr = f"{outcome.verdict}: {told}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
-    keep(item, report, dict(properties), seconds=call.duration)
+    keep(item, report, dict(properties), outcome.not_checked(), call.duration)
 
 
-def keep(item: pytest.Item, report: pytest.TestReport, row: dict[str, Any], seconds: float = 0.0) -> None:
+def keep(
+    item: pytest.Item,
+    report: pytest.TestReport,
+    row: dict[str, Any],
+    not_checked: Iterable[NotChecked] = (),
+    seconds: float = 0.0,
+) -> None:
     """Keep a scenario as a case of the one model of verdicts, for pages and comparisons."""
     steps = [Step(PROCEDURE, NAMES[row["torpedo"]], OUTCOMES[row["verdict"]], str(row["reason"]), seconds)]
-    for line in json.loads(row["not_checked"]):
-        what, _, why = line.partition(": ")
-        steps.append(Step(PROCEDURE, what, NOT_CHECKED, why))
+    steps += [Step(PROCEDURE, each.what, NOT_CHECKED, each.why) for each in not_checked]
     measured = {name: str(row[name]) for name in MEASURED if row[name] != ""}
     measured["faults"] = "; ".join(json.loads(row["faults"])) or "none"
     case = CaseRecord(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
-from holdfast.storage.account import Account, Inconclusive, Limits, NotRun
+from holdfast.storage.account import Account, Inconclusive, Limits, NotChecked, NotRun
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageTask, StorageVolume
@@ -46,7 +46,7 @@ class Scenario:
         # Of every volume.
         self.parameters: dict[str, str] = {}
         # What of the nodes cannot be looked at.
-        self.unseen = ""
+        self.unseen: NotChecked | None = None
         self._undo: list[tuple[str, str]] = []
         self._count = 0
         self._began = time.monotonic()
@@ -72,7 +72,8 @@ class Scenario:
         """Whether the provider can do that; if not, `what` is listed as not checked."""
         if capability in self.provider.capabilities:
             return True
-        self.account.not_checked.append(f"{what}: {self.provider.name} does not have the capability {capability}")
+        why = f"{self.provider.name} does not have the capability {capability}"
+        self.account.not_checked.append(NotChecked(what, why))
         return False
 
     # Volumes and tasks.
@@ -313,7 +314,9 @@ class Scenario:
                 if not there
             ]
             if lacking:
-                self.account.not_checked.append(f"{self.provider.name} is not asked for {' and '.join(lacking)}")
+                self.account.not_checked.append(
+                    NotChecked(" and ".join(lacking), f"{self.provider.name} is not asked for it")
+                )
             else:
                 yield variation
 
@@ -343,7 +346,7 @@ class Scenario:
         if not self.provider.tells_unmounts and task.node not in self._unmounts_lost:
             self._unmounts_lost.add(task.node)
             why = f"the runner {self.provider.runner} lost the unmounts"
-            self.account.not_checked.append(f"what stays mounted on {task.node}: {why}")
+            self.account.not_checked.append(NotChecked(f"what stays mounted on {task.node}", why))
 
     def settle(self, old: Iterable[StorageTask], moved: Sequence[StorageTask]) -> None:
         """After a failover: the old node comes in order, the new tasks go on, and nothing was lost or is left."""

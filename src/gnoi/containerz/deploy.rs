@@ -13,6 +13,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{Containerz, Made, client};
 use crate::dial::Call;
+use crate::dial::EventKind;
 use crate::dial::answer::unless_it_panics;
 use crate::dial::session::is_transport;
 use crate::error::{Error, Kind, Result, is_unreadable};
@@ -103,18 +104,20 @@ impl Containerz {
                 return Ok(());
             };
             let timeline = self.session.timeline();
-            timeline
-                .record("call", format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error));
+            timeline.record(
+                EventKind::Call,
+                format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error),
+            );
             let loaded = self.is_loaded(deployment, deadline).await;
             let lost = broken.error.kind == Kind::OutcomeUnknown;
             let came = loaded && !known; // what was there before proves nothing
             if came && lost {
-                timeline.record("note", "the image is on the device although the answer never came");
+                timeline.record(EventKind::Note, "the image is on the device although the answer never came");
                 return Ok(());
             }
             let retry_in_lockstep = !lockstep && !came && dislikes_pipelining(&broken.error) && broken.sent > 0;
             if retry_in_lockstep {
-                timeline.record("note", "trying once more in lockstep");
+                timeline.record(EventKind::Note, "trying once more in lockstep");
                 lockstep = true;
             } else if lost && retries > 0 && Instant::now() < deadline {
                 retries -= 1;

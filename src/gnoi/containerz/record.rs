@@ -11,6 +11,7 @@ use serde_json::json;
 use tonic::Code;
 
 use super::Containerz;
+use crate::dial::EventKind;
 use crate::error::Result;
 
 /// Something on a device, by what names it there.
@@ -125,7 +126,7 @@ impl Containerz {
     /// A journal that takes no more lines stops nobody: what was made is in memory, and labelled.
     fn noted(&self, written: io::Result<()>) {
         if let Err(error) = written {
-            self.session.timeline().record("note", format!("the journal could not be written: {error}"));
+            self.session.timeline().record(EventKind::Note, format!("the journal could not be written: {error}"));
         }
     }
 }

@@ -17,5 +17,5 @@ pub use connector::{BoxedIo, Connector, Tcp};
 pub use credentials::Credentials;
 pub use session::{Call, Repeat, Session, Settings};
 pub use target::{Address, Security, Target};
-pub use timeline::{Event, Timeline};
+pub use timeline::{Event, EventKind, Field, Fields, Timeline};
 pub use tls::Tls;

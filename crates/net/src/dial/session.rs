@@ -13,8 +13,8 @@ use tonic::{Code, Status};
 use super::answer::unless_it_panics;
 use super::connection::{Patience, Pending, root_cause};
 use super::dialler::{self, Pace, Persistence};
-use super::{Connection, Connector, Target, Tcp, Timeline};
-use crate::error::{ConnectFault, Error, Kind, Result, is_unreadable};
+use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
+use crate::error::{ConnectFault, Error, Kind, Result, code_name, is_unreadable};
 use holdfast_wire::gnoi::system::TimeRequest;
 use holdfast_wire::gnoi::system::system_client::SystemClient;
 
@@ -239,8 +239,8 @@ impl Session {
         let began = Instant::now();
         let outcome = self.repeat(call, send).await;
         match &outcome {
-            Ok(_) => self.inner.timeline.record("call", format!("{}: OK", call.name)),
-            Err(error) => self.inner.timeline.record("call", format!("{}: {}", call.name, short(error))),
+            Ok(_) => self.record_call(call.name, "OK", Some("OK")),
+            Err(error) => self.record_call(call.name, &short(error), error.code().map(code_name)),
         }
         outcome.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
     }
@@ -391,11 +391,23 @@ impl Session {
         }
     }
 
+    fn record_call(&self, call: &'static str, outcome: &str, status: Option<&str>) {
+        let mut fields = vec![("call", call.into())];
+        fields.extend(status.map(|status| ("status", status.into())));
+        self.inner.timeline.record_fields(EventKind::Call, format!("{call}: {outcome}"), fields);
+    }
+
+    fn record_loss(&self, connection: &Connection, why: &str) {
+        let address = connection.address().to_string();
+        let text = format!("lost {address}: {why}");
+        self.inner.timeline.record_fields(EventKind::Connection, text, vec![("address", address.into())]);
+    }
+
     fn lost(&self, connection: &Connection, why: &str) {
         let mut current = self.held();
         if current.as_ref().is_some_and(|held| held.is(connection)) {
             *current = None;
-            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            self.record_loss(connection, why);
             self.inner.first_address.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -423,7 +435,9 @@ impl Session {
         )
         .await?;
         let took = began.elapsed().as_secs_f64();
-        self.inner.timeline.record("dial", format!("connected to {} after {took:.3} s", connection.address()));
+        let address = connection.address().to_string();
+        let text = format!("connected to {address} after {took:.3} s");
+        self.inner.timeline.record_fields(EventKind::Dial, text, vec![("address", address.into())]);
         *self.held() = Some(connection.clone());
         self.usable()?; // it may have been closed meanwhile
         Ok(connection)
@@ -439,7 +453,7 @@ impl Session {
         if let Some(connection) = current.as_ref()
             && let Some(why) = connection.loss()
         {
-            self.inner.timeline.record("connection", format!("lost {}: {why}", connection.address()));
+            self.record_loss(connection, &why);
             *current = None;
         }
         Ok(current.clone())

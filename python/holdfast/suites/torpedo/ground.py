@@ -15,7 +15,7 @@ from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
-from holdfast.storage.account import Limits
+from holdfast.storage.account import Limits, NotChecked
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import Outcome
 from holdfast.storage.scenario import Scenario
@@ -83,7 +83,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
         scenario.knows_parameters = False
         scenario.parameters = provider.parameters
         if provider.hosts is not None:
-            scenario.unseen = "what stays mounted on the hosts: only their containers are looked at"
+            scenario.unseen = NotChecked("what stays mounted on the hosts", "only their containers are looked at")
         yield scenario
 
 
