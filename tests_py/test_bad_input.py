@@ -331,7 +331,7 @@ def _no_images(place: Path, whole: Path) -> dict[str, tuple[Path, str]]:
         "empty": (empty, "is empty"),
         "short": (short, "is cut short"),
         "folder": (place / "folder", "is a folder"),
-        "several": (several, "holds 2 images (one:1, two:2)"),
+        "several": (several, "holds 2 images (one:1 for linux/amd64, two:2 for linux/amd64)"),
     }
 
 

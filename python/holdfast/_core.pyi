@@ -60,6 +60,7 @@ __all__ = [
     "System",
     "_run_jobs",
     "_stop",
+    "archive_choose",
     "archive_open",
     "cntrsrv_archive",
     "connect",
@@ -75,6 +76,7 @@ __all__ = [
     "own_platform",
     "parse_terms",
     "quirk_names",
+    "same_image_name",
     "storage_emulated",
     "storage_hosts",
     "storage_lab",
@@ -124,6 +126,9 @@ def quirk_names() -> list[tuple[str, str]]:
 def archive_open(path: _Path) -> Archive:
     """Reads and checks an archive; see `holdfast.Archive.open`."""
 
+def archive_choose(path: _Path, images: Sequence[tuple[str, str]], platform: str | None) -> int:
+    """Which of an archive's images is meant, each given as its platform and how it is shown. Raises `ImageError`."""
+
 def cntrsrv_archive(
     path: _Path,
     cntrsrv: _Path,
@@ -138,6 +143,9 @@ def cntrsrv_archive(
 
 def own_platform() -> str:
     """This machine's platform as images name it, such as `linux/amd64`."""
+
+def same_image_name(one: str, other: str) -> bool:
+    """Whether two names of images, without tags, mean one: `app` is `docker.io/library/app`."""
 
 def parse_terms(text: str, *, strict: bool = False, seed: int = 0, name: str = ...) -> FailpointTerms:
     """Reads failpoint terms; `ValueError` says what is wrong with them. `strict`: containerd's own language."""
@@ -455,6 +463,7 @@ class Containerz:
         name: str | None = None,
         tag: str | None = None,
         retag: str | None = None,
+        platform: str | None = None,
         is_plugin: bool = False,
         replace: bool = False,
         lockstep: bool = False,
@@ -465,7 +474,8 @@ class Containerz:
         """Deploy of an archive on this machine, checked before the first byte goes out.
 
         The target is the archive's own name unless `name` and `tag` say otherwise; `retag` writes another name into
-        the archive on its way (layers and id stay). A name that another image has is refused unless `replace`.
+        the archive on its way (layers and id stay). Of an archive with several images `platform` chooses, such as
+        `linux/arm64`. A name that another image has is refused unless `replace`.
         Several chunks are in flight unless `lockstep`. A transfer that a failover broke off is started over `retries`
         times. `progress` is told `(sent, received, total)` in bytes; False shows no bar. The deadline is an hour unless
         `timeout` says otherwise. Raises `ImageError`, and what the device answers; an error says whether the image is
@@ -648,6 +658,7 @@ class AsyncContainerz:
         name: str | None = None,
         tag: str | None = None,
         retag: str | None = None,
+        platform: str | None = None,
         is_plugin: bool = False,
         replace: bool = False,
         lockstep: bool = False,

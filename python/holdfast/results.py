@@ -38,16 +38,31 @@ class ControlProcessor(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Image(Shown):
-    """A row of ListImage. Where a device joins several names into one row, `tags` has several."""
+    """A row of ListImage. Where a device joins several names into one row, `tags` has several.
+
+    `id` is what the device lists. `digests` are others that mean the same image (of its configuration, manifest or
+    index), as far as the archives show that were deployed in this session.
+    """
 
     id: str
     name: str
     tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def tag(self) -> str:
         """The only tag, or the first of several."""
         return self.tags[0] if self.tags else ""
+
+    def has_id(self, image_id: str) -> bool:
+        """Whether `image_id` is a digest of this image, as listed or known by its archive; it may be shortened."""
+        return any(same_id(known, image_id) for known in (self.id, *self.digests))
+
+    def may_be(self, name: str, tag: str) -> bool:
+        """Whether this row may be of that name: written short or in full, or one of several that a device joined."""
+        from holdfast import _core
+
+        return tag in self.tags and (len(self.tags) > 1 or _core.same_image_name(self.name, name))
 
 
 class Images(Rows[Image]):
@@ -58,13 +73,13 @@ class Images(Rows[Image]):
     def __contains__(self, wanted: object) -> bool:
         wanted_id = getattr(wanted, "id", None)
         if wanted_id:
-            return any(same_id(image.id, wanted_id) for image in self)
+            return any(image.has_id(wanted_id) for image in self)
         if isinstance(wanted, str):
-            if any(same_id(image.id, wanted) for image in self):
+            if any(image.has_id(wanted) for image in self):
                 return True
             name, _, tag = wanted.rpartition(":")
             named = (name, tag) if name and "/" not in tag else (wanted, "latest")
-            return any(image.name == named[0] and named[1] in image.tags for image in self)
+            return any(image.may_be(*named) for image in self)
         return super().__contains__(wanted)
 
 
@@ -298,7 +313,12 @@ class Layer(Shown):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveImage(Shown):
-    """An image in an archive."""
+    """An image in an archive.
+
+    `id` is the digest of its configuration; `digests` has all that runtimes may list it by: that, and those of its
+    manifest and index where the archive has them. `not_names` stand among its names and can be no target, such as
+    `app@sha256:…` or `<none>:<none>`.
+    """
 
     id: str
     names: tuple[str, ...]
@@ -306,22 +326,44 @@ class ArchiveImage(Shown):
     layers: tuple[Layer, ...]
     command: tuple[str, ...]
     labels: dict[str, str] = field(default_factory=dict, hash=False)
+    not_names: tuple[str, ...] = ()
+    digests: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Archive(Shown):
-    """An image archive that was read to its end and found sound."""
+    """An image archive that was read to its end and found sound.
+
+    `size` and `unpacked` are in bytes, of the file and of the tar in it. `compression` is none, gzip, bzip2, xz or
+    zstd. `layout` is `docker-save` or `OCI`.
+    """
 
     path: str
     size: int
     unpacked: int
-    gzip: bool
+    compression: str
     layout: str
     images: tuple[ArchiveImage, ...]
 
+    @property
+    def gzip(self) -> bool:
+        """Whether the file is compressed with gzip."""
+        return self.compression == "gzip"
+
+    def image(self, platform: str | None = None) -> ArchiveImage:
+        """The only image, or that for a platform such as `linux/arm64`.
+
+        Raises `ImageError`, which names what there is, where that is none or several.
+        """
+        from holdfast import _core
+
+        shown = [(image.platform, f"{next(iter(image.names), image.id)} for {image.platform}") for image in self.images]
+        chosen = _core.archive_choose(self.path, shown, platform)
+        return self.images[chosen]
+
     @staticmethod
     def open(path: str | os.PathLike[str]) -> Archive:
-        """Read and check an archive (docker-save or OCI layout, plain or gzip).
+        """Read and check an archive (docker-save or OCI layout; plain, gzip, bzip2, xz or zstd).
 
         Raises `ImageError` for what is no archive, cut short, damaged or hostile.
         """

@@ -8,6 +8,7 @@ use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
+use crate::image::Reference;
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(50);
@@ -246,7 +247,7 @@ fn find_container(containers: &[Container], name: &str, like: Option<&Container>
         return Seen::Not(format!("container {name} is {}", container.status.name()));
     }
     if let Some(before) = like {
-        if before.image != container.image {
+        if !same_image(&before.image, &container.image) {
             return Seen::Not(format!("container {name} was of {} and is of {}", before.image, container.image));
         }
         if before.labels != container.labels {
@@ -257,6 +258,12 @@ fn find_container(containers: &[Container], name: &str, like: Option<&Container>
         }
     }
     Seen::Holds(container.clone())
+}
+
+/// Whether a container's image is the same, however the device writes it.
+fn same_image(one: &str, other: &str) -> bool {
+    let read = |text: &str| text.parse::<Reference>().ok();
+    one == other || read(one).zip(read(other)).is_some_and(|(one, other)| one.is_same(&other))
 }
 
 fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Volume> {
@@ -284,7 +291,7 @@ mod tests {
 
     fn row(name: &str, tags: &[&str]) -> ListedImage {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        ListedImage { id: "sha256:aaaaaaaaaaaaaaaa".to_owned(), name: name.to_owned(), tags }
+        ListedImage { id: "sha256:aaaaaaaaaaaaaaaa".to_owned(), name: name.to_owned(), tags, digests: Vec::new() }
     }
 
     #[test]

@@ -15,6 +15,18 @@ pub fn archive_open(py: Python<'_>, path: PathBuf) -> PyResult<Py<PyAny>> {
     results::archive(py, &opened)
 }
 
+/// Which of an archive's images is meant, each given as its platform and how it is shown.
+#[pyfunction]
+pub fn archive_choose(
+    py: Python<'_>,
+    path: PathBuf,
+    images: Vec<(String, String)>,
+    platform: Option<&str>,
+) -> PyResult<usize> {
+    let images: Vec<_> = images.iter().map(|(platform, shown)| (platform.as_str(), shown.clone())).collect();
+    crate::image::choose(&path, &images, platform).map_err(|error| errors::to_python(py, &error))
+}
+
 /// Writes the test container's archive from the executable at `cntrsrv`.
 #[pyfunction]
 #[pyo3(signature = (path, cntrsrv, *, name, tag, platform, labels, environment))]
@@ -33,6 +45,12 @@ pub fn cntrsrv_archive(
         TestContainer { name, platform, labels, environment }.write(&cntrsrv, &path)
     });
     written.map_err(|error| errors::to_python(py, &error))
+}
+
+/// Whether two names of images mean one, however a runtime writes them.
+#[pyfunction]
+pub fn same_image_name(one: &str, other: &str) -> bool {
+    crate::image::same_name(one, other)
 }
 
 /// This machine's platform as images name it, such as `linux/amd64`.

@@ -13,7 +13,9 @@ use super::progress::Reporter;
 use super::{logs, results};
 use crate::device::Device as Inner;
 use crate::error::{Error, Kind, Result};
-use crate::gnoi::containerz::{Deployment, DeviceFile, Location, Mount, StartOptions, VolumeDriver, VolumeOptions};
+use crate::gnoi::containerz::{
+    Deployment, DeviceFile, ListedImage, Location, Mount, StartOptions, VolumeDriver, VolumeOptions,
+};
 use crate::image::{Archive, Reference, Source};
 use crate::wire::gnoi::common::remote_download::Protocol;
 
@@ -83,6 +85,7 @@ struct Upload {
     name: Option<String>,
     tag: Option<String>,
     retag: Option<String>,
+    platform: Option<String>,
     is_plugin: bool,
     replace: bool,
     lockstep: bool,
@@ -96,17 +99,18 @@ impl Upload {
         device: Inner,
         reporter: Option<Reporter>,
         deadline: tokio::time::Instant,
-    ) -> Result<(String, String, String)> {
+    ) -> Result<ListedImage> {
         let progress = reporter.as_ref().map(Reporter::sink);
         let retries = self.retries;
         let (lockstep, replace, is_plugin) = (self.lockstep, self.replace, self.is_plugin);
         let planned = tokio::task::spawn_blocking(move || self.plan()).await;
-        let (source, name, tag, id) = planned.map_err(|_| Error::image("the archive's reader ended; see stderr"))??;
+        let (source, name, tag, digests) =
+            planned.map_err(|_| Error::image("the archive's reader ended; see stderr"))??;
         let deployment = Deployment {
             source,
             name: name.clone(),
             tag: tag.clone(),
-            id: id.clone(),
+            digests: digests.clone(),
             is_plugin,
             lockstep,
             replace,
@@ -116,16 +120,17 @@ impl Upload {
         let sent = device.containerz.deploy(&deployment, deadline).await;
         drop(reporter);
         sent?;
-        Ok((name, tag, id.unwrap_or_default()))
+        let id = digests.first().cloned().unwrap_or_default();
+        Ok(ListedImage { id, name, tags: vec![tag], digests })
     }
 
-    fn plan(self) -> Result<(Source, String, String, Option<String>)> {
+    fn plan(self) -> Result<(Source, String, String, Vec<String>)> {
         if self.is_plugin {
             let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok((Source::file(self.path)?, self.name.unwrap_or(stem), String::new(), None));
+            return Ok((Source::file(self.path)?, self.name.unwrap_or(stem), String::new(), Vec::new()));
         }
         let archive = Archive::open(&self.path)?;
-        let image = archive.image()?;
+        let image = archive.image(self.platform.as_deref())?;
         let own = match (&self.retag, image.names.first()) {
             (Some(retag), _) => retag.parse()?,
             (None, Some(first)) => first.clone(),
@@ -135,16 +140,15 @@ impl Upload {
             }
         };
         let source = match &self.retag {
-            Some(_) => Source::retagged(&archive, &own)?,
+            Some(_) => Source::retagged(&archive, image, &own)?,
             None => Source::archive(&archive),
         };
         let (name, tag) = (self.name.unwrap_or(own.name), self.tag.unwrap_or(own.tag));
-        Ok((source, name, tag, Some(image.id.clone())))
+        Ok((source, name, tag, image.ids().map(str::to_owned).collect()))
     }
 }
 
-fn deployed(py: Python<'_>, (name, tag, id): (String, String, String)) -> PyResult<Py<PyAny>> {
-    let image = crate::gnoi::containerz::ListedImage { id, name, tags: vec![tag] };
+fn deployed(py: Python<'_>, image: ListedImage) -> PyResult<Py<PyAny>> {
     super::runtime::drain(py);
     results::image(py, image)
 }
@@ -154,16 +158,16 @@ both_worlds! {
     Containerz and AsyncContainerz over Inner, in Client;
 
     /// Deploy of an archive on this machine.
-    #[pyo3(signature = (archive, *, name=None, tag=None, retag=None, is_plugin=false, replace=false, lockstep=false,
-        retries=0, progress=None, timeout=None))]
+    #[pyo3(signature = (archive, *, name=None, tag=None, retag=None, platform=None, is_plugin=false, replace=false,
+        lockstep=false, retries=0, progress=None, timeout=None))]
     fn deploy(device, archive: PathBuf, name: Option<String>, tag: Option<String>, retag: Option<String>,
-        is_plugin: bool, replace: bool, lockstep: bool, retries: u32, progress: Option<Py<PyAny>>,
+        platform: Option<String>, is_plugin: bool, replace: bool, lockstep: bool, retries: u32, progress: Option<Py<PyAny>>,
         timeout: Option<Seconds>) => deployed
     {
         let label = archive.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let reporter = Python::attach(|py| Reporter::new(py, progress, &label))?;
         let deadline = device.session().deadline(duration(timeout).or(Some(std::time::Duration::from_secs(3600))));
-        let upload = Upload { path: archive, name, tag, retag, is_plugin, replace, lockstep, retries };
+        let upload = Upload { path: archive, name, tag, retag, platform, is_plugin, replace, lockstep, retries };
         async move { upload.run(device, reporter, deadline).await }
     }
 

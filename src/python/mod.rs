@@ -32,7 +32,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::archive::{archive_open, cntrsrv_archive, own_platform};
+    use super::archive::{archive_choose, archive_open, cntrsrv_archive, own_platform, same_image_name};
     #[pymodule_export]
     use super::containerz::{AsyncContainerz, Containerz};
     #[pymodule_export]

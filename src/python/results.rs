@@ -126,7 +126,8 @@ pub fn control_processors(py: Python<'_>, all: Vec<ControlProcessor>) -> Object 
 
 pub fn image(py: Python<'_>, image: ListedImage) -> Object {
     let tags = pyo3::types::PyTuple::new(py, image.tags)?;
-    object!(py, "Image", id: image.id, name: image.name, tags: tags)
+    let digests = pyo3::types::PyTuple::new(py, image.digests)?;
+    object!(py, "Image", id: image.id, name: image.name, tags: tags, digests: digests)
 }
 
 pub fn images(py: Python<'_>, images: Vec<ListedImage>) -> Object {
@@ -248,6 +249,8 @@ pub fn archive(py: Python<'_>, archive: &Archive) -> Object {
         object!(py, "ArchiveImage",
             id: &image.id,
             names: pyo3::types::PyTuple::new(py, names)?,
+            not_names: pyo3::types::PyTuple::new(py, &image.not_names)?,
+            digests: pyo3::types::PyTuple::new(py, image.ids().collect::<Vec<_>>())?,
             platform: &image.platform,
             layers: pyo3::types::PyTuple::new(py, layers.collect::<PyResult<Vec<_>>>()?)?,
             command: pyo3::types::PyTuple::new(py, &image.command)?,
@@ -259,7 +262,7 @@ pub fn archive(py: Python<'_>, archive: &Archive) -> Object {
         path: archive.path.display().to_string(),
         size: archive.size,
         unpacked: archive.unpacked,
-        gzip: archive.gzip,
+        compression: archive.compression.name(),
         layout: if archive.layout == Layout::Oci { "OCI" } else { "docker-save" },
         images: pyo3::types::PyTuple::new(py, images)?,
     )

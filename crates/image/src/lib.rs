@@ -1,14 +1,17 @@
 //! Container image archives: reading, checking and writing them.
 
 mod archive;
+mod compression;
+mod contents;
 mod manifest;
 mod reference;
 mod scan;
 mod source;
 mod test_container;
 
-pub use archive::{Archive, Image, Layer, Layout};
-pub use reference::Reference;
+pub use archive::{Archive, Image, Layer, Layout, choose};
+pub use compression::Compression;
+pub use reference::{Reference, same_name};
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};
 

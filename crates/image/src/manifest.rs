@@ -1,64 +1,103 @@
-//! The JSON inside image archives, as far as it is read here.
+//! The JSON inside image archives, as far as it is read here. Go writes null for what is empty, anywhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// An item of `manifest.json`, which `docker load` reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Saved {
     pub config: String,
-    pub repo_tags: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub layers: Vec<String>,
 }
 
-/// `index.json` of an OCI layout, and the nested indexes below it.
-#[derive(Debug, Deserialize)]
+/// `index.json` of an OCI layout.
+#[derive(Debug, Default, Deserialize)]
 pub struct Index {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub manifests: Vec<Descriptor>,
 }
 
 /// Points to a blob.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub media_type: String,
     pub digest: String,
-    #[serde(default)]
-    pub annotations: HashMap<String, String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub artifact_type: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub annotations: BTreeMap<String, String>,
     pub platform: Option<Platform>,
 }
 
 /// Of a descriptor.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Platform {
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub os: String,
 }
 
 /// An OCI image manifest, or an index in its place.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Manifest {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub artifact_type: String,
     pub config: Option<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub layers: Vec<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub manifests: Vec<Descriptor>,
 }
+
+impl Descriptor {
+    /// Whether it says of itself that it is no image: a signature, an attestation, a list of contents.
+    pub fn is_other(&self) -> bool {
+        let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        let holds = self.media_type.is_empty() || MANIFESTS.contains(&self.media_type.as_str());
+        !self.artifact_type.is_empty() || unknown || !holds || self.annotations.contains_key(REFERENCE_TYPE)
+    }
+}
+
+impl Manifest {
+    /// Whether it is that of an image: by the types that it names, for those of signatures have the same shape.
+    pub fn is_image(&self) -> bool {
+        let is = |kind: &str, known: &[&str]| kind.is_empty() || known.iter().any(|known| kind.contains(known));
+        self.artifact_type.is_empty()
+            && self.config.as_ref().is_some_and(|config| is(&config.media_type, CONFIGURATIONS))
+            && self.layers.iter().all(|layer| is(&layer.media_type, LAYERS))
+    }
+}
+
+/// What `docker buildx` marks an attestation with.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+const CONFIGURATIONS: &[&str] = &["vnd.oci.image.config.", "vnd.docker.container.image."];
+const LAYERS: &[&str] = &["vnd.oci.image.layer.", "vnd.docker.image.rootfs."];
 
 /// An image's configuration; its digest is the image's id.
 #[derive(Debug, Default, Deserialize)]
 pub struct Config {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub architecture: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub os: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub variant: String,
-    #[serde(default, rename = "config")]
-    pub run: Option<Run>,
-    #[serde(default)]
+    #[serde(default, rename = "config", deserialize_with = "null_is_empty")]
+    pub run: Run,
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub rootfs: RootFs,
 }
 
@@ -66,15 +105,23 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Run {
-    pub cmd: Option<Vec<String>>,
-    pub entrypoint: Option<Vec<String>>,
-    pub labels: Option<BTreeMap<String, String>>,
-    pub env: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub cmd: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub entrypoint: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub env: Vec<String>,
 }
 
 /// The unpacked layers' digests.
 #[derive(Debug, Default, Deserialize)]
 pub struct RootFs {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub diff_ids: Vec<String>,
+}
+
+fn null_is_empty<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

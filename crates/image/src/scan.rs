@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Component, Path};
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
+use super::compression::{Compression, MAGIC};
 use holdfast_net::error::{Error, Result};
 
 const BLOCK: u64 = 512;
 const MAX_ENTRIES: usize = 100_000;
-/// Entries up to this size that look like JSON are kept; image manifests and configurations are far smaller.
-const MAX_JSON: u64 = 4 << 20;
-const MAX_JSON_TOTAL: usize = 32 << 20;
-/// Beyond this many bytes, data that shrinks more than `MAX_RATIO` to one is taken for a gzip bomb.
+/// Entries up to this size that look like JSON are kept. Configurations of several MiB are known; manifests are smaller.
+const MAX_JSON: u64 = 32 << 20;
+const MAX_JSON_TOTAL: usize = 128 << 20;
+/// Beyond this many bytes, data that shrinks more than `MAX_RATIO` to one is taken for a decompression bomb.
 const RATIO_APPLIES_FROM: u64 = 256 << 20;
 const MAX_RATIO: u64 = 400;
 
@@ -29,6 +29,8 @@ pub struct Entry {
     pub size: u64,
     /// SHA-256 of its content, in hexadecimal.
     pub digest: String,
+    /// The same of what unpacking its content gives, where it is compressed.
+    pub unpacked: Option<String>,
 }
 
 /// Everything one pass found.
@@ -40,12 +42,12 @@ pub struct Scan {
     pub json: HashMap<String, Vec<u8>>,
     /// Of the tar, unpacked.
     pub unpacked: u64,
-    /// Whether the file is gzip-compressed.
-    pub gzip: bool,
+    /// Of the whole file.
+    pub compression: Compression,
 }
 
-/// Opens `path` and says whether it is gzip-compressed.
-pub fn open(path: &Path) -> Result<(File, bool, u64)> {
+/// Opens `path` and says how it is compressed, and its size in bytes.
+pub fn open(path: &Path) -> Result<(File, Compression, u64)> {
     let say = |what: String| Error::image(format!("{}: {what}", path.display()));
     let metadata = std::fs::metadata(path)
         .map_err(|error| say(error.to_string()).hint("give the path of a `docker save` archive"))?;
@@ -56,110 +58,228 @@ pub fn open(path: &Path) -> Result<(File, bool, u64)> {
         return Err(say("is empty".into()).hint("write it again: `docker save -o FILE IMAGE`"));
     }
     let mut file = File::open(path).map_err(|error| say(error.to_string()))?;
-    let mut magic = Vec::with_capacity(4);
-    file.by_ref().take(4).read_to_end(&mut magic).map_err(|error| say(error.to_string()))?;
+    let mut magic = Vec::with_capacity(MAGIC);
+    file.by_ref().take(MAGIC as u64).read_to_end(&mut magic).map_err(|error| say(error.to_string()))?;
     file.rewind().map_err(|error| say(error.to_string()))?;
-    if magic == [0x28, 0xb5, 0x2f, 0xfd] {
-        return Err(say("is compressed with zstd, which devices do not load".into()).hint("`zstd -d` it first"));
-    }
-    Ok((file, magic.starts_with(&[0x1f, 0x8b]), metadata.len()))
-}
-
-/// The tar inside `file`.
-pub fn reader(file: File, gzip: bool) -> Box<dyn Read + Send> {
-    if gzip { Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file))) } else { Box::new(file) }
+    Ok((file, Compression::of(&magic), metadata.len()))
 }
 
 /// Reads all of `path` once.
 pub fn scan(path: &Path) -> Result<Scan> {
-    let (file, gzip, packed) = open(path)?;
-    let say = |what: &str| Error::image(format!("{}: {what}", path.display()));
-    let mut archive = tar::Archive::new(Counted { inner: reader(file, gzip), count: 0, packed, gzip });
-    let mut found = Scan { gzip, ..Scan::default() };
-    let mut links = Vec::new();
-    let mut end_of_last = 0;
+    let (file, compression, packed) = open(path)?;
+    let limit = (compression != Compression::None).then_some(packed);
+    let mut archive = tar::Archive::new(Counted { inner: compression.reader(file), count: 0, packed: limit });
+    let mut pass = Pass { path, found: Scan { compression, ..Scan::default() }, links: Vec::new(), end_of_last: 0 };
     for entry in archive.entries().map_err(|error| explain(path, &error, 0))? {
-        let mut entry = entry.map_err(|error| explain(path, &error, end_of_last))?;
-        if found.entries.len() + links.len() >= MAX_ENTRIES {
-            return Err(say(&format!("more than {MAX_ENTRIES} entries: this is no image archive")));
-        }
-        let name = safe_name(&entry.path_bytes(), "").ok_or_else(|| {
-            let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            say(&format!("entry {shown:?} leaves the archive's folder")).hint("do not load this archive anywhere")
+        let mut entry = entry.map_err(|error| match (pass.end_of_last, compression) {
+            (0, Compression::None) | (1.., _) => explain(path, &error, pass.end_of_last),
+            (0, packed) => undone(path, packed, &error),
         })?;
-        end_of_last = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
-        match entry.header().entry_type() {
-            EntryType::Directory => {}
-            EntryType::Regular | EntryType::Continuous => {
-                let (header_at, size) = (entry.raw_header_position(), entry.size());
-                let keep = size <= MAX_JSON && found.json.values().map(Vec::len).sum::<usize>() < MAX_JSON_TOTAL;
-                let (digest, content, read) =
-                    digest(&mut entry, keep).map_err(|error| explain(path, &error, header_at))?;
-                if read != size {
-                    return Err(truncated(path, &format!("{name} has {read} of its {size} bytes")));
-                }
-                if let Some(content) = content {
-                    found.json.insert(name.clone(), content);
-                }
-                found.entries.insert(name, Entry { header_at, size, digest });
-            }
-            EntryType::Symlink | EntryType::Link => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let base = match entry.header().entry_type() {
-                    EntryType::Symlink => name.rsplit_once('/').map_or("", |(folder, _)| folder),
-                    _ => "",
-                };
-                let target = safe_name(&target, base).ok_or_else(|| {
-                    say(&format!("link {name:?} leads out of the archive's folder"))
-                        .hint("do not load this archive anywhere")
-                })?;
-                links.push((name, target));
-            }
-            other => return Err(say(&format!("{name:?} is a {other:?}, which no image archive has"))),
-        }
+        pass.take(&mut entry)?;
     }
     let mut rest = archive.into_inner();
-    io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, &error, end_of_last))?;
-    if found.entries.is_empty() {
-        return Err(say("is no tar archive, or an empty one").hint("give the .tar file that `docker save -o` wrote"));
-    }
-    if rest.count < end_of_last + BLOCK {
-        return Err(truncated(path, "its end mark is missing"));
-    }
-    found.unpacked = rest.count;
-    for (name, target) in links {
-        if let Some(entry) = found.entries.get(&target).cloned() {
-            found.entries.insert(name, entry);
-        }
-    }
-    Ok(found)
+    io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, &error, pass.end_of_last))?;
+    pass.end(rest.count)
 }
 
-/// The digest of what is read, its content where it is JSON and `keep` is set, and its length.
-fn digest(from: &mut impl Read, keep: bool) -> io::Result<(String, Option<Vec<u8>>, u64)> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 17];
-    let mut kept: Option<Vec<u8>> = None;
-    let mut total = 0;
-    loop {
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            return Ok((hex::encode(hash.finalize()), kept, total));
+/// What was found so far.
+struct Pass<'a> {
+    path: &'a Path,
+    found: Scan,
+    links: Vec<(String, String)>,
+    /// Where the last entry's content ends.
+    end_of_last: u64,
+}
+
+impl Pass<'_> {
+    fn bad(&self, what: &str) -> Error {
+        Error::image(format!("{}: {what}", self.path.display()))
+    }
+
+    fn take(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<()> {
+        if self.found.entries.len() + self.links.len() >= MAX_ENTRIES {
+            return Err(self.bad(&format!("more than {MAX_ENTRIES} entries: this is no image archive")));
         }
-        if total == 0 && keep && matches!(buffer[0], b'{' | b'[') {
-            kept = Some(Vec::new());
+        let (kind, shown) = (entry.header().entry_type(), String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+        let (header_at, size) = (entry.raw_header_position(), entry.size());
+        self.end_of_last = entry.raw_file_position() + size.next_multiple_of(BLOCK);
+        if is_no_file(kind) {
+            return Ok(());
         }
-        if let Some(kept) = &mut kept {
+        if kind.is_gnu_sparse() || is_sparse_by_pax(entry) {
+            let what = format!("{shown:?} is stored as a sparse file");
+            return Err(self.bad(&what).hint("write the archive with `tar` without --sparse"));
+        }
+        let Some(name) = safe_name(&shown, "") else {
+            return Err(self
+                .bad(&format!("entry {shown:?} leaves the archive's folder"))
+                .hint("do not load this archive anywhere"));
+        };
+        match kind {
+            EntryType::Regular | EntryType::Continuous => self.file(entry, name, header_at, size),
+            EntryType::Symlink | EntryType::Link => self.link(entry, kind, name),
+            other => {
+                let what = match other.as_byte() {
+                    b'M' => "is the rest of a file that another volume of the tar begins".to_owned(),
+                    _ => format!("is a {other:?}, which no image archive has"),
+                };
+                Err(self.bad(&format!("{name:?} {what}")))
+            }
+        }
+    }
+
+    fn file(&mut self, entry: &mut impl Read, name: String, header_at: u64, size: u64) -> Result<()> {
+        let kept: usize = self.found.json.values().map(Vec::len).sum();
+        let keep = size <= MAX_JSON && kept < MAX_JSON_TOTAL;
+        let content = Content::read(entry, size, keep).map_err(|error| explain(self.path, &error, header_at))?;
+        if content.size != size {
+            return Err(truncated(self.path, &format!("{name} has {} of its {size} bytes", content.size)));
+        }
+        if let Some(json) = content.json {
+            self.found.json.insert(name.clone(), json);
+        }
+        let entry = Entry { header_at, size, digest: content.digest, unpacked: content.unpacked };
+        self.found.entries.insert(name, entry);
+        Ok(())
+    }
+
+    fn link(&mut self, entry: &tar::Entry<'_, impl Read>, kind: EntryType, name: String) -> Result<()> {
+        let target = entry.link_name_bytes().unwrap_or_default();
+        let base = match kind {
+            EntryType::Symlink => name.rsplit_once('/').map_or("", |(folder, _)| folder),
+            _ => "",
+        };
+        let target = String::from_utf8_lossy(&target);
+        let Some(target) = safe_name(&target, base) else {
+            return Err(self
+                .bad(&format!("link {name:?} leads out of the archive's folder"))
+                .hint("do not load this archive anywhere"));
+        };
+        self.links.push((name, target));
+        Ok(())
+    }
+
+    fn end(mut self, unpacked: u64) -> Result<Scan> {
+        if self.found.entries.is_empty() {
+            let what = "is no tar archive, or an empty one";
+            return Err(self.bad(what).hint("give the .tar file that `docker save -o` wrote"));
+        }
+        if unpacked < self.end_of_last + BLOCK {
+            return Err(truncated(self.path, "its end mark is missing"));
+        }
+        self.found.unpacked = unpacked;
+        while !self.links.is_empty() {
+            let before = self.links.len();
+            let found = &mut self.found;
+            self.links.retain(|(name, target)| {
+                let Some(entry) = found.entries.get(target).cloned() else { return true };
+                let content = found.json.get(target).cloned();
+                found.json.extend(content.map(|content| (name.clone(), content)));
+                found.entries.insert(name.clone(), entry);
+                false
+            });
+            if self.links.len() == before {
+                break; // what is left leads nowhere, or to a folder
+            }
+        }
+        Ok(self.found)
+    }
+}
+
+/// Folders, and what GNU and PAX tell of the archive itself: a label, the names in a folder, attributes of all.
+fn is_no_file(kind: EntryType) -> bool {
+    matches!(kind, EntryType::Directory | EntryType::XGlobalHeader) || matches!(kind.as_byte(), b'V' | b'D')
+}
+
+fn is_sparse_by_pax(entry: &mut tar::Entry<'_, impl Read>) -> bool {
+    let extensions = entry.pax_extensions().ok().flatten();
+    extensions
+        .is_some_and(|mut pairs| pairs.any(|pair| pair.is_ok_and(|pair| pair.key_bytes().starts_with(b"GNU.sparse."))))
+}
+
+/// What one pass over an entry's content tells.
+struct Content {
+    digest: String,
+    unpacked: Option<String>,
+    json: Option<Vec<u8>>,
+    size: u64,
+}
+
+impl Content {
+    /// Reads all of it; keeps it where it is JSON and `keep` is set.
+    fn read(from: &mut impl Read, size: u64, keep: bool) -> io::Result<Self> {
+        let mut start = Vec::with_capacity(MAGIC);
+        from.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
+        let compression = Compression::of(&start);
+        let json = (keep && looks_like_json(&start)).then(Vec::new);
+        let mut raw = Hashed {
+            inner: io::Cursor::new(start).chain(from),
+            hash: Sha256::new(),
+            size: 0,
+            kept: json,
+            failed: false,
+        };
+        let unpacked = match compression {
+            Compression::None => None,
+            packed => raw.unpacked(packed, size)?,
+        };
+        raw.read_all()?;
+        Ok(Self { digest: hex::encode(raw.hash.finalize()), unpacked, json: raw.kept, size: raw.size })
+    }
+}
+
+/// JSON may begin after spaces and lines.
+fn looks_like_json(start: &[u8]) -> bool {
+    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    !start.is_empty() && first.is_none_or(|byte| matches!(byte, b'{' | b'['))
+}
+
+/// Hashes what is read through it, and keeps it where that is wanted.
+struct Hashed<R> {
+    inner: R,
+    hash: Sha256,
+    size: u64,
+    kept: Option<Vec<u8>>,
+    failed: bool,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, hash: Sha256::new(), size: 0, kept: None, failed: false }
+    }
+
+    fn read_all(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 17];
+        while self.read(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    /// The digest of what unpacking gives; none where it is not what its first bytes promise.
+    fn unpacked(&mut self, compression: Compression, packed: u64) -> io::Result<Option<String>> {
+        let unpacked = Counted { inner: compression.reader(&mut *self), count: 0, packed: Some(packed) };
+        let mut unpacked = Hashed::new(unpacked);
+        match unpacked.read_all() {
+            Ok(()) => Ok(Some(hex::encode(unpacked.hash.finalize()))),
+            Err(error) if self.failed || error.kind() == io::ErrorKind::FileTooLarge => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer).inspect_err(|_| self.failed = true)?;
+        self.hash.update(&buffer[..count]);
+        self.size += count as u64;
+        if let Some(kept) = &mut self.kept {
             kept.extend_from_slice(&buffer[..count]);
         }
-        hash.update(&buffer[..count]);
-        total += count as u64;
+        Ok(count)
     }
 }
 
 /// A path below `base` in plain form, or None where it leaves the archive.
-fn safe_name(bytes: &[u8], base: &str) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?;
+fn safe_name(text: &str, base: &str) -> Option<String> {
     let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
     for component in Path::new(text).components() {
         match component {
@@ -174,6 +294,11 @@ fn safe_name(bytes: &[u8], base: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// As the entries are called: without `./` and the like.
+pub fn plain(name: &str) -> String {
+    safe_name(name, "").unwrap_or_else(|| name.to_owned())
+}
+
 fn truncated(path: &Path, why: &str) -> Error {
     Error::image(format!("{}: is cut short: {why}", path.display())).hint("copy or save it again, whole")
 }
@@ -182,7 +307,7 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => truncated(path, &format!("it ends inside the entry at byte {at}")),
         io::ErrorKind::FileTooLarge => Error::image(format!("{}: {error}", path.display()))
-            .hint("this is a gzip bomb; if it really is an image, unpack it yourself and give the .tar"),
+            .hint("this is a decompression bomb; if it really is an image, unpack it yourself and give the .tar"),
         // The reader's own words would quote the file.
         _ if at == 0 => Error::image(format!("{}: is no tar archive", path.display()))
             .hint("give the .tar file that `docker save -o` wrote"),
@@ -191,20 +316,29 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
     }
 }
 
-/// Counts what was read, and ends a gzip bomb.
+/// Nothing came out of what is compressed.
+fn undone(path: &Path, compression: Compression, error: &io::Error) -> Error {
+    let what = format!("is compressed with {}, and holds no tar archive, or a damaged one", compression.name());
+    Error::image(format!("{}: {what}: {error}", path.display())).hint("copy or save it again, whole")
+}
+
+/// Counts what was read, and ends a decompression bomb.
 struct Counted<R> {
     inner: R,
     count: u64,
-    packed: u64,
-    gzip: bool,
+    /// So many bytes it is unpacked from; none for what is not packed.
+    packed: Option<u64>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
-        if self.gzip && self.count > RATIO_APPLIES_FROM && self.count / self.packed > MAX_RATIO {
-            let what = format!("unpacks to more than {MAX_RATIO} times its {} bytes", self.packed);
+        if let Some(packed) = self.packed
+            && self.count > RATIO_APPLIES_FROM
+            && self.count / packed > MAX_RATIO
+        {
+            let what = format!("unpacks to more than {MAX_RATIO} times its {packed} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
         }
         Ok(count)

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::archive::Archive;
+use super::archive::{Archive, Image};
+use super::compression::{Compression, Unpacked};
 use super::reference::Reference;
-use super::scan;
+use super::scan::{self, plain};
 use holdfast_net::error::{Error, Result};
 
 const BLOCK: u64 = 512;
@@ -25,7 +26,7 @@ pub struct Source {
 
 #[derive(Debug, Clone)]
 struct Rewritten {
-    gzip: bool,
+    compression: Compression,
     pieces: Vec<Piece>,
 }
 
@@ -46,26 +47,34 @@ impl Source {
         Ok(Self { path, size, rewritten: None })
     }
 
-    /// An archive as it is.
+    /// An archive as it is. Devices load plain and gzip-compressed ones; others are sent unpacked.
     pub fn archive(archive: &Archive) -> Self {
-        Self { path: archive.path.clone(), size: archive.size, rewritten: None }
+        let (path, compression) = (archive.path.clone(), archive.compression);
+        if matches!(compression, Compression::None | Compression::Gzip) {
+            return Self { path, size: archive.size, rewritten: None };
+        }
+        let pieces = vec![Piece::Tar { skip: 0, take: archive.unpacked }];
+        Self { path, size: archive.unpacked, rewritten: Some(Rewritten { compression, pieces }) }
     }
 
-    /// An archive of one image under another name; layers and id stay. A compressed one is sent unpacked.
-    pub fn retagged(archive: &Archive, name: &Reference) -> Result<Self> {
-        archive.image()?;
+    /// An archive's image under another name; layers and id stay. A compressed one is sent unpacked.
+    pub fn retagged(archive: &Archive, image: &Image, name: &Reference) -> Result<Self> {
         let mut naming: Vec<_> = archive.naming.iter().collect();
         naming.sort_by_key(|(_, entry, _)| entry.header_at);
         let (mut pieces, mut at, mut skip) = (Vec::new(), 0, 0);
         for (file, entry, content) in naming {
             pieces.push(Piece::Tar { skip, take: entry.header_at - at });
-            pieces.push(Piece::Bytes(tar_entry(file, &renamed(file, content, name)?)?));
+            pieces.push(Piece::Bytes(tar_entry(file, &renamed(file, content, image, name)?)?));
             skip = BLOCK + entry.size.next_multiple_of(BLOCK);
             at = entry.header_at + skip;
         }
         pieces.push(Piece::Tar { skip, take: archive.unpacked - at });
         let size = pieces.iter().map(Piece::len).sum();
-        Ok(Self { path: archive.path.clone(), size, rewritten: Some(Rewritten { gzip: archive.gzip, pieces }) })
+        Ok(Self {
+            path: archive.path.clone(),
+            size,
+            rewritten: Some(Rewritten { compression: archive.compression, pieces }),
+        })
     }
 
     /// A reader from the first byte on. Blocks on the disk.
@@ -73,14 +82,13 @@ impl Source {
         let (file, _, _) = scan::open(&self.path)?;
         Ok(match &self.rewritten {
             None => Box::new(file),
-            Some(Rewritten { gzip: false, pieces }) => {
-                Box::new(Pieces { tar: Tar::Plain(file), left: pieces.clone().into(), current: None })
+            Some(Rewritten { compression, pieces }) => {
+                let tar = match compression {
+                    Compression::None => Tar::Plain(file),
+                    packed => Tar::Packed(packed.reader(file)),
+                };
+                Box::new(Pieces { tar, left: pieces.clone().into(), current: None })
             }
-            Some(Rewritten { gzip: true, pieces }) => Box::new(Pieces {
-                tar: Tar::Packed(scan::reader(file, true)),
-                left: pieces.clone().into(),
-                current: None,
-            }),
         })
     }
 }
@@ -106,20 +114,26 @@ fn tar_entry(name: &str, content: &[u8]) -> Result<Vec<u8>> {
     Ok(entry)
 }
 
-/// The content of a file that carries names, with `name` in place of them.
-fn renamed(file: &str, content: &[u8], name: &Reference) -> Result<Vec<u8>> {
+/// The content of a file that carries names, with `name` in place of those of `image`, which alone is loaded then.
+/// Signatures and attestations keep what they are called.
+fn renamed(file: &str, content: &[u8], image: &Image, name: &Reference) -> Result<Vec<u8>> {
     let bad = |error: serde_json::Error| Error::image(format!("{file} does not read: {error}"));
     let mut document: Value = serde_json::from_slice(content).map_err(bad)?;
     match file {
         "manifest.json" => {
-            for item in document.as_array_mut().into_iter().flatten() {
-                item["RepoTags"] = json!([name.to_string()]);
-            }
+            let items = document.as_array_mut().map(std::mem::take).unwrap_or_default();
+            let its = |item: &Value| item["Config"].as_str().is_some_and(|config| plain(config) == image.config);
+            let mut item = items.into_iter().find(its).unwrap_or_default();
+            item["RepoTags"] = json!([name.to_string()]);
+            document = json!([item]);
         }
         "index.json" => {
             for item in document["manifests"].as_array_mut().into_iter().flatten() {
-                item["annotations"]["io.containerd.image.name"] = json!(name.to_string());
-                item["annotations"]["org.opencontainers.image.ref.name"] = json!(name.tag);
+                let digest = item["digest"].as_str().unwrap_or_default();
+                if image.manifests.iter().any(|known| known == digest) {
+                    item["annotations"]["io.containerd.image.name"] = json!(name.to_string());
+                    item["annotations"]["org.opencontainers.image.ref.name"] = json!(name.tag);
+                }
             }
         }
         _ => {
@@ -133,7 +147,7 @@ fn renamed(file: &str, content: &[u8], name: &Reference) -> Result<Vec<u8>> {
 
 enum Tar {
     Plain(File),
-    Packed(Box<dyn Read + Send>),
+    Packed(Unpacked<File>),
 }
 
 impl Tar {

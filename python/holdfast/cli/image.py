@@ -52,10 +52,12 @@ def image_show(given: Given, file: str) -> None:
     if given.as_json:
         click.echo(json.dumps(plain(archive), indent=2))
         return
-    packed = "gzip" if archive.gzip else "plain"
+    packed = "plain" if archive.compression == "none" else archive.compression
     click.echo(f"{archive.path}: {archive.layout} layout, {packed}, {archive.size} bytes")
     for held in archive.images:
         click.echo(f"  names     {', '.join(held.names) or 'none'}")
+        if held.not_names:
+            click.echo(f"  no target {', '.join(held.not_names)}")
         click.echo(f"  id        {held.id}")
         click.echo(f"  platform  {held.platform}")
         click.echo(f"  command   {' '.join(held.command) or 'none'}")

@@ -76,14 +76,17 @@ def volumes(given: Given) -> None:
 @click.command(cls=Command)
 @click.argument("file", type=click.Path())
 @click.option("--retag", metavar="NAME:TAG", help="Another name, written into the archive on its way.")
+@click.option("--platform", metavar="OS/ARCH", help="Which image of an archive that has several.")
 @click.option("--replace", is_flag=True, help="The name may move from another image.")
 @click.option("--lockstep", is_flag=True, help="One chunk at a time.")
 @click.option("--plugin", is_flag=True, help="The file is a plugin's tar.")
 @click.pass_obj
-def deploy(given: Given, file: str, retag: str | None, replace: bool, lockstep: bool, plugin: bool) -> None:
+def deploy(
+    given: Given, file: str, retag: str | None, platform: str | None, replace: bool, lockstep: bool, plugin: bool
+) -> None:
     """Bring an image archive to the device."""
     sent = reach.device(given).containerz.deploy(
-        file, retag=retag, replace=replace, lockstep=lockstep, is_plugin=plugin
+        file, retag=retag, platform=platform, replace=replace, lockstep=lockstep, is_plugin=plugin
     )
     done(given, f"deployed {sent.name}:{sent.tag} {sent.id}", name=sent.name, tag=sent.tag, id=sent.id)
 

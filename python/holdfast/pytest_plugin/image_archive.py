@@ -12,19 +12,16 @@ CHECKED = pytest.StashKey[str]()
 
 
 def check(config: pytest.Config) -> None:
-    """Raise `pytest.UsageError` where `--dut-image` names something that holds no image, or more than one."""
+    """Raise `pytest.UsageError` where `--dut-image` names something that holds no image, or several to choose from."""
     given = options.value(config, "dut-image")
     if given is None or config.stash.get(CHECKED, None) == given or hasattr(config, "workerinput"):
         return
     from holdfast import Archive
 
     try:
-        found = Archive.open(given).images
+        Archive.open(given).image(options.value(config, "dut-platform"))
     except ImageError as error:
         raise _unusable(given, error.message.removeprefix(f"{given}: "), error.hint) from None
-    if len(found) != 1:
-        names = ", ".join(str(name) for image in found for name in image.names) or "none of them has a name"
-        raise _unusable(given, f"holds {len(found)} images ({names})", "`docker save` one image by itself")
     config.stash[CHECKED] = given
 
 

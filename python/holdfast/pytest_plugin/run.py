@@ -51,6 +51,8 @@ class ImageUnderTest:
     network: str
     # What its containers see as HOLDFAST_IMAGE, if anything.
     shown: str | None = None
+    # Which image of an archive that has several.
+    platform: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name}:{self.tag}"
@@ -182,13 +184,14 @@ class Run:
             cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment=environment)
         else:
             archive, name = Path(given), "image_under_test"
-        opened = Archive.open(archive)
+        platform = options.value(self.config, "dut-platform") if given else None
         return ImageUnderTest(
             name=name,
             tag=tag,
-            id=opened.images[0].id,
+            id=Archive.open(archive).image(platform).id,
             archive=str(archive),
             retag=None if given is None else f"{name}:{tag}",
+            platform=platform,
             command_template=options.value(self.config, "dut-command") or (CNTRSRV_ON if given is None else ""),
             port=self._port,
             network=options.value(self.config, "dut-network") or "",

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from holdfast import Device
+from holdfast import Device, _core
 from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, OutcomeUnknown, Timeout
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.run import ImageUnderTest
+from holdfast.results import same_id
 
 # From one look to the next, in seconds.
 LOOK = 0.05
@@ -20,13 +21,24 @@ SILENT, ANSWERING = "silent", "answering"
 def look_image(dut: Device, image: ImageUnderTest) -> str:
     """Whether the image is wholly there: by its id and by its name."""
     listed = dut.containerz.images()
-    rows = [row for row in listed if row.name == image.name and image.tag in row.tags]
-    by_id = [row for row in listed if row.id == image.id or image.id.startswith(row.id or "none")]
+    rows = [row for row in listed if row.may_be(image.name, image.tag)]
+    by_id = [row for row in listed if row.has_id(image.id)]
     if not rows and not by_id:
         return ABSENT
     if len(rows) == 1 and by_id:
         return THERE
     return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
+
+
+def names_image(dut: Device, image: ImageUnderTest, text: str) -> bool:
+    """Whether a container's row means the image: by its name, short or in full, or by any of its digests."""
+    name, _, tag = text.rpartition(":")
+    if tag == image.tag and _core.same_image_name(name, image.name):
+        return True
+    digest = text.rpartition("@")[2]
+    return same_id(digest, image.id) or any(
+        row.has_id(digest) for row in dut.containerz.images() if row.has_id(image.id)
+    )
 
 
 def look_container(dut: Device, name: str) -> str:

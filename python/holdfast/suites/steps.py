@@ -23,7 +23,7 @@ RECORDS = 20
 
 def deploy(dut: Device, image: ImageUnderTest) -> None:
     """Bring the image under test to the device, under this run's name."""
-    dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag)
+    dut.containerz.deploy(image.archive, name=image.name, tag=image.tag, retag=image.retag, platform=image.platform)
 
 
 def start(

@@ -56,8 +56,8 @@ pub struct Deployment {
     pub name: String,
     /// Empty for a plugin.
     pub tag: String,
-    /// The image's id, for finding it after an error; none for a plugin.
-    pub id: Option<String>,
+    /// What the image is known by, its id first, for finding it after an error; nothing for a plugin.
+    pub digests: Vec<String>,
     /// Whether it is a plugin's tar.
     pub is_plugin: bool,
     /// One chunk at a time, each waiting for its progress message.
@@ -87,10 +87,24 @@ struct Before {
 impl Containerz {
     /// `gnoi.containerz.Containerz/Deploy` of a file. After any error the device is asked whether the image is there.
     pub async fn deploy(&self, deployment: &Deployment, deadline: Instant) -> Result<()> {
+        self.identities.learn(&deployment.digests);
         let before = self.check_name_is_free(deployment, deadline).await?;
         match before.made {
-            None => self.upload(deployment, before.known, deadline).await,
-            Some(made) => self.making(made, self.upload(deployment, before.known, deadline)).await,
+            None => self.upload(deployment, before.known, deadline).await?,
+            Some(made) => self.making(made, self.upload(deployment, before.known, deadline)).await?,
+        }
+        self.learn_listed_id(deployment, deadline).await;
+        Ok(())
+    }
+
+    /// An archive in docker-save's older layout has no manifest, and a runtime that lists images by manifest makes one.
+    /// What it lists under the name right after the transfer is the image's id there.
+    async fn learn_listed_id(&self, deployment: &Deployment, deadline: Instant) {
+        let [id] = deployment.digests.as_slice() else { return };
+        let Ok(images) = self.images(deadline).await else { return }; // whoever looks for the image then hears of it
+        let named: Vec<_> = images.iter().filter(|image| image.is_named(&deployment.name, &deployment.tag)).collect();
+        if let ([only], false) = (named.as_slice(), images.iter().any(|image| image.has_id(id))) {
+            self.identities.learn(&[id.clone(), only.id.clone()]);
         }
     }
 
@@ -171,7 +185,7 @@ impl Containerz {
     /// A name that would move from another image is refused before the first byte, unless that is wanted.
     async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<Before> {
         let (name, tag) = (&deployment.name, &deployment.tag);
-        let Some(id) = &deployment.id else {
+        let Some(id) = deployment.digests.first() else {
             return Ok(Before { known: false, made: Some(Made::named("plugin archive", name)) });
         };
         let images = self.images(deadline).await?;
@@ -193,7 +207,7 @@ impl Containerz {
     }
 
     async fn is_loaded(&self, deployment: &Deployment, deadline: Instant) -> bool {
-        let Some(id) = &deployment.id else { return false };
+        let Some(id) = deployment.digests.first() else { return false };
         self.images(deadline).await.is_ok_and(|images| images.iter().any(|image| image.has_id(id)))
     }
 

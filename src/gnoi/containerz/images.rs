@@ -18,16 +18,19 @@ impl Containerz {
     /// As `images`, with the limits of `call`.
     pub async fn images_by(&self, call: Call) -> Result<Vec<ListedImage>> {
         let call = Call { name: "Containerz.ListImage", ..call };
-        self.session
-            .call(call, |connection| async move {
-                let mut rows = client(connection).list_image(ListImageRequest::default()).await?.into_inner();
-                let mut images = Vec::new();
-                while let Some(row) = rows.message().await? {
-                    images.push(listed(row));
-                }
-                Ok(images)
-            })
-            .await
+        let images = self.session.call(call, |connection| async move {
+            let mut rows = client(connection).list_image(ListImageRequest::default()).await?.into_inner();
+            let mut images = Vec::new();
+            while let Some(row) = rows.message().await? {
+                images.push(listed(row));
+            }
+            Ok(images)
+        });
+        let mut images = images.await?;
+        for image in &mut images {
+            image.digests = self.identities.others(&image.id);
+        }
+        Ok(images)
     }
 
     /// `gnoi.containerz.Containerz/RemoveImage`. Whether something was removed: with `missing_ok` it may have been absent.
@@ -79,7 +82,7 @@ fn in_use(error: Error, what: &str) -> Error {
 
 fn listed(row: ListImageResponse) -> ListedImage {
     let tags = row.tag.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned);
-    ListedImage { id: row.id, name: row.image_name, tags: tags.collect() }
+    ListedImage { id: row.id, name: row.image_name, tags: tags.collect(), digests: Vec::new() }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod containers;
 mod deploy;
+mod identities;
 mod images;
 mod logs;
 mod plugins;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::dial::{Connection, Session};
 use crate::error::Result;
 use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
+use identities::Identities;
 
 /// The client. Clones share its session.
 #[derive(Clone)]
@@ -32,12 +34,14 @@ pub struct Containerz {
     lockstep: Arc<AtomicBool>,
     /// What it makes, where somebody wants to know.
     record: Option<Arc<Record>>,
+    /// Which digests mean one image.
+    identities: Identities,
 }
 
 impl Containerz {
     /// Over `session`.
     pub fn new(session: Session) -> Self {
-        Self { session, lockstep: Arc::default(), record: None }
+        Self { session, lockstep: Arc::default(), record: None, identities: Identities::default() }
     }
 
     /// What it speaks over.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::image::same_id;
+use crate::image::{same_id, same_name};
 
 /// A row of an image listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct ListedImage {
     pub name: String,
     /// One, or several that the device joined into one row.
     pub tags: Vec<String>,
+    /// Other digests of the same image, as far as archives showed: of its configuration, manifest and index.
+    pub digests: Vec<String>,
 }
 
 impl ListedImage {
@@ -24,18 +26,18 @@ impl ListedImage {
 
     /// Whether it is the image of that id.
     pub fn has_id(&self, id: &str) -> bool {
-        same_id(&self.id, id)
+        same_id(&self.id, id) || self.digests.iter().any(|known| same_id(known, id))
     }
 
     /// Whether it may carry that name; sure only where the row is unambiguous.
     pub fn may_be(&self, name: &str, tag: &str) -> bool {
-        let name_fits = self.name == name || (self.tags.len() > 1);
+        let name_fits = same_name(&self.name, name) || (self.tags.len() > 1);
         name_fits && self.tags.iter().any(|listed| listed == tag)
     }
 
     /// Whether it surely carries that name.
     pub fn is_named(&self, name: &str, tag: &str) -> bool {
-        self.unambiguous() && self.name == name && self.tags[0] == tag
+        self.unambiguous() && same_name(&self.name, name) && self.tags[0] == tag
     }
 }
 
