@@ -169,7 +169,7 @@ impl Device {
     }
 }
 
-fn state_leaf(leaf: &str) -> Path {
+pub(super) fn state_leaf(leaf: &str) -> Path {
     Path::component("*").child("state").child(leaf)
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
+use super::changes::Changes;
 use super::evidence::{LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
-use crate::waiting::{next_look, pause, try_until};
+use crate::waiting::{next_look, pause};
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
 
 /// From one try to the next of a switchover that the device is too busy for.
@@ -131,16 +132,20 @@ impl Device {
 
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
     async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
-        let ready = try_until(deadline, BUSY_PAUSE / 2, || async {
+        let mut changes = Changes::of(self);
+        loop {
             let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
             let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
-            Ok(if pair.ready() == Some(false) { Err(pair.secondary.name) } else { Ok(pair) })
-        });
-        ready.await?.map_err(|name| {
-            let what = format!("{name} never became ready for a switchover, so none was asked for");
-            Error::new(fault(SwitchoverFault::NotReady), what)
-                .hint("look at the standby's state, or give it longer: --dut-deadline ready=…")
-        })
+            if pair.ready() != Some(false) {
+                return Ok(pair);
+            }
+            if !changes.next_look(deadline, BUSY_PAUSE / 2).await {
+                let what =
+                    format!("{} never became ready for a switchover, so none was asked for", pair.secondary.name);
+                return Err(Error::new(fault(SwitchoverFault::NotReady), what)
+                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+            }
+        }
     }
 
     /// The two ways to name a control processor, the one that the device is likely to know first.
@@ -239,7 +244,8 @@ impl Device {
         let began = Instant::now();
         let deadline = began + self.known_deadlines().await.redundant;
         let reversed = || reversal(primary).during(self.name(), "switchover", began.elapsed());
-        let in_step = try_until(deadline, BUSY_PAUSE / 4, || async {
+        let mut changes = Changes::of(self);
+        loop {
             let roles = self.control_processors(deadline + BUSY_PAUSE * 10).await;
             let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
             if let Ok(pair) = pair_of(&roles) {
@@ -247,20 +253,18 @@ impl Device {
                     return Err(reversed());
                 }
                 if pair.ready() != Some(false) {
-                    return Ok(Ok(pair.secondary.name));
+                    self.note("switchover", format!("{} is in step as the standby", pair.secondary.name));
+                    return Ok(());
                 }
             } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
                 return Err(reversed());
             }
-            Ok(Err(()))
-        });
-        let standby = in_step.await?.map_err(|()| {
-            let what = "the old primary did not come back in step in time";
-            let late = Error::new(fault(SwitchoverFault::NeverRedundant), what);
-            late.during(self.name(), "switchover", began.elapsed())
-        })?;
-        self.note("switchover", format!("{standby} is in step as the standby"));
-        Ok(())
+            if !changes.next_look(deadline, BUSY_PAUSE / 4).await {
+                let what = "the old primary did not come back in step in time";
+                let late = Error::new(fault(SwitchoverFault::NeverRedundant), what);
+                return Err(late.during(self.name(), "switchover", began.elapsed()));
+            }
+        }
     }
 }
 
