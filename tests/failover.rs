@@ -9,7 +9,7 @@ use holdfast::device::expect::Patience;
 use holdfast::device::{Deadlines, Device, SwitchoverOptions};
 use holdfast::dial::connector::BoxFuture;
 use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Tcp, Timeline};
-use holdfast::emulator::{self, Chassis, Outage};
+use holdfast::emulator::{self, Chassis, Outage, Quirk};
 use holdfast::error::{Kind, RebootFault, SwitchoverFault};
 use holdfast::gnoi::containerz::{Mount, StartOptions, VolumeOptions};
 
@@ -91,6 +91,21 @@ async fn each_way_a_switchover_fails_has_its_name() {
         let error = switch(&device).await.expect_err(point);
         assert_eq!(error.kind, Kind::Switchover(fault), "{point}: {error}");
         assert_eq!(chassis.failpoints().hits(point).expect("a failpoint"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_tells_of_changes_is_not_asked_all_the_time() {
+    for quirk in [None, Some(Quirk::NoSubscribe)] {
+        let mut settings = emulator::Settings::default();
+        settings.timings.boot = Duration::from_secs(2);
+        settings.quirks.extend(quirk);
+        let (chassis, device) = device(settings).await;
+        let moved = device.switchover(&SwitchoverOptions::default()).await.expect("a switchover");
+        chassis.failpoints().arm("gnmi.Subscribe", "print(asked)").expect("a failpoint");
+        device.redundant(&moved.to).await.expect("the old active is back");
+        let asked = chassis.failpoints().hits("gnmi.Subscribe").expect("a failpoint");
+        assert!(quirk.is_some() || asked <= 30, "asked {asked} times, where looks alone would be eighty");
     }
 }
 

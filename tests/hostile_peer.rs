@@ -16,6 +16,7 @@ use holdfast::gnmi::{Gnmi, Path, StreamMode};
 use holdfast::gnoi::System;
 use holdfast::gnoi::containerz::{Containerz, Deployment};
 use holdfast::image::Source;
+use holdfast::waiting;
 use holdfast::wire::gnmi::subscribe_response::Response as Told;
 use holdfast::wire::gnmi::{
     CapabilityResponse, GetResponse, Notification, SubscribeResponse, TypedValue, Update, typed_value,
@@ -170,7 +171,7 @@ async fn answer(
             (End, Some(stream)) => stream.send_data(Bytes::new(), true),
             (Reset(reason), Some(stream)) => {
                 // What was written before goes out first: a reset would take it along.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                waiting::pause(Duration::from_millis(20)).await;
                 stream.send_reset(*reason);
                 Ok(())
             }

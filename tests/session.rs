@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holdfast::error::Kind;
 use holdfast::gnoi::System;
+use holdfast::waiting;
 use holdfast::wire::gnoi::system::RebootMethod;
 use simulated::{Device, session};
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ fn a_read_lives_through_a_black_hole_and_is_answered_soon_after_it() {
             system.time(within(5)).await.expect("an answer");
             turmoil::partition("client", "device");
             let healed = tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(outage)).await;
+                waiting::pause(Duration::from_secs(outage)).await;
                 turmoil::repair("client", "device");
                 Instant::now()
             });
@@ -74,7 +75,7 @@ fn a_change_that_was_sent_is_not_repeated() {
         let error = sent.expect_err("no answer");
         assert_eq!(error.kind, Kind::OutcomeUnknown, "{error}");
         turmoil::repair("client", "device");
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        waiting::pause(Duration::from_secs(5)).await;
         Ok(())
     });
     sim.run().expect("the simulation");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use holdfast::error::Kind;
 use holdfast::gnoi::System;
+use holdfast::waiting;
 use holdfast::wire::gnoi::system::RebootMethod;
 use simulated::{Device, session};
 use tokio::time::Instant;
@@ -123,7 +124,7 @@ async fn work(mut chance: Chance, worker: u64, system: System, ended: Arc<Mutex<
         let during = began..turmoil::elapsed();
         let said = answer.err().map(|error| error.to_string()).unwrap_or_default();
         ended.lock().expect("no panic").push(Ended { name, changes, during, outcome, said });
-        tokio::time::sleep(chance.between(1..200)).await;
+        waiting::pause(chance.between(1..200)).await;
     }
 }
 

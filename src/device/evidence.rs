@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Device;
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Connection, EventKind, Field};
 use crate::error::{Error, Kind, Result};
 
-/// From one look to the next; bounds how exactly an outage is known.
-const LOOK: Duration = Duration::from_millis(20);
+/// From one look of a [`Watch`] to the next; bounds how exactly an outage is known.
+pub const LOOK: Duration = Duration::from_millis(20);
 /// How long one look may find only silence before the next dials afresh.
 pub const ATTEMPT: Duration = Duration::from_millis(700);
 /// What a look that decides at a deadline may end after it.
@@ -51,9 +51,8 @@ impl<'a> Watch<'a> {
         Ok(Self { device, witness, last_good, outage: None, lost: None, replaced: false })
     }
 
-    /// The next look at the roles, once the device answers; None where it does not within `limit`.
+    /// A look at the roles, once the device answers; None where it does not within `limit`.
     pub async fn look(&mut self, limit: Instant) -> Result<Option<Vec<ControlProcessor>>> {
-        sleep(LOOK).await;
         let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
         let refusals = self.device.session.refusals();
         let seen = self.device.control_processors_by(call).await;

@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
 use crate::image::Reference;
+use crate::waiting::{next_look, try_until};
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long one look may find only silence.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
-/// What one look found.
-enum Seen<T> {
-    Holds(T),
-    Not(String),
-}
+/// What one look found; what it found instead, in words.
+type Seen<T> = std::result::Result<T, String>;
 
 /// How long to wait and to watch; None for the device's own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,9 +62,9 @@ impl Device {
                 let there =
                     images.iter().find(|image| id.is_some_and(|id| image.has_id(id)) || image.is_named(name, tag));
                 Ok(match there {
-                    None => Seen::Holds(()),
+                    None => Ok(()),
                     Some(image) => {
-                        Seen::Not(format!("image {}:{} is listed ({})", image.name, image.tags.join(","), image.id))
+                        Err(format!("image {}:{} is listed ({})", image.name, image.tags.join(","), image.id))
                     }
                 })
             },
@@ -104,8 +102,8 @@ impl Device {
             |call| async move {
                 let containers = self.containerz.containers_by(true, call).await?;
                 Ok(match containers.iter().find(|container| container.name == name) {
-                    None => Seen::Holds(()),
-                    Some(container) => Seen::Not(format!("container {name} is listed as {}", container.status.name())),
+                    None => Ok(()),
+                    Some(container) => Err(format!("container {name} is listed as {}", container.status.name())),
                 })
             },
         )
@@ -137,9 +135,9 @@ impl Device {
             |call| async move {
                 let volumes = self.containerz.volumes_by(call).await?;
                 Ok(if volumes.iter().any(|volume| volume.name == name) {
-                    Seen::Not(format!("volume {name} is listed"))
+                    Err(format!("volume {name} is listed"))
                 } else {
-                    Seen::Holds(())
+                    Ok(())
                 })
             },
         )
@@ -156,8 +154,8 @@ impl Device {
             |call| async move {
                 let limit = Self::soon(call.deadline, ATTEMPT);
                 Ok(match self.ping_container(host, port, limit).await {
-                    Ok(_) => Seen::Holds(()),
-                    Err(error) => Seen::Not(error.message),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(error.message),
                 })
             },
         )
@@ -183,32 +181,21 @@ impl Device {
             self.note(EventKind::Expectation, format!("failed: {message}"));
             Error::new(Kind::Expectation, message).during(self.name(), &format!("expect {what}"), began.elapsed())
         };
-        let mut held_since = None;
-        loop {
+        let look = || async {
             let limit = Instant::now().max(deadline) + ATTEMPT;
             let call = Call::read("Containerz.List", limit).probing(ATTEMPT);
-            let seen = look(call).await.map_err(|error| error.during(self.name(), what, began.elapsed()))?;
-            let now = Instant::now();
-            match (seen, held_since) {
-                (Seen::Holds(found), since) => {
-                    let since = *held_since.get_or_insert(since.unwrap_or(now));
-                    if now >= since + watch {
-                        self.note(
-                            EventKind::Expectation,
-                            format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()),
-                        );
-                        return Ok(found);
-                    }
-                }
-                (Seen::Not(why), Some(since)) => {
-                    let after = (now - since).as_secs_f64();
-                    return Err(failed(format!("it held, and {after:.1} s later it did not: {why}")));
-                }
-                (Seen::Not(why), None) if now >= deadline => return Err(failed(why)),
-                (Seen::Not(_), None) => {}
-            }
-            sleep(LOOK).await;
+            look(call).await.map_err(|error| error.during(self.name(), what, began.elapsed()))
+        };
+        let mut found = try_until(deadline, LOOK, look).await?.map_err(&failed)?;
+        let since = Instant::now();
+        while next_look(since + watch, LOOK).await {
+            found = look().await?.map_err(|why| {
+                let after = since.elapsed().as_secs_f64();
+                failed(format!("it held, and {after:.1} s later it did not: {why}"))
+            })?;
         }
+        self.note(EventKind::Expectation, format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()));
+        Ok(found)
     }
 }
 
@@ -216,22 +203,22 @@ fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -
     let Some(id) = id else {
         let named = images.iter().find(|image| image.is_named(name, tag));
         return match named.or_else(|| images.iter().find(|image| image.may_be(name, tag))) {
-            Some(image) => Seen::Holds(image.clone()),
-            None => Seen::Not(format!("no image {name}:{tag} is listed")),
+            Some(image) => Ok(image.clone()),
+            None => Err(format!("no image {name}:{tag} is listed")),
         };
     };
     if let Some(other) = images.iter().find(|image| image.is_named(name, tag) && !image.has_id(id)) {
-        return Seen::Not(format!("{name}:{tag} is another image: {} instead of {id}", other.id));
+        return Err(format!("{name}:{tag} is another image: {} instead of {id}", other.id));
     }
     let with_id: Vec<_> = images.iter().filter(|image| image.has_id(id)).collect();
     match with_id.as_slice() {
-        [] => Seen::Not(format!("no image {id} is listed")),
+        [] => Err(format!("no image {id} is listed")),
         rows => {
             if let Some(image) = rows.iter().find(|image| image.is_named(name, tag) || image.may_be(name, tag)) {
-                return Seen::Holds((*image).clone());
+                return Ok((*image).clone());
             }
             let now: Vec<_> = rows.iter().map(|row| format!("{}:{}", row.name, row.tags.join(","))).collect();
-            Seen::Not(format!("image {id} has lost its name {name}:{tag}: it is {}", now.join(" and ")))
+            Err(format!("image {id} has lost its name {name}:{tag}: it is {}", now.join(" and ")))
         }
     }
 }
@@ -239,25 +226,22 @@ fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -
 fn find_container(containers: &[Container], name: &str, like: Option<&Container>) -> Seen<Container> {
     let found: Vec<_> = containers.iter().filter(|container| container.name == name).collect();
     let container = match found.as_slice() {
-        [] => return Seen::Not(format!("no container {name} is listed")),
+        [] => return Err(format!("no container {name} is listed")),
         [only] => *only,
-        several => return Seen::Not(format!("container {name} is listed {} times", several.len())),
+        several => return Err(format!("container {name} is listed {} times", several.len())),
     };
     if container.status != ContainerStatus::Running {
-        return Seen::Not(format!("container {name} is {}", container.status.name()));
+        return Err(format!("container {name} is {}", container.status.name()));
     }
     if let Some(before) = like {
-        if !same_image(&before.image, &container.image) {
-            return Seen::Not(format!("container {name} was of {} and is of {}", before.image, container.image));
+        if before.image != container.image {
+            return Err(format!("container {name} was of {} and is of {}", before.image, container.image));
         }
         if before.labels != container.labels {
-            return Seen::Not(format!(
-                "container {name} had labels {:?} and has {:?}",
-                before.labels, container.labels
-            ));
+            return Err(format!("container {name} had labels {:?} and has {:?}", before.labels, container.labels));
         }
     }
-    Seen::Holds(container.clone())
+    Ok(container.clone())
 }
 
 /// Whether a container's image is the same, however the device writes it.
@@ -269,20 +253,21 @@ fn same_image(one: &str, other: &str) -> bool {
 fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Volume> {
     let found: Vec<_> = volumes.iter().filter(|volume| volume.name == name).collect();
     let volume = match found.as_slice() {
-        [] => return Seen::Not(format!("no volume {name} is listed")),
+        [] => return Err(format!("no volume {name} is listed")),
         [only] => *only,
-        several => return Seen::Not(format!("volume {name} is listed {} times", several.len())),
+        several => return Err(format!("volume {name} is listed {} times", several.len())),
     };
-    let Some(before) = like else { return Seen::Holds(volume.clone()) };
-    if before.driver != volume.driver {
-        return Seen::Not(format!("volume {name} had driver {} and has {}", before.driver, volume.driver));
-    }
-    for (what, was, is) in [("options", &before.options, &volume.options), ("labels", &before.labels, &volume.labels)] {
+    let Some(before) = like else { return Ok(volume.clone()) };
+    for (what, was, is) in [
+        ("driver", &before.driver, &volume.driver),
+        ("options", &format!("{:?}", before.options), &format!("{:?}", volume.options)),
+        ("labels", &format!("{:?}", before.labels), &format!("{:?}", volume.labels)),
+    ] {
         if was != is {
-            return Seen::Not(format!("volume {name} had {what} {was:?} and has {is:?}"));
+            return Err(format!("volume {name} had {what} {was} and has {is}"));
         }
     }
-    Seen::Holds(volume.clone())
+    Ok(volume.clone())
 }
 
 #[cfg(test)]
@@ -297,8 +282,8 @@ mod tests {
     #[test]
     fn an_image_without_its_name_is_not_there() {
         let look = |row: ListedImage| match find_image(&[row], "app", "v1", Some("sha256:aaaaaaaaaaaaaaaa")) {
-            Seen::Holds(_) => String::new(),
-            Seen::Not(why) => why,
+            Ok(_) => String::new(),
+            Err(why) => why,
         };
         assert_eq!(look(row("app", &["v1"])), "");
         assert_eq!(look(row("other", &["v0", "v1"])), "", "rows that join repositories may hold it");

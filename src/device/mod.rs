@@ -1,5 +1,6 @@
 //! What a test does to a device: roles, switchover, reboot, outage, expectations.
 
+mod changes;
 mod container;
 pub mod deadlines;
 mod evidence;

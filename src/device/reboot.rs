@@ -6,12 +6,16 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::evidence::{ATTEMPT, LAST_LOOK, Outage, Watch, moved_on, or_late};
+use super::evidence::{ATTEMPT, LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
 use crate::gnmi::{Gnmi, Path};
+use crate::waiting::{next_look, try_until};
 use crate::wire::gnoi::system::RebootMethod;
+
+/// From one look at the control processors' boot-times to the next.
+const CARDS_LOOK: Duration = Duration::from_millis(50);
 
 /// A reboot that really happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,9 +94,7 @@ impl Device {
         let started_by = Instant::now() + self.deadlines().start;
         loop {
             if watch.look(deadline).await?.is_none() {
-                let what = "the device did not answer again in time";
-                return Err(Error::new(Kind::Reboot(RebootFault::NeverBack), what)
-                    .hint("look at its console; the rest of the run is skipped"));
+                return Err(never_back());
             }
             if watch.lost().is_some() && watch.outage().is_some() {
                 return Ok(());
@@ -107,13 +109,16 @@ impl Device {
                     "the device agreed and did nothing: it was never away, and its boot-time did not move",
                 ));
             }
+            if !next_look(deadline, LOOK).await {
+                return Err(never_back());
+            }
         }
     }
 
     /// Each control processor that reports a boot-time must have booted.
     async fn check_cards(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
         let deadline = Instant::now() + self.deadlines().redundant;
-        loop {
+        let all_booted = try_until(deadline, CARDS_LOOK, || async {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
             let now = self.control_processors_by(look).await?;
             let booted = |card: &ControlProcessor| {
@@ -123,22 +128,21 @@ impl Device {
             let stayed: Vec<_> = before.iter().filter(|card| booted(card) == Some(false)).collect();
             let absent = before.iter().any(|card| !now.iter().any(|cp| cp.name == card.name));
             if stayed.is_empty() && !absent {
-                for card in before.iter().filter(|card| booted(card).is_none()) {
-                    reboot.not_checked.push(format!("boot-time of {}: the device does not report it", card.name));
-                }
-                return Ok(());
+                let unknown = before.iter().filter(|card| booted(card).is_none());
+                let not_checked =
+                    |card: &ControlProcessor| format!("boot-time of {}: the device does not report it", card.name);
+                return Ok(Ok(unknown.map(not_checked).collect::<Vec<_>>()));
             }
-            if Instant::now() >= deadline {
-                let names: Vec<_> = stayed.iter().map(|card| card.name.as_str()).collect();
-                let what = if absent {
-                    "not every control processor is back".to_owned()
-                } else {
-                    format!("a reboot of the chassis left {} running", names.join(", "))
-                };
-                return Err(Error::new(Kind::Reboot(RebootFault::Partial), what));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            let names: Vec<_> = stayed.iter().map(|card| card.name.as_str()).collect();
+            Ok(Err(if absent {
+                "not every control processor is back".to_owned()
+            } else {
+                format!("a reboot of the chassis left {} running", names.join(", "))
+            }))
+        });
+        let not_checked = all_booted.await?.map_err(|what| Error::new(Kind::Reboot(RebootFault::Partial), what))?;
+        reboot.not_checked.extend(not_checked);
+        Ok(())
     }
 }
 
@@ -148,6 +152,11 @@ async fn boot_time(gnmi: &Gnmi, deadline: Instant) -> Option<u64> {
     let call = Call::read("gNMI.Subscribe", deadline).probing(ATTEMPT);
     let leaves = gnmi.once(&[path], call).await.ok()?;
     leaves.first()?.value.as_ref()?.as_u64()
+}
+
+fn never_back() -> Error {
+    Error::new(Kind::Reboot(RebootFault::NeverBack), "the device did not answer again in time")
+        .hint("look at its console; the rest of the run is skipped")
 }
 
 fn ignored(what: &str) -> Error {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tonic::Code;
 
 use super::evidence::ATTEMPT;
@@ -13,6 +13,7 @@ use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::{Leaf, Path};
+use crate::waiting::try_until;
 
 /// The leaves that are asked for: a subtree of all components is tens of megabytes on a big chassis.
 const LEAVES: [&str; 7] = [
@@ -173,23 +174,14 @@ impl Device {
 
     /// One primary and one standby; what is otherwise is given a moment to settle.
     pub(super) async fn pair(&self, call: Call) -> Result<Pair> {
-        let began = Instant::now();
-        loop {
-            let all = self.control_processors_by(call).await?;
-            let settle = self.deadlines().settle;
-            let settled = call.deadline.min(began + settle);
-            match pair_of(&all) {
-                Ok(pair) => return Ok(pair),
-                Err(error) if Instant::now() >= settled => {
-                    return Err(error.during(self.name(), "control processors", settle));
-                }
-                Err(_) => sleep(LOOK).await,
-            }
-        }
+        let settle = self.deadlines().settle;
+        let settled = call.deadline.min(Instant::now() + settle);
+        let pair = try_until(settled, LOOK, || async { Ok(pair_of(&self.control_processors_by(call).await?)) });
+        pair.await?.map_err(|error| error.during(self.name(), "control processors", settle))
     }
 }
 
-fn state_leaf(leaf: &str) -> Path {
+pub(super) fn state_leaf(leaf: &str) -> Path {
     Path::component("*").child("state").child(leaf)
 }
 

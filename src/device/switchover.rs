@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tonic::Code;
 
-use super::evidence::{LAST_LOOK, Outage, Watch, moved_on, or_late};
+use super::changes::Changes;
+use super::evidence::{LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
+use crate::waiting::{next_look, pause};
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
 
 /// From one try to the next of a switchover that the device is too busy for.
@@ -74,7 +76,7 @@ impl Device {
             self.ready_pair(ready_by).await?
         };
         let blind = options.trigger != Trigger::Switch && before.ready().is_none() && !options.unready;
-        let before = if blind { self.standby_settled(before, ready_by).await? } else { before };
+        let before = if blind { self.standby_settled(ready_by).await? } else { before };
         let target = match &options.to {
             None => before.secondary.name.clone(),
             Some(name) if *name == before.secondary.name => name.clone(),
@@ -130,19 +132,19 @@ impl Device {
 
     /// Waits for a pair whose standby is ready, and refuses where it never gets so.
     async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
+        let mut changes = Changes::of(self);
         loop {
             let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
             let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
             if pair.ready() != Some(false) {
                 return Ok(pair);
             }
-            if Instant::now() >= deadline {
+            if !changes.next_look(deadline, BUSY_PAUSE / 2).await {
                 let what =
                     format!("{} never became ready for a switchover, so none was asked for", pair.secondary.name);
                 return Err(Error::new(fault(SwitchoverFault::NotReady), what)
                     .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
             }
-            sleep(BUSY_PAUSE / 2).await;
         }
     }
 
@@ -170,7 +172,7 @@ impl Device {
                     forms.remove(0);
                 }
                 Err(error) if !options.unready && is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
-                    sleep(BUSY_PAUSE).await;
+                    pause(BUSY_PAUSE).await;
                     let now = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
                     if now.primary.name != before.primary.name {
                         return Ok(()); // it went after all; evidence will tell
@@ -223,12 +225,7 @@ impl Device {
             let witnesses = witnesses(target, before, &roles, watch.lost());
             match (swapped_at, witnesses.is_empty()) {
                 (Some(_), false) => return Ok(witnesses),
-                (Some(since), true) if now >= since + self.deadlines().start => {
-                    return Err(Error::new(
-                        fault(SwitchoverFault::Unproven),
-                        "the roles are reported swapped, but no connection was lost and last-switchover-time did not move",
-                    ));
-                }
+                (Some(since), true) if now >= since + self.deadlines().start => return Err(unproven()),
                 (None, _) if reversed && now >= started_by => return Err(reversal(target)),
                 (None, _) if watch.lost().is_none() && now >= started_by => {
                     return Err(Error::new(
@@ -236,8 +233,10 @@ impl Device {
                         format!("the device agreed and did nothing: {} is PRIMARY still", before.primary.name),
                     ));
                 }
-                (None, _) if now >= deadline => return Err(never_primary(target, &roles)),
                 _ => {}
+            }
+            if !next_look(deadline, LOOK).await {
+                return Err(if swapped_at.is_some() { unproven() } else { never_primary(target, &roles) });
             }
             last_seen = Some(roles).filter(|_| swapped_at.is_none() && watch.lost().is_some());
         }
@@ -247,26 +246,27 @@ impl Device {
     pub async fn redundant(&self, primary: &str) -> Result<()> {
         let began = Instant::now();
         let deadline = began + self.known_deadlines().await.redundant;
-        let never = |what: String| Error::new(fault(SwitchoverFault::NeverRedundant), what);
+        let reversed = || reversal(primary).during(self.name(), "switchover", began.elapsed());
+        let mut changes = Changes::of(self);
         loop {
             let roles = self.control_processors(deadline + BUSY_PAUSE * 10).await;
             let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
             if let Ok(pair) = pair_of(&roles) {
                 if pair.primary.name != primary {
-                    return Err(reversal(primary).during(self.name(), "switchover", began.elapsed()));
+                    return Err(reversed());
                 }
                 if pair.ready() != Some(false) {
                     self.note(EventKind::Switchover, format!("{} is in step as the standby", pair.secondary.name));
                     return Ok(());
                 }
             } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
-                return Err(reversal(primary).during(self.name(), "switchover", began.elapsed()));
+                return Err(reversed());
             }
-            if Instant::now() >= deadline {
-                let error = never("the old primary did not come back in step in time".to_owned());
-                return Err(error.during(self.name(), "switchover", began.elapsed()));
+            if !changes.next_look(deadline, BUSY_PAUSE / 4).await {
+                let what = "the old primary did not come back in step in time";
+                let late = Error::new(fault(SwitchoverFault::NeverRedundant), what);
+                return Err(late.during(self.name(), "switchover", began.elapsed()));
             }
-            sleep(BUSY_PAUSE / 4).await;
         }
     }
 }
@@ -283,6 +283,13 @@ fn never_primary(target: &str, roles: &[ControlProcessor]) -> Error {
     };
     Error::new(fault(SwitchoverFault::NeverBack), never)
         .hint("the device was away and came back: look at its redundancy")
+}
+
+fn unproven() -> Error {
+    Error::new(
+        fault(SwitchoverFault::Unproven),
+        "the roles are reported swapped, but no connection was lost and last-switchover-time did not move",
+    )
 }
 
 fn reversal(target: &str) -> Error {

@@ -7,9 +7,11 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
+use super::evidence::LAST_LOOK;
 use super::roles::Pair;
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result, SwitchoverFault};
+use crate::waiting::next_look;
 use crate::wire::gnoi::system::RebootMethod;
 
 /// From one look at the standby to the next.
@@ -76,23 +78,23 @@ impl Device {
     }
 
     /// Where the device does not say whether its standby is ready: it is there, and has been for a while.
-    pub(super) async fn standby_settled(&self, mut pair: Pair, deadline: Instant) -> Result<Pair> {
+    pub(super) async fn standby_settled(&self, deadline: Instant) -> Result<Pair> {
+        let settle = self.deadlines().settle;
         let mut up_since = None;
         loop {
+            let pair = self.pair(Call::read("gNMI.Subscribe", deadline + LAST_LOOK)).await?;
             let now = Instant::now();
             let since = *up_since.get_or_insert(now);
             if pair.secondary.up == Some(false) {
                 up_since = None;
-            } else if now >= since + self.deadlines().settle {
+            } else if now >= since + settle {
                 return Ok(pair);
             }
-            if now >= deadline {
+            if !next_look(deadline, LOOK).await {
                 let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
                 return Err(Error::new(Kind::Switchover(SwitchoverFault::NotReady), what)
                     .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
             }
-            tokio::time::sleep(LOOK).await;
-            pair = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
         }
     }
 

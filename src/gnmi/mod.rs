@@ -2,6 +2,6 @@
 
 pub mod client;
 
-pub use client::{Gnmi, Leaf, StreamMode, Subscription};
+pub use client::{Gnmi, Leaf, Received, StreamMode, Subscription};
 pub use holdfast_wire::path::{self, Element, Path};
 pub use holdfast_wire::value::{self, Value};

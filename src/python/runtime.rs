@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::errors;
 use crate::error::Result;
+use crate::waiting::blocking;
 
 /// How late a signal may be seen.
 const SIGNAL_CHECK: Duration = Duration::from_millis(40);
@@ -83,7 +84,7 @@ pub fn drain(py: Python<'_>) {
         let _ = done.send(()); // the waiter gave up
     }));
     py.detach(move || {
-        let _ = ran.recv_timeout(Duration::from_secs(2)); // a callback hangs: go on without it
+        let _ = blocking::received(&ran, Duration::from_secs(2)); // a callback hangs: go on without it
     });
 }
 
@@ -146,7 +147,7 @@ pub fn block<T: Send + 'static>(
     let answer = Mutex::new(answer); // a receiver may not be shared with the section that waits without the GIL
     let task = runtime.spawn(async move { drop(done.send(future.await)) });
     loop {
-        let wait = || answer.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SIGNAL_CHECK);
+        let wait = || blocking::received(&answer.lock().unwrap_or_else(PoisonError::into_inner), SIGNAL_CHECK);
         match py.detach(wait) {
             Ok(outcome) => return outcome.map_err(|error| errors::to_python(py, &error)),
             Err(RecvTimeoutError::Timeout) => {

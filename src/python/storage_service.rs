@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 use crate::serve;
 use crate::storage::nbd::{NbdNode, NbdServer};
 use crate::storage::{Csi, CsiOptions, Endpoint, csi};
+use crate::waiting::blocking;
+
+/// From one try to reach the controller to the next.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// As long as this lives, it serves.
 #[pyclass(frozen, module = "holdfast._core")]
@@ -73,13 +77,6 @@ pub fn storage_plugin(
 
 /// The controller at `endpoint`, which may come up after its plugins do.
 fn reach(endpoint: Endpoint, deadline: Instant) -> Result<Csi> {
-    loop {
-        let options = CsiOptions { controller: Some(endpoint.clone()), ..CsiOptions::default() };
-        match Csi::connect(options, deadline) {
-            Err(_) if Instant::now() < deadline => {
-                tokio::runtime::Handle::current().block_on(tokio::time::sleep(Duration::from_millis(20)));
-            }
-            reached => return reached,
-        }
-    }
+    let options = || CsiOptions { controller: Some(endpoint.clone()), ..CsiOptions::default() };
+    blocking::until(deadline, LOOK, || Csi::connect(options(), deadline))
 }

@@ -412,6 +412,8 @@ async fn end_the_crashed(chassis: Arc<SharedChassis>, mut crashed: mpsc::Unbound
 
 #[cfg(test)]
 mod tests {
+    use holdfast_net::waiting;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -420,7 +422,7 @@ mod tests {
         let shared = chassis.shared().clone();
         let copying = shared.copying.clone().lock_owned().await;
         shared.crash(0);
-        tokio::time::sleep(shared.settings.timings.outage * 10).await;
+        waiting::pause(shared.settings.timings.outage * 10).await;
         assert_eq!(shared.state().answering(), None);
         drop(copying);
         shared.watch().wait_for(|state| state.active() == 1).await.expect("the other takes over");

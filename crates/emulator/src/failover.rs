@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
 use super::chassis::{ControlProcessor, SharedChassis};
 use super::loading::{Start, load};
 use super::replication::{self, synchronise};
 use super::settings::Quirk;
 use super::state::{State, Switched, now};
+use holdfast_net::waiting::pause;
 
 /// Time for an answer to leave before the address goes away.
 const LAST_WORDS: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ struct Boot {
 
 /// Moves the active role to the standby, as a switchover that was accepted.
 pub async fn switch_over(chassis: Arc<SharedChassis>) {
-    sleep(LAST_WORDS).await;
+    pause(LAST_WORDS).await;
     if chassis.defects.switchover_begins(&chassis).await.is_break() {
         return stay(&chassis);
     }
@@ -78,7 +78,7 @@ pub async fn take_over(chassis: &Arc<SharedChassis>, fallen: usize, why: Switche
     drop(chassis.copying.lock().await);
     let faults = &chassis.control_processors[risen].faults;
     let Some(why) = faults.step("switchover.leave.after", why).await else { return false };
-    sleep(chassis.settings.timings.outage).await;
+    pause(chassis.settings.timings.outage).await;
     let Some(why) = faults.step("switchover.take_over", why).await else { return false };
     chassis.defects.before_take_over(chassis, risen);
     let switched = Switched { at: now(), ..why };
@@ -112,7 +112,7 @@ pub async fn come_back(chassis: &Arc<SharedChassis>, index: usize) {
 
 /// Whether a fallen control processor has booted.
 pub async fn boot(chassis: &Arc<SharedChassis>, index: usize) -> bool {
-    sleep(chassis.settings.timings.boot).await;
+    pause(chassis.settings.timings.boot).await;
     chassis.defects.before_the_standby_boots().await;
     let control_processor = &chassis.control_processors[index];
     let begun = control_processor.faults.step("switchover.come_back", Boot { reason: FAILED.to_owned() }).await;
@@ -136,7 +136,7 @@ fn reload(control_processor: &ControlProcessor, index: usize) -> bool {
 
 /// Reboots the whole chassis.
 pub async fn reboot_chassis(chassis: Arc<SharedChassis>) {
-    sleep(LAST_WORDS).await;
+    pause(LAST_WORDS).await;
     let active = chassis.state().active();
     let mut falling = vec![0, 1];
     chassis.defects.reboots(active, &mut falling);
@@ -158,7 +158,7 @@ async fn restart(chassis: &Arc<SharedChassis>, falling: &[usize], active: usize,
     if falling.len() > 1 && chassis.has(Quirk::CliLostUnlessSaved) {
         chassis.cli.forget_unsaved();
     }
-    sleep(chassis.settings.timings.reboot).await;
+    pause(chassis.settings.timings.reboot).await;
     let mut boots = Vec::new();
     for &index in falling {
         let control_processor = &chassis.control_processors[index];
@@ -185,7 +185,7 @@ async fn restart(chassis: &Arc<SharedChassis>, falling: &[usize], active: usize,
 
 /// Reboots one control processor; the active's reboot is a failover.
 pub async fn reboot_control_processor(chassis: Arc<SharedChassis>, index: usize) {
-    sleep(LAST_WORDS).await;
+    pause(LAST_WORDS).await;
     crash(chassis, index).await;
 }
 

@@ -15,6 +15,7 @@ use super::stall::Stall;
 use holdfast_failpoint as failpoint;
 use holdfast_failpoint::{Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Text};
 use holdfast_net::error::code_by_name;
+use holdfast_net::waiting;
 use holdfast_wire::reflection;
 
 /// The failpoints as one control processor meets them.
@@ -83,7 +84,7 @@ impl Faults {
             match action {
                 Action::Off => {}
                 Action::Print(words) => tracing::info!("failpoint {site}: {words}"),
-                Action::Delay { shortest, .. } => tokio::time::sleep(shortest.duration()).await,
+                Action::Delay { shortest, .. } => waiting::pause(shortest.duration()).await,
                 Action::Pause(length) => {
                     let longest = length.map_or(LONGEST_PAUSE, Length::duration);
                     let released = self.defects.registry().released(site, fired);

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use tokio::time::Instant;
 
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::until;
 
 /// The file that is locked for as long as a chassis has the folder; it names the process.
 const LOCK: &str = "lock";
@@ -74,14 +76,16 @@ fn in_use(path: &Path, lock: &mut File) -> Error {
 
 /// Removes a folder that calls which were cut off may write into for another moment.
 async fn remove(folder: &Path) {
-    let gone = async {
-        while std::fs::remove_dir_all(folder).is_err() && folder.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(2), gone).await.is_err() {
-        tracing::warn!("{} cannot be removed", folder.display());
+    let (deadline, look) = (Instant::now() + Duration::from_secs(2), Duration::from_millis(10));
+    let removed =
+        until(deadline, look, || async { std::fs::remove_dir_all(folder).or_else(|error| gone(folder, error)) });
+    if let Err(error) = removed.await {
+        tracing::warn!("{} cannot be removed: {error}", folder.display());
     }
+}
+
+fn gone(folder: &Path, error: io::Error) -> io::Result<()> {
+    if folder.exists() { Err(error) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
-
 use super::chassis::{ControlProcessor, SharedChassis};
 use super::faults::Faults;
 use super::state::State;
 use super::store::{Container, Inventory, Restart, Wanted};
+use holdfast_net::waiting::pause;
 
 /// Why containers start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Start {
 
 /// The new active's runtime comes up.
 pub async fn load(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
-    sleep(chassis.settings.timings.load).await;
+    pause(chassis.settings.timings.load).await;
     load_objects(&chassis.control_processors[active]).await;
     chassis.defects.objects_loaded(&chassis.control_processors[active].store);
     start_containers(chassis, active, start);

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
-
 use super::chassis::SharedChassis;
 use super::defects::{Defects, Step};
 use super::faults::Faults;
 use super::state::State;
 use super::store::Inventory;
+use holdfast_net::waiting::pause;
 
 /// Copies each change from the active to the standby, for as long as the chassis lives.
 pub async fn replicate(chassis: Arc<SharedChassis>) {
     loop {
         chassis.changed.notified().await;
-        sleep(chassis.settings.timings.replication).await;
+        pause(chassis.settings.timings.replication).await;
         let life = chassis.control_processors[chassis.state().active()].life();
         life.run_until_cancelled(synchronise(&chassis)).await;
     }

@@ -1,5 +1,6 @@
-//! Reaching a target and keeping it, serving on sockets that can be taken away, and the error type of both.
+//! Reaching a target and keeping it, serving on sockets that can be taken away, waiting, and one error type.
 
 pub mod dial;
 pub mod error;
 pub mod serve;
+pub mod waiting;

@@ -18,12 +18,15 @@ use tonic::Code;
 use super::mask::Mask;
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
+use holdfast_net::waiting::blocking;
 
 const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
 /// What a plugin may answer, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
 /// For one look whether a plugin is there.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// From one of them to the next.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where a plugin is, and what its volumes are made with.
 #[derive(Debug, Clone, Default)]
@@ -193,25 +196,20 @@ impl Volumes for DockerPlugin {
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
-        loop {
-            let attempt = deadline.min(Instant::now() + ATTEMPT);
-            match self.call(node, "Plugin.Activate", &json!({}), attempt) {
-                Ok(answer) => {
-                    let implements = answer["Implements"].as_array();
-                    if implements.is_some_and(|all| all.iter().any(|each| each == "VolumeDriver")) {
-                        return Ok(());
-                    }
-                    let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
-                    return Err(Error::new(Kind::Expectation, what).during(node, "Plugin.Activate", Duration::ZERO));
+        let last_attempt = deadline.checked_sub(ATTEMPT).unwrap_or(deadline);
+        let answer = blocking::until(last_attempt, LOOK, || {
+            match self.call(node, "Plugin.Activate", &json!({}), deadline.min(Instant::now() + ATTEMPT)) {
+                Err(error) if matches!(error.kind, Kind::Timeout | Kind::Connect(ConnectFault::Unreachable)) => {
+                    Err(error)
                 }
-                Err(error)
-                    if attempt < deadline
-                        && matches!(error.kind, Kind::Timeout | Kind::Connect(ConnectFault::Unreachable)) =>
-                {
-                    self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
-                }
-                Err(error) => return Err(error),
+                answer => Ok(answer),
             }
+        })??;
+        let implements = answer["Implements"].as_array();
+        if implements.is_some_and(|all| all.iter().any(|each| each == "VolumeDriver")) {
+            return Ok(());
         }
+        let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
+        Err(Error::new(Kind::Expectation, what).during(node, "Plugin.Activate", Duration::ZERO))
     }
 }

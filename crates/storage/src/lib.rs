@@ -21,7 +21,6 @@ mod task;
 #[cfg(unix)]
 mod tools;
 mod volumes;
-mod waiting;
 
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};

@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// No tool may take longer, so that whoever waits for what is made of it hears of it before it gives up itself.
 const LONGEST: Duration = Duration::from_secs(5);

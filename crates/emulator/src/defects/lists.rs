@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::lasting::Lists;
 use super::{At, Defect};
 use crate::chassis::SharedChassis;
+use holdfast_net::waiting::pause;
 
 /// How long.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ fn shorten(chassis: &Arc<SharedChassis>, lists: Lists) {
     chassis.defects.lasting().lists = lists;
     let later = chassis.clone();
     chassis.spawn(async move {
-        sleep(MOMENT).await;
+        pause(MOMENT).await;
         later.defects.lasting().lists = Lists::Whole;
         later.announce();
     });

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::lasting::before_the_standby_is_back;
 use super::load_image::{bring_back_late, removed_from};
 use super::switchover::first_record_of_another;
@@ -12,6 +10,7 @@ use super::{At, Defect, Fires};
 use crate::chassis::SharedChassis;
 use crate::loading::{Start, start_containers};
 use crate::store::Removed;
+use holdfast_net::waiting::pause;
 
 /// After how long a container is started once more.
 const SOON: Duration = Duration::from_millis(500);
@@ -119,7 +118,7 @@ fn restart_late(chassis: &Arc<SharedChassis>, active: usize, fires: Fires<'_>) {
     }
     let later = chassis.clone();
     before_the_standby_is_back(chassis, async move {
-        sleep(SOON).await;
+        pause(SOON).await;
         let control_processor = &later.control_processors[active];
         for container in control_processor.store.inventory().containers {
             first_record_of_another(&control_processor.store, &container).await; // a start that nobody saw is no defect

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::{At, Defect, fresh_id, plant};
 use crate::chassis::SharedChassis;
 use crate::loading::{Start, start_containers};
 use crate::store::{Image, Removed};
+use holdfast_net::waiting::pause;
 
 /// When what was removed comes back late.
 const LATE: Duration = Duration::from_secs(2);
@@ -92,7 +91,7 @@ pub fn bring_back_late(chassis: &Arc<SharedChassis>, active: usize, removed: Rem
     }
     let later = chassis.clone();
     chassis.spawn(async move {
-        sleep(LATE).await;
+        pause(LATE).await;
         plant(&later.control_processors[active].store, |held| {
             removed.images.into_iter().for_each(|image| held.add_image(image));
             held.containers.extend(removed.containers);

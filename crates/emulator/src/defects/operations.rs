@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::{At, Defect, Step, fresh_id, plant};
 use crate::chassis::SharedChassis;
 use crate::replication;
 use crate::store::{Container, Image, Wanted};
+use holdfast_net::waiting::pause;
 use holdfast_wire::gnoi::containerz::ImageTransfer;
 use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
 
@@ -183,7 +182,7 @@ fn start_half(chassis: &Arc<SharedChassis>, index: usize, container: &mut Contai
     let (later, name) = (chassis.clone(), container.name.clone());
     let life = chassis.control_processors[index].life();
     chassis.spawn(async move {
-        if life.run_until_cancelled(sleep(HALF)).await.is_none() {
+        if life.run_until_cancelled(pause(HALF)).await.is_none() {
             return; // it stays half done, which is what it is for
         }
         plant(&later.control_processors[index].store, |held| {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::Instant;
 
 use super::lasting::{Roles, before_the_standby_is_back};
 use super::{At, Defect, Step, plant};
@@ -16,6 +16,7 @@ use crate::failover;
 use crate::state::{State, Switched, now};
 use crate::store::{Container, Inventory, Store, Volume};
 use holdfast_ledger as ledger;
+use holdfast_net::waiting::{pause, until};
 
 /// How often, and how quickly, roles swap with `switchover.flapping`: an even number ends where it began.
 const FLAPS: u32 = 8;
@@ -111,7 +112,7 @@ pub const DEFECTS: &[Defect] = &[
 
 async fn claim(chassis: Arc<SharedChassis>) -> ControlFlow<()> {
     swap_reported_roles(&chassis);
-    sleep(CLAIM).await;
+    pause(CLAIM).await;
     swap_reported_roles(&chassis);
     ControlFlow::Break(())
 }
@@ -125,7 +126,7 @@ fn swap_reported_roles(chassis: &SharedChassis) {
 async fn flap(chassis: Arc<SharedChassis>) -> ControlFlow<()> {
     chassis.transition(|state| state.accept(false));
     for _ in 0..FLAPS {
-        sleep(FLAP).await;
+        pause(FLAP).await;
         swap_reported_roles(&chassis);
     }
     chassis.transition(State::stay);
@@ -199,16 +200,15 @@ pub async fn first_record_of_another(
     store: &Store,
     container: &Container,
 ) -> Option<(PathBuf, ledger::Identity, ledger::Record)> {
-    const PATIENCE: (u32, Duration) = (200, Duration::from_millis(20));
+    const PATIENCE: Duration = Duration::from_secs(4);
+    const LOOK: Duration = Duration::from_millis(20);
     let (volume, file) = Store::ledger_of(container)?;
     let path = store.volume_folder(volume).join(file);
-    for _ in 0..PATIENCE.0 {
+    let found = until(Instant::now() + PATIENCE, LOOK, || async {
         let held = ledger::read(&std::fs::read(&path).unwrap_or_default()).records;
         let first = held.first().map(|record| record.head.identity).unwrap_or_default();
-        if let Some(next) = held.into_iter().find(|record| record.head.identity != first) {
-            return Some((path, first, next));
-        }
-        sleep(PATIENCE.1).await;
-    }
-    None
+        held.into_iter().find(|record| record.head.identity != first).map(|next| (first, next)).ok_or(())
+    });
+    let (first, next) = found.await.ok()?;
+    Some((path, first, next))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
 use tonic::{Code, Request};
 
 use super::LAST_WORDS;
@@ -11,6 +10,7 @@ use crate::chassis::{Chassis, SharedChassis};
 use crate::services::system::Service;
 use crate::settings::Settings;
 use crate::state::State;
+use holdfast_net::waiting::pause;
 use holdfast_wire::gnoi::system::system_server::System;
 use holdfast_wire::gnoi::system::{CancelRebootRequest, RebootRequest, SwitchControlProcessorRequest};
 use holdfast_wire::path::Path;
@@ -89,9 +89,9 @@ async fn a_reboot_that_was_cancelled_does_not_come_and_the_next_one_does() {
     assert_eq!(status.code(), Code::Unavailable);
     service.cancel_reboot(Request::new(CancelRebootRequest::default())).await.expect("it is pending");
     service.reboot(reboot(2 * minute)).await.expect("none is pending");
-    sleep(minute + minute / 2).await;
+    pause(minute + minute / 2).await;
     assert_eq!(shared.state().reboots, 0);
-    sleep(minute).await;
+    pause(minute).await;
     assert_eq!(shared.state().reboots, 1);
 }
 
@@ -101,7 +101,7 @@ async fn a_standby_that_dies_ends_the_switchover_to_it_and_the_active_serves_on(
     service.switch_control_processor(switch_to_the_second()).await.expect("it is ready");
     shared.crash(1);
     reach(&shared, |state| !state.is_up(1)).await;
-    sleep(LAST_WORDS * 2).await;
+    pause(LAST_WORDS * 2).await;
     assert!(shared.state().is_serving() && shared.state().active() == 0);
     reach(&shared, State::ready).await;
 }
@@ -127,6 +127,6 @@ async fn lists_are_short_for_a_second_and_then_it_is_ready() {
         rows.len()
     };
     assert_eq!((shown(), shared.says_ready(&shared.state())), (0, false));
-    sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
     assert_eq!((shown(), shared.says_ready(&shared.state())), (1, true));
 }

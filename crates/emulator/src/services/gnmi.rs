@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -15,6 +15,7 @@ use crate::faults::{End, Faults, Outcome, stall_for_good};
 use crate::settings::Quirk;
 use crate::stall::Stall;
 use crate::state::now;
+use holdfast_net::waiting;
 use holdfast_wire::gnmi::g_nmi_server::GNmi;
 use holdfast_wire::gnmi::get_request::DataType;
 use holdfast_wire::gnmi::subscribe_request::Request as Asked;
@@ -205,7 +206,7 @@ impl Subscriber {
             }
         }
         self.sync().await?;
-        let mut samples = self.sample_interval().map(interval);
+        let mut samples = self.sample_interval().map(waiting::every);
         let mut half_closed = false;
         loop {
             tokio::select! {

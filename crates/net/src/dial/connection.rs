@@ -20,6 +20,7 @@ use super::answer::{self, Answer};
 use super::traffic::{Metered, Traffic};
 use super::{Address, BoxedIo, Credentials};
 use crate::error::{ConnectFault, Error, Kind};
+use crate::waiting;
 
 const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 /// How much the peer may have in flight to us on one stream.
@@ -224,7 +225,7 @@ impl Service<Request<Body>> for Connection {
 async fn watch_silence((send, shared): (SendRequest<Body>, std::sync::Weak<Shared>), patience: Patience) {
     let mut asked_at = None;
     loop {
-        tokio::time::sleep(patience.silence / 4).await;
+        waiting::pause(patience.silence / 4).await;
         let Some(shared) = shared.upgrade() else { return };
         if shared.lost.borrow().is_some() {
             return;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::connection::Patience;
 use super::{Address, Connection, Connector, Security, Target, tls};
 use crate::error::{ConnectFault, Error, Kind, Result};
+use crate::waiting::reached;
 
 /// How often to dial, and when to give up.
 #[derive(Debug, Clone, Copy)]
@@ -73,13 +74,13 @@ pub async fn dial(
                 Ok(Err(error)) => last_failure = Some(error),
                 Err(_) => {} // the runtime is going down
             },
-            () = sleep_until(deadline) => {
+            () = reached(deadline) => {
                 return Err(last_failure.unwrap_or_else(|| {
                     Error::new(Kind::Connect(ConnectFault::Unreachable), "nothing answers")
                         .hint("check the address, the port, and that nothing on the way drops packets")
                 }));
             }
-            () = sleep_until(next_dial) => {
+            () = reached(next_dial) => {
                 let address = target.addresses[count % target.addresses.len()].clone();
                 attempts.spawn(attempt(connector.clone(), target.clone(), address, count, patience, pace.attempt));
                 count += 1;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use super::answer::unless_it_panics;
@@ -15,6 +15,7 @@ use super::connection::{Patience, Pending, root_cause};
 use super::dialler::{self, Pace, Persistence};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
 use crate::error::{ConnectFault, Error, Kind, Result, code_name, is_unreadable};
+use crate::waiting::{pause, reached};
 use holdfast_wire::gnoi::system::TimeRequest;
 use holdfast_wire::gnoi::system::system_client::SystemClient;
 
@@ -296,7 +297,7 @@ impl Session {
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
                         return Err(out_of_time(call, last));
                     }
-                    sleep(UNAVAILABLE_PAUSE).await;
+                    pause(UNAVAILABLE_PAUSE).await;
                 }
                 Attempt::Answered(Err(status)) if is_unreadable(&status) && call.repeat == Repeat::IfUnsent => {
                     return Err(outcome_unknown(status.message()));
@@ -337,7 +338,7 @@ impl Session {
                     if silent >= limit {
                         return format!("no answer for {:.1} s", silent.as_secs_f64());
                     }
-                    sleep(limit.checked_sub(silent).unwrap_or_default()).await;
+                    pause(limit.checked_sub(silent).unwrap_or_default()).await;
                 },
             }
         };
@@ -350,7 +351,7 @@ impl Session {
                 answer => Attempt::Answered(answer),
             },
             why = connection.lost() => Attempt::Lost(why),
-            () = sleep_until(call.deadline) => Attempt::TooLate,
+            () = reached(call.deadline) => Attempt::TooLate,
             why = impatience => Attempt::Lost(why),
         }
     }
@@ -366,7 +367,7 @@ impl Session {
         match self.attempt(question, connection, &ask).await {
             Attempt::Answered(Err(status)) if status.code() == Code::Unavailable => {
                 self.refused(connection);
-                sleep(UNAVAILABLE_PAUSE).await;
+                pause(UNAVAILABLE_PAUSE).await;
                 Some(Error::from_status(&status))
             }
             Attempt::Answered(_) => {

@@ -19,6 +19,7 @@ use holdfast_net::dial::answer::unless_it_panics;
 use holdfast_net::dial::connection::Patience;
 use holdfast_net::dial::{Address, BoxedIo, Connection};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
+use holdfast_net::waiting::blocking;
 use holdfast_wire::csi;
 use holdfast_wire::csi::controller_client::ControllerClient;
 use holdfast_wire::csi::identity_client::IdentityClient;
@@ -28,6 +29,8 @@ use holdfast_wire::csi::node_client::NodeClient;
 const PATIENCE: Patience = Patience { silence: Duration::from_secs(600), answer: Duration::from_secs(60) };
 /// For a plugin to say who it is, before another is asked.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// From one of them to the next.
+const LOOK: Duration = Duration::from_millis(20);
 /// What a driver may hand us to be told again, in bytes.
 const MAX_CONTEXT: usize = 4 << 20;
 
@@ -593,15 +596,11 @@ impl Volumes for Csi {
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
         let socket = if self.options.nodes.is_empty() { self.controller_at(node)? } else { self.socket(node)? };
-        loop {
-            let attempt = deadline.min(Instant::now() + ATTEMPT);
-            match self.probe(&socket, attempt) {
-                Err(error) if attempt < deadline && may_pass(&error) => {
-                    self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
-                }
-                answer => return answer,
-            }
-        }
+        let last_attempt = deadline.checked_sub(ATTEMPT).unwrap_or(deadline);
+        blocking::until(last_attempt, LOOK, || match self.probe(&socket, deadline.min(Instant::now() + ATTEMPT)) {
+            Err(error) if may_pass(&error) => Err(error),
+            answer => Ok(answer),
+        })?
     }
 }
 

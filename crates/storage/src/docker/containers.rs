@@ -15,9 +15,9 @@ use super::hearing::{Channels, Hearing, WITHIN};
 use crate::csi::Folders;
 use crate::executable::{LEDGER, arguments};
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
-use crate::waiting::wait_until;
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// Where a container has its volume.
 const VOLUME: &str = "/volume";

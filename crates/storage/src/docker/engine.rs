@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// For an engine to say that it is there.
 const GLANCE: Duration = Duration::from_secs(2);

@@ -13,8 +13,8 @@ use super::engine::{EXECUTABLE, of_whom};
 use super::hearing::Hearing;
 use super::swarm::Swarm;
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// What a service is labelled with, beside its container's labels: where it runs.
 const NODE_LABEL: &str = "holdfast.node";

@@ -8,8 +8,8 @@ use bollard::models::{NodeState, ServiceSpec, SwarmInitRequest, SwarmJoinRequest
 use bollard::query_parameters::{ListNodesOptions, ListServicesOptionsBuilder, ListTasksOptionsBuilder};
 
 use super::engine::Engine;
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// For one question to the manager.
 const QUESTION: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::world::{Disk, Emulated, Mount, Pages, World};
 use holdfast_ledger::{BLOCK, Medium};
+use holdfast_net::waiting::blocking;
 
 /// How many syncs are between two snapshots that the server keeps for `storage.attach.old_snapshot`.
 const SNAPSHOT: u64 = 20;
@@ -173,7 +174,7 @@ impl Medium for Mounted {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_pages(true)?;
-        self.emulated.spend(self.emulated.timings().sync);
+        blocking::pause(self.emulated.timings().sync);
         self.sync_pages(false)
     }
 

@@ -12,6 +12,7 @@ use super::nodes::mount_path;
 use super::world::{Disk, Emulated, Health, Mount, Pages, World};
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking;
 
 /// The parameters there are.
 const PARAMETERS: [(&str, &[&str]); 2] = [("media", &["fast", "slow"]), ("replicas", &["1", "2", "3"])];
@@ -239,7 +240,7 @@ impl Volumes for Emulated {
 
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
         drop(self.server(deadline)?);
-        self.spend(self.timings().attach);
+        blocking::pause(self.timings().attach);
         let mut world = self.server(deadline)?;
         world.node(node)?;
         self.spoil(&mut world, &volume.id);
@@ -264,7 +265,7 @@ impl Volumes for Emulated {
 
     fn detach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
         drop(self.server(deadline)?);
-        self.spend(self.timings().attach);
+        blocking::pause(self.timings().attach);
         let mut world = self.server(deadline)?;
         let state = world.node(node)?;
         let (powered, control, mounted) = (state.powered, state.control, state.mounts.contains_key(&volume.id));

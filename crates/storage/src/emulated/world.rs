@@ -221,15 +221,6 @@ impl Emulated {
         self.inner.changed.wait_timeout(world, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Lets so much time pass.
-    pub(super) fn spend(&self, time: Duration) {
-        let end = Instant::now() + time;
-        let mut world = self.world();
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            world = self.pause(world, left);
-        }
-    }
-
     /// Waits until `ready` says so; an error of `refusal` at once, or a timeout that says `what` did not answer.
     pub(super) fn wait<'a>(
         &'a self,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::namespace::Namespace;
 use super::nodes::{NETWORKS, Namespaces, NodeState};
 use crate::faults::{Fault, Faults, Network, Part};
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// For a plugin that was asked to end.
 const GRACE: Duration = Duration::from_secs(5);

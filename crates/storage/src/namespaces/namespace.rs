@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::tools;
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// What the lab is made with, and Debian's package of each.
 const TOOLS: [(&str, &str); 5] = [

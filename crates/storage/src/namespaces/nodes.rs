@@ -11,9 +11,9 @@ use super::namespace::Namespace;
 use super::runtime::RuntimeOptions;
 use crate::executable::{LEDGER, arguments};
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
-use crate::waiting::wait_until;
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// What a lab is made of.
 #[derive(Debug, Clone)]

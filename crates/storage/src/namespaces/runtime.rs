@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::namespace::Namespace;
 use super::nodes::Namespaces;
 use crate::docker::Engine;
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// What the nodes' engines call the provider's plugin.
 pub const DRIVER: &str = "qualified";

@@ -4,8 +4,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::tools;
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// For what serves a volume to do so.
 const START: Duration = Duration::from_secs(5);

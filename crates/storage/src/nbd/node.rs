@@ -15,8 +15,8 @@ use super::{ABOUT, NAME};
 use crate::csi::{Backend, Csi};
 use crate::tools;
 use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
-use crate::waiting::wait_until;
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// For the server to say that it is whole.
 const GLANCE: Duration = Duration::from_millis(500);
