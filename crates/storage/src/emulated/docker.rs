@@ -166,9 +166,10 @@ fn request(name: &str, options: &Value) -> Result<VolumeRequest> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Barrier};
+    use std::sync::Arc;
 
     use super::*;
+    use crate::emulated::tests::at_once;
     use crate::emulated::{Emulated, FAILPOINTS, Timings};
     use holdfast_failpoint::Registry;
 
@@ -187,18 +188,6 @@ mod tests {
         let asked = json!({"Name": "one", "ID": id, "Opts": {}});
         let done = plugin.docker(&format!("VolumeDriver.{method}"), &asked, Instant::now() + Duration::from_secs(30));
         done.unwrap_or_else(|error| panic!("{method} for {id} on {}: {error}", plugin.node));
-    }
-
-    fn at_once(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
-        let ready = Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                ready.wait();
-                other();
-            });
-            ready.wait();
-            one();
-        });
     }
 
     /// Which nodes have the volume attached, and for how many tasks it is mounted.

@@ -38,7 +38,7 @@ fn mount(emulated: &Emulated, volume: &Volume, task: &str) -> holdfast_net::erro
 }
 
 /// Both at once, from one moment on.
-fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
+pub fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
     let ready = Barrier::new(2);
     thread::scope(|scope| {
         let other = scope.spawn(|| {

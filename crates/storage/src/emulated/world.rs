@@ -146,14 +146,14 @@ impl Emulated {
         self.and_tell(self.plugin(node, deadline)?, act)
     }
 
-    /// The same of the server, to which the way takes its time.
+    /// The same of the server, after the time that the way to it takes.
     pub(super) fn by_server<T>(&self, deadline: Instant, act: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
         drop(self.server(deadline)?);
         self.spend(self.timings().attach);
         self.and_tell(self.server(deadline)?, act)
     }
 
-    /// The same of both, for a call to the plugin that asks the server `times`.
+    /// The same of both, for a call to the plugin that goes to the server `times` times.
     pub(super) fn by_both<T>(
         &self,
         node: &str,
