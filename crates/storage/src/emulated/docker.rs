@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::nodes::mount_path;
 use super::plugin::EmulatedPlugin;
+use super::state::{World, mount_path};
 use crate::volumes::{Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -76,8 +76,8 @@ impl EmulatedPlugin {
                 self.emulated.remove(&self.node, &volume, deadline)?;
                 Ok(json!({"Err": ""}))
             }
-            "VolumeDriver.Mount" => self.docker_mount(&self.named(name, deadline)?, id, deadline),
-            "VolumeDriver.Unmount" => self.docker_unmount(&self.named(name, deadline)?, id, deadline),
+            "VolumeDriver.Mount" => self.docker_mount(name, id, deadline),
+            "VolumeDriver.Unmount" => self.docker_unmount(name, id, deadline),
             "VolumeDriver.Path" => {
                 self.named(name, deadline)?;
                 Ok(json!({"Mountpoint": "", "Err": ""}))
@@ -93,31 +93,56 @@ impl EmulatedPlugin {
     }
 
     fn named(&self, name: &str, deadline: Instant) -> Result<Volume> {
-        let volumes = self.emulated.list(&self.node, deadline)?;
-        let missing = || Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
-        volumes.into_iter().find(|volume| volume.name == name).ok_or_else(missing)
+        named(&*self.emulated.plugin(&self.node, deadline)?, name)
     }
 
     /// Docker takes a volume by mounting it: whoever had it loses it first, and is fenced.
-    fn docker_mount(&self, volume: &Volume, id: &str, deadline: Instant) -> Result<Value> {
-        for other in volume.nodes.iter().flatten().filter(|node| **node != self.node) {
-            self.emulated.detach(volume, other, deadline)?;
-        }
-        let attachment = self.emulated.attach(volume, &self.node, deadline)?;
-        Volumes::stage(&self.emulated, volume, &attachment, &self.node, deadline)?;
-        let path = mount_path(&volume.id, id);
-        self.emulated.publish(&volume.id, &self.node, &path, deadline)?;
+    fn docker_mount(&self, name: &str, id: &str, deadline: Instant) -> Result<Value> {
+        let others = self.others(&self.named(name, deadline)?).count();
+        let calls = 1 + u32::try_from(others).unwrap_or_default();
+        let path = self.emulated.by_both(&self.node, calls, deadline, |world| {
+            let volume = named(world, name)?;
+            self.others(&volume).try_for_each(|other| self.emulated.take(world, &volume.id, other))?;
+            let epoch = self.emulated.give(world, &volume.id, &self.node)?;
+            self.emulated.stage_in(world, &volume.id, &self.node, epoch)?;
+            let path = mount_path(&volume.id, id);
+            self.emulated.publish_in(world, &volume.id, &self.node, &path).map(|()| path)
+        })?;
         Ok(json!({"Mountpoint": path, "Err": ""}))
     }
 
-    fn docker_unmount(&self, volume: &Volume, id: &str, deadline: Instant) -> Result<Value> {
-        self.emulated.unpublish(&volume.id, &self.node, &mount_path(&volume.id, id), deadline)?;
-        if !self.emulated.is_in_use(&volume.id, &self.node) {
-            Volumes::unstage(&self.emulated, volume, &self.node, deadline)?;
-            self.emulated.detach(volume, &self.node, deadline)?;
+    /// The nodes but this one that have a volume.
+    fn others<'a>(&self, volume: &'a Volume) -> impl Iterator<Item = &'a String> {
+        volume.nodes.iter().flatten().filter(|node| **node != self.node)
+    }
+
+    /// The last task's unmount gives the volume back.
+    fn docker_unmount(&self, name: &str, id: &str, deadline: Instant) -> Result<Value> {
+        let volume = self.emulated.by_plugin(&self.node, deadline, |world| {
+            let volume = named(world, name)?.id;
+            self.emulated.unpublish_in(world, &volume, &self.node, &mount_path(&volume, id))?;
+            if !world.node(&self.node)?.is_in_use(&volume) {
+                self.emulated.unstage_in(world, &volume, &self.node)?;
+            }
+            Ok(volume)
+        })?;
+        if !self.is_in_use(&self.emulated.world(), &volume) {
+            self.emulated.by_server(deadline, |world| {
+                if self.is_in_use(world, &volume) { Ok(()) } else { self.emulated.take(world, &volume, &self.node) }
+            })?;
         }
         Ok(json!({"Err": ""}))
     }
+
+    fn is_in_use(&self, world: &World, volume: &str) -> bool {
+        world.node(&self.node).is_ok_and(|node| node.is_in_use(volume))
+    }
+}
+
+fn named(world: &World, name: &str) -> Result<Volume> {
+    let found = world.server.volumes.iter().find(|(_, disk)| disk.request.name == name);
+    let missing = || Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
+    found.map(|(id, disk)| disk.volume(id)).ok_or_else(missing)
 }
 
 /// `size` in bytes and `filesystem` are ours; the rest are parameters.
@@ -137,4 +162,59 @@ fn request(name: &str, options: &Value) -> Result<VolumeRequest> {
     };
     let filesystem = parameters.remove("filesystem").unwrap_or_default();
     Ok(VolumeRequest { name: name.to_owned(), bytes, filesystem, parameters, ..VolumeRequest::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::emulated::tests::at_once;
+    use crate::emulated::{Emulated, FAILPOINTS, Timings};
+    use holdfast_failpoint::Registry;
+
+    const ROUNDS: usize = 30;
+
+    fn plugins() -> [EmulatedPlugin; 2] {
+        let nodes = ["node1", "node2"].map(str::to_owned);
+        let timings = Timings { attach: Duration::from_millis(2), ..Timings::default() };
+        let emulated = Emulated::new(&nodes, Arc::new(Registry::new(FAILPOINTS, 0)), timings);
+        let [one, other] = nodes.map(|node| EmulatedPlugin { emulated: emulated.clone(), node });
+        call(&one, "Create", "");
+        [one, other]
+    }
+
+    fn call(plugin: &EmulatedPlugin, method: &str, id: &str) {
+        let asked = json!({"Name": "one", "ID": id, "Opts": {}});
+        let done = plugin.docker(&format!("VolumeDriver.{method}"), &asked, Instant::now() + Duration::from_secs(30));
+        done.unwrap_or_else(|error| panic!("{method} for {id} on {}: {error}", plugin.node));
+    }
+
+    /// Which nodes have the volume attached, and for how many tasks it is mounted.
+    fn held(plugin: &EmulatedPlugin) -> (Vec<String>, usize) {
+        let world = plugin.emulated.world();
+        let attached = world.server.volumes.values().flat_map(|disk| disk.attached.keys().cloned()).collect();
+        (attached, world.nodes.values().map(|node| node.published.len()).sum())
+    }
+
+    #[test]
+    fn a_volume_that_two_nodes_mount_at_once_is_with_one() {
+        for _ in 0..ROUNDS {
+            let [one, other] = plugins();
+            at_once(|| call(&one, "Mount", "a"), || call(&other, "Mount", "b"));
+            assert_eq!(held(&one).0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_mount_during_the_last_unmount_keeps_the_volume() {
+        for _ in 0..ROUNDS {
+            let [plugin, _] = plugins();
+            call(&plugin, "Mount", "a");
+            at_once(|| call(&plugin, "Unmount", "a"), || call(&plugin, "Mount", "b"));
+            assert_eq!(held(&plugin), (vec!["node1".to_owned()], 1));
+            call(&plugin, "Unmount", "b");
+            assert_eq!(held(&plugin), (Vec::new(), 0));
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use super::nodes::{NOTICE, kill};
-use super::world::{Emulated, Health, Node, Pages, World};
+use super::defects::Step;
+use super::nodes::NOTICE;
+use super::state::{Health, Node, World};
+use super::world::Emulated;
 use crate::faults::{Fault, Faults, Network, Part};
 use holdfast_net::error::Result;
 
@@ -51,89 +53,53 @@ impl Emulated {
     }
 
     fn power_off(&self, node: &str) {
-        self.change(|world| {
-            kill(world, node, |_| true);
-            if let Some(node) = world.nodes.get_mut(node) {
-                (node.powered, node.plugin, node.runtime) = (false, Health::Running, Health::Running);
-                node.mounts.clear();
-                node.known.clear();
-                node.published.clear();
-            }
+        self.with(node, |node| {
+            node.kill_processes();
+            (node.powered, node.plugin, node.runtime) = (false, Health::Running, Health::Running);
+            node.mounts.clear();
+            node.known.clear();
+            node.published.clear();
         });
     }
 
     fn kill_server(&self) {
         self.change(|world| {
             world.server.up = false;
-            let mut lost = self.fires("storage.server.volume_lost");
-            world.server.volumes.retain(|_, disk| !std::mem::take(&mut lost) || disk.attached.is_empty());
-            for disk in world.server.volumes.values_mut() {
-                disk.cache.clear();
-            }
+            self.defects().server_killed(&mut world.server);
         });
     }
 
     fn kill_plugin(&self, node: &str) {
-        let lost = self.fires("storage.plugin.cached");
         self.with(node, |node| {
             node.plugin = Health::Dead;
-            if lost {
-                node.mounts.values_mut().for_each(|mount| mount.cached = Pages::new());
-            }
+            node.plugin_deaths += 1;
+            self.defects().plugin_killed(node);
         });
     }
 
     fn start_plugin(&self, node: &str) {
-        let [drops, forgets, stuck] = ["restart_drops_mounts", "restart_forgets_mounts", "stuck"]
-            .map(|name| self.fires(&format!("storage.plugin.{name}")));
         self.with(node, |node| {
-            let restarted = node.plugin == Health::Dead;
-            node.stuck = stuck && node.plugin == Health::Hung;
-            node.plugin = Health::Running;
-            if restarted && drops {
-                node.mounts.clear();
-            }
-            if restarted && forgets {
-                node.known.clear();
-            }
+            let before = std::mem::replace(&mut node.plugin, Health::Running);
+            self.defects().plugin_started(node, before);
         });
     }
 
     fn kill_runtime(&self, node: &str) {
-        let [kept, mounted, stalls] = ["runtime.task_kept", "runtime.volume_kept", "live_restore.stalls"]
-            .map(|name| self.fires(&format!("storage.{name}")));
-        self.change(|world| {
-            let live = world.nodes.get(node).is_some_and(|node| node.live_restore);
-            if !live && !kept {
-                kill(world, node, |_| true);
-            }
-            let Some(node) = world.nodes.get_mut(node) else { return };
+        self.with(node, |node| {
             node.runtime = Health::Dead;
-            if live {
-                node.processes.values_mut().for_each(|running| running.stalled = stalls);
-            } else if mounted {
-                for tasks in node.known.values_mut() {
-                    tasks.insert("the runtime".to_owned(), 1);
-                }
+            if !node.live_restore && !self.defects().skips(Step::EndTasks) {
+                node.kill_processes();
             }
+            self.defects().runtime_died(node);
         });
     }
 
     fn start_runtime(&self, node: &str) {
-        let [restarts, remounts] =
-            ["restarts", "remounts"].map(|name| self.fires(&format!("storage.live_restore.{name}")));
         self.change(|world| {
-            let live = world.nodes.get(node).is_some_and(|node| node.live_restore);
-            if live && restarts {
-                kill(world, node, |_| true);
-            }
-            let serial = world.number();
+            let number = world.number();
             let Some(node) = world.nodes.get_mut(node) else { return };
             node.runtime = Health::Running;
-            node.processes.values_mut().for_each(|running| running.stalled = false);
-            if live && remounts {
-                node.mounts.values_mut().for_each(|mount| mount.serial = serial);
-            }
+            self.defects().runtime_started(node, number);
         });
     }
 }

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::world::{Disk, Emulated, Mount, Pages, World};
+use super::state::{Mount, Pages, World};
+use super::world::Emulated;
 use holdfast_ledger::{BLOCK, Medium};
 use holdfast_net::waiting::blocking;
 
-/// How many syncs are between two snapshots that the server keeps for `storage.attach.old_snapshot`.
-const SNAPSHOT: u64 = 20;
+/// What a process is told that is no more; nobody hears it.
+pub const KILLED: &str = "killed";
 
 /// A task's ledger on a volume that its node has mounted.
 pub struct Mounted {
@@ -31,7 +32,7 @@ fn broken() -> io::Error {
 
 /// Nobody is left who could be told.
 fn killed() -> io::Error {
-    io::Error::other(super::nodes::KILLED)
+    io::Error::other(KILLED)
 }
 
 impl Mounted {
@@ -50,15 +51,12 @@ impl Mounted {
         }
     }
 
-    fn stalled(&self, world: &World) -> bool {
-        let Some(node) = world.nodes.get(&self.node) else { return false };
-        let stalled =
-            self.process.and_then(|process| node.processes.get(&process)).is_some_and(|running| running.stalled);
-        stalled || node.plugin != super::world::Health::Running && self.emulated.fires("storage.plugin.in_data_path")
+    fn reaches(&self, world: &World) -> bool {
+        world.server.up && world.nodes.get(&self.node).is_some_and(|node| node.storage)
     }
 
-    fn reaches(&self, world: &World) -> bool {
-        world.server.up && world.nodes.get(&self.node).is_some_and(|node| node.storage) && !self.stalled(world)
+    fn stands_still(&self, world: &World) -> bool {
+        world.nodes.get(&self.node).is_some_and(|node| self.emulated.defects().stands_still(node, self.process))
     }
 
     /// Waits until the server can be reached over the storage network; an error once the kernel's patience is at its end.
@@ -68,45 +66,39 @@ impl Mounted {
     ) -> io::Result<std::sync::MutexGuard<'a, World>> {
         let end = Instant::now() + self.emulated.timings().patience;
         loop {
-            let stalled = self.stalled(&world);
             self.mount(&mut world)?;
+            if self.stands_still(&world) {
+                world = self.emulated.pause(world, self.emulated.timings().patience);
+                continue;
+            }
             if self.reaches(&world) {
                 return Ok(world);
             }
-            match end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-                Some(left) => world = self.emulated.pause(world, left),
-                None if stalled => world = self.emulated.pause(world, self.emulated.timings().patience),
-                None => {
-                    self.mount(&mut world)?.broken = Some("the storage network was away for too long");
-                    return Err(broken());
-                }
-            }
+            let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                self.mount(&mut world)?.broken = Some("the storage network was away for too long");
+                return Err(broken());
+            };
+            world = self.emulated.pause(world, left);
         }
     }
 
     /// Where the writes of this node's kernel go.
     fn store(&self, world: &mut World, pages: Pages) -> io::Result<()> {
-        let fires = |defect: &str| self.emulated.fires(defect);
+        let defects = self.emulated.defects();
         let mount = self.mount(world)?;
         let epoch = mount.epoch;
-        let Some(name) = mount.disk.clone() else { return Ok(()) }; // storage.mount.nothing
-        if fires("storage.node.cached") || fires("storage.plugin.cached") {
-            mount.cached.extend(pages);
+        let Some(volume) = mount.disk.clone() else { return Ok(()) };
+        if defects.holds_back(mount.serial, &pages) {
             return Ok(());
         }
-        let Some(disk) = world.server.volumes.get_mut(&name) else {
+        let Some(disk) = world.server.volumes.get_mut(&volume) else {
             return self.fence(world);
         };
-        if disk.ignored.contains(&epoch) {
-            return Ok(());
-        }
         if !disk.admitted.contains(&epoch) {
-            if fires("storage.fence.late_writes") {
-                disk.late.extend(pages);
-            }
-            return self.fence(world);
+            return if defects.ignores(&volume, epoch, pages) { Ok(()) } else { self.fence(world) };
         }
-        put(disk, pages, fires("storage.server.cached"));
+        defects.write(&volume, disk, &pages);
+        disk.pages.extend(pages);
         Ok(())
     }
 
@@ -127,37 +119,27 @@ impl Mounted {
     }
 }
 
-/// Writes pages to a disk, and keeps a snapshot now and then.
-pub fn put(disk: &mut Disk, pages: Pages, cached: bool) {
-    if cached {
-        disk.cache.extend(pages);
-    } else {
-        disk.pages.extend(pages);
-    }
-    disk.syncs += 1;
-    if disk.syncs.is_multiple_of(SNAPSHOT) {
-        disk.snapshot.clone_from(&disk.pages);
-    }
+fn last(pages: &Pages) -> Option<u64> {
+    pages.keys().last().copied()
 }
 
 impl Medium for Mounted {
     fn length(&mut self) -> io::Result<u64> {
         let mut world = self.reach(self.emulated.world())?;
-        let end = |pages: &Pages| pages.keys().last().map_or(0, |offset| offset + BLOCK as u64);
         let mount = self.mount(&mut world)?;
-        let (here, disk) = (end(&mount.dirty).max(end(&mount.cached)), mount.disk.clone());
-        let there = disk
-            .and_then(|disk| world.server.volumes.get(&disk))
-            .map_or(0, |disk| end(&disk.pages).max(end(&disk.cache)));
-        Ok(here.max(there))
+        let here = last(&mount.dirty).max(self.emulated.defects().last_held_back(mount.serial));
+        let disk = mount.disk.clone().and_then(|disk| world.server.volumes.get(&disk));
+        let there = disk.and_then(|disk| last(&disk.pages));
+        Ok(here.max(there).map_or(0, |offset| offset + BLOCK as u64))
     }
 
     fn read(&mut self, offset: u64) -> io::Result<Vec<u8>> {
         let mut world = self.reach(self.emulated.world())?;
         let mount = self.mount(&mut world)?;
-        let here = mount.dirty.get(&offset).or_else(|| mount.cached.get(&offset)).cloned();
+        let held_back = || self.emulated.defects().held_back(mount.serial, offset);
+        let here = mount.dirty.get(&offset).cloned().or_else(held_back);
         let disk = mount.disk.clone().and_then(|disk| world.server.volumes.get(&disk));
-        let there = disk.and_then(|disk| disk.cache.get(&offset).or_else(|| disk.pages.get(&offset)).cloned());
+        let there = disk.and_then(|disk| disk.pages.get(&offset).cloned());
         Ok(here.or(there).map_or_else(|| vec![0; BLOCK], |page| page.to_vec()))
     }
 

@@ -1,16 +1,19 @@
 //! The emulated provider: a storage server, nodes with a plugin and a runtime each, and two networks between them. All
 //! of it is in this process; nothing is mounted anywhere.
 
+mod defects;
 mod docker;
-mod failpoints;
 mod faults;
 mod io;
 mod nodes;
 mod plugin;
 mod serving;
+mod state;
+#[cfg(test)]
+mod tests;
 mod volumes;
 mod world;
 
-pub use failpoints::FAILPOINTS;
+pub use defects::FAILPOINTS;
 pub use serving::{Face, Sockets, serve_plugins};
 pub use world::{Emulated, Timings};

@@ -1,27 +1,15 @@
 //! Nodes on which a task's process is a thread.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::io::Mounted;
-use super::world::{Emulated, Running, World};
+use super::defects::Step;
+use super::io::{KILLED, Mounted};
+use super::state::{Running, World};
+use super::world::Emulated;
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use holdfast_ledger::{BLOCK, Medium, Place, Stop, Told, Writer, run};
 use holdfast_net::error::{Error, Kind, Result};
-
-/// What a process is told that is no more; nobody hears it.
-pub const KILLED: &str = "killed";
-
-/// Where an emulated mount is said to be.
-pub fn mount_path(volume: &str, task: &str) -> PathBuf {
-    Path::new("/emulated").join(volume).join(task)
-}
-
-/// Which volume is mounted there; none, where nothing is.
-fn volume_at(world: &World, node: &str, mount: &Path) -> String {
-    world.nodes.get(node).and_then(|node| node.published.get(mount)).cloned().unwrap_or_default()
-}
 
 struct Thread {
     emulated: Emulated,
@@ -35,8 +23,9 @@ impl Nodes for Emulated {
     }
 
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
-        let volume = volume_at(&self.world(), node, spec.mount.path()?);
-        let (number, serial, stop) = self.change(|world| {
+        let path = spec.mount.path()?;
+        let (volume, number, serial, stop) = self.change(|world| {
+            let volume = world.volume_at(node, path);
             let number = world.number();
             let on = world.node_mut(node)?;
             let serial = on.mounts.get(&volume).map_or(0, |mount| mount.serial);
@@ -47,10 +36,9 @@ impl Nodes for Emulated {
                 stop: stop.clone(),
                 killed: false,
                 ended: None,
-                stalled: false,
             };
             on.processes.insert(number, running);
-            Ok::<_, Error>((number, serial, stop))
+            Ok::<_, Error>((volume, number, serial, stop))
         })?;
         let medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: Some(number) };
         let process = Thread { emulated: self.clone(), node: node.to_owned(), number };
@@ -69,17 +57,18 @@ impl Nodes for Emulated {
     }
 
     fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
-        let volume = volume_at(&self.world(), node, mount.path()?);
-        let serial = self.world().node(node)?.mounts.get(&volume).map_or(0, |mount| mount.serial);
-        let mut medium =
-            Mounted { emulated: self.clone(), node: node.to_owned(), volume: volume.clone(), serial, process: None };
+        let world = self.world();
+        let volume = world.volume_at(node, mount.path()?);
+        let mounted = world.node(node)?.mounts.get(&volume);
+        let serial = mounted.map_or(0, |mount| mount.serial);
+        let disk = mounted.and_then(|mount| mount.disk.as_ref()).and_then(|disk| world.server.volumes.get(disk));
+        let bytes = disk.map(|disk| disk.bytes);
+        let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
+        drop(world);
+        let mut medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: None };
         let places = read(&mut medium)
             .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
-        let world = self.world();
-        let disk = world.node(node)?.mounts.get(&volume).and_then(|mount| mount.disk.clone());
-        let disk = disk.and_then(|disk| world.server.volumes.get(&disk));
-        let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
-        Ok(Look { places, bytes: disk.map(|disk| disk.bytes), filesystem })
+        Ok(Look { places, bytes, filesystem })
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
@@ -87,7 +76,7 @@ impl Nodes for Emulated {
         let on = world.node(node)?;
         let mut left = Vec::new();
         for (volume, mount) in on.mounts.iter().filter(|(volume, _)| volumes.contains(volume)) {
-            let tasks: Vec<&str> = mount.tasks.iter().map(String::as_str).collect();
+            let tasks: Vec<String> = mount.targets.iter().map(|target| target.display().to_string()).collect();
             left.push(format!(
                 "{volume} is mounted on {node} for {}",
                 if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") }
@@ -137,13 +126,12 @@ impl Thread {
 
 impl Process for Thread {
     fn ending(&self) -> Ending {
-        let unnoticed = self.emulated.fires("storage.runtime.unnoticed");
         let world = self.emulated.world();
         let ended = self.look(&world, |running| {
-            if running.killed && !unnoticed {
-                Some("killed".to_owned())
+            if running.killed {
+                (!self.emulated.defects().skips(Step::NoticeDeath)).then(|| "killed".to_owned())
             } else {
-                running.ended.clone().filter(|_| !running.killed)
+                running.ended.clone()
             }
         });
         match ended {
@@ -171,16 +159,6 @@ impl Process for Thread {
         });
         let ended = |world: &World| Ok(self.look(world, |running| running.ended.is_some()).unwrap_or(true));
         self.emulated.wait(deadline, "a task that was stopped", ended).map(drop)
-    }
-}
-
-/// Ends all processes of a node that `which` says, as nobody does who asks first.
-pub fn kill(world: &mut World, node: &str, which: impl Fn(&Running) -> bool) {
-    if let Some(node) = world.nodes.get_mut(node) {
-        for running in node.processes.values_mut().filter(|running| which(running)) {
-            running.killed = true;
-            running.stop.stop();
-        }
     }
 }
 

@@ -65,17 +65,17 @@ impl Backend for EmulatedPlugin {
     }
 
     fn publish(&self, volume: &str, _: &Path, target: &Path, deadline: Instant) -> Result<()> {
-        self.emulated.publish(volume, &self.node, target, deadline)?;
         // what a real plugin mounts on
-        std::fs::create_dir_all(target).map_err(|error| path_error(target, &error))
+        let make = || std::fs::create_dir_all(target).map_err(|error| path_error(target, &error));
+        self.emulated.publish(volume, &self.node, target, deadline, make)
     }
 
     fn unpublish(&self, volume: &str, target: &Path, deadline: Instant) -> Result<()> {
-        self.emulated.unpublish(volume, &self.node, target, deadline)?;
-        match std::fs::remove_dir(target) {
+        let remove = || match std::fs::remove_dir(target) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(path_error(target, &error)),
             _ => Ok(()),
-        }
+        };
+        self.emulated.unpublish(volume, &self.node, target, deadline, remove)
     }
 
     fn is_published(&self, volume: &str, target: &Path) -> bool {

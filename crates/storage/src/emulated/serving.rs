@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::docker;
 use super::plugin::EmulatedPlugin;
-use super::world::{Emulated, Health};
+use super::state::Health;
+use super::world::Emulated;
 use crate::csi;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve;
@@ -79,9 +80,10 @@ async fn keep(
 ) {
     let mut listener = Some(listener);
     let mut held = Vec::new();
+    let mut served = life.child_token();
+    let mut now = emulated.plugin_life(&node);
     while !life.is_cancelled() {
-        let served = life.child_token();
-        let health = emulated.health(&node);
+        let (health, deaths) = now;
         let accepting = async {
             let Some(listener) = listener.as_ref().filter(|_| health != Health::Dead) else {
                 return std::future::pending().await;
@@ -97,22 +99,84 @@ async fn keep(
         };
         tokio::select! {
             () = accepting => {}
-            () = emulated.changes_health(&node, health) => {}
+            () = emulated.changes_life(&node, now) => {}
             () = life.cancelled() => return,
         }
-        match emulated.health(&node) {
-            Health::Dead => {
-                listener = None; // its socket stays, and refuses
-                held.clear();
-                served.cancel();
-            }
-            Health::Running => {
-                if listener.is_none() {
-                    listener = listen(&path).ok();
-                }
-                held.drain(..).for_each(|stream| handle(stream, life.child_token()));
-            }
-            Health::Hung => {}
+        now = emulated.plugin_life(&node);
+        if now.1 != deaths {
+            listener = None; // its socket stays, and refuses
+            held.clear();
+            served.cancel();
+            served = life.child_token();
         }
+        if now.0 == Health::Running {
+            if listener.is_none() {
+                listener = listen(&path).ok();
+            }
+            held.drain(..).for_each(|stream| handle(stream, served.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::emulated::{FAILPOINTS, Timings};
+    use crate::faults::{Fault, Faults, Part};
+    use holdfast_failpoint::Registry;
+
+    const NODE: &str = "node1";
+
+    fn served(folder: &Path) -> (Emulated, Sockets) {
+        let nodes = [NODE.to_owned()];
+        let emulated = Emulated::new(&nodes, Arc::new(Registry::new(FAILPOINTS, 0)), Timings::default());
+        let sockets = serve_plugins(&emulated, &nodes, folder, Face::Csi).expect("sockets");
+        (emulated, sockets)
+    }
+
+    fn inflict(emulated: &Emulated, fault: Fault) {
+        emulated.inflict(NODE, fault, Instant::now() + Duration::from_secs(30)).expect("done");
+    }
+
+    async fn is_spoken_to(client: &mut UnixStream) {
+        let _ = client.read_u8().await.expect("an HTTP/2 server speaks first");
+    }
+
+    async fn is_let_go(mut client: UnixStream) {
+        let end = tokio::time::timeout(Duration::from_secs(30), client.read_to_end(&mut Vec::new())).await;
+        drop(end.expect("the killed plugin holds its client"));
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_was_killed_lets_go_of_its_clients_though_it_runs_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (emulated, sockets) = served(folder.path());
+        let mut client = UnixStream::connect(&sockets.nodes[NODE]).await.expect("it is served");
+        is_spoken_to(&mut client).await;
+        inflict(&emulated, Fault::Kill(Part::Plugin));
+        inflict(&emulated, Fault::Start(Part::Plugin));
+        is_let_go(client).await;
+        let mut client = UnixStream::connect(&sockets.nodes[NODE]).await.expect("it is served again");
+        is_spoken_to(&mut client).await;
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_hung_lets_go_of_its_clients_once_it_is_killed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (emulated, sockets) = served(folder.path());
+        let mut before = UnixStream::connect(&sockets.nodes[NODE]).await.expect("it is served");
+        is_spoken_to(&mut before).await;
+        inflict(&emulated, Fault::Hang(Part::Plugin));
+        let mut during = UnixStream::connect(&sockets.nodes[NODE]).await.expect("it is there");
+        inflict(&emulated, Fault::Start(Part::Plugin));
+        is_spoken_to(&mut during).await;
+        inflict(&emulated, Fault::Kill(Part::Plugin));
+        is_let_go(before).await;
+        is_let_go(during).await;
     }
 }

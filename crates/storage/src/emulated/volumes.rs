@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use tonic::Code;
 
-use super::io::put;
-use super::nodes::mount_path;
-use super::world::{Disk, Emulated, Health, Mount, Pages, World};
+use super::defects::{Keeps, Step};
+use super::state::{Disk, Mount, Pages, World, mount_path};
+use super::world::Emulated;
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
-use holdfast_net::waiting::blocking;
 
 /// The parameters there are.
 const PARAMETERS: [(&str, &[&str]); 2] = [("media", &["fast", "slow"]), ("replicas", &["1", "2", "3"])];
@@ -24,19 +22,7 @@ fn refuse(code: Code, why: impl Into<String>) -> Error {
     Error::new(Kind::Status(code), why)
 }
 
-fn told(id: &str, disk: &Disk) -> Volume {
-    Volume {
-        id: id.to_owned(),
-        name: disk.request.name.clone(),
-        bytes: Some(disk.bytes),
-        parameters: Some(disk.parameters.clone()),
-        nodes: Some(disk.attached.keys().cloned().collect()),
-        filesystem: disk.request.filesystem.clone(),
-        access: disk.request.access,
-        context: BTreeMap::new(),
-    }
-}
-
+/// What the server does.
 impl Emulated {
     fn check(&self, request: &VolumeRequest) -> Result<()> {
         if !FILESYSTEMS.contains(&request.filesystem.as_str()) {
@@ -47,7 +33,7 @@ impl Emulated {
         }
         for (name, value) in &request.parameters {
             let known = PARAMETERS.iter().any(|(known, values)| known == name && values.contains(&value.as_str()));
-            if !known && !self.fires("storage.create.nonsense_accepted") {
+            if !known && !self.defects().skips(Step::RefuseUnknownParameter) {
                 return Err(refuse(Code::InvalidArgument, format!("no parameter {name}={value}")));
             }
         }
@@ -59,131 +45,161 @@ impl Emulated {
         let same = world.server.volumes.iter().find(|(_, disk)| disk.request.name == request.name);
         if let Some((id, disk)) = same {
             let equal = disk.request.bytes == request.bytes && disk.request.parameters == request.parameters;
-            if !equal && !self.fires("storage.create.conflict_accepted") {
+            if !equal && !self.defects().skips(Step::RefuseConflict) {
                 let why = format!("{} is there, and is another", request.name);
                 return Err(refuse(Code::AlreadyExists, why));
             }
-            if !self.fires("storage.create.twice") {
-                return Ok(told(id, disk));
+            if !self.defects().skips(Step::FindByName) {
+                return Ok(disk.volume(id));
             }
         }
-        let bytes = if self.fires("storage.create.size_smaller") { request.bytes / 2 } else { request.bytes };
-        let mut disk = Disk::new(request.clone(), bytes);
-        if self.fires("storage.create.parameters_ignored") {
-            disk.parameters.clear();
-        }
-        let id = format!("volume-{}", world.number());
-        let volume = told(&id, &disk);
-        world.server.volumes.insert(id, disk);
-        Ok(volume)
+        let mut disk = Disk::new(request.clone());
+        self.defects().new_disk(&mut disk);
+        let id = world.add(disk.clone());
+        Ok(disk.volume(&id))
     }
 
-    /// What a node that lost a volume may still do to it.
-    fn revoke(&self, world: &mut World, volume: &str, node: &str, epoch: u64) {
-        let fires = |defect: &str| self.fires(defect);
-        let away = world.nodes.get(node).is_none_or(|node| !node.control || !node.powered);
-        let mounted = world.nodes.get(node).is_some_and(|node| node.mounts.contains_key(volume));
-        let Some(disk) = world.server.volumes.get_mut(volume) else { return };
-        disk.taken = mounted || away;
-        if !disk.taken {
+    /// Gives a volume to a node; under which epoch.
+    pub(super) fn give(&self, world: &mut World, volume: &str, node: &str) -> Result<u64> {
+        world.node(node)?;
+        self.defects().attach(&mut world.server, volume);
+        let Some(disk) = world.server.volumes.get_mut(volume) else {
+            return Err(refuse(Code::NotFound, format!("there is no volume {volume}")));
+        };
+        if let Some(epoch) = disk.attached.get(node) {
+            return Ok(*epoch);
+        }
+        let held: Vec<String> = disk.attached.keys().cloned().collect();
+        if !held.is_empty() && !disk.request.access.is_shared() && !self.defects().skips(Step::RefuseSecondNode) {
+            return Err(refuse(Code::FailedPrecondition, format!("{volume} is attached to {}", held.join(", "))));
+        }
+        disk.epoch += 1;
+        disk.attached.insert(node.to_owned(), disk.epoch);
+        if self.defects().admits(volume) {
+            disk.admitted.insert(disk.epoch);
+        }
+        Ok(disk.epoch)
+    }
+
+    /// Takes a volume from a node, which may not write to it any more.
+    pub(super) fn take(&self, world: &mut World, volume: &str, node: &str) -> Result<()> {
+        world.node(node)?; // says what there is
+        let World { server, nodes, .. } = world;
+        let (Some(loser), Some(disk)) = (nodes.get(node), server.volumes.get_mut(volume)) else { return Ok(()) };
+        match self.defects().detach(loser, volume) {
+            Some(Keeps::Silently) => return Ok(()),
+            Some(Keeps::Because(why)) => {
+                return Err(refuse(Code::FailedPrecondition, format!("{volume} stays with {node}: {why}")));
+            }
+            None => {}
+        }
+        if let Some(epoch) = disk.attached.remove(node)
+            && self.defects().fences(loser, volume, epoch)
+        {
             disk.admitted.remove(&epoch);
-            return;
         }
-        if fires("storage.fence.none") || (!away && fires("storage.fence.by_absence")) {
-            return;
-        }
-        if fires("storage.fence.swallowed") {
-            disk.ignored.insert(epoch);
-        }
-        if fires("storage.fence.wrong") {
-            disk.admitted.insert(u64::MAX); // whoever comes next is fenced
-            return;
-        }
-        disk.admitted.remove(&epoch);
-    }
-
-    /// What defects make of a volume that another node takes.
-    fn spoil(&self, world: &mut World, volume: &str) {
-        let other = world.server.volumes.iter().find(|(id, disk)| *id != volume && !disk.pages.is_empty());
-        let other = other.map(|(_, disk)| disk.pages.clone());
-        let Some(disk) = world.server.volumes.get_mut(volume).filter(|disk| disk.taken) else { return };
-        if self.fires("storage.attach.old_snapshot") {
-            disk.pages.clone_from(&disk.snapshot);
-        }
-        if self.fires("storage.attach.bit_flip") {
-            flip(&mut disk.pages, |page| page[2000] ^= 1);
-        }
-        if self.fires("storage.attach.torn_page") {
-            flip(&mut disk.pages, |page| page[2048..].fill(0xa5));
-        }
-        if self.fires("storage.attach.zero_tail") {
-            let keep = disk.pages.len() / 2;
-            disk.pages.values_mut().skip(keep).for_each(|page| *page = Arc::new(vec![0; page.len()]));
-        }
-        if let Some(other) = other.filter(|_| self.fires("storage.attach.wrong_volume")) {
-            disk.pages = other;
-        }
+        Ok(())
     }
 }
 
-/// Changes the page in the middle.
-fn flip(pages: &mut Pages, change: impl FnOnce(&mut Vec<u8>)) {
-    let middle = pages.len() / 2;
-    if let Some(page) = pages.values_mut().nth(middle) {
-        change(Arc::make_mut(page));
-    }
-}
-
+/// What the plugin on a node does.
 impl Emulated {
-    /// Mounts a staged volume at `target` for a task, which that names.
-    pub(super) fn publish(&self, volume: &str, node: &str, target: &Path, deadline: Instant) -> Result<()> {
-        if self.world().node(node)?.plugin != Health::Running && self.fires("storage.mount.swallowed") {
+    /// Mounts a volume on a node, once for all tasks.
+    pub(super) fn stage_in(&self, world: &mut World, volume: &str, node: &str, epoch: u64) -> Result<()> {
+        let serial = world.number();
+        let disk = world.server.volumes.contains_key(volume).then(|| volume.to_owned());
+        let on = world.node_mut(node)?;
+        on.known.entry(volume.to_owned()).or_default();
+        let before = on.mounts.get(volume);
+        if before.is_some_and(|mount| mount.epoch == epoch) {
             return Ok(());
         }
-        drop(self.plugin(node, deadline)?);
-        self.change(|world| {
-            let on = world.node_mut(node)?;
-            let Some(mount) = on.mounts.get_mut(volume) else {
-                return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
-            };
-            let task = target.display().to_string();
-            mount.tasks.insert(task.clone());
-            on.published.insert(target.to_owned(), volume.to_owned());
-            let count = on.known.entry(volume.to_owned()).or_default().entry(task).or_insert(0);
-            *count = if self.fires("storage.unmount.counted_up") { *count + 1 } else { 1 };
-            Ok(())
+        // what is left of an attachment before this one is no mount any more, and its tasks are still there
+        let targets = before.map(|mount| mount.targets.clone()).unwrap_or_default();
+        let mut mount = Mount { serial, epoch, disk, targets, dirty: Pages::new(), broken: None };
+        self.defects().new_mount(&mut mount);
+        on.mounts.insert(volume.to_owned(), mount);
+        Ok(())
+    }
+
+    /// The reverse.
+    pub(super) fn unstage_in(&self, world: &mut World, volume: &str, node: &str) -> Result<()> {
+        let on = world.node_mut(node)?;
+        if on.is_in_use(volume) {
+            return Err(refuse(Code::FailedPrecondition, format!("{volume} is mounted for a task")));
+        }
+        if on.known.remove(volume).is_none() && self.defects().skips(Step::UnmountUnknown) {
+            return Ok(());
+        }
+        if let Some(mount) = on.mounts.remove(volume) {
+            self.defects().unmounted(&mut world.server, volume, &mount);
+        }
+        Ok(())
+    }
+
+    /// Mounts a staged volume at `target` for a task, which that names.
+    pub(super) fn publish_in(&self, world: &mut World, volume: &str, node: &str, target: &Path) -> Result<()> {
+        let on = world.node_mut(node)?;
+        let Some(mount) = on.mounts.get_mut(volume) else {
+            return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
+        };
+        mount.targets.insert(target.to_owned());
+        on.published.insert(target.to_owned(), volume.to_owned());
+        let fresh = on.known.entry(volume.to_owned()).or_default().insert(target.to_owned());
+        self.defects().published(node, target, !fresh);
+        Ok(())
+    }
+
+    /// The reverse.
+    pub(super) fn unpublish_in(&self, world: &mut World, volume: &str, node: &str, target: &Path) -> Result<()> {
+        let on = world.node_mut(node)?;
+        let Some(known) = on.known.get_mut(volume) else { return Ok(()) };
+        if !known.contains(target) {
+            self.defects().repeated_unmount(on, volume);
+            return Ok(());
+        }
+        if self.defects().unmounts_later(node, target) {
+            return Ok(());
+        }
+        known.remove(target);
+        on.published.remove(target);
+        if let Some(mount) = on.mounts.get_mut(volume) {
+            mount.targets.remove(target);
+        }
+        Ok(())
+    }
+
+    /// Mounts a staged volume at `target`, which `make` makes.
+    pub(super) fn publish(
+        &self,
+        volume: &str,
+        node: &str,
+        target: &Path,
+        deadline: Instant,
+        make: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.defects().unheard_mount(self.world().node(node)?) {
+            return make();
+        }
+        self.by_plugin(node, deadline, |world| {
+            self.publish_in(world, volume, node, target)?;
+            make()
         })
     }
 
     /// The reverse.
-    pub(super) fn unpublish(&self, volume: &str, node: &str, target: &Path, deadline: Instant) -> Result<()> {
-        drop(self.plugin(node, deadline)?);
-        self.change(|world| {
-            let on = world.node_mut(node)?;
-            let task = target.display().to_string();
-            let Some(known) = on.known.get_mut(volume) else { return Ok(()) };
-            match known.get_mut(&task) {
-                Some(count) if *count > 1 => *count -= 1,
-                Some(_) => {
-                    known.remove(&task);
-                    on.published.remove(target);
-                    if let Some(mount) = on.mounts.get_mut(volume) {
-                        mount.tasks.remove(&task);
-                    }
-                }
-                None if self.fires("storage.unmount.counted_down") => {
-                    known.clear();
-                    on.mounts.remove(volume);
-                }
-                None => {}
-            }
-            Ok(())
+    pub(super) fn unpublish(
+        &self,
+        volume: &str,
+        node: &str,
+        target: &Path,
+        deadline: Instant,
+        remove: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.by_plugin(node, deadline, |world| {
+            self.unpublish_in(world, volume, node, target)?;
+            remove()
         })
-    }
-
-    /// Whether the plugin on a node knows of a task that has a volume.
-    pub(super) fn is_in_use(&self, volume: &str, node: &str) -> bool {
-        self.world().node(node).is_ok_and(|node| node.known.get(volume).is_some_and(|tasks| !tasks.is_empty()))
     }
 
     /// Whether a volume is mounted at `target`.
@@ -204,24 +220,16 @@ impl Volumes for Emulated {
     }
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
-        if self.world().node(node)?.plugin != Health::Running && self.fires("storage.create.pretends") {
-            let disk = Disk::new(request.clone(), request.bytes);
-            return Ok(told("volume-0", &disk));
+        if let Some(volume) = self.defects().unheard_create(self.world().node(node)?, request) {
+            return Ok(volume);
         }
-        match self.plugin(node, deadline) {
-            Ok(mut world) => self.make(&mut world, request),
-            Err(error) => {
-                if self.fires("storage.create.half_made") {
-                    self.make(&mut self.world(), request)?;
-                }
-                Err(error)
-            }
-        }
+        let mut world =
+            self.plugin(node, deadline).inspect_err(|_| self.defects().failed_create(&mut self.world(), request))?;
+        self.make(&mut world, request)
     }
 
     fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
-        let mut world = self.plugin(node, deadline)?;
-        match world.server.volumes.get(&volume.id) {
+        self.by_plugin(node, deadline, |world| match world.server.volumes.get(&volume.id) {
             Some(disk) if !disk.attached.is_empty() => {
                 let nodes: Vec<_> = disk.attached.keys().cloned().collect();
                 Err(refuse(Code::FailedPrecondition, format!("{} is attached to {}", volume.id, nodes.join(", "))))
@@ -230,129 +238,41 @@ impl Volumes for Emulated {
                 world.server.volumes.remove(&volume.id);
                 Ok(())
             }
-        }
+        })
     }
 
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
         let world = self.plugin(node, deadline)?;
-        Ok(world.server.volumes.iter().map(|(id, disk)| told(id, disk)).collect())
+        Ok(world.server.volumes.iter().map(|(id, disk)| disk.volume(id)).collect())
     }
 
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
-        drop(self.server(deadline)?);
-        blocking::pause(self.timings().attach);
-        let mut world = self.server(deadline)?;
-        world.node(node)?;
-        self.spoil(&mut world, &volume.id);
-        let Some(disk) = world.server.volumes.get_mut(&volume.id) else {
-            return Err(refuse(Code::NotFound, format!("there is no volume {}", volume.id)));
-        };
-        if let Some(epoch) = disk.attached.get(node) {
-            return Ok(attachment(*epoch));
-        }
-        let held: Vec<String> = disk.attached.keys().cloned().collect();
-        if !held.is_empty() && !disk.request.access.is_shared() && !self.fires("storage.attach.second_admitted") {
-            return Err(refuse(Code::FailedPrecondition, format!("{} is attached to {}", volume.id, held.join(", "))));
-        }
-        disk.epoch += 1;
-        let epoch = disk.epoch;
-        disk.attached.insert(node.to_owned(), epoch);
-        if !disk.admitted.contains(&u64::MAX) {
-            disk.admitted.insert(epoch);
-        }
-        Ok(attachment(epoch))
+        self.by_server(deadline, |world| self.give(world, &volume.id, node)).map(attachment)
     }
 
     fn detach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
-        drop(self.server(deadline)?);
-        blocking::pause(self.timings().attach);
-        let mut world = self.server(deadline)?;
-        let state = world.node(node)?;
-        let (powered, control, mounted) = (state.powered, state.control, state.mounts.contains_key(&volume.id));
-        let stays =
-            |why: &str| Err(refuse(Code::FailedPrecondition, format!("{} stays with {node}: {why}", volume.id)));
-        if !powered && self.fires("storage.detach.refused_for_dead") {
-            return stays("it may come back");
-        }
-        if mounted && control && powered && self.fires("storage.detach.waits_for_control") {
-            return stays("it answers");
-        }
-        if mounted && powered && self.fires("storage.detach.waits_for_unmount") {
-            return stays("it is mounted there");
-        }
-        let Some(disk) = world.server.volumes.get_mut(&volume.id) else { return Ok(()) };
-        if !mounted && self.fires("storage.detach.leaked") {
-            return Ok(());
-        }
-        if let Some(epoch) = disk.attached.remove(node) {
-            self.revoke(&mut world, &volume.id, node, epoch);
-        }
-        Ok(())
+        self.by_server(deadline, |world| self.take(world, &volume.id, node))
     }
 
     fn stage(&self, volume: &Volume, attachment: &Attachment, node: &str, deadline: Instant) -> Result<()> {
-        if self.world().node(node)?.plugin != Health::Running && self.fires("storage.mount.swallowed") {
+        if self.defects().unheard_mount(self.world().node(node)?) {
             return Ok(());
         }
-        drop(self.plugin(node, deadline)?);
         let epoch = attachment.context.get("epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-        self.change(|world| {
-            let serial = world.number();
-            let behind = world.server.volumes.contains_key(&volume.id) && !self.fires("storage.mount.nothing");
-            let disk = behind.then(|| volume.id.clone());
-            let on = world.node_mut(node)?;
-            on.known.entry(volume.id.clone()).or_default();
-            let mount = on.mounts.entry(volume.id.clone()).or_insert_with(|| Mount {
-                serial,
-                epoch,
-                disk: disk.clone(),
-                tasks: std::collections::BTreeSet::new(),
-                dirty: Pages::new(),
-                cached: Pages::new(),
-                broken: None,
-            });
-            if mount.epoch != epoch {
-                // what is left of an attachment before this one
-                *mount = Mount {
-                    serial,
-                    epoch,
-                    disk,
-                    tasks: mount.tasks.clone(),
-                    dirty: Pages::new(),
-                    cached: Pages::new(),
-                    broken: None,
-                };
-            }
-            Ok(())
-        })
+        self.by_plugin(node, deadline, |world| self.stage_in(world, &volume.id, node, epoch))
     }
 
     fn unstage(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
-        drop(self.plugin(node, deadline)?);
-        self.change(|world| {
-            let on = world.node_mut(node)?;
-            let known = on.known.get(&volume.id);
-            if known.is_some_and(|tasks| !tasks.is_empty()) {
-                return Err(refuse(Code::FailedPrecondition, format!("{} is mounted for a task", volume.id)));
-            }
-            if known.is_none() && self.fires("storage.plugin.restart_forgets_mounts") {
-                return Ok(());
-            }
-            on.known.remove(&volume.id);
-            if let Some(mount) = on.mounts.remove(&volume.id) {
-                upload(world, &volume.id, mount);
-            }
-            Ok(())
-        })
+        self.by_plugin(node, deadline, |world| self.unstage_in(world, &volume.id, node))
     }
 
     fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
         let target = mount_path(&volume.id, task);
-        self.publish(&volume.id, node, &target, deadline).map(|()| target)
+        self.publish(&volume.id, node, &target, deadline, || Ok(())).map(|()| target)
     }
 
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
-        self.unpublish(&volume.id, node, &mount_path(&volume.id, task), deadline)
+        self.unpublish(&volume.id, node, &mount_path(&volume.id, task), deadline, || Ok(()))
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
@@ -360,18 +280,7 @@ impl Volumes for Emulated {
     }
 }
 
+/// What tells the plugin under which epoch it has a volume.
 fn attachment(epoch: u64) -> Attachment {
     Attachment { context: BTreeMap::from([("epoch".to_owned(), epoch.to_string())]) }
-}
-
-/// What a node holds back goes to the server with the unmount, if it still may.
-fn upload(world: &mut World, volume: &str, mount: Mount) {
-    let epoch = mount.epoch;
-    if let Some(disk) = world.server.volumes.get_mut(volume) {
-        let late = std::mem::take(&mut disk.late);
-        disk.pages.extend(late);
-    }
-    if let Some(disk) = world.server.volumes.get_mut(volume).filter(|disk| disk.admitted.contains(&epoch)) {
-        put(disk, mount.cached, false);
-    }
 }
