@@ -132,7 +132,9 @@ def test_the_defect_is_caught_by_the_case_that_its_row_says(run_suite: RunSuite)
 def test_the_vendor_is_listed_and_recognised(package: Path) -> None:
     addition = ADDITIONS["A vendor"]
     apply(addition, package, "--include=python/*")
-    ((software, name),) = re.findall(r'^\+ +\(cards\("([^"]+)", .*\), "([^"]+)"\),$', addition.diff, re.MULTILINE)
+    ((software, name),) = re.findall(
+        r'^\+ +\(control_processors\("([^"]+)", .*\), "([^"]+)"\),$', addition.diff, re.MULTILINE
+    )
     script = (
         "from holdfast import profiles\nfrom holdfast.results import ControlProcessor\n"
         f"says = ControlProcessor('A', 'PRIMARY', None, None, None, {software!r})\n"
