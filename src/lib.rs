@@ -1,7 +1,17 @@
 //! holdfast: fail the thing under a container; prove that the container and its data held.
 //!
-//! The toolkit's core, and the crates beneath it under the names that it knows them by. Imports point from `python`
-//! and `device` down to `gnoi` and `gnmi`, and from there to the crates.
+//! The toolkit's core, and the crates beneath it under the names that the core uses. Imports point downwards:
+//!
+//! - `python`: the only code that knows pyo3; it opens all others to Python
+//! - `device`: what a test does to a device
+//! - `gnoi`, `gnmi`, `cri`: the clients, a method for each RPC
+//! - `emulator`: the emulated device
+//! - `storage`: storage providers, and the lab that they are tested in
+//! - `cntr`: the service in the test container
+//! - `image`: image archives
+//! - `dial`, `serve`, `error`: reaching a target, serving, and the one error type
+//! - `wire`, `reflection`: the contracts, and their messages by name
+//! - `failpoint`, `ledger`, `cni`: the fault language, acknowledged records, the CNI plugin; none knows tokio or gRPC
 
 pub use holdfast_cni as cni;
 pub use holdfast_cntrsrv as cntr;

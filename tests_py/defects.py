@@ -132,7 +132,7 @@ VOLUME = (
 
 REBOOT = (
     Defect("reboot ignored", once("reboot.ignored"), "procedure", "RebootIgnored", "8", sample=True),
-    Defect("reboot of one card", once("reboot.one_card"), "depth", "RebootPartial", "8",
+    Defect("reboot of one control processor", once("reboot.one_card"), "depth", "RebootPartial", "8",
            options=(*QUICK, "--dut-deadline", "redundant=2500ms")),
     Defect("reboot refused", "system.Reboot=1*error[INTERNAL](no)", "procedure", "RebootRefused", "8"),
     Defect("never back from a reboot", "reboot.boot=drop", "procedure", "RebootNeverBack", "8",

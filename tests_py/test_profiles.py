@@ -26,22 +26,22 @@ def serves_containerz(dut: holdfast.Device) -> bool:
     return True
 
 
-def cards(software: str | None, *names: str) -> list[ControlProcessor]:
+def control_processors(software: str | None, *names: str) -> list[ControlProcessor]:
     return [ControlProcessor(name, "PRIMARY", None, None, None, software) for name in names]
 
 
 @pytest.mark.parametrize(
     ("roles", "name"),
     [
-        (cards("EOS-4.35.1F", "1", "2"), "arista-eos"),
-        (cards("Cisco IOS-XR 25.4.1", "x", "y"), "cisco-iosxr"),
-        (cards("25.4R1.12-EVO junos", "RE0", "RE1"), "juniper-junos"),
-        (cards("v25.10.1 SRLinux", "A", "B"), "nokia-srlinux"),
-        (cards("TiMOS-C-25.10.R1", "A", "B"), "nokia-sros"),
-        (cards(None, "0/RP0/CPU0", "0/RP1/CPU0"), "cisco-iosxr"),
-        (cards(None, "RE0", "RE1"), "juniper-junos"),
-        (cards(None, "Supervisor1", "Supervisor2"), "arista-eos"),
-        (cards("something else", "Supervisor1", "Supervisor2"), "generic"),
+        (control_processors("EOS-4.35.1F", "1", "2"), "arista-eos"),
+        (control_processors("Cisco IOS-XR 25.4.1", "x", "y"), "cisco-iosxr"),
+        (control_processors("25.4R1.12-EVO junos", "RE0", "RE1"), "juniper-junos"),
+        (control_processors("v25.10.1 SRLinux", "A", "B"), "nokia-srlinux"),
+        (control_processors("TiMOS-C-25.10.R1", "A", "B"), "nokia-sros"),
+        (control_processors(None, "0/RP0/CPU0", "0/RP1/CPU0"), "cisco-iosxr"),
+        (control_processors(None, "RE0", "RE1"), "juniper-junos"),
+        (control_processors(None, "Supervisor1", "Supervisor2"), "arista-eos"),
+        (control_processors("something else", "Supervisor1", "Supervisor2"), "generic"),
         ([], "generic"),
     ],
 )

@@ -1,3 +1,4 @@
+# Long because it documents the whole Rust core, and each class twice: blocking and awaitable.
 """The Rust core. Everything here is reached through `holdfast` and `holdfast.aio`; this file holds its documentation.
 
 Durations are seconds as a number or a `timedelta`; `timeout` is a call's deadline in all, repetitions included, and

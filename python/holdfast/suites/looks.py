@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
-from holdfast import Device, _core
+from holdfast import Device, _core, waiting
 from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, OutcomeUnknown, Timeout
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.run import ImageUnderTest
@@ -85,21 +85,34 @@ def look_connection(dut: Device, port: int) -> str:
 
 
 def settled(case: Case, look: Callable[[], str], wanted: tuple[str, ...], *, watch: float | None = None) -> str:
-    """What `look` finds once that is one of `wanted`, and goes on to be the same; `ExpectationFailed` otherwise."""
+    """What `look` finds once that is one of `wanted`, and goes on to be the same; `ExpectationFailed` otherwise.
+
+    It must be one of them by the limit `verification`, and then stay so for `watch` seconds (the limit of that name if
+    None). One that changes into another of them is watched anew, until `watch` seconds after the limit.
+    """
     limits = case.run.limits
+    stays = limits["watch"] if watch is None else watch
     deadline = time.monotonic() + limits["verification"]
-    tick = threading.Event()
-    held, since = "", 0.0
     while True:
+        found = _first_of(wanted, look, deadline - time.monotonic())
+        if not stays or waiting.watch(partial(_is_still, found, look), stays, look=LOOK) is None:
+            return found
+        if time.monotonic() > deadline + stays:
+            raise ExpectationFailed(f"it changes again and again: it was {found}, and then it was not")
+
+
+def _first_of(wanted: tuple[str, ...], look: Callable[[], str], limit: float) -> str:
+    """The first of `wanted` that is found within `limit` seconds."""
+    found = ""
+    for _ in waiting.looks(limit, look=LOOK):
         found = _looked(look)
-        now = time.monotonic()
-        if found != held:
-            held, since = found, now
-        if held in wanted and now - since >= (limits["watch"] if watch is None else watch):
-            return held
-        if now >= deadline and held not in wanted:
-            raise ExpectationFailed(f"it is {held}, where only {' or '.join(wanted)} would be whole")
-        tick.wait(LOOK)
+        if found in wanted:
+            return found
+    raise ExpectationFailed(f"it is {found}, where only {' or '.join(wanted)} would be whole")
+
+
+def _is_still(found: str, look: Callable[[], str]) -> bool:
+    return _looked(look) == found
 
 
 def _looked(look: Callable[[], str]) -> str:
