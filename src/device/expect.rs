@@ -234,7 +234,7 @@ fn find_container(containers: &[Container], name: &str, like: Option<&Container>
         return Err(format!("container {name} is {}", container.status.name()));
     }
     if let Some(before) = like {
-        if before.image != container.image {
+        if !same_image(&before.image, &container.image) {
             return Err(format!("container {name} was of {} and is of {}", before.image, container.image));
         }
         if before.labels != container.labels {
@@ -258,13 +258,12 @@ fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Vo
         several => return Err(format!("volume {name} is listed {} times", several.len())),
     };
     let Some(before) = like else { return Ok(volume.clone()) };
-    for (what, was, is) in [
-        ("driver", &before.driver, &volume.driver),
-        ("options", &format!("{:?}", before.options), &format!("{:?}", volume.options)),
-        ("labels", &format!("{:?}", before.labels), &format!("{:?}", volume.labels)),
-    ] {
+    if before.driver != volume.driver {
+        return Err(format!("volume {name} had driver {} and has {}", before.driver, volume.driver));
+    }
+    for (what, was, is) in [("options", &before.options, &volume.options), ("labels", &before.labels, &volume.labels)] {
         if was != is {
-            return Err(format!("volume {name} had {what} {was} and has {is}"));
+            return Err(format!("volume {name} had {what} {was:?} and has {is:?}"));
         }
     }
     Ok(volume.clone())

@@ -7,6 +7,7 @@ use super::defects::Defects;
 use super::state::{Health, Node, World};
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking;
 
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +141,7 @@ impl Emulated {
     /// The same of the server, after the time that the way to it takes.
     pub(super) fn by_server<T>(&self, deadline: Instant, act: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
         drop(self.server(deadline)?);
-        self.spend(self.timings().attach);
+        blocking::pause(self.timings().attach);
         self.and_tell(self.server(deadline)?, act)
     }
 
@@ -155,7 +156,7 @@ impl Emulated {
         let what = format!("the plugin on {node}, or the server,");
         let ready = |world: &World| Ok(world.plugin_takes_calls(node)? && world.server.up);
         drop(self.wait(deadline, &what, ready)?);
-        self.spend(self.timings().attach * times);
+        blocking::pause(self.timings().attach * times);
         self.and_tell(self.wait(deadline, &what, ready)?, act)
     }
 
