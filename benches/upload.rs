@@ -49,7 +49,7 @@ async fn send(address: &str, file: &str, lockstep: bool) {
         source: Source::file(PathBuf::from(file)).expect("a file"),
         name: "bench".into(),
         tag: "v1".into(),
-        id: None,
+        digests: Vec::new(),
         is_plugin: false,
         lockstep,
         replace: true,
