@@ -46,10 +46,11 @@ fn a_read_lives_through_a_black_hole_and_is_answered_soon_after_it() {
 }
 
 #[test]
-fn a_silent_peer_is_noticed_within_seconds() {
+fn a_silent_peer_is_given_up_within_seconds_where_an_outage_is_expected() {
     let mut sim = simulation(&Device::default());
     sim.client("client", async {
         let session = session().await;
+        let _expecting = session.expect_outage();
         let connection = session.connection(within(5)).await.expect("a connection");
         turmoil::partition("client", "device");
         let began = Instant::now();
@@ -62,6 +63,50 @@ fn a_silent_peer_is_noticed_within_seconds() {
         Ok(())
     });
     sim.run().expect("the simulation");
+}
+
+#[test]
+fn a_slow_device_is_not_a_dead_one() {
+    let device = Device::default();
+    let mut sim = simulation(&device);
+    sim.client("client", async {
+        for stall in [2, 5, 30] {
+            let session = session().await;
+            let connection = session.connection(within(5)).await.expect("a connection");
+            turmoil::hold("client", "device");
+            let goes_on = tokio::spawn(async move {
+                waiting::pause(Duration::from_secs(stall)).await;
+                turmoil::release("client", "device");
+            });
+            let name = format!("after {stall} s");
+            let system = System::new(session.clone());
+            system.reboot(RebootMethod::Cold, &[], &name, false, within(60)).await.expect("its answer comes late");
+            assert_eq!(connection.loss(), None);
+            goes_on.await.expect("it went on");
+        }
+        Ok(())
+    });
+    sim.run().expect("the simulation");
+    assert!(device.reboots().values().all(|times| *times == 1), "{:?}", device.reboots());
+}
+
+#[test]
+fn a_device_that_answers_on_a_new_connection_alone_lost_the_old_one() {
+    let device = Device::default();
+    let mut sim = simulation(&device);
+    let deaf = device.clone();
+    sim.client("client", async move {
+        let session = session().await;
+        System::new(session.clone()).time(within(5)).await.expect("an answer");
+        deaf.forget_connections();
+        let began = Instant::now();
+        let sent = System::new(session).reboot(RebootMethod::Cold, &[], "", false, within(60)).await;
+        assert_eq!(sent.expect_err("no answer").kind, Kind::OutcomeUnknown);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        Ok(())
+    });
+    sim.run().expect("the simulation");
+    assert!(device.reboots().is_empty());
 }
 
 #[test]

@@ -30,6 +30,12 @@ const LATE: Duration = Duration::from_millis(50);
 /// A fault is felt for so long after its end: a connection that it broke is noticed by then.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
+/// A device that is slow: from the end of a stall to the next, how long a stall lasts, and what a call may take.
+const BETWEEN_STALLS: Range<u64> = 12_000..20_000;
+const STALL: Range<u64> = 100..30_000;
+const PATIENT: Duration = Duration::from_secs(45);
+const SLOW_FOR: Duration = Duration::from_secs(150);
+
 /// Chance without a dependency: splitmix64.
 struct Chance(u64);
 
@@ -93,24 +99,31 @@ struct Ended {
 }
 
 /// Some who work over one session.
-async fn work_together(seed: u64, ended: Arc<Mutex<Vec<Ended>>>) {
+async fn work_together(seed: u64, limit: Duration, lasts: Duration, ended: Arc<Mutex<Vec<Ended>>>) {
     let system = System::new(session().await);
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..WORKERS {
-        workers.spawn(work(Chance(seed ^ (worker << 32) ^ 0xCA11), worker, system.clone(), ended.clone()));
+        let chance = Chance(seed ^ (worker << 32) ^ 0xCA11);
+        workers.spawn(work(chance, worker, system.clone(), (limit, lasts), ended.clone()));
     }
     workers.join_all().await;
 }
 
 /// Reads and changes, one after another, until the simulation is over.
-async fn work(mut chance: Chance, worker: u64, system: System, ended: Arc<Mutex<Vec<Ended>>>) {
+async fn work(
+    mut chance: Chance,
+    worker: u64,
+    system: System,
+    (limit, lasts): (Duration, Duration),
+    ended: Arc<Mutex<Vec<Ended>>>,
+) {
     for number in 0.. {
         let began = turmoil::elapsed();
-        if began + LIMIT * 2 > LASTS {
+        if began + limit * 2 > lasts {
             return;
         }
         let (name, changes, limit) =
-            (format!("call {worker}.{number}"), chance.next().is_multiple_of(2), Instant::now() + LIMIT);
+            (format!("call {worker}.{number}"), chance.next().is_multiple_of(2), Instant::now() + limit);
         let answer = if changes {
             system.reboot(RebootMethod::Cold, &[], &name, false, limit).await
         } else {
@@ -128,17 +141,22 @@ async fn work(mut chance: Chance, worker: u64, system: System, ended: Arc<Mutex<
     }
 }
 
-fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
+/// Runs some who work together while `drawn` comes over them; what they did, and what the device did.
+fn simulate(
+    seed: u64,
+    drawn: Vec<(Fault, Range<Duration>)>,
+    (limit, lasts): (Duration, Duration),
+) -> (Vec<Ended>, HashMap<String, u32>) {
     let (device, ended) = (Device::default(), Arc::new(Mutex::new(Vec::new())));
-    let mut sim = turmoil::Builder::new().simulation_duration(LASTS * 2).rng_seed(seed).tcp_capacity(8192).build();
+    let mut sim = turmoil::Builder::new().simulation_duration(lasts * 2).rng_seed(seed).tcp_capacity(8192).build();
     device.run(&mut sim);
     let told = ended.clone();
     sim.client("client", async move {
-        work_together(seed, told).await;
+        work_together(seed, limit, lasts, told).await;
         Ok(())
     });
     let mut coming = Vec::new();
-    for (fault, during) in faults(seed) {
+    for (fault, during) in drawn {
         coming.push((during.start, fault, true));
         coming.push((during.end, fault, false));
     }
@@ -166,8 +184,8 @@ fn simulate(seed: u64) -> (Vec<Ended>, HashMap<String, u32>) {
 }
 
 fn check(seed: u64) -> usize {
-    let (ended, done) = simulate(seed);
     let drawn = faults(seed);
+    let (ended, done) = simulate(seed, drawn.clone(), (LIMIT, LASTS));
     for call in &ended {
         let tell = || format!("seed {seed}: {call:?}; faults: {drawn:?}");
         assert!(call.during.end <= call.during.start + LIMIT + LATE, "after its deadline: {}", tell());
@@ -186,13 +204,44 @@ fn check(seed: u64) -> usize {
     ended.len()
 }
 
-#[test]
-fn every_call_ends_in_time_with_a_true_outcome() {
+/// Stalls, after which the device goes on as if nothing had been.
+fn stalls(seed: u64) -> Vec<(Fault, Range<Duration>)> {
+    let mut chance = Chance(seed ^ 0x5107);
+    let (mut drawn, mut at) = (Vec::new(), Duration::from_secs(1));
+    while at < SLOW_FOR - PATIENT {
+        let lasts = chance.between(STALL);
+        drawn.push((Fault::Hold, at..at + lasts));
+        at += lasts + chance.between(BETWEEN_STALLS);
+    }
+    drawn
+}
+
+fn check_slow(seed: u64) -> usize {
+    let (ended, done) = simulate(seed, stalls(seed), (PATIENT, SLOW_FOR));
+    for call in &ended {
+        let times = done.get(&call.name).copied().unwrap_or(0);
+        assert_eq!(call.outcome, Outcome::Executed, "seed {seed}: {call:?}; stalls: {:?}", stalls(seed));
+        assert_eq!(times, u32::from(call.changes), "seed {seed}: {call:?}");
+    }
+    ended.len()
+}
+
+fn seeds() -> Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("HOLDFAST_SEED") {
+    match number("HOLDFAST_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("HOLDFAST_SEEDS").unwrap_or(SAMPLE),
-    };
-    let calls: usize = seeds.clone().map(check).sum();
-    println!("{} seeds, {calls} calls, no wrong outcome", seeds.end - seeds.start);
+    }
+}
+
+#[test]
+fn a_device_that_is_slow_answers_every_call() {
+    let calls: usize = seeds().map(check_slow).sum();
+    println!("{} seeds, {calls} calls, none unknown", seeds().end - seeds().start);
+}
+
+#[test]
+fn every_call_ends_in_time_with_a_true_outcome() {
+    let calls: usize = seeds().map(check).sum();
+    println!("{} seeds, {calls} calls, no wrong outcome", seeds().end - seeds().start);
 }

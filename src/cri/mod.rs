@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dial::answer::unless_it_panics;
-use crate::dial::connection::Patience;
+use crate::dial::connection::{ExpectedOutage, Patience, Watched};
 use crate::dial::{Address, Connection};
 use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::wire::cri::runtime_service_client::RuntimeServiceClient;
@@ -146,6 +146,7 @@ impl ContainerRuntime {
                 .hint("is the runtime running, and may this user open its socket?")
         })?;
         let local = Address { host: "localhost".to_owned(), port: 0 };
-        Connection::establish(Box::new(stream), &local, false, None, PATIENCE, true).await
+        let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };
+        Connection::establish(Box::new(stream), &local, false, None, watched).await
     }
 }

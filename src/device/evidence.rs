@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Device;
 use super::roles::ControlProcessor;
+use crate::dial::connection::Expecting;
 use crate::dial::{Call, Connection, EventKind, Field};
 use crate::error::{Error, Kind, Result};
 
@@ -41,6 +42,8 @@ pub struct Watch<'a> {
     lost: Option<String>,
     /// Whether the session has a connection that is not the witness.
     replaced: bool,
+    /// Silence means that the device is away, for as long as it is watched.
+    _expecting: Vec<Expecting>,
 }
 
 impl<'a> Watch<'a> {
@@ -48,7 +51,8 @@ impl<'a> Watch<'a> {
     pub async fn begin(device: &'a Device, deadline: Instant) -> Result<Self> {
         let witness = device.session.connection(deadline).await?;
         let last_good = device.session.last_good().unwrap_or_else(Instant::now);
-        Ok(Self { device, witness, last_good, outage: None, lost: None, replaced: false })
+        let expecting = vec![device.session.expect_outage(), device.containerz.session().expect_outage()];
+        Ok(Self { device, witness, last_good, outage: None, lost: None, replaced: false, _expecting: expecting })
     }
 
     /// A look at the roles, once the device answers; None where it does not within `limit`.

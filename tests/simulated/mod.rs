@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -11,6 +13,7 @@ use holdfast::dial::connector::BoxFuture;
 use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Timeline};
 use holdfast::serve;
 use holdfast::wire::gnoi::system::{RebootRequest, RebootResponse, TimeRequest, TimeResponse};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -23,12 +26,20 @@ const PORT: u16 = 9339;
 #[derive(Clone, Default)]
 pub struct Device {
     done: Arc<Mutex<HashMap<String, u32>>>,
+    /// How often it forgot the connections that there were.
+    forgotten: Arc<AtomicUsize>,
 }
 
 impl Device {
     /// How often each message came.
     pub fn reboots(&self) -> HashMap<String, u32> {
         self.done.lock().expect("no panic").clone()
+    }
+
+    /// What comes over a connection that is there goes nowhere from now on; nobody closes it.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn forget_connections(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Runs it as the host `device`.
@@ -40,10 +51,57 @@ impl Device {
                 let listener = turmoil::net::TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)).await?;
                 loop {
                     let (stream, _) = listener.accept().await?;
+                    let stream = Forgetful { stream, forgotten: device.forgotten.clone(), known: device.forgotten() };
                     tokio::spawn(serve::connection(stream, device.clone(), CancellationToken::new()));
                 }
             }
         });
+    }
+}
+
+impl Device {
+    fn forgotten(&self) -> usize {
+        self.forgotten.load(Ordering::Acquire)
+    }
+}
+
+/// A connection that the device may forget.
+struct Forgetful<S> {
+    stream: S,
+    forgotten: Arc<AtomicUsize>,
+    known: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Forgetful<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.forgotten.load(Ordering::Acquire) != self.known {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.forgotten.load(Ordering::Acquire) != self.known {
+            buffer.set_filled(before);
+            return Poll::Pending;
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Forgetful<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

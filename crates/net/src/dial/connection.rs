@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,13 +28,52 @@ const RECEIVE_WINDOW: u32 = 8 << 20;
 /// How much of a message waits below HTTP/2's flow control: at least two of the largest chunks.
 const SEND_BUFFER: usize = 8 << 20;
 
-/// How long a peer may be silent.
+/// How long a peer may be silent before somebody looks whether it is there. Silence alone ends no call: a device may be
+/// slow. Where an outage is expected, it does.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// With a call pending, before it is asked whether it is there.
     pub silence: Duration,
-    /// From that question until the connection counts as lost.
+    /// From that question until it is suspected to be gone.
     pub answer: Duration,
+}
+
+/// Counts who expects an outage of a device at the moment; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ExpectedOutage(Arc<AtomicUsize>);
+
+/// An outage is expected for as long as it lives.
+#[derive(Debug)]
+pub struct Expecting(ExpectedOutage);
+
+impl ExpectedOutage {
+    /// From now on, until what it returns is dropped.
+    pub fn begin(&self) -> Expecting {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Expecting(self.clone())
+    }
+
+    /// Whether anybody expects one.
+    pub fn is_expected(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How a connection is watched.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// How long its peer may be silent.
+    pub patience: Patience,
+    /// Whether its silence means that it is gone.
+    pub outage: ExpectedOutage,
+    /// The target has no other address, so whoever answers is in charge.
+    pub alone: bool,
 }
 
 /// A handle on a connection; clones share it.
@@ -49,11 +88,15 @@ struct Shared {
     origin: Uri,
     credentials: Option<Credentials>,
     traffic: Arc<Traffic>,
-    pending: AtomicUsize,
+    pending: Arc<AtomicUsize>,
     /// Whether the peer is known to be in charge, where it need not be.
     in_charge: AtomicBool,
     alone: bool,
     lost: watch::Sender<Option<String>>,
+    /// Why no further call shall begin on it, while those under way go on.
+    closing: watch::Sender<Option<String>>,
+    /// Whether its peer has been silent for longer than one that is there.
+    suspected: watch::Sender<bool>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -62,20 +105,22 @@ pub struct Pending(Arc<Shared>);
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::AcqRel);
+        let last = self.0.pending.fetch_sub(1, Ordering::AcqRel) == 1;
+        let closing = self.0.closing.borrow().clone();
+        if let (true, Some(why)) = (last, closing) {
+            self.0.abandon(&why);
+        }
     }
 }
 
 impl Connection {
-    /// Speaks HTTP/2 over `io` and returns once the peer has too. `alone`: the target has no other address, so whoever
-    /// answers is in charge.
+    /// Speaks HTTP/2 over `io` and returns once the peer has too.
     pub async fn establish(
         io: BoxedIo,
         address: &Address,
         tls: bool,
         credentials: Option<Credentials>,
-        patience: Patience,
-        alone: bool,
+        watched: Watched,
     ) -> Result<Self, Error> {
         let traffic = Traffic::new();
         let io = hyper_util::rt::TokioIo::new(Metered::new(io, traffic.clone()));
@@ -88,24 +133,37 @@ impl Connection {
             .await
             .map_err(|error| unreachable(format!("HTTP/2 did not start: {error}")))?;
         let (lost, mut lost_seen) = watch::channel(None);
-        let lost_by_driver = lost.clone();
+        let (lost_by_driver, closing) = (lost.clone(), watch::Sender::new(None));
+        let (closing_by_driver, pending) = (closing.clone(), Arc::new(AtomicUsize::new(0)));
+        let pending_at_end = pending.clone();
         let driver = tokio::spawn(async move {
             let why = match driver.await {
-                Ok(()) => "the peer closed the connection".to_owned(),
+                // It may have said GOAWAY, which lets calls end that are under way: each hears of its own end.
+                Ok(()) => {
+                    let why = "the peer closed the connection".to_owned();
+                    closing_by_driver.send_replace(Some(why.clone()));
+                    if pending_at_end.load(Ordering::Acquire) > 0 {
+                        return;
+                    }
+                    why
+                }
                 Err(error) => format!("the connection broke: {}", root_cause(&error)),
             };
             lost_by_driver.send_if_modified(|slot| slot.is_none() && !slot.insert(why).is_empty());
         });
+        let alone = watched.alone;
         let origin = format!("{}://{address}", if tls { "https" } else { "http" });
         let shared = Arc::new(Shared {
             address: address.clone(),
             origin: origin.parse().map_err(|_| Error::invalid(format!("{address} is no authority for HTTP/2")))?,
             credentials,
             traffic: traffic.clone(),
-            pending: AtomicUsize::new(0),
+            pending,
             in_charge: AtomicBool::new(alone),
             alone,
             lost,
+            closing,
+            suspected: watch::Sender::new(false),
             _driver: AbortOnDropHandle::new(driver),
         });
         tokio::select! {
@@ -120,7 +178,7 @@ impl Connection {
             }
         }
         let connection = Self { send, shared };
-        tokio::spawn(watch_silence(connection.clone().weak(), patience));
+        tokio::spawn(watch_silence(connection.downgrade(), watched));
         Ok(connection)
     }
 
@@ -142,6 +200,37 @@ impl Connection {
     /// How long the peer has said nothing.
     pub fn silent_for(&self) -> Duration {
         self.shared.traffic.silent_for()
+    }
+
+    /// Why no further call shall begin on it, if none shall: it is lost, or its peer lets what is under way end.
+    pub fn closing(&self) -> Option<String> {
+        self.loss().or_else(|| self.shared.closing.borrow().clone())
+    }
+
+    /// Waits until its peer, with a call pending, has been silent for longer than its user's patience lasts.
+    pub async fn suspected(&self) {
+        let mut seen = self.shared.suspected.subscribe();
+        if seen.wait_for(|suspected| *suspected).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until a peer that was suspected to be gone speaks.
+    pub async fn heard(&self) {
+        let mut seen = self.shared.suspected.subscribe();
+        if seen.wait_for(|suspected| !suspected).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A handle that keeps nothing alive.
+    pub fn downgrade(&self) -> WeakConnection {
+        WeakConnection {
+            send: self.send.clone(),
+            shared: Arc::downgrade(&self.shared),
+            lost: self.shared.lost.subscribe(),
+            suspected: self.shared.suspected.subscribe(),
+        }
     }
 
     /// Why it is lost, if it is.
@@ -186,13 +275,37 @@ impl Connection {
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
+}
 
-    fn weak(self) -> (SendRequest<Body>, std::sync::Weak<Shared>) {
-        (self.send, Arc::downgrade(&self.shared))
+/// A connection that lives only as long as somebody else needs it.
+pub struct WeakConnection {
+    send: SendRequest<Body>,
+    shared: Weak<Shared>,
+    lost: watch::Receiver<Option<String>>,
+    suspected: watch::Receiver<bool>,
+}
+
+impl WeakConnection {
+    /// The connection, if anybody still has it.
+    pub fn upgrade(&self) -> Option<Connection> {
+        Some(Connection { send: self.send.clone(), shared: self.shared.upgrade()? })
+    }
+
+    /// Waits until its peer is suspected to be gone; None once it is lost, or nobody has it any more.
+    pub async fn suspected(&mut self) -> Option<Connection> {
+        tokio::select! {
+            _ = self.lost.wait_for(Option::is_some) => None,
+            suspected = self.suspected.wait_for(|suspected| *suspected) => suspected.is_ok().then_some(())
+                .and_then(|()| Some(Connection { send: self.send.clone(), shared: self.shared.upgrade()? })),
+        }
     }
 }
 
 impl Shared {
+    fn suspect(&self, gone: bool) {
+        self.suspected.send_if_modified(|suspected| std::mem::replace(suspected, gone) != gone);
+    }
+
     fn abandon(&self, why: &str) {
         self.lost.send_if_modified(|slot| slot.is_none() && !slot.insert(why.to_owned()).is_empty());
     }
@@ -219,14 +332,13 @@ impl Service<Request<Body>> for Connection {
     }
 }
 
-/// Asks a peer that has gone silent under a pending call for a sign of life, and gives it up without one.
-///
-/// The question is an RPC: any answer to it, an error too, is bytes from the peer.
-async fn watch_silence((send, shared): (SendRequest<Body>, std::sync::Weak<Shared>), patience: Patience) {
+/// Asks a peer that has gone silent under a pending call for a sign of life, and suspects it to be gone without one.
+async fn watch_silence(connection: WeakConnection, watched: Watched) {
+    let Watched { patience, outage, .. } = watched;
     let mut asked_at = None;
     loop {
         waiting::pause(patience.silence / 4).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(Connection { send, shared }) = connection.upgrade() else { return };
         if shared.lost.borrow().is_some() {
             return;
         }
@@ -234,60 +346,51 @@ async fn watch_silence((send, shared): (SendRequest<Body>, std::sync::Weak<Share
         let now = tokio::time::Instant::now();
         if shared.pending.load(Ordering::Acquire) == 0 || silent < patience.silence {
             asked_at = None;
+            shared.suspect(false);
             continue;
         }
         match asked_at {
             None => {
                 asked_at = Some(now);
-                ask_for_a_sign(send.clone(), &shared);
+                ask_for_a_sign(send, &shared);
             }
             Some(asked) if now - asked >= patience.answer => {
-                shared.abandon(&format!("the peer has been silent for {:.1} s", silent.as_secs_f64()));
-                return;
+                if outage.is_expected() {
+                    shared.abandon(&format!("the peer has been silent for {:.1} s", silent.as_secs_f64()));
+                    return;
+                }
+                // One that wants no further calls cannot be asked, so that its silence says nothing.
+                shared.suspect(shared.closing.borrow().is_none());
             }
             Some(_) => {}
         }
     }
 }
 
-fn ask_for_a_sign(send: SendRequest<Body>, shared: &Arc<Shared>) {
-    let mut client = holdfast_wire::gnoi::system::system_client::SystemClient::with_origin(
-        Bare { send, credentials: shared.credentials.clone() },
-        shared.origin.clone(),
-    );
+/// The question is a call whose headers are all there is of it, for they are under no flow control: a peer that takes
+/// no more of an upload for a while can answer it. Any answer is bytes from the peer, an error too.
+fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<Shared>) {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = http::Method::POST;
+    let path = "/gnoi.system.System/Time";
+    let Ok(uri) = format!("{}{path}", shared.origin.to_string().trim_end_matches('/')).parse() else { return };
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    if let Some(credentials) = &shared.credentials {
+        credentials.apply(headers);
+    }
     let mut lost = shared.lost.subscribe();
+    let sent = send.send_request(request);
     tokio::spawn(async move {
         tokio::select! {
-            _ = client.time(holdfast_wire::gnoi::system::TimeRequest {}) => {}
+            _ = answer::read(path, sent) => {}
             _ = lost.wait_for(Option::is_some) => {}
         }
     });
-}
-
-/// A connection without its accounting, for the sign of life alone.
-#[derive(Clone)]
-struct Bare {
-    send: SendRequest<Body>,
-    credentials: Option<Credentials>,
-}
-
-impl Service<Request<Body>> for Bare {
-    type Response = Response<Answer>;
-    type Error = StdError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if let Some(credentials) = &self.credentials {
-            credentials.apply(request.headers_mut());
-        }
-        let path = request.uri().path().to_owned();
-        let sent = self.send.send_request(request);
-        Box::pin(async move { answer::read(&path, sent).await })
-    }
 }
 
 fn not_grpc(fault: ConnectFault) -> Error {
@@ -329,7 +432,8 @@ mod tests {
         });
         let patience = Patience { silence: Duration::from_secs(9), answer: Duration::from_secs(9) };
         let address = "device:9339".parse().expect("an address");
-        let connection = Connection::establish(Box::new(ours), &address, false, None, patience, true).await;
+        let watched = Watched { patience, outage: ExpectedOutage::default(), alone: true };
+        let connection = Connection::establish(Box::new(ours), &address, false, None, watched).await;
         let connection = connection.expect("a connection");
         leave.send(()).expect("the peer");
         connection.lost().await;

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use super::answer::unless_it_panics;
-use super::connection::{Patience, Pending, root_cause};
-use super::dialler::{self, Pace, Persistence};
+use super::connection::{ExpectedOutage, Expecting, Patience, Pending, WeakConnection, root_cause};
+use super::connector::BoxFuture;
+use super::dialler::{Dialler, Pace, Persistence};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
 use crate::error::{ConnectFault, Error, Kind, Result, code_name, is_unreadable};
 use crate::waiting::{pause, reached};
@@ -48,6 +49,11 @@ impl Default for Settings {
 
 /// From a refusal with UNAVAILABLE to the next try of a read.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long one try may take to have the device answer on another connection.
+const PROOF: Duration = Duration::from_secs(60);
+/// How much longer than on a new connection the device may take to answer on the old one, once it goes on.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a peer may be silent that is asked whether it is in charge.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -100,9 +106,8 @@ pub struct Session {
 }
 
 struct Inner {
-    target: Arc<Target>,
+    dialler: Arc<Dialler>,
     settings: Settings,
-    connector: Arc<dyn Connector>,
     timeline: Timeline,
     /// The connection of the moment; held for a moment only.
     current: SyncMutex<Option<Connection>>,
@@ -139,9 +144,14 @@ impl Session {
         }
         let session = Self {
             inner: Arc::new(Inner {
-                target: Arc::new(target),
+                dialler: Arc::new(Dialler {
+                    connector,
+                    target: Arc::new(target),
+                    pace: settings.pace,
+                    patience: settings.patience,
+                    outage: ExpectedOutage::default(),
+                }),
                 settings,
-                connector,
                 timeline,
                 current: SyncMutex::new(None),
                 dialling: Mutex::new(()),
@@ -162,7 +172,7 @@ impl Session {
 
     /// What reports call the device.
     pub fn name(&self) -> &str {
-        &self.inner.target.name
+        &self.inner.dialler.target.name
     }
 
     /// Whether both are the same session.
@@ -172,7 +182,7 @@ impl Session {
 
     /// Where and how it is reached.
     pub fn target(&self) -> &Target {
-        &self.inner.target
+        &self.inner.dialler.target
     }
 
     /// What was asked and seen.
@@ -220,6 +230,16 @@ impl Session {
         if current.as_ref().is_some_and(|held| held.is(connection)) {
             *current = None;
         }
+    }
+
+    /// From now on, until what it returns is dropped, silence means that the device is gone: calls end soon.
+    pub fn expect_outage(&self) -> Expecting {
+        self.inner.dialler.outage.begin()
+    }
+
+    /// Whether somebody expects the device to be away for a while.
+    pub fn is_outage_expected(&self) -> bool {
+        self.inner.dialler.outage.is_expected()
     }
 
     /// Ends the session: calls under way and to come fail.
@@ -342,6 +362,14 @@ impl Session {
                 },
             }
         };
+        // A read is made again on a new connection, while what must not be repeated waits on for its answer.
+        let suspected = async {
+            match call.repeat {
+                Repeat::Freely => connection.suspected().await,
+                Repeat::IfUnsent => std::future::pending().await,
+            }
+            format!("the peer has been silent for {:.1} s", connection.silent_for().as_secs_f64())
+        };
         tokio::select! {
             biased;
             answer = unless_it_panics(send(connection.clone())) => match answer {
@@ -353,6 +381,7 @@ impl Session {
             why = connection.lost() => Attempt::Lost(why),
             () = reached(call.deadline) => Attempt::TooLate,
             why = impatience => Attempt::Lost(why),
+            why = suspected => Attempt::Lost(why),
         }
     }
 
@@ -379,6 +408,30 @@ impl Session {
                 Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why))
             }
             Attempt::TooLate => Some(Error::new(Kind::Timeout, "no answer in time")),
+        }
+    }
+
+    /// Ends once the device answers on another connection and not on `old`, which is given up then.
+    async fn prove_gone(&self, old: &Connection) {
+        loop {
+            let deadline = Instant::now() + PROOF;
+            let question = Call::read("System.Time", deadline).probing(QUESTION);
+            let ask = |connection: Connection| async move {
+                let origin = connection.origin();
+                SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
+            };
+            if let Ok(fresh) = self.connection(deadline).await {
+                let answered = match self.attempt(question, &fresh, &ask).await {
+                    Attempt::Answered(Err(status)) => status.code() != Code::Unavailable,
+                    Attempt::Answered(Ok(_)) => true,
+                    Attempt::Lost(_) | Attempt::TooLate => false,
+                };
+                if answered && !fresh.is(old) {
+                    pause(GRACE).await;
+                    return old.abandon("the device answers on a new connection, and no more on this one");
+                }
+            }
+            pause(UNAVAILABLE_PAUSE).await;
         }
     }
 
@@ -425,21 +478,14 @@ impl Session {
             return Ok(connection); // who dialled before has made one
         }
         let began = Instant::now();
-        let connection = dialler::dial(
-            self.inner.connector.clone(),
-            self.inner.target.clone(),
-            self.inner.settings.pace,
-            self.inner.settings.patience,
-            self.inner.first_address.load(Ordering::Relaxed),
-            persistence,
-            deadline,
-        )
-        .await?;
+        let first_address = self.inner.first_address.load(Ordering::Relaxed);
+        let connection = self.inner.dialler.dial(first_address, persistence, deadline).await?;
         let took = began.elapsed().as_secs_f64();
         let address = connection.address().to_string();
         let text = format!("connected to {address} after {took:.3} s");
         self.inner.timeline.record_fields(EventKind::Dial, text, vec![("address", address.into())]);
         *self.held() = Some(connection.clone());
+        tokio::spawn(guard(Arc::downgrade(&self.inner), connection.downgrade()));
         self.usable()?; // it may have been closed meanwhile
         Ok(connection)
     }
@@ -452,13 +498,30 @@ impl Session {
             return Err(Error::invalid("the session was closed").hint("connect again"));
         }
         if let Some(connection) = current.as_ref()
-            && let Some(why) = connection.loss()
+            && let Some(why) = connection.closing()
         {
             self.record_loss(connection, &why);
             *current = None;
         }
         Ok(current.clone())
     }
+}
+
+/// Looks after a connection that is dialled: where its peer falls silent under a call, a fresh connection that the
+/// device answers, while the old one stays silent, is the proof that the old one is lost.
+fn guard(session: Weak<Inner>, mut connection: WeakConnection) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        while let Some(held) = connection.suspected().await {
+            let Some(inner) = session.upgrade() else { return };
+            let session = Session { inner };
+            session.lost(&held, &format!("the peer has been silent for {:.1} s", held.silent_for().as_secs_f64()));
+            tokio::select! {
+                _ = held.lost() => return,
+                () = held.heard() => {}
+                () = session.prove_gone(&held) => return,
+            }
+        }
+    })
 }
 
 /// Whether a status was made by our own transport, not sent by the peer.

@@ -16,7 +16,7 @@ use tonic::{Code, Response, Status};
 use super::trouble;
 use crate::volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::dial::answer::unless_it_panics;
-use holdfast_net::dial::connection::Patience;
+use holdfast_net::dial::connection::{ExpectedOutage, Patience, Watched};
 use holdfast_net::dial::{Address, BoxedIo, Connection};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_net::waiting::blocking;
@@ -332,7 +332,8 @@ async fn connect(endpoint: &Endpoint) -> Result<Connection> {
             .hint("is the plugin running, and may this user open its socket?")
     })?;
     let local = Address { host: "localhost".to_owned(), port: 0 };
-    Connection::establish(stream, &local, false, None, PATIENCE, true).await
+    let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };
+    Connection::establish(stream, &local, false, None, watched).await
 }
 
 /// A name that is one folder's, whatever a driver calls its volumes.
