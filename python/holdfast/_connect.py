@@ -33,11 +33,16 @@ class Connection:
     name: str | None = None
     profile: str = "generic"
     container_host: str | None = None
+    silence: Seconds | None = None
     dial_timeout: Seconds | None = None
     call_timeout: Seconds | None = None
     deadlines: Mapping[str, Seconds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("silence", "dial_timeout", "call_timeout"):
+            given = getattr(self, name)
+            if given is not None and (given.total_seconds() if isinstance(given, timedelta) else given) <= 0:
+                raise InvalidArgumentError(f"{name}={given}: that is no time", hint="give seconds, more than none")
         if self.tls is False:
             raise InvalidArgumentError("tls=False says nothing of what then", hint="give insecure=True for plaintext")
         if self.password is not None:
@@ -64,6 +69,7 @@ class Connection:
             "more_time": more_time(profile),
             "deadlines": list(self.deadlines.items()),
             "dial_interval": profile.dial_interval,
+            "silence": self.silence if self.silence is not None else profile.silence,
             "name_only": profile.name_only,
             "container_host": self.container_host or profile.container_host,
             "fresh_connection": profile.fresh_connection,
@@ -98,6 +104,7 @@ def connect(
     name: str | None = None,
     profile: str = "generic",
     container_host: str | None = None,
+    silence: Seconds | None = None,
     dial_timeout: Seconds | None = None,
     call_timeout: Seconds | None = None,
     deadlines: Mapping[str, Seconds] | None = None,
@@ -108,7 +115,9 @@ def connect(
     where gNOI is served, if that is elsewhere. TLS is the default, with the system's trusted signers;
     `tls=holdfast.Tls(…)` says otherwise, `insecure=True` means plaintext. A `password` that is a function is called for
     it, once. `profile` is a vendor's, by name, as a YAML file, or `auto` for what the device says it is (one more
-    request). `container_host` is where containers' ports are, if not on the device's own address. `deadlines` sets the
+    request). `container_host` is where containers' ports are, if not on the device's own address. `silence` is
+    how long it may say nothing to a call, outside of a failover, before the session dials beside it (2 s, or the
+    profile's); the call itself ends only once the device is proved gone, or by its timeout. `deadlines` sets the
     limits of steps such as `switchover` or `reboot`, in place of the profile's; without, an emulated device's are
     shorter. Raises `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`, `Timeout`, and
     `InvalidArgumentError` for what makes no sense.
@@ -124,6 +133,7 @@ def connect(
         name=name,
         profile=profile,
         container_host=container_host,
+        silence=silence,
         dial_timeout=dial_timeout,
         call_timeout=call_timeout,
         deadlines=deadlines or {},

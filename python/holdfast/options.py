@@ -95,6 +95,9 @@ DEVICE = (
           command=True, testbed="profile", argument="profile"),
     _text("dut-container-host", "HOST", "where containers' ports are, if not on the device's own address", command=True,
           testbed="container_host", argument="container_host"),
+    _text("dut-silence", "TIME", "how long the device may say nothing to a call, outside of a failover, before the"
+          " session dials beside it (2s); the call goes on until the device is proved gone", command=True,
+          testbed="silence", argument="silence", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="a time such as 5s"),
     _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
     _text("dut-ca", "FILE", "a PEM file of who signs the device's certificate (default: who the system trusts)",
           command=True, testbed="tls.ca", argument="tls.ca"),
@@ -251,6 +254,11 @@ def flag(text: str, name: str) -> bool:
 def environment_flag(variable: str) -> bool:
     """Whether an environment variable says yes. Raises `InvalidArgumentError` where it says neither."""
     return flag(os.environ.get(variable, ""), variable)
+
+
+def time(text: str | None) -> float | None:
+    """The seconds of a time that an option's shape allows, such as 500ms; None where there is none."""
+    return None if text is None else _seconds(text, "a time")
 
 
 def _seconds(text: str, where: str) -> float:

@@ -15,6 +15,7 @@ use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
 use crate::device::{Deadlines, Device as Inner, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
+use crate::dial::connection::Patience;
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, EventKind, Security, Settings, Target};
 use crate::error::{Error, Result};
@@ -54,6 +55,7 @@ pub struct Options {
     dial_timeout: Option<Seconds>,
     call_timeout: Option<Seconds>,
     dial_interval: Option<Seconds>,
+    silence: Option<Seconds>,
     name_only: bool,
     container_host: Option<String>,
     fresh_connection: bool,
@@ -96,6 +98,9 @@ impl Options {
         settings.dial_timeout = duration(self.dial_timeout).unwrap_or(settings.dial_timeout);
         settings.call_timeout = duration(self.call_timeout).unwrap_or(settings.call_timeout);
         settings.pace.interval = duration(self.dial_interval).unwrap_or(settings.pace.interval);
+        if let Some(silence) = duration(self.silence) {
+            settings.patience = Patience::lasting(silence);
+        }
         let mut limits = Limits::default();
         for (step, more) in self.more_time {
             limits.real.extend(&step, more.0)?;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast import options
 from holdfast.cli.shared import Given
 from holdfast.secret import Secret, first_line, from_environment
 
@@ -44,6 +45,7 @@ def _named(given: Given) -> Device:
         tls=None if insecure else tls,
         profile=given.value("dut-profile") or "auto",
         container_host=given.value("dut-container-host"),
+        silence=options.time(given.value("dut-silence")),
     )
 
 

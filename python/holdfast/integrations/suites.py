@@ -70,6 +70,7 @@ def description(target: Target) -> tuple[dict[str, Any], dict[str, Secret]]:
             "insecure",
             "profile",
             "container_host",
+            "silence",
             "allow_disruption",
             "emulated",
         )

@@ -50,6 +50,7 @@ class Profile:
     fresh_connection: bool = False
     deadlines: Mapping[str, float] = field(default_factory=dict)
     dial_interval: float | None = None
+    silence: float | None = None
     container_host: str | None = None
     container_reachable: bool = True
     filter_per_supervisor: bool = False
@@ -102,7 +103,7 @@ def _read(path: Path, data: Any) -> Profile:
     if not isinstance(data, dict):
         raise wrong("it is no mapping")
     known = {"name", "vendor", "recognise", "control_processor_path", "fresh_connection", "deadlines", "dial_interval",
-             "container", "configure", "before_reboot", "unsupported", "emulator"}  # fmt: skip
+             "silence", "container", "configure", "before_reboot", "unsupported", "emulator"}  # fmt: skip
     if unknown := sorted(set(data) - known):
         raise wrong(f"it has unknown fields: {', '.join(unknown)}")
     if data.get("control_processor_path", "full") not in ("full", "name"):
@@ -118,6 +119,7 @@ def _read(path: Path, data: Any) -> Profile:
             fresh_connection=bool(data.get("fresh_connection", False)),
             deadlines={step: float(seconds) for step, seconds in (data.get("deadlines") or {}).items()},
             dial_interval=data.get("dial_interval"),
+            silence=data.get("silence"),
             container_host=container.get("host"),
             container_reachable=bool(container.get("reachable", True)),
             filter_per_supervisor=bool(container.get("filter_per_supervisor", False)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast import options as all_options
 from holdfast import profiles
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
@@ -60,6 +61,7 @@ def _named(config: pytest.Config, address: str) -> Target:
         tls=None if insecure else _tls(config),
         profile=options.value(config, "dut-profile") or "auto",
         container_host=options.value(config, "dut-container-host"),
+        silence=all_options.time(options.value(config, "dut-silence")),
         inner=_inner(config),
     )
 

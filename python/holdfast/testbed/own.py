@@ -54,6 +54,7 @@ def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> T
         tls=_tls(where, tls, folder) if tls else None,
         profile=fields.get("profile") or "auto",
         container_host=fields.get("container_host"),
+        silence=_deadlines(where, {"silence": fields["silence"]})["silence"] if fields.get("silence") else None,
         deadlines=_deadlines(where, fields.get("deadlines") or {}),
         allow_disruption=bool(fields.get("allow_disruption")),
         emulated=emulated,

@@ -45,6 +45,7 @@ class Target:
     tls: Tls | None = None
     profile: str = "auto"
     container_host: str | None = None
+    silence: float | None = None
     dial_timeout: float | None = None
     deadlines: Mapping[str, float] = field(default_factory=dict)
     allow_disruption: bool = False
@@ -82,6 +83,7 @@ class Target:
             tls=None if self.insecure else self.tls,
             profile=profile or self.profile,
             container_host=self.container_host,
+            silence=self.silence,
             dial_timeout=self.dial_timeout,
             deadlines={**self.deadlines, **(deadlines or {})},
         )

@@ -16,7 +16,7 @@ use crate::wire::gnoi::containerz::start_container_response::Response as StartAn
 use crate::wire::gnoi::containerz::update_container_response::Response as UpdateAnswer;
 use crate::wire::gnoi::containerz::{
     Device, ListContainerRequest, ListContainerResponse, RemoveContainerRequest, StartContainerRequest,
-    StopContainerRequest, UpdateContainerRequest, Volume, device,
+    StartContainerResponse, StopContainerRequest, UpdateContainerRequest, Volume, device,
 };
 
 impl Containerz {
@@ -46,7 +46,14 @@ impl Containerz {
         } else {
             self.making(Made::named("container", &options.instance_name), asked).await
         };
-        let answer = match answer {
+        let name = &options.instance_name;
+        let runs = |deadline| async move {
+            let listed = self.containers(true, deadline).await?;
+            Ok(!known && listed.iter().any(|c| c.name == *name && c.status == ContainerStatus::Running))
+        };
+        let answer =
+            self.settled(answer, "Containerz.StartContainer", StartContainerResponse::default(), deadline, runs);
+        let answer = match answer.await {
             Ok(answer) => answer,
             Err(error) => return Err(self.after_failed_start(error, options, known, deadline).await),
         };
@@ -127,12 +134,18 @@ impl Containerz {
     pub async fn stop(&self, name: &str, force: bool, restart: bool, deadline: Instant) -> Result<()> {
         let request = StopContainerRequest { instance_name: name.to_owned(), force, restart };
         crate::gnoi::tell(&self.session, "gnoi.containerz.StopContainerRequest", &request);
-        self.session
+        let stopped = self
+            .session
             .call(Call::write("Containerz.StopContainer", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).stop_container(request).await.map(|_| ()) }
             })
-            .await
+            .await;
+        let stands = |deadline| async move {
+            let listed = self.containers(true, deadline).await?;
+            Ok(!restart && !listed.iter().any(|c| c.name == name && c.status == ContainerStatus::Running))
+        };
+        self.settled(stopped, "Containerz.StopContainer", (), deadline, stands).await
     }
 
     /// `gnoi.containerz.Containerz/RemoveContainer`. Whether something was removed.
@@ -146,6 +159,8 @@ impl Containerz {
                 async move { client(connection).remove_container(request).await.map(|_| ()) }
             })
             .await;
+        let gone = |deadline| async move { Ok(!self.containers(true, deadline).await?.iter().any(|c| c.name == name)) };
+        let removed = self.settled(removed, "Containerz.RemoveContainer", (), deadline, gone).await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
             Some(Code::FailedPrecondition) => error.hint("it runs: stop it first, or remove it with force"),
             _ => error,

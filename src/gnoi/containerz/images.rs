@@ -51,6 +51,9 @@ impl Containerz {
                 async move { client(connection).remove_image(request).await.map(|_| ()) }
             })
             .await;
+        let gone =
+            |deadline| async move { Ok(!self.images(deadline).await?.iter().any(|image| image.may_be(name, tag))) };
+        let removed = self.settled(removed, "Containerz.RemoveImage", (), deadline, gone).await;
         let what = format!("image {name}:{tag}");
         removed_or_absent(removed, missing_ok).map_err(|error| in_use(error, &what))
     }

@@ -8,6 +8,7 @@ mod logs;
 mod plugins;
 mod record;
 pub mod types;
+mod unknown;
 mod volumes;
 
 pub use deploy::{Deployment, Progress, ProgressSink};

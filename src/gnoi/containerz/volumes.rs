@@ -13,8 +13,8 @@ use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::create_volume_request::Options;
 use crate::wire::gnoi::containerz::local_driver_options::Type;
 use crate::wire::gnoi::containerz::{
-    CreateVolumeRequest, CustomOptions, Driver, ListVolumeRequest, ListVolumeResponse, LocalDriverOptions,
-    RemoveVolumeRequest,
+    CreateVolumeRequest, CreateVolumeResponse, CustomOptions, Driver, ListVolumeRequest, ListVolumeResponse,
+    LocalDriverOptions, RemoveVolumeRequest,
 };
 
 impl Containerz {
@@ -27,7 +27,7 @@ impl Containerz {
                 return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
                     .hint("remove it, or take another name"));
             }
-            self.making(Made::named("volume", name), self.send_create(options, deadline)).await
+            self.making(Made::named("volume", name), self.send_create(options, true, deadline)).await
         };
         self.timed("Containerz.CreateVolume", steps).await
     }
@@ -36,12 +36,13 @@ impl Containerz {
     pub async fn ask_to_create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
         let recorded = self.record().is_some();
         if recorded && !self.volumes(deadline).await?.iter().any(|volume| volume.name == options.name) {
-            return self.making(Made::named("volume", &options.name), self.send_create(options, deadline)).await;
+            return self.making(Made::named("volume", &options.name), self.send_create(options, true, deadline)).await;
         }
-        self.send_create(options, deadline).await
+        self.send_create(options, false, deadline).await
     }
 
-    async fn send_create(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
+    /// `absent`: it is known not to be there, so that one which is there later was made.
+    async fn send_create(&self, options: &VolumeOptions, absent: bool, deadline: Instant) -> Result<String> {
         let name = &options.name;
         let request = to_request(&VolumeOptions { labels: self.labelled(&options.labels), ..options.clone() });
         crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
@@ -51,7 +52,12 @@ impl Containerz {
                 let request = request.clone();
                 async move { Ok(client(connection).create_volume(request).await?.into_inner()) }
             })
-            .await?;
+            .await;
+        let there = |deadline| async move {
+            Ok(absent && self.volumes(deadline).await?.iter().any(|volume| volume.name == *name))
+        };
+        let unnamed = CreateVolumeResponse::default();
+        let answer = self.settled(answer, "Containerz.CreateVolume", unnamed, deadline, there).await?;
         Ok(if answer.name.is_empty() { name.clone() } else { answer.name })
     }
 
@@ -92,12 +98,16 @@ impl Containerz {
     pub async fn ask_to_remove_volume(&self, name: &str, force: bool, deadline: Instant) -> Result<()> {
         let request = RemoveVolumeRequest { name: name.to_owned(), force };
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveVolumeRequest", &request);
-        self.session
+        let removed = self
+            .session
             .call(Call::write("Containerz.RemoveVolume", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_volume(request).await.map(|_| ()) }
             })
-            .await
+            .await;
+        let gone =
+            |deadline| async move { Ok(!self.volumes(deadline).await?.iter().any(|volume| volume.name == name)) };
+        self.settled(removed, "Containerz.RemoveVolume", (), deadline, gone).await
     }
 }
 

@@ -38,6 +38,14 @@ pub struct Patience {
     pub answer: Duration,
 }
 
+impl Patience {
+    /// So long in all, before a peer is suspected to be gone.
+    pub fn lasting(silence: Duration) -> Self {
+        let silence = silence.max(Duration::from_millis(100));
+        Self { silence: silence * 2 / 5, answer: silence * 3 / 5 }
+    }
+}
+
 /// Counts who expects an outage of a device at the moment; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedOutage(Arc<AtomicUsize>);

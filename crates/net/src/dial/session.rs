@@ -40,7 +40,7 @@ impl Default for Settings {
         Self {
             dial_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(60),
-            patience: Patience { silence: Duration::from_millis(800), answer: Duration::from_millis(1200) },
+            patience: Patience::lasting(Duration::from_secs(2)),
             pace: Pace::default(),
             once: false,
         }
