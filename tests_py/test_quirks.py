@@ -20,6 +20,7 @@ FAMILIES = {
     "lockstep": ("lockstep-only", "no-size-in-success", "name-only", "log-unimplemented"),
     "full path": ("full-path-only", "extra-components"),
     "sparse gnmi": ("no-switchover-ready", "no-component-type", "no-last-switchover-time", "json-ietf-only"),
+    "containerd": ("manifest-ids", "normalised-names", "runtime-unreachable", "changes-refused-at-first"),
     "no subscribe": ("no-subscribe", "no-switchover-ready"),
 }  # fmt: skip
 

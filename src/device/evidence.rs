@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::Code;
 
 use super::Device;
 use super::roles::ControlProcessor;
 use crate::dial::connection::Expecting;
 use crate::dial::{Call, Connection, EventKind, Field};
 use crate::error::{Error, Kind, Result};
+use crate::waiting::{try_until, until};
 
 /// From one look of a [`Watch`] to the next; bounds how exactly an outage is known.
 pub const LOOK: Duration = Duration::from_millis(20);
 /// How long one look may find only silence before the next dials afresh.
 pub const ATTEMPT: Duration = Duration::from_millis(700);
+/// A server that does not know Containerz yet may still learn of it.
+const REGISTERED: Duration = Duration::from_secs(10);
 /// What a look that decides at a deadline may end after it.
 pub const LAST_LOOK: Duration = Duration::from_secs(2);
 
@@ -59,7 +63,14 @@ impl<'a> Watch<'a> {
     pub async fn look(&mut self, limit: Instant) -> Result<Option<Vec<ControlProcessor>>> {
         let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
         let refusals = self.device.session.refusals();
-        let seen = self.device.control_processors_by(call).await;
+        // A device on its way up may answer anything; what it says at the end is why.
+        let seen = until(limit, LOOK, || async {
+            match self.device.control_processors_by(call).await {
+                Err(error) if error.code().is_some() => Err(error),
+                seen => Ok(seen),
+            }
+        });
+        let seen = seen.await.unwrap_or_else(Err);
         self.notice_loss();
         match seen {
             Ok(roles) => {
@@ -109,10 +120,22 @@ impl<'a> Watch<'a> {
 }
 
 impl Device {
-    /// Waits until Containerz answers a listing, with a good answer or a firm no.
+    /// Waits until Containerz answers a listing well. Changes may be refused for a while after that.
     pub(super) async fn containerz_serves(&self, deadline: Instant) -> Result<()> {
         let call = Call::read("Containerz.ListImage", deadline).probing(ATTEMPT);
-        self.containerz.images_by(call).await.map(|_| ())
+        let registered_by = Instant::now() + REGISTERED;
+        let served = try_until(deadline, LOOK, || async {
+            match self.containerz.images_by(call).await {
+                Ok(_) => Ok(Ok(())),
+                // The runtime beneath may be on its way up, and nobody says how a server puts that.
+                Err(error) if error.code() == Some(Code::Unimplemented) && Instant::now() > registered_by => Err(error),
+                Err(error) if error.code().is_some() => Ok(Err(error)),
+                Err(error) => Err(error),
+            }
+        });
+        served.await??;
+        self.containerz.settling_until(Instant::now() + self.deadlines().start);
+        Ok(())
     }
 }
 
@@ -129,7 +152,9 @@ pub fn moved_on(before: Option<u64>, after: Option<u64>) -> Option<bool> {
 /// Turns a limit that passed into the failure it means.
 pub fn or_late<T>(outcome: Result<T>, kind: Kind, what: &str) -> Result<T> {
     outcome.map_err(|error| match error.kind {
-        Kind::Timeout | Kind::Connect(_) => Error { kind, message: format!("{what}: {}", error.message), ..error },
+        Kind::Timeout | Kind::Connect(_) | Kind::Status(_) => {
+            Error { kind, message: format!("{what}: {}", error.message), ..error }
+        }
         _ => error,
     })
 }

@@ -184,18 +184,49 @@ impl Device {
         let look = || async {
             let limit = Instant::now().max(deadline) + ATTEMPT;
             let call = Call::read("Containerz.List", limit).probing(ATTEMPT);
-            look(call).await.map_err(|error| error.during(self.name(), what, began.elapsed()))
+            match look(call).await {
+                Ok(seen) => Ok(seen.map_err(Absent::Seen)),
+                // A device on its way up may answer anything.
+                Err(error) if error.code().is_some() => Ok(Err(Absent::Unseen(error.to_string()))),
+                Err(error) => Err(error.during(self.name(), what, began.elapsed())),
+            }
         };
-        let mut found = try_until(deadline, LOOK, look).await?.map_err(&failed)?;
+        let mut found = try_until(deadline, LOOK, look).await?.map_err(|absent| failed(absent.words()))?;
         let since = Instant::now();
+        let mut unseen = false;
         while next_look(since + watch, LOOK).await {
-            found = look().await?.map_err(|why| {
-                let after = since.elapsed().as_secs_f64();
-                failed(format!("it held, and {after:.1} s later it did not: {why}"))
-            })?;
+            match look().await? {
+                Ok(seen) => (found, unseen) = (seen, false),
+                Err(Absent::Unseen(_)) => unseen = true,
+                Err(Absent::Seen(why)) => {
+                    let after = since.elapsed().as_secs_f64();
+                    return Err(failed(format!("it held, and {after:.1} s later it did not: {why}")));
+                }
+            }
+        }
+        if unseen {
+            let by = deadline.max(Instant::now() + limits.watch);
+            found = try_until(by, LOOK, look).await?.map_err(|absent| failed(absent.words()))?;
         }
         self.note(EventKind::Expectation, format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()));
         Ok(found)
+    }
+}
+
+/// Why a look did not find what is expected.
+enum Absent {
+    /// The device listed something else.
+    Seen(String),
+    /// The device refused the look.
+    Unseen(String),
+}
+
+impl Absent {
+    fn words(self) -> String {
+        match self {
+            Self::Seen(words) => words,
+            Self::Unseen(words) => format!("it could not be seen: {words}"),
+        }
     }
 }
 

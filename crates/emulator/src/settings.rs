@@ -176,6 +176,10 @@ quirks! {
     CliLostUnlessSaved "cli-lost-unless-saved" "what gNMI Set configured by origin cli is gone after a reboot without `write memory`"
     PluginsUnimplemented "plugins-unimplemented" "all RPCs of plugins are unimplemented"
     InnerAddress "inner-address" "containers' ports are on an address of their own"
+    ManifestIds "manifest-ids" "ListImage gives the digest of an image's manifest, as with containerd's image store"
+    NormalisedNames "normalised-names" "lists give images' names in full, docker.io/library/app for app"
+    RuntimeUnreachable "runtime-unreachable" "while the runtime loads, lists answer UNKNOWN and the rest of Containerz INTERNAL, not UNAVAILABLE"
+    ChangesRefusedAtFirst "changes-refused-at-first" "for a while after the runtime has loaded, changes are UNAVAILABLE though lists answer"
     ExtraComponents "extra-components" "other cards carry a redundant-role too"
 }
 

@@ -1,6 +1,6 @@
 //! What a chassis is at this moment: a machine of phases, whose steps refuse what does not follow.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,8 @@ pub struct State {
     pub reboots: u32,
     /// Of what is stored, so far: the standby is in step once it has the last.
     pub changes: u64,
+    /// When the runtime last came up after the chassis was away.
+    pub loaded_at: Option<Instant>,
 }
 
 impl State {
@@ -99,6 +101,7 @@ impl State {
             pending_reboot: None,
             reboots: 0,
             changes: 0,
+            loaded_at: None,
         }
     }
 
@@ -218,6 +221,7 @@ impl State {
             return self.illegal("have loaded");
         }
         self.phase = Phase::Serving;
+        self.loaded_at = Some(Instant::now());
         Ok(())
     }
 

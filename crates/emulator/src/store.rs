@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use holdfast_image::{bare_id, same_id};
+use holdfast_image::{bare_id, same_id, same_name};
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     pub id: String,
+    /// `sha256:…` of its manifest, for runtimes that list an image by that.
+    #[serde(default)]
+    pub manifest: String,
     /// `name:tag` of each of its names, sorted.
     pub names: Vec<(String, String)>,
     pub size: u64,
@@ -120,7 +123,7 @@ pub struct Removed {
 
 impl Inventory {
     pub fn image(&self, name: &str, tag: &str) -> Option<&Image> {
-        self.images.iter().find(|image| image.names.iter().any(|known| known.0 == name && known.1 == tag))
+        self.images.iter().find(|image| image.names.iter().any(|known| same_name(&known.0, name) && known.1 == tag))
     }
 
     pub fn image_by_id(&self, id: &str) -> Option<&Image> {
@@ -338,7 +341,15 @@ mod tests {
 
     fn image(id: &str, name: &str) -> Image {
         let names = vec![(name.to_owned(), "latest".to_owned())];
-        Image { id: id.into(), names, size: 1, command: vec![], labels: BTreeMap::new(), environment: BTreeMap::new() }
+        Image {
+            id: id.into(),
+            manifest: String::new(),
+            names,
+            size: 1,
+            command: vec![],
+            labels: BTreeMap::new(),
+            environment: BTreeMap::new(),
+        }
     }
 
     #[test]

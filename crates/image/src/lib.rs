@@ -11,7 +11,7 @@ mod test_container;
 
 pub use archive::{Archive, Image, Layer, Layout, choose};
 pub use compression::Compression;
-pub use reference::{Reference, same_name};
+pub use reference::{Reference, same_name, whole_name};
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};
 

@@ -50,7 +50,7 @@ pub fn same_name(one: &str, other: &str) -> bool {
 const LOCAL: &str = "localhost/";
 
 /// With the registry and the folder that Docker puts before a name that has none.
-fn whole_name(name: &str) -> String {
+pub fn whole_name(name: &str) -> String {
     let path = match name.split_once('/') {
         Some(("docker.io" | "index.docker.io" | "registry-1.docker.io", path)) => path,
         Some(_) if has_registry(name) => return name.to_owned(),

@@ -37,7 +37,7 @@ impl Containerz {
         let options = &StartOptions { labels: self.labelled(&options.labels), ..options.clone() };
         let request = to_request(options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartContainerRequest", &request);
-        let asked = self.session.call(Call::write("Containerz.StartContainer", deadline), |connection| {
+        let asked = self.session.call(self.change("Containerz.StartContainer", deadline), |connection| {
             let request = request.clone();
             async move { Ok(client(connection).start_container(request).await?.into_inner()) }
         });
@@ -136,7 +136,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.StopContainerRequest", &request);
         let stopped = self
             .session
-            .call(Call::write("Containerz.StopContainer", deadline), |connection| {
+            .call(self.change("Containerz.StopContainer", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).stop_container(request).await.map(|_| ()) }
             })
@@ -154,7 +154,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveContainerRequest", &request);
         let removed = self
             .session
-            .call(Call::write("Containerz.RemoveContainer", deadline), |connection| {
+            .call(self.change("Containerz.RemoveContainer", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_container(request).await.map(|_| ()) }
             })
@@ -183,7 +183,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.UpdateContainerRequest", &request);
         let answer = self
             .session
-            .call(Call::write("Containerz.UpdateContainer", deadline), |connection| {
+            .call(self.change("Containerz.UpdateContainer", deadline), |connection| {
                 let request = request.clone();
                 async move { Ok(client(connection).update_container(request).await?.into_inner()) }
             })

@@ -12,7 +12,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::{Containerz, Made, client};
-use crate::dial::Call;
 use crate::dial::EventKind;
 use crate::dial::answer::unless_it_panics;
 use crate::dial::session::is_transport;
@@ -162,7 +161,7 @@ impl Containerz {
             ..ImageTransfer::default()
         };
         let known = self.record().is_some() && self.images(deadline).await?.iter().any(|image| image.may_be(name, tag));
-        let asked = self.session.call(Call::write("Containerz.Deploy", deadline), |connection| {
+        let asked = self.session.call(self.change("Containerz.Deploy", deadline), |connection| {
             let first = first.clone();
             async move {
                 let request = tokio_stream::once(message(Request::ImageTransfer(first)));
@@ -227,7 +226,7 @@ impl Containerz {
             is_plugin: deployment.is_plugin,
             ..ImageTransfer::default()
         };
-        let call = Call::write("Containerz.Deploy", deadline);
+        let call = self.change("Containerz.Deploy", deadline);
         let (opened, connection, _pending) = self
             .session
             .open(call, |connection| {

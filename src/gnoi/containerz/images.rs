@@ -46,7 +46,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveImageRequest", &request);
         let removed = self
             .session
-            .call(Call::write("Containerz.RemoveImage", deadline), |connection| {
+            .call(self.change("Containerz.RemoveImage", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_image(request).await.map(|_| ()) }
             })

@@ -17,12 +17,12 @@ pub use record::{Made, Record};
 pub use types::*;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::dial::{Connection, Session};
+use crate::dial::{Call, Connection, Session};
 use crate::error::Result;
 use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
 use identities::Identities;
@@ -37,17 +37,36 @@ pub struct Containerz {
     record: Option<Arc<Record>>,
     /// Which digests mean one image.
     identities: Identities,
+    /// Until when a change that the device refuses with UNAVAILABLE is asked for again: it just came up.
+    settling: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Containerz {
     /// Over `session`.
     pub fn new(session: Session) -> Self {
-        Self { session, lockstep: Arc::default(), record: None, identities: Identities::default() }
+        Self {
+            session,
+            lockstep: Arc::default(),
+            record: None,
+            identities: Identities::default(),
+            settling: Arc::default(),
+        }
     }
 
     /// What it speaks over.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The device just came up: until then it may refuse changes for a while, though it lists what it has.
+    pub fn settling_until(&self, moment: Instant) {
+        *self.settling.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
+    }
+
+    /// A call that changes something.
+    fn change(&self, name: &'static str, deadline: Instant) -> Call {
+        let settling = *self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        Call { refused_until: settling, ..Call::write(name, deadline) }
     }
 
     /// Has an error say how long all of it took, where a call needs others before it.

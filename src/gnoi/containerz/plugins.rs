@@ -26,7 +26,7 @@ impl Containerz {
             config: config.to_owned(),
         };
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartPluginRequest", &request);
-        let asked = self.session.call(Call::write("Containerz.StartPlugin", deadline), |connection| {
+        let asked = self.session.call(self.change("Containerz.StartPlugin", deadline), |connection| {
             let request = request.clone();
             async move { Ok(client(connection).start_plugin(request).await?.into_inner()) }
         });
@@ -46,7 +46,7 @@ impl Containerz {
         let request = StopPluginRequest { instance_name: instance_name.to_owned() };
         crate::gnoi::tell(&self.session, "gnoi.containerz.StopPluginRequest", &request);
         self.session
-            .call(Call::write("Containerz.StopPlugin", deadline), |connection| {
+            .call(self.change("Containerz.StopPlugin", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).stop_plugin(request).await.map(|_| ()) }
             })
@@ -75,7 +75,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemovePluginRequest", &request);
         let removed = self
             .session
-            .call(Call::write("Containerz.RemovePlugin", deadline), |connection| {
+            .call(self.change("Containerz.RemovePlugin", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_plugin(request).await.map(|_| ()) }
             })
@@ -89,7 +89,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemovePluginTarRequest", &request);
         let removed = self
             .session
-            .call(Call::write("Containerz.RemovePluginTar", deadline), |connection| {
+            .call(self.change("Containerz.RemovePluginTar", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_plugin_tar(request).await.map(|_| ()) }
             })

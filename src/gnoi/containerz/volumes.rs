@@ -48,7 +48,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
         let answer = self
             .session
-            .call(Call::write("Containerz.CreateVolume", deadline), |connection| {
+            .call(self.change("Containerz.CreateVolume", deadline), |connection| {
                 let request = request.clone();
                 async move { Ok(client(connection).create_volume(request).await?.into_inner()) }
             })
@@ -100,7 +100,7 @@ impl Containerz {
         crate::gnoi::tell(&self.session, "gnoi.containerz.RemoveVolumeRequest", &request);
         let removed = self
             .session
-            .call(Call::write("Containerz.RemoveVolume", deadline), |connection| {
+            .call(self.change("Containerz.RemoveVolume", deadline), |connection| {
                 let request = request.clone();
                 async move { client(connection).remove_volume(request).await.map(|_| ()) }
             })

@@ -77,7 +77,7 @@ pub const DEFECTS: &[Defect] = &[
 
 /// An image with the names of another.
 fn twin(image: &Image) -> Image {
-    Image { id: fresh_id(), ..image.clone() }
+    Image { id: fresh_id(), manifest: fresh_id(), ..image.clone() }
 }
 
 pub fn removed_from(chassis: &Arc<SharedChassis>, active: usize) -> Removed {

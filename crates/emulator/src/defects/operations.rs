@@ -161,6 +161,7 @@ pub const DEFECTS: &[Defect] = &[
 /// The image of a transfer is there from the beginning, until it has come.
 fn leave_half(chassis: &Arc<SharedChassis>, index: usize, transfer: &ImageTransfer) {
     let image = Image {
+        manifest: String::new(),
         id: fresh_id(),
         names: vec![(transfer.name.clone(), transfer.tag.clone())],
         size: 0,

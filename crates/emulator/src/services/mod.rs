@@ -85,13 +85,39 @@ impl Service<http::Request<Body>> for Gated {
             let answer = Status::unimplemented("unknown service or method").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
-        if containerz && !self.chassis.state().has_loaded() {
-            let answer = Status::unavailable("the container runtime is loading").into_http();
-            return Box::pin(std::future::ready(Ok(answer)));
+        if containerz && let Err(status) = self.ready(request.uri().path()) {
+            return Box::pin(std::future::ready(Ok(status.into_http())));
         }
         self.inner.call(request)
     }
 }
+
+impl Gated {
+    /// Whether the container runtime takes a call.
+    fn ready(&self, path: &str) -> Result<(), Status> {
+        let state = self.chassis.state();
+        let (loaded, loaded_at) = (state.has_loaded(), state.loaded_at);
+        drop(state);
+        let reads = ["/List", "/Log"].iter().any(|verb| path.contains(verb));
+        if !loaded {
+            let unreachable = self.chassis.has(Quirk::RuntimeUnreachable);
+            return Err(match (unreachable, reads) {
+                (false, _) => Status::unavailable("the container runtime is loading"),
+                (true, true) => Status::unknown("cannot connect to the container runtime: is it running?"),
+                (true, false) => Status::internal("cannot connect to the container runtime"),
+            });
+        }
+        let refused_for = self.chassis.settings.timings.load * REFUSED_LOADS;
+        let at_first = loaded_at.is_some_and(|loaded| loaded.elapsed() < refused_for);
+        if at_first && !reads && self.chassis.has(Quirk::ChangesRefusedAtFirst) {
+            return Err(Status::unavailable("the container runtime is starting"));
+        }
+        Ok(())
+    }
+}
+
+/// How many times as long as the runtime loads it refuses changes, with `changes-refused-at-first`.
+const REFUSED_LOADS: u32 = 5;
 
 impl SharedChassis {
     /// Whether a call's metadata names a user and the right password, where that is asked for.

@@ -76,6 +76,8 @@ pub struct Call {
     pub repeat: Repeat,
     /// In all, repetitions included.
     pub deadline: Instant,
+    /// Until when a change is asked for again that the device itself refused with UNAVAILABLE: nothing is unknown then.
+    pub refused_until: Option<Instant>,
     /// Give an attempt up on a peer that says nothing for so long, and dial afresh.
     pub attempt: Option<Duration>,
 }
@@ -83,12 +85,12 @@ pub struct Call {
 impl Call {
     /// A call that is repeated until `deadline`.
     pub fn read(name: &'static str, deadline: Instant) -> Self {
-        Self { name, repeat: Repeat::Freely, deadline, attempt: None }
+        Self { name, repeat: Repeat::Freely, deadline, refused_until: None, attempt: None }
     }
 
     /// A call that is made once.
     pub fn write(name: &'static str, deadline: Instant) -> Self {
-        Self { name, repeat: Repeat::IfUnsent, deadline, attempt: None }
+        Self { name, repeat: Repeat::IfUnsent, deadline, refused_until: None, attempt: None }
     }
 
     /// For probing a device that may be away.
@@ -310,8 +312,14 @@ impl Session {
                     return Ok(answer);
                 }
                 Attempt::Answered(Err(status))
-                    if status.code() == Code::Unavailable && call.repeat == Repeat::Freely =>
+                    if status.code() == Code::Unavailable
+                        && (call.repeat == Repeat::Freely
+                            || call.refused_until.is_some_and(|it| Instant::now() < it)) =>
                 {
+                    if call.repeat == Repeat::IfUnsent {
+                        let text = format!("{}: asked again, for it was refused: {}", call.name, status.message());
+                        self.inner.timeline.record(EventKind::Note, text);
+                    }
                     self.refused(&connection);
                     last = Some(Error::from_status(&status));
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {

@@ -136,7 +136,7 @@ impl Service {
         let mut row = ListContainerResponse {
             id: container.id.clone(),
             name: format!("{slash}{}", container.name),
-            image_name: format!("{}:{}", container.image.0, container.image.1),
+            image_name: format!("{}:{}", self.listed_name(&container.image.0), container.image.1),
             status: status as i32,
             labels: if self.has(Quirk::NoLabelsListed) { HashMap::default() } else { labels(container) },
             hash: None,

@@ -196,6 +196,10 @@ impl Service {
                 .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
             let stored = Image {
                 id: image.id.clone(),
+                // A runtime that lists by manifest makes one where the archive has none.
+                manifest: image.manifests.first().cloned().unwrap_or_else(|| {
+                    format!("sha256:{}", holdfast_image::digest(format!("manifest of {}", image.id).as_bytes()))
+                }),
                 names,
                 size,
                 command: image.command.clone(),

@@ -5,6 +5,7 @@ use tonic::{Response, Status};
 use super::{Rows, Service, stream_of};
 use crate::settings::Quirk;
 use crate::store::Image;
+use holdfast_image::{same_name, whole_name};
 use holdfast_wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest, RemoveImageResponse};
 
 impl Service {
@@ -21,10 +22,27 @@ impl Service {
             })
         };
         let inventory = self.inventory();
-        let mut listed: Vec<_> =
-            inventory.images.iter().flat_map(|image| image_rows(image, joined)).filter(fits).collect();
+        let rows = inventory.images.iter().flat_map(|image| image_rows(&self.listed_image(image), joined));
+        let mut listed: Vec<_> = rows.filter(fits).collect();
         self.defects().rows(&mut listed);
         Ok(stream_of(listed, request.limit))
+    }
+
+    /// An image as the runtime lists it.
+    fn listed_image(&self, image: &Image) -> Image {
+        let mut listed = image.clone();
+        if self.has(Quirk::ManifestIds) && !image.manifest.is_empty() {
+            listed.id.clone_from(&image.manifest);
+        }
+        for (name, _) in &mut listed.names {
+            *name = self.listed_name(name);
+        }
+        listed
+    }
+
+    /// The name of an image as the runtime lists it.
+    pub(super) fn listed_name(&self, name: &str) -> String {
+        if self.has(Quirk::NormalisedNames) { whole_name(name) } else { name.to_owned() }
     }
 
     pub(super) fn remove_one_image(
@@ -58,7 +76,7 @@ impl Service {
             if untag_only {
                 let known = held.images.iter_mut().find(|known| known.id == id);
                 if let Some(known) = known {
-                    known.names.retain(|known| known.0 != name || known.1 != tag);
+                    known.names.retain(|known| !same_name(&known.0, name) || known.1 != tag);
                 }
             } else {
                 held.images.retain(|known| known.id != id);

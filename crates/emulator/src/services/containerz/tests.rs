@@ -20,6 +20,7 @@ async fn device() -> (Chassis, Service) {
     let chassis = Chassis::start(Settings::default()).await.expect("a chassis");
     let service = Service::new(chassis.shared().clone(), 0);
     let image = Image {
+        manifest: String::new(),
         id: format!("sha256:{:064x}", 1),
         names: vec![("app".to_owned(), "latest".to_owned())],
         size: 1,
