@@ -50,11 +50,12 @@ impl<'a> Contents<'a> {
         if !self.scan.entries.contains_key(name) {
             return Err(self.missing(name));
         }
-        let bytes =
-            self.scan.json.get(name).ok_or_else(|| self.bad(&format!("{name} is no JSON, or too large for any")))?;
+        let bytes = self.scan.json.get(name).ok_or_else(|| {
+            self.bad(&format!("{name} is no JSON, or too large for any")).hint("save it again, whole")
+        })?;
         serde_json::from_slice::<Option<T>>(bytes)
             .map(Option::unwrap_or_default)
-            .map_err(|error| self.bad(&format!("{name} does not read: {error}")))
+            .map_err(|error| self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole"))
     }
 
     /// A blob's name is its digest; content that says otherwise was damaged or forged.
@@ -267,6 +268,7 @@ fn sorted(names: &[String]) -> (Vec<Reference>, Vec<String>) {
         match name.parse::<Reference>() {
             Ok(target) if !targets.contains(&target) => targets.push(target),
             Ok(_) => {}
+            Err(_) if others.contains(name) => {}
             Err(_) => others.push(name.clone()),
         }
     }

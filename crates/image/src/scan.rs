@@ -78,19 +78,37 @@ pub fn open(path: &Path) -> Result<(File, Compression, u64)> {
 pub fn scan(path: &Path) -> Result<Scan> {
     let (file, compression, packed) = open(path)?;
     let limit = (compression != Compression::None).then_some(packed);
-    let mut archive = tar::Archive::new(Counted { inner: compression.reader(file), count: 0, packed: limit });
+    let mut tar = Counted { inner: compression.reader(file), count: 0, packed: limit };
+    let first = first_block(&mut tar).map_err(|error| begins_badly(path, compression, &error))?;
+    let mut archive = tar::Archive::new(io::Cursor::new(first).chain(tar));
     let found = Scan { compression, ..Scan::default() };
     let mut pass = Pass { path, found, json: 0, links: Vec::new(), strange: None, end_of_last: 0 };
     for entry in archive.entries().map_err(|error| explain(path, &error, 0))? {
-        let mut entry = entry.map_err(|error| match (pass.end_of_last, compression) {
-            (0, Compression::None) | (1.., _) => explain(path, &error, pass.end_of_last),
-            (0, packed) => undone(path, packed, &error),
+        let mut entry = entry.map_err(|error| match pass.end_of_last {
+            0 => begins_badly(path, compression, &error),
+            at => explain(path, &error, at),
         })?;
         pass.take(&mut entry)?;
     }
-    let mut rest = archive.into_inner();
+    let (_, mut rest) = archive.into_inner().into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, &error, pass.end_of_last))?;
     pass.end(rest.count)
+}
+
+/// The first header. GNU tar leaves the size of a label blank, which other readers take for 0.
+fn first_block(tar: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut block = Vec::new();
+    tar.take(BLOCK).read_to_end(&mut block)?;
+    let mut header = tar::Header::new_old();
+    if block.len() == header.as_bytes().len() {
+        header.as_mut_bytes().copy_from_slice(&block);
+    }
+    if header.entry_type().as_byte() == b'V' && header.as_old().size.iter().all(|digit| *digit == 0) {
+        header.set_size(0);
+        header.set_cksum();
+        block = header.as_bytes().to_vec();
+    }
+    Ok(block)
 }
 
 /// What was found so far.
@@ -340,8 +358,11 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
     }
 }
 
-/// Nothing came out of what is compressed.
-fn undone(path: &Path, compression: Compression, error: &io::Error) -> Error {
+/// Nothing came out of it.
+fn begins_badly(path: &Path, compression: Compression, error: &io::Error) -> Error {
+    if compression == Compression::None {
+        return explain(path, error, 0);
+    }
     let what = format!("is compressed with {}, and holds no tar archive, or a damaged one", compression.name());
     Error::image(format!("{}: {what}: {error}", path.display())).hint("copy or save it again, whole")
 }

@@ -147,7 +147,9 @@ impl Naming<'_> {
         let mut items: Vec<_> = items.into_iter().filter(its).collect();
         if let Some(name) = self.name {
             items.truncate(1);
-            items.iter_mut().for_each(|item| item["RepoTags"] = json!([name.to_string()]));
+            for item in &mut items {
+                item["RepoTags"] = json!([name.to_string()]);
+            }
         }
         items.into()
     }
