@@ -124,6 +124,8 @@ impl Archive {
     }
 }
 
+const CHOOSE: &str = "choose one by its platform, such as linux/amd64: platform=, --platform or --dut-platform";
+
 /// Which of an archive's images is meant: the only one, or the only one for a platform. Each is its platform, and how
 /// it is shown to people.
 pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) -> Result<usize> {
@@ -136,12 +138,8 @@ pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) ->
     let bad = |what: String| Error::image(format!("{}: {what} ({there})", path.display()));
     let platforms: BTreeSet<_> = images.iter().map(|(platform, _)| platform).collect();
     Err(match (fitting.len(), platform) {
-        (0, Some(platform)) => {
-            bad(format!("holds no image for {platform}")).hint("choose one by its platform, such as linux/amd64")
-        }
-        (several, _) if platforms.len() == images.len() => {
-            bad(format!("holds {several} images")).hint("choose one by its platform, such as linux/amd64")
-        }
+        (0, Some(platform)) => bad(format!("holds no image for {platform}")).hint(CHOOSE),
+        (several, _) if platforms.len() == images.len() => bad(format!("holds {several} images")).hint(CHOOSE),
         (several, _) => bad(format!("holds {several} images")).hint("`docker save` one image by itself"),
     })
 }

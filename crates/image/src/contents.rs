@@ -64,7 +64,8 @@ impl<'a> Contents<'a> {
             if let Some(named) = name.strip_prefix("blobs/sha256/")
                 && named != entry.digest
             {
-                return Err(self.bad(&format!("the content of {name} has another digest: it was damaged")));
+                let what = format!("the content of {name} has another digest: it was damaged");
+                return Err(self.bad(&what).hint("copy or save it again, whole"));
             }
         }
         Ok(())
@@ -205,7 +206,8 @@ impl<'a> Contents<'a> {
     fn check_layers(&self, config: &Config, layers: &[String]) -> Result<()> {
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != layers.len() {
-            return Err(self.bad(&format!("{} layers are named and {} are there", diff_ids.len(), layers.len())));
+            let what = format!("{} layers are named and {} are there", diff_ids.len(), layers.len());
+            return Err(self.bad(&what).hint("save it again, whole"));
         }
         for (name, named) in layers.iter().zip(diff_ids) {
             let entry = self.scan.entries.get(name).ok_or_else(|| self.missing(name))?;
