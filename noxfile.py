@@ -297,7 +297,7 @@ def bench(session: nox.Session) -> None:
     install_wheel(session, "grpcio", "pytest-xdist")
     cargo(session, "build", "--locked", "--release", "--bench", "upload", "--bench", "failpoint")
     if os.environ.get("CI") == "true":
-        install_system_tools(session)
+        install_system_tools(session, SYSTEM_TOOLS | {"skopeo": "skopeo"})
     session.run("python", str(ROOT / "benches" / "run.py"), *session.posargs)
 
 
