@@ -31,7 +31,8 @@ HEAD = """# Image archives
 
 The yardstick is what `skopeo copy` (to `dir:`) and `docker load` take: holdfast takes it too, and refuses what is
 damaged. Each archive is opened, deployed to an emulated device, and deployed again under another name. "Wants a name"
-is an archive whose image has no tag: `retag` gives it one. Skopeo and Docker are those of the last column. Of several platforms `platform` (`--dut-platform`) chooses.
+is an archive whose image has no tag: `retag` gives it one. Of several platforms `platform` (`--dut-platform`) chooses.
+Skopeo and Docker are those of the last column.
 
 """
 TAR = (

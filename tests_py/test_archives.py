@@ -313,8 +313,8 @@ def _nested(*images: Image, present: Sequence[Image] = (AMD, ARM)) -> Files:
     return layout([top], archives.blobs(inner), *present)
 
 
-def _both_saved() -> Files:
-    one, other = (saved(image, APP) for image in (AMD, ARM))
+def _both_saved(**places: str) -> Files:
+    one, other = (saved(image, APP, **places) for image in (AMD, ARM))
     items = [*json.loads(one["manifest.json"]), *json.loads(other["manifest.json"])]
     return one | other | {"manifest.json": dump(items)}
 
@@ -336,6 +336,7 @@ SEVERAL: dict[str, Callable[[], Files]] = {
     ),
     "at the top, unsaid": lambda: layout([top for image in (AMD, ARM) for top in named(image, APP)], AMD, ARM),
     "in manifest.json": _both_saved,
+    "in both": lambda: _nested(AMD, ARM) | _both_saved(config="blobs/sha256/{hex}", layers="blobs/sha256/{hex}"),
     "in an index of indexes": _indexes,
 }
 

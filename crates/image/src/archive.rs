@@ -100,7 +100,7 @@ impl Archive {
         let found = scan(path)?;
         let contents = Contents::new(path, &found);
         contents.check_blobs()?;
-        let layout = if found.entries.contains_key("oci-layout") { Layout::Oci } else { Layout::DockerSave };
+        let layout = if found.entries.contains_key("index.json") { Layout::Oci } else { Layout::DockerSave };
         let images = contents.images()?;
         let naming = ["manifest.json", "index.json", "repositories"].into_iter().filter_map(|name| {
             Some((name.to_owned(), found.entries.get(name)?.clone(), found.json.get(name)?.clone()))
@@ -173,5 +173,34 @@ impl Image {
     fn shown(&self) -> String {
         let name = self.names.first().map_or_else(|| self.id.clone(), ToString::to_string);
         if self.platform.is_empty() { name } else { format!("{name} for {}", self.platform) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for;
+
+    #[test]
+    fn platforms_compare_however_they_are_written() {
+        for (platform, asked) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/amd64", "Linux/x86_64"),
+            ("linux/amd64", "amd64"),
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm64/v8", "linux/aarch64"),
+            ("linux/arm/v7", "linux/arm"),
+            ("", "linux/arm64"),
+        ] {
+            assert!(is_for(platform, asked), "{platform} for {asked}");
+        }
+        for (platform, asked) in [
+            ("linux/amd64", "linux/arm64"),
+            ("linux/arm64", "linux/arm"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+            ("linux/amd64/v3", "linux/amd64/v2"),
+        ] {
+            assert!(!is_for(platform, asked), "{platform} for {asked}");
+        }
     }
 }
