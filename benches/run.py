@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -196,6 +197,23 @@ def check(folder: Path) -> None:
     verdict("check of 512 MiB / hashlib's SHA-256 of it", measured, met=checked / hashed < 3, target="< 3")
 
 
+def packed(folder: Path) -> None:
+    """An archive with gzip layers, against `skopeo inspect` and `sha256sum` of it; and the memory that it takes."""
+    import packed as bench
+
+    name = "check of 2 GiB of gzip layers / skopeo, sha256sum"
+    if shutil.which("skopeo") is None:
+        verdict(name, "needs skopeo", met=False, target="measured")
+        return
+    small, large = bench.archive(folder / "small.tar", 64), bench.archive(folder / "large.tar", 2048)
+    bench.by_others(large)  # reads it into the page cache
+    others, (ours, most), (_, least) = bench.by_others(large), bench.opened(large), bench.opened(small)
+    measured = f"{ours:.2f} s / {others:.2f} s = {ours / others:.2f}"
+    verdict(name, measured, met=ours / others < 1, target="< 1")
+    measured = f"{most:.0f} MiB - {least:.0f} MiB = {most - least:.1f} MiB"
+    verdict("check's peak memory: 2 GiB - 64 MiB", measured, met=most - least < 16, target="< 16 MiB")
+
+
 def outages(_folder: Path) -> None:
     """The first good answer after an outage, beside grpcio with its defaults on the same device."""
     for black_hole in (False, True):
@@ -355,6 +373,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "pipelining": pipelining,
     "loopback": loopback,
     "check": check,
+    "packed": packed,
     "failpoint": failpoint,
     "cni": cni,
     "outages": outages,

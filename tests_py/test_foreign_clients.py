@@ -13,6 +13,9 @@ import pytest
 
 import holdfast
 
+import archives
+from archives import Image, layout, named, write
+
 grpc = pytest.importorskip("grpc", reason="pip install grpcio")
 pytest.importorskip("grpc_tools", reason="pip install grpcio-tools")
 pygnmi_client = pytest.importorskip("pygnmi.client", reason="pip install pygnmi")
@@ -101,8 +104,8 @@ def test_a_client_that_half_closes_is_served_to_the_end(chassis_of_test: holdfas
         stream.cancel()
 
 
-def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, messages: Any, archive: Path) -> None:
-    content = archive.read_bytes()
+def send_in_lockstep(chassis: holdfast.Emulator, messages: Any, content: bytes) -> list[str]:
+    """Deploy an archive as it is, as the image `lockstep:v1`; returns which answers came."""
     request_type, response_type = (messages(f"gnoi.containerz.Deploy{kind}") for kind in ("Request", "Response"))
     may_send = threading.Semaphore(0)
 
@@ -120,7 +123,7 @@ def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, mes
         yield last
 
     received = []
-    with grpc.insecure_channel(chassis_of_test.address) as channel:
+    with grpc.insecure_channel(chassis.address) as channel:
         call = channel.stream_stream(
             "/gnoi.containerz.Containerz/Deploy",
             request_serializer=lambda message: message.SerializeToString(),
@@ -129,6 +132,28 @@ def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, mes
         for answer in call(requests(), timeout=30):
             received.append(answer.WhichOneof("response"))
             may_send.release()
+    return received
+
+
+def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, messages: Any, archive: Path) -> None:
+    content = archive.read_bytes()
+    received = send_in_lockstep(chassis_of_test, messages, content)
     assert received[0] == "image_transfer_ready"
     assert received[-1] == "image_transfer_success"
     assert received.count("image_transfer_progress") == -(-len(content) // 1_000_000)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_device_loads_the_image_for_its_own_platform(
+    first: bool, chassis_of_test: holdfast.Emulator, device: holdfast.Device, messages: Any, tmp_path: Path
+) -> None:
+    from holdfast import _core
+
+    own = Image(architecture=_core.own_platform().partition("/")[2], layers=[archives.layer("own")])
+    images = [own, Image(architecture="s390x"), Image(architecture="riscv64")]
+    tops = [top for image in (images if first else images[::-1]) for top in named(image, "app:v1")]
+    path = write(tmp_path / "several.tar", layout(tops, *images))
+    assert send_in_lockstep(chassis_of_test, messages, path.read_bytes())[-1] == "image_transfer_success"
+    rows = device.containerz.images()
+    assert {row.name for row in rows} == {"app", "lockstep"}
+    assert all(row.has_id(own.id) for row in rows)

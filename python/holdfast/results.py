@@ -316,8 +316,8 @@ class ArchiveImage(Shown):
     """An image in an archive.
 
     `id` is the digest of its configuration; `digests` has all that runtimes may list it by: that, and those of its
-    manifest and index where the archive has them. `not_names` stand among its names and can be no target, such as
-    `app@sha256:…` or `<none>:<none>`.
+    manifest and index where the archive has them. `platform` is empty where the configuration names none. `not_names`
+    stand among its names and can be no target, such as `app@sha256:…` or `<none>:<none>`.
     """
 
     id: str
@@ -328,6 +328,11 @@ class ArchiveImage(Shown):
     labels: dict[str, str] = field(default_factory=dict, hash=False)
     not_names: tuple[str, ...] = ()
     digests: tuple[str, ...] = field(default=(), repr=False)
+
+
+def _shown(image: ArchiveImage) -> str:
+    name = next(iter(image.names), image.id)
+    return f"{name} for {image.platform}" if image.platform else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +362,7 @@ class Archive(Shown):
         """
         from holdfast import _core
 
-        shown = [(image.platform, f"{next(iter(image.names), image.id)} for {image.platform}") for image in self.images]
+        shown = [(image.platform, _shown(image)) for image in self.images]
         chosen = _core.archive_choose(self.path, shown, platform)
         return self.images[chosen]
 

@@ -141,7 +141,7 @@ impl Upload {
         };
         let source = match &self.retag {
             Some(_) => Source::retagged(&archive, image, &own)?,
-            None => Source::archive(&archive),
+            None => Source::archive(&archive, image)?,
         };
         let (name, tag) = (self.name.unwrap_or(own.name), self.tag.unwrap_or(own.tag));
         Ok((source, name, tag, image.ids().map(str::to_owned).collect()))

@@ -28,6 +28,14 @@ pub struct Layer {
     pub size: u64,
 }
 
+/// What an index says of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifested {
+    pub media_type: String,
+    pub digest: String,
+    pub size: u64,
+}
+
 /// One image of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -41,7 +49,9 @@ pub struct Image {
     pub(super) config: String,
     /// `sha256:…` of its manifest and of the indexes that it lies in, where the archive has them.
     pub manifests: Vec<String>,
-    /// Such as `linux/amd64`.
+    /// How `index.json` names it, or would if it stood there by itself.
+    pub(super) manifested: Option<Manifested>,
+    /// Such as `linux/amd64`; empty where its configuration names none.
     pub platform: String,
     /// From the bottom up.
     pub layers: Vec<Layer>,
@@ -90,7 +100,7 @@ impl Archive {
         let found = scan(path)?;
         let contents = Contents::new(path, &found);
         contents.check_blobs()?;
-        let layout = if found.entries.contains_key("oci-layout") { Layout::Oci } else { Layout::DockerSave };
+        let layout = if found.entries.contains_key("index.json") { Layout::Oci } else { Layout::DockerSave };
         let images = contents.images()?;
         let naming = ["manifest.json", "index.json", "repositories"].into_iter().filter_map(|name| {
             Some((name.to_owned(), found.entries.get(name)?.clone(), found.json.get(name)?.clone()))
@@ -114,6 +124,8 @@ impl Archive {
     }
 }
 
+const CHOOSE: &str = "choose one by its platform, such as linux/amd64: platform=, --platform or --dut-platform";
+
 /// Which of an archive's images is meant: the only one, or the only one for a platform. Each is its platform, and how
 /// it is shown to people.
 pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) -> Result<usize> {
@@ -126,25 +138,69 @@ pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) ->
     let bad = |what: String| Error::image(format!("{}: {what} ({there})", path.display()));
     let platforms: BTreeSet<_> = images.iter().map(|(platform, _)| platform).collect();
     Err(match (fitting.len(), platform) {
-        (0, Some(platform)) => {
-            bad(format!("holds no image for {platform}")).hint("choose one by its platform, such as linux/amd64")
-        }
-        (several, _) if platforms.len() == images.len() => {
-            bad(format!("holds {several} images")).hint("choose one by its platform, such as linux/amd64")
-        }
+        (0, Some(platform)) => bad(format!("holds no image for {platform}")).hint(CHOOSE),
+        (several, _) if platforms.len() == images.len() => bad(format!("holds {several} images")).hint(CHOOSE),
         (several, _) => bad(format!("holds {several} images")).hint("`docker save` one image by itself"),
     })
 }
 
-/// `linux/arm64` is also a platform for `linux/arm64/v8`.
-fn is_for(platform: &str, asked: &str) -> bool {
-    let asked = asked.to_ascii_lowercase();
-    platform == asked || platform.strip_prefix(&asked).is_some_and(|rest| rest.starts_with('/'))
+/// Whether an image for `platform` is one for `asked`: `linux/arm64/v8` is also for `linux/arm64`, and what names no
+/// platform is for any.
+pub fn is_for(platform: &str, asked: &str) -> bool {
+    let (platform, asked) = (normal(platform), normal(asked));
+    platform.is_empty() || platform == asked || platform.strip_prefix(&asked).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// As Go names platforms, without the variant that goes without saying.
+fn normal(platform: &str) -> String {
+    let platform = platform.to_ascii_lowercase();
+    let (os, rest) =
+        platform.split_once('/').unwrap_or(if platform.is_empty() { ("", "") } else { ("linux", &platform) });
+    let (architecture, variant) = rest.split_once('/').unwrap_or((rest, ""));
+    let architecture = match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let variant = match (architecture, variant) {
+        ("arm64", "v8") | ("amd64", "v1") => "",
+        (_, variant) => variant,
+    };
+    [os, architecture, variant].join("/").trim_end_matches('/').to_owned()
 }
 
 impl Image {
     fn shown(&self) -> String {
         let name = self.names.first().map_or_else(|| self.id.clone(), ToString::to_string);
-        format!("{name} for {}", self.platform)
+        if self.platform.is_empty() { name } else { format!("{name} for {}", self.platform) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for;
+
+    #[test]
+    fn platforms_compare_however_they_are_written() {
+        for (platform, asked) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/amd64", "Linux/x86_64"),
+            ("linux/amd64", "amd64"),
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm64/v8", "linux/aarch64"),
+            ("linux/arm/v7", "linux/arm"),
+            ("", "linux/arm64"),
+        ] {
+            assert!(is_for(platform, asked), "{platform} for {asked}");
+        }
+        for (platform, asked) in [
+            ("linux/amd64", "linux/arm64"),
+            ("linux/arm64", "linux/arm"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+            ("linux/amd64/v3", "linux/amd64/v2"),
+        ] {
+            assert!(!is_for(platform, asked), "{platform} for {asked}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use flate2::bufread::GzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -55,7 +56,7 @@ impl Compression {
         let packed = BufReader::with_capacity(1 << 18, packed);
         match self {
             Self::None => Unpacked::None(packed),
-            Self::Gzip => Unpacked::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(packed))),
+            Self::Gzip => Unpacked::Gzip(Box::new(Members(Some(GzDecoder::new(packed))))),
             Self::Bzip2 => Unpacked::Bzip2(bzip2::bufread::MultiBzDecoder::new(packed)),
             Self::Xz => Unpacked::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY))),
             Self::Zstd => Unpacked::Zstd(Box::new(Frames { packed, decoder: FrameDecoder::new(), begun: false })),
@@ -66,7 +67,7 @@ impl Compression {
 /// A reader of what is inside.
 pub enum Unpacked<R: Read> {
     None(BufReader<R>),
-    Gzip(Box<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
+    Gzip(Box<Members<BufReader<R>>>),
     Bzip2(bzip2::bufread::MultiBzDecoder<BufReader<R>>),
     Xz(Box<lzma_rust2::XzReader<BufReader<R>>>),
     Zstd(Box<Frames<BufReader<R>>>),
@@ -80,6 +81,40 @@ impl<R: Read> Read for Unpacked<R> {
             Self::Bzip2(reader) => reader.read(buffer),
             Self::Xz(reader) => reader.read(buffer),
             Self::Zstd(reader) => reader.read(buffer),
+        }
+    }
+}
+
+/// The members of a gzip file, one after the other. Zeros may follow, which tapes and blocks of a fixed size leave: gzip
+/// and `docker load` pass over them.
+pub struct Members<R: BufRead>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            self.0 =
+                self.0.take().map(GzDecoder::into_inner).map(after_zeros).transpose()?.flatten().map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// Nothing where only zeros are left.
+fn after_zeros<R: BufRead>(mut packed: R) -> io::Result<Option<R>> {
+    loop {
+        let there = packed.fill_buf()?;
+        let zeros = there.iter().take_while(|byte| **byte == 0).count();
+        match there.len() {
+            0 => return Ok(None),
+            all if zeros < all => {
+                packed.consume(zeros);
+                return Ok(Some(packed));
+            }
+            all => packed.consume(all),
         }
     }
 }
@@ -148,6 +183,13 @@ mod tests {
             io::Write::write_all(&mut encoder, text).and_then(|()| encoder.finish()).expect("written")
         };
         assert_eq!(unpacked(&[gzip(b"one"), gzip(b" two")].concat()), b"one two");
+        assert_eq!(unpacked(&[gzip(b"one"), vec![0; 1000], gzip(b" two"), vec![0; 7]].concat()), b"one two");
+        assert!(
+            Compression::Gzip
+                .reader(&[gzip(b"one"), b"junk".to_vec()].concat()[..])
+                .read_to_end(&mut Vec::new())
+                .is_err()
+        );
         assert_eq!(unpacked(b"plain"), b"plain");
         assert_eq!(unpacked(b""), b"");
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::archive::{Image, Layer};
-use super::manifest::{Config, Descriptor, Index, Manifest, Saved};
+use super::archive::{Image, Layer, Manifested};
+use super::manifest::{Config, Descriptor, Index, Manifest, SavedList};
 use super::reference::Reference;
-use super::scan::{Scan, plain};
+use super::scan::{Inside, Scan, plain};
 use holdfast_net::error::{Error, Result};
 
 /// Nested indexes deeper than this are somebody's joke.
@@ -27,8 +27,10 @@ struct Found {
     manifest: Manifest,
     /// As the top descriptors name it.
     names: Vec<String>,
-    /// Whether it lies in an index, of which an archive may hold a part.
-    in_index: bool,
+    /// How `index.json` would name it by itself.
+    manifested: Manifested,
+    /// Whether it is one of several platforms, of which an archive may hold a part.
+    is_partial: bool,
 }
 
 impl<'a> Contents<'a> {
@@ -44,13 +46,16 @@ impl<'a> Contents<'a> {
         self.bad(&format!("{name} is named and not there")).hint("save it again, whole")
     }
 
-    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+    fn json<T: Default + DeserializeOwned>(&self, name: &str) -> Result<T> {
         if !self.scan.entries.contains_key(name) {
             return Err(self.missing(name));
         }
-        let bytes =
-            self.scan.json.get(name).ok_or_else(|| self.bad(&format!("{name} is no JSON, or too large for any")))?;
-        serde_json::from_slice(bytes).map_err(|error| self.bad(&format!("{name} does not read: {error}")))
+        let bytes = self.scan.json.get(name).ok_or_else(|| {
+            self.bad(&format!("{name} is no JSON, or too large for any")).hint("save it again, whole")
+        })?;
+        serde_json::from_slice::<Option<T>>(bytes)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole"))
     }
 
     /// A blob's name is its digest; content that says otherwise was damaged or forged.
@@ -59,7 +64,8 @@ impl<'a> Contents<'a> {
             if let Some(named) = name.strip_prefix("blobs/sha256/")
                 && named != entry.digest
             {
-                return Err(self.bad(&format!("the content of {name} has another digest: it was damaged")));
+                let what = format!("the content of {name} has another digest: it was damaged");
+                return Err(self.bad(&what).hint("copy or save it again, whole"));
             }
         }
         Ok(())
@@ -76,12 +82,16 @@ impl<'a> Contents<'a> {
                 .bad("has neither manifest.json nor index.json, so it is no image archive")
                 .hint("`docker save` writes image archives; `docker export` does not"));
         };
-        if images.is_empty() { Err(self.bad("holds no image")) } else { Ok(images) }
+        if images.is_empty() {
+            let hint = "signatures, charts and other artifacts are no images; save the image itself";
+            return Err(self.bad("holds no image").hint(hint));
+        }
+        Ok(images)
     }
 
     /// By `manifest.json`, which `docker load` goes by. Where the archive is an OCI layout too, it has the digests.
     fn saved_images(&self) -> Result<Vec<Image>> {
-        let saved: Vec<Saved> = self.json("manifest.json")?;
+        let SavedList(saved) = self.json("manifest.json")?;
         let manifests = if self.scan.entries.contains_key("index.json") {
             self.manifests().unwrap_or_default()
         } else {
@@ -92,7 +102,10 @@ impl<'a> Contents<'a> {
             let layers: Vec<_> = each.layers.iter().map(|layer| plain(layer)).collect();
             let mut image = self.image(&plain(&each.config), &layers, &each.repo_tags)?;
             let same = |found: &&Found| found.manifest.config.as_ref().is_some_and(|it| it.digest == image.id);
-            image.manifests = manifests.iter().filter(same).flat_map(|found| found.digests.clone()).collect();
+            for found in manifests.iter().filter(same) {
+                image.manifested.get_or_insert_with(|| found.manifested.clone());
+                image.manifests.extend(found.digests.iter().cloned());
+            }
             add(&mut images, image);
         }
         Ok(images)
@@ -104,12 +117,13 @@ impl<'a> Contents<'a> {
             let layers: Vec<String> = found.manifest.layers.iter().map(|layer| blob(&layer.digest)).collect();
             let config = blob(&found.manifest.config.map(|config| config.digest).unwrap_or_default());
             let absent = [&config].into_iter().chain(&layers).find(|name| !self.scan.entries.contains_key(*name));
-            if let (Some(absent), true) = (absent, found.in_index) {
+            if let (Some(absent), true) = (absent, found.is_partial) {
                 incomplete.get_or_insert_with(|| self.missing(absent));
                 continue;
             }
             let mut image = self.image(&config, &layers, &found.names)?;
             image.manifests = found.digests;
+            image.manifested = Some(found.manifested);
             add(&mut images, image);
         }
         match incomplete {
@@ -123,13 +137,23 @@ impl<'a> Contents<'a> {
         let index: Index = self.json("index.json")?;
         let mut found = Vec::new();
         for top in &index.manifests {
-            self.follow(top, top, &[], &mut found)?;
+            let is_partial = index.manifests.len() > 1 && top.platform.is_some();
+            if !is_partial || self.scan.entries.contains_key(&blob(&top.digest)) {
+                self.follow(top, top, &[], is_partial, &mut found)?;
+            }
         }
         Ok(found)
     }
 
     /// Names stand at the top descriptor; images may lie below nested indexes.
-    fn follow(&self, top: &Descriptor, at: &Descriptor, around: &[String], found: &mut Vec<Found>) -> Result<()> {
+    fn follow(
+        &self,
+        top: &Descriptor,
+        at: &Descriptor,
+        around: &[String],
+        is_partial: bool,
+        found: &mut Vec<Found>,
+    ) -> Result<()> {
         if around.len() > MAX_DEPTH {
             return Err(self.bad("its indexes are nested too deep"));
         }
@@ -137,14 +161,17 @@ impl<'a> Contents<'a> {
             return Ok(());
         }
         let digests: Vec<_> = [&at.digest].into_iter().chain(around).cloned().collect();
-        let manifest: Manifest = self.json(&blob(&at.digest))?;
+        let name = blob(&at.digest);
+        let manifest: Manifest = self.json(&name)?;
         for below in &manifest.manifests {
             if self.scan.entries.contains_key(&blob(&below.digest)) {
-                self.follow(top, below, &digests, found)?;
+                self.follow(top, below, &digests, true, found)?;
             }
         }
         if manifest.is_image() {
-            found.push(Found { digests, manifest, names: names(top), in_index: !around.is_empty() });
+            let size = self.scan.entries.get(&name).map_or(0, |entry| entry.size);
+            let manifested = Manifested { media_type: at.media_type.clone(), digest: at.digest.clone(), size };
+            found.push(Found { digests, manifest, names: names(top), manifested, is_partial });
         }
         Ok(())
     }
@@ -158,7 +185,7 @@ impl<'a> Contents<'a> {
             Ok(Layer { digest: format!("sha256:{}", entry.digest), size: entry.size })
         };
         let run = config.run;
-        let variant = if config.variant.is_empty() { String::new() } else { format!("/{}", config.variant) };
+        let platform = [config.os, config.architecture, config.variant].join("/");
         let (names, not_names) = sorted(names);
         Ok(Image {
             names,
@@ -166,10 +193,11 @@ impl<'a> Contents<'a> {
             id: format!("sha256:{}", config_entry.digest),
             config: config_name.to_owned(),
             manifests: Vec::new(),
-            platform: format!("{}/{}{variant}", config.os, config.architecture),
+            manifested: None,
+            platform: platform.trim_end_matches('/').to_owned(),
             layers: layers.iter().map(layer).collect::<Result<_>>()?,
             command: run.entrypoint.into_iter().chain(run.cmd).collect(),
-            labels: run.labels.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect(),
+            labels: run.labels,
             environment: run.env.into_iter().map(|pair| variable(&pair)).collect::<BTreeMap<_, _>>(),
         })
     }
@@ -178,13 +206,20 @@ impl<'a> Contents<'a> {
     fn check_layers(&self, config: &Config, layers: &[String]) -> Result<()> {
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != layers.len() {
-            return Err(self.bad(&format!("{} layers are named and {} are there", diff_ids.len(), layers.len())));
+            let what = format!("{} layers are named and {} are there", diff_ids.len(), layers.len());
+            return Err(self.bad(&what).hint("save it again, whole"));
         }
         for (name, named) in layers.iter().zip(diff_ids) {
             let entry = self.scan.entries.get(name).ok_or_else(|| self.missing(name))?;
-            let is = |digest: &String| named.strip_prefix("sha256:") == Some(digest);
-            if !is(&entry.digest) && !entry.unpacked.as_ref().is_some_and(is) {
-                let digest = entry.unpacked.as_ref().unwrap_or(&entry.digest);
+            let digest = match &entry.unpacked {
+                None => &entry.digest,
+                Some(Inside::Digest(digest)) => digest,
+                Some(Inside::Damaged(compression)) => {
+                    let what = format!("the layer {name} is damaged: it does not unpack with {}", compression.name());
+                    return Err(self.bad(&what).hint("copy or save it again, whole"));
+                }
+            };
+            if named.strip_prefix("sha256:") != Some(digest) {
                 return Err(self
                     .bad(&format!("the layer {name} should be {named} and is sha256:{digest}"))
                     .hint("it was damaged, or changed after the image was made: save it again"));
@@ -194,9 +229,9 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// One image may be listed for each of its names.
+/// One image may be listed for each of its names, and for each way its layers are compressed.
 fn add(images: &mut Vec<Image>, image: Image) {
-    let Some(known) = images.iter_mut().find(|known| known.id == image.id && known.layers == image.layers) else {
+    let Some(known) = images.iter_mut().find(|known| known.id == image.id) else {
         images.push(image);
         return;
     };
@@ -235,6 +270,7 @@ fn sorted(names: &[String]) -> (Vec<Reference>, Vec<String>) {
         match name.parse::<Reference>() {
             Ok(target) if !targets.contains(&target) => targets.push(target),
             Ok(_) => {}
+            Err(_) if others.contains(name) => {}
             Err(_) => others.push(name.clone()),
         }
     }

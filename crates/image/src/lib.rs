@@ -9,7 +9,7 @@ mod scan;
 mod source;
 mod test_container;
 
-pub use archive::{Archive, Image, Layer, Layout, choose};
+pub use archive::{Archive, Image, Layer, Layout, choose, is_for};
 pub use compression::Compression;
 pub use reference::{Reference, same_name, whole_name};
 pub use source::Source;

@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-/// An item of `manifest.json`, which `docker load` reads.
-#[derive(Debug, Deserialize)]
+/// `manifest.json`, which `docker load` reads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct SavedList(#[serde(deserialize_with = "list")] pub Vec<Saved>);
+
+/// An item of it.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Saved {
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub config: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub repo_tags: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub layers: Vec<String>,
 }
 
 /// `index.json` of an OCI layout.
 #[derive(Debug, Default, Deserialize)]
 pub struct Index {
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub manifests: Vec<Descriptor>,
 }
 
@@ -28,10 +34,11 @@ pub struct Index {
 pub struct Descriptor {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub media_type: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub digest: String,
     #[serde(default, deserialize_with = "null_is_empty")]
     pub artifact_type: String,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "map")]
     pub annotations: BTreeMap<String, String>,
     pub platform: Option<Platform>,
 }
@@ -50,9 +57,9 @@ pub struct Manifest {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub artifact_type: String,
     pub config: Option<Descriptor>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub layers: Vec<Descriptor>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub manifests: Vec<Descriptor>,
 }
 
@@ -61,18 +68,22 @@ impl Descriptor {
     pub fn is_other(&self) -> bool {
         let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
         let holds = self.media_type.is_empty() || MANIFESTS.contains(&self.media_type.as_str());
-        !self.artifact_type.is_empty() || unknown || !holds || self.annotations.contains_key(REFERENCE_TYPE)
+        !is(&self.artifact_type, CONFIGURATIONS) || unknown || !holds || self.annotations.contains_key(REFERENCE_TYPE)
     }
 }
 
 impl Manifest {
     /// Whether it is that of an image: by the types that it names, for those of signatures have the same shape.
     pub fn is_image(&self) -> bool {
-        let is = |kind: &str, known: &[&str]| kind.is_empty() || known.iter().any(|known| kind.contains(known));
-        self.artifact_type.is_empty()
+        is(&self.artifact_type, CONFIGURATIONS)
             && self.config.as_ref().is_some_and(|config| is(&config.media_type, CONFIGURATIONS))
             && self.layers.iter().all(|layer| is(&layer.media_type, LAYERS))
     }
+}
+
+/// Whether a type is one of those that are known, or none is given.
+fn is(kind: &str, known: &[&str]) -> bool {
+    kind.is_empty() || known.iter().any(|known| kind.contains(known))
 }
 
 /// What `docker buildx` marks an attestation with.
@@ -105,23 +116,35 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Run {
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub cmd: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub entrypoint: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_empty")]
-    pub labels: BTreeMap<String, Option<String>>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "map")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "list")]
     pub env: Vec<String>,
 }
 
 /// The unpacked layers' digests.
 #[derive(Debug, Default, Deserialize)]
 pub struct RootFs {
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "list")]
     pub diff_ids: Vec<String>,
 }
 
 fn null_is_empty<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// A list, and what is in it, may be null.
+fn list<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let items: Vec<Option<T>> = null_is_empty(from)?;
+    Ok(items.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// A map, and what is in it, may be null.
+fn map<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let items: BTreeMap<String, Option<String>> = null_is_empty(from)?;
+    Ok(items.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }

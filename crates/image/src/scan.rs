@@ -19,6 +19,7 @@ const MAX_JSON_TOTAL: usize = 128 << 20;
 /// Beyond this many bytes, data that shrinks more than `MAX_RATIO` to one is taken for a decompression bomb.
 const RATIO_APPLIES_FROM: u64 = 256 << 20;
 const MAX_RATIO: u64 = 400;
+const SAVE_IT: &str = "give the .tar file that `docker save -o` wrote";
 
 /// A file in the archive.
 #[derive(Debug, Clone)]
@@ -29,8 +30,17 @@ pub struct Entry {
     pub size: u64,
     /// SHA-256 of its content, in hexadecimal.
     pub digest: String,
-    /// The same of what unpacking its content gives, where it is compressed.
-    pub unpacked: Option<String>,
+    /// What it unpacks to, where it is compressed.
+    pub unpacked: Option<Inside>,
+}
+
+/// What a compressed entry holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inside {
+    /// SHA-256 of it, in hexadecimal.
+    Digest(String),
+    /// It does not unpack.
+    Damaged(Compression),
 }
 
 /// Everything one pass found.
@@ -68,25 +78,48 @@ pub fn open(path: &Path) -> Result<(File, Compression, u64)> {
 pub fn scan(path: &Path) -> Result<Scan> {
     let (file, compression, packed) = open(path)?;
     let limit = (compression != Compression::None).then_some(packed);
-    let mut archive = tar::Archive::new(Counted { inner: compression.reader(file), count: 0, packed: limit });
-    let mut pass = Pass { path, found: Scan { compression, ..Scan::default() }, links: Vec::new(), end_of_last: 0 };
+    let mut tar = Counted { inner: compression.reader(file), count: 0, packed: limit };
+    let first = first_block(&mut tar).map_err(|error| begins_badly(path, compression, &error))?;
+    let mut archive = tar::Archive::new(io::Cursor::new(first).chain(tar));
+    let found = Scan { compression, ..Scan::default() };
+    let mut pass = Pass { path, found, json: 0, links: Vec::new(), strange: None, end_of_last: 0 };
     for entry in archive.entries().map_err(|error| explain(path, &error, 0))? {
-        let mut entry = entry.map_err(|error| match (pass.end_of_last, compression) {
-            (0, Compression::None) | (1.., _) => explain(path, &error, pass.end_of_last),
-            (0, packed) => undone(path, packed, &error),
+        let mut entry = entry.map_err(|error| match pass.end_of_last {
+            0 => begins_badly(path, compression, &error),
+            at => explain(path, &error, at),
         })?;
         pass.take(&mut entry)?;
     }
-    let mut rest = archive.into_inner();
+    let (_, mut rest) = archive.into_inner().into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, &error, pass.end_of_last))?;
     pass.end(rest.count)
+}
+
+/// The first header. GNU tar leaves the size of a label blank, which other readers take for 0.
+fn first_block(tar: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut block = Vec::new();
+    tar.take(BLOCK).read_to_end(&mut block)?;
+    let mut header = tar::Header::new_old();
+    if block.len() == header.as_bytes().len() {
+        header.as_mut_bytes().copy_from_slice(&block);
+    }
+    if header.entry_type().as_byte() == b'V' && header.as_old().size.iter().all(|digit| *digit == 0) {
+        header.set_size(0);
+        header.set_cksum();
+        block = header.as_bytes().to_vec();
+    }
+    Ok(block)
 }
 
 /// What was found so far.
 struct Pass<'a> {
     path: &'a Path,
     found: Scan,
+    /// Bytes in `found.json`.
+    json: usize,
     links: Vec<(String, String)>,
+    /// The first entry that no image archive has. Other archives do, which are then refused for what they are.
+    strange: Option<Error>,
     /// Where the last entry's content ends.
     end_of_last: u64,
 }
@@ -102,40 +135,48 @@ impl Pass<'_> {
         }
         let (kind, shown) = (entry.header().entry_type(), String::from_utf8_lossy(&entry.path_bytes()).into_owned());
         let (header_at, size) = (entry.raw_header_position(), entry.size());
-        self.end_of_last = entry.raw_file_position() + size.next_multiple_of(BLOCK);
-        if is_no_file(kind) {
+        let stored = if kind.is_gnu_sparse() { entry.header().entry_size().unwrap_or(size) } else { size };
+        self.end_of_last = entry.raw_file_position() + stored.next_multiple_of(BLOCK);
+        let is_folder = kind == EntryType::Regular && shown.ends_with('/'); // as the oldest tars write one
+        if is_no_file(kind) || is_folder {
             return Ok(());
         }
-        if kind.is_gnu_sparse() || is_sparse_by_pax(entry) {
+        if is_sparse_by_pax(entry) {
             let what = format!("{shown:?} is stored as a sparse file");
             return Err(self.bad(&what).hint("write the archive with `tar` without --sparse"));
         }
         let Some(name) = safe_name(&shown, "") else {
-            return Err(self
-                .bad(&format!("entry {shown:?} leaves the archive's folder"))
-                .hint("do not load this archive anywhere"));
+            self.strange(&format!("entry {shown:?} leaves the archive's folder"), "do not load this archive anywhere");
+            return Ok(());
         };
-        match kind {
-            EntryType::Regular | EntryType::Continuous => self.file(entry, name, header_at, size),
-            EntryType::Symlink | EntryType::Link => self.link(entry, kind, name),
-            other => {
-                let what = match other.as_byte() {
-                    b'M' => "is the rest of a file that another volume of the tar begins".to_owned(),
-                    _ => format!("is a {other:?}, which no image archive has"),
-                };
-                Err(self.bad(&format!("{name:?} {what}")))
+        match kind.as_byte() {
+            b'M' => {
+                let what = format!("begins with the rest of {name:?}: it is one of several volumes of a tar");
+                return Err(self.bad(&what).hint("write the archive with `tar` without --multi-volume"));
             }
+            b'S' => self.file(entry, name, header_at, size)?,
+            _ => match kind {
+                EntryType::Regular | EntryType::Continuous => self.file(entry, name, header_at, size)?,
+                EntryType::Symlink | EntryType::Link => self.link(entry, kind, name),
+                other => self.strange(&format!("{name:?} is a {other:?}, which no image archive has"), SAVE_IT),
+            },
         }
+        Ok(())
+    }
+
+    fn strange(&mut self, what: &str, hint: &str) {
+        let error = self.bad(what).hint(hint);
+        self.strange.get_or_insert(error);
     }
 
     fn file(&mut self, entry: &mut impl Read, name: String, header_at: u64, size: u64) -> Result<()> {
-        let kept: usize = self.found.json.values().map(Vec::len).sum();
-        let keep = size <= MAX_JSON && kept < MAX_JSON_TOTAL;
+        let keep = size <= MAX_JSON && self.json < MAX_JSON_TOTAL;
         let content = Content::read(entry, size, keep).map_err(|error| explain(self.path, &error, header_at))?;
         if content.size != size {
             return Err(truncated(self.path, &format!("{name} has {} of its {size} bytes", content.size)));
         }
         if let Some(json) = content.json {
+            self.json += json.len();
             self.found.json.insert(name.clone(), json);
         }
         let entry = Entry { header_at, size, digest: content.digest, unpacked: content.unpacked };
@@ -143,7 +184,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn link(&mut self, entry: &tar::Entry<'_, impl Read>, kind: EntryType, name: String) -> Result<()> {
+    fn link(&mut self, entry: &tar::Entry<'_, impl Read>, kind: EntryType, name: String) {
         let target = entry.link_name_bytes().unwrap_or_default();
         let base = match kind {
             EntryType::Symlink => name.rsplit_once('/').map_or("", |(folder, _)| folder),
@@ -151,18 +192,20 @@ impl Pass<'_> {
         };
         let target = String::from_utf8_lossy(&target);
         let Some(target) = safe_name(&target, base) else {
-            return Err(self
-                .bad(&format!("link {name:?} leads out of the archive's folder"))
-                .hint("do not load this archive anywhere"));
+            let what = format!("link {name:?} leads out of the archive's folder");
+            return self.strange(&what, "do not load this archive anywhere");
         };
         self.links.push((name, target));
-        Ok(())
     }
 
     fn end(mut self, unpacked: u64) -> Result<Scan> {
-        if self.found.entries.is_empty() {
-            let what = "is no tar archive, or an empty one";
-            return Err(self.bad(what).hint("give the .tar file that `docker save -o` wrote"));
+        let is_image = ["manifest.json", "index.json"].iter().any(|name| self.found.entries.contains_key(*name));
+        match self.strange.take() {
+            Some(error) if is_image || self.found.entries.is_empty() => return Err(error),
+            None if self.found.entries.is_empty() => {
+                return Err(self.bad("is no tar archive, or an empty one").hint(SAVE_IT));
+            }
+            _ => {}
         }
         if unpacked < self.end_of_last + BLOCK {
             return Err(truncated(self.path, "its end mark is missing"));
@@ -200,7 +243,7 @@ fn is_sparse_by_pax(entry: &mut tar::Entry<'_, impl Read>) -> bool {
 /// What one pass over an entry's content tells.
 struct Content {
     digest: String,
-    unpacked: Option<String>,
+    unpacked: Option<Inside>,
     json: Option<Vec<u8>>,
     size: u64,
 }
@@ -221,7 +264,7 @@ impl Content {
         };
         let unpacked = match compression {
             Compression::None => None,
-            packed => raw.unpacked(packed, size)?,
+            packed => Some(raw.unpacked(packed, size)?),
         };
         raw.read_all()?;
         Ok(Self { digest: hex::encode(raw.hash.finalize()), unpacked, json: raw.kept, size: raw.size })
@@ -254,14 +297,14 @@ impl<R: Read> Hashed<R> {
         Ok(())
     }
 
-    /// The digest of what unpacking gives; none where it is not what its first bytes promise.
-    fn unpacked(&mut self, compression: Compression, packed: u64) -> io::Result<Option<String>> {
+    /// What unpacking gives.
+    fn unpacked(&mut self, compression: Compression, packed: u64) -> io::Result<Inside> {
         let unpacked = Counted { inner: compression.reader(&mut *self), count: 0, packed: Some(packed) };
         let mut unpacked = Hashed::new(unpacked);
         match unpacked.read_all() {
-            Ok(()) => Ok(Some(hex::encode(unpacked.hash.finalize()))),
+            Ok(()) => Ok(Inside::Digest(hex::encode(unpacked.hash.finalize()))),
             Err(error) if self.failed || error.kind() == io::ErrorKind::FileTooLarge => Err(error),
-            Err(_) => Ok(None),
+            Err(_) => Ok(Inside::Damaged(compression)),
         }
     }
 }
@@ -309,15 +352,17 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
         io::ErrorKind::FileTooLarge => Error::image(format!("{}: {error}", path.display()))
             .hint("this is a decompression bomb; if it really is an image, unpack it yourself and give the .tar"),
         // The reader's own words would quote the file.
-        _ if at == 0 => Error::image(format!("{}: is no tar archive", path.display()))
-            .hint("give the .tar file that `docker save -o` wrote"),
+        _ if at == 0 => Error::image(format!("{}: is no tar archive", path.display())).hint(SAVE_IT),
         _ => Error::image(format!("{}: is damaged near byte {at}: {error}", path.display()))
             .hint("copy or save it again, whole"),
     }
 }
 
-/// Nothing came out of what is compressed.
-fn undone(path: &Path, compression: Compression, error: &io::Error) -> Error {
+/// Nothing came out of it.
+fn begins_badly(path: &Path, compression: Compression, error: &io::Error) -> Error {
+    if compression == Compression::None {
+        return explain(path, error, 0);
+    }
     let what = format!("is compressed with {}, and holds no tar archive, or a damaged one", compression.name());
     Error::image(format!("{}: {what}: {error}", path.display())).hint("copy or save it again, whole")
 }

@@ -47,24 +47,32 @@ impl Source {
         Ok(Self { path, size, rewritten: None })
     }
 
-    /// An archive as it is. Devices load plain and gzip-compressed ones; others are sent unpacked.
-    pub fn archive(archive: &Archive) -> Self {
+    /// An archive as it is, or without the names of other images than `image`. Devices load plain and gzip-compressed
+    /// ones; others are sent unpacked.
+    pub fn archive(archive: &Archive, image: &Image) -> Result<Self> {
+        if archive.images.len() > 1 {
+            return Self::rewritten(archive, image, None);
+        }
         let (path, compression) = (archive.path.clone(), archive.compression);
         if matches!(compression, Compression::None | Compression::Gzip) {
-            return Self { path, size: archive.size, rewritten: None };
+            return Ok(Self { path, size: archive.size, rewritten: None });
         }
         let pieces = vec![Piece::Tar { skip: 0, take: archive.unpacked }];
-        Self { path, size: archive.unpacked, rewritten: Some(Rewritten { compression, pieces }) }
+        Ok(Self { path, size: archive.unpacked, rewritten: Some(Rewritten { compression, pieces }) })
     }
 
     /// An archive's image under another name; layers and id stay. A compressed one is sent unpacked.
     pub fn retagged(archive: &Archive, image: &Image, name: &Reference) -> Result<Self> {
+        Self::rewritten(archive, image, Some(name))
+    }
+
+    fn rewritten(archive: &Archive, image: &Image, name: Option<&Reference>) -> Result<Self> {
         let mut naming: Vec<_> = archive.naming.iter().collect();
         naming.sort_by_key(|(_, entry, _)| entry.header_at);
         let (mut pieces, mut at, mut skip) = (Vec::new(), 0, 0);
         for (file, entry, content) in naming {
             pieces.push(Piece::Tar { skip, take: entry.header_at - at });
-            pieces.push(Piece::Bytes(tar_entry(file, &renamed(file, content, image, name)?)?));
+            pieces.push(Piece::Bytes(tar_entry(file, &Naming { archive, image, name }.rewrite(file, content)?)?));
             skip = BLOCK + entry.size.next_multiple_of(BLOCK);
             at = entry.header_at + skip;
         }
@@ -114,35 +122,87 @@ fn tar_entry(name: &str, content: &[u8]) -> Result<Vec<u8>> {
     Ok(entry)
 }
 
-/// The content of a file that carries names, with `name` in place of those of `image`, which alone is loaded then.
-/// Signatures and attestations keep what they are called.
-fn renamed(file: &str, content: &[u8], image: &Image, name: &Reference) -> Result<Vec<u8>> {
-    let bad = |error: serde_json::Error| Error::image(format!("{file} does not read: {error}"));
-    let mut document: Value = serde_json::from_slice(content).map_err(bad)?;
-    match file {
-        "manifest.json" => {
-            let items = document.as_array_mut().map(std::mem::take).unwrap_or_default();
-            let its = |item: &Value| item["Config"].as_str().is_some_and(|config| plain(config) == image.config);
-            let mut item = items.into_iter().find(its).unwrap_or_default();
-            item["RepoTags"] = json!([name.to_string()]);
-            document = json!([item]);
+/// What the files that carry names shall say: `image` alone, under `name` where one is given. Signatures and
+/// attestations keep what they are called.
+struct Naming<'a> {
+    archive: &'a Archive,
+    image: &'a Image,
+    name: Option<&'a Reference>,
+}
+
+impl Naming<'_> {
+    fn rewrite(&self, file: &str, content: &[u8]) -> Result<Vec<u8>> {
+        let bad = |error: serde_json::Error| Error::image(format!("{file} does not read: {error}"));
+        let mut document: Value = serde_json::from_slice(content).map_err(bad)?;
+        match file {
+            "manifest.json" => document = self.saved(list(document)),
+            "index.json" => document["manifests"] = self.listed(list(document["manifests"].take())),
+            _ => document = self.repositories(document),
         }
-        "index.json" => {
-            for item in document["manifests"].as_array_mut().into_iter().flatten() {
-                let digest = item["digest"].as_str().unwrap_or_default();
-                if image.manifests.iter().any(|known| known == digest) {
-                    item["annotations"]["io.containerd.image.name"] = json!(name.to_string());
-                    item["annotations"]["org.opencontainers.image.ref.name"] = json!(name.tag);
-                }
+        serde_json::to_vec(&document).map_err(bad)
+    }
+
+    fn saved(&self, items: Vec<Value>) -> Value {
+        let its = |item: &Value| item["Config"].as_str().is_some_and(|config| plain(config) == self.image.config);
+        let mut items: Vec<_> = items.into_iter().filter(its).collect();
+        if let Some(name) = self.name {
+            items.truncate(1);
+            for item in &mut items {
+                item["RepoTags"] = json!([name.to_string()]);
             }
         }
-        _ => {
-            let layer =
-                document.as_object().and_then(|names| names.values().next()?.as_object()?.values().next().cloned());
-            document = json!({ name.name.clone(): { name.tag.clone(): layer } });
-        }
+        items.into()
     }
-    serde_json::to_vec(&document).map_err(bad)
+
+    fn listed(&self, items: Vec<Value>) -> Value {
+        let is = |image: &Image, item: &Value| image.manifests.iter().any(|known| item["digest"] == **known);
+        let mut kept: Vec<Value> = Vec::new();
+        for mut item in items {
+            if is(self.image, &item) {
+                self.describe(&mut item);
+                if self.name.is_some() && kept.iter().any(|known| known["digest"] == item["digest"]) {
+                    continue; // one for each name that it had
+                }
+            } else if self.archive.images.iter().any(|other| is(other, &item)) {
+                continue;
+            }
+            kept.push(item);
+        }
+        kept.into()
+    }
+
+    /// An index that holds other images too gives way to the manifest.
+    fn describe(&self, item: &mut Value) {
+        if let (Some(manifest), true) = (&self.image.manifested, self.archive.images.len() > 1) {
+            item["digest"] = json!(manifest.digest);
+            item["size"] = json!(manifest.size);
+            item["mediaType"] = json!(manifest.media_type);
+        }
+        let Some(name) = self.name else { return };
+        let whole = name.to_string();
+        let stated = item["annotations"][REFERENCE].as_str().is_some_and(|old| old.contains(['/', ':']));
+        item["annotations"][REFERENCE] = json!(if stated { &whole } else { &name.tag });
+        item["annotations"]["io.containerd.image.name"] = json!(whole);
+    }
+
+    /// By name and tag, the image's topmost layer.
+    fn repositories(&self, document: Value) -> Value {
+        let Some(name) = self.name else { return document };
+        let own = self.image.names.iter().map(|own| &document[&own.name][&own.tag]).find(|layer| !layer.is_null());
+        let first = || document.as_object()?.values().next()?.as_object()?.values().next();
+        let layer = own.or_else(first);
+        json!({ name.name.clone(): { name.tag.clone(): layer } })
+    }
+}
+
+/// A tag alone, or a whole name.
+const REFERENCE: &str = "org.opencontainers.image.ref.name";
+
+fn list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
 }
 
 enum Tar {

@@ -59,7 +59,7 @@ def image_show(given: Given, file: str) -> None:
         if held.not_names:
             click.echo(f"  no target {', '.join(held.not_names)}")
         click.echo(f"  id        {held.id}")
-        click.echo(f"  platform  {held.platform}")
+        click.echo(f"  platform  {held.platform or 'none'}")
         click.echo(f"  command   {' '.join(held.command) or 'none'}")
         for layer in held.layers:
             click.echo(f"  layer     {layer.digest}  {layer.size} bytes")

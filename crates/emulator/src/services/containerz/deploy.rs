@@ -180,7 +180,7 @@ impl Service {
         let target = (transfer.name.clone(), transfer.tag.clone());
         let mut moved = false;
         let _operation = self.control_processor().operation().await;
-        for image in &archive.images {
+        for image in loaded(&archive) {
             let mut names: Vec<_> = image.names.iter().map(|name| (name.name.clone(), name.tag.clone())).collect();
             if names.is_empty() {
                 return Err(Status::invalid_argument("the archive carries no tag"));
@@ -238,6 +238,14 @@ impl Service {
             Ok(())
         })
     }
+}
+
+/// Those for its own platform, as a device chooses among several; all of them where none is.
+fn loaded(archive: &Archive) -> Vec<&holdfast_image::Image> {
+    let own = holdfast_image::own_platform();
+    let is_own = |image: &&holdfast_image::Image| holdfast_image::is_for(&image.platform, &own);
+    let fitting: Vec<_> = archive.images.iter().filter(is_own).collect();
+    if fitting.is_empty() { archive.images.iter().collect() } else { fitting }
 }
 
 /// Whether the client sent a chunk without waiting: one comes within a moment.
