@@ -30,7 +30,7 @@ def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
     try:
         dut = reach()
     except HoldfastError as error:
-        yield Finding("reachable", False, error.message, error.hint)
+        yield Finding("reachable", False, error.message, error.advice("command"))
         return
     with dut:
         yield Finding("reachable", True, dut.address)
@@ -45,7 +45,7 @@ def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Findin
     try:
         return look(dut)
     except HoldfastError as error:
-        return Finding(what, False, error.message, error.hint)
+        return Finding(what, False, error.message, error.advice("command"))
 
 
 def _logs_in(dut: Device) -> Finding:

@@ -10,7 +10,7 @@ use super::Device;
 use super::evidence::LAST_LOOK;
 use super::roles::Pair;
 use crate::dial::Call;
-use crate::error::{Error, Kind, Result, SwitchoverFault};
+use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
 use crate::waiting::next_look;
 use crate::wire::gnoi::system::RebootMethod;
 
@@ -93,7 +93,8 @@ impl Device {
             if !next_look(deadline, LOOK).await {
                 let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
                 return Err(Error::new(Kind::Switchover(SwitchoverFault::NotReady), what)
-                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+                    .hint("look at the standby's state, or give it longer")
+                    .remedy(Remedy::ReadyDeadline));
             }
         }
     }

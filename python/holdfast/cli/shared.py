@@ -93,7 +93,7 @@ class RootGroup(click.Group):
             return super().invoke(ctx)
         except HoldfastError as error:
             click.echo(f"holdfast: {error.message}", err=True)
-            click.echo(f"try: {error.hint or 'holdfast --help'}", err=True)
+            click.echo(f"try: {error.advice('command') or 'holdfast --help'}", err=True)
             ctx.exit(_exit_code(error))
         except KeyboardInterrupt:
             ctx.exit(130)

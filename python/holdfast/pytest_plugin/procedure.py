@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, Failover
 
@@ -185,6 +185,7 @@ class Single:
             pass
         except _FAILURES as error:
             if not self.account.failures:
+                word_for(error, "pytest")
                 raise AssertionError(f"outside of a step: {error}") from error
 
     def end(self) -> None:

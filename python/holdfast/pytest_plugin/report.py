@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.exceptions import HoldfastError, InvalidArgumentError
+from holdfast.exceptions import HoldfastError, InvalidArgumentError, word_for
 from holdfast.pytest_plugin import artifacts, options, targets
 from holdfast.pytest_plugin.case import KEPT
 from holdfast.render import terminal
@@ -120,6 +120,7 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
         device, profile = reach.connect(config, target)
     except HoldfastError as error:
         if alone:
+            word_for(error, "pytest")
             pytest.exit(f"holdfast: {error}", returncode=3)
         return f"device {target.name}: {error.message}"
     with device:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import addresses, journal, leftovers
-from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
+from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
@@ -324,6 +324,7 @@ class Run:
             if failed:
                 self._look_whether_fit(item)
         except HoldfastError as error:
+            word_for(error, "pytest")
             self.broken = f"{item.name}: {error}"
         finally:
             self.device = self.device_of_session
@@ -473,6 +474,7 @@ def _ending_where_alone(config: pytest.Config) -> Iterator[None]:
         yield
     except HoldfastError as error:
         if len(targets.of(config)) == 1:
+            word_for(error, "pytest")
             usage = isinstance(error, InvalidArgumentError)
             pytest.exit(f"holdfast: {type(error).__name__}: {error}", returncode=4 if usage else 3)
         raise
