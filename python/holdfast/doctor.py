@@ -89,10 +89,10 @@ def _clean(dut: Device) -> Finding:
     seen = leftovers.survey(dut)
     here, far = seen.by(leftovers.HERE), seen.by(leftovers.ELSEWHERE)
     alone = map(leftovers.left_alone, seen.by(leftovers.UNKNOWN))
-    told = [str(found) for found in (*here, *far)] or ["nothing", *alone]
+    listed = [str(found) for found in (*here, *far)] or ["nothing", *alone]
     command = f"holdfast --dut … clean {'--from-elsewhere ' if far else ''}--yes"
     hint = f"remove them: {command}" if here or far else None
-    return Finding("nothing of an earlier run", hint is None, ", ".join(told), hint)
+    return Finding("nothing of an earlier run", hint is None, ", ".join(listed), hint)
 
 
 def _space(_dut: Device) -> Finding:

@@ -42,10 +42,10 @@ class Given:
 
 
 def _click_option(option: options.Option, **more: Any) -> click.Option:
-    told = f"{option.help[0].upper()}{option.help[1:]}. [{option.variable}]"
+    help_text = f"{option.help[0].upper()}{option.help[1:]}. [{option.variable}]"
     kinds: dict[str, dict[str, Any]] = {"flag": {"is_flag": True}, "list": {"multiple": True}}
     shown = kinds.get(option.kind, {}) | ({} if option.kind == "flag" else {"metavar": option.shows})
-    return click.Option([f"--{option.name}", option.key], help=told, **shown, **more)
+    return click.Option([f"--{option.name}", option.key], help=help_text, **shown, **more)
 
 
 def device_options(**more: Any) -> list[click.Option]:

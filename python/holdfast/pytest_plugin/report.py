@@ -76,9 +76,9 @@ class Summary:
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a case's account."""
-        told = dict(report.user_properties).get(KEPT)
-        if report.when == "call" and told is not None:
-            self._cases.append(store.decode(json.loads(str(told))))
+        stored = dict(report.user_properties).get(KEPT)
+        if report.when == "call" and stored is not None:
+            self._cases.append(store.decode(json.loads(str(stored))))
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,7 +18,7 @@ from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError,
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
@@ -135,9 +135,9 @@ class Run:
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.device.address)
         self.configuring.before_tests()
-        for told in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
-            self.note(told)
-            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {told}"), stacklevel=2)
+        for warning in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
+            self.note(warning)
+            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {warning}"), stacklevel=2)
 
     def _recording(self, device: Device) -> Device:
         file = self._journal.file if self._journal is not None else None
@@ -218,12 +218,12 @@ class Run:
         return self.name(f"{what}-{self._numbers}")
 
     @property
-    def inner(self) -> Inner:
+    def inner(self) -> InnerNames:
         """How containers name this device, with what is usual where nothing is said."""
         if self.chassis is not None:
             return self.chassis.inner
         given = self.target.inner
-        return Inner(
+        return InnerNames(
             host=given.host or "localhost",
             gnmi=given.gnmi or f"localhost:{addresses.port(self.address)}",
             gribi=given.gribi or f"localhost:{GRIBI_PORT}",
