@@ -12,7 +12,7 @@ from test_quirks import FAMILIES, QUICK
 
 import holdfast
 from holdfast import addresses, journal, leftovers, plugin_archive, profiles
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 
 from conftest import RunSuite, emulate
 
@@ -177,7 +177,7 @@ def test_the_port_of_an_address(address: str, port: int) -> None:
 
 
 def test_where_containers_dial_is_the_same_in_both_worlds() -> None:
-    async def awaited() -> Inner:
+    async def awaited() -> InnerNames:
         async with holdfast.aio.emulator(listen="127.0.0.1:0", inner_gnmi_port=0) as chassis:
             return await chassis.inner()
 

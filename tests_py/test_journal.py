@@ -187,14 +187,14 @@ def test_damaged_lines_are_set_aside_and_told_once(damage: bytes) -> None:
     good = line("web", kind="container").encode()
     known.file.write_bytes(good + damage)
     assert [entry.name for entry in known.entries()] == ["web"]
-    (told,) = known.told
-    assert "1 line of" in told
+    (warning,) = known.warnings
+    assert "1 line of" in warning
     kept = known.file.with_suffix(".damaged")
-    assert str(kept) in told
+    assert str(kept) in warning
     assert kept.read_bytes().strip() == damage.strip()
     again = Journal(ADDRESS)
     assert [entry.name for entry in again.entries()] == ["web"]
-    assert again.told == []
+    assert again.warnings == []
 
 
 def test_a_line_after_one_that_was_cut_short_is_read(device: holdfast.Device) -> None:
@@ -228,7 +228,7 @@ def test_without_a_state_folder_another_is_taken_and_told(tmp_path: Path, monkey
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     known = Journal(ADDRESS)
     assert known.file.is_relative_to(tmp_path)
-    assert "/proc/nowhere/holdfast cannot be written" in known.told[0]
+    assert "/proc/nowhere/holdfast cannot be written" in known.warnings[0]
     known.file.write_text(line("web", kind="container"))
     assert [entry.name for entry in Journal(ADDRESS).entries()] == ["web"]
     held = journal.lock(ADDRESS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from test_plugin import QUICK
 from holdfast import judge, report
 from holdfast.cli import main
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.results import Event, Timeline
 from holdfast.verdicts import (
     DEPTH,
     FAIL,
@@ -27,6 +30,7 @@ from holdfast.verdicts import (
     store,
     verdict_of,
 )
+from holdfast.verdicts.step import UNKNOWN
 
 from conftest import RunSuite
 
@@ -100,6 +104,69 @@ def test_a_verdict_follows_from_the_steps_of_its_kind(outcomes: tuple[Outcome, .
 def test_what_a_test_comes_to(procedure: Outcome, depth: Outcome, by_both: str, by_procedure: str) -> None:
     steps = [Step(PROCEDURE, "ask", procedure), Step(DEPTH, "look", depth)]
     assert (outcome_of(steps, DEPTH), outcome_of(steps, PROCEDURE)) == (by_both, by_procedure)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "steps", "verdict"),
+    [
+        ("skipped", [Step(PROCEDURE, "ask", FAIL)], "skipped"),
+        ("error", [Step(PROCEDURE, "ask", FAIL)], "error"),
+        ("failed", [Step(PROCEDURE, "ask", INCONCLUSIVE)], INCONCLUSIVE),
+        ("failed", [Step(PROCEDURE, "ask", INCONCLUSIVE), Step(DEPTH, "look", FAIL)], FAIL),
+        ("failed", [Step(PROCEDURE, "ask"), Step(DEPTH, "look", NOT_CHECKED)], FAIL),
+        ("passed", [Step(PROCEDURE, "ask"), Step(DEPTH, "look", INCONCLUSIVE)], PASS),
+        ("passed", [Step(PROCEDURE, "ask", FAIL), Step(DEPTH, "look")], FAIL),
+        ("passed", [Step(PROCEDURE, "ask"), Step(DEPTH, "look", FAIL)], FAIL),
+        ("passed", [Step(PROCEDURE, "ask"), Step(DEPTH, "look", NOT_CHECKED)], PASS),
+        ("passed", [Step(PROCEDURE, "ask", NOT_CHECKED), Step(DEPTH, "look")], PASS),
+        ("passed", [Step(PROCEDURE, "ask", NOT_CHECKED)], NOT_CHECKED),
+    ],
+)
+def test_the_verdict_of_a_case_in_one_word(outcome: str, steps: list[Step], verdict: str) -> None:
+    assert CaseRecord("CNTR-3.1", "test_a", "a device", outcome, steps=tuple(steps)).verdict == verdict
+
+
+def test_a_step_of_an_unknown_kind_counts_for_both_verdicts() -> None:
+    assert (
+        verdict_of([Step(UNKNOWN, "look", FAIL)], PROCEDURE) == verdict_of([Step(UNKNOWN, "look", FAIL)], DEPTH) == FAIL
+    )
+
+
+@pytest.mark.parametrize(
+    ("suite", "kinds"),
+    [("cntr3", (PROCEDURE, DEPTH)), ("", (PROCEDURE, DEPTH)), ("cni", (PROCEDURE,)), ("torpedo", (PROCEDURE,))],
+)
+def test_the_verdicts_that_a_suite_comes_to(suite: str, kinds: tuple[str, ...]) -> None:
+    assert record(suite=suite).kinds == kinds
+
+
+def test_a_case_without_its_device_shows_an_error() -> None:
+    case = record(Step(PROCEDURE, "ask"))
+    assert (case.shown(PROCEDURE), case.shown(DEPTH)) == (PASS, NOT_CHECKED)
+    lost = replace(case, outcome="error")
+    assert (lost.shown(PROCEDURE), lost.shown(DEPTH)) == ("error", "error")
+
+
+def test_the_steps_of_a_case_by_their_outcomes() -> None:
+    case = record(
+        Step(PROCEDURE, "ask"), Step(DEPTH, "id", FAIL, "x"), Step(DEPTH, "port", NOT_CHECKED, "no means"),
+        Step(PROCEDURE, "port", NOT_CHECKED, "no means"), Step(DEPTH, "clock", INCONCLUSIVE, "a filter"),
+    )  # fmt: skip
+    assert case.checked == ("ask",)
+    assert [str(step) for step in case.failures] == ["depth: id: x"]
+    assert case.not_checked == ("clock: inconclusive, a filter", "port: no means")
+    assert Step(DEPTH, "look").line == "look"
+
+
+def test_a_notebook_shows_a_timeline_where_there_is_one() -> None:
+    case = record(Step(PROCEDURE, "ask"))
+    assert "<svg" not in case._repr_html_()
+    assert (
+        "<svg"
+        in replace(
+            case, timeline=Timeline((Event(0.5, datetime(2026, 11, 25, tzinfo=timezone.utc), "note", "began"),))
+        )._repr_html_()
+    )
 
 
 def test_a_case_is_kept_and_read_back(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ __all__ = [
     "own_platform",
     "parse_terms",
     "quirk_names",
+    "remedies",
     "same_image_name",
     "storage_emulated",
     "storage_hosts",
@@ -108,6 +109,9 @@ def deadlines(*, emulated: bool) -> dict[str, float]:
 
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
+
+def remedies() -> list[str]:
+    """What `HoldfastError.remedy` may be."""
 
 def emulator(options: Mapping[str, Any]) -> Chassis:
     """Powers an emulated device on; `holdfast.emulator` says what the options are."""

@@ -15,7 +15,7 @@ from holdfast import _core
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
 from holdfast.secret import Secret
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
 
 Seconds = float | timedelta
@@ -79,10 +79,10 @@ def host_of(address: str) -> str:
     return address.partition(",")[0].rpartition(":")[0]
 
 
-def inner_of(gnmi: str, gribi: str, container_host: str | None) -> Inner:
+def inner_of(gnmi: str, gribi: str, container_host: str | None) -> InnerNames:
     """How the containers of a chassis name it: by the address of their ports."""
     host = container_host or gnmi.rpartition(":")[0]
-    return Inner(host=host, gnmi=gnmi, gribi=gribi, link=host)
+    return InnerNames(host=host, gnmi=gnmi, gribi=gribi, link=host)
 
 
 class Emulator(Failpoints):
@@ -105,7 +105,7 @@ class Emulator(Failpoints):
         return host_of(self.address)
 
     @property
-    def inner(self) -> Inner:
+    def inner(self) -> InnerNames:
         """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
         return inner_of(self._core.inner_gnmi_address(), self._core.inner_gribi_address(), self.container_host)
 

@@ -16,7 +16,7 @@ from holdfast._emulator import Chassis, Encryption, Seconds, bundle, hide_users,
 from holdfast.exceptions import ExpectationFailed
 from holdfast.failpoint import ArmedFailpoint, read_file
 from holdfast.secret import Secret
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
@@ -166,7 +166,7 @@ class Emulator:
         """The name of the control processor that is active now."""
         return await self._core.active()
 
-    async def inner(self) -> Inner:
+    async def inner(self) -> InnerNames:
         """How its containers name it, and its gNMI and gRIBI, on the control processor that is active now."""
         gnmi, gribi = await self._core.inner_gnmi_address(), await self._core.inner_gribi_address()
         return inner_of(gnmi, gribi, self.container_host)

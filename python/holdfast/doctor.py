@@ -30,7 +30,7 @@ def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
     try:
         dut = reach()
     except HoldfastError as error:
-        yield Finding("reachable", False, error.message, error.hint)
+        yield Finding("reachable", False, error.message, error.advice("command"))
         return
     with dut:
         yield Finding("reachable", True, dut.address)
@@ -45,7 +45,7 @@ def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Findin
     try:
         return look(dut)
     except HoldfastError as error:
-        return Finding(what, False, error.message, error.hint)
+        return Finding(what, False, error.message, error.advice("command"))
 
 
 def _logs_in(dut: Device) -> Finding:
@@ -89,10 +89,10 @@ def _clean(dut: Device) -> Finding:
     seen = leftovers.survey(dut)
     here, far = seen.by(leftovers.HERE), seen.by(leftovers.ELSEWHERE)
     alone = map(leftovers.left_alone, seen.by(leftovers.UNKNOWN))
-    told = [str(found) for found in (*here, *far)] or ["nothing", *alone]
+    listed = [str(found) for found in (*here, *far)] or ["nothing", *alone]
     command = f"holdfast --dut … clean {'--from-elsewhere ' if far else ''}--yes"
     hint = f"remove them: {command}" if here or far else None
-    return Finding("nothing of an earlier run", hint is None, ", ".join(told), hint)
+    return Finding("nothing of an earlier run", hint is None, ", ".join(listed), hint)
 
 
 def _space(_dut: Device) -> Finding:

@@ -6,13 +6,20 @@ exception holds a password.
 
 from __future__ import annotations
 
+from holdfast import remedies
+from holdfast.remedies import FrontEnd
+
 
 class HoldfastError(Exception):
     """Anything that holdfast reports.
 
     `device`, `operation`, `code` (a gRPC status by name) and `hint` are None where they do not apply; `after` is in
-    seconds. `fails_procedure` says which verdict of a case it belongs to.
+    seconds. `remedy` is the setting that would help, as a word of `holdfast.remedies.REMEDIES`, or None: `hint` leads
+    up to it. `fails_procedure` says which verdict of a case it belongs to.
     """
+
+    # Whose names for settings its text has; pytest's plugin says so of what befell it.
+    front_end: FrontEnd = "python"
 
     def __init__(
         self,
@@ -23,6 +30,7 @@ class HoldfastError(Exception):
         code: str | None = None,
         after: float | None = None,
         hint: str | None = None,
+        remedy: str | None = None,
         fails_procedure: bool = True,
     ) -> None:
         super().__init__(message)
@@ -32,10 +40,26 @@ class HoldfastError(Exception):
         self.code = code
         self.after = after
         self.hint = hint
+        self.remedy = remedy
         self.fails_procedure = fails_procedure
 
     def __str__(self) -> str:
-        return f"{self.message}\n  try: {self.hint}" if self.hint else self.message
+        advice = self.advice(self.front_end)
+        return f"{self.message}\n  try: {advice}" if advice else self.message
+
+    def advice(self, front_end: FrontEnd) -> str | None:
+        """What to try, in the words of a front end; None where nothing is known to help."""
+        return remedies.advice(self.hint, self.remedy, front_end)
+
+
+def word_for(error: BaseException | None, front_end: FrontEnd) -> None:
+    """Give the text of an error, and of those that it came from, a front end's names for settings."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, HoldfastError):
+            error.front_end = front_end
+        error = error.__cause__ or error.__context__
 
 
 class InvalidArgumentError(HoldfastError, ValueError):

@@ -209,14 +209,14 @@ class _Remote:
                 stream.sendall(request)
                 with stream.makefile("rb") as answers:
                     line = answers.readline()
-            told = json.loads(line)
+            answer = json.loads(line)
         except (OSError, ValueError) as error:
             hint = "is that emulated device running? `holdfast emulate` prints its control socket"
             raise Unreachable(f"{self._path}: {error}", hint=hint) from None
-        if "error" in told:
-            kind = Timeout if told["error"]["timeout"] else InvalidArgumentError
-            raise kind(told["error"]["message"], hint=told["error"]["hint"])
-        return told["ok"]
+        if "error" in answer:
+            kind = Timeout if answer["error"]["timeout"] else InvalidArgumentError
+            raise kind(answer["error"]["message"], hint=answer["error"]["hint"])
+        return answer["ok"]
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class Journal:
         self._addresses = set(address.split(","))
         self.file = _file(address, ".jsonl")
         # What a user must be told of what was read, once.
-        self.told: list[str] = list(filter(None, [elsewhere()]))
+        self.warnings: list[str] = list(filter(None, [elsewhere()]))
 
     def entries(self) -> list[Entry]:
         """All that may still be there, oldest first.
@@ -190,9 +190,9 @@ class Journal:
             what = f"kept in {aside}"
         except OSError as error:
             what = f"and not set aside ({error})"
-        told = f"{lines} of {file} could not be read: {what}; what bears a label is found all the same"
-        if told not in self.told:
-            self.told.append(told)
+        warning = f"{lines} of {file} could not be read: {what}; what bears a label is found all the same"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
 
 def _journals(place: Path) -> list[Path]:
@@ -204,18 +204,18 @@ def _journals(place: Path) -> list[Path]:
 
 def _parsed(line: bytes, file: Path) -> tuple[Entry, bool]:
     """An entry, and whether it went."""
-    told: dict[str, Any] = json.loads(line)
-    run, name = told["run"], told["name"]
-    kind, tag, device = (told.get(key, "") for key in ("kind", "tag", "device"))
+    record: dict[str, Any] = json.loads(line)
+    run, name = record["run"], record["name"]
+    kind, tag, device = (record.get(key, "") for key in ("kind", "tag", "device"))
     if not all(isinstance(text, str) for text in (run, kind, name, tag, device)):
         raise ValueError("not a journal's line")
-    made = datetime.fromtimestamp(told["time"]).astimezone().isoformat(timespec="seconds")
-    return Entry(run, kind, name, tag, made, device, file), told.get("gone") is True
+    made = datetime.fromtimestamp(record["time"]).astimezone().isoformat(timespec="seconds")
+    return Entry(run, kind, name, tag, made, device, file), record.get("gone") is True
 
 
 def _told(entry: Entry) -> dict[str, str]:
-    told = {"run": entry.run, "device": entry.device, "kind": entry.kind, "name": entry.name, "tag": entry.tag}
-    return {key: value for key, value in told.items() if value}
+    record = {"run": entry.run, "device": entry.device, "kind": entry.kind, "name": entry.name, "tag": entry.tag}
+    return {key: value for key, value in record.items() if value}
 
 
 @dataclass

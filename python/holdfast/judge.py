@@ -41,9 +41,9 @@ def _again(place: Path, kept: CaseRecord, judged: str | None) -> Judged:
     return Judged(case, tuple(_differences(store.read_json(place / store.VERDICT), kept, case)))
 
 
-def _differences(told: dict[str, object], kept: CaseRecord, case: CaseRecord) -> Iterator[str]:
+def _differences(stored: dict[str, object], kept: CaseRecord, case: CaseRecord) -> Iterator[str]:
     for what in (PROCEDURE, DEPTH):
-        said, derived = told.get(what), getattr(case, what)
+        said, derived = stored.get(what), getattr(case, what)
         if said is not None and said != derived:
             yield f"{what} was {said}, and its steps say {derived}"
     if case.judged == kept.judged and kept.verdict != INCONCLUSIVE and case.outcome != kept.outcome:

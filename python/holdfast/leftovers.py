@@ -187,7 +187,7 @@ def refuse_foreign(device: Device, run: str) -> list[str]:
     seen = survey(device)
     foreign = [thing for thing in seen.found if thing.whose != UNKNOWN and thing.run != run]
     if not foreign:
-        return [*seen.journal.told, *map(left_alone, seen.by(UNKNOWN))]
+        return [*seen.journal.warnings, *map(left_alone, seen.by(UNKNOWN))]
     runs = ", ".join(sorted({thing.run for thing in foreign}))
     what = "; ".join(str(thing) for thing in foreign[:5]) + ("; …" if len(foreign) > 5 else "")
     far = any(thing.whose == ELSEWHERE for thing in foreign)

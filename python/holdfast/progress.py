@@ -119,9 +119,9 @@ class NotebookBar:
     def _drawing(self) -> str:
         sent, total = self._told
         speed = sent / max(time.monotonic() - self._began, 0.001)
-        told = f"{sent / MEGA:.1f}/{total / MEGA:.1f} MB, {speed / MEGA:.1f} MB/s" if total else "…"
+        amount = f"{sent / MEGA:.1f}/{total / MEGA:.1f} MB, {speed / MEGA:.1f} MB/s" if total else "…"
         label = escape(self._label)
-        return f'<label>{label} <progress value="{sent}" max="{total or 1}">{told}</progress> {told}</label>'
+        return f'<label>{label} <progress value="{sent}" max="{total or 1}">{amount}</progress> {amount}</label>'
 
 
 class Bar:

@@ -105,8 +105,8 @@ impl ContainerRuntime {
         let answer =
             self.call("PodSandboxStatus", deadline, async |mut client| client.pod_sandbox_status(request).await);
         let info = answer.await?.info.remove("info").unwrap_or_default();
-        let told: serde_json::Value = serde_json::from_str(&info).unwrap_or_default();
-        let namespaces = told["runtimeSpec"]["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
+        let parsed: serde_json::Value = serde_json::from_str(&info).unwrap_or_default();
+        let namespaces = parsed["runtimeSpec"]["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
         let network = namespaces.iter().find(|namespace| namespace["type"] == "network");
         Ok(network.and_then(|namespace| namespace["path"].as_str()).map(str::to_owned))
     }

@@ -13,7 +13,7 @@ use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::ledger::Record;
 use crate::wire::cntr::cntr_client::CntrClient;
 use crate::wire::cntr::dial_request::Request as Ask;
-use crate::wire::cntr::dial_response::Response as Told;
+use crate::wire::cntr::dial_response::Response as DialAnswer;
 use crate::wire::cntr::{DialRequest, PingRequest, Service};
 use crate::wire::gnmi::CapabilityResponse;
 use crate::wire::ledger::ledger_client::LedgerClient;
@@ -163,8 +163,8 @@ impl Device {
         self.ask_container(host, port, Call::read("Ledger.Read", deadline), |connection| async move {
             let mut stream = ledger_client(connection).read(ReadRequest {}).await?.into_inner();
             let mut records = Vec::new();
-            while let Some(told) = stream.message().await? {
-                records.push(record(&told)?);
+            while let Some(sent) = stream.message().await? {
+                records.push(record(&sent)?);
             }
             Ok(records)
         })
@@ -212,20 +212,20 @@ impl Device {
     }
 }
 
-fn answer(question: Question, told: Option<Told>) -> std::result::Result<Answer, String> {
-    match (question, told) {
+fn answer(question: Question, answer: Option<DialAnswer>) -> std::result::Result<Answer, String> {
+    match (question, answer) {
         (Question::Nothing, None) => Ok(Answer::Connected),
-        (Question::Ping, Some(Told::Pong(pong))) => {
+        (Question::Ping, Some(DialAnswer::Pong(pong))) => {
             let stamp = pong.timestamp.ok_or("the container's pong carries no time")?;
             SystemTime::try_from(stamp).map(Answer::Pong).map_err(|error| format!("the container's pong: {error}"))
         }
-        (Question::Gnmi, Some(Told::GnmiResponse(any))) => {
+        (Question::Gnmi, Some(DialAnswer::GnmiResponse(any))) => {
             let decoded: std::result::Result<CapabilityResponse, _> = prost::Message::decode(any.value.as_slice());
             decoded
                 .map(Answer::Gnmi)
                 .map_err(|error| format!("the container's answer is no CapabilityResponse: {error}"))
         }
-        (Question::Gribi, Some(Told::GribiResponse(any))) => Ok(Answer::Gribi(any.value)),
+        (Question::Gribi, Some(DialAnswer::GribiResponse(any))) => Ok(Answer::Gribi(any.value)),
         (question, _) => Err(format!("the container was to ask for {question:?}, and answers something else")),
     }
 }
@@ -235,6 +235,6 @@ fn ledger_client(connection: Connection) -> LedgerClient<Connection> {
     LedgerClient::with_origin(connection, origin)
 }
 
-fn record(told: &ledger::Record) -> std::result::Result<Record, Status> {
-    Record::parse(&told.block).ok_or_else(|| Status::data_loss("the container sent a record that is none"))
+fn record(answer: &ledger::Record) -> std::result::Result<Record, Status> {
+    Record::parse(&answer.block).ok_or_else(|| Status::data_loss("the container sent a record that is none"))
 }

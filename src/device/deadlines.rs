@@ -13,7 +13,7 @@ macro_rules! deadlines {
         }
 
         impl Deadlines {
-            /// The steps' names, as `--dut-deadline` takes them.
+            /// The steps' names, as users give them.
             pub const STEPS: &[&str] = &[$(stringify!($step)),*];
 
             /// For a real device: minutes.

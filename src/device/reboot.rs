@@ -15,7 +15,7 @@ use crate::waiting::{next_look, try_until};
 use crate::wire::gnoi::system::RebootMethod;
 
 /// From one look at the control processors' boot-times to the next.
-const CARDS_LOOK: Duration = Duration::from_millis(50);
+const CONTROL_PROCESSORS_LOOK: Duration = Duration::from_millis(50);
 
 /// A reboot that really happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Reboot {
 }
 
 struct Before {
-    cards: Vec<ControlProcessor>,
+    control_processors: Vec<ControlProcessor>,
     boot_time: Option<u64>,
 }
 
@@ -54,8 +54,10 @@ impl Device {
 
     async fn reboot_cold(&self, force: bool) -> Result<Reboot> {
         let limit = self.session.deadline(None);
-        let before =
-            Before { cards: self.control_processors(limit).await?, boot_time: boot_time(&self.gnmi, limit).await };
+        let before = Before {
+            control_processors: self.control_processors(limit).await?,
+            boot_time: boot_time(&self.gnmi, limit).await,
+        };
         let mut watch = Watch::begin(self, limit).await?;
         self.note(EventKind::Reboot, "asking for a cold reboot of the chassis");
         let asked = self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await;
@@ -86,7 +88,7 @@ impl Device {
             Some(false) => return Err(ignored("the device was away, but its boot-time did not move")),
             None => reboot.not_checked.push("/system/state/boot-time: the device does not report it".to_owned()),
         }
-        self.check_cards(&before.cards, &mut reboot).await?;
+        self.check_control_processors(&before.control_processors, &mut reboot).await?;
         Ok(reboot)
     }
 
@@ -116,24 +118,24 @@ impl Device {
     }
 
     /// Each control processor that reports a boot-time must have booted.
-    async fn check_cards(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
+    async fn check_control_processors(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
         let deadline = Instant::now() + self.deadlines().redundant;
-        let all_booted = try_until(deadline, CARDS_LOOK, || async {
+        let all_booted = try_until(deadline, CONTROL_PROCESSORS_LOOK, || async {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
             let now = self.control_processors_by(look).await?;
-            let booted = |card: &ControlProcessor| {
-                let after = now.iter().find(|cp| cp.name == card.name).and_then(|cp| cp.boot_time);
-                card.boot_time.and(moved_on(card.boot_time, after))
+            let booted = |known: &ControlProcessor| {
+                let after = now.iter().find(|cp| cp.name == known.name).and_then(|cp| cp.boot_time);
+                known.boot_time.and(moved_on(known.boot_time, after))
             };
-            let stayed: Vec<_> = before.iter().filter(|card| booted(card) == Some(false)).collect();
-            let absent = before.iter().any(|card| !now.iter().any(|cp| cp.name == card.name));
+            let stayed: Vec<_> = before.iter().filter(|known| booted(known) == Some(false)).collect();
+            let absent = before.iter().any(|known| !now.iter().any(|cp| cp.name == known.name));
             if stayed.is_empty() && !absent {
-                let unknown = before.iter().filter(|card| booted(card).is_none());
+                let unknown = before.iter().filter(|known| booted(known).is_none());
                 let not_checked =
-                    |card: &ControlProcessor| format!("boot-time of {}: the device does not report it", card.name);
+                    |known: &ControlProcessor| format!("boot-time of {}: the device does not report it", known.name);
                 return Ok(Ok(unknown.map(not_checked).collect::<Vec<_>>()));
             }
-            let names: Vec<_> = stayed.iter().map(|card| card.name.as_str()).collect();
+            let names: Vec<_> = stayed.iter().map(|known| known.name.as_str()).collect();
             Ok(Err(if absent {
                 "not every control processor is back".to_owned()
             } else {

@@ -10,7 +10,7 @@ use super::evidence::{LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event, EventKind};
-use crate::error::{Error, Kind, Result, SwitchoverFault};
+use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
 use crate::gnmi::Path;
 use crate::waiting::{next_look, pause};
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
@@ -143,7 +143,8 @@ impl Device {
                 let what =
                     format!("{} never became ready for a switchover, so none was asked for", pair.secondary.name);
                 return Err(Error::new(fault(SwitchoverFault::NotReady), what)
-                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+                    .hint("look at the standby's state, or give it longer")
+                    .remedy(Remedy::ReadyDeadline));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::Device;
 use super::evidence::LAST_LOOK;
 use super::roles::Pair;
 use crate::dial::Call;
-use crate::error::{Error, Kind, Result, SwitchoverFault};
+use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
 use crate::waiting::next_look;
 use crate::wire::gnoi::system::RebootMethod;
 
@@ -25,7 +25,7 @@ pub enum Trigger {
     /// gNOI System.SwitchControlProcessor to the standby.
     #[default]
     Switch,
-    /// gNOI System.Reboot of the active card.
+    /// gNOI System.Reboot of the active control processor.
     RebootActive,
     /// gNOI System.KillProcess of a process that the active cannot do without, with SIGKILL.
     Kill(String),
@@ -53,7 +53,7 @@ impl Device {
     pub(super) async fn fail_active(&self, trigger: &Trigger, before: &Pair, deadline: Instant) -> Result<()> {
         let asked = match trigger {
             Trigger::Switch => Ok(()),
-            Trigger::RebootActive => self.reboot_card(&before.primary.name, deadline).await,
+            Trigger::RebootActive => self.reboot_control_processor(&before.primary.name, deadline).await,
             Trigger::Kill(process) => self.system.kill_process(process, false, deadline).await,
             Trigger::Command(command) => self.run_command(command, before).await,
         };
@@ -65,11 +65,11 @@ impl Device {
     }
 
     /// By the path that the device knows it by; the other form is tried where it refuses one.
-    async fn reboot_card(&self, name: &str, deadline: Instant) -> Result<()> {
+    async fn reboot_control_processor(&self, name: &str, deadline: Instant) -> Result<()> {
         let forms = self.paths_of(name, false);
-        let reboot = |card| async move {
+        let reboot = |path| async move {
             let message = "holdfast: fail the active";
-            self.system.reboot(RebootMethod::Cold, std::slice::from_ref(card), message, true, deadline).await
+            self.system.reboot(RebootMethod::Cold, std::slice::from_ref(path), message, true, deadline).await
         };
         match reboot(&forms[0]).await {
             Err(error) if error.code() == Some(Code::InvalidArgument) => reboot(&forms[1]).await,
@@ -93,7 +93,8 @@ impl Device {
             if !next_look(deadline, LOOK).await {
                 let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
                 return Err(Error::new(Kind::Switchover(SwitchoverFault::NotReady), what)
-                    .hint("look at the standby's state, or give it longer: --dut-deadline ready=…"));
+                    .hint("look at the standby's state, or give it longer")
+                    .remedy(Remedy::ReadyDeadline));
             }
         }
     }

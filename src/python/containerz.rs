@@ -11,7 +11,7 @@ use super::arguments::{Seconds, duration, patience, restart_policy};
 use super::both_worlds::both_worlds;
 use super::progress::Reporter;
 use super::{logs, results};
-use crate::device::Device as Inner;
+use crate::device::Device as CoreDevice;
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{
     Deployment, DeviceFile, ListedImage, Location, Mount, StartOptions, VolumeDriver, VolumeOptions,
@@ -96,7 +96,7 @@ impl Upload {
     /// Reads the archive, decides on the name, and sends. Returns the image as it is listed then.
     async fn run(
         self,
-        device: Inner,
+        device: CoreDevice,
         reporter: Option<Reporter>,
         deadline: tokio::time::Instant,
     ) -> Result<ListedImage> {
@@ -155,7 +155,7 @@ fn deployed(py: Python<'_>, image: ListedImage) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// gNOI Containerz of a device.
-    Containerz and AsyncContainerz over Inner, in Client;
+    Containerz and AsyncContainerz over CoreDevice, in Client;
 
     /// Deploy of an archive on this machine.
     #[pyo3(signature = (archive, *, name=None, tag=None, retag=None, platform=None, is_plugin=false, replace=false,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::results;
-use crate::cri::{ContainerRuntime as Inner, PodOptions};
+use crate::cri::{ContainerRuntime as CoreRuntime, PodOptions};
 use crate::wire::cri::{PodSandbox, VersionResponse};
 
 /// How long a call may take unless it is told.
@@ -23,13 +23,13 @@ fn deadline(timeout: Option<Seconds>) -> Instant {
 /// A container runtime, by its socket.
 #[pyfunction]
 pub fn container_runtime(socket: PathBuf) -> ContainerRuntime {
-    ContainerRuntime { inner: Inner::at(&socket) }
+    ContainerRuntime { inner: CoreRuntime::at(&socket) }
 }
 
 /// As `container_runtime`, to be awaited.
 #[pyfunction]
 pub fn container_runtime_async(socket: PathBuf) -> AsyncContainerRuntime {
-    AsyncContainerRuntime { inner: Inner::at(&socket) }
+    AsyncContainerRuntime { inner: CoreRuntime::at(&socket) }
 }
 
 fn version(py: Python<'_>, answer: VersionResponse) -> PyResult<Py<PyAny>> {
@@ -51,7 +51,7 @@ fn pods(py: Python<'_>, pods: Vec<PodSandbox>) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// A container runtime.
-    ContainerRuntime and AsyncContainerRuntime over Inner, in Client;
+    ContainerRuntime and AsyncContainerRuntime over CoreRuntime, in Client;
 
     /// Its name and version.
     #[pyo3(signature = (*, timeout=None))]

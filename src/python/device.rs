@@ -14,7 +14,7 @@ use super::progress::Watch;
 use super::runtime::{self, World};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
-use crate::device::{Deadlines, Device as Inner, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
+use crate::device::{Deadlines, Device as CoreDevice, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
 use crate::dial::connection::Patience;
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, EventKind, Security, Settings, Target};
@@ -123,11 +123,11 @@ impl Options {
 }
 
 impl Prepared {
-    async fn connect(self) -> Result<Inner> {
+    async fn connect(self) -> Result<CoreDevice> {
         let Self { target, gnoi, settings, limits, ways } = self;
         let device = match gnoi {
-            None => Inner::connect(target, settings, limits).await?,
-            Some(gnoi) => Inner::connect_apart(target, gnoi, settings, limits).await?,
+            None => CoreDevice::connect(target, settings, limits).await?,
+            Some(gnoi) => CoreDevice::connect_apart(target, gnoi, settings, limits).await?,
         };
         Ok(device.with_ways(ways))
     }
@@ -182,7 +182,7 @@ fn rebooted(py: Python<'_>, reboot: Reboot) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// A device under test.
-    Device and AsyncDevice over Inner, in Client;
+    Device and AsyncDevice over CoreDevice, in Client;
 
     /// gNMI: the components with a redundant-role.
     #[pyo3(signature = (*, timeout=None))]
@@ -309,7 +309,7 @@ both_worlds! {
     }
 }
 
-fn address(device: &Inner) -> String {
+fn address(device: &CoreDevice) -> String {
     let all = device.session().target().addresses.iter().map(ToString::to_string);
     all.collect::<Vec<_>>().join(",")
 }

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tonic::Code;
 
-use crate::error::{ConnectFault, Error, Kind, RebootFault, SwitchoverFault, code_name};
+use crate::error::{ConnectFault, Error, Kind, RebootFault, Remedy, SwitchoverFault, code_name};
 
 /// The exception for an error.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
@@ -15,11 +15,18 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         details.set_item("code", error.code().map(code_name))?;
         details.set_item("after", error.after.map(|after| after.as_secs_f64()))?;
         details.set_item("hint", &error.hint)?;
+        details.set_item("remedy", error.remedy.map(Remedy::word))?;
         details.set_item("fails_procedure", fails_procedure(error.kind))?;
         let class = py.import("holdfast.exceptions")?.getattr(name(error.kind))?;
         class.call((error.to_string(),), Some(&details))
     };
     made().map_or_else(|failed| failed, PyErr::from_value)
+}
+
+/// The words of all remedies that an error may have.
+#[pyfunction]
+pub fn remedies() -> Vec<&'static str> {
+    Remedy::ALL.iter().map(|remedy| remedy.word()).collect()
 }
 
 fn fails_procedure(kind: Kind) -> bool {

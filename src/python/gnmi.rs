@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::{results, runtime};
-use crate::device::Device as Inner;
+use crate::device::Device as CoreDevice;
 use crate::dial::Call;
 use crate::error::Result;
 use crate::gnmi::client::Received;
@@ -65,7 +65,7 @@ fn mode(text: &str, interval: Option<Seconds>) -> PyResult<StreamMode> {
 
 both_worlds! {
     /// gNMI of a device.
-    Gnmi and AsyncGnmi over Inner, in Client;
+    Gnmi and AsyncGnmi over CoreDevice, in Client;
 
     /// Capabilities.
     #[pyo3(signature = (*, timeout=None))]

@@ -42,6 +42,8 @@ mod _core {
     #[pymodule_export]
     use super::emulator::{AsyncChassis, Chassis, emulator, emulator_async, failpoint_names, quirk_names};
     #[pymodule_export]
+    use super::errors::remedies;
+    #[pymodule_export]
     use super::failpoint::{FailpointTerms, parse_terms};
     #[pymodule_export]
     use super::gnmi::{AsyncGnmi, AsyncSubscription, Gnmi, Subscription};

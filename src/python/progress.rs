@@ -32,8 +32,8 @@ impl Reporter {
             if waiting.is_none() {
                 let (callback, newest) = (callback.clone(), newest.clone());
                 runtime::queue(Box::new(move |py| {
-                    let told = newest.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    if let Some(Progress { sent, received, total }) = told
+                    let progress = newest.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some(Progress { sent, received, total }) = progress
                         && let Err(error) = callback.call1(py, (sent, received, total))
                     {
                         error.write_unraisable(py, Some(callback.bind(py)));

@@ -41,9 +41,9 @@ pub fn record(py: Python<'_>, record: Record) -> Object {
         hash: hex::encode(record.head.hash), block: block)
 }
 
-pub fn description(py: Python<'_>, told: Description) -> Object {
-    object!(py, "ContainerDescription", writer: told.writer, environment: told.environment, mounted: told.mounted,
-        writable: told.writable)
+pub fn description(py: Python<'_>, description: Description) -> Object {
+    object!(py, "ContainerDescription", writer: description.writer, environment: description.environment, mounted: description.mounted,
+        writable: description.writable)
 }
 
 pub fn dialled(py: Python<'_>, answer: Answer) -> Object {
@@ -56,7 +56,7 @@ pub fn dialled(py: Python<'_>, answer: Answer) -> Object {
     let (clock, capable, response) = match answer {
         Answer::Connected => (None, None, None),
         Answer::Pong(clock) => (Some(time(py, clock)?), None, None),
-        Answer::Gnmi(told) => (None, Some(capabilities(py, told)?), None),
+        Answer::Gnmi(answer) => (None, Some(capabilities(py, answer)?), None),
         Answer::Gribi(bytes) => (None, None, Some(pyo3::types::PyBytes::new(py, &bytes))),
     };
     object!(py, "Dialled", asked: asked, time: clock, capabilities: capable, response: response)

@@ -531,10 +531,11 @@ pub fn storage_emulated(
                     Arc::new(Csi::connect(options, deadline)?)
                 } else {
                     let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-                    let told = emulated.provider().emulated;
+                    let is_emulated = emulated.provider().emulated;
                     let nodes = sockets.nodes.clone();
                     let mask = Mask::default();
-                    let options = DockerPluginOptions { name, version, nodes, fences: true, emulated: told, mask };
+                    let options =
+                        DockerPluginOptions { name, version, nodes, fences: true, emulated: is_emulated, mask };
                     Arc::new(DockerPlugin::connect(options, deadline)?)
                 };
                 Ok((volumes, sockets))

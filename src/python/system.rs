@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
 use super::results;
-use crate::device::Device as Inner;
+use crate::device::Device as CoreDevice;
 use crate::gnmi::Path;
 use crate::wire::gnoi::system::{PingResponse, RebootMethod, RebootStatusResponse};
 
@@ -36,7 +36,7 @@ fn replies(py: Python<'_>, replies: Vec<PingResponse>) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// gNOI System of a device.
-    System and AsyncSystem over Inner, in Client;
+    System and AsyncSystem over CoreDevice, in Client;
 
     /// Time.
     #[pyo3(signature = (*, timeout=None))]

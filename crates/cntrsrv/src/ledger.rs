@@ -34,7 +34,7 @@ pub const VARIABLES: &str = "HOLDFAST_";
 
 /// The ledger in one file, with one incarnation that writes it.
 #[derive(Clone)]
-pub struct Service {
+pub struct LedgerService {
     path: PathBuf,
     environment: HashMap<String, String>,
     volume: Volume,
@@ -45,7 +45,7 @@ pub struct Service {
     writer: Arc<Mutex<Option<Writer>>>,
 }
 
-impl Service {
+impl LedgerService {
     /// For the file `path`, in the environment of this process; each service is an incarnation of its own.
     pub fn new(path: PathBuf) -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
@@ -84,7 +84,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl Ledger for Service {
+impl Ledger for LedgerService {
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<Record>, Status> {
         self.check_volume()?;
         if self.volume == Volume::ReadOnly {
@@ -111,7 +111,7 @@ impl Ledger for Service {
             record
         });
         let record = appended.await.map_err(|error| Status::internal(error.to_string()))?;
-        record.map(|record| Response::new(told(&record))).map_err(refused)
+        record.map(|record| Response::new(message(&record))).map_err(refused)
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<Description>, Status> {
@@ -139,7 +139,7 @@ impl Ledger for Service {
         tokio::spawn(async move {
             let reading = ledger::read(&bytes);
             for record in &reading.records {
-                if sender.send(Ok(told(record))).await.is_err() {
+                if sender.send(Ok(message(record))).await.is_err() {
                     return;
                 }
             }
@@ -159,7 +159,7 @@ fn is_writable(folder: &Path) -> bool {
     statvfs(folder).is_ok_and(|found| !found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn told(record: &ledger::Record) -> Record {
+fn message(record: &ledger::Record) -> Record {
     Record { block: record.block() }
 }
 

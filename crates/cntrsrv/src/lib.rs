@@ -17,7 +17,7 @@ use holdfast_net::dial::{Connector, Tcp};
 use holdfast_wire::cntr::cntr_client::CntrClient;
 use holdfast_wire::cntr::cntr_server::{Cntr, CntrServer};
 use holdfast_wire::cntr::dial_request::Request as Ask;
-use holdfast_wire::cntr::dial_response::Response as Told;
+use holdfast_wire::cntr::dial_response::Response as DialAnswer;
 use holdfast_wire::cntr::{DialRequest, DialResponse, PingRequest, PingResponse, Service as Kind};
 use holdfast_wire::gnmi::CapabilityRequest;
 use holdfast_wire::gnmi::g_nmi_client::GNmiClient;
@@ -30,9 +30,9 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// `openconfig.featureprofiles.cntr.Cntr`
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Service;
+pub struct CntrService;
 
-impl Service {
+impl CntrService {
     /// Ready to be served.
     pub fn server() -> CntrServer<Self> {
         CntrServer::new(Self)
@@ -40,7 +40,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl Cntr for Service {
+impl Cntr for CntrService {
     async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
         Ok(Response::new(PingResponse { timestamp: Some(SystemTime::now().into()) }))
     }
@@ -70,14 +70,14 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
     let response = match request.request {
         None => None,
         Some(Ask::Ping(ping)) => {
-            Some(Told::Pong(CntrClient::with_origin(connection, origin).ping(ping).await?.into_inner()))
+            Some(DialAnswer::Pong(CntrClient::with_origin(connection, origin).ping(ping).await?.into_inner()))
         }
         Some(Ask::Srv(service)) => match Kind::try_from(service) {
             Ok(Kind::StGnmi) => {
                 let mut client = GNmiClient::with_origin(connection, origin);
                 let answer = client.capabilities(CapabilityRequest::default()).await?.into_inner();
                 let bytes = prost::Message::encode_to_vec(&answer);
-                Some(Told::GnmiResponse(any("gnmi.CapabilityResponse", bytes)))
+                Some(DialAnswer::GnmiResponse(any("gnmi.CapabilityResponse", bytes)))
             }
             Ok(Kind::StGribi) => {
                 let mut grpc = tonic::client::Grpc::with_origin(connection, origin);
@@ -85,7 +85,7 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
                 let path = PathAndQuery::from_static("/gribi.gRIBI/Get");
                 let asked = grpc.server_streaming(Request::new(Bytes::from_static(GRIBI_GET_ALL)), path, Raw).await?;
                 let first = asked.into_inner().message().await?;
-                Some(Told::GribiResponse(any("gribi.GetResponse", first.unwrap_or_default().to_vec())))
+                Some(DialAnswer::GribiResponse(any("gribi.GetResponse", first.unwrap_or_default().to_vec())))
             }
             _ => return Err(Status::invalid_argument("srv must be ST_GNMI or ST_GRIBI")),
         },

@@ -96,7 +96,8 @@ async fn run(options: &Options) -> std::io::Result<()> {
     let listener =
         serve::listen(any).or_else(|_| serve::listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), *port)))?;
     let acceptor = TlsAcceptor::from(serve::self_signed()?);
-    let routes = Routes::new(cntr::Service::server()).add_service(cntr::ledger::Service::new(ledger.clone()).server());
+    let routes =
+        Routes::new(cntr::CntrService::server()).add_service(cntr::ledger::LedgerService::new(ledger.clone()).server());
     println!("cntrsrv listening on {}", listener.local_addr()?);
     let mut plugin = std::pin::pin!(async {
         match plugin_socket {

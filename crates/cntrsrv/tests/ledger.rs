@@ -36,8 +36,8 @@ impl Container {
         let connection = self.session.connection(deadline()).await.expect("a connection");
         let origin = connection.origin();
         let request = AppendRequest { payload: payload.to_vec() };
-        let told = LedgerClient::with_origin(connection, origin).append(request).await?.into_inner();
-        Ok(Record::parse(&told.block).expect("a record"))
+        let sent = LedgerClient::with_origin(connection, origin).append(request).await?.into_inner();
+        Ok(Record::parse(&sent.block).expect("a record"))
     }
 
     async fn describe(&self) -> Description {
@@ -53,8 +53,8 @@ impl Container {
             let origin = connection.origin();
             let mut stream = LedgerClient::with_origin(connection, origin).read(ReadRequest {}).await?.into_inner();
             let mut records = Vec::new();
-            while let Some(told) = stream.message().await? {
-                records.push(Record::parse(&told.block).expect("a record"));
+            while let Some(sent) = stream.message().await? {
+                records.push(Record::parse(&sent.block).expect("a record"));
             }
             Ok(records)
         });

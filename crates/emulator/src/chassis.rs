@@ -65,7 +65,7 @@ impl ControlProcessor {
         let ledger = match Store::ledger_of(container) {
             None => {
                 let environment = container.environment.clone().into_iter().collect();
-                cntr::ledger::Service::new(PathBuf::from("no volume/ledger")).emulated(
+                cntr::ledger::LedgerService::new(PathBuf::from("no volume/ledger")).emulated(
                     environment,
                     Volume::Elsewhere,
                     Arc::new(|| Ok(())),
@@ -84,7 +84,7 @@ impl ControlProcessor {
                 };
                 let seen = if container.read_only { Volume::ReadOnly } else { Volume::AsSeen };
                 let environment = container.environment.clone().into_iter().collect();
-                cntr::ledger::Service::new(path).emulated(environment, seen, Arc::new(copy))
+                cntr::ledger::LedgerService::new(path).emulated(environment, seen, Arc::new(copy))
             }
         };
         self.runtime.start(container, ledger.server())

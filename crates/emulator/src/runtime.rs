@@ -47,8 +47,8 @@ impl Runtime {
     }
 
     /// Opens the container's ports. Fails where one is taken, and then none is open.
-    pub fn start(&self, container: &Container, ledger: LedgerServer<cntr::ledger::Service>) -> io::Result<()> {
-        let routes = Routes::new(cntr::Service::server()).add_service(ledger);
+    pub fn start(&self, container: &Container, ledger: LedgerServer<cntr::ledger::LedgerService>) -> io::Result<()> {
+        let routes = Routes::new(cntr::CntrService::server()).add_service(ledger);
         let own_port = own_port(&container.command);
         let published = if container.host_network && container.ports.is_empty() {
             vec![(own_port, own_port)]

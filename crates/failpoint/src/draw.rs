@@ -43,7 +43,7 @@ fn mix(mut value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Draw;
+    use super::{Draw, mix};
 
     #[test]
     fn the_same_hit_draws_the_same_and_others_differ() {
@@ -60,5 +60,22 @@ mod tests {
         assert!((2_300..2_700).contains(&happened), "{happened}");
         assert!(!Draw::new(7, "x", 1).happens(0.0));
         assert!(Draw::new(7, "x", 1).happens(100.0));
+    }
+
+    /// The first three of SplitMix64 from the seed 0, as its authors' code has them: a seed that was kept draws the same
+    /// in every version.
+    #[test]
+    fn numbers_are_mixed_as_split_mix_64_does() {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let numbers = [0, STEP, STEP.wrapping_mul(2)].map(mix);
+        assert_eq!(numbers, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
+    #[test]
+    fn the_smallest_draw_of_all_makes_nothing_happen_that_never_does() {
+        let smallest = Draw(0x9e37_79b9_7f4a_7c15_u64.wrapping_neg());
+        assert_eq!(smallest.below(u64::MAX), 0);
+        assert!(!smallest.happens(0.0));
+        assert!(smallest.happens(1e-9));
     }
 }

@@ -284,6 +284,17 @@ mod tests {
         Terms::parse(text, dialect).expect_err(text).to_string()
     }
 
+    #[test]
+    fn a_probability_has_digits_on_both_sides_of_its_point() {
+        for percent in [".5", "5.", ".", "1.2.3", "100.1", "101"] {
+            let error = refused(&format!("{percent}%off"), Extended);
+            assert!(error.contains(&format!("{percent:?} is no probability")), "{percent}: {error}");
+        }
+        for percent in ["0", "0.5", "12.50", "100", "100.0"] {
+            assert!(Terms::parse(&format!("{percent}%off"), Extended).is_ok(), "{percent}");
+        }
+    }
+
     /// Observed on containerd 1.6.20.
     #[test]
     fn errors_are_worded_as_containerd_words_them() {

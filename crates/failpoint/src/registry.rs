@@ -66,16 +66,16 @@ pub struct Registry {
     names: &'static [Name],
     seed: u64,
     armed: AtomicUsize,
-    inner: Mutex<Inner>,
+    sites: Mutex<Sites>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Sites {
     states: BTreeMap<&'static str, State>,
     waiting: Vec<Waker>,
 }
 
-impl Inner {
+impl Sites {
     fn wake(&mut self) {
         self.waiting.drain(..).for_each(Waker::wake);
     }
@@ -84,7 +84,7 @@ impl Inner {
 impl Registry {
     /// With these names, none armed; equal seeds draw equally.
     pub fn new(names: &'static [Name], seed: u64) -> Self {
-        Self { names, seed, armed: AtomicUsize::new(0), inner: Mutex::default() }
+        Self { names, seed, armed: AtomicUsize::new(0), sites: Mutex::default() }
     }
 
     /// All there are.
@@ -101,8 +101,8 @@ impl Registry {
     /// Arms `name`, or arms it anew.
     pub fn arm(&self, name: &str, terms: Terms) -> Result<(), Unknown> {
         let known = self.find(name)?;
-        let mut inner = self.lock();
-        let state = inner.states.entry(known).or_default();
+        let mut sites = self.lock();
+        let state = sites.states.entry(known).or_default();
         if state.terms.replace(terms).is_none() {
             self.armed.fetch_add(1, Ordering::Relaxed);
         }
@@ -113,23 +113,23 @@ impl Registry {
     /// Disarms `name`, releases who waits there, and says how often it was hit.
     pub fn disarm(&self, name: &str) -> Result<u64, Unknown> {
         let known = self.find(name)?;
-        let mut inner = self.lock();
-        let Some(state) = inner.states.get_mut(known) else { return Ok(0) };
+        let mut sites = self.lock();
+        let Some(state) = sites.states.get_mut(known) else { return Ok(0) };
         if state.terms.take().is_some() {
             self.armed.fetch_sub(1, Ordering::Relaxed);
         }
         state.releases += 1;
         let hits = state.hits;
-        inner.wake();
+        sites.wake();
         Ok(hits)
     }
 
     /// Lets go on who waits at `name`.
     pub fn release(&self, name: &str) -> Result<(), Unknown> {
         let known = self.find(name)?;
-        let mut inner = self.lock();
-        inner.states.entry(known).or_default().releases += 1;
-        inner.wake();
+        let mut sites = self.lock();
+        sites.states.entry(known).or_default().releases += 1;
+        sites.wake();
         Ok(())
     }
 
@@ -141,8 +141,8 @@ impl Registry {
 
     /// All that are armed.
     pub fn armed(&self) -> Vec<Armed> {
-        let inner = self.lock();
-        let armed = inner.states.iter().filter_map(|(name, state)| {
+        let sites = self.lock();
+        let armed = sites.states.iter().filter_map(|(name, state)| {
             Some(Armed { name, terms: state.terms.as_ref()?.to_string(), hits: state.hits })
         });
         armed.collect()
@@ -155,15 +155,15 @@ impl Registry {
     }
 
     fn hit_armed(&self, name: &str) -> Option<Fired> {
-        let mut inner = self.lock();
-        let state = inner.states.get_mut(name)?;
+        let mut sites = self.lock();
+        let state = sites.states.get_mut(name)?;
         let terms = state.terms.as_mut()?;
         state.passes += 1;
         let draw = Draw::new(self.seed, name, state.passes);
         let actions = terms.fire(draw)?;
         state.hits += 1;
         let fired = Fired { actions, draw, releases: state.releases };
-        inner.wake();
+        sites.wake();
         Some(fired)
     }
 
@@ -175,30 +175,30 @@ impl Registry {
     /// Waits until `name` was hit `times` times. It has no deadline of its own.
     pub async fn reached(&self, name: &str, times: u64) -> Result<(), Unknown> {
         let known = self.find(name)?;
-        self.wait(|inner| inner.states.get(known).is_some_and(|state| state.hits >= times)).await;
+        self.wait(|sites| sites.states.get(known).is_some_and(|state| state.hits >= times)).await;
         Ok(())
     }
 
     /// Waits at `name` until somebody releases or disarms it. It has no deadline of its own.
     pub async fn released(&self, name: &str, fired: &Fired) {
         let before = fired.releases;
-        self.wait(|inner| inner.states.get(name).is_none_or(|state| state.releases > before)).await;
+        self.wait(|sites| sites.states.get(name).is_none_or(|state| state.releases > before)).await;
     }
 
-    async fn wait(&self, condition: impl Fn(&Inner) -> bool) {
+    async fn wait(&self, condition: impl Fn(&Sites) -> bool) {
         poll_fn(|context| {
-            let mut inner = self.lock();
-            if condition(&inner) {
+            let mut sites = self.lock();
+            if condition(&sites) {
                 return Poll::Ready(());
             }
-            inner.waiting.push(context.waker().clone());
+            sites.waiting.push(context.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Sites> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, name: &str) -> Result<&'static str, Unknown> {

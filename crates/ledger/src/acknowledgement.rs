@@ -8,7 +8,7 @@ use super::verify::Receipt;
 
 /// What a writer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum WriterMessage {
     /// It holds the ledger open, which ends with this record; and what its clock says, in nanoseconds.
     Opened(u64, Option<u64>),
     /// It wrote a batch up to this record, and waits for the disk.
@@ -21,7 +21,7 @@ pub enum Told {
     Failed(String),
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for WriterMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opened(number, Some(at)) => write!(f, "opened {number} {at}"),
@@ -43,7 +43,7 @@ impl fmt::Display for Told {
     }
 }
 
-impl FromStr for Told {
+impl FromStr for WriterMessage {
     type Err = String;
 
     fn from_str(line: &str) -> Result<Self, String> {
@@ -87,19 +87,19 @@ mod tests {
     #[test]
     fn each_line_reads_back() {
         let head = chain(&[1, 2])[1].head.clone();
-        for told in [
-            Told::Opened(0, None),
-            Told::Opened(7, Some(99)),
-            Told::Syncing(3),
-            Told::Idle(4),
-            Told::Failed("Input/output error (os error 5)".to_owned()),
-            Told::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(17) }),
-            Told::Acknowledged(Receipt { head, payload: None, at: None }),
+        for message in [
+            WriterMessage::Opened(0, None),
+            WriterMessage::Opened(7, Some(99)),
+            WriterMessage::Syncing(3),
+            WriterMessage::Idle(4),
+            WriterMessage::Failed("Input/output error (os error 5)".to_owned()),
+            WriterMessage::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(17) }),
+            WriterMessage::Acknowledged(Receipt { head, payload: None, at: None }),
         ] {
-            assert_eq!(told.to_string().parse(), Ok(told));
+            assert_eq!(message.to_string().parse(), Ok(message));
         }
         for line in ["", "opened", "opened x", "opened 1 x", "acknowledged 1 2 3", "closed 1"] {
-            assert!(line.parse::<Told>().is_err(), "{line}");
+            assert!(line.parse::<WriterMessage>().is_err(), "{line}");
         }
     }
 }

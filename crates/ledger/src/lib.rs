@@ -9,7 +9,7 @@ mod task;
 mod verify;
 mod writer;
 
-pub use acknowledgement::Told;
+pub use acknowledgement::WriterMessage;
 pub use medium::{Medium, OnFile};
 pub use payload::generate;
 pub use record::{BLOCK, Head, Identity, MAX_PAYLOAD, ORIGIN, Place, Record, hash_from};

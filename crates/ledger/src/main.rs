@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-use holdfast_ledger::{BLOCK, OnFile, Place, Receipt, Stop, Told, Writer, run, sync_folder, verify};
+use holdfast_ledger::{BLOCK, OnFile, Place, Receipt, Stop, Writer, WriterMessage, run, sync_folder, verify};
 
 use options::Options;
 
@@ -69,8 +69,8 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
     let mut signals = Signals::new([SIGTERM]).map_err(|error| Trouble::Failed(format!("SIGTERM: {error}")))?;
     std::thread::spawn(move || signals.forever().for_each(|_| stopped.stop()));
     // A tester that is gone is no reason to stop: whether the volume holds is another's question.
-    let mut tell = |told: Told| {
-        let _ = writeln!(channel, "{told}").and_then(|()| channel.flush());
+    let mut tell = |message: WriterMessage| {
+        let _ = writeln!(channel, "{message}").and_then(|()| channel.flush());
     };
     let path = options.file.as_path();
     let opened = OnFile::preallocated(path)
@@ -82,7 +82,7 @@ fn write(options: &Options) -> Result<ExitCode, Trouble> {
     let mut writer = match opened {
         Ok(writer) => writer,
         Err(why) => {
-            tell(Told::Failed(why.clone()));
+            tell(WriterMessage::Failed(why.clone()));
             return Err(Trouble::Failed(why));
         }
     };
@@ -150,7 +150,7 @@ fn receipts(from: &str) -> Result<Vec<Receipt>, Trouble> {
     let mut receipts = Vec::new();
     for (line, number) in lines.lines().zip(1..) {
         match line.map_err(failed)?.parse() {
-            Ok(Told::Acknowledged(receipt)) => receipts.push(receipt),
+            Ok(WriterMessage::Acknowledged(receipt)) => receipts.push(receipt),
             Ok(_) => {}
             Err(why) => return Err(Trouble::Failed(format!("{from}: line {number}: {why}"))),
         }

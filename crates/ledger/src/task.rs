@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::acknowledgement::Told;
+use super::acknowledgement::WriterMessage;
 use super::medium::Medium;
 use super::payload::generate;
 use super::record::Head;
@@ -56,13 +56,13 @@ pub fn run<M: Medium>(
     writer: &mut Writer<M>,
     work: Work,
     clock: impl Fn() -> u64,
-    mut tell: impl FnMut(Told),
+    mut tell: impl FnMut(WriterMessage),
     stop: &Stop,
 ) -> Result<(), Refused> {
-    tell(Told::Opened(writer.last(), Some(clock())));
+    tell(WriterMessage::Opened(writer.last(), Some(clock())));
     let done = write(writer, work, &clock, &mut tell, stop);
     if let Err(refused) = &done {
-        tell(Told::Failed(refused.to_string()));
+        tell(WriterMessage::Failed(refused.to_string()));
     }
     done
 }
@@ -71,21 +71,21 @@ fn write<M: Medium>(
     writer: &mut Writer<M>,
     work: Work,
     clock: impl Fn() -> u64,
-    tell: &mut impl FnMut(Told),
+    tell: &mut impl FnMut(WriterMessage),
     stop: &Stop,
 ) -> Result<(), Refused> {
     let mut written = 0;
     loop {
         let begun = Instant::now();
         if work.records.is_some_and(|enough| written >= enough) {
-            tell(Told::Idle(writer.last()));
+            tell(WriterMessage::Idle(writer.last()));
             stop.wait(None);
             return Ok(());
         }
         let heads = if work.batch > 1 { write_batch(writer, work.batch, tell)? } else { vec![append(writer)?] };
         written += heads.len() as u64;
         for head in heads {
-            tell(Told::Acknowledged(Receipt { head, payload: None, at: Some(clock()) }));
+            tell(WriterMessage::Acknowledged(Receipt { head, payload: None, at: Some(clock()) }));
         }
         if stop.wait(Some(work.pace.saturating_sub(begun.elapsed()))) {
             return Ok(());
@@ -101,13 +101,13 @@ fn append<M: Medium>(writer: &mut Writer<M>) -> Result<Head, Refused> {
 fn write_batch<M: Medium>(
     writer: &mut Writer<M>,
     many: u64,
-    tell: &mut impl FnMut(Told),
+    tell: &mut impl FnMut(WriterMessage),
 ) -> Result<Vec<Head>, Refused> {
     let mut heads = Vec::new();
     for _ in 0..many {
         heads.push(writer.write(generate(writer.identity(), writer.last() + 1))?.head);
     }
-    tell(Told::Syncing(writer.last()));
+    tell(WriterMessage::Syncing(writer.last()));
     writer.sync()?;
     Ok(heads)
 }
@@ -122,13 +122,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let stop = Stop::default();
-        let (mut told, mut lines) = (Vec::new(), Vec::new());
+        let (mut messages, mut lines) = (Vec::new(), Vec::new());
         for batch in [1, 4] {
             let medium = OnFile::preallocated(&path).expect("a file");
             let mut writer =
                 Writer::over(medium, "it", Opening { run: 9, writer: 1, ..Opening::default() }).expect("opened");
             let work = Work { batch, records: Some(8), ..Work::default() };
-            let idle = |said: &Told| matches!(said, Told::Idle(_)).then(|| stop.stop());
+            let idle = |said: &WriterMessage| matches!(said, WriterMessage::Idle(_)).then(|| stop.stop());
             run(
                 &mut writer,
                 work,
@@ -136,15 +136,17 @@ mod tests {
                 |said| {
                     idle(&said);
                     lines.push(said.to_string());
-                    told.push(said);
+                    messages.push(said);
                 },
                 &stop,
             )
             .expect("written");
         }
-        let receipts: Vec<_> = told
+        let receipts: Vec<_> = messages
             .iter()
-            .filter_map(|said| if let Told::Acknowledged(receipt) = said { Some(receipt.clone()) } else { None })
+            .filter_map(
+                |said| if let WriterMessage::Acknowledged(receipt) = said { Some(receipt.clone()) } else { None },
+            )
             .collect();
         assert_eq!(receipts.len(), 12, "stopped already, the second ends after a batch: {lines:?}");
         let bytes = std::fs::read(&path).expect("there");

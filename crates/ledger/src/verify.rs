@@ -134,10 +134,10 @@ pub fn verify(receipts: &[Receipt], places: impl IntoIterator<Item = Place>) -> 
 /// that went on from its record; one whose number was told before is of a record that was written over another.
 fn as_written(receipts: &[Receipt]) -> Vec<&Receipt> {
     let mut ordered: Vec<&Receipt> = Vec::with_capacity(receipts.len());
-    let (mut told, mut latest) = (HashSet::new(), 0);
+    let (mut numbers, mut latest) = (HashSet::new(), 0);
     for receipt in receipts {
         let Head { identity, number, .. } = &receipt.head;
-        let late = told.insert(*number) && identity.incarnation < latest;
+        let late = numbers.insert(*number) && identity.incarnation < latest;
         let before = late.then(|| ordered.iter().position(|other| other.head.number > *number)).flatten();
         ordered.insert(before.unwrap_or(ordered.len()), receipt);
         latest = latest.max(identity.incarnation);
@@ -252,8 +252,8 @@ impl<'a> Comparison<'a> {
             let last = self.found.range(..offset).map(|(_, head)| head.number).max().unwrap_or(0);
             findings.push(Finding::Damaged(last));
         }
-        let mut told = HashSet::new();
-        findings.retain(|finding| told.insert(finding.clone()));
+        let mut seen = HashSet::new();
+        findings.retain(|finding| seen.insert(finding.clone()));
         findings
     }
 
@@ -417,36 +417,36 @@ mod tests {
 
     #[test]
     fn a_writer_that_was_told_yes_after_another_is_known_by_the_clock() {
-        let mut told = receipts(&chain(&[1, 2]));
+        let mut acknowledged = receipts(&chain(&[1, 2]));
         let more = chain(&[1, 1, 1]);
-        told.push(Receipt { head: more[2].head.clone(), payload: None, at: Some(9) });
-        let told: Vec<_> = told.iter().collect();
-        assert!(two_writers(&told).contains(&Finding::TwoWriters(3, 1)));
-        assert_eq!(two_writers(&told[..2]), []);
+        acknowledged.push(Receipt { head: more[2].head.clone(), payload: None, at: Some(9) });
+        let acknowledged: Vec<_> = acknowledged.iter().collect();
+        assert!(two_writers(&acknowledged).contains(&Finding::TwoWriters(3, 1)));
+        assert_eq!(two_writers(&acknowledged[..2]), []);
     }
 
     #[test]
     fn an_acknowledgement_that_was_late_on_its_way_is_no_second_writer() {
         let all = chain(&[1, 1, 2]);
-        let mut told = receipts(&all);
-        told[1].at = Some(9); // the new writer went on from it
-        assert_eq!(judged(&told, &file(&all)), []);
+        let mut acknowledged = receipts(&all);
+        acknowledged[1].at = Some(9); // the new writer went on from it
+        assert_eq!(judged(&acknowledged, &file(&all)), []);
     }
 
     #[test]
     fn one_that_was_late_is_not_taken_for_a_record_written_over_those_that_came_before_it() {
         let all = ring_of(&[1, 1, 1, 2], 2);
-        let mut told = receipts(&all);
-        told[1].at = Some(9);
-        told[1..].rotate_left(1); // the second came last, and the fourth stands in its place
-        assert_eq!(judged(&told, &file(&all)), []);
+        let mut acknowledged = receipts(&all);
+        acknowledged[1].at = Some(9);
+        acknowledged[1..].rotate_left(1); // the second came last, and the fourth stands in its place
+        assert_eq!(judged(&acknowledged, &file(&all)), []);
     }
 
     #[test]
     fn a_number_that_is_told_again_is_no_late_answer() {
         let (all, rolled_back) = (ring_of(&[1, 1, 1, 3], 8), ring_of(&[1, 1, 2], 8));
-        let told = receipts(&[&all[..], &rolled_back[2..]].concat());
-        assert_eq!(judged(&told, &file(&rolled_back)), [Finding::Lost(3), Finding::Lost(4)]);
+        let acknowledged = receipts(&[&all[..], &rolled_back[2..]].concat());
+        assert_eq!(judged(&acknowledged, &file(&rolled_back)), [Finding::Lost(3), Finding::Lost(4)]);
     }
 
     #[test]
@@ -454,8 +454,8 @@ mod tests {
         let all = chain(&[1, 1, 1]);
         let identity = Identity { incarnation: 2, ..all[0].head.identity };
         let fork = Record::new(identity, 2, BLOCK as u64, all[0].head.hash, payload::generate(identity, 2));
-        let told = receipts(&[all.clone(), vec![fork.clone()]].concat());
-        let findings = judged(&told, &file(&[all[0].clone(), fork]));
+        let acknowledged = receipts(&[all.clone(), vec![fork.clone()]].concat());
+        let findings = judged(&acknowledged, &file(&[all[0].clone(), fork]));
         assert!(findings.contains(&Finding::Lost(2)) && findings.contains(&Finding::Lost(3)), "{findings:?}");
     }
 
@@ -512,9 +512,9 @@ mod tests {
                 let (old, previous) = (all[5].head.identity, all[5].head.hash);
                 let number = 7 + (at % 6) as u64;
                 let own = Record::new(old, number, (number - 1) * BLOCK as u64, previous, Vec::new());
-                let mut told = whole;
-                told.push(Receipt { head: own.head, payload: None, at: Some(100) });
-                (told, bytes, "two writers")
+                let mut acknowledged = whole;
+                acknowledged.push(Receipt { head: own.head, payload: None, at: Some(100) });
+                (acknowledged, bytes, "two writers")
             }
             _ => {
                 let other = Identity { run: 8, ..all[at].head.identity };
@@ -528,8 +528,8 @@ mod tests {
     proptest! {
         #[test]
         fn each_way_to_fail_is_told_from_the_others(kind in 0_usize..9, at in 0_usize..12, bit in 0_usize..BLOCK * 8) {
-            let (told, bytes, expected) = plant(kind, at, bit);
-            let kinds: HashSet<_> = judged(&told, &bytes).iter().map(Finding::kind).collect();
+            let (acknowledged, bytes, expected) = plant(kind, at, bit);
+            let kinds: HashSet<_> = judged(&acknowledged, &bytes).iter().map(Finding::kind).collect();
             // what the other writer was told of is not there
             let more = (expected == "two writers").then_some("lost");
             prop_assert_eq!(kinds, [expected].into_iter().chain(more).collect::<HashSet<_>>());

@@ -8,6 +8,8 @@ use std::time::Duration;
 use holdfast_wire::path::PathError;
 use tonic::{Code, Status};
 
+pub use crate::remedy::Remedy;
+
 /// The result of anything that talks to a device or reads an archive.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -130,8 +132,10 @@ pub struct Error {
     pub operation: Option<String>,
     /// From the start of the operation to the failure.
     pub after: Option<Duration>,
-    /// What the user may try.
+    /// What the user may try, in words that name no option of any front end.
     pub hint: Option<String>,
+    /// What the user may set otherwise; where there is a hint, it leads up to this.
+    pub remedy: Option<Remedy>,
     /// What this machine said, where it comes from that.
     #[source]
     pub source: Option<Arc<std::io::Error>>,
@@ -140,7 +144,16 @@ pub struct Error {
 impl Error {
     /// A failure of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), device: None, operation: None, after: None, hint: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            device: None,
+            operation: None,
+            after: None,
+            hint: None,
+            remedy: None,
+            source: None,
+        }
     }
 
     /// A bad argument.
@@ -174,7 +187,7 @@ impl Error {
     pub fn from_status(status: &Status) -> Self {
         let error = Self::new(Kind::Status(status.code()), status.message());
         match status.code() {
-            Code::Unauthenticated => error.hint("check --dut-username and HOLDFAST_PASSWORD"),
+            Code::Unauthenticated => error.remedy(Remedy::Credentials),
             Code::PermissionDenied => error.hint("the user may log in but not do this: give it the right to"),
             Code::Unimplemented => {
                 error.hint("the device does not serve this RPC: enable the service, or leave this out")
@@ -190,6 +203,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what to set otherwise.
+    #[must_use]
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(remedy);
         self
     }
 
@@ -323,6 +343,13 @@ mod tests {
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Arc<std::io::Error>>());
         assert_eq!(source.map(|source| source.kind()), Some(std::io::ErrorKind::NotFound));
         assert_eq!(Error::invalid("x").of_lab().kind, Kind::Lab);
+    }
+
+    #[test]
+    fn an_error_has_its_remedy_beside_its_words() {
+        let error = Error::from_status(&Status::unauthenticated("wrong password"));
+        assert_eq!((error.remedy, error.hint.as_deref()), (Some(Remedy::Credentials), None));
+        assert_eq!(error.during("lab-7", "gNMI.Get", Duration::ZERO).remedy, Some(Remedy::Credentials));
     }
 
     #[test]

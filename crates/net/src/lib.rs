@@ -2,5 +2,6 @@
 
 pub mod dial;
 pub mod error;
+mod remedy;
 pub mod serve;
 pub mod waiting;

@@ -116,15 +116,15 @@ async fn ask(socket: &Path, method: &str, body: &Value, mask: &Mask) -> Result<V
     let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     driver.abort();
     let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
-    let told: Value = serde_json::from_slice(&bytes).map_err(|error| {
+    let answer: Value = serde_json::from_slice(&bytes).map_err(|error| {
         // hidden before it is cut: half a secret is not known for one
         let began: String = mask.hide(&String::from_utf8_lossy(&bytes)).chars().take(60).collect();
         Error::new(Kind::Status(Code::DataLoss), format!("the answer is no JSON ({error}): {began:?}"))
     })?;
-    match told["Err"].as_str().filter(|why| !why.is_empty()) {
+    match answer["Err"].as_str().filter(|why| !why.is_empty()) {
         Some(why) => Err(Error::new(Kind::Status(Code::Unknown), why)),
         None if !status.is_success() => Err(Error::new(Kind::Status(Code::Unknown), format!("HTTP status {status}"))),
-        None => Ok(told),
+        None => Ok(answer),
     }
 }
 

@@ -247,7 +247,7 @@ impl Lab {
             mount: Mount::Path(PathBuf::new()),
             opening,
             work: stage.work(self.pace),
-            tell: Arc::new(move |told| heard.hear(told)),
+            tell: Arc::new(move |message| heard.hear(message)),
         };
         let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };
         let process =

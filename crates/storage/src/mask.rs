@@ -84,16 +84,16 @@ impl Mask {
 /// Hides ranges, of which some may overlap.
 fn replaced(text: &str, mut found: Vec<Range<usize>>) -> String {
     found.sort_by_key(|range| range.start);
-    let (mut told, mut end) = (String::new(), 0);
+    let (mut shown, mut end) = (String::new(), 0);
     for range in found {
-        if range.start > end || told.is_empty() {
-            told.push_str(text.get(end..range.start).unwrap_or_default());
-            told.push_str(HIDDEN);
+        if range.start > end || shown.is_empty() {
+            shown.push_str(text.get(end..range.start).unwrap_or_default());
+            shown.push_str(HIDDEN);
         }
         end = end.max(range.end);
     }
-    told.push_str(text.get(end..).unwrap_or_default());
-    told
+    shown.push_str(text.get(end..).unwrap_or_default());
+    shown
 }
 
 /// All the ways to write a value.

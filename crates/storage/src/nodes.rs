@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_ledger::{Opening, Place, Told, Work};
+use holdfast_ledger::{Opening, Place, Work, WriterMessage};
 use holdfast_net::error::{Error, Result};
 
 /// Gets what a task tells; an error is trouble of who runs it, and not the volume's.
-pub type Tell = Arc<dyn Fn(std::result::Result<Told, String>) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(std::result::Result<WriterMessage, String>) + Send + Sync>;
 
 /// How a task gets at its volume.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use holdfast_ledger::{Receipt, Told, Work};
+use holdfast_ledger::{Receipt, Work, WriterMessage};
 use holdfast_net::error::{Error, Kind, Result};
 
 /// What a writer is at when the fault comes.
@@ -75,16 +75,16 @@ struct Heard {
 }
 
 impl Heard {
-    fn keep(&mut self, told: Told) {
-        match told {
-            Told::Opened(..) => self.opened = true,
-            Told::Idle(_) => self.idle = true,
-            Told::Syncing(_) => self.syncing += 1,
-            Told::Acknowledged(receipt) => {
+    fn keep(&mut self, message: WriterMessage) {
+        match message {
+            WriterMessage::Opened(..) => self.opened = true,
+            WriterMessage::Idle(_) => self.idle = true,
+            WriterMessage::Syncing(_) => self.syncing += 1,
+            WriterMessage::Acknowledged(receipt) => {
                 self.receipts.push(receipt);
                 self.arrivals.push(Instant::now());
             }
-            Told::Failed(why) => {
+            WriterMessage::Failed(why) => {
                 self.failed.get_or_insert((Instant::now(), why));
             }
         }
@@ -106,13 +106,13 @@ impl Task {
     }
 
     /// Keeps what it told, or what is wrong with who runs it.
-    pub fn hear(&self, told: std::result::Result<Told, String>) {
+    pub fn hear(&self, message: std::result::Result<WriterMessage, String>) {
         let mut heard = self.heard();
-        match told {
+        match message {
             Err(why) => {
                 heard.trouble.get_or_insert(why);
             }
-            Ok(told) => heard.keep(told),
+            Ok(message) => heard.keep(message),
         }
         drop(heard);
         self.changed.notify_all();

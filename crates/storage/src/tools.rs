@@ -35,11 +35,11 @@ impl Done {
 
 /// Runs a tool to its end, in time; what it printed. `name` is what an error calls it.
 pub fn run(command: Command, name: &str, deadline: Instant) -> Result<String> {
-    told(command, "", name, deadline)
+    run_with_input(command, "", name, deadline)
 }
 
 /// The same, of a tool that is told what to do on its standard input.
-pub fn told(command: Command, input: &str, name: &str, deadline: Instant) -> Result<String> {
+pub fn run_with_input(command: Command, input: &str, name: &str, deadline: Instant) -> Result<String> {
     let done = to_end(command, input, deadline.min(Instant::now() + LONGEST));
     done.map_err(|error| Error::lab_io(name, error))?.well(name)
 }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_tool_is_told_and_heard() {
-        assert_eq!(told(shell("cat; echo unheard >&2"), "said", "cat", soon()).expect("it ends"), "said");
+        assert_eq!(run_with_input(shell("cat; echo unheard >&2"), "said", "cat", soon()).expect("it ends"), "said");
     }
 
     #[test]

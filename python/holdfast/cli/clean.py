@@ -36,7 +36,11 @@ def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
     show(given, seen.found if given.as_json else [*seen.by(leftovers.HERE), *seen.by(leftovers.ELSEWHERE)], columns)
     alone = [leftovers.left_alone(thing) for thing in seen.found if thing not in ours]
     stayed = leftovers.clean(device, seen, ours) if held is not None else {}
-    for line in (*seen.journal.told, *alone, *(f"could not remove {thing}: {why}" for thing, why in stayed.items())):
+    for line in (
+        *seen.journal.warnings,
+        *alone,
+        *(f"could not remove {thing}: {why}" for thing, why in stayed.items()),
+    ):
         click.echo(f"holdfast: {line}", err=True)
     if held is not None:
         held.release()

@@ -19,16 +19,16 @@ from holdfast.secret import from_environment
 def _with_settings(function: Function) -> Function:
     """A command with an option for each setting of the emulated device."""
     for setting in reversed(options.SETTINGS):
-        told = f"{setting.help[0].upper()}{setting.help[1:]}."
-        more: dict[str, Any] = {"metavar": setting.shows or None, "help": told}
+        help_text = f"{setting.help[0].upper()}{setting.help[1:]}."
+        more: dict[str, Any] = {"metavar": setting.shows or None, "help": help_text}
         if setting.kind == "flag":
-            more = {"is_flag": True, "default": None, "help": told}
+            more = {"is_flag": True, "default": None, "help": help_text}
         elif setting.kind == "list":
             more["multiple"] = True
         elif setting.kind == "folder":
             more["type"] = click.Path(file_okay=False)
         elif setting.default:
-            more["help"] = f"{told} [default: {setting.default}]"
+            more["help"] = f"{help_text} [default: {setting.default}]"
         function = click.option(f"--{setting.name}", setting.parameter, **more)(function)
     return function
 

@@ -42,10 +42,10 @@ class Given:
 
 
 def _click_option(option: options.Option, **more: Any) -> click.Option:
-    told = f"{option.help[0].upper()}{option.help[1:]}. [{option.variable}]"
+    help_text = f"{option.help[0].upper()}{option.help[1:]}. [{option.variable}]"
     kinds: dict[str, dict[str, Any]] = {"flag": {"is_flag": True}, "list": {"multiple": True}}
     shown = kinds.get(option.kind, {}) | ({} if option.kind == "flag" else {"metavar": option.shows})
-    return click.Option([f"--{option.name}", option.key], help=told, **shown, **more)
+    return click.Option([f"--{option.name}", option.key], help=help_text, **shown, **more)
 
 
 def device_options(**more: Any) -> list[click.Option]:
@@ -93,7 +93,7 @@ class RootGroup(click.Group):
             return super().invoke(ctx)
         except HoldfastError as error:
             click.echo(f"holdfast: {error.message}", err=True)
-            click.echo(f"try: {error.hint or 'holdfast --help'}", err=True)
+            click.echo(f"try: {error.advice('command') or 'holdfast --help'}", err=True)
             ctx.exit(_exit_code(error))
         except KeyboardInterrupt:
             ctx.exit(130)

@@ -161,11 +161,11 @@ def _read(configuration: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[
 
 def _failure(plugin: str, command: str, done: subprocess.CompletedProcess[bytes]) -> CniError:
     try:
-        told = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:
-        told = None
-    if isinstance(told, dict) and "msg" in told:
-        return CniError(f"{plugin}: {told['msg']}", number=told.get("code"), details=told.get("details", ""))
+        answer = None
+    if isinstance(answer, dict) and "msg" in answer:
+        return CniError(f"{plugin}: {answer['msg']}", number=answer.get("code"), details=answer.get("details", ""))
     end = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
     words = done.stderr.decode(errors="replace").strip() or "no error message"
     return CniError(f"{plugin}: {command} {end}: {words.splitlines()[0]}")

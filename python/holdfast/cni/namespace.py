@@ -52,10 +52,10 @@ class NetworkNamespace:
 
     def addresses(self, interface: str) -> list[str]:
         """The global addresses of an interface inside, with their prefix lengths."""
-        told = json.loads(self.run(["ip", "-json", "address", "show", "dev", interface]) or "[]")
+        links = json.loads(self.run(["ip", "-json", "address", "show", "dev", interface]) or "[]")
         return [
             f"{held['local']}/{held['prefixlen']}"
-            for link in told
+            for link in links
             for held in link.get("addr_info", ())
             if held.get("scope") == "global"
         ]

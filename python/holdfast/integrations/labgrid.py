@@ -57,13 +57,15 @@ class HoldfastDriver(Driver):
         """Open the session."""
         from holdfast import connect
 
-        told = self.device
-        options: dict[str, Any] = {"username": told.username}
-        if told.username is not None:
+        settings = self.device
+        options: dict[str, Any] = {"username": settings.username}
+        if settings.username is not None:
             options["password"] = from_environment("HOLDFAST_PASSWORD")
-        if not told.insecure:
-            options["tls"] = Tls(ca=told.ca)
-        self._dut = connect(told.address, gnoi=told.gnoi, insecure=told.insecure, profile=told.profile, **options)
+        if not settings.insecure:
+            options["tls"] = Tls(ca=settings.ca)
+        self._dut = connect(
+            settings.address, gnoi=settings.gnoi, insecure=settings.insecure, profile=settings.profile, **options
+        )
 
     def on_deactivate(self) -> None:
         """Close it."""

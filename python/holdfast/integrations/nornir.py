@@ -47,12 +47,12 @@ class Connection:
         """Reach the device. Raises what `holdfast.connect` raises."""
         del platform, configuration  # the device says itself which vendor's it is
         password, extras = Secret.of(password), hidden(extras or {})
-        told = dict(extras)
-        if isinstance(told.get("tls"), Mapping):
-            told["tls"] = Tls(**told["tls"])
+        settings = dict(extras)
+        if isinstance(settings.get("tls"), Mapping):
+            settings["tls"] = Tls(**settings["tls"])
         host = f"[{hostname}]" if hostname and ":" in hostname else str(hostname)
         address = f"{host}:{port}" if port else host
-        self.connection = connect(address, username=username, password=password, **{"profile": "auto", **told})
+        self.connection = connect(address, username=username, password=password, **{"profile": "auto", **settings})
 
     def close(self) -> None:
         """End the session."""

@@ -59,15 +59,15 @@ class Case(aetest.Testcase):
     @aetest.test
     def judge(self, testbed: Any, device: str, options: Any, steps: Any) -> None:
         """Run it, and give each of its checks as a step."""
-        told = account(testbed.devices[device].holdfast.target, self.suite, self.number, tuple(options))
-        if told.outcome in ("skipped", "error"):
-            (self.skipped if told.outcome == "skipped" else self.errored)(told.why)
-        for line in (*told.noted, *(f"not checked: {line}" for line in told.not_checked)):
+        record = account(testbed.devices[device].holdfast.target, self.suite, self.number, tuple(options))
+        if record.outcome in ("skipped", "error"):
+            (self.skipped if record.outcome == "skipped" else self.errored)(record.why)
+        for line in (*record.noted, *(f"not checked: {line}" for line in record.not_checked)):
             log.info("%s", line)
-        for step in told.checked:
+        for step in record.checked:
             with steps.start(step) as done:
                 done.passed()
-        for failed in told.failures:
+        for failed in record.failures:
             with steps.start(f"{failed.kind}: {failed.name}", continue_=True) as done:
                 done.failed(failed.words)
 
@@ -108,9 +108,11 @@ def main() -> int:
     parser.add_argument("--device", required=True)
     parser.add_argument("--suite", choices=SUITES, default="cntr3")
     parser.add_argument("--option", action="append", default=[], help="more of pytest's options, such as --dut-combine")
-    told = parser.parse_args()
-    testbed = loader.load(told.testbed)
-    result = aetest.main(testbed=testbed, device=told.device, options=tuple(told.option), uids=uids(told.suite))
+    arguments = parser.parse_args()
+    testbed = loader.load(arguments.testbed)
+    result = aetest.main(
+        testbed=testbed, device=arguments.device, options=tuple(arguments.option), uids=uids(arguments.suite)
+    )
     return 0 if str(result) in ("passed", "passx") else 1
 
 

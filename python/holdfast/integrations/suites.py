@@ -35,9 +35,9 @@ def run(target: Target, cases: str, *options: str, artifacts: str | os.PathLike[
         described, secrets = description(target)
         testbed.write_text(json.dumps({"devices": {target.name or "dut": described}}), encoding="utf-8")
         kept = Path(artifacts).absolute() if artifacts is not None else Path(place) / "artifacts"
-        told = ("-k", cases, f"--testbed={testbed}", f"--dut-artifacts={kept}", *options)
+        arguments = ("-k", cases, f"--testbed={testbed}", f"--dut-artifacts={kept}", *options)
         done = subprocess.run(  # noqa: S603 - our own plugin
-            [sys.executable, "-m", "pytest", *ALONE, *told],
+            [sys.executable, "-m", "pytest", *ALONE, *arguments],
             cwd=place,
             env=_environment(secrets),
             capture_output=True,
@@ -61,7 +61,7 @@ def _environment(secrets: Mapping[str, Secret]) -> dict[str, str]:
 def description(target: Target) -> tuple[dict[str, Any], dict[str, Secret]]:
     """A target as a device of a testbed of ours, and the environment that holds its secrets."""
     secrets: dict[str, Secret] = {}
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         name: getattr(target, name)
         for name in (
             "address",
@@ -78,14 +78,14 @@ def description(target: Target) -> tuple[dict[str, Any], dict[str, Secret]]:
     }
     if (secret := target.login()) is not None:
         secrets[PASSWORD] = secret
-        told["password_env"] = PASSWORD
+        entry["password_env"] = PASSWORD
     if target.tls is not None and not target.insecure:
-        told["tls"] = _written(target.tls, ("ca", "cert", "key", "server_name", "skip_verify"))
+        entry["tls"] = _written(target.tls, ("ca", "cert", "key", "server_name", "skip_verify"))
         if (secret := Secret.of(target.tls.key_password)) is not None:
             secrets[KEY_PASSWORD] = secret
-            told["tls"]["key_password_env"] = KEY_PASSWORD
+            entry["tls"]["key_password_env"] = KEY_PASSWORD
     inner = _written(target.inner, [field.name for field in fields(target.inner)])
-    return {**told, **({"inner": inner} if inner else {}), "deadlines": dict(target.deadlines)}, secrets
+    return {**entry, **({"inner": inner} if inner else {}), "deadlines": dict(target.deadlines)}, secrets
 
 
 def _written(given: object, names: Sequence[str]) -> dict[str, Any]:

@@ -166,8 +166,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    about_device = "holdfast_run" in getattr(item, "fixturenames", ())
+    if about_device and call.excinfo is not None:
+        from holdfast.exceptions import word_for
+
+        word_for(call.excinfo.value, "pytest")
     made = yield
-    if "holdfast_run" in getattr(item, "fixturenames", ()) and call.excinfo is not None:
+    if about_device and call.excinfo is not None:
         from holdfast.pytest_plugin.case import shorten
         from holdfast.pytest_plugin.run import FAILED
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import artifacts
 from holdfast.pytest_plugin.plans import plan_of
 from holdfast.render import junit
@@ -164,6 +164,7 @@ class Case:
         self.steps.append(Step(kind, name, outcome, words, time.monotonic() - self.run.since))
 
     def _failed(self, kind: Kind, name: str, error: BaseException) -> None:
+        word_for(error, "pytest")
         self._add(kind, name, FAIL, f"{type(error).__name__}: {error}")
         self.run.note(f"{kind} failed at: {name}")
 

@@ -91,9 +91,9 @@ class Ledger:
         """What answers is a container of this image, which sets HOLDFAST_IMAGE."""
         if image.retag is not None:
             raise NotChecked("an image of one's own is the same under another tag")
-        told = self._described().environment.get("HOLDFAST_IMAGE")
-        if told != image.shown:
-            raise ExpectationFailed(f"the container that answers sees HOLDFAST_IMAGE {told!r}: it is of another image")
+        seen = self._described().environment.get("HOLDFAST_IMAGE")
+        if seen != image.shown:
+            raise ExpectationFailed(f"the container that answers sees HOLDFAST_IMAGE {seen!r}: it is of another image")
 
     def _expect_same(self, *what: str) -> None:
         if self._before is None:

@@ -20,8 +20,8 @@ def add(parser: pytest.Parser) -> None:
     """Register the options and their ini keys."""
     group = parser.getgroup("holdfast", "devices under test (holdfast)")
     for option in table.ALL:
-        told = option.help if option.typed_only else f"{option.help} [{option.variable}]"
-        group.addoption(f"--{option.name}", dest=option.key, default=None, help=told, **_arguments(option))
+        help_text = option.help if option.typed_only else f"{option.help} [{option.variable}]"
+        group.addoption(f"--{option.name}", dest=option.key, default=None, help=help_text, **_arguments(option))
         if not option.typed_only:
             kind: Any = "linelist" if option.kind == "list" else "string"
             parser.addini(option.key, option.help, type=kind, default=None)
@@ -45,9 +45,9 @@ def value(config: pytest.Config, name: str) -> Any:
     if option.typed_only:
         return None
     try:
-        told = option.from_environment()
-        if told is not None:
-            return told
+        from_environment = option.from_environment()
+        if from_environment is not None:
+            return from_environment
         written = config.getini(option.key)
         return option.read(written, option.key) if isinstance(written, str) and written else written or None
     except InvalidArgumentError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, Failover
 
@@ -61,7 +61,7 @@ class Procedure:
     windows: bool = False
 
 
-class Account:
+class ProcedureAccount:
     """What a procedure found: in common, and for each part."""
 
     def __init__(self, run: Run, procedure: Procedure, window: str) -> None:
@@ -88,7 +88,7 @@ def case(
     """Make a test of a generator, or of a function that fails nothing over: of the device, the image and the case."""
 
     def decorate(steps: Callable[[Device, ImageUnderTest, Case], Steps | None]) -> Test:
-        def common(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
+        def common(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> Steps:
             going = steps(dut, image, account.common)
             if going is not None:
                 yield from going
@@ -124,14 +124,14 @@ def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) ->
     return test
 
 
-def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> Account:
+def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> ProcedureAccount:
     """What the procedure found: in this test, or before in another that shares it."""
     standby.skip_without(run, request.node)
-    done: dict[Procedure, Account] = run.shared.setdefault((_round(request.node), window), {})
+    done: dict[Procedure, ProcedureAccount] = run.shared.setdefault((_round(request.node), window), {})
     if wanted not in done:
         group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
         dut = run.begin_test(request.node)
-        accounts = {each: Account(run, each, window) for each in group}
+        accounts = {each: ProcedureAccount(run, each, window) for each in group}
         try:
             together(run, [Single(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group])
         finally:
@@ -140,7 +140,7 @@ def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window
     return done[wanted]
 
 
-def _steps(run: Run, dut: Device, each: Procedure, account: Account) -> Steps:
+def _steps(run: Run, dut: Device, each: Procedure, account: ProcedureAccount) -> Steps:
     apart = run.combines and each.removes_image
     return each.steps(dut, run.image_to_remove if apart else run.image, account)
 
@@ -185,6 +185,7 @@ class Single:
             pass
         except _FAILURES as error:
             if not self.account.failures:
+                word_for(error, "pytest")
                 raise AssertionError(f"outside of a step: {error}") from error
 
     def end(self) -> None:

@@ -41,11 +41,11 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
 
 def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile) -> str:
     """A line that says which device this is."""
-    cards = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
+    listed = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
     ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
     kind = "EMULATED device" if device.is_emulated() else "device"
-    return f"{kind} {device.name} ({software}; {cards}{ways})"
+    return f"{kind} {device.name} ({software}; {listed}{ways})"
 
 
 def start_chassis(config: pytest.Config, target: Target) -> Emulator:

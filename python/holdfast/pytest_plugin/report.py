@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.exceptions import HoldfastError, InvalidArgumentError
+from holdfast.exceptions import HoldfastError, InvalidArgumentError, word_for
 from holdfast.pytest_plugin import artifacts, options, targets
 from holdfast.pytest_plugin.case import KEPT
 from holdfast.render import terminal
@@ -76,9 +76,9 @@ class Summary:
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a case's account."""
-        told = dict(report.user_properties).get(KEPT)
-        if report.when == "call" and told is not None:
-            self._cases.append(store.decode(json.loads(str(told))))
+        stored = dict(report.user_properties).get(KEPT)
+        if report.when == "call" and stored is not None:
+            self._cases.append(store.decode(json.loads(str(stored))))
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -120,6 +120,7 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
         device, profile = reach.connect(config, target)
     except HoldfastError as error:
         if alone:
+            word_for(error, "pytest")
             pytest.exit(f"holdfast: {error}", returncode=3)
         return f"device {target.name}: {error.message}"
     with device:

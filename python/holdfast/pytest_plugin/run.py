@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import addresses, journal, leftovers
-from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed
+from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
@@ -135,9 +135,9 @@ class Run:
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.device.address)
         self.configuring.before_tests()
-        for told in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
-            self.note(told)
-            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {told}"), stacklevel=2)
+        for warning in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
+            self.note(warning)
+            self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {warning}"), stacklevel=2)
 
     def _recording(self, device: Device) -> Device:
         file = self._journal.file if self._journal is not None else None
@@ -218,12 +218,12 @@ class Run:
         return self.name(f"{what}-{self._numbers}")
 
     @property
-    def inner(self) -> Inner:
+    def inner(self) -> InnerNames:
         """How containers name this device, with what is usual where nothing is said."""
         if self.chassis is not None:
             return self.chassis.inner
         given = self.target.inner
-        return Inner(
+        return InnerNames(
             host=given.host or "localhost",
             gnmi=given.gnmi or f"localhost:{addresses.port(self.address)}",
             gribi=given.gribi or f"localhost:{GRIBI_PORT}",
@@ -324,6 +324,7 @@ class Run:
             if failed:
                 self._look_whether_fit(item)
         except HoldfastError as error:
+            word_for(error, "pytest")
             self.broken = f"{item.name}: {error}"
         finally:
             self.device = self.device_of_session
@@ -473,6 +474,7 @@ def _ending_where_alone(config: pytest.Config) -> Iterator[None]:
         yield
     except HoldfastError as error:
         if len(targets.of(config)) == 1:
+            word_for(error, "pytest")
             usage = isinstance(error, InvalidArgumentError)
             pytest.exit(f"holdfast: {type(error).__name__}: {error}", returncode=4 if usage else 3)
         raise

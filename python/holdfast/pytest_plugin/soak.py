@@ -29,8 +29,8 @@ def _outages(cases: Sequence[CaseRecord]) -> Iterator[str]:
         yield "  outages: none"
         return
     marks = {f"p{share}": percentile(seconds, share) for share in (50, 90, 99)}
-    told = ", ".join(f"{name} {value:.3f} s" for name, value in marks.items())
-    yield f"  outages: {len(seconds)}; {told}, longest {seconds[-1]:.3f} s"
+    shown = ", ".join(f"{name} {value:.3f} s" for name, value in marks.items())
+    yield f"  outages: {len(seconds)}; {shown}, longest {seconds[-1]:.3f} s"
 
 
 def percentile(ordered: Sequence[float], share: int) -> float:

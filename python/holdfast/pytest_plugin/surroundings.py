@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # From one look to the next, in seconds.
 LOOK = 0.1
-# By how much a clock may be set back without being called so: that of two cards differs by a little.
+# By how much a clock may be set back without being called so: that of two control processors differs by a little.
 JITTER = timedelta(seconds=5)
 
 
@@ -56,8 +56,8 @@ class Surroundings:
                 return
         went = sorted(what for key, what in self._before.items() if key not in now)
         came = sorted(what for key, what in now.items() if key not in self._before)
-        told = [*(f"{what} is gone" for what in went), *(f"{what} came to be" for what in came)]
-        raise ExpectationFailed("; ".join(told), hint="none of it is this run's: nobody asked for that")
+        changes = [*(f"{what} is gone" for what in went), *(f"{what} came to be" for what in came)]
+        raise ExpectationFailed("; ".join(changes), hint="none of it is this run's: nobody asked for that")
 
     def expect_clock_forward(self) -> None:
         """The device's clock went on."""

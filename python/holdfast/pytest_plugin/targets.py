@@ -11,7 +11,7 @@ from holdfast.pytest_plugin import options
 from holdfast.secret import Secret, first_line, from_environment
 from holdfast.testbed import Target, read
 from holdfast.testbed.own import inner
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
 
 _KEY = pytest.StashKey[tuple[Target, ...]]()
@@ -66,7 +66,7 @@ def _named(config: pytest.Config, address: str) -> Target:
     )
 
 
-def _inner(config: pytest.Config) -> Inner:
+def _inner(config: pytest.Config) -> InnerNames:
     """How containers name devices, as `--dut-inner` says."""
     pairs = (text.partition("=") for text in options.value(config, "dut-inner") or ())
     try:

@@ -60,10 +60,10 @@ def html(run: RunAccount) -> str:
 
 def _counted(cases: Iterable[CaseRecord]) -> str:
     verdicts = [case.verdict for case in cases]
-    told = [
+    counts = [
         (verdicts.count(name), name) for name in ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
     ]
-    return ", ".join(f"{count} {name}" for count, name in told if count)
+    return ", ".join(f"{count} {name}" for count, name in counts if count)
 
 
 def _sessions(cases: Sequence[CaseRecord]) -> str:
@@ -80,8 +80,8 @@ def _devices(cases: Sequence[CaseRecord]) -> str:
     """Each device once, with what it said of itself."""
     about = {case.device: case.about for case in cases if case.about}
     rows = [
-        (escape(device), escape(str(told.get("profile", "-"))), escape(str(told.get("written", "-"))))
-        for device, told in about.items()
+        (escape(device), escape(str(facts.get("profile", "-"))), escape(str(facts.get("written", "-"))))
+        for device, facts in about.items()
     ] or [(escape(device), "-", "-") for device in dict.fromkeys(case.device for case in cases)]
     return _table("Devices", ("device", "profile", "last looked at"), rows)
 

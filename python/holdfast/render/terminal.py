@@ -13,7 +13,7 @@ def table(cases: Sequence[CaseRecord]) -> Iterator[str]:
         yield from _short(cases)
         return
     first = max(10, *(len(case.plan_id) for case in cases))
-    procedure, depth = (max(least, *map(len, told)) for least, told in _columns(cases))
+    procedure, depth = (max(least, *map(len, cells)) for least, cells in _columns(cases))
     yield f"{'case':<{first}} {'procedure':<{procedure}} {'depth':<{depth}} {'away':<16} checked"
     for case in cases:
         verdicts = f"{case.procedure:<{procedure}} {case.depth:<{depth}}"

@@ -73,8 +73,8 @@ def _name(case: CaseRecord) -> str:
     """Its number, and of a testbed the device: rounds are one case."""
     _, bracket, inside = case.test.partition("[")
     parameters = [part for part in inside.removesuffix("]").split("-") if part and not part.startswith("round")]
-    told = [part for part in parameters if part not in case.plan_id]
-    return f"{case.plan_id} [{'-'.join(told)}]" if bracket and told else case.plan_id
+    added = [part for part in parameters if part not in case.plan_id]
+    return f"{case.plan_id} [{'-'.join(added)}]" if bracket and added else case.plan_id
 
 
 def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:

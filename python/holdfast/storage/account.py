@@ -41,7 +41,7 @@ class NotChecked(NamedTuple):
 
 
 @dataclass
-class Account:
+class ScenarioAccount:
     """What a scenario can say of itself."""
 
     acknowledged: int = 0

@@ -123,10 +123,10 @@ def read(given: str, *, runner: str | None = None) -> ProviderFile:
             held["runner"] = {**_mapping("runner", held.get("runner", {})), "kind": runner}
         found = _check(given, held, path.resolve().parent)
     except InvalidArgumentError as error:
-        told, hint = error.message, error.hint
+        message, hint = error.message, error.hint
         if mask is not None:
-            told, hint = mask.hide(told), None if hint is None else mask.hide(hint)
-        raise InvalidArgumentError(f"{given}: {told}", hint=hint) from None
+            message, hint = mask.hide(message), None if hint is None else mask.hide(hint)
+        raise InvalidArgumentError(f"{given}: {message}", hint=hint) from None
     return replace(found, mask=concealed.mask(held, found.secrets))
 
 

@@ -117,8 +117,8 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
     elif outcome.verdict in ("Fail", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
-        told = str(error) if outcome.reason in str(error) else outcome.reason
-        report.longrepr = f"{outcome.verdict}: {told}\n\ntimeline:\n{timeline}"
+        words = str(error) if outcome.reason in str(error) else outcome.reason
+        report.longrepr = f"{outcome.verdict}: {words}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
     keep(item, report, dict(properties), outcome.not_checked(), call.duration)
 
@@ -190,8 +190,8 @@ class Reporter:
 def _without_a_lab(report: pytest.TestReport) -> dict[str, Any]:
     """The row of a scenario that never had a lab."""
     name, _, rest = report.nodeid.rpartition("::test_torpedo_")[2].partition("_")
-    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    reason = told.splitlines()[0].removeprefix("Skipped: ").removeprefix("NotRun: ")
+    words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = words.splitlines()[0].removeprefix("Skipped: ").removeprefix("NotRun: ")
     row = dict.fromkeys(("provider", "provider_version", "emulated", "runner", "recovery", "timeline"), "")
     return {
         **row,
@@ -264,7 +264,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             "Faults, from the scenario's beginning on:",
             "",
-            *(f"- {title}: {told}" for title, told in faults),
+            *(f"- {title}: {found}" for title, found in faults),
         ]
     unchecked = [(row["torpedo"], line) for row in rows for line in json.loads(row["not_checked"])]
     if unchecked:

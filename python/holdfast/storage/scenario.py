@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
-from holdfast.storage.account import Account, Inconclusive, Limits, NotChecked, NotRun
+from holdfast.storage.account import Inconclusive, Limits, NotChecked, NotRun, ScenarioAccount
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageTask, StorageVolume
@@ -34,7 +34,7 @@ class Scenario:
         self.lab = lab
         self.name = name
         self.limits = limits
-        self.account = Account()
+        self.account = ScenarioAccount()
         self.provider: StorageProvider = lab.provider()
         self.nodes: list[str] = lab.nodes()
         self.volumes: list[StorageVolume] = []

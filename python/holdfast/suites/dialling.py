@@ -58,12 +58,12 @@ class Dialler:
     def expect_reaches(self, other: Dialler, host: str | None) -> None:
         """It pings the other, and what it is told is the other's clock."""
         before = other.clock()
-        told = self.dial(f"{host}:{other.port}").time
+        answer = self.dial(f"{host}:{other.port}").time
         after = other.clock()
-        if told is None or not before - SKEW <= told <= after + SKEW:
+        if answer is None or not before - SKEW <= answer <= after + SKEW:
             raise ExpectationFailed(
-                f"the container that was dialled at {host}:{other.port} says {told}; asked from here, it says {before} "
-                f"before and {after} after that"
+                f"the container that was dialled at {host}:{other.port} says {answer}; asked from here, it says "
+                f"{before} before and {after} after that"
             )
 
     def expect_another(self, other: Dialler) -> None:
@@ -82,10 +82,10 @@ class Dialler:
     def expect_fails(self, address: str) -> None:
         """It reaches nobody there, and says so."""
         try:
-            told = self.dial(address)
+            answer = self.dial(address)
         except RpcError:
             return
-        raise ExpectationFailed(f"the container says {told} of {address}, where nobody is")
+        raise ExpectationFailed(f"the container says {answer} of {address}, where nobody is")
 
     def expect_gone(self) -> None:
         """Nothing answers on its port any more."""

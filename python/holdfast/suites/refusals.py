@@ -23,8 +23,8 @@ def expect_refused(case: Case, what: str, do: Callable[[], object], *statuses: t
             wanted = " or ".join(status.__doc__ or status.__name__ for status in statuses)
             raise ExpectationFailed(f"{what}: the device says {error.code}, where the contract has {wanted}") from error
     else:
-        told = "" if done is None else f", and says {done!r}"
-        raise ExpectationFailed(f"{what}: the device agrees{told}", hint="it must refuse")
+        answer = "" if done is None else f", and says {done!r}"
+        raise ExpectationFailed(f"{what}: the device agrees{answer}", hint="it must refuse")
 
 
 def note_outcome(case: Case, what: str, do: Callable[[], object], *accepted: type[RpcError]) -> None:

@@ -11,7 +11,7 @@ from holdfast import options
 from holdfast.exceptions import TestbedError
 from holdfast.secret import Secret, first_line
 from holdfast.testbed import schema
-from holdfast.testbed.target import Inner, Target
+from holdfast.testbed.target import InnerNames, Target
 from holdfast.tls import Tls
 
 TOP = ("devices", "defaults", "$schema")
@@ -81,12 +81,12 @@ def _check_kind(where: str, given: Mapping[str, Any], keys: Sequence[str], kind:
         raise TestbedError(f"{where}: {wrong} is {given[wrong]!r}: give {said}")
 
 
-def inner(where: str, given: Mapping[str, Any]) -> Inner:
+def inner(where: str, given: Mapping[str, Any]) -> InnerNames:
     """How containers name devices, from a mapping."""
     refuse_unknown(where, "inner", given, schema.INNER)
     if wrong := [key for key, value in given.items() if not isinstance(value, str) or not value]:
         raise TestbedError(f"{where}: inner: {wrong[0]} is {given[wrong[0]]!r}: give a text")
-    return Inner(**given)
+    return InnerNames(**given)
 
 
 def _tls(where: str, given: Mapping[str, Any], folder: Path) -> Tls:

@@ -50,9 +50,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _speaks_gnmi(key: str, connection: Any) -> bool:
-    told = _mapping(connection)
-    words = " ".join(str(word).lower() for word in (key, told.get("protocol"), told.get("class")))
-    return bool(told) and bool(re.search(r"gnmi|gnoi|grpc|holdfast", words))
+    settings = _mapping(connection)
+    words = " ".join(str(word).lower() for word in (key, settings.get("protocol"), settings.get("class")))
+    return bool(settings) and bool(re.search(r"gnmi|gnoi|grpc|holdfast", words))
 
 
 def target_of(

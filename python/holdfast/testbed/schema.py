@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast import options
-from holdfast.testbed.target import Inner
+from holdfast.testbed.target import InnerNames
 
 FILE = Path(__file__).parent / "testbed.schema.json"
 _INNER_HELP = {
@@ -64,7 +64,7 @@ FLAGS = tuple(field.key for field in FIELDS if field.kind == "flag" and "." not 
 MAPPINGS = ("tls", *(field.key for field in FIELDS if field.kind == "mapping"))
 TLS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.key.startswith("tls."))
 TLS_FLAGS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.kind == "flag" and "." in field.key)
-INNER = tuple(field.name for field in fields(Inner))
+INNER = tuple(field.name for field in fields(InnerNames))
 KEYS = (*TEXTS, *FLAGS, *MAPPINGS)
 
 
@@ -97,12 +97,12 @@ def _mapping(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def _shape(key: str) -> dict[str, Any]:
     if key == "tls":
         return _mapping({name: _leaf(f"tls.{name}") for name in TLS})
-    told = _leaf(key)["description"]
+    description = _leaf(key)["description"]
     if key == "inner":
         inner = {name: {"type": "string", "description": _INNER_HELP[name]} for name in INNER}
-        return _mapping(inner, description=told)
+        return _mapping(inner, description=description)
     if key == "deadlines":
-        return {"type": "object", "additionalProperties": {"type": ["string", "number"]}, "description": told}
+        return {"type": "object", "additionalProperties": {"type": ["string", "number"]}, "description": description}
     return _leaf(key)
 
 

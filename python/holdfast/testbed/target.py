@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inner:
+class InnerNames:
     """How containers name devices: their own, its gNMI and gRIBI (`HOST:PORT`), and how another's containers name it.
 
     None where it is as usual: `localhost`, there the port of the device's gNMI and 9340, and the host where its
@@ -50,7 +50,7 @@ class Target:
     deadlines: Mapping[str, float] = field(default_factory=dict)
     allow_disruption: bool = False
     emulated: bool = False
-    inner: Inner = Inner()
+    inner: InnerNames = InnerNames()
 
     def __post_init__(self) -> None:
         if not callable(self.password):

@@ -64,50 +64,50 @@ def said(case: CaseRecord) -> dict[str, Any]:
     }
 
 
-def decode(told: Mapping[str, Any], **evidence: Any) -> CaseRecord:
+def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
     """A case from what was kept of it. Raises KeyError, TypeError or ValueError where that is none."""
-    version = told.get("version", 1)
+    version = stored.get("version", 1)
     if version not in (1, VERSION):
         raise ValueError(f"version {version}")
     return CaseRecord(
-        plan_id=str(told["plan_id"]),
-        test=str(told["test"]),
-        device=str(told["device"]),
-        outcome=str(told["outcome"]),
-        steps=tuple(_step(step) for step in told["steps"]) if version == VERSION else tuple(_first(told)),
-        suite=str(told.get("suite", "")),
-        judged=str(told.get("judged", DEPTH)),
-        outages=tuple(float(seconds) for seconds in told.get("outages", ())),
-        noted=tuple(str(line) for line in told.get("noted", ())),
-        facts={str(name): str(value) for name, value in told.get("facts", {}).items()},
-        why=str(told.get("why", "")),
-        vendor=str(told.get("vendor", "")),
-        software=str(told.get("software", "")),
-        round=told.get("round"),
-        held=dict(told.get("held", {})),
-        session=str(told.get("session", "")),
-        ended=str(told.get("ended", "")),
-        plan=dict(told.get("plan", {})),
+        plan_id=str(stored["plan_id"]),
+        test=str(stored["test"]),
+        device=str(stored["device"]),
+        outcome=str(stored["outcome"]),
+        steps=tuple(_step(step) for step in stored["steps"]) if version == VERSION else tuple(_first(stored)),
+        suite=str(stored.get("suite", "")),
+        judged=str(stored.get("judged", DEPTH)),
+        outages=tuple(float(seconds) for seconds in stored.get("outages", ())),
+        noted=tuple(str(line) for line in stored.get("noted", ())),
+        facts={str(name): str(value) for name, value in stored.get("facts", {}).items()},
+        why=str(stored.get("why", "")),
+        vendor=str(stored.get("vendor", "")),
+        software=str(stored.get("software", "")),
+        round=stored.get("round"),
+        held=dict(stored.get("held", {})),
+        session=str(stored.get("session", "")),
+        ended=str(stored.get("ended", "")),
+        plan=dict(stored.get("plan", {})),
         **evidence,
     )
 
 
-def _step(told: Mapping[str, Any]) -> Step:
-    if told["kind"] not in KINDS or told["outcome"] not in OUTCOMES:
-        raise ValueError(f"a step of the kind {told['kind']!r} with the outcome {told['outcome']!r}")
-    return Step(told["kind"], str(told["name"]), told["outcome"], str(told["words"]), float(told["seconds"]))
+def _step(stored: Mapping[str, Any]) -> Step:
+    if stored["kind"] not in KINDS or stored["outcome"] not in OUTCOMES:
+        raise ValueError(f"a step of the kind {stored['kind']!r} with the outcome {stored['outcome']!r}")
+    return Step(stored["kind"], str(stored["name"]), stored["outcome"], str(stored["words"]), float(stored["seconds"]))
 
 
-def _first(told: Mapping[str, Any]) -> Iterator[Step]:
+def _first(stored: Mapping[str, Any]) -> Iterator[Step]:
     """The steps of a case that the first version kept."""
-    for name in told.get("checked", ()):
+    for name in stored.get("checked", ()):
         yield Step(UNKNOWN, str(name))
-    for each in told.get("failures", ()):
+    for each in stored.get("failures", ()):
         if each["verdict"] not in KINDS:
             raise ValueError(f"a failure of the verdict {each['verdict']!r}")
         seconds = float(each.get("known_after", 0.0))
         yield Step(each["verdict"], str(each["step"]), FAIL, str(each["message"]), seconds)
-    for line in told.get("not_checked", ()):
+    for line in stored.get("not_checked", ()):
         name, _, words = str(line).partition(": ")
         yield Step(DEPTH, name, NOT_CHECKED, words)
 
@@ -126,9 +126,9 @@ def read_case(folder: Path) -> CaseRecord:
     """A case from its folder, with its evidence. Raises `InvalidArgumentError`."""
     logs = {log.stem: log.read_text(encoding="utf-8") for log in sorted(folder.glob("*.log"))}
     evidence = {"about": read_json(folder / DEVICE), "timeline": _timeline(folder / TIMELINE), "logs": logs}
-    told = read_json(folder / VERDICT)
+    stored = read_json(folder / VERDICT)
     try:
-        return decode(told, **evidence)
+        return decode(stored, **evidence)
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidArgumentError(
             f"{folder / VERDICT}: it is no account of a case: {error!r}",
@@ -141,10 +141,10 @@ def read_json(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        stored = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidArgumentError(f"{file}: {error}", hint="it was cut short, or is another's") from None
-    return told if isinstance(told, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _timeline(file: Path) -> Timeline:

@@ -10,7 +10,7 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "reboot.one_card",
-        help: "reboots the active card alone",
+        help: "reboots the active control processor alone",
         at: &[At::Reboots(|active, falling| falling.retain(|index| *index == active))],
     },
 ];

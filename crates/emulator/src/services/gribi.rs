@@ -8,10 +8,10 @@ use holdfast_wire::gribi::get_request::NetworkInstance;
 use holdfast_wire::gribi::{AftType, GetRequest, GetResponse};
 
 /// gRIBI of either control processor.
-pub struct Service;
+pub struct GribiService;
 
 #[tonic::async_trait]
-impl GRibi for Service {
+impl GRibi for GribiService {
     type GetStream = ReceiverStream<Result<GetResponse, Status>>;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {

@@ -30,10 +30,10 @@ use holdfast_wire::gribi::g_ribi_server::GRibiServer;
 pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> Routes {
     let mut routes = Routes::default();
     if offered == Offered::InnerGribi {
-        return routes.add_service(GRibiServer::new(gribi::Service));
+        return routes.add_service(GRibiServer::new(gribi::GribiService));
     }
     if matches!(offered, Offered::All | Offered::Gnoi) {
-        let containerz = ContainerzServer::new(containerz::Service::new(chassis.clone(), index));
+        let containerz = ContainerzServer::new(containerz::ContainerzService::new(chassis.clone(), index));
         routes = routes
             .add_service(containerz.max_decoding_message_size(8 << 20))
             .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)));

@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::answer::{self, Answer};
 use super::traffic::{Metered, Traffic};
 use super::{Address, BoxedIo, Credentials};
-use crate::error::{ConnectFault, Error, Kind};
+use crate::error::{ConnectFault, Error, Kind, Remedy};
 use crate::waiting;
 
 const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
@@ -402,13 +402,12 @@ fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<Shared>) {
 }
 
 fn not_grpc(fault: ConnectFault) -> Error {
-    let (what, hint) = match fault {
-        ConnectFault::TlsExpected => ("the target speaks TLS, and plaintext was asked for", "leave --dut-insecure out"),
-        _ => {
-            ("the target answers, but not with gRPC", "check the port: gNMI and gNOI are often on 9339, 6030 or 57400")
-        }
-    };
-    Error::new(Kind::Connect(fault), what).hint(hint)
+    let error = |what: &str| Error::new(Kind::Connect(fault), what);
+    match fault {
+        ConnectFault::TlsExpected => error("the target speaks TLS, and plaintext was asked for").remedy(Remedy::Tls),
+        _ => error("the target answers, but not with gRPC")
+            .hint("check the port: gNMI and gNOI are often on 9339, 6030 or 57400"),
+    }
 }
 
 /// The innermost of an error's sources, which says most.

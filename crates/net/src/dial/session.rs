@@ -555,7 +555,7 @@ fn out_of_time(call: Call, last: Option<Error>) -> Error {
         Some(error) if !timed_out => error,
         Some(error) => {
             let mut late = Error::new(Kind::Timeout, format!("no good answer in time; the last: {}", short(&error)));
-            late.hint = error.hint;
+            (late.hint, late.remedy) = (error.hint, error.remedy);
             late
         }
         None => Error::new(Kind::Timeout, "no answer in time").hint("give it more time, or look at the device's load"),

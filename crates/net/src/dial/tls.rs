@@ -11,7 +11,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use tokio_rustls::TlsConnector;
 
 use super::{Address, BoxedIo};
-use crate::error::{ConnectFault, Error, Kind};
+use crate::error::{ConnectFault, Error, Kind, Remedy};
 
 static UNVERIFIED: LazyLock<Tls> = LazyLock::new(|| {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -77,29 +77,34 @@ fn explain(error: &io::Error, host: &str) -> Error {
         Some(rustls::Error::InvalidMessage(_)) => fault(
             PlaintextExpected,
             "the target answers TLS with something else".to_owned(),
-            "it may serve plaintext: ask for that (--dut-insecure), or check the port",
-        ),
+            "check the port, or ask for plaintext if that is what it serves",
+        )
+        .remedy(Remedy::Plaintext),
         Some(rustls::Error::InvalidCertificate(why)) => match why {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => fault(
                 CertificateExpired,
                 format!("the target's certificate has expired: {why}"),
-                "renew it on the device, or check both clocks; --dut-skip-verify trusts it all the same",
-            ),
+                "renew it on the device, check both clocks, or trust it all the same",
+            )
+            .remedy(Remedy::SkipVerify),
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => fault(
                 CertificateNotYetValid,
                 format!("the target's certificate is not valid yet: {why}"),
-                "check the device's clock and this machine's; --dut-skip-verify trusts it all the same",
-            ),
+                "check the device's clock and this machine's, or trust it all the same",
+            )
+            .remedy(Remedy::SkipVerify),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => fault(
                 CertificateForAnotherName,
                 format!("the target's certificate is not for {host:?}: {why}"),
-                "reach it by a name that is in its certificate, or say which one: --dut-server-name NAME",
-            ),
+                "reach it by a name that is in its certificate, or say which one",
+            )
+            .remedy(Remedy::ServerName),
             CertificateError::UnknownIssuer | CertificateError::BadSignature => fault(
                 CertificateUntrusted,
                 "nobody that is trusted signed the target's certificate".to_owned(),
-                "give the certificate of who signed it: --dut-ca FILE; --dut-skip-verify trusts anybody",
-            ),
+                "give the certificate of who signed it",
+            )
+            .remedy(Remedy::CertificateAuthority),
             other => fault(
                 CertificateUntrusted,
                 format!("the target's certificate is not to be trusted: {other}"),
@@ -117,7 +122,8 @@ fn refused(alert: &str) -> Error {
         Kind::Connect(ConnectFault::ClientCertificateRefused),
         format!("the target ends the TLS handshake: {alert}"),
     )
-    .hint("it wants a client's certificate, or another one: --dut-cert FILE --dut-key FILE")
+    .hint("it wants a client's certificate, or another one")
+    .remedy(Remedy::ClientCertificate)
 }
 
 /// Since TLS 1.3 a target refuses a client's certificate once the client believes the handshake to be over.

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Tls;
 use super::tls::any_certificate;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 
 /// What TLS is made of. Its text holds no secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -68,9 +68,9 @@ impl Trust {
                 })?
             }
             (Some(_), None) => {
-                return Err(Error::invalid("a certificate of ours without its key").hint("--dut-key FILE"));
+                return Err(Error::invalid("a certificate of ours without its key").remedy(Remedy::Key));
             }
-            (None, Some(_)) => return Err(Error::invalid("a key without its certificate").hint("--dut-cert FILE")),
+            (None, Some(_)) => return Err(Error::invalid("a key without its certificate").remedy(Remedy::Certificate)),
         };
         Ok(Tls::new(config, self.server_name.clone(), !self.skip_verify))
     }
@@ -87,7 +87,8 @@ impl Trust {
         let (added, _) = roots.add_parsable_certificates(found.certs);
         if added == 0 {
             return Err(Error::invalid("this system keeps no certificates of signers that it trusts")
-                .hint("say who signs your devices' certificates: --dut-ca FILE"));
+                .hint("say who signs your devices' certificates")
+                .remedy(Remedy::CertificateAuthority));
         }
         Ok(roots)
     }
@@ -112,7 +113,8 @@ impl Trust {
         let shown = path.display();
         let Some(password) = &self.key_password else {
             return Err(Error::invalid(format!("{shown}: the key is encrypted"))
-                .hint("give its password by HOLDFAST_KEY_PASSWORD or --dut-key-password-file"));
+                .hint("give its password")
+                .remedy(Remedy::KeyPassword));
         };
         let wrong = |what: String| Error::invalid(format!("{shown}: {what}"));
         let (_, document) = pkcs8::der::Document::from_pem(text).map_err(|error| wrong(error.to_string()))?;

@@ -148,14 +148,14 @@ impl Csi {
             })?;
             self.stages |=
                 node_capabilities(&offered).contains(&csi::node_service_capability::rpc::Type::StageUnstageVolume);
-            let told = self.node(&socket, "NodeGetInfo", deadline, async |mut client| {
+            let info = self.node(&socket, "NodeGetInfo", deadline, async |mut client| {
                 client.node_get_info(csi::NodeGetInfoRequest {}).await
             })?;
-            if told.node_id.is_empty() {
+            if info.node_id.is_empty() {
                 let why = format!("the plugin on {node} gives its node no id");
                 return Err(Error::new(Kind::Expectation, why).hint("NodeGetInfo must tell one"));
             }
-            self.ids.insert(node, told.node_id);
+            self.ids.insert(node, info.node_id);
         }
         self.provider = Provider {
             name: info.name,

@@ -102,7 +102,7 @@ fn asked(capability: Option<&csi::VolumeCapability>) -> std::result::Result<(Str
     Ok((filesystem, access))
 }
 
-fn told(volume: &Volume) -> csi::Volume {
+fn described(volume: &Volume) -> csi::Volume {
     csi::Volume {
         volume_id: volume.id.clone(),
         capacity_bytes: volume.bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
@@ -134,7 +134,7 @@ impl<B: Backend> Plugin<B> {
     fn entry(volume: &Volume) -> csi::list_volumes_response::Entry {
         let published_node_ids = volume.nodes.clone().unwrap_or_default();
         let status = csi::list_volumes_response::VolumeStatus { published_node_ids, volume_condition: None };
-        csi::list_volumes_response::Entry { volume: Some(told(volume)), status: Some(status) }
+        csi::list_volumes_response::Entry { volume: Some(described(volume)), status: Some(status) }
     }
 }
 
@@ -193,7 +193,7 @@ impl<B: Backend> Controller for Plugin<B> {
             parameters: asked_for.parameters.into_iter().collect(),
         };
         let volume = self.blocking(move |backend, deadline| backend.create(&request, deadline)).await?;
-        Ok(Response::new(csi::CreateVolumeResponse { volume: Some(told(&volume)) }))
+        Ok(Response::new(csi::CreateVolumeResponse { volume: Some(described(&volume)) }))
     }
 
     async fn delete_volume(&self, request: Request<csi::DeleteVolumeRequest>) -> Answer<csi::DeleteVolumeResponse> {
@@ -317,7 +317,7 @@ impl<B: Backend> Controller for Plugin<B> {
         let volume = self.volume(&request.into_inner().volume_id).await?;
         let published_node_ids = volume.nodes.clone().unwrap_or_default();
         let status = csi::controller_get_volume_response::VolumeStatus { published_node_ids, volume_condition: None };
-        Ok(Response::new(csi::ControllerGetVolumeResponse { volume: Some(told(&volume)), status: Some(status) }))
+        Ok(Response::new(csi::ControllerGetVolumeResponse { volume: Some(described(&volume)), status: Some(status) }))
     }
 
     async fn create_snapshot(&self, _: Request<csi::CreateSnapshotRequest>) -> Answer<csi::CreateSnapshotResponse> {

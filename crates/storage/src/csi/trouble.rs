@@ -15,9 +15,9 @@ pub fn status(error: &Error) -> Status {
     status
 }
 
-/// The error of a status.
+/// The error of a status. What helps with a target's answer does not with a driver's: nobody logs in there.
 pub fn error(status: &Status) -> Error {
-    let error = Error::from_status(status);
+    let error = Error { remedy: None, ..Error::from_status(status) };
     if status.metadata().contains_key(KEY) { error.of_lab() } else { error }
 }
 
@@ -25,6 +25,12 @@ pub fn error(status: &Status) -> Error {
 mod tests {
     use super::*;
     use holdfast_net::error::Kind;
+
+    #[test]
+    fn a_driver_is_not_logged_in_to() {
+        let refused = error(&Status::unauthenticated("no secret"));
+        assert_eq!((refused.code(), refused.remedy), (Some(tonic::Code::Unauthenticated), None));
+    }
 
     #[test]
     fn trouble_of_the_lab_is_known_behind_a_status() {

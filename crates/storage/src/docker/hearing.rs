@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::lab::BEGUN;
 use crate::nodes::Tell;
-use holdfast_ledger::{Receipt, Told};
+use holdfast_ledger::{Receipt, WriterMessage};
 use holdfast_net::error::{Error, Result};
 
 /// How tasks reach the tester.
@@ -51,7 +51,7 @@ impl Channels {
 
     /// Listens for a task; all that it tells is passed on.
     pub fn listen(&self, task: &str, tell: Tell, runtime: &Handle) -> Result<Hearing> {
-        let (closed, told) = watch::channel(false);
+        let (closed, closing) = watch::channel(false);
         let _entered = runtime.enter();
         match self {
             Self::Folder(folder) => {
@@ -60,7 +60,7 @@ impl Channels {
                 let address = format!("unix:{WITHIN}/{task}.sock");
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
-                        hear(stream, &tell, told.clone()).await;
+                        hear(stream, &tell, closing.clone()).await;
                     }
                 });
                 Ok(Hearing { address, closed, listening, socket: Some(path) })
@@ -73,11 +73,11 @@ impl Channels {
                         let clock = OtherClock::default();
                         let tell: Tell = {
                             let tell = tell.clone();
-                            Arc::new(move |told: std::result::Result<Told, String>| {
-                                tell(told.map(|told| clock.translate(told)));
+                            Arc::new(move |message: std::result::Result<WriterMessage, String>| {
+                                tell(message.map(|message| clock.translate(message)));
                             })
                         };
-                        hear(stream, &tell, told.clone()).await;
+                        hear(stream, &tell, closing.clone()).await;
                     }
                 });
                 Ok(Hearing { address, closed, listening, socket: None })
@@ -95,19 +95,19 @@ struct OtherClock {
 
 impl OtherClock {
     /// The same, by our clock. The first line of a task comes as soon as it was told.
-    fn translate(&self, told: Told) -> Told {
+    fn translate(&self, message: WriterMessage) -> WriterMessage {
         let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
-        match told {
-            Told::Opened(number, Some(at)) => {
+        match message {
+            WriterMessage::Opened(number, Some(at)) => {
                 let _ = self.ahead.set(i128::from(at) - now); // it opens once
-                Told::Opened(number, Some(at))
+                WriterMessage::Opened(number, Some(at))
             }
-            Told::Acknowledged(receipt) => {
+            WriterMessage::Acknowledged(receipt) => {
                 let ahead = self.ahead.get().copied();
                 let ours = |at: u64| u64::try_from(i128::from(at) - ahead?).ok();
-                Told::Acknowledged(Receipt { at: receipt.at.and_then(ours), ..receipt })
+                WriterMessage::Acknowledged(Receipt { at: receipt.at.and_then(ours), ..receipt })
             }
-            told => told,
+            message => message,
         }
     }
 }
@@ -162,14 +162,15 @@ mod tests {
             length: 0,
             hash: [0; 32],
         };
-        let acknowledged = |at| Told::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(at) });
-        let dated = |told| match told {
-            Told::Acknowledged(receipt) => receipt.at,
+        let acknowledged =
+            |at| WriterMessage::Acknowledged(Receipt { head: head.clone(), payload: None, at: Some(at) });
+        let dated = |message| match message {
+            WriterMessage::Acknowledged(receipt) => receipt.at,
             _ => None,
         };
         let opened = 9_000_000_000_000_000; // it has been up for longer than this process
         assert_eq!(dated(other.translate(acknowledged(opened))), None, "not before its clock is known");
-        other.translate(Told::Opened(0, Some(opened)));
+        other.translate(WriterMessage::Opened(0, Some(opened)));
         let now = u64::try_from(BEGUN.elapsed().as_nanos()).expect("soon");
         let second = dated(other.translate(acknowledged(opened + 1_000_000_000))).expect("dated");
         assert!(second.abs_diff(now + 1_000_000_000) < 500_000_000, "{second} is a second after {now}");

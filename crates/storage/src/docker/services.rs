@@ -89,7 +89,7 @@ impl Services {
         if waited.is_ok() && last.state == Some(TaskState::RUNNING) {
             return Ok(());
         }
-        let why = format!("the Swarm's task does not run: {}", told(&last));
+        let why = format!("the Swarm's task does not run: {}", described(&last));
         Err(if waited.is_err() { self.swarm.late(Error::new(Kind::Timeout, why)) } else { of_whom(why) })
     }
 }
@@ -99,7 +99,7 @@ fn has_ended(state: Option<TaskState>) -> bool {
     matches!(state, Some(COMPLETE | FAILED | ORPHANED | REJECTED | REMOVE | SHUTDOWN))
 }
 
-fn told(status: &TaskStatus) -> String {
+fn described(status: &TaskStatus) -> String {
     let state = status.state.map_or_else(|| "not there".to_owned(), |state| state.to_string());
     match status.err.as_deref().or(status.message.as_deref()) {
         Some(why) => format!("{state}: {why}"),
@@ -126,7 +126,7 @@ impl Serviced {
 impl Process for Serviced {
     fn ending(&self) -> Ending {
         match self.status() {
-            Ok(Some(status)) if has_ended(status.state) => Ending::Ended(told(&status)),
+            Ok(Some(status)) if has_ended(status.state) => Ending::Ended(described(&status)),
             Ok(None) => Ending::Ended("its service was removed".to_owned()),
             Ok(Some(_)) | Err(_) => Ending::Running,
         }

@@ -23,8 +23,8 @@ pub struct Swarm {
 impl Swarm {
     /// The Swarm that this engine manages.
     pub fn of(manager: Engine, deadline: Instant) -> Result<Self> {
-        let told = manager.info(deadline)?.swarm.unwrap_or_default();
-        if told.control_available == Some(true) {
+        let swarm = manager.info(deadline)?.swarm.unwrap_or_default();
+        if swarm.control_available == Some(true) {
             return Ok(Self { manager });
         }
         Err(Error::invalid("the engine manages no Swarm").hint("give the address of a manager: docker swarm init"))
@@ -43,12 +43,12 @@ impl Swarm {
 
     /// An engine joins as a worker, from its own address.
     pub fn join(&self, engine: &Engine, manager: &str, address: &str, deadline: Instant) -> Result<()> {
-        let told = self.manager.call("swarm inspect", deadline, self.manager.api().inspect_swarm())?;
+        let inspected = self.manager.call("swarm inspect", deadline, self.manager.api().inspect_swarm())?;
         let request = SwarmJoinRequest {
             listen_addr: Some(format!("{address}:2377")),
             advertise_addr: Some(address.to_owned()),
             remote_addrs: Some(vec![format!("{manager}:2377")]),
-            join_token: told.join_tokens.and_then(|tokens| tokens.worker),
+            join_token: inspected.join_tokens.and_then(|tokens| tokens.worker),
             ..SwarmJoinRequest::default()
         };
         engine.call("swarm join", deadline, engine.api().join_swarm(request))

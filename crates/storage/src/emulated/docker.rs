@@ -47,11 +47,11 @@ async fn answer(plugin: EmulatedPlugin, request: Request<Incoming>) -> Response<
     };
     let done = tokio::task::spawn_blocking(move || plugin.docker(&method, &asked, Instant::now() + PATIENCE)).await;
     let done = done.unwrap_or_else(|error| Err(Error::new(Kind::Expectation, error.to_string())));
-    let (status, told) = match done {
-        Ok(told) => (StatusCode::OK, told),
+    let (status, answer) = match done {
+        Ok(answer) => (StatusCode::OK, answer),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"Err": error.to_string()})),
     };
-    let mut response = Response::new(Full::new(Bytes::from(told.to_string())));
+    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
     response

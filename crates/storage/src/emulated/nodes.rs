@@ -8,7 +8,7 @@ use super::io::{KILLED, Mounted};
 use super::state::{Running, World};
 use super::world::Emulated;
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
-use holdfast_ledger::{BLOCK, Medium, Place, Stop, Told, Writer, run};
+use holdfast_ledger::{BLOCK, Medium, Place, Stop, Writer, WriterMessage, run};
 use holdfast_net::error::{Error, Kind, Result};
 
 struct Thread {
@@ -98,9 +98,9 @@ fn read(medium: &mut Mounted) -> io::Result<Vec<Place>> {
 
 /// A task's life; how it ended.
 fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
-    let tell = |told: Told| match &told {
-        Told::Failed(why) if why.contains(KILLED) => {}
-        _ => (spec.tell)(Ok(told)),
+    let tell = |message: WriterMessage| match &message {
+        WriterMessage::Failed(why) if why.contains(KILLED) => {}
+        _ => (spec.tell)(Ok(message)),
     };
     let clock = {
         let begun = *crate::lab::BEGUN;
@@ -108,7 +108,7 @@ fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
     };
     match Writer::over(medium, &spec.volume, spec.opening) {
         Err(refused) => {
-            tell(Told::Failed(refused.to_string()));
+            tell(WriterMessage::Failed(refused.to_string()));
             refused.to_string()
         }
         Ok(mut writer) => match run(&mut writer, spec.work, clock, tell, stop) {

@@ -33,14 +33,14 @@ impl Default for Timings {
 /// The emulated provider and its nodes.
 #[derive(Clone)]
 pub struct Emulated {
-    inner: Arc<Inner>,
+    shared: Arc<SharedWorld>,
 }
 
-struct Inner {
+struct SharedWorld {
     world: Mutex<World>,
     changed: Condvar,
     /// As `changed`, for tasks of a runtime.
-    told: tokio::sync::watch::Sender<u64>,
+    changes: tokio::sync::watch::Sender<u64>,
     defects: Defects,
     timings: Timings,
 }
@@ -48,27 +48,27 @@ struct Inner {
 impl Emulated {
     /// With nodes of these names.
     pub fn new(nodes: &[String], failpoints: Arc<Registry>, timings: Timings) -> Self {
-        let inner = Inner {
+        let shared = SharedWorld {
             world: Mutex::new(World::new(nodes)),
             changed: Condvar::new(),
-            told: tokio::sync::watch::Sender::new(0),
+            changes: tokio::sync::watch::Sender::new(0),
             defects: Defects::new(failpoints),
             timings,
         };
-        Self { inner: Arc::new(inner) }
+        Self { shared: Arc::new(shared) }
     }
 
     /// How long things take.
     pub fn timings(&self) -> Timings {
-        self.inner.timings
+        self.shared.timings
     }
 
     pub(super) fn defects(&self) -> &Defects {
-        &self.inner.defects
+        &self.shared.defects
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.inner.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes something, and wakes who waits for it.
@@ -79,13 +79,13 @@ impl Emulated {
     }
 
     fn tell(&self) {
-        self.inner.changed.notify_all();
-        self.inner.told.send_modify(|count| *count += 1);
+        self.shared.changed.notify_all();
+        self.shared.changes.send_modify(|count| *count += 1);
     }
 
     /// Lets go of the world for a while; something may have changed when this returns.
     pub(super) fn pause<'a>(&self, world: MutexGuard<'a, World>, limit: Duration) -> MutexGuard<'a, World> {
-        self.inner.changed.wait_timeout(world, limit).unwrap_or_else(PoisonError::into_inner).0
+        self.shared.changed.wait_timeout(world, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Waits until `ready` says so; an error of `refusal` at once, or a timeout that says `what` did not answer.
@@ -114,8 +114,8 @@ impl Emulated {
 
     /// Waits until the life of the plugin on a node is otherwise than `before`.
     pub(super) async fn changes_life(&self, node: &str, before: (Health, u64)) {
-        let mut told = self.inner.told.subscribe();
-        while self.plugin_life(node) == before && told.changed().await.is_ok() {}
+        let mut changes = self.shared.changes.subscribe();
+        while self.plugin_life(node) == before && changes.changed().await.is_ok() {}
     }
 
     /// Waits until the plugin on `node` takes calls.

@@ -65,8 +65,8 @@ impl Namespace {
         let children = format!("/proc/{0}/task/{0}/children", first.id());
         let mut pid = None;
         let born = wait_until(deadline, "a namespace by unshare", || {
-            let told = std::fs::read_to_string(&children).unwrap_or_default();
-            pid = told.split_whitespace().next().and_then(|pid| pid.parse().ok());
+            let listed = std::fs::read_to_string(&children).unwrap_or_default();
+            pid = listed.split_whitespace().next().and_then(|pid| pid.parse().ok());
             // it has its own /proc once the file system of processes is its own
             pid.is_some_and(|pid: u32| {
                 let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -111,7 +111,7 @@ impl Namespace {
     /// Does what `ip` shall do on its network, in one go.
     pub fn wire(&self, lines: &[String], deadline: Instant) -> Result<()> {
         let ip = self.on_network(&["ip", "-batch", "-"]);
-        tools::told(ip, &lines.join("\n"), &format!("nsenter: ip {}", lines.join("; ")), deadline).map(drop)
+        tools::run_with_input(ip, &lines.join("\n"), &format!("nsenter: ip {}", lines.join("; ")), deadline).map(drop)
     }
 
     /// Whether a process within is there, and its state as `ps` shows it.

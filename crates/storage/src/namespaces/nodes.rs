@@ -225,13 +225,13 @@ fn environment(command: &str) -> &'static str {
 
 /// Waits until a shell within has told its process id: whoever did not get so far was never started.
 fn wait_started(child: &mut Child, pid: &Path, what: &str) -> Result<()> {
-    let (mut ended, mut told) = (None, false);
+    let (mut ended, mut started) = (None, false);
     let _ = wait_until(Instant::now() + START, "its start", || {
         ended = child.try_wait().ok().flatten();
-        told = std::fs::read_to_string(pid).is_ok_and(|pid| pid.ends_with('\n')); // also of one that ended since
-        told || ended.is_some()
+        started = std::fs::read_to_string(pid).is_ok_and(|pid| pid.ends_with('\n')); // also of one that ended since
+        started || ended.is_some()
     });
-    if told {
+    if started {
         return Ok(());
     }
     let _ = child.kill(); // it may have ended
@@ -282,7 +282,7 @@ impl Nodes for Namespaces {
         wait_started(&mut child, &pid_file, &task)?;
         let outside = forked_by(child.id());
         let running = Arc::new(Mutex::new(Running { stdin: child.stdin.take(), stopping: false, ended: None }));
-        let (told, stdout) = (running.clone(), child.stdout.take());
+        let (watched, stdout) = (running.clone(), child.stdout.take());
         let (lab, on) = (self.clone(), node.to_owned());
         std::thread::spawn(move || {
             for line in
@@ -293,11 +293,11 @@ impl Nodes for Namespaces {
             let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
             // who is powered off takes its tasks along
             let is_up = lab.within(&on, |namespace| Ok(namespace.pid == life)).unwrap_or(false);
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if is_up && !told.stopping {
+            let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_up && !watched.stopping {
                 tell(Err(format!("its process ended by itself: {status}")));
             }
-            told.ended = Some(status);
+            watched.ended = Some(status);
         });
         Ok(Box::new(Writing {
             lab: self.clone(),

@@ -76,7 +76,7 @@ impl NbdServer {
         }
     }
 
-    fn told(&self, id: &str, kept: &Kept) -> Volume {
+    fn described(&self, id: &str, kept: &Kept) -> Volume {
         let nodes = self.exported().keys().filter(|(volume, _)| volume == id).map(|(_, node)| node.clone()).collect();
         Volume {
             id: id.to_owned(),
@@ -156,7 +156,7 @@ impl Backend for NbdServer {
         let bytes = request.bytes.max(SMALLEST);
         if let Some(kept) = self.kept(&id)? {
             if kept.bytes == bytes {
-                return Ok(self.told(&id, &kept));
+                return Ok(self.described(&id, &kept));
             }
             return Err(refuse(Code::AlreadyExists, format!("{} is there with {} bytes", request.name, kept.bytes)));
         }
@@ -165,7 +165,7 @@ impl Backend for NbdServer {
         image.set_len(bytes).and_then(|()| image.sync_all()).map_err(disk)?;
         let text = serde_json::to_vec(&kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
         std::fs::write(self.file(&id, "json")?, text).map_err(disk)?;
-        Ok(self.told(&id, &kept))
+        Ok(self.described(&id, &kept))
     }
 
     fn remove(&self, volume: &Volume, _: Instant) -> Result<()> {
@@ -190,7 +190,7 @@ impl Backend for NbdServer {
                 continue;
             };
             let id = id.to_string_lossy();
-            volumes.extend(self.kept(&id)?.map(|kept| self.told(&id, &kept)));
+            volumes.extend(self.kept(&id)?.map(|kept| self.described(&id, &kept)));
         }
         volumes.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(volumes)

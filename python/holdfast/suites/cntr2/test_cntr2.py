@@ -67,9 +67,9 @@ def expect_one_clock(case: Case, dut: Device, port: int) -> None:
         before = dut.system.time()
     except Unimplemented:
         raise NotChecked("the device does not tell the time (System.Time)") from None
-    told = dut.ping_container(port)
-    if abs((told - before).total_seconds()) > CLOCK:
-        raise ExpectationFailed(f"the container's clock says {told}, and its device's {before}")
+    container_time = dut.ping_container(port)
+    if abs((container_time - before).total_seconds()) > CLOCK:
+        raise ExpectationFailed(f"the container's clock says {container_time}, and its device's {before}")
 
 
 @pytest.mark.cntr2("CNTR-2.2")
@@ -86,12 +86,12 @@ def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTes
     needs_pings(case)
     container = Dialler(case, dut, image.port)
     with case.procedure("it asks the device's gNMI for its capabilities"):
-        told = container.dial(inner.gnmi, "gnmi").capabilities
+        relayed = container.dial(inner.gnmi, "gnmi").capabilities
     with case.procedure("it asks the device's gRIBI for all it holds"):
         container.dial(inner.gribi, "gribi")
     with case.depth("it is this device's gNMI"):
-        if told != (own := dut.gnmi.capabilities()):
-            raise ExpectationFailed(f"the container was told {told}, and the device itself says {own}")
+        if relayed != (own := dut.gnmi.capabilities()):
+            raise ExpectationFailed(f"the container was told {relayed}, and the device itself says {own}")
     with case.depth("neither lets it in with a wrong password"):
         for address, service in ((inner.gnmi, "gnmi"), (inner.gribi, "gribi")):
             expect_locked(container, address, service)

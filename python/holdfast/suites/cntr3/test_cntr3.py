@@ -11,7 +11,7 @@ import pytest
 from holdfast import Device
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.ledger import Ledger
-from holdfast.pytest_plugin.procedure import Account, Steps, Switchover, case, case_of, procedure
+from holdfast.pytest_plugin.procedure import ProcedureAccount, Steps, Switchover, case, case_of, procedure
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.reboot import reboot_with_container
@@ -44,7 +44,7 @@ def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Cas
 
 
 @procedure("container", "volume", combines=True)
-def persist(dut: Device, image: ImageUnderTest, account: Account) -> Steps:
+def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> Steps:
     """Create a volume, start a container with it, switch over, and look at both: 3.2, 3.3 and 3.4 are one procedure."""
     common, of_container, of_volume = account.common, account["container"], account["volume"]
     run = common.run

@@ -107,8 +107,8 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
         try:
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
-            told = _logs(folder, provider)
-            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{told}", pytrace=False) from None
+            logs = _logs(folder, provider)
+            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{logs}", pytrace=False) from None
         yield made
     finally:
         if made is not None:

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, stream_of};
+use super::{ContainerzService, Rows, stream_of};
 use crate::defects::Step;
 use crate::loading::listening_line;
 use crate::settings::Quirk;
@@ -22,7 +22,7 @@ use holdfast_wire::gnoi::containerz::{
 
 const LOCATION: &str = "net.openconfig.containerz.location";
 
-impl Service {
+impl ContainerzService {
     pub(super) fn start_one_container(
         &self,
         request: &StartContainerRequest,

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
 use super::super::feed;
-use super::{Rows, Service};
+use super::{ContainerzService, Rows};
 use crate::defects::Step;
 use crate::settings::Quirk;
 use crate::stall::Stall;
@@ -26,7 +26,7 @@ type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
 /// Chunks from one progress message to the next with `rare-progress`.
 const RARE: u64 = 10;
 
-impl Service {
+impl ContainerzService {
     pub(super) fn deploy_image(
         &self,
         requests: Streaming<DeployRequest>,

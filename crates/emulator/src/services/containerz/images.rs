@@ -2,13 +2,13 @@
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, stream_of};
+use super::{ContainerzService, Rows, stream_of};
 use crate::settings::Quirk;
 use crate::store::Image;
 use holdfast_image::{same_name, whole_name};
 use holdfast_wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest, RemoveImageResponse};
 
-impl Service {
+impl ContainerzService {
     pub(super) fn list_images(&self, request: &ListImageRequest) -> Result<Response<Rows<ListImageResponse>>, Status> {
         let keys = request.filter.iter().map(|filter| filter.key.clone());
         self.check_filter(keys, &["label", "reference", "dangling", "before", "since"])?;

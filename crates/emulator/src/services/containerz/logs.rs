@@ -5,14 +5,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
 use super::super::feed;
-use super::{Rows, Service};
+use super::{ContainerzService, Rows};
 use crate::settings::Quirk;
 use holdfast_wire::gnoi::containerz::{LogRequest, LogResponse};
 
 /// How much of a log one message of `raw-log-chunks` carries.
 const RAW_CHUNK: usize = 16;
 
-impl Service {
+impl ContainerzService {
     pub(super) fn container_log(&self, request: &LogRequest) -> Result<Response<Rows<LogResponse>>, Status> {
         if self.has(Quirk::LogUnimplemented) {
             return Err(Status::unimplemented("Log is not supported"));

@@ -26,12 +26,12 @@ use holdfast_wire::gnoi::containerz::containerz_server::Containerz;
 
 /// Containerz of one control processor.
 #[derive(Clone)]
-pub struct Service {
+pub struct ContainerzService {
     chassis: Arc<SharedChassis>,
     index: usize,
 }
 
-impl Service {
+impl ContainerzService {
     pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
@@ -101,7 +101,7 @@ fn stream_of<T: Send + 'static>(rows: Vec<T>, limit: i32) -> Response<Rows<T>> {
 }
 
 #[tonic::async_trait]
-impl Containerz for Service {
+impl Containerz for ContainerzService {
     type DeployStream = Rows<wire::DeployResponse>;
     type ListImageStream = Rows<wire::ListImageResponse>;
     type ListContainerStream = Rows<wire::ListContainerResponse>;

@@ -2,7 +2,7 @@
 
 use tonic::{Response, Status};
 
-use super::Service;
+use super::ContainerzService;
 use crate::defects::Step;
 use crate::settings::Quirk;
 use crate::state::now;
@@ -17,7 +17,7 @@ fn bare(name: &str) -> &str {
     name.strip_suffix(":latest").unwrap_or(name)
 }
 
-impl Service {
+impl ContainerzService {
     pub(super) fn start_one_plugin(
         &self,
         request: &StartPluginRequest,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Code, Request, Status};
 
-use super::{Containerz, Service};
+use super::{Containerz, ContainerzService};
 use crate::chassis::Chassis;
 use crate::settings::Settings;
 use crate::store::Image;
@@ -16,9 +16,9 @@ const CALLERS: usize = 8;
 const ROUNDS: usize = 40;
 
 /// A device that has the image `app:latest` and the plugin `plug`.
-async fn device() -> (Chassis, Service) {
+async fn device() -> (Chassis, ContainerzService) {
     let chassis = Chassis::start(Settings::default()).await.expect("a chassis");
-    let service = Service::new(chassis.shared().clone(), 0);
+    let service = ContainerzService::new(chassis.shared().clone(), 0);
     let image = Image {
         manifest: String::new(),
         id: format!("sha256:{:064x}", 1),
@@ -38,7 +38,10 @@ async fn device() -> (Chassis, Service) {
 }
 
 /// How often each status came when all of them asked at once.
-async fn at_once<T, F>(service: &Service, ask: impl Fn(Arc<Service>, usize) -> F) -> BTreeMap<String, usize>
+async fn at_once<T, F>(
+    service: &ContainerzService,
+    ask: impl Fn(Arc<ContainerzService>, usize) -> F,
+) -> BTreeMap<String, usize>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Status>> + Send + 'static,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tonic::{Response, Status};
 
-use super::{Rows, Service, stream_of};
+use super::{ContainerzService, Rows, stream_of};
 use crate::settings::Quirk;
 use crate::state::now;
 use crate::store::Volume;
@@ -15,7 +15,7 @@ use holdfast_wire::gnoi::containerz::{
     RemoveVolumeResponse,
 };
 
-impl Service {
+impl ContainerzService {
     pub(super) fn create_one_volume(
         &self,
         request: CreateVolumeRequest,

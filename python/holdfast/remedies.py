@@ -1,0 +1,51 @@
+"""What each front end says of a setting that would help: the core names the setting by a word, its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+FrontEnd: TypeAlias = Literal["python", "pytest", "command"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """How those who use `holdfast` from Python, from pytest, and as a command give the setting."""
+
+    python: str
+    pytest: str
+    command: str
+
+
+def _words(python: str, options: str) -> Words:
+    """Where pytest and the command have the same options."""
+    return Words(python, options, options)
+
+
+# By what `holdfast._core.remedies` lists. The options are those of `holdfast.options`.
+REMEDIES = {
+    "plaintext": _words("insecure=True", "--dut-insecure"),
+    "tls": _words("leave insecure=True out", "leave --dut-insecure out"),
+    "certificate-authority": _words(
+        "tls=holdfast.Tls(ca=FILE); skip_verify=True there trusts anybody",
+        "--dut-ca FILE; --dut-skip-verify trusts anybody",
+    ),
+    "client-certificate": _words("tls=holdfast.Tls(cert=FILE, key=FILE)", "--dut-cert FILE --dut-key FILE"),
+    "certificate": _words("tls=holdfast.Tls(cert=FILE)", "--dut-cert FILE"),
+    "key": _words("tls=holdfast.Tls(key=FILE)", "--dut-key FILE"),
+    "key-password": _words(
+        "tls=holdfast.Tls(key_password=TEXT)", "HOLDFAST_KEY_PASSWORD or --dut-key-password-file FILE"
+    ),
+    "server-name": _words("tls=holdfast.Tls(server_name=NAME)", "--dut-server-name NAME"),
+    "skip-verify": _words("tls=holdfast.Tls(skip_verify=True)", "--dut-skip-verify"),
+    "credentials": _words("check username= and password=", "check --dut-username and HOLDFAST_PASSWORD"),
+    "ready-deadline": Words(
+        "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"
+    ),
+}
+
+
+def advice(hint: str | None, remedy: str | None, front_end: FrontEnd) -> str | None:
+    """What to try: the hint, which leads up to the remedy where there is one; None where there is neither."""
+    words = getattr(REMEDIES[remedy], front_end) if remedy else None
+    return ": ".join(part for part in (hint, words) if part) or None
