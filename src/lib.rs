@@ -9,7 +9,7 @@
 //! - `storage`: storage providers, and the lab that they are tested in
 //! - `cntr`: the service in the test container
 //! - `image`: image archives
-//! - `dial`, `serve`, `error`: reaching a target, serving, and the one error type
+//! - `dial`, `serve`, `error`, `waiting`: reaching a target, serving, the one error type, and the one way to wait
 //! - `wire`, `reflection`: the contracts, and their messages by name
 //! - `failpoint`, `ledger`, `cni`: the fault language, acknowledged records, the CNI plugin; none knows tokio or gRPC
 

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use super::answer::unless_it_panics;
-use super::connection::{ExpectedOutage, Expecting, Patience, Pending, WeakConnection, root_cause};
-use super::connector::BoxFuture;
+use super::call::{Call, Repeat};
+use super::connection::{ExpectedOutage, Expecting, Patience, Pending, root_cause};
 use super::dialler::{Dialler, Pace, Persistence};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
 use crate::error::{ConnectFault, Error, Kind, Result, code_name, is_unreadable};
@@ -48,66 +48,18 @@ impl Default for Settings {
 }
 
 /// From a refusal with UNAVAILABLE to the next try of a read.
-const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
-
-/// How long one try may take to have the device answer on another connection.
-const PROOF: Duration = Duration::from_secs(60);
-/// How much longer than on a new connection the device may take to answer on the old one, once it goes on.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a peer may be silent that is asked whether it is in charge.
-const QUESTION: Duration = Duration::from_secs(2);
-
-/// Whether a call may be made again when its answer did not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// A read: again and again until its deadline.
-    Freely,
-    /// Anything that changes the device: only when no byte of it can have left.
-    IfUnsent,
-}
-
-/// One call's name and limits.
-#[derive(Debug, Clone, Copy)]
-pub struct Call {
-    /// Such as `Containerz.StartContainer`.
-    pub name: &'static str,
-    /// Whether it may be repeated.
-    pub repeat: Repeat,
-    /// In all, repetitions included.
-    pub deadline: Instant,
-    /// Until when a change is asked for again that the device itself refused with UNAVAILABLE: nothing is unknown then.
-    pub refused_until: Option<Instant>,
-    /// Give an attempt up on a peer that says nothing for so long, and dial afresh.
-    pub attempt: Option<Duration>,
-}
-
-impl Call {
-    /// A call that is repeated until `deadline`.
-    pub fn read(name: &'static str, deadline: Instant) -> Self {
-        Self { name, repeat: Repeat::Freely, deadline, refused_until: None, attempt: None }
-    }
-
-    /// A call that is made once.
-    pub fn write(name: &'static str, deadline: Instant) -> Self {
-        Self { name, repeat: Repeat::IfUnsent, deadline, refused_until: None, attempt: None }
-    }
-
-    /// For probing a device that may be away.
-    #[must_use]
-    pub fn probing(mut self, attempt: Duration) -> Self {
-        self.attempt = Some(attempt);
-        self
-    }
-}
+pub(super) const QUESTION: Duration = Duration::from_secs(2);
 
 /// A handle on a session; clones share it.
 #[derive(Clone)]
 pub struct Session {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     dialler: Arc<Dialler>,
     settings: Settings,
     timeline: Timeline,
@@ -122,7 +74,7 @@ struct Inner {
     closed: AtomicBool,
 }
 
-enum Attempt<T> {
+pub(super) enum Attempt<T> {
     Answered(std::result::Result<T, Status>),
     Lost(String),
     TooLate,
@@ -351,7 +303,7 @@ impl Session {
         }
     }
 
-    async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
+    pub(super) async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
     where
         F: Fn(Connection) -> Fut,
         Fut: Future<Output = std::result::Result<T, Status>>,
@@ -419,30 +371,6 @@ impl Session {
         }
     }
 
-    /// Ends once the device answers on another connection and not on `old`, which is given up then.
-    async fn prove_gone(&self, old: &Connection) {
-        loop {
-            let deadline = Instant::now() + PROOF;
-            let question = Call::read("System.Time", deadline).probing(QUESTION);
-            let ask = |connection: Connection| async move {
-                let origin = connection.origin();
-                SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
-            };
-            if let Ok(fresh) = self.connection(deadline).await {
-                let answered = match self.attempt(question, &fresh, &ask).await {
-                    Attempt::Answered(Err(status)) => status.code() != Code::Unavailable,
-                    Attempt::Answered(Ok(_)) => true,
-                    Attempt::Lost(_) | Attempt::TooLate => false,
-                };
-                if answered && !fresh.is(old) {
-                    pause(GRACE).await;
-                    return old.abandon("the device answers on a new connection, and no more on this one");
-                }
-            }
-            pause(UNAVAILABLE_PAUSE).await;
-        }
-    }
-
     /// An answer of UNAVAILABLE: where the target has several addresses, another may be in charge.
     fn refused(&self, connection: &Connection) {
         self.inner.refusals.fetch_add(1, Ordering::Relaxed);
@@ -465,7 +393,7 @@ impl Session {
         self.inner.timeline.record_fields(EventKind::Connection, text, vec![("address", address.into())]);
     }
 
-    fn lost(&self, connection: &Connection, why: &str) {
+    pub(super) fn lost(&self, connection: &Connection, why: &str) {
         let mut current = self.held();
         if current.as_ref().is_some_and(|held| held.is(connection)) {
             *current = None;
@@ -493,7 +421,7 @@ impl Session {
         let text = format!("connected to {address} after {took:.3} s");
         self.inner.timeline.record_fields(EventKind::Dial, text, vec![("address", address.into())]);
         *self.held() = Some(connection.clone());
-        tokio::spawn(guard(Arc::downgrade(&self.inner), connection.downgrade()));
+        tokio::spawn(super::guard::guard(Arc::downgrade(&self.inner), connection.downgrade()));
         self.usable()?; // it may have been closed meanwhile
         Ok(connection)
     }
@@ -513,23 +441,6 @@ impl Session {
         }
         Ok(current.clone())
     }
-}
-
-/// Looks after a connection that is dialled: where its peer falls silent under a call, a fresh connection that the
-/// device answers, while the old one stays silent, is the proof that the old one is lost.
-fn guard(session: Weak<Inner>, mut connection: WeakConnection) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        while let Some(held) = connection.suspected().await {
-            let Some(inner) = session.upgrade() else { return };
-            let session = Session { inner };
-            session.lost(&held, &format!("the peer has been silent for {:.1} s", held.silent_for().as_secs_f64()));
-            tokio::select! {
-                _ = held.lost() => return,
-                () = held.heard() => {}
-                () = session.prove_gone(&held) => return,
-            }
-        }
-    })
 }
 
 /// Whether a status was made by our own transport, not sent by the peer.
