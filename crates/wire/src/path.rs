@@ -41,6 +41,12 @@ impl Path {
         Self { origin: String::new(), elements }
     }
 
+    /// Of a component, by the element that names it alone.
+    pub fn keyed(name: &str) -> Self {
+        let Self { elements, .. } = Self::component(name);
+        Self { origin: String::new(), elements: elements.into_iter().skip(1).collect() }
+    }
+
     /// This path with `rest` below it.
     #[must_use]
     pub fn join(&self, rest: &Path) -> Self {
@@ -58,6 +64,13 @@ impl Path {
         let mut child = self.clone();
         child.elements.push(Element { name: name.into(), keys: BTreeMap::new() });
         child
+    }
+
+    /// This path without its last element.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let above = self.elements.len().saturating_sub(1);
+        Self { origin: self.origin.clone(), elements: self.elements[..above].to_vec() }
     }
 
     /// The last element's name.
