@@ -55,7 +55,7 @@ impl<'a> Watch<'a> {
     pub async fn look(&mut self, limit: Instant) -> Result<Option<Vec<ControlProcessor>>> {
         let call = Call::read("gNMI.Subscribe", limit).probing(ATTEMPT);
         let refusals = self.device.session.refusals();
-        let seen = self.device.control_processors_by(call).await;
+        let seen = self.device.roles_so_far(call).await;
         self.notice_loss();
         match seen {
             Ok(roles) => {
