@@ -47,12 +47,13 @@ const PATHS: [Quirk; 8] = [
     Quirk::PathFormPrecondition,
 ];
 /// Of which a device has one.
-const EXCLUSIVE: [&[Quirk]; 5] = [
+const EXCLUSIVE: [&[Quirk]; 6] = [
     &[Quirk::JsonIetfOnly, Quirk::JsonIetfRefused],
     &[Quirk::OriginRefused, Quirk::OriginRequired],
     &[Quirk::GetRefused, Quirk::NoSubscribe],
     &[Quirk::GetRefused, Quirk::OnceRefused],
     &[Quirk::OnceStaysOpen, Quirk::OnceEndsWithoutSync],
+    &[Quirk::OnceEndsCancelled, Quirk::OnceEndsWithoutSync],
 ];
 
 async fn device(quirks: &[Quirk]) -> (Chassis, Device) {
@@ -115,6 +116,7 @@ async fn roles_are_read_from_devices_of_many_ways() {
     use Quirk::{JsonContainers, JsonIetfRefused, NoSubscribe, OnceStaysOpen, OriginRefused, SyncAfterEachUpdate};
     roles_are_read(&[JsonIetfRefused, OriginRefused, Quirk::WildcardsRefused, NoSubscribe]).await;
     roles_are_read(&[Quirk::JsonIetfOnly, OriginRefused, Quirk::WildcardsEmpty, JsonContainers]).await;
+    roles_are_read(&[Quirk::WildcardsEmpty, Quirk::OnceEndsCancelled]).await;
     roles_are_read(&[SyncAfterEachUpdate, OnceStaysOpen, Quirk::HalfCloseCancels, Quirk::WildcardsInternal]).await;
 }
 

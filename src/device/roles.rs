@@ -204,8 +204,8 @@ fn read(leaves: &[Leaf]) -> Vec<ControlProcessor> {
 
 /// Whether a leaf is of a component itself: a device that gives more than was asked for also gives what lies elsewhere.
 fn is_state_of_component(path: &Path) -> bool {
-    let mut below = path.elements.iter().skip_while(|element| element.name != "component").skip(1);
-    below.next().is_some_and(|element| element.name == "state")
+    let component = path.elements.iter().rposition(|element| element.name == "component");
+    component.and_then(|at| path.elements.get(at + 1)).is_some_and(|below| below.name == "state")
 }
 
 fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<ControlProcessor> {
@@ -291,6 +291,24 @@ mod tests {
             let error = pair_of(&bad).expect_err(says);
             assert!(error.message.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn leaves_of_the_same_name_elsewhere_do_not_count() {
+        let leaf = |below: &str, value: &str| {
+            let text = format!("/components/component[name=A]/{below}");
+            Leaf {
+                path: text.parse().expect("a path"),
+                value: Some(crate::gnmi::Value::String(value.into())),
+                timestamp: 0,
+            }
+        };
+        let found = read(&[
+            leaf("state/redundant-role", "PRIMARY"),
+            leaf("config/redundant-role", "SECONDARY"),
+            leaf("subcomponents/subcomponent[name=B]/state/redundant-role", "SECONDARY"),
+        ]);
+        assert_eq!(found.iter().map(|cp| cp.role).collect::<Vec<_>>(), [Role::Primary]);
     }
 
     #[test]

@@ -63,7 +63,6 @@ pub fn refuses_form(error: &Error) -> bool {
         error.code(),
         None | Some(
             Code::Ok
-                | Code::Cancelled
                 | Code::DataLoss // also what cannot be read
                 | Code::DeadlineExceeded
                 | Code::PermissionDenied

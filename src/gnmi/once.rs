@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::client::{Leaf, leaves_of};
 use super::path::Path;
@@ -81,15 +81,17 @@ pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) 
                 _ => {}
             },
             // Some end what they have told in full with CANCELLED and the like.
-            Err(status) if synced.is_some() && !found.is_empty() && !breaks_off(&status) => break,
+            Err(status) if synced.is_some() && ends_well(&status, found.is_empty()) => break,
             Err(status) => return Err(status),
         }
     }
     Ok(found)
 }
 
-fn breaks_off(status: &Status) -> bool {
-    is_transport(status) || is_unreadable(status)
+/// Whether a status after a `sync_response` is an end and no refusal: not that of a connection that broke.
+fn ends_well(status: &Status, nothing_found: bool) -> bool {
+    let broken = is_transport(status) || is_unreadable(status);
+    !broken && (!nothing_found || matches!(status.code(), Code::Cancelled | Code::Aborted | Code::OutOfRange))
 }
 
 /// Adds a notification's leaves, less what it deletes; the paths of those that it has.
@@ -101,4 +103,57 @@ fn take(found: &mut Vec<Leaf>, notification: &Notification) -> Vec<Path> {
     let paths = leaves.iter().map(|leaf| leaf.path.clone()).collect();
     found.extend(leaves);
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gnmi::Value;
+    use crate::wire::gnmi::{Encoding, Update};
+
+    fn told(prefix: &Path, updates: &[(&str, u64)], deletes: &[Path]) -> Notification {
+        let update = |(leaf, value): &(&str, u64)| Update {
+            path: Some(Path::default().child(leaf).to_gnmi()),
+            val: Some(Value::Uint(*value).to_wire(Encoding::Proto)),
+            ..Update::default()
+        };
+        Notification {
+            prefix: Some(crate::wire::gnmi::Path { target: "dut".into(), ..prefix.to_gnmi() }),
+            update: updates.iter().map(update).collect(),
+            delete: deletes.iter().map(Path::to_gnmi).collect(),
+            ..Notification::default()
+        }
+    }
+
+    #[test]
+    fn what_is_deleted_is_there_no_more() {
+        let state = Path::component("A").child("state");
+        let mut found = Vec::new();
+        assert_eq!(take(&mut found, &told(&state, &[("boot-time", 1), ("id", 2)], &[])).len(), 2);
+        assert_eq!(found[0].path, state.child("boot-time"));
+        take(&mut found, &told(&Path::component("A"), &[], &[Path::default().child("state")]));
+        assert!(found.iter().all(|leaf| leaf.value.is_none()), "{found:?}");
+        take(&mut found, &told(&state, &[("id", 3)], &[]));
+        assert_eq!(found.iter().filter(|leaf| leaf.value == Some(Value::Uint(3))).count(), 1);
+    }
+
+    #[test]
+    fn a_device_is_waited_for_as_long_as_it_is_known_to_need() {
+        let ending = Ending::default();
+        assert_eq!(ending.patience(), CLOSING);
+        ending.note(|seen| seen.stays_open = true);
+        assert_eq!(ending.patience(), QUIET);
+        ending.note(|seen| seen.syncs_early = true);
+        assert_eq!(ending.patience(), QUIET_BETWEEN_SYNCS);
+        ending.note(|seen| seen.stays_open = false);
+        assert_eq!(ending.patience(), CLOSING);
+    }
+
+    #[test]
+    fn a_status_after_all_was_told_is_an_end_and_a_refusal_is_none() {
+        assert!(ends_well(&Status::cancelled("over"), true));
+        assert!(ends_well(&Status::unknown("EOF"), false));
+        assert!(!ends_well(&Status::invalid_argument("no wildcards"), true));
+        assert!(!ends_well(&crate::error::unreadable("cut short"), false));
+    }
 }

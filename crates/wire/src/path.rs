@@ -287,6 +287,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_knows_what_it_lies_in() {
+        assert_eq!(path("/a[k=x]/b").parent(), path("/a[k=x]"));
+        assert_eq!(path("/").parent(), path("/"));
+    }
+
+    #[test]
     fn module_prefixes_are_dropped() {
         let sent = path("/openconfig-platform:components/component[name=A]");
         assert_eq!(sent.to_string(), "/components/component[name=A]");
@@ -301,5 +307,8 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(Path::component_of(&short), Some("Supervisor2"));
+        let keyed = Path::keyed("RE1");
+        assert_eq!((keyed.to_string().as_str(), keyed.origin.as_str()), ("/component[name=RE1]", ""));
+        assert_eq!(Path::component_of(&keyed.to_gnoi()), Some("RE1"));
     }
 }

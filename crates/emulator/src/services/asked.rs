@@ -33,13 +33,12 @@ pub fn check_encoding(chassis: &SharedChassis, encoding: Encoding) -> Result<(),
     let unsupported = || format!("encoding {} is not supported", encoding.as_str_name());
     match encoding {
         Encoding::JsonIetf if chassis.has(Quirk::JsonIetfRefused) => Err(Status::invalid_argument(unsupported())),
-        Encoding::JsonIetf => Ok(()),
         Encoding::Json | Encoding::Proto if chassis.has(Quirk::JsonIetfOnly) => {
             Err(Status::unimplemented(unsupported()))
         }
-        Encoding::Json => Ok(()),
         Encoding::Proto if chassis.has(Quirk::ProtoRefused) => Err(Status::internal(unsupported())),
-        Encoding::Proto if !chassis.has(Quirk::JsonContainers) => Ok(()),
+        Encoding::Proto if chassis.has(Quirk::JsonContainers) => Err(Status::unimplemented(unsupported())),
+        Encoding::Json | Encoding::JsonIetf | Encoding::Proto => Ok(()),
         _ => Err(Status::unimplemented(unsupported())),
     }
 }
