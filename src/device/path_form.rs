@@ -80,10 +80,10 @@ impl Device {
 pub fn first_words(refusals: Vec<(String, Error)>) -> Error {
     let mut refusals = refusals.into_iter();
     let Some((_, first)) = refusals.next() else { return Error::invalid("no form of the path was tried") };
-    let mut message = first.message.clone();
-    for (asked, error) in refusals.filter(|(_, error)| error.code() != first.code() || error.message != first.message) {
-        let code = error.code().map_or("no status", code_name);
-        message.push_str(&format!("; to {asked}: {code}: {}", error.message));
-    }
+    let others = refusals.filter(|(_, error)| error.code() != first.code() || error.message != first.message);
+    let told = others.map(|(asked, error)| {
+        format!("; to {asked}: {}: {}", error.code().map_or("no status", code_name), error.message)
+    });
+    let message = std::iter::once(first.message.clone()).chain(told).collect();
     Error { message, ..first }
 }

@@ -198,13 +198,14 @@ impl Device {
     /// Remembers a way that works. Where it goes by names, those of a standby that was not there before are looked for.
     async fn with_newcomers(&self, way: Way, leaves: Vec<Leaf>, call: Call) -> Result<Vec<Leaf>> {
         let incomplete = matches!(way.naming, Naming::Each(_)) && names_with_a_role(&leaves).len() < 2;
-        if incomplete && self.reading.may_name() {
-            if let Some(names) = self.names(way.form, call).await? {
-                let now = Way { naming: Naming::Each(names), ..way.clone() };
-                if let Answer::Leaves(leaves) = self.ask_in(&now, LEAVES.len(), call).await? {
-                    self.reading.works(now);
-                    return Ok(leaves);
-                }
+        if incomplete
+            && self.reading.may_name()
+            && let Some(names) = self.names(way.form, call).await?
+        {
+            let now = Way { naming: Naming::Each(names), ..way.clone() };
+            if let Answer::Leaves(leaves) = self.ask_in(&now, LEAVES.len(), call).await? {
+                self.reading.works(now);
+                return Ok(leaves);
             }
         }
         self.reading.works(way);
