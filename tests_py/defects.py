@@ -47,8 +47,8 @@ def always(failpoint: str) -> str:
 
 SWITCHOVER = (
     Defect("switchover ignored", once("switchover.ignored"), "procedure", "SwitchoverIgnored", "1", sample=True),
-    Defect("switchover refused", "system.SwitchControlProcessor=1*error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
-    Defect("switchover unimplemented", "system.SwitchControlProcessor=1*error[UNIMPLEMENTED](no)", "procedure",
+    Defect("switchover refused", "system.SwitchControlProcessor=error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
+    Defect("switchover unimplemented", "system.SwitchControlProcessor=error[UNIMPLEMENTED](no)", "procedure",
            "SwitchoverUnimplemented", "1"),
     Defect("switchover of another control processor",
            'system.SwitchControlProcessor.after=1*return{"control_processor": {"elem": [{"name": "Supervisor1"}]}}',

@@ -34,13 +34,28 @@ A seed is gone through again with `python tests_py/seeds.py SEED`.
 """
 # Suites at a time: they wait more than they work.
 WORKERS = 8
-# Quirks that are another test's, or that exclude one another.
-ELSEWHERE = ("certificate-", "containerz-needs-cli", "port-filtered", "cli-lost-unless-saved")
+# Quirks that are another test's, as containers ask for Capabilities; and those that exclude one another.
+ELSEWHERE = ("certificate-", "containerz-needs-cli", "port-filtered", "cli-lost-unless-saved", "capabilities-")
 EXCLUSIVE = (
     ("name-only", "full-path-only"),
+    ("json-ietf-only", "json-ietf-refused"),  # nothing would be left to speak
+    ("origin-refused", "origin-required"),
+    ("no-subscribe", "get-refused"),
+    ("once-refused", "get-refused"),
+    ("once-stays-open", "once-ends-without-sync"),  # nobody could tell when it has told all
+    ("once-ends-cancelled", "once-ends-without-sync"),  # or whether
     ("no-component-type", "extra-components"),  # nobody could tell which cards count
     ("lockstep-only", "rare-progress"),  # nobody could send a second chunk
 )
+# Ways in which gNMI is asked and answers, and in which gNOI takes paths.
+WAYS = (
+    "json-ietf-refused", "proto-refused", "capabilities-unimplemented", "origin-refused", "origin-required",
+    "wildcards-refused", "wildcards-not-found", "wildcards-unimplemented", "wildcards-internal", "wildcards-empty",
+    "absent-leaf-refused", "get-refused", "once-refused", "sync-after-each-update", "sync-first", "once-stays-open",
+    "once-ends-without-sync", "once-ends-cancelled", "half-close-cancels", "one-notification", "json-containers",
+    "path-origin-refused", "keyed-element-only", "path-form-not-found", "path-form-internal", "path-form-unimplemented",
+    "path-form-precondition",
+)  # fmt: skip
 SLOW = ("containerz.ListImage", "containerz.ListContainer", "containerz.ListVolume", "gnmi.Subscribe")
 PLACES = ("auto", "auto", "auto,auto", "[::1]:0")
 
@@ -55,9 +70,12 @@ def draw(seed: int) -> tuple[str, ...]:
     given.append(f"listen={place}")
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
-    quirks = {name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and chance.random() < 0.3}
+    oddities = [name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in WAYS]
+    quirks = {name for name in oddities if chance.random() < 0.3}
+    ways = random.Random(f"the ways of {seed}")
+    quirks |= {name for name in WAYS if not name.startswith(ELSEWHERE) and ways.random() < 0.1}
     for pair in EXCLUSIVE:
-        quirks -= {chance.choice(pair)} if quirks >= set(pair) else set()
+        quirks -= {(chance if not set(pair) & set(WAYS) else ways).choice(pair)} if quirks >= set(pair) else set()
     quirks -= {"inner-address"} if place != "auto" else set()
     given += [f"quirk={name}" for name in sorted(quirks)]
     words = [f"--dut-emulator={text}" for text in given]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
 
+import holdfast
+import holdfast.aio
 from holdfast import _core, profiles
 
 from conftest import RunSuite
+from seeds import EXCLUSIVE, WAYS
 
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
 EXCLUDED = {"name-only": "full-path-only"}
+# A run each: nobody knows beforehand in which of these ways a device takes and answers reads and paths.
+ALONE = (*WAYS, "json-ietf-only", "no-subscribe", "full-path-only", "name-only")
 FAMILIES = {
     "docker": (
         "joined-image-rows", "filters-rejected", "slashed-names", "no-labels-listed", "in-use-unavailable",
@@ -22,6 +30,13 @@ FAMILIES = {
     "sparse gnmi": ("no-switchover-ready", "no-component-type", "no-last-switchover-time", "json-ietf-only"),
     "containerd": ("manifest-ids", "normalised-names", "runtime-unreachable", "changes-refused-at-first"),
     "no subscribe": ("no-subscribe", "no-switchover-ready"),
+    "refused encodings": ("json-ietf-refused", "origin-refused", "path-form-internal", "sync-first"),
+    "refused proto": ("proto-refused", "wildcards-refused", "keyed-element-only", "once-ends-without-sync"),
+    "wildcards": ("wildcards-not-found", "absent-leaf-refused", "path-origin-refused", "sync-after-each-update"),
+    "capabilities": ("capabilities-unimplemented", "wildcards-unimplemented", "path-form-not-found", "once-stays-open"),
+    "origin": ("origin-required", "wildcards-internal", "path-form-precondition", "get-refused", "half-close-cancels"),
+    "containers": ("json-containers", "once-refused", "path-form-unimplemented", "one-notification"),
+    "empty": ("wildcards-empty", "once-ends-cancelled"),
 }  # fmt: skip
 
 
@@ -45,3 +60,46 @@ def test_the_suite_passes_through_black_holes(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3", *QUICK, HOLDFAST_BLACK_HOLE="1")
     assert run.exit_code == 0, run.output
     assert "8 passed" in run.output
+
+
+@pytest.mark.parametrize("way", ALONE)
+def test_a_failover_passes_on_servers_of_this_way(way: str, run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", *QUICK, HOLDFAST_QUIRKS=way)
+    assert run.exit_code == 0, run.output
+    assert "1 passed" in run.output
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_failover_passes_on_servers_of_two_ways(seed: int, run_suite: RunSuite) -> None:
+    chance = random.Random(seed)
+    ways = set(chance.sample(ALONE, 2))
+    while any(ways <= set(group) for group in EXCLUSIVE):
+        ways = set(chance.sample(ALONE, 2))
+    run = run_suite("-k", "cntr3_1", *QUICK, HOLDFAST_QUIRKS=",".join(sorted(ways)))
+    assert run.exit_code == 0, f"{ways}: {run.output}"
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "INVALID_ARGUMENT", "INTERNAL", "UNIMPLEMENTED"])
+def test_a_device_that_refuses_every_form_is_quoted(code: str, run_suite: RunSuite) -> None:
+    refused = "\n".join(f"{rpc}=error[{code}](these are its own words)" for rpc in ("gnmi.Subscribe", "gnmi.Get"))
+    run = run_suite("-k", "cntr3_1", *QUICK, "--dut-deadline", "settle=100ms", failpoints=refused)
+    assert "these are its own words" in run.output
+    assert "no control processor with a redundant-role" not in run.output
+    alone = run_suite("-k", "cntr1_5", *QUICK, failpoints=refused)  # which needs no roles
+    assert alone.exit_code == 0, alone.output
+
+
+@pytest.mark.parametrize("way", ["wildcards-refused", "json-ietf-refused", "sync-after-each-update", "once-refused"])
+def test_both_worlds_read_a_device_of_this_way(way: str) -> None:
+    path = "/components/component[name=Supervisor1]/state"
+    with holdfast.emulator(quirks=[way]) as chassis:
+        with holdfast.connect(chassis.address, insecure=True) as dut:
+            blocking = ([cp.name for cp in dut.control_processors()], len(dut.gnmi.get(path)))
+
+        async def read() -> tuple[list[str], int]:
+            async with holdfast.aio.connect(chassis.address, insecure=True) as dut:
+                return [cp.name for cp in await dut.control_processors()], len(await dut.gnmi.get(path))
+
+        assert asyncio.run(read()) == blocking
+    assert blocking[0] == ["Supervisor1", "Supervisor2"]
+    assert blocking[1] > 5

@@ -139,6 +139,8 @@ def connect(
         deadlines=deadlines or {},
     )
     if profile == "auto":
+        from holdfast import profiles
+
         with _core.connect(address, asked.without_profile().options()) as dut:
-            asked = asked.recognising(dut.control_processors(timeout=call_timeout))
+            asked = asked.recognising(profiles.shown(dut, timeout=call_timeout))
     return _core.connect(address, asked.options())

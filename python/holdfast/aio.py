@@ -13,8 +13,9 @@ from holdfast._connect import Connection
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
 from holdfast._emulator import Chassis, Encryption, Seconds, bundle, hide_users, host_of, inner_of
-from holdfast.exceptions import ExpectationFailed
+from holdfast.exceptions import ExpectationFailed, RpcError
 from holdfast.failpoint import ArmedFailpoint, read_file
+from holdfast.results import ControlProcessor
 from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
@@ -35,11 +36,19 @@ class _Connecting:
         return self._connect().__await__()
 
     async def _connect(self) -> Device:
+        from holdfast import profiles
+
         device = await _core.connect_async(self._asked.address, self._options)
         if not self._recognises:
             return device
         async with device:
-            recognised = self._asked.recognising(await device.control_processors(timeout=self._asked.call_timeout))
+            roles: Sequence[ControlProcessor] = ()
+            try:
+                roles = await device.control_processors(timeout=self._asked.call_timeout)
+            except RpcError as refusal:
+                if not profiles.hides(refusal):
+                    raise
+            recognised = self._asked.recognising(roles)
         return await _core.connect_async(self._asked.address, recognised.options())
 
     async def __aenter__(self) -> Device:

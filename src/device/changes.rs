@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Device;
-use super::roles::state_leaf;
 use crate::error::{Kind, Result};
 use crate::gnmi::{Received, StreamMode, Subscription};
 use crate::waiting;
@@ -63,7 +62,7 @@ impl<'a> Changes<'a> {
 impl Device {
     /// A subscription that has told what there is, and goes on to tell what changes.
     async fn subscribe_to_roles(&self, deadline: Instant) -> Result<Subscription> {
-        let paths = LEAVES.map(state_leaf);
+        let paths = self.reading.paths(&LEAVES);
         let mut subscription = self.gnmi.stream(&paths, StreamMode::OnChange, deadline).await?;
         while subscription.next(deadline).await?.is_some_and(|received| received != Received::Synced) {}
         Ok(subscription)

@@ -65,7 +65,7 @@ impl<'a> Watch<'a> {
         let refusals = self.device.session.refusals();
         // A device on its way up may answer anything; what it says at the end is why.
         let seen = until(limit, LOOK, || async {
-            match self.device.control_processors_by(call).await {
+            match self.device.roles_so_far(call).await {
                 Err(error) if error.code().is_some() => Err(error),
                 seen => Ok(seen),
             }

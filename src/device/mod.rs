@@ -5,7 +5,9 @@ mod container;
 pub mod deadlines;
 mod evidence;
 pub mod expect;
+mod path_form;
 mod reboot;
+mod role_reading;
 mod roles;
 mod switchover;
 mod trigger;
@@ -25,6 +27,9 @@ pub use switchover::{Switchover, SwitchoverOptions};
 pub use trigger::Trigger;
 pub use ways::Ways;
 
+use path_form::PathForm;
+use role_reading::Reading;
+
 use crate::dial::{EventKind, Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
@@ -42,6 +47,10 @@ pub struct Device {
     seen: Arc<Mutex<Vec<ControlProcessor>>>,
     /// Whether the device says that it is EMULATED; None until it was asked.
     emulated: Arc<Mutex<Option<bool>>>,
+    /// How gNMI is asked for roles.
+    reading: Arc<Reading>,
+    /// The form of a control processor's path that gNOI took.
+    path_form: Arc<Mutex<Option<PathForm>>>,
     /// gNMI.
     pub gnmi: Gnmi,
     /// gNOI System.
@@ -84,6 +93,8 @@ impl Device {
             ways: Ways::default(),
             seen: Arc::default(),
             emulated: Arc::default(),
+            reading: Arc::default(),
+            path_form: Arc::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::evidence::{ATTEMPT, LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
-use crate::gnmi::{Gnmi, Path};
+use crate::gnmi::Path;
 use crate::waiting::{next_look, try_until};
 use crate::wire::gnoi::system::RebootMethod;
 
@@ -55,8 +55,8 @@ impl Device {
     async fn reboot_cold(&self, force: bool) -> Result<Reboot> {
         let limit = self.session.deadline(None);
         let before = Before {
-            control_processors: self.control_processors(limit).await?,
-            boot_time: boot_time(&self.gnmi, limit).await,
+            control_processors: self.roles_so_far(Call::read("gNMI.Subscribe", limit)).await?,
+            boot_time: self.boot_time(limit).await,
         };
         let mut watch = Watch::begin(self, limit).await?;
         self.note(EventKind::Reboot, "asking for a cold reboot of the chassis");
@@ -83,7 +83,7 @@ impl Device {
         if let Some(why) = watch.lost() {
             reboot.witnesses.push(format!("the connection was lost and made again ({why})"));
         }
-        match moved_on(before.boot_time, boot_time(&self.gnmi, deadline).await) {
+        match moved_on(before.boot_time, self.boot_time(deadline).await) {
             Some(true) => reboot.witnesses.push("/system/state/boot-time moved on".to_owned()),
             Some(false) => return Err(ignored("the device was away, but its boot-time did not move")),
             None => reboot.not_checked.push("/system/state/boot-time: the device does not report it".to_owned()),
@@ -101,7 +101,7 @@ impl Device {
             if watch.lost().is_some() && watch.outage().is_some() {
                 return Ok(());
             }
-            let now = boot_time(&self.gnmi, deadline).await;
+            let now = self.boot_time(deadline).await;
             if moved_on(before.boot_time, now) == Some(true) {
                 // The outage may have passed inside that question; one more look takes account of it.
                 return watch.look(deadline).await.map(drop);
@@ -122,7 +122,7 @@ impl Device {
         let deadline = Instant::now() + self.deadlines().redundant;
         let all_booted = try_until(deadline, CONTROL_PROCESSORS_LOOK, || async {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
-            let now = self.control_processors_by(look).await?;
+            let now = self.roles_so_far(look).await?;
             let booted = |known: &ControlProcessor| {
                 let after = now.iter().find(|cp| cp.name == known.name).and_then(|cp| cp.boot_time);
                 known.boot_time.and(moved_on(known.boot_time, after))
@@ -146,14 +146,18 @@ impl Device {
         reboot.not_checked.extend(not_checked);
         Ok(())
     }
-}
 
-async fn boot_time(gnmi: &Gnmi, deadline: Instant) -> Option<u64> {
-    let path: Path = "/system/state/boot-time".parse().ok()?;
-    let path = Path { origin: "openconfig".to_owned(), ..path };
-    let call = Call::read("gNMI.Subscribe", deadline).probing(ATTEMPT);
-    let leaves = gnmi.once(&[path], call).await.ok()?;
-    leaves.first()?.value.as_ref()?.as_u64()
+    /// `/system/state/boot-time`, in the form in which the device told its roles.
+    async fn boot_time(&self, deadline: Instant) -> Option<u64> {
+        let path: Path = "/system/state/boot-time".parse().ok()?;
+        let path = Path { origin: "openconfig".to_owned(), ..path };
+        let call = Call::read("gNMI.Subscribe", deadline).probing(ATTEMPT);
+        let leaves = match self.reading.form() {
+            Some(form) => self.gnmi.ask(&[path], form, call).await,
+            None => self.gnmi.once(&[path], call).await,
+        };
+        leaves.ok()?.first()?.value.as_ref()?.as_u64()
+    }
 }
 
 fn never_back() -> Error {

@@ -12,19 +12,10 @@ use super::evidence::ATTEMPT;
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
+use crate::gnmi::form::refuses_form;
 use crate::gnmi::{Leaf, Path};
 use crate::waiting::try_until;
 
-/// The leaves that are asked for: a subtree of all components is tens of megabytes on a big chassis.
-const LEAVES: [&str; 7] = [
-    "redundant-role",
-    "switchover-ready",
-    "type",
-    "oper-status",
-    "boot-time",
-    "last-switchover-time",
-    "software-version",
-];
 /// How long the device may take to say what it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// From one look to the next while roles settle.
@@ -99,23 +90,28 @@ impl Pair {
 }
 
 impl Device {
-    /// All control processors: gNMI Subscribe ONCE (or Get) of leaves below `/components/component[name=*]/state`.
+    /// All control processors: gNMI Subscribe ONCE (or Get) of leaves below `/components/component[name=*]/state`, or of
+    /// each component's, in the form that the device answers; where it refuses all, its first words are the error.
     pub async fn control_processors(&self, deadline: Instant) -> Result<Vec<ControlProcessor>> {
         self.control_processors_by(Call::read("gNMI.Subscribe", deadline)).await
     }
 
     pub(super) async fn control_processors_by(&self, call: Call) -> Result<Vec<ControlProcessor>> {
-        let paths: Vec<Path> = LEAVES.iter().map(|leaf| state_leaf(leaf)).collect();
-        let leaves = match self.gnmi.once(&paths, call).await {
-            Err(error) if not_there(&error) => self.one_by_one(&paths, call).await?,
-            answer => answer?,
-        };
+        let leaves = self.role_leaves(call).await?;
         let roles = read(&leaves);
         self.note_changes(&roles);
         if let Some(emulated) = say_emulated(&leaves) {
             self.remember_kind(emulated);
         }
         Ok(roles)
+    }
+
+    /// The same for who waits: none where the device refuses to tell, which it may do between two states.
+    pub(super) async fn roles_so_far(&self, call: Call) -> Result<Vec<ControlProcessor>> {
+        match self.control_processors_by(call).await {
+            Err(error) if refuses_form(&error) => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// Whether the device says that it is EMULATED: asked once, and never where roles were read before.
@@ -160,29 +156,18 @@ impl Device {
         roles.clone_into(&mut seen);
     }
 
-    /// For devices that refuse the whole request because of one leaf they do not have.
-    async fn one_by_one(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
-        let mut found = Vec::new();
-        for path in paths {
-            match self.gnmi.once(std::slice::from_ref(path), call).await {
-                Err(error) if not_there(&error) => {}
-                answer => found.extend(answer?),
-            }
-        }
-        Ok(found)
-    }
-
     /// One primary and one standby; what is otherwise is given a moment to settle.
     pub(super) async fn pair(&self, call: Call) -> Result<Pair> {
         let settle = self.deadlines().settle;
         let settled = call.deadline.min(Instant::now() + settle);
-        let pair = try_until(settled, LOOK, || async { Ok(pair_of(&self.control_processors_by(call).await?)) });
+        let pair = try_until(settled, LOOK, || async {
+            match self.control_processors_by(call).await {
+                Err(error) if refuses_form(&error) => Ok(Err(error)),
+                roles => Ok(pair_of(&roles?)),
+            }
+        });
         pair.await?.map_err(|error| error.during(self.name(), "control processors", settle))
     }
-}
-
-pub(super) fn state_leaf(leaf: &str) -> Path {
-    Path::component("*").child("state").child(leaf)
 }
 
 /// Whether all software calls itself EMULATED, that of cards without a role too; None where none is reported.
@@ -200,13 +185,9 @@ fn refuses_to_tell(code: Code) -> bool {
     )
 }
 
-fn not_there(error: &Error) -> bool {
-    matches!(error.code(), Some(Code::NotFound | Code::InvalidArgument))
-}
-
 fn read(leaves: &[Leaf]) -> Vec<ControlProcessor> {
     let mut by_name: BTreeMap<&str, BTreeMap<&str, &Leaf>> = BTreeMap::new();
-    for leaf in leaves {
+    for leaf in leaves.iter().filter(|leaf| is_state_of_component(&leaf.path)) {
         if let Some(name) = leaf.path.key("component", "name") {
             by_name.entry(name).or_default().insert(leaf.path.leaf(), leaf);
         }
@@ -219,6 +200,12 @@ fn read(leaves: &[Leaf]) -> Vec<ControlProcessor> {
         }
     }
     found
+}
+
+/// Whether a leaf is of a component itself: a device that gives more than was asked for also gives what lies elsewhere.
+fn is_state_of_component(path: &Path) -> bool {
+    let component = path.elements.iter().rposition(|element| element.name == "component");
+    component.and_then(|at| path.elements.get(at + 1)).is_some_and(|below| below.name == "state")
 }
 
 fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<ControlProcessor> {
@@ -304,6 +291,24 @@ mod tests {
             let error = pair_of(&bad).expect_err(says);
             assert!(error.message.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn leaves_of_the_same_name_elsewhere_do_not_count() {
+        let leaf = |below: &str, value: &str| {
+            let text = format!("/components/component[name=A]/{below}");
+            Leaf {
+                path: text.parse().expect("a path"),
+                value: Some(crate::gnmi::Value::String(value.into())),
+                timestamp: 0,
+            }
+        };
+        let found = read(&[
+            leaf("state/redundant-role", "PRIMARY"),
+            leaf("config/redundant-role", "SECONDARY"),
+            leaf("subcomponents/subcomponent[name=B]/state/redundant-role", "SECONDARY"),
+        ]);
+        assert_eq!(found.iter().map(|cp| cp.role).collect::<Vec<_>>(), [Role::Primary]);
     }
 
     #[test]

@@ -7,11 +7,13 @@ use tonic::Code;
 
 use super::changes::Changes;
 use super::evidence::{LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
+use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
 use crate::gnmi::Path;
+use crate::gnmi::form::refuses_form;
 use crate::waiting::{next_look, pause};
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
 
@@ -149,37 +151,43 @@ impl Device {
         }
     }
 
-    /// The two ways to name a control processor, the one that the device is likely to know first.
-    pub(super) fn paths_of(&self, name: &str, name_only: bool) -> [Path; 2] {
-        let (full, short) = (Path::component(name), Path::bare(name));
-        if name_only || self.ways.name_only { [short, full] } else { [full, short] }
-    }
-
-    /// Sends the request, again where the device was too busy and nothing moved.
+    /// Sends the request: in each form of the path that is refused while nothing moved, and again where the device is
+    /// too busy.
     async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
         let deadline = Instant::now() + self.deadlines().ready;
-        let mut forms = self.paths_of(target, options.name_only).to_vec();
         loop {
-            let limit = self.session.deadline(None).min(deadline);
-            let answer = self.system.switch_control_processor(&forms[0], limit).await;
-            match answer {
-                Ok(answer) => return self.check_answer(target, &answer),
-                Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(()), // evidence will tell
-                Err(error) if error.code() == Some(Code::InvalidArgument) && forms.len() > 1 => {
-                    self.note(
-                        EventKind::Note,
-                        format!("the device refuses the path {}; trying the other form", forms[0]),
-                    );
-                    forms.remove(0);
-                }
-                Err(error) if !options.unready && is_busy(&error) && Instant::now() + BUSY_PAUSE < deadline => {
-                    pause(BUSY_PAUSE).await;
-                    let now = self.pair(Call::read("gNMI.Subscribe", deadline)).await?;
-                    if now.primary.name != before.primary.name {
+            let mut refusals: Vec<(String, Error)> = Vec::new();
+            for form in self.path_forms(options.name_only) {
+                if let Some((asked, _)) = refusals.last() {
+                    if !self.is_primary(&before.primary.name, deadline).await? {
                         return Ok(()); // it went after all; evidence will tell
                     }
+                    let other = form.describe(target);
+                    self.note(EventKind::Note, format!("the device refuses the path {asked}; trying {other}"));
                 }
-                Err(error) => return Err(refused(error)),
+                let limit = self.session.deadline(None).min(deadline);
+                match self.system.switch_control_processor(&form.path(target), limit).await {
+                    Ok(answer) => {
+                        self.took(form);
+                        return self.check_answer(target, &answer);
+                    }
+                    Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(()), // evidence will tell
+                    Err(error) if options.unready && is_busy(&error) => return Err(refused(error)),
+                    Err(error) if error.code() == Some(Code::Unavailable) => {
+                        refusals.push((form.describe(target), error));
+                        break;
+                    }
+                    Err(error) if refuses_form(&error) => refusals.push((form.describe(target), error)),
+                    Err(error) => return Err(refused(error)),
+                }
+            }
+            let busy = refusals.iter().any(|(_, error)| is_busy(error));
+            if !busy || Instant::now() + BUSY_PAUSE >= deadline {
+                return Err(refused(first_words(refusals)));
+            }
+            pause(BUSY_PAUSE).await;
+            if !self.is_primary(&before.primary.name, deadline).await? {
+                return Ok(()); // it went after all; evidence will tell
             }
         }
     }
@@ -209,7 +217,7 @@ impl Device {
         loop {
             let Some(roles) = watch.look(deadline).await? else {
                 if let Some(seen) = last_seen {
-                    return Err(never_primary(target, &seen));
+                    return Err(self.never_primary(target, &seen));
                 }
                 return Err(Error::new(fault(SwitchoverFault::NeverBack), "the device did not answer again in time")
                     .hint("look at its console; the rest of the run is skipped"));
@@ -237,10 +245,22 @@ impl Device {
                 _ => {}
             }
             if !next_look(deadline, LOOK).await {
-                return Err(if swapped_at.is_some() { unproven() } else { never_primary(target, &roles) });
+                return Err(if swapped_at.is_some() { unproven() } else { self.never_primary(target, &roles) });
             }
             last_seen = Some(roles).filter(|_| swapped_at.is_none() && watch.lost().is_some());
         }
+    }
+
+    /// The device came back, and its roles are not those that were asked for.
+    fn never_primary(&self, target: &str, roles: &[ControlProcessor]) -> Error {
+        let refusal = self.reading.refusal().filter(|_| roles.is_empty());
+        let never = match (pair_of(roles), refusal) {
+            (Ok(pair), _) => format!("{target} never became PRIMARY: {} is", pair.primary.name),
+            (Err(_), Some(said)) => format!("{target} never became PRIMARY: gNMI does not tell any more: {said}"),
+            (Err(split), None) => format!("{target} never became PRIMARY alone: {}", split.message),
+        };
+        Error::new(fault(SwitchoverFault::NeverBack), never)
+            .hint("the device was away and came back: look at its redundancy")
     }
 
     /// Waits until `primary` has a standby that is in step; it must stay primary meanwhile.
@@ -250,7 +270,8 @@ impl Device {
         let reversed = || reversal(primary).during(self.name(), "switchover", began.elapsed());
         let mut changes = Changes::of(self);
         loop {
-            let roles = self.control_processors(deadline + BUSY_PAUSE * 10).await;
+            let look = Call::read("gNMI.Subscribe", deadline + BUSY_PAUSE * 10);
+            let roles = self.roles_so_far(look).await;
             let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
             if let Ok(pair) = pair_of(&roles) {
                 if pair.primary.name != primary {
@@ -274,16 +295,6 @@ impl Device {
 
 fn fault(fault: SwitchoverFault) -> Kind {
     Kind::Switchover(fault)
-}
-
-/// The device came back, and its roles are not those that were asked for.
-fn never_primary(target: &str, roles: &[ControlProcessor]) -> Error {
-    let never = match pair_of(roles) {
-        Ok(pair) => format!("{target} never became PRIMARY: {} is", pair.primary.name),
-        Err(split) => format!("{target} never became PRIMARY alone: {}", split.message),
-    };
-    Error::new(fault(SwitchoverFault::NeverBack), never)
-        .hint("the device was away and came back: look at its redundancy")
 }
 
 fn unproven() -> Error {

@@ -8,9 +8,11 @@ use tonic::Code;
 
 use super::Device;
 use super::evidence::LAST_LOOK;
+use super::path_form::first_words;
 use super::roles::Pair;
 use crate::dial::Call;
 use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
+use crate::gnmi::form::refuses_form;
 use crate::waiting::next_look;
 use crate::wire::gnoi::system::RebootMethod;
 
@@ -64,17 +66,26 @@ impl Device {
         }
     }
 
-    /// By the path that the device knows it by; the other form is tried where it refuses one.
+    /// By the path that the device knows it by: in each form, as long as it is refused and nothing happened.
     async fn reboot_control_processor(&self, name: &str, deadline: Instant) -> Result<()> {
-        let forms = self.paths_of(name, false);
-        let reboot = |path| async move {
+        let mut refusals = Vec::new();
+        for form in self.path_forms(false) {
+            if !refusals.is_empty() && !self.is_primary(name, deadline).await? {
+                return Ok(()); // it fell after all; evidence will tell
+            }
+            let path = form.path(name);
             let message = "holdfast: fail the active";
-            self.system.reboot(RebootMethod::Cold, std::slice::from_ref(path), message, true, deadline).await
-        };
-        match reboot(&forms[0]).await {
-            Err(error) if error.code() == Some(Code::InvalidArgument) => reboot(&forms[1]).await,
-            asked => asked,
+            let control_processors = std::slice::from_ref(&path);
+            match self.system.reboot(RebootMethod::Cold, control_processors, message, true, deadline).await {
+                Ok(()) => {
+                    self.took(form);
+                    return Ok(());
+                }
+                Err(error) if refuses_form(&error) => refusals.push((form.describe(name), error)),
+                Err(error) => return Err(error),
+            }
         }
+        Err(first_words(refusals))
     }
 
     /// Where the device does not say whether its standby is ready: it is there, and has been for a while.

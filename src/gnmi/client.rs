@@ -1,12 +1,15 @@
 //! The gNMI client: Capabilities, Get, Set, Subscribe ONCE, POLL and STREAM.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
+use super::form::{ENCODINGS, Form, Reader, Served, refuses_form};
+use super::once::{self, Ending};
 use super::path::Path;
 use super::value::{Value, leaves};
 use crate::dial::answer::unless_it_panics;
@@ -50,7 +53,15 @@ pub enum StreamMode {
 #[derive(Clone)]
 pub struct Gnmi {
     session: Session,
-    encoding: std::sync::Arc<OnceCell<Encoding>>,
+    known: Arc<Known>,
+}
+
+/// What was learnt of the device.
+#[derive(Default)]
+struct Known {
+    offered: OnceCell<Vec<i32>>,
+    served: Served,
+    ending: Ending,
 }
 
 fn client(connection: Connection) -> GNmiClient<Connection> {
@@ -58,10 +69,21 @@ fn client(connection: Connection) -> GNmiClient<Connection> {
     GNmiClient::with_origin(connection, origin).max_decoding_message_size(DECODE_LIMIT)
 }
 
+/// Opens a Subscribe. Its requests stay open until they are dropped: some targets take their end for the subscription's.
+async fn begin(
+    connection: Connection,
+    request: SubscribeRequest,
+) -> std::result::Result<(mpsc::Sender<SubscribeRequest>, Streaming<SubscribeResponse>), Status> {
+    let (requests, outgoing) = mpsc::channel(4);
+    requests.send(request).await.map_err(|_| Status::cancelled("not sent"))?;
+    let stream = client(connection).subscribe(ReceiverStream::new(outgoing)).await?.into_inner();
+    Ok((requests, stream))
+}
+
 impl Gnmi {
     /// Over `session`.
     pub fn new(session: Session) -> Self {
-        Self { session, encoding: std::sync::Arc::default() }
+        Self { session, known: Arc::default() }
     }
 
     /// `gnmi.gNMI/Capabilities`
@@ -74,28 +96,58 @@ impl Gnmi {
             .await
     }
 
-    /// The encoding to ask for: PROTO where the device has it, else JSON_IETF, else JSON.
-    async fn encoding(&self, deadline: Instant) -> Result<Encoding> {
-        let chosen = self.encoding.get_or_try_init(|| async {
-            let offered = self.capabilities(deadline).await?.supported_encodings;
-            let preferred = [Encoding::Proto, Encoding::JsonIetf, Encoding::Json];
-            Ok::<_, Error>(preferred.into_iter().find(|e| offered.contains(&(*e as i32))).unwrap_or(Encoding::Proto))
-        });
-        match chosen.await {
-            Ok(encoding) => Ok(*encoding),
-            Err(error) if error.code().is_some() => Ok(Encoding::Proto), // it may serve the rest all the same
-            Err(error) => Err(error),
+    /// The encodings to try, best first: those that the device offers, then the others, which it may serve all the same.
+    pub async fn encodings(&self, deadline: Instant) -> Result<Vec<Encoding>> {
+        let asked = self
+            .known
+            .offered
+            .get_or_try_init(|| async { Ok::<_, Error>(self.capabilities(deadline).await?.supported_encodings) });
+        let offered = match asked.await {
+            Ok(offered) => offered.as_slice(),
+            Err(error) if error.code().is_some() => &[], // it may serve the rest all the same
+            Err(error) => return Err(error),
+        };
+        let (mut encodings, others): (Vec<_>, Vec<_>) =
+            ENCODINGS.into_iter().partition(|encoding| offered.contains(&(*encoding as i32)));
+        encodings.extend(others);
+        Ok(encodings)
+    }
+
+    /// Asks in the encoding that was served before, else in each until one is not refused.
+    async fn in_encodings<T, F, Fut>(&self, reader: Reader, deadline: Instant, ask: F) -> Result<T>
+    where
+        F: Fn(Encoding) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        if let Some(encoding) = self.known.served.get(reader) {
+            return ask(encoding).await;
+        }
+        let mut first = None;
+        for encoding in self.encodings(deadline).await? {
+            match ask(encoding).await {
+                Err(error) if refuses_form(&error) && error.code() != Some(Code::NotFound) => {
+                    first.get_or_insert(error);
+                }
+                answer => return answer,
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::invalid("no encoding to ask in")))
+    }
+
+    /// A read in one form, as leaves.
+    pub async fn ask(&self, paths: &[Path], form: Form, call: Call) -> Result<Vec<Leaf>> {
+        let paths: Vec<Path> = paths.iter().map(|path| form.path(path)).collect();
+        match form.reader {
+            Reader::Once => self.once_call(call, &paths, form.encoding).await,
+            Reader::Get => self.get_call(call, &paths, form.encoding).await,
         }
     }
 
     /// `gnmi.gNMI/Get` of state and configuration, as leaves.
     pub async fn get(&self, paths: &[Path], deadline: Instant) -> Result<Vec<Leaf>> {
         let call = Call::read("gNMI.Get", deadline);
-        self.timed(call, async {
-            let encoding = self.encoding(deadline).await?;
-            self.get_call(call, paths, encoding).await
-        })
-        .await
+        let get = |encoding| self.get_call(call, paths, encoding);
+        self.timed(call, self.in_encodings(Reader::Get, deadline, get)).await
     }
 
     /// Has an error say how long all of it took, where a call needs another before it.
@@ -118,7 +170,15 @@ impl Gnmi {
                 async move { Ok(client(connection).get(request).await?.into_inner()) }
             })
             .await?;
-        Ok(response.notification.iter().flat_map(leaves_of).collect())
+        Ok(self.served(Reader::Get, encoding, response.notification.iter().flat_map(leaves_of).collect()))
+    }
+
+    /// Keeps in mind that leaves came in an encoding.
+    fn served(&self, reader: Reader, encoding: Encoding, leaves: Vec<Leaf>) -> Vec<Leaf> {
+        if !leaves.is_empty() {
+            self.known.served.set(reader, encoding);
+        }
+        leaves
     }
 
     /// `gnmi.gNMI/Set`; values are JSON_IETF, or ASCII for origin `cli`.
@@ -150,30 +210,25 @@ impl Gnmi {
     }
 
     async fn once_or_get(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
-        let encoding = self.encoding(call.deadline).await?;
+        let once = |encoding| async move {
+            match self.once_call(call, paths, encoding).await {
+                Err(error) if error.code() == Some(Code::Unimplemented) => self.get_call(call, paths, encoding).await,
+                answer => answer,
+            }
+        };
+        self.in_encodings(Reader::Once, call.deadline, once).await
+    }
+
+    async fn once_call(&self, call: Call, paths: &[Path], encoding: Encoding) -> Result<Vec<Leaf>> {
         let request = subscribe(Mode::Once, paths, StreamMode::TargetDefined, encoding);
-        let answer = self
-            .session
-            .call(call, |connection| {
-                let request = request.clone();
-                async move {
-                    let mut stream = client(connection).subscribe(tokio_stream::once(request)).await?.into_inner();
-                    let mut found = Vec::new();
-                    while let Some(message) = stream.message().await? {
-                        match message.response {
-                            Some(Response::Update(notification)) => found.extend(leaves_of(&notification)),
-                            Some(Response::SyncResponse(true)) => break,
-                            _ => {}
-                        }
-                    }
-                    Ok(found)
-                }
-            })
-            .await;
-        match answer {
-            Err(error) if error.code() == Some(Code::Unimplemented) => self.get_call(call, paths, encoding).await,
-            answer => answer,
-        }
+        let found = self.session.call(call, |connection| {
+            let request = request.clone();
+            async move {
+                let (_requests, stream) = begin(connection, request).await?;
+                once::collect(stream, &self.known.ending).await
+            }
+        });
+        Ok(self.served(Reader::Once, encoding, found.await?))
     }
 
     /// `gnmi.gNMI/Subscribe` STREAM; it ends with its connection and is not resumed.
@@ -189,20 +244,11 @@ impl Gnmi {
     }
 
     async fn open(&self, kind: Mode, paths: &[Path], mode: StreamMode, call: Call) -> Result<Subscription> {
-        let encoding = self.encoding(call.deadline).await?;
-        let request = subscribe(kind, paths, mode, encoding);
-        let (opened, connection, pending) = self
-            .session
-            .open(call, |connection| {
-                let request = request.clone();
-                async move {
-                    let (requests, outgoing) = mpsc::channel(4);
-                    requests.send(request).await.map_err(|_| Status::cancelled("not sent"))?;
-                    let stream = client(connection).subscribe(ReceiverStream::new(outgoing)).await?.into_inner();
-                    Ok((requests, stream))
-                }
-            })
-            .await?;
+        let open = |encoding| {
+            let request = subscribe(kind, paths, mode, encoding);
+            self.session.open(call, move |connection| begin(connection, request.clone()))
+        };
+        let (opened, connection, pending) = self.in_encodings(Reader::Once, call.deadline, open).await?;
         let (requests, stream) = opened;
         let device = self.session.name().to_owned();
         Ok(Subscription { device, requests, stream, connection, _pending: pending })
@@ -293,7 +339,7 @@ fn to_update((path, value): &(Path, Value)) -> Update {
     Update { path: Some(path.to_gnmi()), val: Some(val), ..Update::default() }
 }
 
-fn leaves_of(notification: &Notification) -> Vec<Leaf> {
+pub(super) fn leaves_of(notification: &Notification) -> Vec<Leaf> {
     let prefix = notification.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
     let timestamp = notification.timestamp;
     let full = |path: Option<&crate::wire::gnmi::Path>| prefix.join(&path.map(Path::from_gnmi).unwrap_or_default());

@@ -1,7 +1,10 @@
 //! gNMI: the client, and the paths and values that it takes and gives.
 
 pub mod client;
+pub mod form;
+mod once;
 
 pub use client::{Gnmi, Leaf, Received, StreamMode, Subscription};
+pub use form::{Form, Reader};
 pub use holdfast_wire::path::{self, Element, Path};
 pub use holdfast_wire::value::{self, Value};

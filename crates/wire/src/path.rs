@@ -41,6 +41,12 @@ impl Path {
         Self { origin: String::new(), elements }
     }
 
+    /// Of a component, by the element that names it alone.
+    pub fn keyed(name: &str) -> Self {
+        let Self { elements, .. } = Self::component(name);
+        Self { origin: String::new(), elements: elements.into_iter().skip(1).collect() }
+    }
+
     /// This path with `rest` below it.
     #[must_use]
     pub fn join(&self, rest: &Path) -> Self {
@@ -58,6 +64,13 @@ impl Path {
         let mut child = self.clone();
         child.elements.push(Element { name: name.into(), keys: BTreeMap::new() });
         child
+    }
+
+    /// This path without its last element.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let above = self.elements.len().saturating_sub(1);
+        Self { origin: self.origin.clone(), elements: self.elements[..above].to_vec() }
     }
 
     /// The last element's name.
@@ -274,6 +287,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_knows_what_it_lies_in() {
+        assert_eq!(path("/a[k=x]/b").parent(), path("/a[k=x]"));
+        assert_eq!(path("/").parent(), path("/"));
+    }
+
+    #[test]
     fn module_prefixes_are_dropped() {
         let sent = path("/openconfig-platform:components/component[name=A]");
         assert_eq!(sent.to_string(), "/components/component[name=A]");
@@ -288,5 +307,8 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(Path::component_of(&short), Some("Supervisor2"));
+        let keyed = Path::keyed("RE1");
+        assert_eq!((keyed.to_string().as_str(), keyed.origin.as_str()), ("/component[name=RE1]", ""));
+        assert_eq!(Path::component_of(&keyed.to_gnoi()), Some("RE1"));
     }
 }

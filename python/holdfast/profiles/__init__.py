@@ -7,12 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from holdfast.exceptions import InvalidArgumentError
+from holdfast.exceptions import (
+    DataLoss,
+    DeadlineExceeded,
+    InvalidArgumentError,
+    PermissionDenied,
+    RpcError,
+    Unauthenticated,
+    Unavailable,
+)
 from holdfast.results import ControlProcessor
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from holdfast._core import Device
 
 FOLDER = Path(__file__).parent
 GENERIC = "generic"
@@ -92,6 +105,21 @@ def recognise(roles: Sequence[ControlProcessor]) -> Profile:
     """The vendor's profile, by what its control processors say of themselves; `generic` where none fits."""
     vendors = (load(name) for name in names() if name != GENERIC)
     return next((profile for profile in vendors if profile.recognises(roles)), load(GENERIC))
+
+
+def shown(device: Device, *, timeout: float | timedelta | None = None) -> Sequence[ControlProcessor]:
+    """The control processors that gNMI shows; none where the device refuses to tell, whatever form it is asked in."""
+    try:
+        return device.control_processors(timeout=timeout)
+    except RpcError as refusal:
+        if not hides(refusal):
+            raise
+        return []
+
+
+def hides(refusal: RpcError) -> bool:
+    """Whether a device that answers so does not show its roles, and may serve all else."""
+    return not isinstance(refusal, (Unauthenticated, PermissionDenied, Unavailable, DeadlineExceeded, DataLoss))
 
 
 def _read(path: Path, data: Any) -> Profile:

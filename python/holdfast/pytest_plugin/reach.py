@@ -32,7 +32,7 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     device = target.connect(profile=first, deadlines=limits)
     if target.profile != profiles.AUTO:
         return device, profiles.load(first)
-    profile = profiles.recognise(device.control_processors(timeout=LOOK))
+    profile = profiles.recognise(profiles.shown(device, timeout=LOOK))
     if profile.name == first:
         return device, profile
     device.close()

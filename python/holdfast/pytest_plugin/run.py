@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import addresses, journal, leftovers
+from holdfast import addresses, journal, leftovers, profiles
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
@@ -127,7 +127,7 @@ class Run:
         )
 
     def _occupy(self) -> None:
-        roles = self.device.control_processors()
+        roles = profiles.shown(self.device)
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
         self._alone = len(roles) < 2
         self.description = reach.describe(self.device, roles, self.profile)
@@ -369,7 +369,7 @@ class Run:
         """A failure may have left roles on the move: what counts is where they come to rest."""
         for attempt in (1, 2):
             try:
-                primaries = [cp.name for cp in self.device.control_processors(timeout=10) if cp.role == "PRIMARY"]
+                primaries = [cp.name for cp in profiles.shown(self.device, timeout=10) if cp.role == "PRIMARY"]
                 if self._alone and len(primaries) < 2:  # it never had a standby to lose
                     return
                 if len(primaries) != 1:
@@ -434,7 +434,7 @@ class Run:
             self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {left}"), stacklevel=2)
 
     def _restore_active(self) -> None:
-        active = next((cp.name for cp in self.device.control_processors() if cp.role == "PRIMARY"), None)
+        active = next((cp.name for cp in profiles.shown(self.device) if cp.role == "PRIMARY"), None)
         if self._first_active is not None and active != self._first_active:
             self.device.switchover(self._first_active, redundant=True)
 

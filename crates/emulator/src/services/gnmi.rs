@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::tree;
+use super::{asked, tree};
 use crate::chassis::SharedChassis;
 use crate::faults::{End, Faults, Outcome, stall_for_good};
 use crate::settings::Quirk;
@@ -23,8 +23,8 @@ use holdfast_wire::gnmi::subscribe_response::Response as Answer;
 use holdfast_wire::gnmi::subscription_list::Mode;
 use holdfast_wire::gnmi::{
     self, CapabilityRequest, CapabilityResponse, Encoding, GetRequest, GetResponse, ModelData, Notification,
-    SetRequest, SetResponse, SubscribeRequest, SubscribeResponse, SubscriptionList, SubscriptionMode, Update,
-    UpdateResult, update_result,
+    SetRequest, SetResponse, SubscribeRequest, SubscribeResponse, SubscriptionList, SubscriptionMode, UpdateResult,
+    update_result,
 };
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
@@ -42,26 +42,28 @@ impl Service {
 
     fn check_encoding(&self, encoding: i32) -> Result<Encoding, Status> {
         let encoding = Encoding::try_from(encoding).map_err(|_| Status::invalid_argument("no such encoding"))?;
-        match encoding {
-            Encoding::JsonIetf => Ok(encoding),
-            Encoding::Json | Encoding::Proto if !self.chassis.has(Quirk::JsonIetfOnly) => Ok(encoding),
-            other => Err(Status::unimplemented(format!("encoding {} is not supported", other.as_str_name()))),
-        }
+        asked::check_encoding(&self.chassis, encoding)?;
+        Ok(encoding)
     }
 }
+
+/// How long a target that takes it for the subscription's end gives a client to end its requests.
+const HALF_CLOSE: Duration = Duration::from_millis(20);
 
 type Messages = mpsc::Sender<Result<SubscribeResponse, Status>>;
 
 #[tonic::async_trait]
 impl GNmi for Service {
     async fn capabilities(&self, _: Request<CapabilityRequest>) -> Result<Response<CapabilityResponse>, Status> {
+        if self.chassis.has(Quirk::CapabilitiesUnimplemented) {
+            return Err(Status::unimplemented("Capabilities is not supported"));
+        }
         let model = |name: &str, version: &str| ModelData {
             name: name.to_owned(),
             organization: "OpenConfig working group".to_owned(),
             version: version.to_owned(),
         };
-        let all = [Encoding::Json, Encoding::JsonIetf, Encoding::Proto];
-        let offered = all.into_iter().filter(|encoding| self.check_encoding(*encoding as i32).is_ok());
+        let offered = asked::offered(&self.chassis).into_iter();
         Ok(Response::new(CapabilityResponse {
             supported_models: vec![model("openconfig-platform", "0.30.0"), model("openconfig-system", "2.3.0")],
             supported_encodings: offered.map(|encoding| encoding as i32).collect(),
@@ -71,6 +73,9 @@ impl GNmi for Service {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        if self.chassis.has(Quirk::GetRefused) {
+            return Err(Status::unimplemented("Get is not supported"));
+        }
         let request = request.into_inner();
         let encoding = self.check_encoding(request.encoding)?;
         let kind = request.r#type();
@@ -79,13 +84,13 @@ impl GNmi for Service {
         let mut notifications = Vec::new();
         for path in &request.path {
             let wanted = Path::from_gnmi(&prefix).join(&Path::from_gnmi(path));
-            let fits = |path: &Path| wanted.covers(path) && is_of(kind, path);
-            let found: Vec<_> = all.iter().filter(|(path, _)| fits(path)).collect();
+            let answered = asked::answers(&self.chassis, &wanted)?;
+            let fits = |path: &Path| answered && wanted.covers(path) && is_of(kind, path);
+            let found: Vec<_> = all.iter().filter(|(path, _)| fits(path)).cloned().collect();
             if found.is_empty() {
                 return Err(Status::not_found(format!("there is nothing at {wanted}")));
             }
-            let update = found.into_iter().map(|(path, value)| update(path, value, encoding));
-            notifications.push(notification(&prefix.target, update.collect()));
+            notifications.push(notification(&self.chassis, &prefix.target, &found, encoding));
         }
         Ok(Response::new(GetResponse { notification: notifications, ..GetResponse::default() }))
     }
@@ -146,10 +151,11 @@ impl GNmi for Service {
             return Err(Status::invalid_argument("the first message must be a subscription list"));
         };
         let encoding = self.check_encoding(list.encoding)?;
+        let wanted = asked::wanted(&self.chassis, &list)?;
         let (messages, stream) = mpsc::channel(64);
         let kept = messages.clone();
         let subscriber =
-            Subscriber { chassis: self.chassis.clone(), index: self.index, list, encoding, messages, stall };
+            Subscriber { chassis: self.chassis.clone(), index: self.index, list, wanted, encoding, messages, stall };
         let life = self.chassis.control_processors[self.index].life();
         tokio::spawn(super::feed(life, kept, subscriber.feed(requests)));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -160,6 +166,7 @@ struct Subscriber {
     chassis: Arc<SharedChassis>,
     index: usize,
     list: SubscriptionList,
+    wanted: Vec<Path>,
     encoding: Encoding,
     messages: Messages,
     stall: Stall,
@@ -170,7 +177,7 @@ type Snapshot = BTreeMap<Path, Value>;
 impl Subscriber {
     async fn feed(self, requests: Streaming<SubscribeRequest>) {
         let fed = match self.list.mode() {
-            Mode::Once => self.send_all().await,
+            Mode::Once => self.feed_once(requests).await,
             Mode::Poll => self.feed_polls(requests).await,
             Mode::Stream => self.feed_changes(requests).await,
         };
@@ -179,11 +186,52 @@ impl Subscriber {
         }
     }
 
+    async fn feed_once(&self, mut requests: Streaming<SubscribeRequest>) -> Result<(), Status> {
+        let has = |quirk| self.chassis.has(quirk);
+        if has(Quirk::HalfCloseCancels) {
+            tokio::select! {
+                more = requests.message() => if more?.is_none() {
+                    return Err(Status::cancelled("the client ended its subscription"));
+                },
+                () = waiting::pause(HALF_CLOSE) => {}
+            }
+        }
+        if has(Quirk::SyncFirst) {
+            self.sync().await?;
+        }
+        for together in self.batches() {
+            self.send(&together, &[]).await?;
+            if has(Quirk::SyncAfterEachUpdate) {
+                self.sync().await?;
+            }
+        }
+        if ![Quirk::SyncFirst, Quirk::SyncAfterEachUpdate, Quirk::OnceEndsWithoutSync].into_iter().any(has) {
+            self.sync().await?;
+        }
+        if has(Quirk::OnceStaysOpen) {
+            self.messages.closed().await;
+        }
+        if has(Quirk::OnceEndsCancelled) { Err(Status::cancelled("the subscription is over")) } else { Ok(()) }
+    }
+
     async fn send_all(&self) -> Result<(), Status> {
-        for (path, value) in self.snapshot() {
-            self.send(&[(path, value)], &[]).await?;
+        for together in self.batches() {
+            self.send(&together, &[]).await?;
         }
         self.sync().await
+    }
+
+    /// What there is now, as it goes into notifications.
+    fn batches(&self) -> Vec<Vec<(Path, Value)>> {
+        let together = self.chassis.has(Quirk::OneNotification) || self.chassis.has(Quirk::JsonContainers);
+        let mut batches: Vec<Vec<(Path, Value)>> = Vec::new();
+        for leaf in self.snapshot() {
+            match batches.last_mut() {
+                Some(last) if together && last[0].0.parent() == leaf.0.parent() => last.push(leaf),
+                _ => batches.push(vec![leaf]),
+            }
+        }
+        batches
     }
 
     async fn feed_polls(&self, mut requests: Streaming<SubscribeRequest>) -> Result<(), Status> {
@@ -249,16 +297,9 @@ impl Subscriber {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let prefix = self.list.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
-        let wanted: Vec<Path> = self
-            .list
-            .subscription
-            .iter()
-            .map(|subscription| prefix.join(&subscription.path.as_ref().map(Path::from_gnmi).unwrap_or_default()))
-            .collect();
         tree::leaves(&self.chassis)
             .into_iter()
-            .filter(|(path, _)| wanted.iter().any(|wanted| wanted.covers(path)))
+            .filter(|(path, _)| self.wanted.iter().any(|wanted| wanted.covers(path)))
             .collect()
     }
 
@@ -278,9 +319,8 @@ impl Subscriber {
                 None => {}
             }
         }
-        let updates = updated.iter().map(|(path, value)| update(path, value, self.encoding));
         let target = self.list.prefix.as_ref().map(|prefix| prefix.target.clone()).unwrap_or_default();
-        let mut notification = notification(&target, updates.collect());
+        let mut notification = notification(&self.chassis, &target, &updated, self.encoding);
         notification.delete = gone.iter().map(Path::to_gnmi).collect();
         self.tell(Answer::Update(notification)).await
     }
@@ -325,18 +365,12 @@ fn is_of(kind: DataType, path: &Path) -> bool {
     }
 }
 
-fn update(path: &Path, value: &Value, encoding: Encoding) -> Update {
-    Update { path: Some(path.to_gnmi()), val: Some(value.to_wire(encoding)), ..Update::default() }
-}
-
-fn notification(target: &str, update: Vec<Update>) -> Notification {
+fn notification(chassis: &SharedChassis, target: &str, leaves: &[(Path, Value)], encoding: Encoding) -> Notification {
     let prefix = gnmi::Path { target: target.to_owned(), origin: "openconfig".to_owned(), ..gnmi::Path::default() };
-    Notification {
-        timestamp: i64::try_from(now()).unwrap_or(i64::MAX),
-        prefix: Some(prefix),
-        update,
-        ..Notification::default()
-    }
+    let timestamp = i64::try_from(now()).unwrap_or(i64::MAX);
+    let mut notification = Notification { timestamp, prefix: Some(prefix), ..Notification::default() };
+    asked::fill(chassis, &mut notification, leaves, encoding);
+    notification
 }
 
 fn result(path: gnmi::Path, operation: update_result::Operation) -> UpdateResult {

@@ -1,5 +1,6 @@
 //! The services of a control processor.
 
+mod asked;
 mod containerz;
 mod gnmi;
 mod gribi;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::tree;
 use crate::chassis::SharedChassis;
@@ -27,6 +27,14 @@ use holdfast_wire::path::Path;
 /// The process that KillProcess may end.
 pub const PROCESS: &str = "supervisor";
 
+/// What a path of a form that the device does not know is answered with.
+const WRONG_FORM: [(Quirk, Code); 4] = [
+    (Quirk::PathFormNotFound, Code::NotFound),
+    (Quirk::PathFormInternal, Code::Internal),
+    (Quirk::PathFormUnimplemented, Code::Unimplemented),
+    (Quirk::PathFormPrecondition, Code::FailedPrecondition),
+];
+
 /// gNOI System of one control processor.
 pub struct Service {
     chassis: Arc<SharedChassis>,
@@ -40,13 +48,31 @@ impl Service {
 
     /// The control processor that a path names.
     fn named(&self, path: &types::Path) -> Result<usize, Status> {
-        let full = path.elem.len() > 1;
-        if full && self.chassis.has(Quirk::NameOnly) || !full && self.chassis.has(Quirk::FullPathOnly) {
-            return Err(Status::invalid_argument("this path form is not supported"));
-        }
+        self.check_form(path)?;
         let name = Path::component_of(path).ok_or_else(|| Status::invalid_argument("the path names no component"))?;
         let found = self.chassis.settings.names.iter().position(|known| known == name);
         found.ok_or_else(|| Status::not_found(format!("there is no control processor {name:?}")))
+    }
+
+    /// Whether a path has the form that this device knows, where it knows one only.
+    fn check_form(&self, path: &types::Path) -> Result<(), Status> {
+        let has = |quirk| self.chassis.has(quirk);
+        let code = WRONG_FORM.into_iter().find(|(quirk, _)| has(*quirk)).map(|(_, code)| code);
+        let keyed = path.elem.iter().any(|element| !element.key.is_empty());
+        let (full, bare) = (path.elem.len() > 1, path.elem.len() == 1 && !keyed);
+        let known = if has(Quirk::FullPathOnly) {
+            full
+        } else if has(Quirk::PathOriginRefused) {
+            full && path.origin.is_empty()
+        } else if has(Quirk::KeyedElementOnly) {
+            keyed && !full
+        } else if has(Quirk::NameOnly) || code.is_some() {
+            bare
+        } else {
+            true
+        };
+        let wrong = || Status::new(code.unwrap_or(Code::InvalidArgument), "this path form is not supported");
+        if known { Ok(()) } else { Err(wrong()) }
     }
 }
 

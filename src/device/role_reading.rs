@@ -1,0 +1,365 @@
+//! Reading the control processors' leaves from a device of which nobody knows beforehand in which form it is asked.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::Device;
+use crate::dial::{Call, EventKind};
+use crate::error::{Error, Kind, Result};
+use crate::gnmi::form::{asked, refuses_form};
+use crate::gnmi::{Form, Leaf, Path, Reader};
+use crate::wire::gnmi::Encoding;
+
+/// The leaves that are asked for: a subtree of all components is tens of megabytes on a big chassis.
+const LEAVES: [&str; 7] = [
+    "redundant-role",
+    "software-version",
+    "switchover-ready",
+    "type",
+    "oper-status",
+    "boot-time",
+    "last-switchover-time",
+];
+/// How many of them a device must refuse, one by one, until another form is tried.
+const PROBES: usize = 2;
+/// What tells the names of components, where wildcards do not: the least first.
+const LISTINGS: [&str; 3] = ["/components/component/name", "/components/component", "/components"];
+/// How many components are asked for their role one by one.
+const MANY: usize = 1024;
+/// From a search for a form that found none to the next, at first and at most.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+
+/// How components are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Naming {
+    /// `component[name=*]`
+    Any,
+    /// `component` without a key.
+    Keyless,
+    /// Each by its name.
+    Each(Vec<String>),
+}
+
+/// A way to ask for the control processors' leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    form: Form,
+    naming: Naming,
+}
+
+impl Way {
+    /// That of most devices.
+    fn usual(encoding: Encoding) -> Self {
+        Self { form: Form { reader: Reader::Once, encoding, origin: true }, naming: Naming::Any }
+    }
+
+    fn paths(&self, leaves: &[&str]) -> Vec<Path> {
+        let components = match &self.naming {
+            Naming::Any => vec![Path::component("*")],
+            Naming::Keyless => vec![keyless()],
+            Naming::Each(names) => names.iter().map(|name| Path::component(name)).collect(),
+        };
+        let below = |leaf: &&str| components.iter().map(|path| path.child("state").child(leaf)).collect::<Vec<_>>();
+        leaves.iter().flat_map(below).collect()
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = self.paths(&LEAVES[..1]);
+        let first = asked.first().map(ToString::to_string).unwrap_or_default();
+        write!(f, "{first} and the like by {}", self.form)
+    }
+}
+
+fn keyless() -> Path {
+    let mut path = Path::component("*");
+    path.elements.iter_mut().for_each(|element| element.keys.clear());
+    path
+}
+
+/// What a session learnt of how its device is asked.
+#[derive(Debug, Default)]
+pub struct Reading(Mutex<Learnt>);
+
+#[derive(Debug, Default)]
+struct Learnt {
+    /// What worked last.
+    way: Option<Way>,
+    /// When the next search may begin, after those that found nothing, and the pause before it.
+    search: Option<(Instant, Duration)>,
+    /// When components were last named anew.
+    named: Option<Instant>,
+    /// What the device said when it last refused.
+    refusal: Option<String>,
+}
+
+impl Reading {
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device's words, where it refuses to tell.
+    pub fn refusal(&self) -> Option<String> {
+        self.learnt().refusal.clone()
+    }
+
+    /// The form that the device answers, once it did.
+    pub fn form(&self) -> Option<Form> {
+        self.learnt().way.as_ref().map(|way| way.form)
+    }
+
+    /// Paths of leaves below each component's state, in the way that the device answers.
+    pub fn paths(&self, leaves: &[&str]) -> Vec<Path> {
+        let way = self.learnt().way.clone().unwrap_or_else(|| Way::usual(Encoding::Proto));
+        way.paths(leaves).iter().map(|path| way.form.path(path)).collect()
+    }
+
+    fn works(&self, way: Way) {
+        let mut learnt = self.learnt();
+        *learnt = Learnt { way: Some(way), named: learnt.named, ..Learnt::default() };
+    }
+
+    /// Whether it is time to ask for components' names again.
+    fn may_name(&self) -> bool {
+        let mut learnt = self.learnt();
+        let due = learnt.named.is_none_or(|named| named.elapsed() >= SEARCH_PAUSE);
+        if due {
+            learnt.named = Some(Instant::now());
+        }
+        due
+    }
+
+    /// Whether it is time to search; not again at once where that found nothing.
+    fn may_search(&self) -> bool {
+        let mut learnt = self.learnt();
+        let now = Instant::now();
+        let pause = match learnt.search {
+            Some((next, _)) if now < next => return false,
+            Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
+            None => SEARCH_PAUSE,
+        };
+        learnt.search = Some((now + pause, pause));
+        true
+    }
+}
+
+/// What came of a way.
+enum Answer {
+    Leaves(Vec<Leaf>),
+    Nothing,
+    Refused(Error),
+}
+
+impl From<Vec<Leaf>> for Answer {
+    fn from(leaves: Vec<Leaf>) -> Self {
+        if leaves.iter().any(|leaf| leaf.value.is_some()) { Self::Leaves(leaves) } else { Self::Nothing }
+    }
+}
+
+impl Device {
+    /// The leaves of all control processors, in the form that worked last; where it is refused, in the first that works.
+    ///
+    /// Where none does, the error is what the device said first.
+    pub(super) async fn role_leaves(&self, call: Call) -> Result<Vec<Leaf>> {
+        let known = self.reading.learnt().way.clone();
+        let first = match known {
+            Some(way) => way,
+            None => Way::usual(self.gnmi.encodings(call.deadline).await?.first().copied().unwrap_or(Encoding::Proto)),
+        };
+        let refusal = match self.ask_in(&first, LEAVES.len(), call).await? {
+            Answer::Leaves(leaves) => return self.with_newcomers(first, leaves, call).await,
+            Answer::Nothing => None,
+            Answer::Refused(error) => Some(error),
+        };
+        if self.reading.may_search() {
+            let unimplemented = refusal.as_ref().is_some_and(|error| error.code() == Some(Code::Unimplemented));
+            match self.search(&first, unimplemented, call).await {
+                Ok(Some((way, leaves))) => {
+                    self.note(EventKind::Note, format!("the device does not answer {first}; it answers {way}"));
+                    self.reading.works(way);
+                    return Ok(leaves);
+                }
+                Err(error) if error.kind != Kind::Timeout || refusal.is_none() => return Err(error),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let Some(refusal) = refusal else { return Ok(Vec::new()) };
+        self.reading.learnt().refusal = Some(format!("{}: {}", code(&refusal), refusal.message));
+        Err(asked(refusal, &first.to_string()))
+    }
+
+    /// Remembers a way that works. Where it goes by names, those of a standby that was not there before are looked for.
+    async fn with_newcomers(&self, way: Way, leaves: Vec<Leaf>, call: Call) -> Result<Vec<Leaf>> {
+        let incomplete = matches!(way.naming, Naming::Each(_)) && names_with_a_role(&leaves).len() < 2;
+        if incomplete
+            && self.reading.may_name()
+            && let Some(names) = self.names(way.form, call).await?
+        {
+            let now = Way { naming: Naming::Each(names), ..way.clone() };
+            if let Answer::Leaves(leaves) = self.ask_in(&now, LEAVES.len(), call).await? {
+                self.reading.works(now);
+                return Ok(leaves);
+            }
+        }
+        self.reading.works(way);
+        Ok(leaves)
+    }
+
+    /// Tries every other way, those first that differ least from the usual.
+    async fn search(&self, tried: &Way, get_first: bool, call: Call) -> Result<Option<(Way, Vec<Leaf>)>> {
+        let encodings = self.gnmi.encodings(call.deadline).await?;
+        let mut names: Option<Vec<String>> = None;
+        for (form, kind) in candidates(&encodings, get_first) {
+            let naming = match kind {
+                Kinds::Any => Naming::Any,
+                Kinds::Keyless => Naming::Keyless,
+                Kinds::Each => {
+                    if names.is_none() {
+                        names = self.names(form, call).await?;
+                    }
+                    let Some(names) = names.clone() else { continue };
+                    Naming::Each(names)
+                }
+            };
+            let way = Way { form, naming };
+            if way == *tried {
+                continue;
+            }
+            if let Answer::Leaves(leaves) = self.ask_in(&way, PROBES, call).await? {
+                return Ok(Some((way, leaves)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks for all leaves at once; one by one where a device refuses that, perhaps because of one that it lacks.
+    /// After `patience` that are refused too, it is the way that is refused.
+    async fn ask_in(&self, way: &Way, patience: usize, call: Call) -> Result<Answer> {
+        let refusal = match self.ask_form(way.form, &way.paths(&LEAVES), call).await? {
+            Answer::Refused(error) => error,
+            answer => return Ok(answer),
+        };
+        let mut found = Vec::new();
+        for (at, leaf) in LEAVES.into_iter().enumerate() {
+            if at >= patience && found.is_empty() {
+                break;
+            }
+            for path in way.paths(&[leaf]) {
+                if let Answer::Leaves(leaves) = self.ask_form(way.form, &[path], call).await? {
+                    found.extend(leaves);
+                }
+            }
+        }
+        Ok(if found.is_empty() { Answer::Refused(refusal) } else { Answer::Leaves(found) })
+    }
+
+    async fn ask_form(&self, form: Form, paths: &[Path], call: Call) -> Result<Answer> {
+        match self.gnmi.ask(paths, form, call).await {
+            Ok(leaves) => Ok(Answer::from(leaves)),
+            Err(error) if refuses_form(&error) => Ok(Answer::Refused(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of the components with a role, asked without a wildcard; of all where none has.
+    async fn names(&self, form: Form, call: Call) -> Result<Option<Vec<String>>> {
+        for listing in LISTINGS {
+            let Ok(path) = listing.parse::<Path>() else { continue };
+            let Answer::Leaves(leaves) = self.ask_form(form, &[path], call).await? else { continue };
+            let all: BTreeSet<&str> = leaves.iter().filter_map(|leaf| leaf.path.key("component", "name")).collect();
+            if all.is_empty() {
+                continue;
+            }
+            let all: Vec<String> = all.into_iter().take(MANY).map(str::to_owned).collect();
+            let with_a_role = self.with_a_role(form, &all, call).await?;
+            return Ok(Some(if with_a_role.is_empty() { all } else { with_a_role }));
+        }
+        Ok(None)
+    }
+
+    async fn with_a_role(&self, form: Form, all: &[String], call: Call) -> Result<Vec<String>> {
+        let roles = Way { form, naming: Naming::Each(all.to_vec()) }.paths(&LEAVES[..1]);
+        let mut found = Vec::new();
+        match self.ask_form(form, &roles, call).await? {
+            Answer::Leaves(leaves) => found = leaves,
+            Answer::Nothing => {}
+            Answer::Refused(_) => {
+                for role in roles {
+                    if let Answer::Leaves(leaves) = self.ask_form(form, &[role], call).await? {
+                        found.extend(leaves);
+                    }
+                }
+            }
+        }
+        Ok(names_with_a_role(&found).into_iter().map(str::to_owned).collect())
+    }
+}
+
+fn names_with_a_role(leaves: &[Leaf]) -> BTreeSet<&str> {
+    let roles = leaves.iter().filter(|leaf| leaf.path.leaf() == "redundant-role" && leaf.value.is_some());
+    roles.filter_map(|leaf| leaf.path.key("component", "name")).collect()
+}
+
+fn code(error: &Error) -> &'static str {
+    error.code().map_or("no status", crate::error::code_name)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    Any,
+    Keyless,
+    Each,
+}
+
+/// All ways, by how many things are otherwise than usual; with `get_first`, Get is the usual.
+fn candidates(encodings: &[Encoding], get_first: bool) -> Vec<(Form, Kinds)> {
+    let readers = if get_first { [Reader::Get, Reader::Once] } else { [Reader::Once, Reader::Get] };
+    let mut all = Vec::new();
+    for (changed_reader, reader) in readers.into_iter().enumerate() {
+        for (changed_naming, naming) in [Kinds::Any, Kinds::Each, Kinds::Keyless].into_iter().enumerate() {
+            for (changed_origin, origin) in [true, false].into_iter().enumerate() {
+                for (changed_encoding, encoding) in encodings.iter().enumerate() {
+                    let changes = changed_reader + changed_naming.min(1) + changed_origin + changed_encoding.min(1);
+                    all.push((changes, (Form { reader, encoding: *encoding, origin }, naming)));
+                }
+            }
+        }
+    }
+    all.sort_by_key(|(changes, _)| *changes); // which keeps the order of equals
+    all.into_iter().map(|(_, way)| way).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gnmi::form::ENCODINGS;
+
+    #[test]
+    fn each_way_is_tried_once_the_least_unusual_first() {
+        let all = candidates(&ENCODINGS, false);
+        assert_eq!(all.len(), 36);
+        let usual = Way::usual(Encoding::Proto).form;
+        assert_eq!(all[0], (usual, Kinds::Any));
+        assert_eq!(all[1], (Form { encoding: Encoding::JsonIetf, ..usual }, Kinds::Any));
+        assert_eq!(all[2], (Form { encoding: Encoding::Json, ..usual }, Kinds::Any));
+        assert_eq!(all[3], (Form { origin: false, ..usual }, Kinds::Any));
+        assert!(all.iter().enumerate().all(|(at, way)| !all[..at].contains(way)));
+        assert_eq!(candidates(&ENCODINGS, true)[0], (Form { reader: Reader::Get, ..usual }, Kinds::Any));
+    }
+
+    #[test]
+    fn a_search_that_found_nothing_is_not_made_again_at_once() {
+        let reading = Reading::default();
+        assert!(reading.may_search());
+        assert!(!reading.may_search());
+        reading.works(Way::usual(Encoding::Proto));
+        assert!(reading.may_search());
+    }
+}
