@@ -208,7 +208,7 @@ fn check(seed: u64) -> usize {
 fn stalls(seed: u64) -> Vec<(Fault, Range<Duration>)> {
     let mut chance = Chance(seed ^ 0x5107);
     let (mut drawn, mut at) = (Vec::new(), Duration::from_secs(1));
-    while at < SLOW_FOR - PATIENT {
+    while at + PATIENT < SLOW_FOR {
         let lasts = chance.between(STALL);
         drawn.push((Fault::Hold, at..at + lasts));
         at += lasts + chance.between(BETWEEN_STALLS);
