@@ -169,7 +169,7 @@ LIFE = (
            cases=("cntr1_4",), sample=True),
     Defect("unknown container stopped", "containerz.StopContainer=3*off->1*return{}", "procedure", "agrees", options=ONE,
            cases=("cntr1_4",)),
-    Defect("unknown container: another status", "containerz.StopContainer=3*off->1*error[INTERNAL](no)", "procedure",
+    Defect("unknown container: another status", "containerz.StopContainer=3*off->1*error[INTERNAL](no)", "depth",
            "where the contract has", options=ONE, cases=("cntr1_4",)),
     Defect("volume made without its options", always("create_volume.options_lost"), "procedure", "with the options", options=ONE,
            cases=("cntr1_5",), sample=True),

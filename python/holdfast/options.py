@@ -131,6 +131,9 @@ RUN = (
           shape=r"0*([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
           wanted="give a number from 1 to 65535"),
     _text("dut-network", "NAME", "the container's network (default: the device's)"),
+    _text("dut-volume-driver", "DRIVER", "what volumes are made with: local, whose options are mountpoint=DIR and"
+          " options=LIST, or custom; without it what the device takes for itself", shape="local|custom",
+          wanted="local or custom"),
     _list("dut-volume-option", "KEY=VALUE", "for the volume's driver; may be given several times"),
     _list("dut-inner", "KEY=VALUE", "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
           testbed="inner"),

@@ -53,7 +53,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Profile:
-    """A vendor's ways. Deadlines are seconds to add; `container_host` is where containers' ports are."""
+    """A vendor's ways. Deadlines are seconds to add; `container_host` is where containers' ports
+    are, `inner_host` how a container names its own device.
+    """
 
     name: str
     vendor: str = "any"
@@ -65,6 +67,7 @@ class Profile:
     dial_interval: float | None = None
     silence: float | None = None
     container_host: str | None = None
+    inner_host: str | None = None
     container_reachable: bool = True
     filter_per_supervisor: bool = False
     configure: tuple[Step, ...] = ()
@@ -149,6 +152,7 @@ def _read(path: Path, data: Any) -> Profile:
             dial_interval=data.get("dial_interval"),
             silence=data.get("silence"),
             container_host=container.get("host"),
+            inner_host=container.get("inner"),
             container_reachable=bool(container.get("reachable", True)),
             filter_per_supervisor=bool(container.get("filter_per_supervisor", False)),
             configure=tuple(Step(str(step["what"]), str(step["cli"])) for step in data.get("configure") or ()),

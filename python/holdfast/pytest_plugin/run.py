@@ -223,10 +223,12 @@ class Run:
         if self.chassis is not None:
             return self.chassis.inner
         given = self.target.inner
+        host = given.host or self.profile.inner_host or "localhost"
+        inner = f"[{host}]" if ":" in host else host
         return InnerNames(
-            host=given.host or "localhost",
-            gnmi=given.gnmi or f"localhost:{addresses.port(self.address)}",
-            gribi=given.gribi or f"localhost:{GRIBI_PORT}",
+            host=host,
+            gnmi=given.gnmi or f"{inner}:{addresses.port(self.address)}",
+            gribi=given.gribi or f"{inner}:{GRIBI_PORT}",
             link=given.link or self.target.container_host or addresses.hosts(self.address)[0],
         )
 
@@ -237,6 +239,12 @@ class Run:
         pairs = (text.partition("=") for text in given)
         own = {"kept": "yes"} if self.chassis is not None else {}
         return {key: value for key, _, value in pairs} or own
+
+    @property
+    def volume_driver(self) -> str | None:
+        """`--dut-volume-driver`, as given."""
+        given = options.value(self.config, "dut-volume-driver")
+        return None if given is None else str(given)
 
     @property
     def unreachable(self) -> str | None:
@@ -285,7 +293,7 @@ class Run:
     def reboot(self) -> Reboot:
         """Reboot the chassis, cold; what was configured here is saved before."""
         self.configuring.before_reboot()
-        return self.device.reboot()
+        return self.device.reboot(force=True)  # as the plan's suite does
 
     def note(self, text: str) -> None:
         """Put a note on the device's timeline."""

@@ -22,7 +22,12 @@ def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Ste
     """Start a container with a volume, reboot the chassis, and look at all of it."""
     name, volume = case.run.name("rebooted"), case.run.name("kept")
     with case.procedure("create the volume"):
-        dut.containerz.create_volume(volume, options=case.run.volume_options, labels={"holdfast.run": case.run.id})
+        dut.containerz.create_volume(
+            volume,
+            driver=case.run.volume_driver,
+            options=case.run.volume_options,
+            labels={"holdfast.run": case.run.id},
+        )
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start the container with the volume"):
@@ -38,6 +43,8 @@ def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Ste
         ledger.write(RECORDS)
     with case.depth("the container describes itself"):
         ledger.describe()
+    with case.procedure("both control processors are in step before"):
+        expect_in_step(dut)
     yield Reboot("reboot the chassis, cold", during=ledger.writing)
     with case.procedure("the container runs again"):
         dut.containerz.expect_container(name, watch=0)

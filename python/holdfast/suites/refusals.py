@@ -11,8 +11,8 @@ from holdfast.pytest_plugin.case import Case, NotChecked
 _NO_ANSWER = (Unavailable, Unimplemented)
 
 
-def expect_refused(case: Case, what: str, do: Callable[[], object], *statuses: type[RpcError]) -> None:
-    """It is refused, by one of `statuses` where the contract names some; by which one is noted."""
+def expect_refused(case: Case, what: str, do: Callable[[], object], *statuses: type[RpcError]) -> RpcError:
+    """It is refused, by one of `statuses` where the plan's suite names some; by which one is noted. The refusal."""
     try:
         done = do()
     except _NO_ANSWER:
@@ -22,9 +22,18 @@ def expect_refused(case: Case, what: str, do: Callable[[], object], *statuses: t
         if statuses and not isinstance(error, statuses):
             wanted = " or ".join(status.__doc__ or status.__name__ for status in statuses)
             raise ExpectationFailed(f"{what}: the device says {error.code}, where the contract has {wanted}") from error
-    else:
-        answer = "" if done is None else f", and says {done!r}"
-        raise ExpectationFailed(f"{what}: the device agrees{answer}", hint="it must refuse")
+        return error
+    answer = "" if done is None else f", and says {done!r}"
+    raise ExpectationFailed(f"{what}: the device agrees{answer}", hint="it must refuse")
+
+
+def expect_status(what: str, refusal: RpcError | None, *statuses: type[RpcError]) -> None:
+    """A refusal is by one of `statuses`. `NotChecked` where there was none."""
+    if refusal is None:
+        raise NotChecked(f"{what} was not refused")
+    if not isinstance(refusal, statuses):
+        wanted = " or ".join(status.__doc__ or status.__name__ for status in statuses)
+        raise ExpectationFailed(f"{what}: the device says {refusal.code}, where the contract has {wanted}")
 
 
 def note_outcome(case: Case, what: str, do: Callable[[], object], *accepted: type[RpcError]) -> None:

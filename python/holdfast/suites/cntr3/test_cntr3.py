@@ -50,7 +50,9 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
     run = common.run
     name, volume = run.name("container"), run.name("volume")
     with common.procedure("create the volume"):
-        dut.containerz.create_volume(volume, options=run.volume_options, labels={"holdfast.run": run.id})
+        dut.containerz.create_volume(
+            volume, driver=run.volume_driver, options=run.volume_options, labels={"holdfast.run": run.id}
+        )
     with common.procedure("deploy the image"):
         deploy(dut, image)
     with common.procedure("start the container with the volume"):
@@ -144,9 +146,8 @@ def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTes
         start(dut, image, name)
     with case.procedure("the container runs"):
         dut.containerz.expect_container(name, watch=0)
-    with case.procedure("remove the container"):
-        dut.containerz.stop(name)
-        dut.containerz.remove(name, missing_ok=True)
+    with case.procedure("remove the container while it runs, by force"):
+        dut.containerz.remove(name, force=True)
     with case.procedure("the container is gone"):
         dut.containerz.expect_no_container(name, watch=0)
     with case.depth("remove the volume"):
