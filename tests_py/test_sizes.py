@@ -10,13 +10,6 @@ LONGEST = 500
 # Among so many first lines.
 HEAD = 20
 REASON = re.compile(r"^(?://!|#) Long because \w+")
-# Long today, and to be cut or explained.
-LATER = {
-    "crates/failpoint/src/parse.rs",
-    "crates/ledger/src/verify.rs",
-    "crates/storage/src/csi/client.rs",
-    "src/python/storage.rs",
-}
 
 
 def product_files() -> list[Path]:
@@ -35,7 +28,7 @@ def test_a_long_file_says_why_in_its_head() -> None:
     long = {
         file.relative_to(ROOT).as_posix() for file in files if is_long_without_reason(file.read_text(encoding="utf-8"))
     }
-    wrong = sorted(long - LATER)
+    wrong = sorted(long)
     assert wrong == [], f"cut them, or write `//! Long because …` (`# Long because …`) in their first {HEAD} lines"
 
 

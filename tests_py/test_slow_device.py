@@ -89,32 +89,65 @@ def test_what_a_device_forgot_is_looked_for(tmp_path: Path) -> None:
 
 
 class Slow(grpc.GenericRpcHandler):
-    """Serves gNOI System CancelReboot, for longer than the connection may be old."""
+    """Serves one method of gNOI, slowly, and counts how often it was asked."""
+
+    def __init__(self, method: str, seconds: float) -> None:
+        self.method, self.seconds, self.asked = method, seconds, 0
 
     def service(self, call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """A handler for the one method."""
-        if not call_details.method.endswith("/CancelReboot"):
+        if not call_details.method.endswith(self.method):
             return None
 
         def answer(_request: bytes, _context: grpc.ServicerContext) -> bytes:
-            waiting.watch(lambda: True, 2.0)
+            self.asked += 1
+            waiting.watch(lambda: True, self.seconds)
             return b""
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def test_a_graceful_goaway_lets_a_call_end() -> None:
-    options = [("grpc.max_connection_age_ms", 500), ("grpc.max_connection_age_grace_ms", 20_000)]
-    with ThreadPoolExecutor(4) as pool:
-        server = grpc.server(pool, handlers=[Slow()], options=options)
+@contextmanager
+def served(handler: Slow, *options: tuple[str, int], workers: int = 4) -> Iterator[str]:
+    """A server of another make; its address."""
+    with ThreadPoolExecutor(workers) as pool:
+        server = grpc.server(pool, handlers=[handler], options=options)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
-            with holdfast.connect(f"127.0.0.1:{port}", insecure=True, silence=SILENCE) as dut:
-                for _ in range(3):
-                    dut.system.cancel_reboot(timeout=20)
+            yield f"127.0.0.1:{port}"
         finally:
             server.stop(None).wait()
+
+
+def test_a_graceful_goaway_lets_a_call_end() -> None:
+    options = (("grpc.max_connection_age_ms", 500), ("grpc.max_connection_age_grace_ms", 20_000))
+    with ExitStack() as stack:
+        address = stack.enter_context(served(Slow("/CancelReboot", 2.0), *options))
+        dut = stack.enter_context(holdfast.connect(address, insecure=True, silence=SILENCE))
+        for _ in range(3):
+            dut.system.cancel_reboot(timeout=20)
+
+
+def test_a_slow_read_of_a_server_with_one_worker_is_asked_twice_at_most() -> None:
+    handler = Slow("/Time", 2.0)
+    with served(handler, workers=1) as address, holdfast.connect(address, insecure=True, silence=SILENCE) as dut:
+        dut.system.time(timeout=30)
+    assert handler.asked <= 4, "the read, once more, and the questions whether it is there"
+
+
+def test_a_device_that_limits_streams_is_not_taken_for_dead() -> None:
+    with ExitStack() as stack:
+        address = stack.enter_context(served(Slow("/CancelReboot", 3.0), ("grpc.max_concurrent_streams", 1)))
+        dut = stack.enter_context(holdfast.connect(address, insecure=True, silence=SILENCE))
+        dut.system.cancel_reboot(timeout=30)
+
+
+def test_roles_that_are_told_slowly_are_told() -> None:
+    with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        dut.control_processors()
+        with chassis.failpoint("gnmi.Subscribe", "delay(900ms)"):
+            assert dut.switchover().target == "Supervisor2"
 
 
 @pytest.mark.parametrize("name", ["silence", "dial_timeout", "call_timeout"])

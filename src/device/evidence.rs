@@ -17,7 +17,7 @@ pub const LOOK: Duration = Duration::from_millis(20);
 /// How long one look may find only silence before the next dials afresh.
 pub const ATTEMPT: Duration = Duration::from_millis(700);
 /// A server that does not know Containerz yet may still learn of it.
-const REGISTERED: Duration = Duration::from_secs(10);
+pub const REGISTERED: Duration = Duration::from_secs(10);
 /// What a look that decides at a deadline may end after it.
 pub const LAST_LOOK: Duration = Duration::from_secs(2);
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::Code;
 
+use super::evidence::REGISTERED;
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
@@ -187,6 +189,9 @@ impl Device {
             match look(call).await {
                 Ok(seen) => Ok(seen.map_err(Absent::Seen)),
                 // A device on its way up may answer anything.
+                Err(error) if is_firm(&error) && Instant::now() > began + REGISTERED => {
+                    Err(error.during(self.name(), what, began.elapsed()))
+                }
                 Err(error) if error.code().is_some() => Ok(Err(Absent::Unseen(error.to_string()))),
                 Err(error) => Err(error.during(self.name(), what, began.elapsed())),
             }
@@ -211,6 +216,11 @@ impl Device {
         self.note(EventKind::Expectation, format!("{what}: holds, watched for {:.1} s", watch.as_secs_f64()));
         Ok(found)
     }
+}
+
+/// Whether a refusal will not change by itself, once a device is up.
+fn is_firm(error: &Error) -> bool {
+    matches!(error.code(), Some(Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented))
 }
 
 /// Why a look did not find what is expected.

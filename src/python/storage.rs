@@ -1,4 +1,6 @@
 //! The storage lab: a provider, tasks on its volumes, and what harms them. Blocking only: scenarios are test functions.
+//!
+//! Long because it is the one face of the storage lab for Python, a method for each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

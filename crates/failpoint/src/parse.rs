@@ -1,4 +1,6 @@
 //! Reading terms: containerd's language with its own error texts, and what we add to it.
+//!
+//! Long because a grammar reads top down, and half of this is its tests.
 
 use std::str::FromStr;
 

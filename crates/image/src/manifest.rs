@@ -13,11 +13,11 @@ pub struct SavedList(#[serde(deserialize_with = "list")] pub Vec<Saved>);
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Saved {
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, alias = "config", deserialize_with = "null_is_empty")]
     pub config: String,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, alias = "repoTags", alias = "repotags", deserialize_with = "list")]
     pub repo_tags: Vec<String>,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, alias = "layers", deserialize_with = "list")]
     pub layers: Vec<String>,
 }
 
@@ -116,9 +116,9 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Run {
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "words")]
     pub cmd: Vec<String>,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "words")]
     pub entrypoint: Vec<String>,
     #[serde(default, deserialize_with = "map")]
     pub labels: BTreeMap<String, String>,
@@ -141,6 +141,21 @@ fn null_is_empty<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from:
 fn list<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     let items: Vec<Option<T>> = null_is_empty(from)?;
     Ok(items.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// A list of words, or one word by itself, as Docker reads them.
+fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        One(String),
+        Several(Vec<Option<String>>),
+    }
+    Ok(match Option::deserialize(from)? {
+        None => Vec::new(),
+        Some(Words::One(word)) => vec![word],
+        Some(Words::Several(words)) => words.into_iter().map(Option::unwrap_or_default).collect(),
+    })
 }
 
 /// A map, and what is in it, may be null.

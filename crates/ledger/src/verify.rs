@@ -1,4 +1,6 @@
 //! What was acknowledged against what is there.
+//!
+//! Long because the rules V1 to V5 are one judgement, and half of this is their tests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;

@@ -52,7 +52,7 @@ impl Containerz {
             Ok(!known && listed.iter().any(|c| c.name == *name && c.status == ContainerStatus::Running))
         };
         let answer =
-            self.settled(answer, "Containerz.StartContainer", StartContainerResponse::default(), deadline, runs);
+            self.settled(answer, "Containerz.StartContainer", Some(StartContainerResponse::default()), deadline, runs);
         let answer = match answer.await {
             Ok(answer) => answer,
             Err(error) => return Err(self.after_failed_start(error, options, known, deadline).await),
@@ -145,7 +145,7 @@ impl Containerz {
             let listed = self.containers(true, deadline).await?;
             Ok(!restart && !listed.iter().any(|c| c.name == name && c.status == ContainerStatus::Running))
         };
-        self.settled(stopped, "Containerz.StopContainer", (), deadline, stands).await
+        self.settled(stopped, "Containerz.StopContainer", None, deadline, stands).await
     }
 
     /// `gnoi.containerz.Containerz/RemoveContainer`. Whether something was removed.
@@ -160,7 +160,7 @@ impl Containerz {
             })
             .await;
         let gone = |deadline| async move { Ok(!self.containers(true, deadline).await?.iter().any(|c| c.name == name)) };
-        let removed = self.settled(removed, "Containerz.RemoveContainer", (), deadline, gone).await;
+        let removed = self.settled(removed, "Containerz.RemoveContainer", None, deadline, gone).await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
             Some(Code::FailedPrecondition) => error.hint("it runs: stop it first, or remove it with force"),
             _ => error,

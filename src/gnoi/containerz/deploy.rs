@@ -17,6 +17,7 @@ use crate::dial::answer::unless_it_panics;
 use crate::dial::session::is_transport;
 use crate::error::{Error, Kind, Result, is_unreadable};
 use crate::image::Source;
+use crate::waiting::reached;
 use crate::wire::gnoi::common::{RemoteDownload, remote_download::Protocol};
 use crate::wire::gnoi::containerz::deploy_request::Request;
 use crate::wire::gnoi::containerz::deploy_response::Response;
@@ -79,6 +80,8 @@ struct Broken {
 struct Before {
     /// Whether the image is there, under whatever name.
     known: bool,
+    /// The ids of all that is there.
+    listed: Vec<String>,
     /// What the transfer makes; nothing where the name is there already.
     made: Option<Made>,
 }
@@ -92,17 +95,21 @@ impl Containerz {
             None => self.upload(deployment, before.known, deadline).await?,
             Some(made) => self.making(made, self.upload(deployment, before.known, deadline)).await?,
         }
-        self.learn_listed_id(deployment, deadline).await;
+        self.learn_listed_id(deployment, &before.listed, deadline).await;
         Ok(())
     }
 
     /// An archive in docker-save's older layout has no manifest, and a runtime that lists images by manifest makes one.
     /// What it lists under the name right after the transfer is the image's id there.
-    async fn learn_listed_id(&self, deployment: &Deployment, deadline: Instant) {
+    ///
+    /// One that was `listed` before is another's: a device that moved no name shall not pass for one that did.
+    async fn learn_listed_id(&self, deployment: &Deployment, listed: &[String], deadline: Instant) {
         let [id] = deployment.digests.as_slice() else { return };
         let Ok(images) = self.images(deadline).await else { return }; // whoever looks for the image then hears of it
         let named: Vec<_> = images.iter().filter(|image| image.is_named(&deployment.name, &deployment.tag)).collect();
-        if let ([only], false) = (named.as_slice(), images.iter().any(|image| image.has_id(id))) {
+        if let ([only], false) = (named.as_slice(), images.iter().any(|image| image.has_id(id)))
+            && !listed.contains(&only.id)
+        {
             self.identities.learn(&[id.clone(), only.id.clone()]);
         }
     }
@@ -185,11 +192,12 @@ impl Containerz {
     async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<Before> {
         let (name, tag) = (&deployment.name, &deployment.tag);
         let Some(id) = deployment.digests.first() else {
-            return Ok(Before { known: false, made: Some(Made::named("plugin archive", name)) });
+            return Ok(Before { known: false, listed: Vec::new(), made: Some(Made::named("plugin archive", name)) });
         };
         let images = self.images(deadline).await?;
         let before = Before {
             known: images.iter().any(|image| image.has_id(id)),
+            listed: images.iter().map(|image| image.id.clone()).collect(),
             made: (!images.iter().any(|image| image.may_be(name, tag))).then(|| Made::image(name, tag)),
         };
         if deployment.replace {
@@ -247,6 +255,7 @@ impl Containerz {
         let outcome = tokio::select! {
             biased;
             outcome = transfer.run(reader, lockstep, deadline) => outcome,
+            () = reached(deadline) => Err(Error::new(Kind::OutcomeUnknown, "the transfer did not end in time")),
             why = connection.lost() => Err(Error::new(Kind::OutcomeUnknown, why)),
         };
         let outcome = outcome.and_then(|success| check_success(&success, total));

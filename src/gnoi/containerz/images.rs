@@ -7,6 +7,7 @@ use super::types::ListedImage;
 use super::{Containerz, client};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
+use crate::image::Reference;
 use crate::wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest};
 
 impl Containerz {
@@ -53,7 +54,7 @@ impl Containerz {
             .await;
         let gone =
             |deadline| async move { Ok(!self.images(deadline).await?.iter().any(|image| image.may_be(name, tag))) };
-        let removed = self.settled(removed, "Containerz.RemoveImage", (), deadline, gone).await;
+        let removed = self.settled(removed, "Containerz.RemoveImage", None, deadline, gone).await;
         let what = format!("image {name}:{tag}");
         removed_or_absent(removed, missing_ok).map_err(|error| in_use(error, &what))
     }
@@ -84,8 +85,13 @@ fn in_use(error: Error, what: &str) -> Error {
 }
 
 fn listed(row: ListImageResponse) -> ListedImage {
-    let tags = row.tag.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned);
-    ListedImage { id: row.id, name: row.image_name, tags: tags.collect(), digests: Vec::new() }
+    let tags: Vec<_> = row.tag.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    let image = |name, tags| ListedImage { id: row.id, name, tags, digests: Vec::new() };
+    match row.image_name.parse::<Reference>() {
+        // Some write the tag behind the name, and some leave out `latest`.
+        Ok(whole) if tags.is_empty() => image(whole.name, vec![whole.tag]),
+        _ => image(row.image_name, tags),
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +100,15 @@ mod tests {
 
     fn row(name: &str, tag: &str) -> ListedImage {
         listed(ListImageResponse { id: "sha256:abc".into(), image_name: name.into(), tag: tag.into() })
+    }
+
+    #[test]
+    fn a_tag_may_stand_behind_the_name_or_be_left_out() {
+        for (name, tag) in [("app", ""), ("app:latest", ""), ("docker.io/library/app:latest", ""), ("app", "latest")] {
+            assert!(row(name, tag).is_named("app", "latest"), "{name} {tag}");
+        }
+        assert!(row("lab:5000/app", "").is_named("lab:5000/app", "latest"));
+        assert!(!row("", "").may_be("", "latest"));
     }
 
     #[test]

@@ -8,24 +8,23 @@ use tokio::time::Instant;
 use super::Containerz;
 use crate::dial::EventKind;
 use crate::error::{Error, Kind, Result};
-use crate::waiting::try_until;
+use crate::waiting::until;
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(100);
-/// What a device that answers again carries out by then, or not any more.
-const CARRIED_OUT: Duration = Duration::from_secs(10);
 /// What the last look may take, before the deadline.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
 impl Containerz {
     /// `outcome`, or where that is unknown, `done` if `look` finds before `deadline` that the change `what` was made.
     ///
-    /// Where an outage is expected nobody looks: what a device lists right before it goes away proves nothing.
+    /// Where an outage is expected nobody looks: what a device lists right before it goes away proves nothing. Without
+    /// `done` it is only said how things are: nobody knows that they were otherwise before.
     pub(super) async fn settled<T, F>(
         &self,
         outcome: Result<T>,
         what: &str,
-        done: T,
+        done: Option<T>,
         deadline: Instant,
         look: impl Fn(Instant) -> F,
     ) -> Result<T>
@@ -36,19 +35,27 @@ impl Containerz {
         if error.kind != Kind::OutcomeUnknown || self.session.is_outage_expected() || Instant::now() >= deadline {
             return Err(error);
         }
-        let until = (deadline - LAST_LOOK).min(Instant::now() + CARRIED_OUT);
-        let seen = try_until(until, LOOK, || async { Ok(look(deadline).await?.then_some(()).ok_or(())) });
-        match seen.await {
-            Ok(Ok(())) => {
+        let seen = until(deadline - LAST_LOOK, LOOK, || async {
+            match look(deadline).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Some("it was not executed, as far as the device lists")),
+                Err(_) => Err(None), // it is on its way up, perhaps
+            }
+        });
+        match (seen.await, done) {
+            (Ok(()), Some(done)) => {
                 let text = format!("{what}: it was executed, although its answer never came");
                 self.session.timeline().record(EventKind::Note, text);
                 Ok(done)
             }
-            Ok(Err(())) => {
-                let message = format!("{}; it was not executed, as far as the device lists", error.message);
-                Err(Error { message, ..error })
-            }
-            Err(_) => Err(error),
+            (Ok(()), None) => Err(add(error, "the device lists it as if it was executed")),
+            (Err(Some(words)), _) => Err(add(error, words)),
+            (Err(None), _) => Err(error),
         }
     }
+}
+
+fn add(error: Error, words: &str) -> Error {
+    let message = format!("{}; {words}", error.message);
+    Error { message, ..error }
 }

@@ -57,7 +57,7 @@ impl Containerz {
             Ok(absent && self.volumes(deadline).await?.iter().any(|volume| volume.name == *name))
         };
         let unnamed = CreateVolumeResponse::default();
-        let answer = self.settled(answer, "Containerz.CreateVolume", unnamed, deadline, there).await?;
+        let answer = self.settled(answer, "Containerz.CreateVolume", Some(unnamed), deadline, there).await?;
         Ok(if answer.name.is_empty() { name.clone() } else { answer.name })
     }
 
@@ -107,7 +107,7 @@ impl Containerz {
             .await;
         let gone =
             |deadline| async move { Ok(!self.volumes(deadline).await?.iter().any(|volume| volume.name == name)) };
-        self.settled(removed, "Containerz.RemoveVolume", (), deadline, gone).await
+        self.settled(removed, "Containerz.RemoveVolume", None, deadline, gone).await
     }
 }
 

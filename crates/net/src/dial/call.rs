@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::session::UNAVAILABLE_PAUSE;
+use crate::error::{Error, Kind};
+
 /// Whether a call may be made again when its answer did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
@@ -45,4 +48,26 @@ impl Call {
         self.attempt = Some(attempt);
         self
     }
+}
+
+pub(super) fn outcome_unknown(why: &str) -> Error {
+    Error::new(Kind::OutcomeUnknown, format!("sent, outcome unknown: {why}"))
+        .hint("look at the device before you do it again: it may have been done")
+}
+
+pub(super) fn out_of_time(call: Call, last: Option<Error>) -> Error {
+    let timed_out = Instant::now() + UNAVAILABLE_PAUSE >= call.deadline; // too late for another try
+    match last {
+        Some(error) if !timed_out => error,
+        Some(error) => {
+            let mut late = Error::new(Kind::Timeout, format!("no good answer in time; the last: {}", short(&error)));
+            (late.hint, late.remedy) = (error.hint, error.remedy);
+            late
+        }
+        None => Error::new(Kind::Timeout, "no answer in time").hint("give it more time, or look at the device's load"),
+    }
+}
+
+pub(super) fn short(error: &Error) -> String {
+    Error { device: None, operation: None, after: None, ..error.clone() }.to_string()
 }

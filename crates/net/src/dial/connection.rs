@@ -359,16 +359,17 @@ async fn watch_silence(connection: WeakConnection, watched: Watched) {
         }
         match asked_at {
             None => {
-                asked_at = Some(now);
+                asked_at = Some((now, shared.traffic.written()));
                 ask_for_a_sign(send, &shared);
             }
-            Some(asked) if now - asked >= patience.answer => {
+            Some((asked, written)) if now - asked >= patience.answer => {
                 if outage.is_expected() {
                     shared.abandon(&format!("the peer has been silent for {:.1} s", silent.as_secs_f64()));
                     return;
                 }
-                // One that wants no further calls cannot be asked, so that its silence says nothing.
-                shared.suspect(shared.closing.borrow().is_none());
+                // One that wants no further calls, or no more at a time, was not asked: its silence says nothing.
+                let was_asked = shared.closing.borrow().is_none() && shared.traffic.written() > written;
+                shared.suspect(was_asked);
             }
             Some(_) => {}
         }

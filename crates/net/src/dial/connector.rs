@@ -35,7 +35,7 @@ pub trait Connector: Send + Sync + 'static {
 pub struct Tcp;
 
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 impl Connector for Tcp {
     fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {

@@ -52,8 +52,13 @@ impl Session {
                     Attempt::Answered(Ok(_)) => true,
                     Attempt::Lost(_) | Attempt::TooLate => false,
                 };
-                if answered && !fresh.is(old) {
+                // Another control processor's answer says nothing of this one.
+                if answered && !fresh.is(old) && fresh.address() == old.address() {
+                    let proof = Instant::now();
                     pause(GRACE).await;
+                    if old.silent_for() < proof.elapsed() {
+                        continue; // it spoke
+                    }
                     return old.abandon("the device answers on a new connection, and no more on this one");
                 }
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use super::answer::unless_it_panics;
-use super::call::{Call, Repeat};
+use super::call::{Call, Repeat, out_of_time, outcome_unknown, short};
 use super::connection::{ExpectedOutage, Expecting, Patience, Pending, root_cause};
 use super::dialler::{Dialler, Pace, Persistence};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
@@ -49,6 +49,9 @@ impl Default for Settings {
 
 /// From a refusal with UNAVAILABLE to the next try of a read.
 pub(super) const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a probe of a device that may be away lasts at most, however often it was tried.
+const LONGEST_PROBE: Duration = Duration::from_secs(8);
 
 /// How long a peer may be silent that is asked whether it is in charge.
 pub(super) const QUESTION: Duration = Duration::from_secs(2);
@@ -242,6 +245,7 @@ impl Session {
         Fut: Future<Output = std::result::Result<T, Status>>,
     {
         let mut last: Option<Error> = None;
+        let mut call = call;
         loop {
             let connection = match self.connection(call.deadline).await {
                 Ok(connection) => connection,
@@ -250,6 +254,9 @@ impl Session {
             if call.repeat == Repeat::IfUnsent && !connection.is_in_charge() {
                 let asked = self.ask_whether_in_charge(call, &connection).await;
                 if let Some(error) = asked {
+                    if Instant::now() >= call.deadline {
+                        return Err(out_of_time(call, Some(error)));
+                    }
                     last = Some(error);
                     continue;
                 }
@@ -290,6 +297,8 @@ impl Session {
                 }
                 Attempt::Lost(why) => {
                     self.lost(&connection, &why);
+                    // What takes a slow device longer than a probe lasts is answered by a later one.
+                    call.attempt = call.attempt.map(|attempt| (attempt * 2).min(LONGEST_PROBE));
                     if call.repeat == Repeat::IfUnsent && !unsent {
                         return Err(outcome_unknown(&why));
                     }
@@ -322,26 +331,35 @@ impl Session {
                 },
             }
         };
-        // A read is made again on a new connection, while what must not be repeated waits on for its answer.
         let suspected = async {
             match call.repeat {
                 Repeat::Freely => connection.suspected().await,
                 Repeat::IfUnsent => std::future::pending().await,
             }
-            format!("the peer has been silent for {:.1} s", connection.silent_for().as_secs_f64())
+        };
+        let answer = unless_it_panics(send(connection.clone()));
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return sorted(connection, answer),
+            why = connection.lost() => return Attempt::Lost(why),
+            () = reached(call.deadline) => return Attempt::TooLate,
+            why = impatience => return Attempt::Lost(why),
+            () = suspected => {}
+        }
+        // A read is made once more on a fresh connection; whichever answer comes first will do.
+        self.lost(connection, &format!("the peer has been silent for {:.1} s", connection.silent_for().as_secs_f64()));
+        let again = async {
+            let Ok(fresh) = self.connection(call.deadline).await else { return Attempt::TooLate };
+            let _pending = fresh.pending();
+            sorted(&fresh, unless_it_panics(send(fresh.clone())).await)
         };
         tokio::select! {
             biased;
-            answer = unless_it_panics(send(connection.clone())) => match answer {
-                Err(status) if connection.loss().is_some() || is_transport(&status) => {
-                    Attempt::Lost(connection.loss().unwrap_or_else(|| root_cause(&status)))
-                }
-                answer => Attempt::Answered(answer),
-            },
+            answer = &mut answer => sorted(connection, answer),
             why = connection.lost() => Attempt::Lost(why),
             () = reached(call.deadline) => Attempt::TooLate,
-            why = impatience => Attempt::Lost(why),
-            why = suspected => Attempt::Lost(why),
+            again = again => again,
         }
     }
 
@@ -443,6 +461,16 @@ impl Session {
     }
 }
 
+/// An answer, or the loss of the connection that kept it away.
+fn sorted<T>(connection: &Connection, answer: std::result::Result<T, Status>) -> Attempt<T> {
+    match answer {
+        Err(status) if connection.loss().is_some() || is_transport(&status) => {
+            Attempt::Lost(connection.loss().unwrap_or_else(|| root_cause(&status)))
+        }
+        answer => Attempt::Answered(answer),
+    }
+}
+
 /// Whether a status was made by our own transport, not sent by the peer.
 pub fn is_transport(status: &Status) -> bool {
     let mut source = status.source();
@@ -453,26 +481,4 @@ pub fn is_transport(status: &Status) -> bool {
         source = error.source();
     }
     false
-}
-
-fn outcome_unknown(why: &str) -> Error {
-    Error::new(Kind::OutcomeUnknown, format!("sent, outcome unknown: {why}"))
-        .hint("look at the device before you do it again: it may have been done")
-}
-
-fn out_of_time(call: Call, last: Option<Error>) -> Error {
-    let timed_out = Instant::now() + UNAVAILABLE_PAUSE >= call.deadline; // too late for another try
-    match last {
-        Some(error) if !timed_out => error,
-        Some(error) => {
-            let mut late = Error::new(Kind::Timeout, format!("no good answer in time; the last: {}", short(&error)));
-            (late.hint, late.remedy) = (error.hint, error.remedy);
-            late
-        }
-        None => Error::new(Kind::Timeout, "no answer in time").hint("give it more time, or look at the device's load"),
-    }
-}
-
-fn short(error: &Error) -> String {
-    Error { device: None, operation: None, after: None, ..error.clone() }.to_string()
 }

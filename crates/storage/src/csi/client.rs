@@ -1,4 +1,6 @@
 //! A provider behind CSI v1: what an orchestrator asks of its plugins, strictly in the order of the life cycle.
+//!
+//! Long because each RPC of CSI has its method, and the life cycle is read in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
