@@ -27,13 +27,13 @@ def test_a_personality_passes(run_suite: RunSuite, vendor: str) -> None:
     assert ("1 skipped" in run.output) == no_plugins, run.output
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"capabilities"}))  # CNTR-2.2 asks for them
 def test_both_pass_on_servers_of_this_kind(run_suite: RunSuite, family: str) -> None:
     run = run_suite(*BOTH, HOLDFAST_QUIRKS=",".join(FAMILIES[family]))
     assert run.exit_code == 0, run.output
     assert "12 passed" in run.output
-    told = json.loads(run.cases["test_cntr1_5_volume"].properties["noted"])
-    assert ("removal of an unknown volume: UNKNOWN" in told) == ("volume-remove-unknown" in FAMILIES[family])
+    noted = json.loads(run.cases["test_cntr1_5_volume"].properties["noted"])
+    assert "removal of an unknown volume: success" in noted, "it is by force, as in the plan's suite"
 
 
 @pytest.mark.parametrize("roles", ["roles.single", "roles.none"])

@@ -74,7 +74,7 @@ def test_limits_are_those_of_what_the_device_says_it_is() -> None:
         ):
             assert not dut.is_emulated()
             limits = dut.deadlines()
-        assert (limits["verification"], limits["switchover"], limits["start"]) == (300, 1500, 7)
+        assert (limits["verification"], limits["switchover"], limits["start"]) == (900, 1500, 7)
 
 
 @pytest.mark.parametrize("defect", ["roles.none", "roles.single"])

@@ -89,7 +89,7 @@ def test_who_connects_from_python_is_told_of_its_arguments() -> None:
     with encrypted() as (chassis, _), pytest.raises(exceptions.CertificateUntrusted) as caught:
         holdfast.connect(chassis.address)
     assert caught.value.remedy == "certificate-authority"
-    assert caught.value.hint == "give the certificate of who signed it"
+    assert str(caught.value.hint).startswith("give the certificate of who signed it: ")
     assert "ca=FILE" in str(caught.value)
     assert "--dut" not in str(caught.value)
 

@@ -39,7 +39,7 @@ class HoldfastError(Exception):
         self.operation = operation
         self.code = code
         self.after = after
-        self.hint = hint
+        self._hint = hint
         self.remedy = remedy
         self.fails_procedure = fails_procedure
 
@@ -47,9 +47,14 @@ class HoldfastError(Exception):
         advice = self.advice(self.front_end)
         return f"{self.message}\n  try: {advice}" if advice else self.message
 
+    @property
+    def hint(self) -> str | None:
+        """What to try, in the words of who is told: a hint of its own, and the setting that would help."""
+        return self.advice(self.front_end)
+
     def advice(self, front_end: FrontEnd) -> str | None:
         """What to try, in the words of a front end; None where nothing is known to help."""
-        return remedies.advice(self.hint, self.remedy, front_end)
+        return remedies.advice(self._hint, self.remedy, front_end)
 
 
 def word_for(error: BaseException | None, front_end: FrontEnd) -> None:

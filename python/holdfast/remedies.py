@@ -39,6 +39,7 @@ REMEDIES = {
     "server-name": _words("tls=holdfast.Tls(server_name=NAME)", "--dut-server-name NAME"),
     "skip-verify": _words("tls=holdfast.Tls(skip_verify=True)", "--dut-skip-verify"),
     "credentials": _words("check username= and password=", "check --dut-username and HOLDFAST_PASSWORD"),
+    "platform": Words("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
     "ready-deadline": Words(
         "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"
     ),

@@ -8,7 +8,7 @@ use super::contents::Contents;
 use super::reference::Reference;
 use super::same_id;
 use super::scan::{Entry, scan};
-use holdfast_net::error::{Error, Result};
+use holdfast_net::error::{Error, Remedy, Result};
 
 /// How the archive is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Archive {
     }
 }
 
-const CHOOSE: &str = "choose one by its platform, such as linux/amd64: platform=, --platform or --dut-platform";
+const CHOOSE: &str = "choose one by its platform";
 
 /// Which of an archive's images is meant: the only one, or the only one for a platform. Each is its platform, and how
 /// it is shown to people.
@@ -138,8 +138,10 @@ pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) ->
     let bad = |what: String| Error::image(format!("{}: {what} ({there})", path.display()));
     let platforms: BTreeSet<_> = images.iter().map(|(platform, _)| platform).collect();
     Err(match (fitting.len(), platform) {
-        (0, Some(platform)) => bad(format!("holds no image for {platform}")).hint(CHOOSE),
-        (several, _) if platforms.len() == images.len() => bad(format!("holds {several} images")).hint(CHOOSE),
+        (0, Some(platform)) => bad(format!("holds no image for {platform}")).hint(CHOOSE).remedy(Remedy::Platform),
+        (several, _) if platforms.len() == images.len() => {
+            bad(format!("holds {several} images")).hint(CHOOSE).remedy(Remedy::Platform)
+        }
         (several, _) => bad(format!("holds {several} images")).hint("`docker save` one image by itself"),
     })
 }

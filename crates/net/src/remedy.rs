@@ -33,5 +33,6 @@ remedies! {
     ServerName "server-name" "Say which name the target's certificate is for."
     SkipVerify "skip-verify" "Trust whoever answers."
     Credentials "credentials" "Look at the username and the password."
+    Platform "platform" "Say which image of an archive is meant, by its platform."
     ReadyDeadline "ready-deadline" "Give the standby longer to get ready."
 }

@@ -21,7 +21,7 @@ def check(config: pytest.Config) -> None:
     try:
         Archive.open(given).image(options.value(config, "dut-platform"))
     except ImageError as error:
-        raise _unusable(given, error.message.removeprefix(f"{given}: "), error.hint) from None
+        raise _unusable(given, error.message.removeprefix(f"{given}: "), error.advice("pytest")) from None
     config.stash[CHECKED] = given
 
 
