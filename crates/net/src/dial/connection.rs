@@ -368,7 +368,8 @@ async fn watch_silence(connection: WeakConnection, watched: Watched) {
                     return;
                 }
                 // One that wants no further calls, or no more at a time, was not asked: its silence says nothing.
-                let was_asked = shared.closing.borrow().is_none() && shared.traffic.written() > written;
+                let left = shared.traffic.written() > written || shared.traffic.is_blocked();
+                let was_asked = shared.closing.borrow().is_none() && left;
                 shared.suspect(was_asked);
             }
             Some(_) => {}

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +20,8 @@ const FRAME_HEADER: usize = 9;
 pub struct Traffic {
     start: Instant,
     written: AtomicU64,
+    /// Whether the peer takes no more bytes for now.
+    blocked: AtomicBool,
     /// Milliseconds from `start` to the last bytes that came, plus one; 0 while none came.
     last_read: AtomicU64,
     first: Mutex<Vec<u8>>,
@@ -31,6 +33,7 @@ impl Traffic {
         Arc::new(Self {
             start: Instant::now(),
             written: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
             last_read: AtomicU64::new(0),
             first: Mutex::default(),
             first_frame: Notify::new(),
@@ -40,6 +43,18 @@ impl Traffic {
     /// Bytes handed to the socket so far.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Whether bytes wait that the peer does not take.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
+    }
+
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.blocked.store(polled.is_pending(), Ordering::Release);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.written.fetch_add(*count as u64, Ordering::AcqRel);
+        }
     }
 
     /// How long the peer has said nothing.
@@ -112,9 +127,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.traffic.written.fetch_add(count as u64, Ordering::AcqRel);
-        }
+        self.traffic.wrote(&polled);
         polled
     }
 
@@ -124,9 +137,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.traffic.written.fetch_add(count as u64, Ordering::AcqRel);
-        }
+        self.traffic.wrote(&polled);
         polled
     }
 
