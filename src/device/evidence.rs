@@ -123,7 +123,7 @@ impl Device {
     /// Waits until Containerz answers a listing well. Changes may be refused for a while after that.
     pub(super) async fn containerz_serves(&self, deadline: Instant) -> Result<()> {
         let call = Call::read("Containerz.ListImage", deadline).probing(ATTEMPT);
-        let registered_by = Instant::now() + REGISTERED;
+        let registered_by = Instant::now() + REGISTERED.min(self.deadlines().start);
         let served = try_until(deadline, LOOK, || async {
             match self.containerz.images_by(call).await {
                 Ok(_) => Ok(Ok(())),
@@ -152,6 +152,7 @@ pub fn moved_on(before: Option<u64>, after: Option<u64>) -> Option<bool> {
 /// Turns a limit that passed into the failure it means.
 pub fn or_late<T>(outcome: Result<T>, kind: Kind, what: &str) -> Result<T> {
     outcome.map_err(|error| match error.kind {
+        Kind::Status(Code::Unimplemented) => error, // it is back, and does not have it
         Kind::Timeout | Kind::Connect(_) | Kind::Status(_) => {
             Error { kind, message: format!("{what}: {}", error.message), ..error }
         }

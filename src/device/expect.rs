@@ -189,7 +189,7 @@ impl Device {
             match look(call).await {
                 Ok(seen) => Ok(seen.map_err(Absent::Seen)),
                 // A device on its way up may answer anything.
-                Err(error) if is_firm(&error) && Instant::now() > began + REGISTERED => {
+                Err(error) if is_firm(&error) && Instant::now() > began + REGISTERED.min(limits.start) => {
                     Err(error.during(self.name(), what, began.elapsed()))
                 }
                 Err(error) if error.code().is_some() => Ok(Err(Absent::Unseen(error.to_string()))),
