@@ -12,6 +12,7 @@ LATE = ("--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms"
 SHORT = (*QUICK, "--dut-deadline", "redundant=1500ms")
 GONE = (*QUICK, "--dut-deadline", "switchover=2500ms")
 SECOND = "1*off->1*error(x)"
+SECOND_REFUSED = "1*off->1*error[FAILED_PRECONDITION](it runs)"
 EIGHT = "12345678"
 
 
@@ -47,8 +48,8 @@ def always(failpoint: str) -> str:
 
 SWITCHOVER = (
     Defect("switchover ignored", once("switchover.ignored"), "procedure", "SwitchoverIgnored", "1", sample=True),
-    Defect("switchover refused", "system.SwitchControlProcessor=error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
-    Defect("switchover unimplemented", "system.SwitchControlProcessor=error[UNIMPLEMENTED](no)", "procedure",
+    Defect("switchover refused", "system.SwitchControlProcessor=4*error[INTERNAL](no)", "procedure", "SwitchoverRefused", "1"),
+    Defect("switchover unimplemented", "system.SwitchControlProcessor=4*error[UNIMPLEMENTED](no)", "procedure",
            "SwitchoverUnimplemented", "1"),
     Defect("switchover of another control processor",
            'system.SwitchControlProcessor.after=1*return{"control_processor": {"elem": [{"name": "Supervisor1"}]}}',
@@ -105,7 +106,8 @@ CONTAINER = (
     Defect("container back at once", f"load.container.resurrected={SECOND}", "procedure", "is listed as", "6"),
     Defect("container back later", f"load.container.resurrected_late={SECOND}", "depth", "later it did not", "6", options=LATE),
     Defect("container started in words alone", once("start.ignored"), "procedure", "no container", "234"),
-    Defect("container stopped in words alone", once("stop.ignored"), "procedure", "FAILED_PRECONDITION", "6"),
+    Defect("running container not removed by force", f"containerz.RemoveContainer={SECOND_REFUSED}", "procedure",
+           "FAILED_PRECONDITION", "6"),
     Defect("container not removed", f"remove_container.ignored={SECOND}", "procedure", "is listed as", "6"),
     Defect("container never copied", always("switchover.sync.container"), "procedure", "no container", "24"),
 )  # fmt: skip
