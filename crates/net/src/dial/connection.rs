@@ -241,6 +241,11 @@ impl Connection {
         }
     }
 
+    /// How long the peer has said nothing, in words: why it is given up, or left.
+    pub fn silence(&self) -> String {
+        self.shared.silence()
+    }
+
     /// Why it is lost, if it is.
     pub fn loss(&self) -> Option<String> {
         self.shared.lost.borrow().clone()
@@ -301,15 +306,19 @@ impl WeakConnection {
 
     /// Waits until its peer is suspected to be gone; None once it is lost, or nobody has it any more.
     pub async fn suspected(&mut self) -> Option<Connection> {
-        tokio::select! {
-            _ = self.lost.wait_for(Option::is_some) => None,
-            suspected = self.suspected.wait_for(|suspected| *suspected) => suspected.is_ok().then_some(())
-                .and_then(|()| Some(Connection { send: self.send.clone(), shared: self.shared.upgrade()? })),
-        }
+        let suspected = tokio::select! {
+            _ = self.lost.wait_for(Option::is_some) => false,
+            seen = self.suspected.wait_for(|suspected| *suspected) => seen.is_ok(),
+        };
+        if suspected { self.upgrade() } else { None }
     }
 }
 
 impl Shared {
+    fn silence(&self) -> String {
+        format!("the peer has been silent for {:.1} s", self.traffic.silent_for().as_secs_f64())
+    }
+
     fn suspect(&self, gone: bool) {
         self.suspected.send_if_modified(|suspected| std::mem::replace(suspected, gone) != gone);
     }
@@ -364,7 +373,7 @@ async fn watch_silence(connection: WeakConnection, watched: Watched) {
             }
             Some((asked, written)) if now - asked >= patience.answer => {
                 if outage.is_expected() {
-                    shared.abandon(&format!("the peer has been silent for {:.1} s", silent.as_secs_f64()));
+                    shared.abandon(&shared.silence());
                     return;
                 }
                 // One that wants no further calls, or no more at a time, was not asked: its silence says nothing.

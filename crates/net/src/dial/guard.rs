@@ -8,11 +8,9 @@ use tonic::Code;
 
 use super::connection::WeakConnection;
 use super::connector::BoxFuture;
-use super::session::{Attempt, Inner, QUESTION, UNAVAILABLE_PAUSE};
-use super::{Call, Connection, Session};
+use super::session::{Attempt, Inner, UNAVAILABLE_PAUSE};
+use super::{Connection, Session};
 use crate::waiting::pause;
-use holdfast_wire::gnoi::system::TimeRequest;
-use holdfast_wire::gnoi::system::system_client::SystemClient;
 
 /// How long one try may take to have the device answer on another connection.
 const PROOF: Duration = Duration::from_secs(60);
@@ -26,7 +24,7 @@ pub(super) fn guard(session: Weak<Inner>, mut connection: WeakConnection) -> Box
         while let Some(held) = connection.suspected().await {
             let Some(inner) = session.upgrade() else { return };
             let session = Session { inner };
-            session.lost(&held, &format!("the peer has been silent for {:.1} s", held.silent_for().as_secs_f64()));
+            session.lost(&held, &held.silence());
             tokio::select! {
                 _ = held.lost() => return,
                 () = held.heard() => {}
@@ -41,15 +39,10 @@ impl Session {
     async fn prove_gone(&self, old: &Connection) {
         loop {
             let deadline = Instant::now() + PROOF;
-            let question = Call::read("System.Time", deadline).probing(QUESTION);
-            let ask = |connection: Connection| async move {
-                let origin = connection.origin();
-                SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
-            };
             if let Ok(fresh) = self.connection(deadline).await {
-                let answered = match self.attempt(question, &fresh, &ask).await {
+                let answered = match self.ask_time(&fresh, deadline).await {
                     Attempt::Answered(Err(status)) => status.code() != Code::Unavailable,
-                    Attempt::Answered(Ok(_)) => true,
+                    Attempt::Answered(Ok(())) => true,
                     Attempt::Lost(_) | Attempt::TooLate => false,
                 };
                 // Another control processor's answer says nothing of this one.

@@ -54,7 +54,7 @@ pub(super) const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PROBE: Duration = Duration::from_secs(8);
 
 /// How long a peer may be silent that is asked whether it is in charge.
-pub(super) const QUESTION: Duration = Duration::from_secs(2);
+const QUESTION: Duration = Duration::from_secs(2);
 
 /// A handle on a session; clones share it.
 #[derive(Clone)]
@@ -254,10 +254,10 @@ impl Session {
             if call.repeat == Repeat::IfUnsent && !connection.is_in_charge() {
                 let asked = self.ask_whether_in_charge(call, &connection).await;
                 if let Some(error) = asked {
-                    if Instant::now() >= call.deadline {
-                        return Err(out_of_time(call, Some(error)));
-                    }
                     last = Some(error);
+                    if Instant::now() >= call.deadline {
+                        return Err(out_of_time(call, last));
+                    }
                     continue;
                 }
             }
@@ -312,7 +312,7 @@ impl Session {
         }
     }
 
-    pub(super) async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
+    async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Attempt<T>
     where
         F: Fn(Connection) -> Fut,
         Fut: Future<Output = std::result::Result<T, Status>>,
@@ -348,7 +348,7 @@ impl Session {
             () = suspected => {}
         }
         // A read is made once more on a fresh connection; whichever answer comes first will do.
-        self.lost(connection, &format!("the peer has been silent for {:.1} s", connection.silent_for().as_secs_f64()));
+        self.lost(connection, &connection.silence());
         let again = async {
             let Ok(fresh) = self.connection(call.deadline).await else { return Attempt::TooLate };
             let _pending = fresh.pending();
@@ -363,15 +363,20 @@ impl Session {
         }
     }
 
+    /// Asks what any device answers. It goes by this connection alone, as a change does: the answer says something of it.
+    pub(super) async fn ask_time(&self, connection: &Connection, deadline: Instant) -> Attempt<()> {
+        let question = Call::write("System.Time", deadline).probing(QUESTION);
+        let ask = |connection: Connection| async move {
+            let origin = connection.origin();
+            SystemClient::with_origin(connection, origin).time(TimeRequest {}).await.map(drop)
+        };
+        self.attempt(question, connection, &ask).await
+    }
+
     /// Before something is changed through one address of several: does a control processor that stands by answer there?
     /// None where it does not; the next connection is to another address then.
     async fn ask_whether_in_charge(&self, call: Call, connection: &Connection) -> Option<Error> {
-        let question = Call::read("System.Time", call.deadline).probing(QUESTION);
-        let ask = |connection: Connection| async move {
-            let origin = connection.origin();
-            SystemClient::with_origin(connection, origin).time(TimeRequest {}).await
-        };
-        match self.attempt(question, connection, &ask).await {
+        match self.ask_time(connection, call.deadline).await {
             Attempt::Answered(Err(status)) if status.code() == Code::Unavailable => {
                 self.refused(connection);
                 pause(UNAVAILABLE_PAUSE).await;
