@@ -1,6 +1,7 @@
 //! The fault language and the registry of the places it acts on. Builds without gRPC or tokio.
 
 mod code;
+mod defect;
 mod draw;
 mod error;
 mod nearest;
@@ -9,6 +10,7 @@ mod registry;
 mod terms;
 
 pub use code::Code;
+pub use defect::{Defect, Groups};
 pub use draw::Draw;
 pub use error::ParseError;
 pub use parse::Dialect;

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::chassis::SharedChassis;
 use super::store::{Container, Image, Inventory, Store, Volume};
-use holdfast_failpoint::{Action, Fired, Name, Registry, Terms};
+use holdfast_failpoint::{Action, Fired, Groups, Name, Registry, Terms};
 use holdfast_wire::gnoi::containerz::{ImageTransfer, ListContainerRequest, ListContainerResponse};
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
@@ -31,7 +31,7 @@ use lasting::Lasting;
 pub use lasting::note_removed;
 
 /// All of them, in the order in which they are listed.
-const GROUPS: &[&[Defect]] = &[
+const GROUPS: Groups<At> = &[
     access::DEFECTS,
     switchover::DEFECTS,
     operations::DEFECTS,
@@ -42,13 +42,8 @@ const GROUPS: &[&[Defect]] = &[
     lists::DEFECTS,
 ];
 
-/// A defect.
-pub struct Defect {
-    name: &'static str,
-    /// What it shows.
-    help: &'static str,
-    at: &'static [At],
-}
+/// A defect of a device.
+type Defect = holdfast_failpoint::Defect<At>;
 
 type Leaves = Vec<(Path, Value)>;
 /// What a defect does that takes its time.
@@ -153,14 +148,12 @@ impl Defects {
 
     /// What `pick` finds of each defect that shows now.
     fn showing<T>(&self, pick: impl Fn(At) -> Option<T>) -> impl Iterator<Item = T> {
-        self.hung(pick).filter(|(name, _)| self.registry.fires(name)).map(|(_, found)| found)
+        self.registry.showing(GROUPS, pick)
     }
 
     /// What `pick` finds of each defect; nothing where no failpoint is armed.
     fn hung<T>(&self, pick: impl Fn(At) -> Option<T>) -> impl Iterator<Item = (&'static str, T)> {
-        let groups: &'static [&'static [Defect]] = if self.registry.is_idle() { &[] } else { GROUPS };
-        let all = groups.iter().flat_map(|group| group.iter());
-        all.filter_map(move |defect| Some((defect.name, defect.at.iter().copied().find_map(&pick)?)))
+        self.registry.planted(GROUPS, pick)
     }
 
     /// The defects that are terms at the failpoint `site`: their names, and the terms.

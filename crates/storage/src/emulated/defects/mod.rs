@@ -20,11 +20,11 @@ use super::state::{Disk, Health, Mount, Node, Pages, Server, World};
 use crate::volumes::{Volume, VolumeRequest};
 pub use detaching::Keeps;
 use fencing::Fencing;
-use holdfast_failpoint::{Name, Registry};
+use holdfast_failpoint::{Groups, Name, Registry};
 use lasting::Lasting;
 
 /// All of them, in the order in which they are listed.
-const GROUPS: &[&[Defect]] = &[
+const GROUPS: Groups<At> = &[
     creating::DEFECTS,
     attaching::DEFECTS,
     detaching::DEFECTS,
@@ -35,13 +35,8 @@ const GROUPS: &[&[Defect]] = &[
     tasks::DEFECTS,
 ];
 
-/// A defect.
-struct Defect {
-    name: &'static str,
-    /// What it shows.
-    help: &'static str,
-    at: &'static [At],
-}
+/// A defect of a storage provider.
+type Defect = holdfast_failpoint::Defect<At>;
 
 /// Whether it shows this time.
 type Fires<'a> = &'a dyn Fn() -> bool;
@@ -129,14 +124,12 @@ impl Defects {
 
     /// What `pick` finds of each defect that shows now.
     fn showing<T>(&self, pick: impl Fn(At) -> Option<T>) -> impl Iterator<Item = T> {
-        self.hung(pick).filter(|(name, _)| self.registry.fires(name)).map(|(_, found)| found)
+        self.registry.showing(GROUPS, pick)
     }
 
     /// What `pick` finds of each defect; nothing where no failpoint is armed.
     fn hung<T>(&self, pick: impl Fn(At) -> Option<T>) -> impl Iterator<Item = (&'static str, T)> {
-        let groups: &'static [&'static [Defect]] = if self.registry.is_idle() { &[] } else { GROUPS };
-        let all = groups.iter().flat_map(|group| group.iter());
-        all.filter_map(move |defect| Some((defect.name, defect.at.iter().copied().find_map(&pick)?)))
+        self.registry.planted(GROUPS, pick)
     }
 
     /// Whether a step is left out this time.
