@@ -132,7 +132,7 @@ def archive_open(path: _Path) -> Archive:
     """Reads and checks an archive; see `holdfast.Archive.open`."""
 
 def archive_choose(path: _Path, images: Sequence[tuple[str, str]], platform: str | None) -> int:
-    """Which of an archive's images is meant, each given as its platform and how it is shown. Raises `ImageError`."""
+    """Which of an archive's images is meant, each given as its platform and its name. Raises `ImageError`."""
 
 def cntrsrv_archive(
     path: _Path,

@@ -330,11 +330,6 @@ class ArchiveImage(Shown):
     digests: tuple[str, ...] = field(default=(), repr=False)
 
 
-def _shown(image: ArchiveImage) -> str:
-    name = next(iter(image.names), image.id)
-    return f"{name} for {image.platform}" if image.platform else name
-
-
 @dataclass(frozen=True, slots=True)
 class Archive(Shown):
     """An image archive that was read to its end and found sound.
@@ -362,8 +357,8 @@ class Archive(Shown):
         """
         from holdfast import _core
 
-        shown = [(image.platform, _shown(image)) for image in self.images]
-        chosen = _core.archive_choose(self.path, shown, platform)
+        named = [(image.platform, next(iter(image.names), image.id)) for image in self.images]
+        chosen = _core.archive_choose(self.path, named, platform)
         return self.images[chosen]
 
     @staticmethod

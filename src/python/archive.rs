@@ -15,7 +15,7 @@ pub fn archive_open(py: Python<'_>, path: PathBuf) -> PyResult<Py<PyAny>> {
     results::archive(py, &opened)
 }
 
-/// Which of an archive's images is meant, each given as its platform and how it is shown.
+/// Which of an archive's images is meant, each given as its platform and its name.
 #[pyfunction]
 pub fn archive_choose(
     py: Python<'_>,
@@ -23,7 +23,7 @@ pub fn archive_choose(
     images: Vec<(String, String)>,
     platform: Option<&str>,
 ) -> PyResult<usize> {
-    let images: Vec<_> = images.iter().map(|(platform, shown)| (platform.as_str(), shown.clone())).collect();
+    let images: Vec<_> = images.iter().map(|(platform, name)| (platform.as_str(), name.clone())).collect();
     crate::image::choose(&path, &images, platform).map_err(|error| errors::to_python(py, &error))
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::compression::Compression;
 use super::contents::Contents;
 use super::reference::Reference;
-use super::same_id;
 use super::scan::{Entry, scan};
 use holdfast_net::error::{Error, Remedy, Result};
 
@@ -83,12 +82,7 @@ pub struct Archive {
 }
 
 impl Image {
-    /// Whether a device means this image by `id`: runtimes list an image by its configuration, manifest or index.
-    pub fn has_id(&self, id: &str) -> bool {
-        self.ids().any(|known| same_id(known, id))
-    }
-
-    /// All digests that it is known by: of its configuration first.
+    /// All digests that runtimes list it by: of its configuration first, of its manifest, of the indexes around that.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.id.as_str()).chain(self.manifests.iter().map(String::as_str))
     }
@@ -119,22 +113,23 @@ impl Archive {
 
     /// The image for a platform such as `linux/arm64`, or the only one; an error that names what there is to choose.
     pub fn image(&self, platform: Option<&str>) -> Result<&Image> {
-        let there: Vec<_> = self.images.iter().map(|image| (image.platform.as_str(), image.shown())).collect();
+        let name = |image: &Image| image.names.first().map_or_else(|| image.id.clone(), ToString::to_string);
+        let there: Vec<_> = self.images.iter().map(|image| (image.platform.as_str(), name(image))).collect();
         choose(&self.path, &there, platform).map(|chosen| &self.images[chosen])
     }
 }
 
 const CHOOSE: &str = "choose one by its platform";
 
-/// Which of an archive's images is meant: the only one, or the only one for a platform. Each is its platform, and how
-/// it is shown to people.
+/// Which of an archive's images is meant: the only one, or the only one for a platform. Each is its platform and
+/// its name.
 pub fn choose(path: &Path, images: &[(&str, String)], platform: Option<&str>) -> Result<usize> {
     let fits = |(its, _): &(&str, String)| platform.is_none_or(|asked| is_for(its, asked));
     let fitting: Vec<_> = images.iter().enumerate().filter(|(_, image)| fits(image)).map(|(at, _)| at).collect();
     if let [only] = fitting.as_slice() {
         return Ok(*only);
     }
-    let there = images.iter().map(|(_, shown)| shown.as_str()).collect::<Vec<_>>().join(", ");
+    let there = images.iter().map(shown).collect::<Vec<_>>().join(", ");
     let bad = |what: String| Error::image(format!("{}: {what} ({there})", path.display()));
     let platforms: BTreeSet<_> = images.iter().map(|(platform, _)| platform).collect();
     Err(match (fitting.len(), platform) {
@@ -154,7 +149,7 @@ pub fn is_for(platform: &str, asked: &str) -> bool {
 }
 
 /// As Go names platforms, without the variant that goes without saying.
-fn normal(platform: &str) -> String {
+pub(super) fn normal(platform: &str) -> String {
     let platform = platform.to_ascii_lowercase();
     let (os, rest) =
         platform.split_once('/').unwrap_or(if platform.is_empty() { ("", "") } else { ("linux", &platform) });
@@ -171,11 +166,8 @@ fn normal(platform: &str) -> String {
     [os, architecture, variant].join("/").trim_end_matches('/').to_owned()
 }
 
-impl Image {
-    fn shown(&self) -> String {
-        let name = self.names.first().map_or_else(|| self.id.clone(), ToString::to_string);
-        if self.platform.is_empty() { name } else { format!("{name} for {}", self.platform) }
-    }
+fn shown((platform, name): &(&str, String)) -> String {
+    if platform.is_empty() { name.clone() } else { format!("{name} for {platform}") }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::archive::normal;
 use super::reference::Reference;
 use holdfast_net::error::{Error, Result};
 
@@ -24,12 +25,7 @@ pub struct TestContainer {
 
 /// This machine's platform, as images name it.
 pub fn own_platform() -> String {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("linux/{architecture}")
+    normal(std::env::consts::ARCH)
 }
 
 impl TestContainer {
