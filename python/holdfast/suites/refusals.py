@@ -19,9 +19,8 @@ def expect_refused(case: Case, what: str, do: Callable[[], object], *statuses: t
         raise
     except RpcError as error:
         case.noted.append(f"{what}: {error.code}")
-        if statuses and not isinstance(error, statuses):
-            wanted = " or ".join(status.__doc__ or status.__name__ for status in statuses)
-            raise ExpectationFailed(f"{what}: the device says {error.code}, where the contract has {wanted}") from error
+        if statuses:
+            expect_status(what, error, *statuses)
         return error
     answer = "" if done is None else f", and says {done!r}"
     raise ExpectationFailed(f"{what}: the device agrees{answer}", hint="it must refuse")

@@ -54,7 +54,7 @@ def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> T
         tls=_tls(where, tls, folder) if tls else None,
         profile=fields.get("profile") or "auto",
         container_host=fields.get("container_host"),
-        silence=_deadlines(where, {"silence": fields["silence"]})["silence"] if fields.get("silence") else None,
+        silence=_seconds(f"{where}: silence", fields["silence"]) if fields.get("silence") else None,
         deadlines=_deadlines(where, fields.get("deadlines") or {}),
         allow_disruption=bool(fields.get("allow_disruption")),
         emulated=emulated,
@@ -131,9 +131,13 @@ def _first_line(where: str, file: Path) -> Secret:
 
 
 def _deadlines(where: str, given: Mapping[str, Any]) -> dict[str, float]:
+    return {step: _seconds(f"{where}: deadlines", time, "such as {reboot: 20m}") for step, time in given.items()}
+
+
+def _seconds(where: str, time: Any, hint: str = "such as 5s") -> float:
     from holdfast.deadlines import seconds
 
     try:
-        return {step: seconds(time) for step, time in given.items()}
+        return seconds(time)
     except ValueError as error:
-        raise TestbedError(f"{where}: deadlines: {error}", hint="such as {reboot: 20m}") from None
+        raise TestbedError(f"{where}: {error}", hint=hint) from None

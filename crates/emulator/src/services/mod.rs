@@ -97,10 +97,8 @@ impl Gated {
     /// Whether the container runtime takes a call.
     fn ready(&self, path: &str) -> Result<(), Status> {
         let state = self.chassis.state();
-        let (loaded, loaded_at) = (state.has_loaded(), state.loaded_at);
-        drop(state);
         let reads = ["/List", "/Log"].iter().any(|verb| path.contains(verb));
-        if !loaded {
+        if !state.has_loaded() {
             let unreachable = self.chassis.has(Quirk::RuntimeUnreachable);
             return Err(match (unreachable, reads) {
                 (false, _) => Status::unavailable("the container runtime is loading"),
@@ -109,7 +107,7 @@ impl Gated {
             });
         }
         let refused_for = self.chassis.settings.timings.load * REFUSED_LOADS;
-        let at_first = loaded_at.is_some_and(|loaded| loaded.elapsed() < refused_for);
+        let at_first = state.loaded_at.is_some_and(|loaded| loaded.elapsed() < refused_for);
         if at_first && !reads && self.chassis.has(Quirk::ChangesRefusedAtFirst) {
             return Err(Status::unavailable("the container runtime is starting"));
         }
