@@ -36,6 +36,22 @@ def test_both_pass_on_servers_of_this_kind(run_suite: RunSuite, family: str) -> 
     assert "removal of an unknown volume: success" in noted, "it is by force, as in the plan's suite"
 
 
+@pytest.mark.parametrize(
+    ("driver", "given"), [("local", ("mountpoint=/tmp", "options=bind")), ("custom", ("size=1g",))]
+)
+def test_a_volume_is_made_with_the_driver_that_was_asked_for(
+    run_suite: RunSuite, driver: str, given: tuple[str, ...]
+) -> None:
+    bind = ("--dut-volume-driver", driver, *(word for each in given for word in ("--dut-volume-option", each)))
+    run = run_suite("-k", "cntr1_5", *bind)
+    assert run.exit_code == 0, run.output
+    looked_at = run.cases["test_cntr1_5_volume"].properties["checked"]
+    assert "with its driver" in looked_at
+    assert "with its options" in looked_at
+    run = run_suite("-k", "cntr1_5", *bind, failpoints="create_volume.options_lost=error(x)")
+    assert "the volume was made with the options" in run.output
+
+
 @pytest.mark.parametrize("roles", ["roles.single", "roles.none"])
 def test_one_supervisor_is_enough(run_suite: RunSuite, roles: str) -> None:
     run = run_suite(*BOTH, failpoints=f"{roles}=error(x)")

@@ -51,6 +51,13 @@ def test_a_vendor_is_recognised_by_what_its_device_says(roles: list[ControlProce
     assert profiles.recognise(roles).name == name
 
 
+@pytest.mark.parametrize("vendor", ["juniper-junos", "nokia-srlinux", "nokia-sros"])
+def test_an_address_that_only_containers_reach_is_for_them_alone(vendor: str) -> None:
+    profile = profiles.load(vendor)
+    assert profile.inner_host == "fd01::1"
+    assert profile.container_host is None, "from outside, containers are at the device's own address"
+
+
 def test_a_profile_adds_to_the_deadlines_of_real_devices_alone() -> None:
     usual, short = _core.deadlines(emulated=False), _core.deadlines(emulated=True)
     assert _limits(emulated=False) == {name: limit + ARISTA.get(name, 0) for name, limit in usual.items()}

@@ -259,7 +259,8 @@ def expect_driver(volume: Volume, wanted: str | None) -> None:
         raise NotChecked("no --dut-volume-driver was given")
     if not volume.driver:
         raise NotChecked("the device lists no driver")
-    if volume.driver.lower().removeprefix("ds_") != wanted:
+    listed = volume.driver.partition(":")[0]  # Docker names a plugin with its tag
+    if listed.lower().removeprefix("ds_") != wanted:
         raise ExpectationFailed(f"the volume was made with the driver {wanted}, and has {volume.driver}")
 
 
