@@ -57,6 +57,7 @@ class SuiteRun:
     cases: dict[str, Verdicts]
 
 
+PROTO = Path(__file__).parent.parent / "proto"
 RunSuite = Callable[..., SuiteRun]
 
 
@@ -157,3 +158,19 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "cntrsrv.tar"
     cntrsrv.write_archive(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The project's protos, compiled by grpcio's own compiler."""
+    pytest.importorskip("grpc_tools", reason="pip install grpcio-tools")
+    folder = tmp_path_factory.mktemp("protos")
+    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"--descriptor_set_out={folder}/all.binpb"]
+    subprocess.run([*command, "--include_imports", *files], check=True, timeout=60)
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString((folder / "all.binpb").read_bytes()).file:
+        pool.Add(file)
+    return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))

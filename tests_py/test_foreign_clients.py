@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,6 @@ grpc = pytest.importorskip("grpc", reason="pip install grpcio")
 pytest.importorskip("grpc_tools", reason="pip install grpcio-tools")
 pygnmi_client = pytest.importorskip("pygnmi.client", reason="pip install pygnmi")
 
-PROTO = Path(__file__).parent.parent / "proto"
 # pygnmi's thread tells that its channel was closed by dying of it, at a moment of its own.
 pytestmark = pytest.mark.filterwarnings(
     r"ignore:Exception in thread .*enqueue_updates:pytest.PytestUnhandledThreadExceptionWarning"
@@ -65,21 +62,6 @@ def test_pygnmi_streams(pygnmi: Any, device: holdfast.Device) -> None:
     changed = stream.get_update(timeout=5)
     assert changed["update"]["update"][0]["val"] is False
     stream.close()
-
-
-@pytest.fixture(scope="session")
-def messages(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The project's protos, compiled by grpcio's own compiler."""
-    folder = tmp_path_factory.mktemp("protos")
-    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"--descriptor_set_out={folder}/all.binpb"]
-    subprocess.run([*command, "--include_imports", *files], check=True, timeout=60)
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString((folder / "all.binpb").read_bytes()).file:
-        pool.Add(file)
-    return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
 def test_a_client_that_half_closes_is_served_to_the_end(chassis_of_test: holdfast.Emulator, messages: Any) -> None:

@@ -88,6 +88,13 @@ def test_what_a_device_forgot_is_looked_for(tmp_path: Path) -> None:
         assert "it was not executed" in str(caught.value)
 
 
+def test_what_nobody_knows_to_have_been_there_is_not_called_removed() -> None:
+    with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True, silence=SILENCE) as dut:
+        with chassis.failpoint("containerz.RemoveContainer", "1*hang"), pytest.raises(OutcomeUnknown) as caught:
+            dut.containerz.remove("typo", timeout=10)
+        assert "as if it was executed" in str(caught.value)
+
+
 class Slow(grpc.GenericRpcHandler):
     """Serves one method of gNOI, slowly, and counts how often it was asked."""
 
