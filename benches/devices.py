@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 import grpc
@@ -15,9 +16,11 @@ import holdfast
 
 
 def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | None]:
-    """Seconds from the death of the active until a call on it ends: ours, and grpcio's with its defaults.
+    """Seconds from the death of the active until it is noticed: by ours, and by grpcio with its defaults.
 
-    Both wait for an answer that the device holds back when its active dies. None: not within `peer_patience`.
+    Both wait for an answer that the device holds back when its active dies. Ours notices when its timeline says that the
+    connection is lost or left: outside of a failover the call itself goes on until the loss is proved. grpcio notices
+    when the call ends; None: not within `peer_patience`.
     """
     with (
         holdfast.emulator(outage=peer_patience, black_hole=black_hole) as chassis,
@@ -27,6 +30,7 @@ def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | N
         time_of = channel.unary_unary("/gnoi.system.System/CancelReboot")
         time_of(b"", timeout=5)
         ended: dict[str, float] = {}
+        waited_from = datetime.now(timezone.utc)
 
         def peer() -> None:
             try:
@@ -36,10 +40,8 @@ def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | N
                     ended["grpcio"] = time.monotonic()
 
         def ours() -> None:
-            try:
+            with suppress(holdfast.HoldfastError):
                 dut.system.cancel_reboot(timeout=peer_patience)
-            except holdfast.HoldfastError:
-                ended["ours"] = time.monotonic()
 
         with chassis.failpoint("system.CancelReboot", "2*delay(100s)") as held:
             threads = [threading.Thread(target=wait) for wait in (peer, ours)]
@@ -47,13 +49,14 @@ def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | N
                 thread.start()
             held.wait_reached(times=2)
             with chassis.failpoint("system.Time", "1*crash"), holdfast.connect(chassis.address, insecure=True) as other:
-                died = time.monotonic()
+                died, died_at = time.monotonic(), datetime.now(timezone.utc)
                 with suppress(holdfast.HoldfastError):
                     other.system.time(timeout=0.5)
             for thread in threads:
                 thread.join()
+        left = next(event for event in dut.timeline if event.kind == "connection" and event.time >= waited_from)
         theirs = ended.get("grpcio")
-        return ended["ours"] - died, None if theirs is None else theirs - died
+        return (left.time - died_at).total_seconds(), None if theirs is None else theirs - died
 
 
 def upload(path: Path, *, tls: bool) -> float:

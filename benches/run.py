@@ -320,7 +320,7 @@ def cni(folder: Path) -> None:
 
 
 def lost_peer(_folder: Path) -> None:
-    """How soon a call notices that its peer died, beside grpcio with its defaults."""
+    """How soon a session notices that its peer died under a call, beside grpcio with its defaults."""
     import devices as bench
 
     for black_hole, target in ((False, 0.05), (True, 3.0)):
