@@ -18,9 +18,9 @@ import holdfast
 def noticed(*, black_hole: bool, peer_patience: float) -> tuple[float, float | None]:
     """Seconds from the death of the active until it is noticed: by ours, and by grpcio with its defaults.
 
-    Both wait for an answer that the device holds back when its active dies. Ours notices when its timeline says that the
-    connection is lost or left: outside of a failover the call itself goes on until the loss is proved. grpcio notices
-    when the call ends; None: not within `peer_patience`.
+    Both wait for an answer that the device holds back when its active dies. Ours notices when its timeline says that
+    the connection is lost or left: outside of a failover the call itself goes on until the loss is proved. grpcio
+    notices when the call ends; None: not within `peer_patience`.
     """
     with (
         holdfast.emulator(outage=peer_patience, black_hole=black_hole) as chassis,
