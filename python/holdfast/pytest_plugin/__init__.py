@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import ImageUnderTest, Run
     from holdfast.testbed import Target
 
-SUITES = Path(__file__).parent.parent / "suites"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
@@ -45,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from holdfast.pytest_plugin import report
 
         report.install(config, devices=False)
-    if "torpedo" in options.wanted_suites(config) or options.names_suite_file(config, SUITES / "torpedo"):
+    if "torpedo" in options.wanted_suites(config) or options.names_suite_file(config, options.SUITES / "torpedo"):
         from holdfast.storage import report as storage_report
 
         storage_report.install(config)
@@ -54,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _has_scenarios(config: pytest.Config) -> bool:
     """Whether this run is of suites that need no device under test."""
     return any(
-        name in options.wanted_suites(config) or options.names_suite_file(config, SUITES / name)
+        name in options.wanted_suites(config) or options.names_suite_file(config, options.SUITES / name)
         for name in ("cni", "torpedo")
     )
 
@@ -107,8 +105,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Let a shipped case be rerun by its node id, inside a virtual environment too."""
-    if options.names_suite_file(config, SUITES) and (
-        collection_path in SUITES.parents or SUITES in collection_path.parents
+    if options.names_suite_file(config, options.SUITES) and (
+        collection_path in options.SUITES.parents or options.SUITES in collection_path.parents
     ):
         return False
     return None
@@ -116,7 +114,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    if SUITES not in module_path.parents:
+    if options.SUITES not in module_path.parents:
         return None
     from holdfast.pytest_plugin.suite import SuiteModule
 
@@ -129,7 +127,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     if wanted:
         from holdfast.pytest_plugin import suite
 
-        suite.add(session, items, [SUITES / name for name in wanted])
+        suite.add(session, items, [options.SUITES / name for name in wanted])
 
 
 @pytest.hookimpl(trylast=True)
@@ -189,7 +187,7 @@ def pytest_runtest_makereport(
         from holdfast.storage import report as storage_report
 
         storage_report.annotate(item, call, made)
-    if SUITES / "cni" in item.path.parents:
+    if options.SUITES / "cni" in item.path.parents:
         from holdfast.pytest_plugin import scenarios
 
         scenarios.annotate_cni(item, call, made)
@@ -224,9 +222,11 @@ def holdfast_run(request: pytest.FixtureRequest, holdfast_target: Target) -> Ite
 @pytest.fixture
 def holdfast_dut(request: pytest.FixtureRequest, holdfast_run: Run) -> Iterator[Device]:
     """A connected device, clean before and after."""
+    from holdfast.pytest_plugin import case
+
     device = holdfast_run.begin_test(request.node)
     yield device
-    holdfast_run.end_test(request.node)
+    case.end_test(holdfast_run, request.node)
 
 
 @pytest.fixture

@@ -169,6 +169,15 @@ class Case:
         self.run.note(f"{kind} failed at: {name}")
 
 
+def end_test(run: Run, item: pytest.Item, *, failed: bool | None = None) -> None:
+    """Keep what is known of a test that has ended, while what it made is still there; then have its run remove that."""
+    artifacts.keep(run, item)
+    if failed is None:
+        case = item.stash.get(Case.KEY, None)
+        failed = case is not None and bool(case.failures)
+    run.end_test(item, failed=failed)
+
+
 def judge(item: pytest.Item) -> None:
     """Fail a test whose case went through with failures that count; skip one of which nothing that counts was seen."""
     case = item.stash.get(Case.KEY, None)

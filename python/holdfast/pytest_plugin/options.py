@@ -11,6 +11,7 @@ import pytest
 from holdfast import options as table
 from holdfast.exceptions import InvalidArgumentError
 
+SUITES = Path(__file__).parent.parent / "suites"
 # Those that a device is tested with, and those that need none.
 DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
 SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
@@ -195,8 +196,6 @@ def names_suite_file(config: pytest.Config, suites: Path) -> bool:
 
 def is_active(config: pytest.Config) -> bool:
     """Whether this run may have to do with devices under test."""
-    from holdfast.pytest_plugin import SUITES
-
     device_suites = set(wanted_suites(config)) & set(DEVICE_SUITES)
     folders = [SUITES / name for name in DEVICE_SUITES]
     named = value(config, "dut") or value(config, "testbed")

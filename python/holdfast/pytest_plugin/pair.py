@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.addresses import hosts
-from holdfast.pytest_plugin import options, targets
+from holdfast.pytest_plugin import case, options, targets
 from holdfast.pytest_plugin.run import Run
 from holdfast.testbed.target import Target
 
@@ -50,6 +50,6 @@ def beside(request: pytest.FixtureRequest, near: Run) -> Iterator[Pair]:
             yield Pair(near, far)
         finally:
             for each in sorted(begun, key=lambda each: each is near):  # what is kept of the test is the near one's
-                each.end_test(request.node)
+                case.end_test(each, request.node)
     finally:
         far.end()

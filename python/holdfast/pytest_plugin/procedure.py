@@ -15,7 +15,7 @@ import pytest
 
 from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import standby
-from holdfast.pytest_plugin.case import Case, Failover
+from holdfast.pytest_plugin.case import Case, Failover, end_test
 
 if TYPE_CHECKING:
     from holdfast import Device
@@ -136,7 +136,7 @@ def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window
             together(run, [Single(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group])
         finally:
             done.update(accounts)
-            run.end_test(request.node, failed=any(account.failed for account in accounts.values()))
+            end_test(run, request.node, failed=any(account.failed for account in accounts.values()))
     return done[wanted]
 
 

@@ -312,15 +312,8 @@ class Run:
         self.device = self._recording(self.device_of_session)
         return self.device
 
-    def end_test(self, item: pytest.Item, *, failed: bool | None = None) -> None:
+    def end_test(self, item: pytest.Item, *, failed: bool) -> None:
         """Remove what the test made, and look whether the device is fit for the next."""
-        from holdfast.pytest_plugin import artifacts
-        from holdfast.pytest_plugin.case import Case
-
-        artifacts.keep(self, item)
-        if failed is None:
-            case = item.stash.get(Case.KEY, None)
-            failed = case is not None and bool(case.failures)
         try:
             keeps = self._keeps(failed=failed or item.stash.get(FAILED, False))
             if keeps:

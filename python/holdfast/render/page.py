@@ -6,14 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from holdfast._version import __version__
 from holdfast.render.terminal import away
 from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
-
-if TYPE_CHECKING:
-    from holdfast.report.account import RunAccount
 
 # The words of cases, as the title counts them.
 COUNTED = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
@@ -37,9 +34,9 @@ section { border-top: 2px solid #ddd; }
 """
 
 
-def html(run: RunAccount) -> str:
-    """The document for a run."""
-    cases, written = run.cases, f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+def html(cases: Sequence[CaseRecord], folder: Path) -> str:
+    """The document for the cases that a folder keeps."""
+    written = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
     title = f"holdfast: {_counted(cases)}"
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -48,7 +45,7 @@ def html(run: RunAccount) -> str:
         _plan(cases),
         _verdicts(cases),
         *(_case(case) for case in cases),
-        f"<footer><p>Written by holdfast {__version__} on {written} UTC, from {escape(str(run.folder))}.</p></footer>",
+        f"<footer><p>Written by holdfast {__version__} on {written} UTC, from {escape(str(folder))}.</p></footer>",
     ]
     inside = "\n".join(part for part in body if part)
     return (

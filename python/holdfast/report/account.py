@@ -22,7 +22,7 @@ class RunAccount:
         """The page: one self-contained HTML document."""
         from holdfast.render import page
 
-        return page.html(self)
+        return page.html(self.cases, self.folder)
 
     def write(self, file: str | os.PathLike[str]) -> None:
         """Write the page."""
