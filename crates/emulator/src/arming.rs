@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failpoints::check;
+use super::message_sites::check;
 use holdfast_failpoint::{Armed, ParseError, Registry, Terms, Unknown};
 use holdfast_net::error::{Error, Kind, Result};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::chassis::{ControlProcessor, SharedChassis};
 use super::loading::{Start, load};
 use super::replication::{self, synchronise};
 use super::settings::Quirk;
+use super::shared::{ControlProcessor, SharedChassis};
 use super::state::{State, Switched, now};
 use holdfast_net::waiting::pause;
 
@@ -39,6 +39,17 @@ pub async fn switch_over(chassis: Arc<SharedChassis>) {
     let asked = Switched { at: 0, trigger: ASKED_FOR.to_owned(), details: "SwitchControlProcessor".to_owned() };
     if take_over(&chassis, fallen, asked).await && chassis.defects.took_over(&chassis, fallen).await.is_continue() {
         come_back(&chassis, fallen).await;
+    }
+}
+
+/// A control processor dies at once, as from a kernel panic.
+pub fn crash_now(chassis: &Arc<SharedChassis>, index: usize) {
+    let state = chassis.state();
+    let dies = crash(chassis.clone(), index);
+    if state.is_moving() || index == state.active() || !state.is_up(index) {
+        chassis.spawn_move(dies);
+    } else {
+        chassis.spawn(dies);
     }
 }
 
@@ -178,7 +189,7 @@ async fn restart(chassis: &Arc<SharedChassis>, falling: &[usize], active: usize,
     if !chassis.transition(|state| state.booted(active, &boots)) {
         return;
     }
-    chassis.defects.rebooted();
+    chassis.defects.lasting().rebooted();
     load(chassis, active, Start::Reboot).await;
     synchronise(chassis).await;
 }

@@ -1,7 +1,5 @@
 //! What an action does at a site of the emulator.
 
-use std::sync::Arc;
-
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,8 +7,8 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Code, Status};
 
-use super::defects::Defects;
-use super::failpoints::message_at;
+use super::message_sites::message_at;
+use super::sites::FailpointDefects;
 use super::stall::Stall;
 use holdfast_failpoint as failpoint;
 use holdfast_failpoint::{Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Text};
@@ -21,7 +19,7 @@ use holdfast_wire::reflection;
 /// The failpoints as one control processor meets them.
 #[derive(Clone)]
 pub struct Faults {
-    defects: Arc<Defects>,
+    defects: FailpointDefects,
     /// Where the index of a control processor goes that dies.
     crashes: UnboundedSender<usize>,
     index: usize,
@@ -52,7 +50,7 @@ pub enum End {
 }
 
 impl Faults {
-    pub fn new(defects: Arc<Defects>, crashes: UnboundedSender<usize>, index: usize) -> Self {
+    pub fn new(defects: FailpointDefects, crashes: UnboundedSender<usize>, index: usize) -> Self {
         Self { defects, crashes, index }
     }
 

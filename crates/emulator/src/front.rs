@@ -7,32 +7,14 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::service::Routes;
 
-use super::chassis::SharedChassis;
 use super::layer::Faulty;
-use super::services::{self, Gated};
+use super::services::{self, Gated, Offered};
 use super::settings::{Outage, Settings};
+use super::shared::SharedChassis;
 use super::stall::{Stall, Stalling};
 use super::state::State;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve::{self, SharedStream};
-
-/// Which services an address offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offered {
-    All,
-    Gnmi,
-    Gnoi,
-    /// gNMI, for containers.
-    InnerGnmi,
-    /// gRIBI, for containers.
-    InnerGribi,
-}
-
-impl Offered {
-    fn is_inner(self) -> bool {
-        matches!(self, Self::InnerGnmi | Self::InnerGribi)
-    }
-}
 
 /// One management address.
 pub struct Front {

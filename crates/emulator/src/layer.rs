@@ -12,8 +12,8 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
-use super::failpoints::{message_at, message_site, site_of};
 use super::faults::{End, Faults, Outcome, stall_for_good};
+use super::message_sites::{message_at, message_site, site_of};
 use super::stall::Stall;
 use holdfast_wire::reflection;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::chassis::{ControlProcessor, SharedChassis};
 use super::faults::Faults;
+use super::shared::{ControlProcessor, SharedChassis};
 use super::state::State;
 use super::store::{Container, Inventory, Restart, Wanted};
 use holdfast_net::waiting::pause;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::chassis::SharedChassis;
-use super::defects::{Defects, Step};
 use super::faults::Faults;
+use super::shared::{Defects, SharedChassis};
+use super::sites::Step;
 use super::state::State;
 use super::store::Inventory;
 use holdfast_net::waiting::pause;

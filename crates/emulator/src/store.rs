@@ -162,6 +162,27 @@ impl Inventory {
     pub fn space_used(&self) -> u64 {
         self.images.iter().map(|image| image.size).sum()
     }
+
+    /// Notes what an operation removed, for defects that bring it back.
+    pub fn note_removed(&mut self, before: &Inventory) {
+        let images: Vec<_> = before.images.iter().filter(|image| self.image_by_id(&image.id).is_none()).collect();
+        let containers: Vec<_> = before.containers.iter().filter(|c| self.container(&c.name).is_none()).collect();
+        let volumes: Vec<_> = before.volumes.iter().filter(|volume| self.volume(&volume.name).is_none()).collect();
+        let mut removed = self.removed.clone();
+        if !images.is_empty() {
+            removed.images = images.into_iter().cloned().collect();
+        }
+        if !containers.is_empty() {
+            removed.containers = containers.into_iter().cloned().collect();
+        }
+        if !volumes.is_empty() {
+            removed.volumes = volumes.into_iter().cloned().collect();
+        }
+        removed.images.retain(|image| self.image_by_id(&image.id).is_none());
+        removed.containers.retain(|container| self.container(&container.name).is_none());
+        removed.volumes.retain(|volume| self.volume(&volume.name).is_none());
+        self.removed = removed;
+    }
 }
 
 /// A folder, and the inventory that lies in it.

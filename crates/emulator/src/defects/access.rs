@@ -1,7 +1,7 @@
 //! Who is let in, and which roles are shown.
 
 use super::{At, Defect, Leaves, Step};
-use crate::chassis::SharedChassis;
+use crate::shared::SharedChassis;
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
 

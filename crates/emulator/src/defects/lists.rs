@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lasting::Lists;
-use super::{At, Defect};
-use crate::chassis::SharedChassis;
+use super::{At, Defect, Lists};
+use crate::shared::SharedChassis;
 use holdfast_net::waiting::pause;
 
 /// How long.

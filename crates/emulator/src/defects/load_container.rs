@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lasting::before_the_standby_is_back;
 use super::load_image::{bring_back_late, removed_from};
 use super::switchover::first_record_of_another;
-use super::{At, Defect, Fires};
-use crate::chassis::SharedChassis;
+use super::{At, Defect, Fires, before_the_standby_is_back};
 use crate::loading::{Start, start_containers};
+use crate::shared::SharedChassis;
 use crate::store::Removed;
 use holdfast_net::waiting::pause;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{At, Defect, fresh_id, plant};
-use crate::chassis::SharedChassis;
 use crate::loading::{Start, start_containers};
+use crate::shared::SharedChassis;
 use crate::store::{Image, Removed};
 use holdfast_net::waiting::pause;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{At, Defect, Step, fresh_id, plant};
-use crate::chassis::SharedChassis;
 use crate::replication;
+use crate::shared::SharedChassis;
 use crate::store::{Container, Image, Wanted};
 use holdfast_net::waiting::pause;
 use holdfast_wire::gnoi::containerz::ImageTransfer;

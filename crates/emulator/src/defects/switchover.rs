@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lasting::{Roles, before_the_standby_is_back};
-use super::{At, Defect, Step, plant};
-use crate::chassis::SharedChassis;
+use super::{At, Defect, Roles, Step, before_the_standby_is_back, plant};
 use crate::failover;
+use crate::shared::SharedChassis;
 use crate::state::{State, Switched, now};
 use crate::store::{Container, Inventory, Store, Volume};
 use holdfast_ledger as ledger;

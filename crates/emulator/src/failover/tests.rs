@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tonic::{Code, Request};
 
-use super::LAST_WORDS;
-use crate::chassis::{Chassis, SharedChassis};
+use super::{LAST_WORDS, crash_now};
+use crate::chassis::Chassis;
 use crate::services::system::Service;
 use crate::settings::Settings;
+use crate::shared::SharedChassis;
 use crate::state::State;
 use holdfast_net::waiting::pause;
 use holdfast_wire::gnoi::system::system_server::System;
@@ -99,7 +100,7 @@ async fn a_reboot_that_was_cancelled_does_not_come_and_the_next_one_does() {
 async fn a_standby_that_dies_ends_the_switchover_to_it_and_the_active_serves_on() {
     let (_chassis, shared, service) = device().await;
     service.switch_control_processor(switch_to_the_second()).await.expect("it is ready");
-    shared.crash(1);
+    crash_now(&shared, 1);
     reach(&shared, |state| !state.is_up(1)).await;
     pause(LAST_WORDS * 2).await;
     assert!(shared.state().is_serving() && shared.state().active() == 0);
@@ -109,8 +110,8 @@ async fn a_standby_that_dies_ends_the_switchover_to_it_and_the_active_serves_on(
 #[tokio::test(start_paused = true)]
 async fn an_active_that_dies_twice_is_one_failover() {
     let (_chassis, shared, _) = device().await;
-    shared.crash(0);
-    shared.crash(0);
+    crash_now(&shared, 0);
+    crash_now(&shared, 0);
     let state = reach(&shared, |state| state.active() == 1 && state.ready()).await;
     assert_eq!(state.reboots, 0);
 }
@@ -123,7 +124,7 @@ async fn lists_are_short_for_a_second_and_then_it_is_ready() {
     reach(&shared, |state| state.active() == 1 && state.ready()).await;
     let shown = || {
         let mut rows = vec!["row"];
-        shared.defects.rows(&mut rows);
+        shared.defects.lasting().rows(&mut rows);
         rows.len()
     };
     assert_eq!((shown(), shared.says_ready(&shared.state())), (0, false));

@@ -3,8 +3,8 @@
 use tonic::{Code, Status};
 
 use super::tree;
-use crate::chassis::SharedChassis;
 use crate::settings::Quirk;
+use crate::shared::SharedChassis;
 use holdfast_wire::gnmi::subscription_list::Mode;
 use holdfast_wire::gnmi::{Encoding, Notification, SubscriptionList, TypedValue, Update, typed_value};
 use holdfast_wire::path::Path;

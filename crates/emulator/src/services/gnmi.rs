@@ -10,9 +10,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{asked, tree};
-use crate::chassis::SharedChassis;
 use crate::faults::{End, Faults, Outcome, stall_for_good};
 use crate::settings::Quirk;
+use crate::shared::SharedChassis;
 use crate::stall::Stall;
 use crate::state::now;
 use holdfast_net::waiting;

@@ -17,15 +17,32 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
-use super::chassis::SharedChassis;
-use super::defects::Step;
-use super::front::Offered;
 use super::layer::Faulty;
 use super::settings::Quirk;
+use super::shared::SharedChassis;
+use super::sites::Step;
 use holdfast_wire::gnmi::g_nmi_server::GNmiServer;
 use holdfast_wire::gnoi::containerz::containerz_server::ContainerzServer;
 use holdfast_wire::gnoi::system::system_server::SystemServer;
 use holdfast_wire::gribi::g_ribi_server::GRibiServer;
+
+/// Which services an address offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    All,
+    Gnmi,
+    Gnoi,
+    /// gNMI, for containers.
+    InnerGnmi,
+    /// gRIBI, for containers.
+    InnerGribi,
+}
+
+impl Offered {
+    pub fn is_inner(self) -> bool {
+        matches!(self, Self::InnerGnmi | Self::InnerGribi)
+    }
+}
 
 /// Those that an address offers, for one control processor.
 pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> Routes {

@@ -8,10 +8,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::tree;
-use crate::chassis::SharedChassis;
-use crate::defects::Step;
 use crate::failover;
 use crate::settings::Quirk;
+use crate::shared::SharedChassis;
+use crate::sites::Step;
 use crate::state::{PendingReboot, Refused, now};
 use holdfast_wire::gnoi::system::reboot_status::Status as RebootState;
 use holdfast_wire::gnoi::system::system_server::System;

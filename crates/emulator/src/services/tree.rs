@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::chassis::SharedChassis;
 use crate::settings::Quirk;
+use crate::shared::SharedChassis;
 use crate::state::{ControlProcessorState, State};
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use tonic::{Response, Status};
 
 use super::{ContainerzService, Rows, stream_of};
-use crate::defects::Step;
 use crate::loading::listening_line;
 use crate::settings::Quirk;
+use crate::sites::Step;
 use crate::state::now;
 use crate::store::{Ailment, Container, Image, Restart, Wanted};
 use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
@@ -121,7 +121,7 @@ impl ContainerzService {
             })
         });
         let mut wanted: Vec<_> = wanted.collect();
-        self.defects().rows(&mut wanted);
+        self.defects().lasting().rows(&mut wanted);
         Ok(stream_of(wanted, request.limit))
     }
 

@@ -10,8 +10,8 @@ use tonic::{Response, Status, Streaming};
 
 use super::super::feed;
 use super::{ContainerzService, Rows};
-use crate::defects::Step;
 use crate::settings::Quirk;
+use crate::sites::Step;
 use crate::stall::Stall;
 use crate::store::Image;
 use holdfast_image::{Archive, Reference};
@@ -74,7 +74,7 @@ impl ContainerzService {
             String::new()
         } else {
             self.change(|held| {
-                self.defects().transfer_came(held, &transfer);
+                self.defects().lasting().transfer_came(held, &transfer);
                 Ok(())
             })?;
             self.store_image(&transfer, spool.to_path_buf(), received).await?;

@@ -24,7 +24,7 @@ impl ContainerzService {
         let inventory = self.inventory();
         let rows = inventory.images.iter().flat_map(|image| image_rows(&self.listed_image(image), joined));
         let mut listed: Vec<_> = rows.filter(fits).collect();
-        self.defects().rows(&mut listed);
+        self.defects().lasting().rows(&mut listed);
         Ok(stream_of(listed, request.limit))
     }
 

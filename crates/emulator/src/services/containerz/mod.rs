@@ -15,10 +15,9 @@ use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::chassis::{ControlProcessor, SharedChassis};
-use crate::defects::{self, Defects};
 use crate::replication;
 use crate::settings::Quirk;
+use crate::shared::{ControlProcessor, Defects, SharedChassis};
 use crate::stall::Stall;
 use crate::store::Inventory;
 use holdfast_wire::gnoi::containerz as wire;
@@ -57,7 +56,7 @@ impl ContainerzService {
         let outcome = self.control_processor().store.change(|held| {
             let before = held.clone();
             let outcome = change(held).map_err(Refused::Status)?;
-            defects::note_removed(&before, held);
+            held.note_removed(&before);
             Ok(outcome)
         });
         replication::announce_change(&self.chassis);

@@ -3,8 +3,8 @@
 use tonic::{Response, Status};
 
 use super::ContainerzService;
-use crate::defects::Step;
 use crate::settings::Quirk;
+use crate::sites::Step;
 use crate::state::now;
 use crate::store::Plugin;
 use holdfast_wire::gnoi::containerz::{

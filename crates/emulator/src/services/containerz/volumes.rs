@@ -89,7 +89,7 @@ impl ContainerzService {
             labels: volume.labels.into_iter().collect(),
         });
         let mut listed: Vec<_> = listed.collect();
-        self.defects().rows(&mut listed);
+        self.defects().lasting().rows(&mut listed);
         Ok(stream_of(listed, 0))
     }
 
