@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::archive::{Image, Layer, Manifested};
+use super::image::{Image, Layer, Manifested};
 use super::manifest::{Config, Descriptor, Index, Manifest, SavedList};
 use super::reference::Reference;
 use super::scan::{Inside, Scan, plain};

@@ -3,14 +3,18 @@
 mod archive;
 mod compression;
 mod contents;
+mod image;
 mod manifest;
+mod platform;
 mod reference;
 mod scan;
 mod source;
 mod test_container;
 
-pub use archive::{Archive, Image, Layer, Layout, choose, is_for};
+pub use archive::{Archive, Layout, choose};
 pub use compression::Compression;
+pub use image::{Image, Layer};
+pub use platform::is_for;
 pub use reference::{Reference, same_name, whole_name};
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};

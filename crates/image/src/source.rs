@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::archive::{Archive, Image};
+use super::archive::Archive;
 use super::compression::{Compression, Unpacked};
+use super::image::Image;
 use super::reference::Reference;
 use super::scan::{self, plain};
 use holdfast_net::error::{Error, Result};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::archive::normal;
+use super::platform::normal;
 use super::reference::Reference;
 use holdfast_net::error::{Error, Result};
 

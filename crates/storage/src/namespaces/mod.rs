@@ -8,5 +8,5 @@ mod nodes;
 mod runtime;
 
 pub use namespace::missing;
-pub use nodes::{LabOptions, Namespaces, address};
-pub use runtime::{DRIVER, RuntimeOptions};
+pub use nodes::{LabOptions, Namespaces, RuntimeOptions, address};
+pub use runtime::DRIVER;

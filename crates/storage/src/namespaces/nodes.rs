@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
-use super::runtime::RuntimeOptions;
 use crate::executable::{LEDGER, arguments};
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
 use holdfast_ledger::{BLOCK, Place};
@@ -30,6 +29,15 @@ pub struct LabOptions {
     pub ledger: PathBuf,
     /// The engines on the nodes, if they have some.
     pub runtime: Option<RuntimeOptions>,
+}
+
+/// Where a lab's nodes have engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// The provider's plugin on each node is one of its engine's.
+    pub plugin: bool,
+    /// The server has an engine too, to manage a Swarm.
+    pub manager: bool,
 }
 
 /// For a process to start within a node, which is the lab's affair.

@@ -4,22 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::namespace::Namespace;
-use super::nodes::Namespaces;
+use super::nodes::{Namespaces, RuntimeOptions};
 use crate::docker::Engine;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// What the nodes' engines call the provider's plugin.
 pub const DRIVER: &str = "qualified";
-
-/// Where a lab's nodes have engines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuntimeOptions {
-    /// The provider's plugin on each node is one of its engine's.
-    pub plugin: bool,
-    /// The server has an engine too, to manage a Swarm.
-    pub manager: bool,
-}
 
 impl Namespaces {
     fn runtime_folder(&self, node: &str) -> PathBuf {
