@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::defects::Step;
 use super::nodes::NOTICE;
+use super::sites::Step;
 use super::state::{Health, Node, World};
 use super::world::Emulated;
 use crate::faults::{Fault, Faults, Network, Part};

@@ -8,6 +8,7 @@ mod io;
 mod nodes;
 mod plugin;
 mod serving;
+mod sites;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::defects::Step;
 use super::io::{KILLED, Mounted};
+use super::sites::Step;
 use super::state::{Running, World};
 use super::world::Emulated;
 use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tonic::Code;
 
-use super::defects::{Keeps, Step};
+use super::sites::{Keeps, Step};
 use super::state::{Disk, Mount, Pages, World, mount_path};
 use super::world::Emulated;
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};

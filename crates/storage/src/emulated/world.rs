@@ -3,7 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::defects::Defects;
+use super::defects::GROUPS;
+use super::sites::Defects;
 use super::state::{Health, Node, World};
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Kind, Result};
@@ -52,7 +53,7 @@ impl Emulated {
             world: Mutex::new(World::new(nodes)),
             changed: Condvar::new(),
             changes: tokio::sync::watch::Sender::new(0),
-            defects: Defects::new(failpoints),
+            defects: Defects::new(failpoints, GROUPS),
             timings,
         };
         Self { shared: Arc::new(shared) }

@@ -1,9 +1,6 @@
 //! Data that is acknowledged before it is safe, and volumes that are lost.
 
-use std::sync::Arc;
-
-use super::{At, Defect, Defects, Step};
-use crate::emulated::state::{Disk, Mount, Pages, Server};
+use super::{At, Defect, Step};
 
 pub const DEFECTS: &[Defect] = &[
     Defect {
@@ -26,46 +23,3 @@ pub const DEFECTS: &[Defect] = &[
         })],
     },
 ];
-
-impl Defects {
-    /// Whether what was synced on a mount is not sent to the server.
-    pub fn holds_back(&self, serial: u64, pages: &Pages) -> bool {
-        let held = self.skips(Step::Send);
-        if held {
-            let pages = pages.iter().map(|(offset, page)| (*offset, page.clone()));
-            self.lasting().unsent.entry(serial).or_default().extend(pages);
-        }
-        held
-    }
-
-    /// A page that was held back on a mount.
-    pub fn held_back(&self, serial: u64, offset: u64) -> Option<Arc<Vec<u8>>> {
-        self.lasting().unsent.get(&serial)?.get(&offset).cloned()
-    }
-
-    /// The last offset of those.
-    pub fn last_held_back(&self, serial: u64) -> Option<u64> {
-        self.lasting().unsent.get(&serial)?.keys().last().copied()
-    }
-
-    /// Pages are about to be written to a disk.
-    pub fn write(&self, volume: &str, disk: &Disk, pages: &Pages) {
-        if !self.registry.is_idle() {
-            let saved = !self.skips(Step::Save);
-            self.lasting().of(volume).note_write(disk, pages, saved);
-        }
-    }
-
-    /// A volume was unmounted: what its node held back is sent, if it still may.
-    pub fn unmounted(&self, server: &mut Server, volume: &str, mount: &Mount) {
-        if self.registry.is_idle() {
-            return;
-        }
-        self.land(server, volume);
-        let unsent = self.lasting().unsent.remove(&mount.serial).unwrap_or_default();
-        if let Some(disk) = server.volumes.get_mut(volume).filter(|disk| disk.admitted.contains(&mount.epoch)) {
-            self.lasting().of(volume).note_write(disk, &unsent, true);
-            disk.pages.extend(unsent);
-        }
-    }
-}

@@ -1,14 +1,6 @@
 //! Volumes that a node keeps.
 
-use super::{At, Defect};
-
-/// What is said of a volume that a node keeps.
-pub enum Keeps {
-    /// That it is detached.
-    Silently,
-    /// Why it stays.
-    Because(&'static str),
-}
+use super::{At, Defect, Keeps};
 
 pub const DEFECTS: &[Defect] = &[
     Defect {

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::Defects;
 use crate::emulated::state::{Disk, Pages, Server};
 
 /// How many writes are between two snapshots.
@@ -73,6 +72,16 @@ impl Lasting {
             }
         }
     }
+
+    /// Whether a mount was repeated that is to be unmounted as often: this unmount is not the last.
+    pub fn unmounts_later(&mut self, node: &str, target: &Path) -> bool {
+        let Some(repeats) = self.repeats.get_mut(&(node.to_owned(), target.to_owned())) else { return false };
+        *repeats = repeats.saturating_sub(1);
+        if *repeats == 0 {
+            self.repeats.remove(&(node.to_owned(), target.to_owned()));
+        }
+        true
+    }
 }
 
 impl OfVolume {
@@ -89,22 +98,5 @@ impl OfVolume {
                 self.unsaved.entry(*offset).or_insert_with(|| disk.pages.get(offset).cloned());
             }
         }
-    }
-}
-
-impl Defects {
-    pub(super) fn lasting(&self) -> MutexGuard<'_, Lasting> {
-        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a mount was repeated that is to be unmounted as often: this unmount is not the last.
-    pub fn unmounts_later(&self, node: &str, target: &Path) -> bool {
-        let mut lasting = self.lasting();
-        let Some(repeats) = lasting.repeats.get_mut(&(node.to_owned(), target.to_owned())) else { return false };
-        *repeats = repeats.saturating_sub(1);
-        if *repeats == 0 {
-            lasting.repeats.remove(&(node.to_owned(), target.to_owned()));
-        }
-        true
     }
 }
