@@ -6,7 +6,7 @@ exception holds a password.
 
 from __future__ import annotations
 
-from holdfast import remedies
+from holdfast import remedies, visible
 from holdfast.remedies import FrontEnd
 
 
@@ -44,8 +44,9 @@ class HoldfastError(Exception):
         self.fails_procedure = fails_procedure
 
     def __str__(self) -> str:
+        """The message and what to try, as people may read it; `message` has it as it was said."""
         advice = self.advice(self.front_end)
-        return f"{self.message}\n  try: {advice}" if advice else self.message
+        return visible.lines(f"{self.message}\n  try: {advice}" if advice else self.message)
 
     @property
     def hint(self) -> str | None:

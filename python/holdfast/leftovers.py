@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast import journal, waiting
+from holdfast import journal, visible, waiting
 from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented, Unknown
 from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Entry, Journal
 
@@ -38,7 +38,7 @@ class LeftOver:
     made: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}:{self.tag}" if self.tag else f"{self.kind} {self.name}"
+        return visible.line(f"{self.kind} {self.name}:{self.tag}" if self.tag else f"{self.kind} {self.name}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
+from holdfast import visible
+
 WIDTH = 960
 _NAMES = 150  # the names of the lanes, in pixels from the left
 _MARGIN = 20
@@ -69,6 +71,9 @@ def svg(events: Sequence[Event]) -> str:
     _axis(picture, scale, height)
     for number, (name, bars, marks) in enumerate(lanes):
         _lane(picture, scale, _TOP + _LANE * number, name, bars, marks)
+    for element in picture.iter():
+        if element.text is not None:
+            element.text = visible.line(element.text)
     return ET.tostring(picture, encoding="unicode")
 
 

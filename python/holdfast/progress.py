@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from html import escape
 from importlib import import_module
 from typing import Any
+
+from holdfast.visible import html as escape
 
 Callback = Callable[[int, int, int], object]
 Watcher = Callable[[float, str], object]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from holdfast import visible
 from holdfast.picture import svg
 from holdfast.tables import Rows as Rows  # noqa: PLC0414 - callers find it here
 from holdfast.tables import Shown as Shown  # noqa: PLC0414
@@ -137,7 +138,7 @@ class Event(Shown):
 
     def __str__(self) -> str:
         again = f" (and {self.repeated} times more)" if self.repeated else ""
-        return f"{self.at:9.3f} s  {self.kind:<12} {self.text}{again}"
+        return f"{self.at:9.3f} s  {self.kind:<12} {visible.line(self.text)}{again}"
 
 
 class Timeline(tuple[Event, ...]):

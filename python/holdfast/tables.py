@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import singledispatch
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from holdfast.visible import html as escape
 
 if TYPE_CHECKING:
     from holdfast import Device

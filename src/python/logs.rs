@@ -42,10 +42,11 @@ impl<S: Subscriber> Layer<S> for ToLogging {
             _ => 10,
         };
         runtime::queue_if_room(Box::new(move |py| {
-            let logged = py
-                .import("logging")
-                .and_then(|logging| logging.call_method1("getLogger", (logger,)))
-                .and_then(|logger| logger.call_method1("log", (level, "%s", text.0)));
+            let log = || {
+                let words = py.import("holdfast.visible")?.call_method1("lines", (text.0,))?;
+                py.import("logging")?.call_method1("getLogger", (logger,))?.call_method1("log", (level, "%s", words))
+            };
+            let logged = log();
             drop(logged); // a broken handler is its owner's affair
         }));
     }

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from holdfast import options
+from holdfast import options, visible
 from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -92,7 +92,7 @@ class RootGroup(click.Group):
         try:
             return super().invoke(ctx)
         except HoldfastError as error:
-            click.echo(f"holdfast: {error.message}", err=True)
+            click.echo(f"holdfast: {visible.lines(error.message)}", err=True)
             click.echo(f"try: {error.advice('command') or 'holdfast --help'}", err=True)
             ctx.exit(_exit_code(error))
         except KeyboardInterrupt:
@@ -118,7 +118,7 @@ def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], o
     if given.as_json:
         click.echo(json.dumps(plain(rows), default=str, indent=2))
         return
-    cells = [list(columns)] + [[str(cell(row)) for cell in columns.values()] for row in rows]
+    cells = [list(columns)] + [[visible.line(str(cell(row))) for cell in columns.values()] for row in rows]
     widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
     for line in cells:
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
@@ -126,7 +126,7 @@ def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], o
 
 def done(given: Given, what: str, **facts: Any) -> None:
     """A line for people, facts for programs."""
-    click.echo(json.dumps(facts, default=str) if given.as_json else what)
+    click.echo(json.dumps(facts, default=str) if given.as_json else visible.lines(what))
 
 
 def pairs(texts: Sequence[str], option: str, separator: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import profiles, waiting
+from holdfast import profiles, visible, waiting
 from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
 from holdfast.options import environment_flag
 from holdfast.profiles import Profile
@@ -45,7 +45,7 @@ def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
     ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
     kind = "EMULATED device" if device.is_emulated() else "device"
-    return f"{kind} {device.name} ({software}; {listed}{ways})"
+    return visible.line(f"{kind} {device.name} ({software}; {listed}{ways})")
 
 
 def start_chassis(config: pytest.Config, target: Target) -> Emulator:

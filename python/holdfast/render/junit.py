@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from holdfast import visible
 from holdfast.verdicts import CaseRecord
 
 
@@ -11,7 +12,7 @@ def properties(case: CaseRecord, description: str) -> list[tuple[str, str]]:
     """The last four are as featureprofiles' own runs name them, for the dashboards that read those."""
     return [
         ("plan_id", case.plan_id),
-        ("device", case.device),
+        ("device", visible.line(case.device)),
         ("procedure", case.procedure),
         ("depth", case.depth),
         ("outages", json.dumps(case.outages)),
@@ -21,9 +22,9 @@ def properties(case: CaseRecord, description: str) -> list[tuple[str, str]]:
         *([] if case.round is None else [("round", str(case.round)), ("held", json.dumps(dict(case.held)))]),
         ("failures", json.dumps([str(step) for step in case.failures])),
         ("known_after", json.dumps([round(step.seconds, 3) for step in case.failures])),
-        *([("why", case.why)] if case.why else []),
+        *([("why", visible.lines(case.why))] if case.why else []),
         ("test.plan_id", case.plan_id),
         ("test.description", description),
-        ("dut.vendor", case.vendor),
-        ("dut.os_version", case.software),
+        ("dut.vendor", visible.line(case.vendor)),
+        ("dut.os_version", visible.line(case.software)),
     ]

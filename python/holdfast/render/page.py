@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from html import escape
 from pathlib import Path
 
 from holdfast._version import __version__
 from holdfast.render.terminal import away
 from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
+from holdfast.visible import html as escape
 
 # The words of cases, as the title counts them.
 COUNTED = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from holdfast import visible
 from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
 
 
 def table(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    """A line for each case, and below it what there is to say of it."""
+    """A line for each case, and below it what there is to say of it; all of it harmless to a terminal."""
+    yield from map(visible.line, _lines(cases))
+
+
+def _lines(cases: Sequence[CaseRecord]) -> Iterator[str]:
     if all(DEPTH not in case.kinds for case in cases):
         yield from _short(cases)
         return

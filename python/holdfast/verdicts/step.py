@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from holdfast import visible
+
 Kind: TypeAlias = Literal["procedure", "depth", "unknown"]
 Outcome: TypeAlias = Literal["pass", "FAIL", "not checked", "inconclusive"]
 
@@ -43,4 +45,4 @@ class Step:
         return f"{self.name}: {words}" if words else self.name
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.line}"
+        return visible.lines(f"{self.kind}: {self.line}")
