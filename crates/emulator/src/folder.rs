@@ -14,6 +14,8 @@ use holdfast_net::waiting::until;
 
 /// The file that is locked for as long as a chassis has the folder; it names the process.
 const LOCK: &str = "lock";
+/// Names the process that made a temporary folder, so that one that was killed can be told by who cleans up.
+const OWNER: &str = "owner";
 
 /// A folder that nobody else has.
 pub struct StateFolder {
@@ -28,7 +30,8 @@ impl StateFolder {
     pub fn take(given: Option<&Path>) -> Result<Self> {
         let Some(path) = given else {
             let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
-            let folder = made.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
+            let owned = made.and_then(|folder| std::fs::write(folder.path().join(OWNER), owner()?).map(|()| folder));
+            let folder = owned.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
             return Ok(Self { path: folder.path().to_owned(), lock: None, temporary: Some(folder) });
         };
         let bad = |error: io::Error| bad_state(path, &error);
@@ -57,6 +60,14 @@ impl StateFolder {
             remove(&folder.keep()).await;
         }
     }
+}
+
+/// This process, when it began in ticks since the machine did, and the namespace in which it has its number.
+fn owner() -> io::Result<String> {
+    let about = std::fs::read_to_string("/proc/self/stat")?;
+    let started = about.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid")?;
+    Ok(format!("{} {started} {}", std::process::id(), namespace.display()))
 }
 
 /// A state folder that cannot be used.

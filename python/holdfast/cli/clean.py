@@ -17,12 +17,14 @@ from holdfast.cli.shared import Command, Given, show
 @click.option("--from-elsewhere", is_flag=True, help="Also what other machines' runs left: is none under way?")
 @click.pass_obj
 def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
-    """List what earlier runs left on the device; with --yes, remove it.
+    """List what earlier runs left on the device; with --yes, remove it, and temporary folders of killed runs here.
 
     That is what this machine's journal has, or what bears a label holdfast.run. Names alone prove nothing.
     """
-    from holdfast import journal, leftovers
+    from holdfast import journal, leftovers, scratch
 
+    if yes:
+        scratch.remove_left()
     device = reach.device(given)
     held = journal.lock(device.address) if yes else None
     seen = leftovers.survey(device)

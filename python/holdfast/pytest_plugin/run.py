@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import addresses, journal, leftovers, profiles
+from holdfast import addresses, journal, leftovers, profiles, scratch
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
@@ -76,11 +75,12 @@ class Run:
 
     def __init__(self, config: pytest.Config, target: Target) -> None:
         self.config = config
+        scratch.remove_left()
         self.id = journal.new_run_id(_shared_id(config))
         self.judged: str = options.value(config, "dut-judge") or "depth"
         self.broken: str | None = None
         self.shared: dict[Any, Any] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
+        self._folder = scratch.make(scratch.RUN)
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
         self._numbers = 0
@@ -178,7 +178,7 @@ class Run:
         given = options.value(self.config, "dut-image")
         shown = "updated" if purpose == UPDATED else None
         if given is None:
-            archive = Path(self._folder.name) / f"cntrsrv{purpose}.tar"
+            archive = self._folder / f"cntrsrv{purpose}.tar"
             labels = self._labels(purpose)
             environment = {"HOLDFAST_IMAGE": shown} if shown else None
             cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment=environment)
@@ -210,7 +210,7 @@ class Run:
     @property
     def folder(self) -> str:
         """A folder for files of this run, removed at its end."""
-        return self._folder.name
+        return str(self._folder)
 
     def fresh_name(self, what: str) -> str:
         """A name that nothing else of this run has or had."""
@@ -424,7 +424,7 @@ class Run:
             self.device.close()
             if self.chassis is not None:
                 self.chassis.stop()
-            self._folder.cleanup()
+            scratch.remove(self._folder)
 
     def _remove_what_was_made_outside_tests(self) -> None:
         if not (self.device_of_session.made or self._stayed):

@@ -8,10 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from holdfast import waiting
+from holdfast import scratch, waiting
 
 PREFIX = "holdfast-lab-"
-_OWNER = "owner"
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # How long the kernel may take to bury the last process of a control group, in seconds.
 LONGEST_DEATH = 30.0
@@ -19,14 +18,12 @@ LONGEST_DEATH = 30.0
 
 def make() -> Path:
     """A folder for a lab of this process. It is short: the path of a socket has 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    (folder / _OWNER).write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="utf-8")
-    return folder
+    return scratch.make(PREFIX)
 
 
 def find() -> list[Path]:
     """Those whose process is no more."""
-    return [folder for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if not _is_owned(folder)]
+    return [folder for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if not scratch.is_owned(folder)]
 
 
 def remove(folder: Path) -> None:
@@ -56,19 +53,3 @@ def _remove_control_group(group: Path) -> None:
 
     if not waiting.until(removed, LONGEST_DEATH):
         group.rmdir()  # says why not
-
-
-def _is_owned(folder: Path) -> bool:
-    try:
-        pid, _, started = (folder / _OWNER).read_text(encoding="utf-8").partition(" ")
-    except OSError:
-        return False
-    return started != "" and _started(int(pid)) == started
-
-
-def _started(pid: int) -> str:
-    """When a process began, in ticks since the machine did; empty where there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
