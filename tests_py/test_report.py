@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -189,3 +191,19 @@ def test_a_run_without_a_case_has_no_report_and_says_so(run_suite: RunSuite, tmp
     assert run.exit_code == 0, run.output
     assert "there is no case in it" in run.output
     assert not (tmp_path / "run.html").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk: as root")
+def test_a_full_disk_is_told_once_and_the_run_goes_on(run_suite: RunSuite, tmp_path: Path) -> None:
+    kept = tmp_path / "small disk"
+    kept.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(kept)], check=True, timeout=60)
+    try:
+        run = run_suite("-k", "cntr3", *QUICK, "--dut-artifacts", str(kept), "--dut-report", str(kept / "run.html"))
+    finally:
+        subprocess.run(["umount", "--lazy", str(kept)], check=True, timeout=60)
+    assert run.exit_code == 0, run.output
+    assert "8 passed" in run.output
+    assert run.output.count("is not whole: [Errno 28]") == 1
+    assert run.output.count("no report") == 1
+    assert len(run.cases) == 8

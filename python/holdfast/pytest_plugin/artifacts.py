@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -33,6 +34,8 @@ FOLDER = pytest.StashKey[str]()
 SESSION = pytest.StashKey[str]()
 # Set on a test whose folder has nothing of an earlier run any more.
 EMPTIED = pytest.StashKey[bool]()
+# Set once something could not be kept.
+INCOMPLETE = pytest.StashKey[bool]()
 WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log")
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
@@ -42,20 +45,30 @@ LOOK = 10.0
 
 def keep(run: Run, item: pytest.Item) -> None:
     """Write what is known of a test that has ended, while what it made is still on the device."""
-    folder = _folder(run.config, item)
-    if folder is None:
-        return
-    try:
-        _write(run, folder)
-    except OSError as error:  # the verdict does not depend on it
-        run.note(f"--dut-artifacts: {error}")
+    with _as_far_as_there_is_room(item):
+        folder = _folder(run.config, item)
+        if folder is not None:
+            _write(run, folder)
 
 
 def keep_timeline(item: pytest.Item, events: Iterable[Event]) -> None:
     """Write what was asked and seen in a test that has no device under test."""
-    folder = _folder(item.config, item)
-    if folder is not None:
-        _write_timeline(folder, list(events))
+    with _as_far_as_there_is_room(item):
+        folder = _folder(item.config, item)
+        if folder is not None:
+            _write_timeline(folder, list(events))
+
+
+@contextmanager
+def _as_far_as_there_is_room(item: pytest.Item) -> Iterator[None]:
+    """A disk that is full, or a folder that is gone: the verdicts do not depend on it, so it is said once."""
+    try:
+        yield
+    except OSError as error:
+        if not item.config.stash.get(INCOMPLETE, False):
+            item.config.stash[INCOMPLETE] = True
+            what = f"--dut-artifacts: what is kept of {item.name}, and perhaps of later cases, is not whole: {error}"
+            item.warn(pytest.PytestWarning(what))
 
 
 def _write_timeline(folder: Path, events: Sequence[Event]) -> None:
@@ -74,23 +87,23 @@ def _write(run: Run, folder: Path) -> None:
         "holdfast": __version__,
         "run": run.id,
         "written": _now(),
-        "control_processors": _told(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
+        "control_processors": _answer(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
     }
     (folder / DEVICE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    for name in _told(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
+    for name in _answer(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
         if ("container", name, "") in run.made:
-            lines = _told(partial(run.device.containerz.logs, name, timeout=LOOK))
+            lines = _answer(partial(run.device.containerz.logs, name, timeout=LOOK))
             (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def keep_case(item: pytest.Item, case: CaseRecord) -> None:
     """Write what is known of a case, with what its plan asks."""
-    folder = _folder(item.config, item)
-    if folder is None:
-        return
     marker = plan_of(item)
     plan = {} if marker is None else {key: marker.kwargs[key] for key in PLANNED if key in marker.kwargs}
-    store.write(folder, replace(case, plan=plan, session=session(item.config), ended=_now()))
+    with _as_far_as_there_is_room(item):
+        folder = _folder(item.config, item)
+        if folder is not None:
+            store.write(folder, replace(case, plan=plan, session=session(item.config), ended=_now()))
 
 
 def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -144,7 +157,7 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _told(ask: Callable[[], Iterable[str]]) -> list[str]:
+def _answer(ask: Callable[[], Iterable[str]]) -> list[str]:
     """What the device says, or why it does not."""
     try:
         return list(ask())
