@@ -10,6 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::image::Reference;
 use crate::wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest};
 
+const REMOVE_FIRST: &str = "remove the containers that use it first";
+
 impl Containerz {
     /// `gnoi.containerz.Containerz/ListImage`, all of it: servers disagree on filters, so none is sent.
     pub async fn images(&self, deadline: Instant) -> Result<Vec<ListedImage>> {
@@ -55,8 +57,29 @@ impl Containerz {
         let gone =
             |deadline| async move { Ok(!self.images(deadline).await?.iter().any(|image| image.may_be(name, tag))) };
         let removed = self.settled(removed, "Containerz.RemoveImage", None, deadline, gone).await;
-        let what = format!("image {name}:{tag}");
-        removed_or_absent(removed, missing_ok).map_err(|error| in_use(error, &what))
+        match removed_or_absent(removed, missing_ok) {
+            Err(error) => Err(self.in_use(error, name, tag, deadline).await),
+            removed => removed,
+        }
+    }
+
+    /// Servers refuse to remove an image that is in use with codes of their own: whether it is, its containers say.
+    async fn in_use(&self, error: Error, name: &str, tag: &str, deadline: Instant) -> Error {
+        const REFUSALS: [Code; 4] = [Code::FailedPrecondition, Code::Unavailable, Code::Internal, Code::Unknown];
+        if !error.code().is_some_and(|code| REFUSALS.contains(&code)) {
+            return error;
+        }
+        let containers = self.containers(true, deadline).await.unwrap_or_default();
+        match containers.iter().find(|container| container.uses(name, tag)) {
+            Some(container) => Error {
+                kind: Kind::Status(Code::FailedPrecondition),
+                message: format!("image {name}:{tag} is in use by container {} ({})", container.name, error.message),
+                hint: Some(REMOVE_FIRST.to_owned()),
+                ..error
+            },
+            None if error.code() == Some(Code::FailedPrecondition) => error.hint(REMOVE_FIRST),
+            None => error,
+        }
     }
 }
 
@@ -66,21 +89,6 @@ pub(super) fn removed_or_absent(outcome: Result<()>, missing_ok: bool) -> Result
         Ok(()) => Ok(true),
         Err(error) if missing_ok && error.code() == Some(Code::NotFound) => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Servers say "in use" in three ways; all mean FAILED_PRECONDITION.
-fn in_use(error: Error, what: &str) -> Error {
-    let says_so = error.message.contains("use") || error.message.contains("container");
-    match error.code() {
-        Some(Code::Unavailable | Code::Internal) if says_so => Error {
-            kind: Kind::Status(Code::FailedPrecondition),
-            message: format!("{what} is in use ({})", error.message),
-            hint: Some("remove the containers that use it first".to_owned()),
-            ..error
-        },
-        Some(Code::FailedPrecondition) => error.hint("remove the containers that use it first"),
-        _ => error,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::image::{same_id, same_name};
+use crate::image::{Reference, same_id, same_name};
 
 /// A row of an image listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,14 @@ pub struct Container {
     pub status: ContainerStatus,
     /// Empty where the device does not list them.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Container {
+    /// Whether it was started from the image of that name, as far as the device writes names.
+    pub fn uses(&self, name: &str, tag: &str) -> bool {
+        let image = self.image.parse::<Reference>();
+        image.is_ok_and(|image| same_name(&image.name, name) && image.tag == tag)
+    }
 }
 
 /// A row of a volume listing.
