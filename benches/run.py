@@ -295,8 +295,8 @@ def startup(folder: Path) -> None:
 def failpoint(_folder: Path) -> None:
     """A failpoint that nobody armed against one relaxed atomic load."""
     binary = _bench_binary("failpoint")
-    told = json.loads(subprocess.run([binary], capture_output=True, text=True, check=True).stdout)
-    disarmed, load = told["disarmed"], told["load"]
+    nanoseconds = json.loads(subprocess.run([binary], capture_output=True, text=True, check=True).stdout)
+    disarmed, load = nanoseconds["disarmed"], nanoseconds["load"]
     measured = f"{disarmed:.2f} ns / {load:.2f} ns = {disarmed / load:.2f}"
     verdict("disarmed failpoint / relaxed atomic load", measured, met=disarmed - load < 1, target="within 1 ns")
 

@@ -27,18 +27,19 @@ def appended(folder: Path) -> tuple[float, float]:
     """
     rounds = [(_appended_once(folder / f"{number}"), _copied_once(folder / "peer")) for number in range(ROUNDS)]
     (folder / f"{ROUNDS - 1}").rename(folder / "ledger")
-    (folder / f"{ROUNDS - 1}.told").rename(folder / "acknowledgements")
+    (folder / f"{ROUNDS - 1}.acknowledged").rename(folder / "acknowledgements")
     ours, theirs = zip(*rounds, strict=True)
     return sorted(ours)[ROUNDS // 2], sorted(theirs)[ROUNDS // 2]
 
 
 def _appended_once(file: Path) -> float:
     """By the writer's clock, from the first record of a preallocated step to its last."""
-    told = file.with_suffix(".told")
-    with told.open("wb") as lines:
+    acknowledged = file.with_suffix(".acknowledged")
+    with acknowledged.open("wb") as output:
         words = ["timeout", f"{SECONDS}", str(ledger.executable()), "write", str(file), "--run", "ab"]
-        subprocess.run(words, stdout=lines, check=False)
-    times = [int(line.split()[-1]) for line in told.read_text().splitlines()[:-1] if line.startswith("acknowledged")]
+        subprocess.run(words, stdout=output, check=False)
+    lines = acknowledged.read_text().splitlines()[:-1]
+    times = [int(line.split()[-1]) for line in lines if line.startswith("acknowledged")]
     step = times[1 : min(len(times), STEP)]
     return (len(step) - 1) * 4096 / (step[-1] - step[0]) * 1e9
 
@@ -56,10 +57,10 @@ def _copied_once(peer: Path) -> float:
 
 def verified(folder: Path) -> tuple[float, float]:
     """Seconds to compare that file with its acknowledgements, and for sha256sum to read it."""
-    file, told = folder / "ledger", folder / "acknowledgements"
-    lines = [line for line in told.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    told.write_text("".join(lines))
-    ours = [str(ledger.executable()), "verify", str(file), "--acknowledgements", str(told)]
+    file, acknowledgements = folder / "ledger", folder / "acknowledgements"
+    lines = [line for line in acknowledgements.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    acknowledgements.write_text("".join(lines))
+    ours = [str(ledger.executable()), "verify", str(file), "--acknowledgements", str(acknowledgements)]
     return clocked(ours), clocked(["sha256sum", str(file)])
 
 

@@ -146,7 +146,7 @@ class Journal:
     def strike(self, gone: Iterable[Entry]) -> None:
         """These are on the device no more."""
         for entry in gone:
-            line = json.dumps({**_told(entry), "time": time.time(), "gone": True})
+            line = json.dumps({**_fields(entry), "time": time.time(), "gone": True})
             with suppress(OSError), entry.file.open("a", encoding="utf-8") as journal:
                 journal.write(f"\n{line}\n")
 
@@ -213,7 +213,7 @@ def _parsed(line: bytes, file: Path) -> tuple[Entry, bool]:
     return Entry(run, kind, name, tag, made, device, file), record.get("gone") is True
 
 
-def _told(entry: Entry) -> dict[str, str]:
+def _fields(entry: Entry) -> dict[str, str]:
     record = {"run": entry.run, "device": entry.device, "kind": entry.kind, "name": entry.name, "tag": entry.tag}
     return {key: value for key, value in record.items() if value}
 

@@ -46,7 +46,7 @@ impl<'a> Changes<'a> {
         match &mut self.telling {
             Telling::Unasked => {
                 let asked = self.device.subscribe_to_roles(Device::soon(deadline, BEGINNING)).await;
-                self.telling = asked.map_or(Telling::No, |told| Telling::Yes(Box::new(told))); // what changed meanwhile, the next look finds
+                self.telling = asked.map_or(Telling::No, |stream| Telling::Yes(Box::new(stream))); // what changed meanwhile, the next look finds
             }
             Telling::Yes(subscription) => match subscription.next(Device::soon(deadline, SELDOM)).await {
                 Ok(Some(_)) => {}

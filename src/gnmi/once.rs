@@ -111,7 +111,7 @@ mod tests {
     use crate::gnmi::Value;
     use crate::wire::gnmi::{Encoding, Update};
 
-    fn told(prefix: &Path, updates: &[(&str, u64)], deletes: &[Path]) -> Notification {
+    fn notification(prefix: &Path, updates: &[(&str, u64)], deletes: &[Path]) -> Notification {
         let update = |(leaf, value): &(&str, u64)| Update {
             path: Some(Path::default().child(leaf).to_gnmi()),
             val: Some(Value::Uint(*value).to_wire(Encoding::Proto)),
@@ -129,11 +129,11 @@ mod tests {
     fn what_is_deleted_is_there_no_more() {
         let state = Path::component("A").child("state");
         let mut found = Vec::new();
-        assert_eq!(take(&mut found, &told(&state, &[("boot-time", 1), ("id", 2)], &[])).len(), 2);
+        assert_eq!(take(&mut found, &notification(&state, &[("boot-time", 1), ("id", 2)], &[])).len(), 2);
         assert_eq!(found[0].path, state.child("boot-time"));
-        take(&mut found, &told(&Path::component("A"), &[], &[Path::default().child("state")]));
+        take(&mut found, &notification(&Path::component("A"), &[], &[Path::default().child("state")]));
         assert!(found.iter().all(|leaf| leaf.value.is_none()), "{found:?}");
-        take(&mut found, &told(&state, &[("id", 3)], &[]));
+        take(&mut found, &notification(&state, &[("id", 3)], &[]));
         assert_eq!(found.iter().filter(|leaf| leaf.value == Some(Value::Uint(3))).count(), 1);
     }
 
