@@ -105,8 +105,8 @@ async fn a_device_that_stalls_has_not_gone_away() {
         let device = Device::connect(target, Settings::default(), Deadlines::emulated()).await.expect("a session");
         let stalling = tokio::spawn(stall_once_agreed(device.clone(), held, Duration::from_millis(stall)));
         let error = device.switchover(&SwitchoverOptions::default()).await.expect_err("nothing went away");
-        use SwitchoverFault::{Ignored, Reversed, Unproven};
-        let unproven = [Unproven, Reversed, Ignored].map(Kind::Switchover);
+        let faults = [SwitchoverFault::Unproven, SwitchoverFault::Reversed, SwitchoverFault::Ignored];
+        let unproven = faults.map(Kind::Switchover);
         assert!(unproven.contains(&error.kind), "{stall} ms: {error}");
         stalling.await.expect("no panic");
     }

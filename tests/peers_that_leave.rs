@@ -152,7 +152,8 @@ impl Peer {
                     answer_at = None;
                     // 200 and a content type, as literals; an empty message; a status of 0.
                     let header = |name: &str, value: &str| {
-                        [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+                        let length = |text: &str| [u8::try_from(text.len()).expect("short")];
+                        [&[0], &length(name)[..], name.as_bytes(), &length(value), value.as_bytes()].concat()
                     };
                     let begin = [vec![0x88], header("content-type", "application/grpc")].concat();
                     stream.write_all(&frame(1, 4, called, &begin)).await.expect("HEADERS");

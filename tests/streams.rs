@@ -350,7 +350,7 @@ async fn a_stream_that_breaks_off_ends_with_unavailable_where_that_was_chosen() 
             assert_eq!(read.came, [text("a")], "{script:?}: {name}");
             assert_eq!(error.kind, Kind::Status(Code::Unavailable), "{script:?}: {name}: {error}");
             assert!(error.message.contains("the stream broke off"), "{script:?}: {name}: {error}");
-            assert!(error.remedy.is_some() && read.stays, "{script:?}: {name}: {error}");
+            assert!(error.hint.is_some() && read.stays, "{script:?}: {name}: {error}");
         }
     }
 }

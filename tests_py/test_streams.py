@@ -141,7 +141,7 @@ def test_who_wants_no_marker_is_told_that_the_stream_ended(failover: str, archiv
             reader.join(LIMIT)
             assert isinstance(reader.error, Unavailable), (reader.came, reader.error)
             assert "the stream broke off" in str(reader.error)
-            assert "resume=True" in str(reader.error)
+            assert "resume" in str(reader.error.hint)
             assert not reader.resumed()
 
 
@@ -232,7 +232,7 @@ def test_the_command_follows_over_a_failover(tmp_path: Path, archive: Path) -> N
             assert process.stderr is not None
             errors = process.stderr.read()
             assert "UNAVAILABLE" in errors
-            assert "--no-resume" in errors
+            assert "let it resume" in errors
 
 
 @contextmanager

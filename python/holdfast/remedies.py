@@ -40,7 +40,6 @@ REMEDIES = {
     "skip-verify": _words("tls=holdfast.Tls(skip_verify=True)", "--dut-skip-verify"),
     "credentials": _words("check username= and password=", "check --dut-username and HOLDFAST_PASSWORD"),
     "platform": Words("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
-    "resume": Words("resume=True", "resume=True", "leave --no-resume out"),
     "ready-deadline": Words(
         "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"
     ),

@@ -9,7 +9,7 @@ use tonic::Code;
 
 use super::arguments::{Seconds, duration, patience, restart_policy};
 use super::both_worlds::both_worlds;
-use super::logs::{self, Followed};
+use super::logs::{AsyncLogLines, Followed, LogLines};
 use super::progress::Reporter;
 use super::results;
 use crate::device::Device as CoreDevice;
@@ -397,15 +397,8 @@ both_worlds! {
 impl Containerz {
     /// Log with follow, line by line.
     #[pyo3(signature = (name, *, resume=true, timeout=None))]
-    fn follow_logs(
-        &self,
-        py: Python<'_>,
-        name: String,
-        resume: bool,
-        timeout: Option<Seconds>,
-    ) -> PyResult<logs::LogLines> {
-        let timeout = duration(timeout);
-        logs::LogLines::open(py, Followed { device: self.inner.clone(), name, resume, timeout })
+    fn follow_logs(&self, py: Python<'_>, name: String, resume: bool, timeout: Option<Seconds>) -> PyResult<LogLines> {
+        LogLines::open(py, Followed { device: self.inner.clone(), name, resume, timeout: duration(timeout) })
     }
 }
 
@@ -413,9 +406,8 @@ impl Containerz {
 impl AsyncContainerz {
     /// Log with follow, line by line.
     #[pyo3(signature = (name, *, resume=true, timeout=None))]
-    fn follow_logs(&self, name: String, resume: bool, timeout: Option<Seconds>) -> logs::AsyncLogLines {
-        let timeout = duration(timeout);
-        logs::AsyncLogLines::new(Followed { device: self.inner.clone(), name, resume, timeout })
+    fn follow_logs(&self, name: String, resume: bool, timeout: Option<Seconds>) -> AsyncLogLines {
+        AsyncLogLines::new(Followed { device: self.inner.clone(), name, resume, timeout: duration(timeout) })
     }
 }
 

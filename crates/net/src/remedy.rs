@@ -34,6 +34,5 @@ remedies! {
     SkipVerify "skip-verify" "Trust whoever answers."
     Credentials "credentials" "Look at the username and the password."
     Platform "platform" "Say which image of an archive is meant, by its platform."
-    Resume "resume" "Have a stream made again that breaks off."
     ReadyDeadline "ready-deadline" "Give the standby longer to get ready."
 }

@@ -11,11 +11,13 @@ use super::call::{UNAVAILABLE_PAUSE, short};
 use super::connection::{Pending, root_cause};
 use super::connector::BoxFuture;
 use super::{Connection, EventKind, Session};
-use crate::error::{Error, Kind, Remedy, Result, is_broken_off};
+use crate::error::{Error, Kind, Result, is_broken_off};
 use crate::waiting::pause;
 
 /// From one try to the next of a stream that breaks off before it says anything.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A stream that lasted so long did not break off again at once, though it had nothing to say.
+const LASTED: Duration = Duration::from_secs(10);
 
 /// How long a stream is tried to be made again.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +90,7 @@ pub struct Following<K, T> {
     opener: Opener<K, T>,
     on_loss: OnLoss,
     standing: Standing<K, T>,
+    opened: Instant,
     /// When it broke off, where nothing came since, and how often.
     fruitless: Option<(Instant, u32)>,
 }
@@ -96,7 +99,7 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
     /// Makes it; it ends where it breaks off, unless [`Self::set_on_loss`] says otherwise.
     pub async fn open(session: Session, name: &'static str, opener: Opener<K, T>, deadline: Instant) -> Result<Self> {
         let standing = Standing::open(&session, opener(deadline).await?);
-        Ok(Self { session, name, opener, on_loss: OnLoss::End, standing, fruitless: None })
+        Ok(Self { session, name, opener, on_loss: OnLoss::End, standing, opened: Instant::now(), fruitless: None })
     }
 
     /// Says what becomes of it where it breaks off.
@@ -147,7 +150,8 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 () = replaced => connection.silence(),
             };
             self.standing = Standing::Broken(Broken { why, refused_since: None, last: None });
-            let (since, times) = self.fruitless.unwrap_or_else(|| (Instant::now(), 0));
+            let before = self.fruitless.filter(|_| self.opened.elapsed() < LASTED);
+            let (since, times) = before.unwrap_or_else(|| (Instant::now(), 0));
             self.fruitless = Some((since, times + 1));
         }
         match &self.standing {
@@ -161,7 +165,11 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
         let limits = match &self.on_loss {
             OnLoss::Resume(limits) => limits(),
             OnLoss::End => {
-                let error = self.session.check_open().err().unwrap_or_else(|| self.ended().remedy(Remedy::Resume));
+                let error = self
+                    .session
+                    .check_open()
+                    .err()
+                    .unwrap_or_else(|| self.ended().hint("follow it again, or let it resume"));
                 return Err(self.over(error));
             }
         };
@@ -176,6 +184,7 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 Ok(opened) => {
                     let why = broken.why.clone();
                     self.standing = Standing::open(&self.session, opened);
+                    self.opened = Instant::now();
                     let text = format!("{}: the stream was made again: {why}", self.name);
                     self.session.timeline().record(EventKind::Note, text);
                     return Ok(Resumed { why });
