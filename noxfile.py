@@ -294,7 +294,7 @@ def simulation(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed and memory, as ratios against a named peer in the same run."""
-    install_wheel(session, "grpcio", "pytest-xdist")
+    install_wheel(session, "grpcio", "pygnmi", "pytest-xdist")
     cargo(session, "build", "--locked", "--release", "--bench", "upload", "--bench", "failpoint")
     if os.environ.get("CI") == "true":
         install_system_tools(session, SYSTEM_TOOLS | {"skopeo": "skopeo"})

@@ -330,6 +330,21 @@ def lost_peer(_folder: Path) -> None:
         verdict(name, f"{ours * 1000:.0f} ms; grpcio {peer}", met=ours < target, target=f"< {target * 1000:.0f} ms")
 
 
+def subscription(_folder: Path) -> None:
+    """Subscribe STREAM of 100,000 updates, against pygnmi; and whether memory grows with them."""
+    import streams
+
+    few, many = 10_000, 100_000
+    with streams.served() as address:
+        ours, most = streams.read("ours", address, many)
+        _, least = streams.read("ours", address, few)
+        theirs, _ = streams.read("pygnmi", address, many)
+    measured = f"{ours:.2f} s / {theirs:.2f} s = {ours / theirs:.2f}"
+    verdict("Subscribe STREAM of 100,000 updates: ours / pygnmi", measured, met=ours / theirs < 1, target="< 1")
+    grown = (most - least) / 1024
+    verdict("reader's peak memory: 100,000 - 10,000 updates", f"{grown:.1f} MiB", met=grown < 8, target="< 8 MiB")
+
+
 def encrypted(folder: Path) -> None:
     """An upload over TLS against the same in plaintext."""
     import devices as bench
@@ -378,6 +393,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "cni": cni,
     "outages": outages,
     "lost-peer": lost_peer,
+    "streams": subscription,
     "encrypted": encrypted,
     "sixteen": sixteen,
     "torpedo": torpedo,

@@ -12,6 +12,12 @@ use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, T
 use holdfast::emulator::{self, Chassis, Outage, Quirk};
 use holdfast::error::{Kind, RebootFault, SwitchoverFault};
 use holdfast::gnoi::containerz::{Mount, StartOptions, VolumeOptions};
+use holdfast::waiting;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 async fn device(settings: emulator::Settings) -> (Chassis, Device) {
     let chassis = Chassis::start(settings).await.expect("a chassis");
@@ -31,17 +37,88 @@ async fn switch(device: &Device) -> Result<holdfast::device::Switchover, holdfas
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switchover_swaps_the_roles_and_is_witnessed() {
     for settings in [emulator::Settings::default(), silent()] {
+        let is_silent = settings.outage == Outage::Silent;
         let (chassis, device) = device(settings).await;
         assert_eq!(chassis.active(), "Supervisor1");
         let moved = switch(&device).await.expect("a switchover");
         assert_eq!((moved.from.as_str(), moved.to.as_str()), ("Supervisor1", "Supervisor2"));
         assert_eq!(chassis.active(), "Supervisor2");
-        assert_eq!(moved.witnesses.len(), 2, "{:?}", moved.witnesses);
+        // That a silent connection is lost shows only a while after the device is back.
+        let wanted = if is_silent { 1..=2 } else { 2..=2 };
+        assert!(wanted.contains(&moved.witnesses.len()), "{:?}", moved.witnesses);
         let outage = moved.outage.expect("an outage").duration();
         assert!(outage >= Duration::from_millis(150), "{outage:?}");
         let back = switch(&device).await.expect("the way back");
         assert_eq!(back.to, "Supervisor1");
     }
+}
+
+/// Lets bytes through to `upstream` and back, unless they are held; its address, and what holds them.
+async fn passage(upstream: SocketAddr) -> (SocketAddr, Arc<watch::Sender<bool>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let held = Arc::new(watch::Sender::new(false));
+    let holder = held.clone();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(upstream).await else { continue };
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(pass(near_in, far_out, holder.subscribe()));
+            tokio::spawn(pass(far_in, near_out, holder.subscribe()));
+        }
+    });
+    (address, held)
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut held: watch::Receiver<bool>) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        let let_through = held.wait_for(|held| !held).await.is_ok();
+        if !let_through || to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Holds what passes for `stall`, once the device has agreed to switch over.
+async fn stall_once_agreed(device: Device, held: Arc<watch::Sender<bool>>, stall: Duration) {
+    let agreed = || async {
+        let events = device.session().timeline().since(Duration::ZERO);
+        if events.iter().any(|event| event.text == "the device agreed") { Ok(()) } else { Err(()) }
+    };
+    let limit = Instant::now() + Duration::from_secs(20);
+    waiting::until(limit, Duration::from_millis(5), agreed).await.expect("it agrees");
+    held.send_replace(true);
+    waiting::pause(stall).await;
+    held.send_replace(false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_stalls_has_not_gone_away() {
+    for stall in [1_000, 3_500] {
+        let settings =
+            emulator::Settings { quirks: vec![Quirk::NoLastSwitchoverTime], ..emulator::Settings::default() };
+        let chassis = Chassis::start(settings).await.expect("a chassis");
+        chassis.failpoints().arm("switchover.claimed", "1*error(x)").expect("a failpoint");
+        let (address, held) = passage(chassis.address()).await;
+        let target = Target::parse(&address.to_string(), Security::Plaintext).expect("an address");
+        let device = Device::connect(target, Settings::default(), Deadlines::emulated()).await.expect("a session");
+        let stalling = tokio::spawn(stall_once_agreed(device.clone(), held, Duration::from_millis(stall)));
+        let error = device.switchover(&SwitchoverOptions::default()).await.expect_err("nothing went away");
+        let faults = [SwitchoverFault::Unproven, SwitchoverFault::Reversed, SwitchoverFault::Ignored];
+        let unproven = faults.map(Kind::Switchover);
+        assert!(unproven.contains(&error.kind), "{stall} ms: {error}");
+        stalling.await.expect("no panic");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_outage_is_a_witness_once_the_device_answers_elsewhere() {
+    let settings = emulator::Settings { quirks: vec![Quirk::NoLastSwitchoverTime], ..silent() };
+    let (_chassis, device) = device(settings).await;
+    let moved = switch(&device).await.expect("a switchover");
+    assert_eq!(moved.witnesses.len(), 1, "{:?}", moved.witnesses);
+    assert!(moved.witnesses[0].contains("no more on this one"), "{:?}", moved.witnesses);
 }
 
 /// A name that resolves to several addresses.

@@ -14,7 +14,7 @@ use holdfast::dial::{Call, Security, Session, Settings, Target};
 use holdfast::error::{Error, Kind, Result};
 use holdfast::gnmi::{Gnmi, Path, StreamMode};
 use holdfast::gnoi::System;
-use holdfast::gnoi::containerz::{Containerz, Deployment};
+use holdfast::gnoi::containerz::{Containerz, Deployment, LogItem};
 use holdfast::image::Source;
 use holdfast::waiting;
 use holdfast::wire::gnmi::subscribe_response::Response as Told;
@@ -411,7 +411,7 @@ async fn a_stream_that_is_read_as_it_comes_ends_in_the_same_errors() {
     assert!(stream.next(until).await.expect("a leaf").is_some());
     assert_eq!(stream.next(until).await.expect_err("it is cut").kind, unreadable());
     let mut log = Containerz::new(session).log_stream("c", true, until).await.expect("a log");
-    assert_eq!(log.next(until).await.expect("a line").as_deref(), Some("line"));
+    assert_eq!(log.next(until).await.expect("a line"), Some(LogItem::Line("line".into())));
     assert_eq!(log.next(until).await.expect_err("it is cut").kind, unreadable());
 }
 

@@ -23,6 +23,7 @@ from holdfast.results import (
     Images,
     Leaf,
     LedgerVerdict,
+    LogLine,
     PingSummary,
     Plugin,
     Reboot,
@@ -32,6 +33,7 @@ from holdfast.results import (
     StorageProvider,
     Switchover,
     Timeline,
+    Updates,
     Volume,
 )
 from holdfast.secret import Secret
@@ -170,17 +172,17 @@ class FailpointTerms:
 
 @final
 class LogLines:
-    """A container's log, followed line by line; an iterator of `str`."""
+    """A container's log, followed line by line; an iterator of `LogLine`, which is a `str`."""
 
     def __iter__(self) -> LogLines: ...
-    def __next__(self) -> str: ...
+    def __next__(self) -> LogLine: ...
 
 @final
 class AsyncLogLines:
     """As `LogLines`, to be awaited."""
 
     def __aiter__(self) -> AsyncLogLines: ...
-    def __anext__(self) -> Awaitable[str]: ...
+    def __anext__(self) -> Awaitable[LogLine]: ...
 
 @final
 class Device:
@@ -567,8 +569,20 @@ class Containerz:
     def logs(self, name: str, *, timeout: _Seconds | None = None) -> list[str]:
         """Log: all lines there are now, without their ends, whatever chunks they came in."""
 
-    def follow_logs(self, name: str, *, timeout: _Seconds | None = None) -> LogLines:
-        """Log with `follow`: an iterator of lines that goes on until the container ends."""
+    def follow_logs(self, name: str, *, resume: bool = True, timeout: _Seconds | None = None) -> LogLines:
+        """Log with `follow`: an iterator of lines that goes on until the container ends.
+
+        The log outlives a failover: where it breaks off, and does not end by the device's word, it is asked for again,
+        for as long as a reboot may take (`deadlines`). A line with `resumed=True` stands between; see `LogLine`. With
+        `resume=False` it ends with `Unavailable` instead. `timeout` is for its beginning.
+
+        Raises `Unavailable` too where the device does not come back in time, and what the device answers where it
+        refuses to give the log again, such as `NotFound`.
+
+            for line in dut.containerz.follow_logs("web"):
+                if line.resumed:
+                    print("what follows is the whole log anew")
+        """
 
     def create_volume(
         self,
@@ -747,7 +761,7 @@ class AsyncContainerz:
     def logs(self, name: str, *, timeout: _Seconds | None = None) -> Awaitable[list[str]]:
         """As `Containerz.logs`."""
 
-    def follow_logs(self, name: str, *, timeout: _Seconds | None = None) -> AsyncLogLines:
+    def follow_logs(self, name: str, *, resume: bool = True, timeout: _Seconds | None = None) -> AsyncLogLines:
         """As `Containerz.follow_logs`."""
 
     def create_volume(
@@ -926,12 +940,18 @@ class Gnmi:
         *,
         mode: str = "TARGET_DEFINED",
         interval: _Seconds | None = None,
+        resume: bool = True,
         timeout: _Seconds | None = None,
     ) -> Subscription:
-        """Subscribe STREAM; `mode` is TARGET_DEFINED, ON_CHANGE, or SAMPLE with an `interval`."""
+        """Subscribe STREAM; `mode` is TARGET_DEFINED, ON_CHANGE, or SAMPLE with an `interval`.
 
-    def poll(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Subscription:
-        """Subscribe POLL; `ask` for the current values."""
+        The subscription outlives a failover: where it breaks off, and does not end by the device's word, it is made
+        again, for as long as a reboot may take (`deadlines`). `Updates` with `resumed=True` stand between: what changed
+        meanwhile is unknown. With `resume=False` it ends with `Unavailable` instead. `timeout` is for its beginning.
+        """
+
+    def poll(self, paths: str | Sequence[str], *, resume: bool = True, timeout: _Seconds | None = None) -> Subscription:
+        """Subscribe POLL; `ask` for the current values. `resume` as for `stream`: what was asked for is asked again."""
 
 @final
 class AsyncGnmi:
@@ -962,38 +982,46 @@ class AsyncGnmi:
         *,
         mode: str = "TARGET_DEFINED",
         interval: _Seconds | None = None,
+        resume: bool = True,
         timeout: _Seconds | None = None,
     ) -> Awaitable[AsyncSubscription]:
         """As `Gnmi.stream`."""
 
-    def poll(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[AsyncSubscription]:
+    def poll(
+        self, paths: str | Sequence[str], *, resume: bool = True, timeout: _Seconds | None = None
+    ) -> Awaitable[AsyncSubscription]:
         """As `Gnmi.poll`."""
 
 @final
 class Subscription:
-    """An open Subscribe; iterating over it gives what comes."""
+    """An open Subscribe; iterating over it gives what comes. Who reads slowly loses nothing: the device is held up."""
 
-    def next(self, *, timeout: _Seconds | None = None) -> Rows[Leaf] | None:
-        """What comes next: leaves, an empty tuple once all there was at the start has come, None at the end."""
+    def next(self, *, timeout: _Seconds | None = None) -> Updates | None:
+        """What comes next: leaves, an empty tuple once all there was at the start has come, None at the end.
+
+        After a failover first one with `resumed=True`; see `Updates`. Raises `Timeout` where nothing comes in time, and
+        may be called again then. Raises `Unavailable` where the subscription broke off and is not made again, and what
+        the device answers where it refuses to make it again.
+        """
 
     def ask(self) -> None:
         """Asks for the current values (POLL)."""
 
     def __iter__(self) -> Subscription: ...
-    def __next__(self) -> Rows[Leaf]: ...
+    def __next__(self) -> Updates: ...
 
 @final
 class AsyncSubscription:
     """As `Subscription`, to be awaited."""
 
-    def next(self, *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf] | None]:
+    def next(self, *, timeout: _Seconds | None = None) -> Awaitable[Updates | None]:
         """As `Subscription.next`."""
 
     def ask(self) -> Awaitable[None]:
         """As `Subscription.ask`."""
 
     def __aiter__(self) -> AsyncSubscription: ...
-    def __anext__(self) -> Awaitable[Rows[Leaf]]: ...
+    def __anext__(self) -> Awaitable[Updates]: ...
 
 @final
 class Chassis:

@@ -304,6 +304,62 @@ class Leaf(Shown):
     time: datetime | None = None
 
 
+class Updates(Rows[Leaf]):
+    """What came over a subscription at once: leaves; none where all there was at the start has come (it equals `()`).
+
+    Where `resumed`, none came: the subscription broke off (`why`) and was made again. What changed meanwhile is
+    unknown; the current values come anew.
+    """
+
+    resumed: bool = False
+    why: str = ""
+
+    @classmethod
+    def marker(cls, why: str) -> Updates:
+        """That the subscription was made again."""
+        made = cls()
+        made.resumed, made.why = True, why
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return self.resumed == getattr(other, "resumed", False) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((tuple(self), self.resumed))
+
+    def __str__(self) -> str:
+        if not self.resumed:
+            return super().__str__()
+        return f"-- the subscription broke off ({self.why!r}) and was made again; what was missed is unknown --"
+
+    def __repr__(self) -> str:
+        return f"Updates(resumed=True, why={self.why!r})" if self.resumed else super().__repr__()
+
+
+class LogLine(str):  # noqa: SLOT000 - what a marker knows beside its text
+    """A line of a container's log.
+
+    Where `resumed`, it is none of the log: the log broke off (`why`) and is read anew, from its beginning, for Log
+    cannot ask for less. What came before comes again, and what the container logged meanwhile may be missing. `cut` is
+    the beginning of a line whose end never came. The text says the same, for people.
+    """
+
+    resumed: bool = False
+    why: str = ""
+    cut: str | None = None
+
+    @classmethod
+    def marker(cls, why: str, cut: str | None = None) -> LogLine:
+        """That the log is read anew."""
+        within = f", in the middle of the line {cut!r}" if cut is not None else ""
+        made = cls(f"-- the log broke off{within} ({why!r}) and is read anew; what was missed is unknown --")
+        made.resumed, made.why, made.cut = True, why, cut
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Layer(Shown):
     """A layer in an archive."""

@@ -175,7 +175,7 @@ impl Device {
     async fn ask_container<T, F, Fut>(&self, host: Option<&str>, port: u16, call: Call, send: F) -> Result<T>
     where
         F: Fn(Connection) -> Fut,
-        Fut: Future<Output = std::result::Result<T, Status>>,
+        Fut: Future<Output = std::result::Result<T, Status>> + Send,
     {
         let began = Instant::now();
         let asked = async { self.container_session(host, port, call.deadline).await?.call(call, send).await };

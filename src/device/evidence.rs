@@ -7,8 +7,8 @@ use tonic::Code;
 
 use super::Device;
 use super::roles::ControlProcessor;
-use crate::dial::connection::Expecting;
-use crate::dial::{Call, Connection, EventKind, Field};
+use crate::dial::connection::{Expecting, Pending};
+use crate::dial::{Call, Connection, EventKind, Field, GRACE};
 use crate::error::{Error, Kind, Result};
 use crate::waiting::{try_until, until};
 
@@ -40,14 +40,21 @@ impl Outage {
 /// Keeps account of a device through a failover.
 pub struct Watch<'a> {
     device: &'a Device,
+    /// The connection that was there at the beginning.
     witness: Connection,
+    /// That of the last good answer.
+    answering: Connection,
     last_good: Instant,
     outage: Option<Outage>,
     lost: Option<String>,
-    /// Whether the session has a connection that is not the witness.
-    replaced: bool,
+    /// Whether the device answered after the witness was lost.
+    back: bool,
+    /// When the witness was asked for a sign, for the device answers on another connection.
+    asked: Option<Instant>,
     /// Silence means that the device is away, for as long as it is watched.
     _expecting: Vec<Expecting>,
+    /// The witness is watched, though no call is under way there.
+    _pending: Pending,
 }
 
 impl<'a> Watch<'a> {
@@ -56,7 +63,18 @@ impl<'a> Watch<'a> {
         let witness = device.session.connection(deadline).await?;
         let last_good = device.session.last_good().unwrap_or_else(Instant::now);
         let expecting = vec![device.session.expect_outage(), device.containerz.session().expect_outage()];
-        Ok(Self { device, witness, last_good, outage: None, lost: None, replaced: false, _expecting: expecting })
+        Ok(Self {
+            device,
+            answering: witness.clone(),
+            last_good,
+            outage: None,
+            lost: None,
+            back: false,
+            asked: None,
+            _expecting: expecting,
+            _pending: witness.pending(),
+            witness,
+        })
     }
 
     /// A look at the roles, once the device answers; None where it does not within `limit`.
@@ -71,7 +89,7 @@ impl<'a> Watch<'a> {
             }
         });
         let seen = seen.await.unwrap_or_else(Err);
-        self.notice_loss();
+        self.notice_loss(seen.is_ok());
         match seen {
             Ok(roles) => {
                 self.answered(self.device.session.refusals() > refusals);
@@ -87,35 +105,64 @@ impl<'a> Watch<'a> {
         self.lost.as_deref()
     }
 
+    /// Whether it is lost, and the device answered after that.
+    pub fn is_back(&self) -> bool {
+        self.back
+    }
+
+    /// Whether it is silent, and not known to be lost yet.
+    pub fn is_in_doubt(&self) -> bool {
+        self.lost.is_none() && self.asked.is_some()
+    }
+
     /// The longest time without an answer, once there was one.
     pub fn outage(&self) -> Option<Outage> {
         self.outage
     }
 
-    fn notice_loss(&mut self) {
-        let current = self.device.session.current();
-        self.replaced = current.is_some_and(|current| !current.is(&self.witness));
+    fn notice_loss(&mut self, answered: bool) {
         if self.lost.is_some() {
             return;
         }
-        self.lost = self.witness.loss().or_else(|| self.replaced.then(|| "it fell silent".to_owned()));
+        self.lost = self.witness.breakage().or_else(|| if answered { self.silence_beside() } else { None });
         if let Some(why) = &self.lost {
             self.device.note(EventKind::Outage, format!("the device went away: {why}"));
         }
     }
 
+    /// Why a witness is lost that says nothing, though it is asked, while the device answers on another connection.
+    /// Silence alone is no loss: the device may have been slow, and then it goes on there too.
+    fn silence_beside(&mut self) -> Option<String> {
+        let current = self.device.session.current()?;
+        if current.is(&self.witness) {
+            return None;
+        }
+        if !current.is(&self.answering) {
+            self.witness.ask_for_a_sign();
+            self.asked = Some(Instant::now());
+        }
+        let asked = self.asked?.elapsed();
+        if self.witness.silent_for() < asked {
+            self.asked = None;
+            return None;
+        }
+        (asked >= GRACE).then(|| "the device answers on a new connection, and no more on this one".to_owned())
+    }
+
     /// `refused`: it answered UNAVAILABLE first, as a proxy does while the device is away.
     fn answered(&mut self, refused: bool) {
+        self.back = self.lost.is_some();
         let now = self.device.session.last_good().unwrap_or_else(Instant::now);
-        if !self.replaced && !refused {
-            self.last_good = now;
-        } else if self.outage.is_none() {
+        let current = self.device.session.current().unwrap_or_else(|| self.answering.clone());
+        let replaced = !current.is(&self.answering);
+        if replaced || refused {
             let timeline = self.device.session.timeline();
             let outage = Outage { began: timeline.at(self.last_good), ended: timeline.at(now) };
             let text = format!("the device answers again after {:.3} s", outage.duration().as_secs_f64());
             timeline.record_fields(EventKind::Outage, text, vec![("outage", Field::Time(outage.duration()))]);
-            self.outage = Some(outage);
+            self.outage = self.outage.into_iter().chain([outage]).max_by_key(Outage::duration);
         }
+        (self.answering, self.last_good) = (current, now);
     }
 }
 

@@ -30,7 +30,7 @@ pub use ways::Ways;
 use path_form::PathForm;
 use role_reading::Reading;
 
-use crate::dial::{EventKind, Session, Settings, Target, Tcp};
+use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
 use crate::gnoi::containerz::Record;
@@ -126,6 +126,19 @@ impl Device {
     pub fn deadlines(&self) -> &Deadlines {
         let emulated = *self.emulated.lock().unwrap_or_else(PoisonError::into_inner);
         if emulated == Some(true) { &self.limits.emulated } else { &self.limits.real }
+    }
+
+    /// What becomes of a stream of this device that breaks off: it is made again, for as long as a reboot may take, or
+    /// it ends.
+    pub fn on_loss(&self, resume: bool) -> OnLoss {
+        if !resume {
+            return OnLoss::End;
+        }
+        let device = self.clone();
+        OnLoss::Resume(Arc::new(move || {
+            let limits = device.deadlines();
+            ResumeLimits { away: limits.reboot, refused: limits.start }
+        }))
     }
 
     fn name(&self) -> &str {

@@ -98,7 +98,7 @@ impl Device {
             if watch.look(deadline).await?.is_none() {
                 return Err(never_back());
             }
-            if watch.lost().is_some() && watch.outage().is_some() {
+            if watch.is_back() {
                 return Ok(());
             }
             let now = self.boot_time(deadline).await;
@@ -106,7 +106,7 @@ impl Device {
                 // The outage may have passed inside that question; one more look takes account of it.
                 return watch.look(deadline).await.map(drop);
             }
-            if watch.lost().is_none() && Instant::now() >= started_by {
+            if watch.lost().is_none() && !watch.is_in_doubt() && Instant::now() >= started_by {
                 return Err(ignored(
                     "the device agreed and did nothing: it was never away, and its boot-time did not move",
                 ));

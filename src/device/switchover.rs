@@ -236,7 +236,7 @@ impl Device {
                 (Some(_), false) => return Ok(witnesses),
                 (Some(since), true) if now >= since + self.deadlines().start => return Err(unproven()),
                 (None, _) if reversed && now >= started_by => return Err(reversal(target)),
-                (None, _) if watch.lost().is_none() && now >= started_by => {
+                (None, _) if watch.lost().is_none() && !watch.is_in_doubt() && now >= started_by => {
                     return Err(Error::new(
                         fault(SwitchoverFault::Ignored),
                         format!("the device agreed and did nothing: {} is PRIMARY still", before.primary.name),

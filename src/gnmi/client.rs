@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
@@ -12,9 +12,7 @@ use super::form::{ENCODINGS, Form, Reader, Served, refuses_form};
 use super::once::{self, Ending};
 use super::path::Path;
 use super::value::{Value, leaves};
-use crate::dial::answer::unless_it_panics;
-use crate::dial::connection::Pending;
-use crate::dial::{Call, Connection, Session};
+use crate::dial::{Call, Connection, Following, Next, OnLoss, Opened, Opener, Resumed, Session};
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnmi::g_nmi_client::GNmiClient;
 use crate::wire::gnmi::subscribe_response::Response;
@@ -26,6 +24,10 @@ use crate::wire::gnmi::{
 
 /// A subtree of a big chassis is tens of megabytes.
 const DECODE_LIMIT: usize = 64 << 20;
+const SUBSCRIBE: &str = "gNMI.Subscribe";
+
+/// What goes to the device after the first message of a Subscribe.
+type Requests = mpsc::Sender<SubscribeRequest>;
 
 /// A leaf, its value, and when the device read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +75,7 @@ fn client(connection: Connection) -> GNmiClient<Connection> {
 async fn begin(
     connection: Connection,
     request: SubscribeRequest,
-) -> std::result::Result<(mpsc::Sender<SubscribeRequest>, Streaming<SubscribeResponse>), Status> {
+) -> std::result::Result<(Requests, Streaming<SubscribeResponse>), Status> {
     let (requests, outgoing) = mpsc::channel(4);
     requests.send(request).await.map_err(|_| Status::cancelled("not sent"))?;
     let stream = client(connection).subscribe(ReceiverStream::new(outgoing)).await?.into_inner();
@@ -231,37 +233,53 @@ impl Gnmi {
         Ok(self.served(Reader::Once, encoding, found.await?))
     }
 
-    /// `gnmi.gNMI/Subscribe` STREAM; it ends with its connection and is not resumed.
+    /// `gnmi.gNMI/Subscribe` STREAM.
     pub async fn stream(&self, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
-        let call = Call::read("gNMI.Subscribe", deadline);
-        self.timed(call, self.open(Mode::Stream, paths, mode, call)).await
+        self.subscription(Mode::Stream, paths, mode, deadline).await
     }
 
     /// `gnmi.gNMI/Subscribe` POLL.
     pub async fn poll(&self, paths: &[Path], deadline: Instant) -> Result<Subscription> {
-        let call = Call::read("gNMI.Subscribe", deadline);
-        self.timed(call, self.open(Mode::Poll, paths, StreamMode::TargetDefined, call)).await
+        self.subscription(Mode::Poll, paths, StreamMode::TargetDefined, deadline).await
     }
 
-    async fn open(&self, kind: Mode, paths: &[Path], mode: StreamMode, call: Call) -> Result<Subscription> {
+    async fn subscription(
+        &self,
+        kind: Mode,
+        paths: &[Path],
+        mode: StreamMode,
+        deadline: Instant,
+    ) -> Result<Subscription> {
+        let (gnmi, paths) = (self.clone(), Arc::<[Path]>::from(paths));
+        let opener: Opener<_, _> = Box::new(move |deadline| {
+            let (gnmi, paths) = (gnmi.clone(), paths.clone());
+            Box::pin(async move { gnmi.open(kind, &paths, mode, Call::read(SUBSCRIBE, deadline)).await })
+        });
+        let opening = Following::open(self.session.clone(), SUBSCRIBE, opener, deadline);
+        let stream = self.timed(Call::read(SUBSCRIBE, deadline), opening).await?;
+        Ok(Subscription { stream, asked: false })
+    }
+
+    async fn open(
+        &self,
+        kind: Mode,
+        paths: &[Path],
+        mode: StreamMode,
+        call: Call,
+    ) -> Result<Opened<Requests, SubscribeResponse>> {
         let open = |encoding| {
             let request = subscribe(kind, paths, mode, encoding);
             self.session.open(call, move |connection| begin(connection, request.clone()))
         };
-        let (opened, connection, pending) = self.in_encodings(Reader::Once, call.deadline, open).await?;
-        let (requests, stream) = opened;
-        let device = self.session.name().to_owned();
-        Ok(Subscription { device, requests, stream, connection, _pending: pending })
+        self.in_encodings(Reader::Once, call.deadline, open).await
     }
 }
 
-/// An open Subscribe.
+/// An open Subscribe. Where it breaks off it ends with UNAVAILABLE, unless [`Subscription::on_loss`] says otherwise.
 pub struct Subscription {
-    device: String,
-    requests: mpsc::Sender<SubscribeRequest>,
-    stream: Streaming<SubscribeResponse>,
-    connection: Connection,
-    _pending: Pending,
+    stream: Following<Requests, SubscribeResponse>,
+    /// Whether current values were asked for and did not all come yet (POLL).
+    asked: bool,
 }
 
 /// What came over a subscription.
@@ -271,41 +289,62 @@ pub enum Received {
     Leaves(Vec<Leaf>),
     /// Everything there was at the start has been sent.
     Synced,
+    /// The subscription broke off and was made again. What changed meanwhile is unknown; current values come anew.
+    Resumed(Resumed),
 }
 
 impl Subscription {
+    /// Says what becomes of it where it breaks off.
+    #[must_use]
+    pub fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.stream.set_on_loss(on_loss);
+        self
+    }
+
     /// Asks for the current values (POLL).
-    pub async fn ask(&self) -> Result<()> {
-        let poll = SubscribeRequest { request: Some(subscribe_request::Request::Poll(Poll {})), ..Default::default() };
-        self.requests.send(poll).await.map_err(|_| Error::new(Kind::OutcomeUnknown, "the subscription has ended"))
+    pub async fn ask(&mut self) -> Result<()> {
+        self.asked = true;
+        let sent = match self.stream.kept() {
+            Some(requests) => requests.send(poll()).await.is_ok(),
+            None => false,
+        };
+        // One that broke off asks again once it is made again.
+        if sent || self.stream.resumes() { Ok(()) } else { Err(ended()) }
     }
 
     /// What comes next; None once the device ends the stream.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Received>> {
-        let began = Instant::now();
-        let received = self.receive(deadline).await;
-        received.map_err(|error| error.during(&self.device, "gNMI.Subscribe", began.elapsed()))
-    }
-
-    async fn receive(&mut self, deadline: Instant) -> Result<Option<Received>> {
         loop {
-            let message = tokio::select! {
-                biased;
-                message = timeout_at(deadline, unless_it_panics(self.stream.message())) => message
-                    .map_err(|_| Error::new(Kind::Timeout, "no update in time"))?
-                    .map_err(|status| Error::from_status(&status))?,
-                why = self.connection.lost() => return Err(Error::new(Kind::Status(Code::Unavailable), why)),
+            let message = match self.stream.next(deadline).await? {
+                Next::End => return Ok(None),
+                Next::Message(message) => message.response,
+                Next::Resumed(resumed) => {
+                    if let (true, Some(requests)) = (self.asked, self.stream.kept()) {
+                        let _ = requests.send(poll()).await; // where it broke off again, what comes next says so
+                    }
+                    return Ok(Some(Received::Resumed(resumed)));
+                }
             };
-            match message.map(|message| message.response) {
-                None => return Ok(None),
-                Some(Some(Response::Update(notification))) => {
+            match message {
+                Some(Response::Update(notification)) => {
                     return Ok(Some(Received::Leaves(leaves_of(&notification))));
                 }
-                Some(Some(Response::SyncResponse(_))) => return Ok(Some(Received::Synced)),
-                Some(_) => {}
+                Some(Response::SyncResponse(_)) => {
+                    self.asked = false;
+                    return Ok(Some(Received::Synced));
+                }
+                _ => {}
             }
         }
     }
+}
+
+fn poll() -> SubscribeRequest {
+    SubscribeRequest { request: Some(subscribe_request::Request::Poll(Poll {})), ..Default::default() }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::OutcomeUnknown, "the subscription has ended")
 }
 
 fn subscribe(kind: Mode, paths: &[Path], mode: StreamMode, encoding: Encoding) -> SubscribeRequest {

@@ -9,7 +9,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::client::{Leaf, leaves_of};
 use super::path::Path;
-use crate::dial::session::is_transport;
+use crate::dial::answer::is_transport;
 use crate::error::is_unreadable;
 use crate::wire::gnmi::subscribe_response::Response;
 use crate::wire::gnmi::{Notification, SubscribeResponse};

@@ -9,8 +9,9 @@ use tonic::Code;
 
 use super::arguments::{Seconds, duration, patience, restart_policy};
 use super::both_worlds::both_worlds;
+use super::logs::{AsyncLogLines, Followed, LogLines};
 use super::progress::Reporter;
-use super::{logs, results};
+use super::results;
 use crate::device::Device as CoreDevice;
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{
@@ -395,18 +396,18 @@ both_worlds! {
 #[pymethods]
 impl Containerz {
     /// Log with follow, line by line.
-    #[pyo3(signature = (name, *, timeout=None))]
-    fn follow_logs(&self, py: Python<'_>, name: String, timeout: Option<Seconds>) -> PyResult<logs::LogLines> {
-        logs::LogLines::open(py, self.inner.clone(), name, duration(timeout))
+    #[pyo3(signature = (name, *, resume=true, timeout=None))]
+    fn follow_logs(&self, py: Python<'_>, name: String, resume: bool, timeout: Option<Seconds>) -> PyResult<LogLines> {
+        LogLines::open(py, Followed { device: self.inner.clone(), name, resume, timeout: duration(timeout) })
     }
 }
 
 #[pymethods]
 impl AsyncContainerz {
     /// Log with follow, line by line.
-    #[pyo3(signature = (name, *, timeout=None))]
-    fn follow_logs(&self, name: String, timeout: Option<Seconds>) -> logs::AsyncLogLines {
-        logs::AsyncLogLines::new(self.inner.clone(), name, duration(timeout))
+    #[pyo3(signature = (name, *, resume=true, timeout=None))]
+    fn follow_logs(&self, name: String, resume: bool, timeout: Option<Seconds>) -> AsyncLogLines {
+        AsyncLogLines::new(Followed { device: self.inner.clone(), name, resume, timeout: duration(timeout) })
     }
 }
 

@@ -108,33 +108,37 @@ macro_rules! opening {
         #[pymethods]
         impl $class {
             /// Subscribe STREAM.
-            #[pyo3(signature = (paths, *, mode="TARGET_DEFINED", interval=None, timeout=None))]
+            #[pyo3(signature = (paths, *, mode="TARGET_DEFINED", interval=None, resume=true, timeout=None))]
             fn stream<'py>(
                 &self,
                 py: Python<'py>,
                 paths: Paths,
                 mode: &str,
                 interval: Option<Seconds>,
+                resume: bool,
                 timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
                 let (device, mode) = (self.inner.clone(), self::mode(mode, interval)?);
                 let deadline = duration(timeout);
                 $subscription::opened(py, async move {
-                    device.gnmi.stream(&paths.0, mode, device.session().deadline(deadline)).await
+                    let stream = device.gnmi.stream(&paths.0, mode, device.session().deadline(deadline)).await?;
+                    Ok(stream.on_loss(device.on_loss(resume)))
                 })
             }
 
             /// Subscribe POLL.
-            #[pyo3(signature = (paths, *, timeout=None))]
+            #[pyo3(signature = (paths, *, resume=true, timeout=None))]
             fn poll<'py>(
                 &self,
                 py: Python<'py>,
                 paths: Paths,
+                resume: bool,
                 timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
                 let (device, deadline) = (self.inner.clone(), duration(timeout));
                 $subscription::opened(py, async move {
-                    device.gnmi.poll(&paths.0, device.session().deadline(deadline)).await
+                    let stream = device.gnmi.poll(&paths.0, device.session().deadline(deadline)).await?;
+                    Ok(stream.on_loss(device.on_loss(resume)))
                 })
             }
         }
@@ -159,12 +163,13 @@ impl Shared {
     }
 }
 
-/// Leaves, or an empty tuple where everything there was at the start has been sent; None at the end.
+/// Leaves, none where everything there was at the start has been sent, or the marker; None at the end.
 fn received(py: Python<'_>, received: Option<Received>) -> PyResult<Py<PyAny>> {
     match received {
         None => Ok(py.None()),
-        Some(Received::Synced) => results::leaves(py, Vec::new()),
-        Some(Received::Leaves(leaves)) => results::leaves(py, leaves),
+        Some(Received::Synced) => results::updates(py, Vec::new(), None),
+        Some(Received::Leaves(leaves)) => results::updates(py, leaves, None),
+        Some(Received::Resumed(resumed)) => results::updates(py, Vec::new(), Some(resumed)),
     }
 }
 

@@ -16,7 +16,7 @@ use super::results;
 use super::runtime::{self, World};
 use crate::device::Device;
 use crate::error::Result;
-use crate::gnoi::containerz::LogStream;
+use crate::gnoi::containerz::{LogItem, LogStream};
 
 /// Sends our own events to `logging.getLogger("holdfast…")`.
 pub fn install() {
@@ -79,17 +79,30 @@ pub struct LogLines {
 
 const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
-async fn next_line(stream: Arc<Mutex<LogStream>>) -> Result<Option<String>> {
+/// Which log to follow, and how.
+#[derive(Clone)]
+pub struct Followed {
+    pub device: Device,
+    pub name: String,
+    pub resume: bool,
+    pub timeout: Option<Duration>,
+}
+
+impl Followed {
+    async fn open(self) -> Result<LogStream> {
+        let deadline = self.device.session().deadline(self.timeout);
+        let stream = self.device.containerz.log_stream(&self.name, true, deadline).await?;
+        Ok(stream.on_loss(self.device.on_loss(self.resume)))
+    }
+}
+
+async fn next_item(stream: Arc<Mutex<LogStream>>) -> Result<Option<LogItem>> {
     stream.lock().await.next(tokio::time::Instant::now() + FOR_EVER).await
 }
 
 impl LogLines {
-    pub fn open(py: Python<'_>, device: Device, name: String, timeout: Option<Duration>) -> PyResult<Self> {
-        let opening = async move {
-            let deadline = device.session().deadline(timeout);
-            device.containerz.log_stream(&name, true, deadline).await
-        };
-        let stream = runtime::block(py, World::Client, opening)?;
+    pub fn open(py: Python<'_>, followed: Followed) -> PyResult<Self> {
+        let stream = runtime::block(py, World::Client, followed.open())?;
         Ok(Self { stream: Arc::new(Mutex::new(stream)) })
     }
 }
@@ -100,24 +113,22 @@ impl LogLines {
         this
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<String> {
-        let line = runtime::block(py, World::Client, next_line(self.stream.clone()))?;
-        line.ok_or_else(|| PyStopIteration::new_err(()))
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let item = runtime::block(py, World::Client, next_item(self.stream.clone()))?;
+        results::log_line(py, item.ok_or_else(|| PyStopIteration::new_err(()))?)
     }
 }
 
 /// A container's log, followed in an event loop.
 #[pyclass(frozen, module = "holdfast._core")]
 pub struct AsyncLogLines {
-    device: Device,
-    name: String,
-    timeout: Option<Duration>,
+    followed: Followed,
     stream: Arc<Mutex<Option<LogStream>>>,
 }
 
 impl AsyncLogLines {
-    pub fn new(device: Device, name: String, timeout: Option<Duration>) -> Self {
-        Self { device, name, timeout, stream: Arc::default() }
+    pub fn new(followed: Followed) -> Self {
+        Self { followed, stream: Arc::default() }
     }
 }
 
@@ -128,20 +139,19 @@ impl AsyncLogLines {
     }
 
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (device, name, timeout, slot) = (self.device.clone(), self.name.clone(), self.timeout, self.stream.clone());
+        let (followed, slot) = (self.followed.clone(), self.stream.clone());
         let next = async move {
             let mut held = slot.lock().await;
             if held.is_none() {
-                let deadline = device.session().deadline(timeout);
-                *held = Some(device.containerz.log_stream(&name, true, deadline).await?);
+                *held = Some(followed.open().await?);
             }
             match held.as_mut() {
                 Some(stream) => stream.next(tokio::time::Instant::now() + FOR_EVER).await,
                 None => Ok(None),
             }
         };
-        runtime::awaitable(py, World::Client, next, |py, line| match line {
-            Some(line) => results::text(py, line),
+        runtime::awaitable(py, World::Client, next, |py, item| match item {
+            Some(item) => results::log_line(py, item),
             None => Err(PyStopAsyncIteration::new_err(())),
         })
     }

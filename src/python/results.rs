@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::device::{Answer, ControlProcessor, Outage, Reboot, Switchover};
-use crate::dial::{Event, Field, Fields};
+use crate::dial::{Event, Field, Fields, Resumed};
 use crate::gnmi::{Leaf, Value};
-use crate::gnoi::containerz::{Container, ListedImage, Plugin, Volume};
+use crate::gnoi::containerz::{Container, ListedImage, LogItem, Plugin, Volume};
 use crate::image::{Archive, Layout};
 use crate::ledger::Record;
 use crate::wire::gnmi::{CapabilityResponse, Encoding};
@@ -232,14 +232,39 @@ fn value(py: Python<'_>, value: &Value) -> Object {
 }
 
 pub fn leaves(py: Python<'_>, leaves: Vec<Leaf>) -> Object {
-    tuple(py, leaves, |py, leaf| {
-        let stamp = u64::try_from(leaf.timestamp).ok();
-        object!(py, "Leaf",
-            path: leaf.path.to_string(),
-            value: leaf.value.as_ref().map(|held| value(py, held)).transpose()?,
-            time: nanoseconds(py, stamp)?,
-        )
-    })
+    tuple(py, leaves, leaf)
+}
+
+fn leaf(py: Python<'_>, leaf: Leaf) -> Object {
+    let stamp = u64::try_from(leaf.timestamp).ok();
+    object!(py, "Leaf",
+        path: leaf.path.to_string(),
+        value: leaf.value.as_ref().map(|held| value(py, held)).transpose()?,
+        time: nanoseconds(py, stamp)?,
+    )
+}
+
+/// What came over a subscription.
+pub fn updates(py: Python<'_>, leaves: Vec<Leaf>, resumed: Option<Resumed>) -> Object {
+    let class = py.import("holdfast.results")?.getattr("Updates")?;
+    let made = match resumed {
+        Some(Resumed { why }) => class.call_method1("marker", (why,))?,
+        None => {
+            let leaves = leaves.into_iter().map(|told| leaf(py, told)).collect::<PyResult<Vec<_>>>()?;
+            class.call1((leaves,))?
+        }
+    };
+    Ok(made.unbind())
+}
+
+/// What came of a log.
+pub fn log_line(py: Python<'_>, item: LogItem) -> Object {
+    let class = py.import("holdfast.results")?.getattr("LogLine")?;
+    let made = match item {
+        LogItem::Line(line) => class.call1((line,))?,
+        LogItem::Resumed { why, cut } => class.call_method1("marker", (why, cut))?,
+    };
+    Ok(made.unbind())
 }
 
 pub fn archive(py: Python<'_>, archive: &Archive) -> Object {

@@ -257,21 +257,56 @@ impl fmt::Display for Error {
     }
 }
 
-/// The source of a status that we made because an answer cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer cannot be read")]
-struct Unreadable;
+/// The source of a status that we made, not the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Ours {
+    #[error("the answer cannot be read")]
+    Unreadable,
+    #[error("the answer broke off")]
+    BrokenOff,
+    #[error("something between answered")]
+    OfSomethingBetween,
+}
 
-/// For an answer that is cut short, or is none of gRPC: `DATA_LOSS`, which says that it is our finding.
-pub fn unreadable(why: impl fmt::Display) -> Status {
-    let mut status = Status::data_loss(format!("the answer cannot be read: {why}"));
-    status.set_source(Arc::new(Unreadable));
+impl Ours {
+    fn of(status: &Status) -> Option<Self> {
+        status.source().and_then(<dyn std::error::Error>::downcast_ref).copied()
+    }
+}
+
+fn ours(mut status: Status, why: Ours) -> Status {
+    status.set_source(Arc::new(why));
     status
 }
 
-/// Whether a status was made by `unreadable`, not sent by the peer.
+/// For an answer that is cut short, or is none of gRPC: `DATA_LOSS`, which says that it is our finding.
+pub fn unreadable(why: impl fmt::Display) -> Status {
+    ours(Status::data_loss(format!("the answer cannot be read: {why}")), Ours::Unreadable)
+}
+
+/// The same of an answer whose end never came.
+pub fn broken_off() -> Status {
+    ours(Status::data_loss("the answer cannot be read: it ended without a status"), Ours::BrokenOff)
+}
+
+/// For an answer of something between us and the peer that did not hear from it: whether the peer was asked is unknown.
+pub fn of_something_between(code: Code, message: impl Into<String>) -> Status {
+    ours(Status::new(code, message), Ours::OfSomethingBetween)
+}
+
+/// Whether a status was made by `unreadable` or `broken_off`, not sent by the peer.
 pub fn is_unreadable(status: &Status) -> bool {
-    status.source().is_some_and(<dyn std::error::Error>::is::<Unreadable>)
+    matches!(Ours::of(status), Some(Ours::Unreadable | Ours::BrokenOff))
+}
+
+/// Whether a status was made by `broken_off`.
+pub fn is_broken_off(status: &Status) -> bool {
+    Ours::of(status) == Some(Ours::BrokenOff)
+}
+
+/// Whether a status was made by `of_something_between`.
+pub fn is_of_something_between(status: &Status) -> bool {
+    Ours::of(status) == Some(Ours::OfSomethingBetween)
 }
 
 /// A status as gRPC's documents spell it.

@@ -12,6 +12,8 @@ import click
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, done, pairs, plain, show
 
+MODES = ("TARGET_DEFINED", "ON_CHANGE", "SAMPLE")
+
 
 def _roles(given: Given) -> None:
     columns: dict[str, Callable[[Any], object]] = {
@@ -159,15 +161,58 @@ def remove(given: Given, name: str, force: bool) -> None:
     done(given, f"removed {name}", removed=name)
 
 
+_resume = click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="What is followed outlives a failover, and a line between says so; else it ends with UNAVAILABLE.",
+)
+
+
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("-f", "--follow", is_flag=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
+@_resume
 @click.pass_obj
-def logs(given: Given, name: str, follow: bool) -> None:
+def logs(given: Given, name: str, follow: bool, resume: bool) -> None:
     """A container's log."""
     containerz = reach.device(given).containerz
-    for line in containerz.follow_logs(name) if follow else containerz.logs(name):
-        click.echo(json.dumps({"line": line}) if given.as_json else line)
+    if not follow:
+        for line in containerz.logs(name):
+            click.echo(json.dumps({"line": line}) if given.as_json else line)
+        return
+    for came in containerz.follow_logs(name, resume=resume):
+        if given.as_json and came.resumed:
+            click.echo(json.dumps({"resumed": True, "why": came.why, "cut": came.cut}))
+        else:
+            click.echo(json.dumps({"line": came}) if given.as_json else came)
+
+
+@click.command(cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--mode", type=click.Choice(MODES), default=MODES[0], show_default=True, help="When a value is sent.")
+@click.option("--interval", type=float, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
+@_resume
+@click.pass_obj
+def subscribe(given: Given, paths: Sequence[str], mode: str, interval: float | None, resume: bool) -> None:
+    """Values of gNMI and their changes (Subscribe STREAM), until it is interrupted.
+
+    A PATH is such as /system/state/boot-time, with origin openconfig unless it begins with another.
+    """
+    if (mode == "SAMPLE") != (interval is not None):
+        raise click.UsageError("--interval SECONDS goes with --mode SAMPLE, and that needs it")
+    for updates in reach.device(given).gnmi.stream(list(paths), mode=mode, interval=interval, resume=resume):
+        if updates.resumed:
+            click.echo(json.dumps({"resumed": True, "why": updates.why}) if given.as_json else str(updates))
+        elif given.as_json and not updates:
+            click.echo(json.dumps({"synced": True}))
+        for leaf in updates:
+            if given.as_json:
+                click.echo(json.dumps(plain(leaf), default=str))
+            else:
+                # What a device says is written so that it does nothing to a terminal.
+                value = "(deleted)" if leaf.value is None else json.dumps(leaf.value, default=str)
+                click.echo(f"{json.dumps(leaf.path)[1:-1]}: {value}")
 
 
 @click.command("create-volume", cls=Command)
@@ -239,6 +284,7 @@ ALL = (
     stop,
     remove,
     logs,
+    subscribe,
     create_volume,
     remove_volume,
     switchover,

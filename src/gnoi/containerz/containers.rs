@@ -8,6 +8,7 @@ use super::types::{Container, ContainerStatus, Location, RestartPolicy, StartOpt
 use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::error::{Error, Kind, Result};
+use crate::image::same_name;
 use crate::wire::gnoi::containerz::list_container_response::Status as WireStatus;
 use crate::wire::gnoi::containerz::start_container_request::{
     Capabilities, Limits, Location as WireLocation, Port, Restart, RunAs, restart::Policy,
@@ -16,8 +17,10 @@ use crate::wire::gnoi::containerz::start_container_response::Response as StartAn
 use crate::wire::gnoi::containerz::update_container_response::Response as UpdateAnswer;
 use crate::wire::gnoi::containerz::{
     Device, ListContainerRequest, ListContainerResponse, RemoveContainerRequest, StartContainerRequest,
-    StartContainerResponse, StopContainerRequest, UpdateContainerRequest, Volume, device,
+    StartContainerResponse, StopContainerRequest, UpdateContainerRequest, UpdateContainerResponse, Volume, device,
 };
+
+const UPDATE: &str = "Containerz.UpdateContainer";
 
 impl Containerz {
     /// `gnoi.containerz.Containerz/StartContainer`. Returns the instance's name.
@@ -180,15 +183,38 @@ impl Containerz {
             params: Some(to_request(options)),
             r#async: run_async,
         };
+        self.timed(UPDATE, self.update_by(options, request, deadline)).await
+    }
+
+    async fn update_by(
+        &self,
+        options: &StartOptions,
+        request: UpdateContainerRequest,
+        deadline: Instant,
+    ) -> Result<bool> {
+        let name = options.instance_name.as_str();
+        let image = |deadline| async move {
+            let listed = self.containers(true, deadline).await?;
+            let running = |c: &Container| c.name == name && c.status == ContainerStatus::Running;
+            Ok::<_, Error>(listed.into_iter().find(running).map(|container| container.image))
+        };
+        let before = image(deadline).await.ok().flatten(); // who does not list it is asked all the same
         crate::gnoi::tell(&self.session, "gnoi.containerz.UpdateContainerRequest", &request);
         let answer = self
             .session
-            .call(self.change("Containerz.UpdateContainer", deadline), |connection| {
+            .call(self.change(UPDATE, deadline), |connection| {
                 let request = request.clone();
                 async move { Ok(client(connection).update_container(request).await?.into_inner()) }
             })
-            .await?;
-        match answer.response {
+            .await;
+        let wanted = format!("{}:{}", options.image_name, options.tag);
+        let is_wanted = |image: &str| same_reference(image, &wanted);
+        // One that ran of this image before looks the same whether it was updated or not.
+        let tells = before.as_deref().is_some_and(|before| !is_wanted(before));
+        let done = tells.then(UpdateContainerResponse::default);
+        let moves = |now: String| is_wanted(&now) || before.as_ref().is_some_and(|before| *before != now);
+        let moved = |deadline| async move { Ok(image(deadline).await?.is_some_and(moves)) };
+        match self.settled(answer, UPDATE, done, deadline, moved).await?.response {
             Some(UpdateAnswer::UpdateError(_)) => {
                 Err(Error::new(Kind::Status(Code::Internal), "the device answered update_error"))
             }
@@ -196,6 +222,16 @@ impl Containerz {
             None => Ok(false),
         }
     }
+}
+
+/// Whether two image names with tags mean the same.
+fn same_reference(one: &str, other: &str) -> bool {
+    let parted = |text: &str| match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name.to_owned(), tag.to_owned()),
+        _ => (text.to_owned(), "latest".to_owned()),
+    };
+    let ((name, tag), (other, other_tag)) = (parted(one), parted(other));
+    tag == other_tag && same_name(&name, &other)
 }
 
 fn strip_slash(name: &str) -> &str {

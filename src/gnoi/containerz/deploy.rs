@@ -11,14 +11,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Containerz, Made, client};
+use super::{Containerz, ListedImage, Made, client};
 use crate::dial::EventKind;
-use crate::dial::answer::unless_it_panics;
-use crate::dial::session::is_transport;
+use crate::dial::answer::{is_transport, unless_it_panics};
 use crate::error::{Error, Kind, Result, is_unreadable};
 use crate::image::Source;
 use crate::waiting::reached;
-use crate::wire::gnoi::common::{RemoteDownload, remote_download::Protocol};
 use crate::wire::gnoi::containerz::deploy_request::Request;
 use crate::wire::gnoi::containerz::deploy_response::Response;
 use crate::wire::gnoi::containerz::{
@@ -44,6 +42,7 @@ pub struct Progress {
 /// Takes progress; must not block.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
+pub(super) const DEPLOY: &str = "Containerz.Deploy";
 /// How much later than a broken stream a lost connection may show.
 const LOSS_SHOWS: Duration = Duration::from_millis(50);
 
@@ -92,8 +91,11 @@ impl Containerz {
         self.identities.learn(&deployment.digests);
         let before = self.check_name_is_free(deployment, deadline).await?;
         match before.made {
-            None => self.upload(deployment, before.known, deadline).await?,
-            Some(made) => self.making(made, self.upload(deployment, before.known, deadline)).await?,
+            None => self.upload(deployment, before.known, &before.listed, deadline).await?,
+            Some(made) => {
+                let upload = self.upload(deployment, before.known, &before.listed, deadline);
+                self.making(made, upload).await?;
+            }
         }
         self.learn_listed_id(deployment, &before.listed, deadline).await;
         Ok(())
@@ -104,17 +106,13 @@ impl Containerz {
     ///
     /// One that was `listed` before is another's: a device that moved no name shall not pass for one that did.
     async fn learn_listed_id(&self, deployment: &Deployment, listed: &[String], deadline: Instant) {
-        let [id] = deployment.digests.as_slice() else { return };
         let Ok(images) = self.images(deadline).await else { return }; // whoever looks for the image then hears of it
-        let named: Vec<_> = images.iter().filter(|image| image.is_named(&deployment.name, &deployment.tag)).collect();
-        if let ([only], false) = (named.as_slice(), images.iter().any(|image| image.has_id(id)))
-            && !listed.contains(&only.id)
-        {
-            self.identities.learn(&[id.clone(), only.id.clone()]);
+        if let Some((id, other)) = new_id(&images, deployment, listed) {
+            self.identities.learn(&[id.to_owned(), other.to_owned()]);
         }
     }
 
-    async fn upload(&self, deployment: &Deployment, known: bool, deadline: Instant) -> Result<()> {
+    async fn upload(&self, deployment: &Deployment, known: bool, listed: &[String], deadline: Instant) -> Result<()> {
         let began = Instant::now();
         let mut lockstep = deployment.lockstep || self.lockstep.load(Ordering::Relaxed);
         let mut retries = deployment.retries;
@@ -128,7 +126,7 @@ impl Containerz {
                 EventKind::Call,
                 format!("Containerz.Deploy: broke off after {} bytes: {}", broken.sent, broken.error),
             );
-            let loaded = self.is_loaded(deployment, deadline).await;
+            let loaded = self.is_loaded(deployment, listed, deadline).await;
             let lost = broken.error.kind == Kind::OutcomeUnknown;
             let came = loaded && !known; // what was there before proves nothing
             if came && lost {
@@ -146,46 +144,6 @@ impl Containerz {
                 return Err(error.during(self.session.name(), "Containerz.Deploy", began.elapsed()));
             }
         }
-    }
-
-    /// `gnoi.containerz.Containerz/Deploy` with `remote_download`: the device fetches the archive itself.
-    pub async fn deploy_remote(
-        &self,
-        name: &str,
-        tag: &str,
-        path: &str,
-        protocol: Protocol,
-        deadline: Instant,
-    ) -> Result<()> {
-        let first = ImageTransfer {
-            name: name.to_owned(),
-            tag: tag.to_owned(),
-            remote_download: Some(RemoteDownload {
-                path: path.to_owned(),
-                protocol: protocol as i32,
-                ..RemoteDownload::default()
-            }),
-            ..ImageTransfer::default()
-        };
-        let known = self.record().is_some() && self.images(deadline).await?.iter().any(|image| image.may_be(name, tag));
-        let asked = self.session.call(self.change("Containerz.Deploy", deadline), |connection| {
-            let first = first.clone();
-            async move {
-                let request = tokio_stream::once(message(Request::ImageTransfer(first)));
-                let mut answers = client(connection).deploy(request).await?.into_inner();
-                while let Some(answer) = answers.message().await? {
-                    match answer.response {
-                        Some(Response::ImageTransferSuccess(_)) => return Ok(()),
-                        Some(Response::ImageTransferError(error)) => {
-                            return Err(Status::new(Code::from_i32(error.code), error.message));
-                        }
-                        _ => {}
-                    }
-                }
-                Err(Status::unknown("the device ended the transfer without success"))
-            }
-        });
-        if known { asked.await } else { self.making(Made::image(name, tag), asked).await }
     }
 
     /// A name that would move from another image is refused before the first byte, unless that is wanted.
@@ -213,9 +171,11 @@ impl Containerz {
         }
     }
 
-    async fn is_loaded(&self, deployment: &Deployment, deadline: Instant) -> bool {
+    /// By its digest, or, where its archive does not tell what it may be listed by, by an id that was not `listed` before.
+    async fn is_loaded(&self, deployment: &Deployment, listed: &[String], deadline: Instant) -> bool {
         let Some(id) = deployment.digests.first() else { return false };
-        self.images(deadline).await.is_ok_and(|images| images.iter().any(|image| image.has_id(id)))
+        let Ok(images) = self.images(deadline).await else { return false };
+        images.iter().any(|image| image.has_id(id)) || new_id(&images, deployment, listed).is_some()
     }
 
     async fn transfer(
@@ -264,6 +224,19 @@ impl Containerz {
         let lost = timeout(LOSS_SHOWS, connection.lost()).await.is_ok();
         let error = if lost { Error { kind: Kind::OutcomeUnknown, ..error } } else { error };
         Err(Broken { error, sent: transfer.sent })
+    }
+}
+
+/// Of an archive that knows one digest of its image alone: that, and the other that a device lists the image by, under
+/// the name that it was to have. What was `listed` before is another's.
+fn new_id<'a>(images: &'a [ListedImage], deployment: &'a Deployment, listed: &[String]) -> Option<(&'a str, &'a str)> {
+    let [id] = deployment.digests.as_slice() else { return None };
+    let mut named = images.iter().filter(|image| image.is_named(&deployment.name, &deployment.tag));
+    match (named.next(), named.next()) {
+        (Some(only), None) if !images.iter().any(|image| image.has_id(id)) && !listed.contains(&only.id) => {
+            Some((id, &only.id))
+        }
+        _ => None,
     }
 }
 
@@ -393,7 +366,7 @@ impl Transfer {
     }
 }
 
-fn message(request: Request) -> DeployRequest {
+pub(super) fn message(request: Request) -> DeployRequest {
     DeployRequest { request: Some(request) }
 }
 

@@ -1,14 +1,12 @@
 //! `Log`: lines out of chunks that servers cut anywhere, in the middle of a character too.
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::Containerz;
-use crate::dial::answer::unless_it_panics;
-use crate::dial::connection::Pending;
-use crate::dial::{Call, Connection};
+use crate::dial::{Call, Connection, Following, Next, OnLoss, Opener, Resumed};
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::LogRequest;
 
@@ -19,84 +17,124 @@ struct LogChunk {
     msg: Vec<u8>,
 }
 
-/// An open Log.
+const LOG: &str = "Containerz.Log";
+/// How much of a line that was cut an error repeats.
+const SHOWN: usize = 60;
+
+/// An open Log. Where it breaks off it ends with UNAVAILABLE, unless [`LogStream::on_loss`] says otherwise.
 pub struct LogStream {
-    device: String,
-    chunks: Streaming<LogChunk>,
-    connection: Connection,
+    chunks: Following<(), LogChunk>,
     partial: Vec<u8>,
     ended: bool,
-    _pending: Pending,
+}
+
+/// What came of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogItem {
+    /// A line, without its end.
+    Line(String),
+    /// The log broke off and is read anew, from its beginning: Log cannot ask for less. What came before comes again,
+    /// and what the container logged meanwhile may be missing.
+    Resumed {
+        /// Why it broke off.
+        why: String,
+        /// The beginning of a line whose end never came.
+        cut: Option<String>,
+    },
 }
 
 impl Containerz {
     /// `gnoi.containerz.Containerz/Log`; with `follow` it goes on until the container ends or the stream is dropped.
     pub async fn log_stream(&self, name: &str, follow: bool, deadline: Instant) -> Result<LogStream> {
-        let request = LogRequest { instance_name: name.to_owned(), follow };
-        let (chunks, connection, pending) = self
-            .session
-            .open(Call::read("Containerz.Log", deadline), |connection| {
-                let request = request.clone();
-                async move {
-                    let origin = connection.origin();
-                    let mut grpc = tonic::client::Grpc::with_origin(connection, origin);
-                    grpc.ready().await.map_err(tonic::Status::from_error)?;
-                    let path = PathAndQuery::from_static("/gnoi.containerz.Containerz/Log");
-                    let codec = ProstCodec::<LogRequest, LogChunk>::default();
-                    Ok(grpc.server_streaming(Request::new(request), path, codec).await?.into_inner())
-                }
+        let (session, request) = (self.session.clone(), LogRequest { instance_name: name.to_owned(), follow });
+        let opener: Opener<_, _> = Box::new(move |deadline| {
+            let (session, request) = (session.clone(), request.clone());
+            Box::pin(async move {
+                let open = |connection| read(connection, request.clone());
+                session.open(Call::read(LOG, deadline), open).await
             })
-            .await?;
-        let device = self.session.name().to_owned();
-        Ok(LogStream { device, chunks, connection, partial: Vec::new(), ended: false, _pending: pending })
+        });
+        let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await?;
+        Ok(LogStream { chunks, partial: Vec::new(), ended: false })
     }
 
     /// All lines there are now, without their line ends.
     pub async fn logs(&self, name: &str, deadline: Instant) -> Result<Vec<String>> {
-        let began = Instant::now();
-        let mut stream = self.log_stream(name, false, deadline).await?;
-        let mut lines = Vec::new();
-        while let Some(line) =
-            stream.next(deadline).await.map_err(|e| e.during(self.session.name(), "Containerz.Log", began.elapsed()))?
-        {
-            lines.push(line);
-        }
-        Ok(lines)
+        let request = LogRequest { instance_name: name.to_owned(), follow: false };
+        let text = self.session.call(Call::read(LOG, deadline), |connection| {
+            let request = request.clone();
+            async move {
+                let ((), mut chunks) = read(connection, request).await?;
+                let mut text = Vec::new();
+                while let Some(chunk) = chunks.message().await? {
+                    text.extend(chunk.msg);
+                }
+                Ok(text)
+            }
+        });
+        Ok(lines(&text.await?))
     }
 }
 
+async fn read(
+    connection: Connection,
+    request: LogRequest,
+) -> std::result::Result<((), Streaming<LogChunk>), tonic::Status> {
+    let origin = connection.origin();
+    let mut grpc = tonic::client::Grpc::with_origin(connection, origin);
+    grpc.ready().await.map_err(tonic::Status::from_error)?;
+    let path = PathAndQuery::from_static("/gnoi.containerz.Containerz/Log");
+    let codec = ProstCodec::<LogRequest, LogChunk>::default();
+    Ok(((), grpc.server_streaming(Request::new(request), path, codec).await?.into_inner()))
+}
+
 impl LogStream {
-    /// The next line; None at the end.
-    pub async fn next(&mut self, deadline: Instant) -> Result<Option<String>> {
-        let began = Instant::now();
-        let line = self.read(deadline).await;
-        line.map_err(|error| error.during(&self.device, "Containerz.Log", began.elapsed()))
+    /// Says what becomes of it where it breaks off.
+    #[must_use]
+    pub fn on_loss(mut self, on_loss: OnLoss) -> Self {
+        self.chunks.set_on_loss(on_loss);
+        self
     }
 
-    async fn read(&mut self, deadline: Instant) -> Result<Option<String>> {
+    /// What comes next; None at the end.
+    pub async fn next(&mut self, deadline: Instant) -> Result<Option<LogItem>> {
         loop {
             if let Some(line) = take_line(&mut self.partial) {
-                return Ok(Some(line));
+                return Ok(Some(LogItem::Line(line)));
             }
             if self.ended {
-                let rest = std::mem::take(&mut self.partial);
-                return Ok((!rest.is_empty()).then(|| text(&rest)));
+                return Ok(self.take_rest().map(LogItem::Line));
             }
-            let chunk = tokio::select! {
-                biased;
-                chunk = timeout_at(deadline, unless_it_panics(self.chunks.message())) => chunk
-                    .map_err(|_| Error::new(Kind::Timeout, "no log line in time"))?
-                    .map_err(|status| Error::from_status(&status))?,
-                why = self.connection.lost() => {
-                    return Err(Error::new(Kind::Status(tonic::Code::Unavailable), why));
+            match self.chunks.next(deadline).await {
+                Ok(Next::Message(chunk)) => self.partial.extend(chunk.msg),
+                Ok(Next::End) => self.ended = true,
+                Ok(Next::Resumed(Resumed { why })) => {
+                    return Ok(Some(LogItem::Resumed { why, cut: self.take_rest() }));
                 }
-            };
-            match chunk {
-                Some(chunk) => self.partial.extend(chunk.msg),
-                None => self.ended = true,
+                Err(error) if error.kind == Kind::Timeout => return Err(error),
+                Err(error) => return Err(in_the_middle_of(error, self.take_rest())),
             }
         }
     }
+
+    fn take_rest(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.partial);
+        (!rest.is_empty()).then(|| text(&rest))
+    }
+}
+
+/// An error that keeps the beginning of a line whose end never came.
+fn in_the_middle_of(error: Error, line: Option<String>) -> Error {
+    let Some(line) = line else { return error };
+    let shown: String = line.chars().take(SHOWN).collect();
+    let message = format!("{}, in the middle of the line that begins with {shown:?}", error.message);
+    Error { message, ..error }
+}
+
+fn lines(log: &[u8]) -> Vec<String> {
+    let mut lines: Vec<String> = log.split(|byte| *byte == b'\n').map(text).collect();
+    lines.pop_if(|last| last.is_empty());
+    lines
 }
 
 fn take_line(partial: &mut Vec<u8>) -> Option<String> {

@@ -7,12 +7,13 @@ mod images;
 mod logs;
 mod plugins;
 mod record;
+mod remote;
 pub mod types;
 mod unknown;
 mod volumes;
 
 pub use deploy::{Deployment, Progress, ProgressSink};
-pub use logs::LogStream;
+pub use logs::{LogItem, LogStream};
 pub use record::{Made, Record};
 pub use types::*;
 

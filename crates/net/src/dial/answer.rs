@@ -4,6 +4,7 @@
 //! base64. It gets answers from here, where both are seen to.
 
 use std::collections::HashSet;
+use std::error::Error as _;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use prost::Message;
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
 
-use crate::error::unreadable;
+use crate::error::{broken_off, of_something_between, unreadable};
 use holdfast_wire::DESCRIPTORS;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -88,7 +89,7 @@ impl Body for Answer {
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => self.check(frame).map_err(StdError::from),
             Some(Err(broken)) => Err(broken.into()),
-            None => Err(unreadable("it ended without a status").into()),
+            None => Err(broken_off().into()),
         };
         self.ended = !frame.as_ref().is_ok_and(Frame::is_data);
         Poll::Ready(Some(frame))
@@ -182,7 +183,7 @@ fn check_head(head: &mut Parts, ends_here: bool, unary: bool) -> Result<(), Stat
         return Err(unreadable(format!("it is no gRPC: its content type is {}", shown(other))));
     }
     match status {
-        None if ends_here => Err(unreadable("it ended without a status")),
+        None if ends_here => Err(broken_off()),
         Some(_) if ends_here => Messages::default().check_complete(unary),
         _ => {
             head.headers.remove(STATUS); // what is said before the messages does not tell whether they all came
@@ -194,7 +195,7 @@ fn check_head(head: &mut Parts, ends_here: bool, unary: bool) -> Result<(), Stat
 fn check_trailers(trailers: &mut HeaderMap, messages: &Messages, unary: bool) -> Result<(), Status> {
     repair(trailers);
     match status_of(trailers)? {
-        None => Err(unreadable("it ended without a status")),
+        None => Err(broken_off()),
         Some(Code::Ok) => messages.check_complete(unary),
         Some(_) => Ok(()),
     }
@@ -215,7 +216,28 @@ fn not_grpc(status: StatusCode) -> Status {
         429 | 502..=504 => Code::Unavailable,
         _ => Code::Unknown,
     };
-    Status::new(code, format!("the answer is no gRPC: HTTP status {status}"))
+    let message = format!("the answer is no gRPC: HTTP status {status}");
+    // Who answers otherwise did not pass it on; of these some may have, and then waited in vain.
+    let perhaps_passed_on = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+    if perhaps_passed_on { of_something_between(code, message) } else { Status::new(code, message) }
+}
+
+/// Whether a status was made by our own transport, not sent by the peer.
+pub fn is_transport(status: &Status) -> bool {
+    causes(status).any(|error| error.is::<hyper::Error>() || error.is::<h2::Error>())
+}
+
+/// Whether a call was certainly not processed: the peer refused its stream, or went away before it took it. It is safe
+/// to make it again.
+pub fn is_unprocessed(status: &Status) -> bool {
+    causes(status).filter_map(|error| error.downcast_ref::<h2::Error>()).any(|error| {
+        // A stream has this error of a GOAWAY only where it is above the last that the peer took.
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(status.source(), |error| (*error).source())
 }
 
 fn status_of(headers: &HeaderMap) -> Result<Option<Code>, Status> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::session::UNAVAILABLE_PAUSE;
 use crate::error::{Error, Kind};
+
+/// From a refusal with UNAVAILABLE to the next try of a read.
+pub(super) const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether a call may be made again when its answer did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use tonic::codegen::StdError;
 use tower_service::Service;
 
 use super::answer::{self, Answer};
+pub use super::patience::{ExpectedOutage, Expecting, Patience, Watched};
 use super::traffic::{Metered, Traffic};
 use super::{Address, BoxedIo, Credentials};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
@@ -27,62 +28,10 @@ const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 const RECEIVE_WINDOW: u32 = 8 << 20;
 /// How much of a message waits below HTTP/2's flow control: at least two of the largest chunks.
 const SEND_BUFFER: usize = 8 << 20;
-
-/// How long a peer may be silent before somebody looks whether it is there. Silence alone ends no call: a device may be
-/// slow. Where an outage is expected, it does.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// With a call pending, before it is asked whether it is there.
-    pub silence: Duration,
-    /// From that question until it is suspected to be gone.
-    pub answer: Duration,
-}
-
-impl Patience {
-    /// So long in all, before a peer is suspected to be gone.
-    pub fn lasting(silence: Duration) -> Self {
-        let silence = silence.max(Duration::from_millis(100));
-        Self { silence: silence * 2 / 5, answer: silence * 3 / 5 }
-    }
-}
-
-/// Counts who expects an outage of a device at the moment; clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct ExpectedOutage(Arc<AtomicUsize>);
-
-/// An outage is expected for as long as it lives.
-#[derive(Debug)]
-pub struct Expecting(ExpectedOutage);
-
-impl ExpectedOutage {
-    /// From now on, until what it returns is dropped.
-    pub fn begin(&self) -> Expecting {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        Expecting(self.clone())
-    }
-
-    /// Whether anybody expects one.
-    pub fn is_expected(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
-    }
-}
-
-impl Drop for Expecting {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// How a connection is watched.
-#[derive(Debug, Clone)]
-pub struct Watched {
-    /// How long its peer may be silent.
-    pub patience: Patience,
-    /// Whether its silence means that it is gone.
-    pub outage: ExpectedOutage,
-    /// The target has no other address, so whoever answers is in charge.
-    pub alone: bool,
-}
+/// How much sooner each call hears of its own end than of the connection's: it may say more.
+const OWN_END_FIRST: Duration = Duration::from_millis(5);
+/// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
+const PINGS: u32 = 3;
 
 /// A handle on a connection; clones share it.
 #[derive(Clone)]
@@ -103,6 +52,8 @@ struct Shared {
     lost: watch::Sender<Option<String>>,
     /// Why no further call shall begin on it, while those under way go on.
     closing: watch::Sender<Option<String>>,
+    /// Whether it was ended from outside: by its peer, or by this machine's kernel.
+    broken: Arc<AtomicBool>,
     /// Whether its peer has been silent for longer than one that is there.
     suspected: watch::Sender<bool>,
     _driver: AbortOnDropHandle<()>,
@@ -141,23 +92,32 @@ impl Connection {
             .await
             .map_err(|error| unreachable(format!("HTTP/2 did not start: {error}")))?;
         let (lost, mut lost_seen) = watch::channel(None);
-        let (lost_by_driver, closing) = (lost.clone(), watch::Sender::new(None));
-        let (closing_by_driver, pending) = (closing.clone(), Arc::new(AtomicUsize::new(0)));
-        let pending_at_end = pending.clone();
-        let driver = tokio::spawn(async move {
-            let why = match driver.await {
-                // It may have said GOAWAY, which lets calls end that are under way: each hears of its own end.
-                Ok(()) => {
-                    let why = "the peer closed the connection".to_owned();
-                    closing_by_driver.send_replace(Some(why.clone()));
-                    if pending_at_end.load(Ordering::Acquire) > 0 {
-                        return;
+        let (closing, pending) = (watch::Sender::new(None), Arc::new(AtomicUsize::new(0)));
+        let broken = Arc::new(AtomicBool::new(false));
+        let driver = tokio::spawn({
+            let (lost, closing, pending) = (lost.clone(), closing.clone(), pending.clone());
+            let (traffic, broken) = (traffic.clone(), broken.clone());
+            async move {
+                let why = match driver.await {
+                    // It may have said GOAWAY, which lets calls end that are under way: each hears of its own end.
+                    Ok(()) => {
+                        let why = "the peer closed the connection".to_owned();
+                        closing.send_replace(Some(why.clone()));
+                        if pending.load(Ordering::Acquire) > 0 {
+                            traffic.ended().await;
+                            broken.store(true, Ordering::Release);
+                            return;
+                        }
+                        why
                     }
-                    why
-                }
-                Err(error) => format!("the connection broke: {}", root_cause(&error)),
-            };
-            lost_by_driver.send_if_modified(|slot| slot.is_none() && !slot.insert(why).is_empty());
+                    Err(error) => {
+                        waiting::pause(OWN_END_FIRST).await;
+                        format!("the connection broke: {}", root_cause(&error))
+                    }
+                };
+                broken.store(true, Ordering::Release);
+                lost.send_if_modified(|slot| slot.is_none() && !slot.insert(why).is_empty());
+            }
         });
         let alone = watched.alone;
         let origin = format!("{}://{address}", if tls { "https" } else { "http" });
@@ -171,6 +131,7 @@ impl Connection {
             alone,
             lost,
             closing,
+            broken,
             suspected: watch::Sender::new(false),
             _driver: AbortOnDropHandle::new(driver),
         });
@@ -213,6 +174,17 @@ impl Connection {
     /// Why no further call shall begin on it, if none shall: it is lost, or its peer lets what is under way end.
     pub fn closing(&self) -> Option<String> {
         self.loss().or_else(|| self.shared.closing.borrow().clone())
+    }
+
+    /// Why it was ended from outside, by its peer or by this machine's kernel, if it was: that it was given up does not
+    /// count.
+    pub fn breakage(&self) -> Option<String> {
+        self.shared.broken.load(Ordering::Acquire).then(|| self.closing().unwrap_or_default())
+    }
+
+    /// Has a peer that is there say something, on a connection that was given up too.
+    pub fn ask_for_a_sign(&self) {
+        ask_for_a_sign(self.send.clone(), &self.shared);
     }
 
     /// Waits until its peer, with a call pending, has been silent for longer than its user's patience lasts.
@@ -353,6 +325,7 @@ impl Service<Request<Body>> for Connection {
 async fn watch_silence(connection: WeakConnection, watched: Watched) {
     let Watched { patience, outage, .. } = watched;
     let mut asked_at = None;
+    let mut pings = 0;
     loop {
         waiting::pause(patience.silence / 4).await;
         let Some(Connection { send, shared }) = connection.upgrade() else { return };
@@ -368,18 +341,29 @@ async fn watch_silence(connection: WeakConnection, watched: Watched) {
         }
         match asked_at {
             None => {
-                asked_at = Some((now, shared.traffic.written()));
-                ask_for_a_sign(send, &shared);
+                let written = shared.traffic.written();
+                if shared.closing.borrow().is_none() {
+                    ask_for_a_sign(send, &shared);
+                } else if pings < PINGS && silent >= patience.silence * 10_u32.pow(pings) {
+                    // One that wants no further calls answers a ping, but does not take many.
+                    pings += 1;
+                    shared.traffic.ping();
+                } else if !outage.is_expected() {
+                    continue;
+                }
+                asked_at = Some((now, written));
             }
             Some((asked, written)) if now - asked >= patience.answer => {
                 if outage.is_expected() {
                     shared.abandon(&shared.silence());
                     return;
                 }
-                // One that wants no further calls, or no more at a time, was not asked: its silence says nothing.
                 let left = shared.traffic.written() > written || shared.traffic.is_blocked();
-                let was_asked = shared.closing.borrow().is_none() && left;
-                shared.suspect(was_asked);
+                // One that takes no more calls at a time was not asked: its silence says nothing.
+                shared.suspect(left);
+                if !left && shared.closing.borrow().is_some() {
+                    asked_at = None; // only the question showed that it wants no further calls
+                }
             }
             Some(_) => {}
         }
@@ -402,12 +386,13 @@ fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<Shared>) {
     if let Some(credentials) = &shared.credentials {
         credentials.apply(headers);
     }
-    let mut lost = shared.lost.subscribe();
     let sent = send.send_request(request);
+    let mut lost = shared.lost.subscribe();
     tokio::spawn(async move {
+        let nobody_has_it = async { while lost.changed().await.is_ok() {} };
         tokio::select! {
             _ = answer::read(path, sent) => {}
-            _ = lost.wait_for(Option::is_some) => {}
+            () = nobody_has_it => {}
         }
     });
 }
@@ -433,7 +418,7 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dial::session::is_transport;
+    use crate::dial::answer::is_transport;
     use holdfast_wire::gnoi::system::TimeRequest;
     use holdfast_wire::gnoi::system::system_client::SystemClient;
 

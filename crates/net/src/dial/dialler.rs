@@ -1,6 +1,7 @@
 //! Dialling through an outage: attempts overlap, and the first that completes wins.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -18,7 +19,8 @@ pub struct Pace {
     pub interval: Duration,
     /// How long that lasts.
     pub eager_for: Duration,
-    /// From one dial to the next after that.
+    /// From one dial to the next after that, and where a dial is taken whose peer says nothing yet: it is slow, and more
+    /// of them make it slower. Not so where an outage is expected.
     pub slow_interval: Duration,
     /// What one dial may take; a dial that began inside a black hole never completes.
     pub attempt: Duration,
@@ -68,6 +70,7 @@ impl Dialler {
         let alone = target.addresses.len() == 1;
         let began = Instant::now();
         let mut attempts = JoinSet::new();
+        let accepted = Accepted::default();
         let mut next_dial = began;
         let mut count = first_address;
         let mut last_failure: Option<Error> = None;
@@ -75,7 +78,8 @@ impl Dialler {
             tokio::select! {
                 biased;
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
-                    Ok(Ok(connection)) => return Ok(connection),
+                    Ok(Ok(Some(connection))) => return Ok(connection),
+                    Ok(Ok(None)) => {} // another dial waits there
                     Ok(Err(error)) if persistence == Persistence::Once => return Err(error),
                     Ok(Err(error)) if persistence == Persistence::FirstContact && alone && is_final(&error) => {
                         return Err(error);
@@ -91,7 +95,7 @@ impl Dialler {
                 }
                 () = reached(next_dial) => {
                     let address = target.addresses[count % target.addresses.len()].clone();
-                    attempts.spawn(self.clone().attempt(address, count));
+                    attempts.spawn(self.clone().attempt(address, count, accepted.clone()));
                     count += 1;
                     let pause = if began.elapsed() < pace.eager_for { pace.interval } else { pace.slow_interval };
                     next_dial += pause;
@@ -100,7 +104,13 @@ impl Dialler {
         }
     }
 
-    async fn attempt(self: Arc<Self>, address: Address, count: usize) -> Result<Connection> {
+    /// None where an earlier dial waits there already.
+    async fn attempt(
+        self: Arc<Self>,
+        address: Address,
+        count: usize,
+        accepted: Accepted,
+    ) -> Result<Option<Connection>> {
         let target = &self.target;
         let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
         let steps = async {
@@ -115,9 +125,14 @@ impl Dialler {
                 return Err(unreachable(format!("{} resolves to nothing", address.host)));
             }
             let addresses = target.addresses.len();
-            let io = self.connector.connect(resolved[count / addresses % resolved.len()]).await.map_err(|error| {
+            let place = resolved[count / addresses % resolved.len()];
+            if !self.outage.is_expected() && accepted.waits_at(place, self.pace.slow_interval) {
+                return Ok(None);
+            }
+            let io = self.connector.connect(place).await.map_err(|error| {
                 unreachable(format!("{address}: {error}")).hint("is the device up, and is this its gRPC port?")
             })?;
+            let _taken = accepted.taken(place);
             let (io, encrypted) = match &target.security {
                 Security::Plaintext => (io, false),
                 Security::Tls(tls) => (tls.handshake(io, &address).await?, true),
@@ -126,7 +141,7 @@ impl Dialler {
             let credentials = target.credentials.clone();
             let watched = Watched { patience: self.patience, outage: self.outage.clone(), alone };
             let established = Connection::establish(io, &address, encrypted, credentials, watched).await;
-            established.map_err(|error| if encrypted { tls::explain_refusal(error) } else { error })
+            established.map(Some).map_err(|error| if encrypted { tls::explain_refusal(error) } else { error })
         };
         timeout(self.pace.attempt, steps).await.unwrap_or_else(|_| {
             Err(unreachable(format!("{address} does not answer"))
@@ -135,9 +150,99 @@ impl Dialler {
     }
 }
 
+/// Where a dial was taken whose peer says nothing yet, and when that was. Clones share it.
+#[derive(Debug, Default, Clone)]
+struct Accepted(Arc<Mutex<Vec<(SocketAddr, Instant)>>>);
+
+/// One of them, for as long as it lives.
+struct Taken(Accepted, (SocketAddr, Instant));
+
+impl Accepted {
+    fn held(&self) -> MutexGuard<'_, Vec<(SocketAddr, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits_at(&self, place: SocketAddr, recently: Duration) -> bool {
+        self.held().iter().any(|(taken, when)| *taken == place && when.elapsed() < recently)
+    }
+
+    fn taken(&self, place: SocketAddr) -> Taken {
+        let entry = (place, Instant::now());
+        self.held().push(entry);
+        Taken(self.clone(), entry)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut held = self.0.held();
+        if let Some(at) = held.iter().position(|entry| *entry == self.1) {
+            held.swap_remove(at);
+        }
+    }
+}
+
 fn is_final(error: &Error) -> bool {
     match error.kind {
         Kind::Connect(fault) => fault != ConnectFault::Unreachable,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::dial::BoxedIo;
+    use crate::dial::connector::BoxFuture;
+
+    /// A device whose kernel takes dials, or does not, and whose process says nothing.
+    struct Slow {
+        takes: bool,
+        dials: AtomicUsize,
+        held: Mutex<Vec<tokio::io::DuplexStream>>,
+    }
+
+    impl Connector for Slow {
+        fn resolve<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            Box::pin(async { Ok(vec![SocketAddr::from(([192, 0, 2, 1], 9339))]) })
+        }
+
+        fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
+            self.dials.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async {
+                if !self.takes {
+                    return std::future::pending().await;
+                }
+                let (ours, theirs) = tokio::io::duplex(4096);
+                self.held.lock().expect("no panic").push(theirs);
+                Ok(Box::new(ours) as BoxedIo)
+            })
+        }
+    }
+
+    async fn dials(takes: bool, expected: bool) -> usize {
+        let slow = Arc::new(Slow { takes, dials: AtomicUsize::new(0), held: Mutex::default() });
+        let outage = ExpectedOutage::default();
+        let _expecting = expected.then(|| outage.begin());
+        let dialler = Arc::new(Dialler {
+            connector: slow.clone(),
+            target: Arc::new(Target::parse("device:9339", Security::Plaintext).expect("an address")),
+            pace: Pace::default(),
+            patience: Patience::lasting(Duration::from_secs(2)),
+            outage,
+        });
+        let refused = dialler.dial(0, Persistence::Outage, Instant::now() + Duration::from_secs(3)).await;
+        assert!(refused.is_err());
+        slow.dials.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_takes_dials_and_is_slow_is_dialled_gently() {
+        assert!(dials(true, false).await <= 4, "once a second");
+        assert!(dials(true, true).await >= 50, "an outage is expected");
+        assert!(dials(false, false).await >= 50, "none was taken: nobody is made slower");
     }
 }

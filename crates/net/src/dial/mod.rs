@@ -1,12 +1,16 @@
 //! Reaching a target and keeping it: addresses, transport, dialling through an outage, and the session on top.
 
 pub mod answer;
+mod attempt;
 mod call;
 pub mod connection;
+mod connections;
 pub mod connector;
 pub mod credentials;
 mod dialler;
+mod following;
 mod guard;
+mod patience;
 pub mod session;
 pub mod target;
 pub mod timeline;
@@ -18,6 +22,8 @@ pub use call::{Call, Repeat};
 pub use connection::Connection;
 pub use connector::{BoxedIo, Connector, Tcp};
 pub use credentials::Credentials;
+pub use following::{Following, Next, OnLoss, Opened, Opener, ResumeLimits, Resumed};
+pub use guard::GRACE;
 pub use session::{Session, Settings};
 pub use target::{Address, Security, Target};
 pub use timeline::{Event, EventKind, Field, Fields, Timeline};

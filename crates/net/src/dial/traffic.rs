@@ -4,16 +4,21 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::ConnectFault;
 
 const FRAME_HEADER: usize = 9;
+/// What a client sends before its first frame.
+const PREFACE: usize = 24;
+/// A frame of type PING (6) with its eight bytes.
+const PING: [u8; FRAME_HEADER + 8] = *b"\0\0\x08\x06\0\0\0\0\0holdfast";
 
 /// Counters of one connection, below HTTP/2 and above TLS.
 #[derive(Debug)]
@@ -26,6 +31,9 @@ pub struct Traffic {
     last_read: AtomicU64,
     first: Mutex<Vec<u8>>,
     first_frame: Notify,
+    /// Whether a ping is to go out, and whom to wake for it.
+    ping: Mutex<(bool, Option<Waker>)>,
+    ended: CancellationToken,
 }
 
 impl Traffic {
@@ -37,6 +45,8 @@ impl Traffic {
             last_read: AtomicU64::new(0),
             first: Mutex::default(),
             first_frame: Notify::new(),
+            ping: Mutex::default(),
+            ended: CancellationToken::new(),
         })
     }
 
@@ -61,6 +71,25 @@ impl Traffic {
     pub fn silent_for(&self) -> Duration {
         let last = self.last_read.load(Ordering::Acquire).saturating_sub(1);
         self.start.elapsed().saturating_sub(Duration::from_millis(last))
+    }
+
+    /// Waits until nobody reads or writes any more: the peer or the kernel ended the connection, or HTTP/2 did.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Asks the peer, below all calls, whether it is there: it answers with bytes.
+    pub fn ping(&self) {
+        let mut ping = self.ping.lock().unwrap_or_else(PoisonError::into_inner);
+        ping.0 = true;
+        ping.1.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a ping is to go out; who asks is woken for the next.
+    fn takes_ping(&self, cx: &Context<'_>) -> bool {
+        let mut ping = self.ping.lock().unwrap_or_else(PoisonError::into_inner);
+        ping.1 = Some(cx.waker().clone());
+        std::mem::take(&mut ping.0)
     }
 
     /// Waits for the first frame; an HTTP/2 server sends its SETTINGS unasked.
@@ -99,20 +128,83 @@ impl Traffic {
     }
 }
 
+/// Where one frame ends and the next begins in what goes out.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes that are still to come of what has begun.
+    missing: usize,
+    header: Vec<u8>,
+}
+
+impl Frames {
+    fn new() -> Self {
+        Self { missing: PREFACE, header: Vec::with_capacity(FRAME_HEADER) }
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let content = self.missing.min(bytes.len());
+            self.missing -= content;
+            bytes = &bytes[content..];
+            let header = (FRAME_HEADER - self.header.len()).min(bytes.len());
+            self.header.extend_from_slice(&bytes[..header]);
+            bytes = &bytes[header..];
+            if let [high, middle, low, _, _, _, _, _, _] = *self.header.as_slice() {
+                self.missing = u32::from_be_bytes([0, high, middle, low]) as usize;
+                self.header.clear();
+            }
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.missing == 0 && self.header.is_empty()
+    }
+}
+
 /// A stream that keeps its `Traffic` up to date.
 pub struct Metered<T> {
     inner: T,
     traffic: Arc<Traffic>,
+    frames: Frames,
+    /// What is to go out of a ping, between two frames.
+    ping: &'static [u8],
 }
 
 impl<T> Metered<T> {
     pub fn new(inner: T, traffic: Arc<Traffic>) -> Self {
-        Self { inner, traffic }
+        Self { inner, traffic, frames: Frames::new(), ping: &[] }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
+impl<T> Drop for Metered<T> {
+    fn drop(&mut self) {
+        self.traffic.ended.cancel();
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Metered<T> {
+    /// Writes what is to go out of a ping, if it may now.
+    fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.frames.are_whole() && !self.ping.is_empty() {
+            let polled = Pin::new(&mut self.inner).poll_write(cx, self.ping);
+            self.traffic.wrote(&polled);
+            match ready!(polled)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.ping = &self.ping[count..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.traffic.takes_ping(cx) && self.ping.is_empty() {
+            self.ping = &PING;
+            if self.poll_ping(cx).is_ready() {
+                let _ = Pin::new(&mut self.inner).poll_flush(cx); // what hinders it, the next write tells
+            }
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = polled
@@ -126,8 +218,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_ping(cx))?;
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.traffic.wrote(&polled);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.frames.follow(&buf[..count]);
+        }
         polled
     }
 
@@ -136,8 +232,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_ping(cx))?;
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.traffic.wrote(&polled);
+        if let Poll::Ready(Ok(mut count)) = polled {
+            for buf in bufs {
+                let written = count.min(buf.len());
+                self.frames.follow(&buf[..written]);
+                count -= written;
+            }
+        }
         polled
     }
 
@@ -146,10 +250,29 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_ping(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_goes_between_frames_however_they_are_parted() {
+        let frames = [&[b'P'; PREFACE][..], &[0, 0, 2, 0, 0, 0, 0, 0, 1, 7, 7], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        let ends = [PREFACE, PREFACE + 11, PREFACE + 20];
+        for end in 0..=frames.len() {
+            for piece in 1..=frames.len() {
+                let mut outgoing = Frames::new();
+                frames[..end].chunks(piece).for_each(|part| outgoing.follow(part));
+                assert_eq!(outgoing.are_whole(), ends.contains(&end), "{end} by {piece}: {outgoing:?}");
+            }
+        }
     }
 }

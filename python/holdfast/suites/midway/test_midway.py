@@ -256,7 +256,7 @@ def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> St
 
     def follow() -> None:
         try:
-            for line in dut.containerz.follow_logs(name, timeout=LONGEST):
+            for line in dut.containerz.follow_logs(name, resume=False, timeout=LONGEST):
                 lines.append(line)
                 first.set()
         except HoldfastError as error:
