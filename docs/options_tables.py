@@ -26,8 +26,8 @@ another word is an error. A list has one entry a line. The command `holdfast` ta
 own command or after it; what they mean in a testbed is in [testbeds.md](testbeds.md).
 
 Secrets come from the environment or from files: `HOLDFAST_PASSWORD` is the password, `HOLDFAST_TOKEN` a bearer token,
-and `HOLDFAST_KEY_PASSWORD` opens the key. A token, metadata or a proxy with a password may stand on the command line too,
-where other users of the machine see them; holdfast itself shows none of them.
+and `HOLDFAST_KEY_PASSWORD` opens the key. A token, metadata or a proxy with a password may stand on the command line
+too, where other users of the machine see them; holdfast itself shows none of them.
 """
 ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
 

@@ -209,6 +209,11 @@ def received(client: socket.socket, count: int) -> bytes:
     return data
 
 
+def taking(client: socket.socket, count: int) -> None:
+    """Takes so many bytes, and then closes."""
+    received(client, count)
+
+
 @contextmanager
 def http_proxy(
     names: dict[str, str], *, login: str | None = None, answer: bytes | None = None

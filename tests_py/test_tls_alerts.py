@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from fronts import DAY, NOW, Made, context, listening, made, received, tls_front
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from fronts import DAY, NOW, Made, context, listening, made, received, taking, tls_front
 
 import holdfast
 from holdfast import exceptions
@@ -109,9 +109,7 @@ def test_a_certificate_of_ours_is_wanted(version: str, plain: str, shown: Made, 
             "certificate_expired (45)",
         ),
         (
-            lambda folder, signer: made(
-                folder, "ours", signer=signer, purposes=(x509.ExtendedKeyUsageOID.SERVER_AUTH,)
-            ),
+            lambda folder, signer: made(folder, "ours", signer=signer, purposes=(ExtendedKeyUsageOID.SERVER_AUTH,)),
             "unsupported_certificate (43)",
         ),
     ],
@@ -191,7 +189,7 @@ def test_a_server_of_grpc_in_plaintext() -> None:
 
 
 def test_a_server_that_closes_in_the_handshake(shown: Made) -> None:
-    with listening(lambda client: received(client, 5) and None) as front:
+    with listening(lambda client: taking(client, 5)) as front:
         said = refusal(front.address, exceptions.Unreachable, ca=shown.pem)
     assert "the TLS handshake failed" in said
     assert "plaintext" in said

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from fronts import DAY, NOW, Made, bundle, context, first_version, made, tls_front
 
 import holdfast
@@ -34,18 +34,18 @@ def reach_front(plain: str, shown: Made, *, chain: Path | None = None, ca: Path 
 
 # --- Whoever answers ----------------------------------------------------------------------------------------------
 
-ODD = {
+ODD: dict[str, Callable[[Path], Made]] = {
     "version-1": lambda folder: first_version(folder, "old"),
     "version-1-rsa": lambda folder: first_version(folder, "old", kind="rsa2048"),
     "expired": lambda folder: made(folder, begins=NOW - 3 * DAY, ends=NOW - DAY),
     "no-subject": lambda folder: made(folder, subject=""),
     "no-names": lambda folder: made(folder, names=()),
     "signs-itself": lambda folder: made(folder, authority=True),
-    "for-clients": lambda folder: made(folder, purposes=(x509.ExtendedKeyUsageOID.CLIENT_AUTH,)),
+    "for-clients": lambda folder: made(folder, purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,)),
     "p384": lambda folder: made(folder, kind="p384"),
     "ed25519": lambda folder: made(folder, kind="ed25519"),
 }
-UNCHECKED = {
+UNCHECKED: dict[str, tuple[Callable[[Path], Made], str]] = {
     "rsa1024": (lambda folder: made(folder, kind="rsa1024"), "1024 bits"),
     "version-1-rsa1024": (lambda folder: first_version(folder, "old", kind="rsa1024"), "1024 bits"),
     "p521": (lambda folder: made(folder, kind="p521"), "ECDSA_NISTP521_SHA512"),
@@ -107,7 +107,7 @@ def test_a_certificate_that_is_named_needs_neither_signer_nor_version(plain: str
     reach_front(plain, leaf, ca=leaf.pem)
     old = first_version(tmp_path, "old")
     reach_front(plain, old, ca=old.pem)
-    purpose = made(tmp_path, "purpose", authority=True, purposes=(x509.ExtendedKeyUsageOID.CLIENT_AUTH,))
+    purpose = made(tmp_path, "purpose", authority=True, purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,))
     reach_front(plain, purpose, ca=purpose.pem)
 
 

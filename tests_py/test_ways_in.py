@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 import pytest
-from fronts import Listener, context, http_proxy, listening, made, received, socks_proxy, tls_front
+from fronts import Listener, context, http_proxy, listening, made, received, socks_proxy, taking, tls_front
 
 import holdfast
 from holdfast import _core, aio, exceptions, testbed
@@ -29,7 +29,7 @@ from holdfast.testbed import Target
 from conftest import RunSuite, emulate, isolated
 
 SECRET = "pl4nted-w0rd"
-PROXIES = {"http": http_proxy, "socks5": socks_proxy}
+PROXIES: dict[str, Any] = {"http": http_proxy, "socks5": socks_proxy}
 
 
 @dataclass
@@ -45,7 +45,7 @@ def hearing(*wanted: tuple[str, str]) -> Iterator[Heard]:
     """Answers each call with nothing where it bears what is wanted, with UNAUTHENTICATED else."""
     found = Heard("")
 
-    class Handler(grpc.GenericRpcHandler):
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             def answer(_request: bytes, call: grpc.ServicerContext) -> bytes:
                 sent = [(entry.key, entry.value) for entry in call.invocation_metadata()]
@@ -110,7 +110,12 @@ def test_each_address_and_gnoi_apart_are_sent_the_same() -> None:
 
 
 def test_metadata_is_sent_as_it_was_given() -> None:
-    given = [("X-Tenant", "a"), ("x-tenant", lambda: "b"), ("x-trace-bin", b"\0\xff"), ("authorization", "Basic abc")]
+    given: list[tuple[str, Any]] = [
+        ("X-Tenant", "a"),
+        ("x-tenant", lambda: "b"),
+        ("x-trace-bin", b"\0\xff"),
+        ("authorization", "Basic abc"),
+    ]
     with hearing() as heard, holdfast.connect(heard.address, insecure=True, metadata=given) as dut:
         dut.system.time()
     sent = heard.calls[-1]["all"]
@@ -167,7 +172,7 @@ def test_no_repr_shows_what_is_secret() -> None:
     with hearing() as heard, holdfast.connect(heard.address, insecure=True, token=SECRET) as dut:
         dut.system.time()
         assert SECRET not in repr(dut)
-        assert SECRET not in "".join(str(event) for event in dut.timeline())
+        assert SECRET not in "".join(str(event) for event in dut.timeline)
 
 
 # --- Where they come from -----------------------------------------------------------------------------------------
@@ -289,9 +294,7 @@ def test_a_device_behind_a_proxy_which_alone_knows_its_name(
     with (
         holdfast.emulator() as chassis,
         tls_front(chassis.address, context(shown.pem, shown.key_pem)) as front,
-        PROXIES[kind](  # type: ignore[operator]
-            {"r7.lab:9339": front.address if encrypted else chassis.address}, login=login
-        ) as (proxy, asked),
+        PROXIES[kind]({"r7.lab:9339": front.address if encrypted else chassis.address}, login=login) as (proxy, asked),
     ):
         user = f"us%40er:{SECRET}%3Ax@" if login else ""
         settings: dict[str, Any] = {"tls": holdfast.Tls(ca=shown.pem)} if encrypted else {"insecure": True}
@@ -307,33 +310,19 @@ def test_a_device_behind_a_proxy_which_alone_knows_its_name(
 @pytest.mark.parametrize("kind", PROXIES)
 def test_containers_are_reached_by_the_proxy_too(kind: str, archive: Path) -> None:
     with holdfast.emulator() as chassis:
-        known = KnowingAll(chassis.address)
+        known = {"device:9339": chassis.address, "device:60061": f"{chassis.container_host}:60061"}
         with (
             PROXIES[kind](known) as (proxy, asked),
-            holdfast.connect(  # type: ignore[operator]
-                "device", insecure=True, proxy=f"{kind}://{proxy.address}"
-            ) as dut,
+            holdfast.connect("device", insecure=True, proxy=f"{kind}://{proxy.address}") as dut,
         ):
-            deployed = dut.containerz.deploy(archive)
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            dut.containerz.start(deployed, "c", ports={port: port})
-            dut.expect_answer(port)
-            dut.connect_container(port)
-        assert any(f"device:{port}" in each for each in asked)
-
-
-class KnowingAll(dict[str, str]):
-    """Any port of the host `device` is this machine's, and the default one the device's."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        self.address = address
-
-    def get(self, place: str, _default: Any = None) -> Any:
-        port = place.rpartition(":")[2]
-        return self.address if port == "9339" else f"127.0.0.1:{port}"
+            image = dut.containerz.deploy(archive)
+            dut.containerz.start("c", image=image, ports={60061: 60061})
+            dut.expect_answer(60061)
+            dut.connect_container(60061)
+            dut.containerz.stop("c")
+            with pytest.raises(exceptions.Unreachable):
+                dut.connect_container(60061, timeout=2)
+        assert any("device:60061" in each for each in asked)
 
 
 def told(address: str, error: type[exceptions.ConnectError], proxy: str, timeout: float = 1.0) -> str:
@@ -420,7 +409,7 @@ def test_a_proxy_that_is_not_there_or_no_proxy(kind: str) -> None:
     assert "is not there" in told("r7:1", exceptions.ProxyUnreachable, f"{kind}://{place}", timeout=0.5)
     said = told("r7:1", exceptions.ProxyUnreachable, f"{kind}://no-such-host.invalid:1", timeout=0.5)
     assert "does not resolve" in said
-    with listening(lambda client: received(client, 3) and None) as front:
+    with listening(lambda client: taking(client, 3)) as front:
         assert "proxy" in told("r7:1", exceptions.ProxyUnreachable, f"{kind}://{front.address}", timeout=0.5)
 
 

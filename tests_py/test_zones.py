@@ -63,7 +63,7 @@ def test_a_device_at_an_address_with_a_zone(zoned: str, plain: str, tmp_path: Pa
             {"ca": shown.pem, "server_name": zoned},
             {"ca": shown.pem, "server_name": f"[{zoned}]"},
         ):
-            with holdfast.connect(front.address, tls=holdfast.Tls(**settings)) as dut:  # type: ignore[arg-type]
+            with holdfast.connect(front.address, tls=holdfast.Tls(**settings)) as dut:
                 assert dut.control_processors()
         other = made(tmp_path, "other")
         with pytest.raises(exceptions.CertificateUntrusted):
@@ -74,7 +74,7 @@ def test_a_device_at_an_address_with_a_zone(zoned: str, plain: str, tmp_path: Pa
 def test_the_authority_has_no_zone(zoned: str) -> None:
     seen: list[str] = []
 
-    class Handler(grpc.GenericRpcHandler):
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             def answer(_request: bytes, call: grpc.ServicerContext) -> bytes:
                 seen.append(call._rpc_event.call_details.host.decode())
