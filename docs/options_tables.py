@@ -25,7 +25,9 @@ environment, and that before the ini file. A flag there is `yes`, `true`, `on` o
 another word is an error. A list has one entry a line. The command `holdfast` takes those of the device, before its
 own command or after it; what they mean in a testbed is in [testbeds.md](testbeds.md).
 
-Secrets are no options: `HOLDFAST_PASSWORD` is the password, and `HOLDFAST_KEY_PASSWORD` opens the key.
+Secrets come from the environment or from files: `HOLDFAST_PASSWORD` is the password, `HOLDFAST_TOKEN` a bearer token,
+and `HOLDFAST_KEY_PASSWORD` opens the key. A token, metadata or a proxy with a password may stand on the command line
+too, where other users of the machine see them; holdfast itself shows none of them.
 """
 ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
 

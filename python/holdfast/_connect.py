@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _core
+from holdfast import _core, proxies
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.metadata import Metadata, Value
 from holdfast.secret import Secret
 from holdfast.tls import Tls
 
@@ -22,12 +23,15 @@ Seconds = float | timedelta
 
 @dataclass(frozen=True)
 class Connection:
-    """What `connect` was given; a password that is a function was called for."""
+    """What `connect` was given; a password or the like that is a function was called for."""
 
     address: str
     gnoi: str | None = None
     username: str | None = None
     password: Secret | None = None
+    token: Secret | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    proxy: Secret | None = None
     insecure: bool = False
     tls: Tls | bool | None = None
     name: str | None = None
@@ -45,9 +49,12 @@ class Connection:
                 raise InvalidArgumentError(f"{name}={given}: that is no time", hint="give seconds, more than none")
         if self.tls is False:
             raise InvalidArgumentError("tls=False says nothing of what then", hint="give insecure=True for plaintext")
-        if self.password is not None:
-            object.__setattr__(self, "password", self.password.fetched())
-            self.password.reveal()
+        object.__setattr__(self, "metadata", Metadata.of(self.metadata.revealed()))
+        for name, what in (("password", "a password"), ("token", "a token"), ("proxy", "a proxy")):
+            secret = getattr(self, name)
+            if secret is not None:
+                object.__setattr__(self, name, secret.fetched())
+                getattr(self, name).reveal(what)
 
     def options(self) -> dict[str, Any]:
         """The core's options. Raises `InvalidArgumentError`, and what reading the profile raises."""
@@ -60,6 +67,9 @@ class Connection:
         return {
             "username": self.username,
             "password": self.password,
+            "token": self.token,
+            "metadata": self.metadata.pairs(),
+            "proxy": proxies.chosen(self.proxy, self.address, *((self.gnoi,) if self.gnoi else ())),
             "insecure": self.insecure,
             "tls": tls,
             "name": self.name,
@@ -99,6 +109,9 @@ def connect(
     gnoi: str | None = None,
     username: str | None = None,
     password: str | Secret | Callable[[], str] | None = None,
+    token: str | Secret | Callable[[], str] | None = None,
+    metadata: Mapping[str, Value] | Sequence[tuple[str, Value]] | Metadata | None = None,
+    proxy: str | Secret | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
@@ -113,21 +126,31 @@ def connect(
 
     Several addresses are one for each control processor: the session finds the one in charge and follows it. `gnoi` is
     where gNOI is served, if that is elsewhere. TLS is the default, with the system's trusted signers;
-    `tls=holdfast.Tls(…)` says otherwise, `insecure=True` means plaintext. A `password` that is a function is called for
-    it, once. `profile` is a vendor's, by name, as a YAML file, or `auto` for what the device says it is (one more
-    request). `container_host` is where containers' ports are, if not on the device's own address. `silence` is
-    how long it may say nothing to a call, outside of a failover, before the session dials beside it (2 s, or the
-    profile's); the call itself ends only once the device is proved gone, or by its timeout. `deadlines` sets the
-    limits of steps such as `switchover` or `reboot`, in place of the profile's; without, an emulated device's are
-    shorter. Raises `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`, `Timeout`, and
+    `tls=holdfast.Tls(…)` says otherwise, `insecure=True` means plaintext. `token` is a bearer token (`authorization:
+    Bearer …`), beside a user or without one; `metadata` is sent with each call as it is, bytes for keys in `-bin`.
+    `proxy` is `http://[USER:PASSWORD@]HOST:PORT` (CONNECT) or `socks5://…`: it resolves the device's name, and is on
+    the way to all its addresses and containers; `environment` takes what HTTPS_PROXY, ALL_PROXY and NO_PROXY say, which
+    are not heeded without it. A password, token, value or proxy that is a function is called for it, once, and none is
+    ever shown. `profile` is a vendor's, by name, as a YAML file, or `auto` for what the device says it is (one more
+    request). `container_host` is where containers' ports are, if not on the device's own address. `silence` is how long
+    it may say nothing to a call, outside of a failover, before the session dials beside it (2 s, or the profile's); the
+    call itself ends only once the device is proved gone, or by its timeout. `deadlines` sets the limits of steps such
+    as `switchover` or `reboot`, in place of the profile's; without, an emulated device's are shorter. Raises
+    `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`, `ProxyError`, `Timeout`, and
     `InvalidArgumentError` for what makes no sense.
+
+        holdfast.connect("r7", token=os.environ["TOKEN"], proxy="socks5://jump:1080", metadata={"x-tenant": "lab"})
     """
-    password = Secret.of(password)
+    password, token, proxy = Secret.of(password), Secret.of(token), Secret.of(proxy)
+    metadata = Metadata.of(metadata)
     asked = Connection(
         address=address,
         gnoi=gnoi,
         username=username,
         password=password,
+        token=token,
+        metadata=metadata,
+        proxy=proxy,
         insecure=insecure,
         tls=tls,
         name=name,

@@ -78,6 +78,7 @@ __all__ = [
     "message_fields",
     "own_platform",
     "parse_terms",
+    "proxy_shown",
     "quirk_names",
     "remedies",
     "same_image_name",
@@ -111,6 +112,9 @@ def deadlines(*, emulated: bool) -> dict[str, float]:
 
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
+
+def proxy_shown(proxy: str | Secret) -> str:
+    """A proxy as it may be shown, without user and password. `InvalidArgumentError` for what is none."""
 
 def remedies() -> list[str]:
     """What `HoldfastError.remedy` may be."""

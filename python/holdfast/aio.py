@@ -15,6 +15,7 @@ from holdfast._core import AsyncDevice as Device
 from holdfast._emulator import Chassis, Encryption, Seconds, bundle, hide_users, host_of, inner_of
 from holdfast.exceptions import ExpectationFailed, RpcError
 from holdfast.failpoint import ArmedFailpoint, read_file
+from holdfast.metadata import Metadata, Value
 from holdfast.results import ControlProcessor
 from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
@@ -68,6 +69,9 @@ def connect(
     gnoi: str | None = None,
     username: str | None = None,
     password: str | Secret | Callable[[], str] | None = None,
+    token: str | Secret | Callable[[], str] | None = None,
+    metadata: Mapping[str, Value] | Sequence[tuple[str, Value]] | Metadata | None = None,
+    proxy: str | Secret | Callable[[], str] | None = None,
     insecure: bool = False,
     tls: Tls | bool | None = None,
     name: str | None = None,
@@ -79,13 +83,17 @@ def connect(
     deadlines: Mapping[str, Seconds] | None = None,
 ) -> _Connecting:
     """As `holdfast.connect`; await it for the device, or enter it with `async with`."""
-    password = Secret.of(password)
+    password, token, proxy = Secret.of(password), Secret.of(token), Secret.of(proxy)
+    metadata = Metadata.of(metadata)
     return _Connecting(
         Connection(
             address=address,
             gnoi=gnoi,
             username=username,
             password=password,
+            token=token,
+            metadata=metadata,
+            proxy=proxy,
             insecure=insecure,
             tls=tls,
             name=name,

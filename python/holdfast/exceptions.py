@@ -120,6 +120,22 @@ class ClientCertificateRefused(CertificateError):
     """The target wants a certificate of ours, or another than it got."""
 
 
+class TlsHandshakeFailed(ConnectError):
+    """The target and this machine have no version of TLS or cipher in common, or one of them does not follow TLS."""
+
+
+class ProxyError(ConnectError):
+    """The proxy on the way, not the target, is in the way."""
+
+
+class ProxyRefused(ProxyError):
+    """The proxy on the way does not let us through."""
+
+
+class ProxyUnreachable(ProxyError):
+    """The proxy on the way is not there, or does not do its work."""
+
+
 class Timeout(HoldfastError):
     """A deadline passed."""
 

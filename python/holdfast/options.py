@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.secret import Secret
 
 Kind = Literal["text", "flag", "list", "keep"]
 
@@ -38,6 +39,14 @@ class Option:
     command: bool = False
     testbed: str = ""
     argument: str = ""
+    # Whether it is or may hold a secret: front ends hand it out as `Secret`.
+    secret: bool = False
+
+    def hidden(self, value: Any) -> Any:
+        """A value as front ends hand it out."""
+        if not self.secret:
+            return value
+        return [Secret.of(each) for each in value] if isinstance(value, list | tuple) else Secret.of(value)
 
     @property
     def key(self) -> str:
@@ -99,11 +108,11 @@ DEVICE = (
           " session dials beside it (2s); the call goes on until the device is proved gone", command=True,
           testbed="silence", argument="silence", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="a time such as 5s"),
     _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
-    _text("dut-ca", "FILE", "a PEM file of who signs the device's certificate (default: who the system trusts)",
-          command=True, testbed="tls.ca", argument="tls.ca"),
-    _text("dut-cert", "FILE", "a PEM file with our certificate, for a device that wants one", command=True,
+    _text("dut-ca", "FILE", "a file of who signs the device's certificate, or with that very certificate (default:"
+          " who the system trusts)", command=True, testbed="tls.ca", argument="tls.ca"),
+    _text("dut-cert", "FILE", "a file with our certificate, for a device that wants one", command=True,
           testbed="tls.cert", argument="tls.cert"),
-    _text("dut-key", "FILE", "a PEM file with its key; an encrypted one is opened with HOLDFAST_KEY_PASSWORD",
+    _text("dut-key", "FILE", "a file with its key; an encrypted one is opened with HOLDFAST_KEY_PASSWORD",
           command=True, testbed="tls.key", argument="tls.key"),
     _text("dut-key-password-file", "FILE", "a file whose first line opens the key", command=True,
           testbed="tls.key_password_file", argument="tls.key_password"),
@@ -115,6 +124,17 @@ DEVICE = (
           command=True, testbed="username", argument="username"),
     _text("dut-password-file", "FILE", "a file whose first line is the password", command=True,
           testbed="password_file", argument="password"),
+    _text("dut-token", "TOKEN", "a bearer token to log in with, beside a user or without one; HOLDFAST_TOKEN and"
+          " --dut-token-file keep it off the command line", command=True, argument="token", secret=True),
+    _text("dut-token-file", "FILE", "a file whose first line is the token", command=True, testbed="token_file",
+          argument="token"),
+    _list("dut-metadata", "KEY=VALUE", "sent with each call, and never shown: VALUE is the text itself, env:VARIABLE,"
+          " or file:FILE for the first line of a file; may be given several times", command=True, testbed="metadata",
+          argument="metadata", secret=True),
+    _text("dut-proxy", "URL", "reach the device by http://[USER:PASSWORD@]HOST:PORT (CONNECT) or"
+          " socks5://[USER:PASSWORD@]HOST:PORT, which resolves its name; or by environment: what HTTPS_PROXY,"
+          " ALL_PROXY and NO_PROXY say, which are not heeded without it", command=True, testbed="proxy",
+          argument="proxy", secret=True),
 )  # fmt: skip
 
 # What a run of tests is told beside that.

@@ -38,7 +38,15 @@ REMEDIES = {
     ),
     "server-name": _words("tls=holdfast.Tls(server_name=NAME)", "--dut-server-name NAME"),
     "skip-verify": _words("tls=holdfast.Tls(skip_verify=True)", "--dut-skip-verify"),
-    "credentials": _words("check username= and password=", "check --dut-username and HOLDFAST_PASSWORD"),
+    "pin-certificate": _words(
+        "tls=holdfast.Tls(ca=FILE); skip_verify=True there trusts anybody",
+        "--dut-ca FILE; --dut-skip-verify trusts anybody",
+    ),
+    "proxy": _words("proxy='http://USER:PASSWORD@HOST:PORT'", "--dut-proxy http://USER:PASSWORD@HOST:PORT"),
+    "credentials": _words(
+        "check username= and password=, or token=",
+        "check --dut-username and HOLDFAST_PASSWORD, or HOLDFAST_TOKEN",
+    ),
     "platform": Words("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
     "ready-deadline": Words(
         "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"

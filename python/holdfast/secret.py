@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,22 @@ class Secret:
 
     def fetched(self) -> Secret:
         """The secret itself, where a function was given for it; calls that once. Raises what the function raises."""
-        return Secret(self._held()) if callable(self._held) else self
+        fetched = self._held() if callable(self._held) else self
+        return fetched if isinstance(fetched, Secret) else Secret(fetched)
 
-    def reveal(self) -> str:
+    def reveal(self, what: str = "a password") -> str:
         """The text. Raises `InvalidArgumentError` where none was given, which does not show what was."""
         if isinstance(self._held, str):
             return self._held
-        raise InvalidArgumentError(f"a password is a text, and this is of type {type(self._held).__name__}")
+        raise InvalidArgumentError(f"{what} is a text, and this is of type {type(self._held).__name__}")
+
+    def holds_bytes(self) -> bool:
+        """Whether it is bytes instead of a text."""
+        return isinstance(self._held, bytes)
+
+    def changed(self, change: Callable[[Any], str]) -> Secret:
+        """What a function makes of it, hidden too."""
+        return Secret(change(self._held))
 
     def __eq__(self, other: object) -> bool:
         return self._held == other._held if isinstance(other, Secret) else NotImplemented

@@ -3,12 +3,12 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::Status;
 
 use super::Device;
-use crate::dial::{Address, Call, Connection, Credentials, Security, Session, Settings, Target};
+use crate::dial::{Address, Call, Connection, Credentials, Security, Session, Settings, Target, Tcp, open};
 use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::ledger::Record;
 use crate::wire::cntr::cntr_client::CntrClient;
@@ -117,11 +117,11 @@ impl Device {
         let refused = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
         let connected = async {
             let address = self.container_address(host, port, deadline).await?;
-            let stream = timeout_at(deadline, TcpStream::connect((address.host.as_str(), port)))
+            let proxy = self.session.target().proxy.as_ref();
+            let (mut stream, _) = timeout_at(deadline, open(&Tcp, proxy, &address, 0))
                 .await
-                .map_err(|_| refused(format!("{address} does not answer")))?
-                .map_err(|error| refused(format!("{address}: {error}")))?;
-            match timeout(SECOND_THOUGHTS, stream.peek(&mut [0])).await {
+                .map_err(|_| refused(format!("{address} does not answer")))??;
+            match timeout(SECOND_THOUGHTS, stream.read(&mut [0])).await {
                 Ok(Ok(0) | Err(_)) => Err(refused(format!("{address} closes the connection that it took"))),
                 Ok(Ok(_)) | Err(_) => Ok(()),
             }
@@ -206,6 +206,7 @@ impl Device {
             addresses: vec![address],
             security: Security::unverified(),
             credentials: None,
+            proxy: self.session.target().proxy.clone(),
         };
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         Session::connect(target, Settings { dial_timeout: left, ..*self.session.settings() }).await

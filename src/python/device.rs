@@ -17,7 +17,7 @@ use super::{errors, results};
 use crate::device::{Deadlines, Device as CoreDevice, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
 use crate::dial::connection::Patience;
 use crate::dial::trust::Trust;
-use crate::dial::{Credentials, EventKind, Security, Settings, Target};
+use crate::dial::{Credentials, EventKind, Proxy, Security, Settings, Target};
 use crate::error::{Error, Result};
 use crate::gnoi::containerz::Record;
 
@@ -45,6 +45,10 @@ impl From<Tls> for Trust {
 pub struct Options {
     username: Option<String>,
     password: Option<Secret>,
+    token: Option<Secret>,
+    /// Keys and values; those of keys in `-bin` as base64.
+    metadata: Vec<(String, Secret)>,
+    proxy: Option<Secret>,
     insecure: bool,
     tls: Option<Tls>,
     name: Option<String>,
@@ -70,8 +74,27 @@ struct Prepared {
 }
 
 impl Options {
-    fn prepare(self, address: &str) -> Result<Prepared> {
-        let security = match (self.insecure, self.tls) {
+    fn credentials(&self) -> Result<Option<Credentials>> {
+        let mut credentials = match (&self.username, &self.password) {
+            (None, None) => Credentials::default(),
+            (None, Some(_)) => {
+                return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
+            }
+            (Some(username), password) => Credentials::new(username, password.as_ref().map_or("", |secret| &secret.0))?,
+        };
+        if let Some(token) = &self.token {
+            credentials = credentials.with_token(&token.0)?;
+        }
+        for (key, Secret(value)) in &self.metadata {
+            let binary = key.to_ascii_lowercase().ends_with("-bin");
+            let bytes = if binary { Credentials::decoded(key, value)? } else { value.clone().into_bytes() };
+            credentials = credentials.with_metadata(key, &bytes)?;
+        }
+        Ok((credentials != Credentials::default()).then_some(credentials))
+    }
+
+    fn prepare(mut self, address: &str) -> Result<Prepared> {
+        let security = match (self.insecure, self.tls.take()) {
             (true, None) => Security::Plaintext,
             (true, Some(_)) => {
                 return Err(
@@ -80,19 +103,13 @@ impl Options {
             }
             (false, tls) => Security::Tls(tls.map(Trust::from).unwrap_or_default().load()?),
         };
-        let credentials = match (self.username, self.password) {
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
-            }
-            (Some(username), password) => {
-                Some(Credentials::new(&username, password.as_ref().map_or("", |secret| &secret.0))?)
-            }
-        };
+        let credentials = self.credentials()?;
+        let proxy = self.proxy.as_ref().map(|given| given.0.parse::<Proxy>()).transpose()?;
         let name = self.name.unwrap_or_else(|| address.to_owned());
         let target = |text: &str| {
             let parsed = Target::parse(text, security.clone())?;
-            Ok::<_, Error>(Target { name: name.clone(), credentials: credentials.clone(), ..parsed })
+            let (name, credentials, proxy) = (name.clone(), credentials.clone(), proxy.clone());
+            Ok::<_, Error>(Target { name, credentials, proxy, ..parsed })
         };
         let mut settings = Settings::default();
         settings.dial_timeout = duration(self.dial_timeout).unwrap_or(settings.dial_timeout);
@@ -147,6 +164,13 @@ pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> P
     let prepared = options.prepare(address).map_err(|error| errors::to_python(py, &error))?;
     let connecting = prepared.connect();
     runtime::awaitable(py, World::Client, connecting, |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()))
+}
+
+/// A proxy as it may be shown, without user and password; fails on what is none.
+#[pyfunction]
+pub fn proxy_shown(py: Python<'_>, proxy: Secret) -> PyResult<String> {
+    let read = proxy.0.parse::<Proxy>().map_err(|error| errors::to_python(py, &error))?;
+    Ok(read.to_string())
 }
 
 /// The limit of each step, in seconds.

@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use super::cri::{AsyncContainerRuntime, ContainerRuntime, container_runtime, container_runtime_async};
     #[pymodule_export]
-    use super::device::{AsyncDevice, Device, connect, connect_async, deadline_steps, deadlines};
+    use super::device::{AsyncDevice, Device, connect, connect_async, deadline_steps, deadlines, proxy_shown};
     #[pymodule_export]
     use super::emulator::{AsyncChassis, Chassis, emulator, emulator_async, failpoint_names, quirk_names};
     #[pymodule_export]

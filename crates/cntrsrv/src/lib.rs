@@ -58,8 +58,8 @@ async fn dial(request: DialRequest) -> Result<Response<DialResponse>, Status> {
         ("", "") => None,
         (username, password) => Some(Credentials::new(username, password).map_err(|error| to_status(&error))?),
     };
-    let target =
-        Target { name: address.to_string(), addresses: vec![address], security: Security::unverified(), credentials };
+    let (name, security) = (address.to_string(), Security::unverified());
+    let target = Target { name, addresses: vec![address], security, credentials, proxy: None };
     let settings = Settings { dial_timeout: DIAL_LIMIT / 2, once: true, ..Settings::default() };
     let connector: Arc<dyn Connector> = Arc::new(Tcp);
     let session = Session::connect_with(connector, target, settings, Timeline::default())

@@ -64,6 +64,13 @@ pub enum ConnectFault {
     CertificateUntrusted,
     /// The target wants a certificate of ours, or another than it got.
     ClientCertificateRefused,
+    /// The target and this machine have no version of TLS, cipher or protocol in common, or one of them does not follow
+    /// TLS.
+    TlsHandshakeFailed,
+    /// The proxy on the way does not let us through.
+    ProxyRefused,
+    /// The proxy on the way is not there.
+    ProxyUnreachable,
 }
 
 /// The ways a switchover fails, each with its own name.

@@ -32,6 +32,8 @@ remedies! {
     KeyPassword "key-password" "Give what opens the key."
     ServerName "server-name" "Say which name the target's certificate is for."
     SkipVerify "skip-verify" "Trust whoever answers."
+    PinCertificate "pin-certificate" "Name the target's own certificate as one that is trusted."
+    Proxy "proxy" "Say by which proxy the target is reached."
     Credentials "credentials" "Look at the username and the password."
     Platform "platform" "Say which image of an archive is meant, by its platform."
     ReadyDeadline "ready-deadline" "Give the standby longer to get ready."

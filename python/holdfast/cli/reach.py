@@ -9,6 +9,7 @@ import click
 
 from holdfast import options
 from holdfast.cli.shared import Given
+from holdfast.metadata import Metadata
 from holdfast.secret import Secret, first_line, from_environment
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def _named(given: Given) -> Device:
         gnoi=given.value("dut-gnoi"),
         username=username,
         password=password if username else None,  # without a name, it is sent nowhere
+        token=given.value("dut-token") or _secret(given, "dut-token-file", "HOLDFAST_TOKEN"),
+        metadata=Metadata.written(given.value("dut-metadata") or (), "--dut-metadata"),
+        proxy=given.value("dut-proxy"),
         insecure=insecure,
         tls=None if insecure else tls,
         profile=given.value("dut-profile") or "auto",

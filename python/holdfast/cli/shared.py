@@ -26,8 +26,8 @@ class Given:
     def value(self, name: str) -> Any:
         """An option's value, by its name in the table; None where nobody said it. Raises `InvalidArgumentError`."""
         option = options.BY_NAME[name]
-        said = self.said[option.key]
-        return said if said not in (None, (), False) else option.from_environment()
+        said = option.hidden(self.said[option.key])
+        return said if said not in (None, (), [], False) else option.hidden(option.from_environment())
 
     @property
     def device(self) -> str | None:

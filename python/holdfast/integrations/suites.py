@@ -17,6 +17,7 @@ from holdfast.report.account import RunAccount, read
 from holdfast.secret import Secret
 from holdfast.testbed.target import Target
 
+TOKEN, PROXY, METADATA = "HOLDFAST_SUITE_TOKEN", "HOLDFAST_SUITE_PROXY", "HOLDFAST_SUITE_METADATA"
 PASSWORD, KEY_PASSWORD = "HOLDFAST_SUITE_PASSWORD", "HOLDFAST_SUITE_KEY_PASSWORD"
 # Of all plugins only ours: others of the lab's may want fixtures and options of their own.
 ALONE = ("-p", "no:cacheprovider", "-p", "holdfast.pytest_plugin")
@@ -79,6 +80,15 @@ def description(target: Target) -> tuple[dict[str, Any], dict[str, Secret]]:
     if (secret := target.login()) is not None:
         secrets[PASSWORD] = secret
         entry["password_env"] = PASSWORD
+    if (secret := target.bearer()) is not None:
+        secrets[TOKEN] = secret
+        entry["token_env"] = TOKEN
+    if (secret := target.way()) is not None:
+        secrets[PROXY] = secret
+        entry["proxy_env"] = PROXY
+    for index, (key, value) in enumerate(target.sent().revealed()):
+        secrets[f"{METADATA}_{index}"] = value
+        entry.setdefault("metadata", {})[key] = f"env:{METADATA}_{index}"
     if target.tls is not None and not target.insecure:
         entry["tls"] = _written(target.tls, ("ca", "cert", "key", "server_name", "skip_verify"))
         if (secret := Secret.of(target.tls.key_password)) is not None:

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast import options as table
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.proxies import ENVIRONMENT
 
 SUITES = Path(__file__).parent.parent / "suites"
 # Those that a device is tested with, and those that need none.
@@ -40,7 +41,7 @@ def _arguments(option: table.Option) -> dict[str, Any]:
 def value(config: pytest.Config, name: str) -> Any:
     """The option's value: command line, then HOLDFAST_…, then the ini key; None where nobody set it."""
     option = table.BY_NAME[name]
-    given = config.getoption(option.key, None)
+    given = option.hidden(config.getoption(option.key, None))
     if given not in (None, []):
         return given
     if option.typed_only:
@@ -48,8 +49,8 @@ def value(config: pytest.Config, name: str) -> Any:
     try:
         from_environment = option.from_environment()
         if from_environment is not None:
-            return from_environment
-        written = config.getini(option.key)
+            return option.hidden(from_environment)
+        written = option.hidden(config.getini(option.key))
         return option.read(written, option.key) if isinstance(written, str) and written else written or None
     except InvalidArgumentError as error:
         raise pytest.UsageError(str(error)) from None
@@ -82,14 +83,30 @@ def check(config: pytest.Config) -> None:
     if tls and given["dut-insecure"]:
         raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
     for option in table.ALL:
-        if option.kind == "text" and given[option.name] is not None:
+        if option.kind == "text" and not option.secret and given[option.name] is not None:
             _check_shape(option, given[option.name])
+    _check_ways_in(config)
     _check_files(config)
     for text in value(config, "dut-deadline") or ():
         step, _ = deadline(text)
         _check_step(step)
     emulator_settings(config)
     _check_torpedo(config)
+
+
+def _check_ways_in(config: pytest.Config) -> None:
+    """What may be wrong with metadata and a proxy, told without what they hold."""
+    from holdfast.metadata import Metadata
+
+    proxy = value(config, "dut-proxy")
+    try:
+        Metadata.written(value(config, "dut-metadata") or (), "--dut-metadata").revealed()
+        if proxy and proxy.reveal() != ENVIRONMENT:
+            from holdfast import _core
+
+            _core.proxy_shown(proxy)
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--dut-proxy: {error}" if "proxy" in error.message else str(error)) from None
 
 
 def _check_shape(option: table.Option, given: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from holdfast import options as all_options
 from holdfast import profiles
 from holdfast.exceptions import HoldfastError
+from holdfast.metadata import Metadata
 from holdfast.pytest_plugin import options
 from holdfast.secret import Secret, first_line, from_environment
 from holdfast.testbed import Target, read
@@ -43,6 +44,8 @@ def emulated(config: pytest.Config) -> Target:
         name="",
         username=options.value(config, "dut-username"),
         password=lambda: _password(config),
+        token=lambda: _token(config),
+        metadata=lambda: _metadata(config),
         insecure=True,
         emulated=True,
         profile=options.value(config, "dut-profile") or "generic",
@@ -57,6 +60,9 @@ def _named(config: pytest.Config, address: str) -> Target:
         gnoi=options.value(config, "dut-gnoi"),
         username=options.value(config, "dut-username"),
         password=lambda: _password(config),
+        token=lambda: _token(config),
+        metadata=lambda: _metadata(config),
+        proxy=lambda: _proxy(config),
         insecure=insecure,
         tls=None if insecure else _tls(config),
         profile=options.value(config, "dut-profile") or "auto",
@@ -124,6 +130,19 @@ def _tls(config: pytest.Config) -> Tls:
 def _password(config: pytest.Config) -> Secret | None:
     given = _secret(config, "dut-password-file")
     return from_environment("HOLDFAST_PASSWORD") if given is None else given
+
+
+def _token(config: pytest.Config) -> Secret | None:
+    found = options.value(config, "dut-token") or _secret(config, "dut-token-file")
+    return from_environment("HOLDFAST_TOKEN") if found is None else Secret.of(found)
+
+
+def _proxy(config: pytest.Config) -> Secret | None:
+    return Secret.of(options.value(config, "dut-proxy"))
+
+
+def _metadata(config: pytest.Config) -> Metadata:
+    return Metadata.written(options.value(config, "dut-metadata") or (), "--dut-metadata")
 
 
 def _secret(config: pytest.Config, name: str) -> Secret | None:

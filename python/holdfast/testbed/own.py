@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import options
-from holdfast.exceptions import TestbedError
+from holdfast.exceptions import InvalidArgumentError, TestbedError
+from holdfast.metadata import Metadata
 from holdfast.secret import Secret, first_line
 from holdfast.testbed import schema
 from holdfast.testbed.target import InnerNames, Target
@@ -50,6 +51,9 @@ def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> T
         gnoi=fields.get("gnoi"),
         username=fields.get("username"),
         password=_secret(where, fields, "password", folder),
+        token=_secret(where, fields, "token", folder),
+        metadata=_metadata(where, fields.get("metadata") or {}, folder),
+        proxy=_proxy(where, fields),
         insecure=bool(fields.get("insecure")),
         tls=_tls(where, tls, folder) if tls else None,
         profile=fields.get("profile") or "auto",
@@ -63,10 +67,11 @@ def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> T
 
 
 def _check(where: str, fields: Mapping[str, Any]) -> None:
-    if "password" in fields:
-        raise TestbedError(
-            f"{where}: a password has no place in a file", hint="password_env: VARIABLE, or password_file: FILE"
-        )
+    for secret in ("password", "token"):
+        if secret in fields:
+            raise TestbedError(
+                f"{where}: a {secret} has no place in a file", hint=f"{secret}_env: VARIABLE, or {secret}_file: FILE"
+            )
     refuse_unknown(where, "a device", fields, schema.KEYS)
     for keys, kind, said in (
         (schema.TEXTS, str, "a text"),
@@ -114,6 +119,29 @@ def _secret(where: str, fields: Mapping[str, Any], what: str, folder: Path) -> C
     if variable is not None:
         return lambda: Secret(from_environment(where, variable))
     return None if file is None else lambda: _first_line(where, folder / Path(file).expanduser())
+
+
+def _metadata(where: str, given: Mapping[str, Any], folder: Path) -> Callable[[], Metadata]:
+    if wrong := [
+        key for key, value in given.items() if not isinstance(key, str) or not isinstance(value, str | Secret)
+    ]:
+        raise TestbedError(f"{where}: metadata: {wrong[0]}: give a text, env:VARIABLE or file:FILE")
+    pairs = [(key, value if isinstance(value, Secret) else Secret(value)) for key, value in given.items()]
+
+    def placed() -> Metadata:
+        try:
+            return Metadata.placed(pairs, f"{where}: metadata", folder)
+        except InvalidArgumentError as error:
+            raise TestbedError(error.message, hint=error.hint) from None
+
+    return placed
+
+
+def _proxy(where: str, fields: Mapping[str, Any]) -> Secret | Callable[[], Secret] | None:
+    variable, proxy = fields.get("proxy_env"), Secret.of(fields.get("proxy"))
+    if proxy is not None and "@" in proxy.reveal():
+        raise TestbedError(f"{where}: a proxy's password has no place in a file", hint="proxy_env: VARIABLE")
+    return proxy if variable is None else lambda: Secret(from_environment(where, variable))
 
 
 def from_environment(where: str, variable: str) -> str:

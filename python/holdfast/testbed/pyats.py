@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.exceptions import InvalidArgumentError, TestbedError
+from holdfast.metadata import Metadata
 from holdfast.options import flag
 from holdfast.secret import Secret
 from holdfast.testbed.own import from_environment, inner, refuse_unknown
@@ -20,7 +21,7 @@ CERT = ("certificate_chain", "chain", "certificate", "cert")
 KEY = ("private_key", "key")
 SERVER_NAME = ("ssl_name_override", "server_name", "override")
 # What is ours in a device's `custom: {holdfast: …}`.
-OWN = ("allow_disruption", "profile", "container_host", "inner")
+OWN = ("allow_disruption", "profile", "container_host", "inner", "token", "metadata", "proxy")
 PROFILES = {
     "eos": "arista-eos",
     "iosxr": "cisco-iosxr",
@@ -73,6 +74,9 @@ def target_of(
         address=f"{written}:{port}" if port else written,
         username=None if username is None else _text(where, username),
         password=None if password is None else _later(where, password),
+        token=_later(where, own["token"]) if own.get("token") else None,
+        metadata=Metadata.of({key: _later(where, value) for key, value in _mapping(own.get("metadata")).items()}),
+        proxy=_later(where, own["proxy"]) if own.get("proxy") else None,
         insecure=_flag(where, connection, "insecure"),
         tls=None if _flag(where, connection, "insecure") else _tls(where, connection, folder),
         profile=str(own.get("profile") or PROFILES.get(str(device.get("os") or device.get("platform")), "auto")),

@@ -35,6 +35,8 @@ class Field:
 # What only a testbed says, beside the keys of options.
 _OWN = (
     Field("password_env", "text", "the environment variable that holds the password"),
+    Field("token_env", "text", "the environment variable that holds a bearer token"),
+    Field("proxy_env", "text", "the environment variable that holds the proxy's URL, if it has a password in it"),
     Field("tls.key_password_env", "text", "the environment variable that opens the key"),
     Field("emulated", "flag", "an emulated device of the run's own instead of an address"),
 )
@@ -44,10 +46,12 @@ _OWN = (
 _WORDS = {
     "address": "HOST[:PORT][,HOST…], port 9339 if none is given; several: one for each control processor",
     "profile": "a vendor's ways: a name, a YAML file, or auto (the default) for what the device says it is",
-    "tls.key": "a PEM file with its key",
+    "tls.key": "a file with its key",
     "tls.key_password_file": "a file whose first line opens an encrypted key",
     "username": "who logs in",
     "deadlines": "STEP: TIME, such as reboot: 20m",
+    "metadata": "KEY: VALUE, sent with each call: a text, env:VARIABLE, or file:FILE for the first line of a file",
+    "proxy": "http://HOST:PORT or socks5://HOST:PORT, by which it is reached, or environment: as HTTPS_PROXY says",
     "inner": "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
     "allow_disruption": "failovers and reboots are allowed on this device",
 }
@@ -101,6 +105,8 @@ def _shape(key: str) -> dict[str, Any]:
     if key == "inner":
         inner = {name: {"type": "string", "description": _INNER_HELP[name]} for name in INNER}
         return _mapping(inner, description=description)
+    if key == "metadata":
+        return {"type": "object", "additionalProperties": {"type": "string"}, "description": description}
     if key == "deadlines":
         return {"type": "object", "additionalProperties": {"type": ["string", "number"]}, "description": description}
     return _leaf(key)

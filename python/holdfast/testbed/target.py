@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from holdfast.metadata import Metadata
 from holdfast.secret import Secret
 from holdfast.tls import Tls
 
@@ -32,8 +33,9 @@ class InnerNames:
 class Target:
     """Where a device is reached, and how. `address` is `HOST[:PORT][,HOST…]`; limits are seconds.
 
-    `emulated` stands for a device of this process' own, made when the tests begin, and needs no address. `password` is
-    the secret itself or a function that fetches it; neither appears in a repr.
+    `emulated` stands for a device of this process' own, made when the tests begin, and needs no address. `password`,
+    `token` and `proxy` (which may have a password in it) are the secret itself or a function that fetches it, and
+    `metadata` likewise; none of them appears in a repr.
     """
 
     name: str
@@ -41,6 +43,9 @@ class Target:
     gnoi: str | None = None
     username: str | None = None
     password: str | Secret | Callable[[], str | Secret | None] | None = field(default=None, repr=False)
+    token: str | Secret | Callable[[], str | Secret | None] | None = field(default=None, repr=False)
+    metadata: Metadata | Callable[[], Metadata] = field(default_factory=Metadata, repr=False)
+    proxy: str | Secret | Callable[[], str | Secret | None] | None = field(default=None, repr=False)
     insecure: bool = False
     tls: Tls | None = None
     profile: str = "auto"
@@ -53,14 +58,27 @@ class Target:
     inner: InnerNames = InnerNames()
 
     def __post_init__(self) -> None:
-        if not callable(self.password):
-            object.__setattr__(self, "password", Secret.of(self.password))
+        for name in ("password", "token", "proxy"):
+            if not callable(getattr(self, name)):
+                object.__setattr__(self, name, Secret.of(getattr(self, name)))
 
     def login(self) -> Secret | None:
         """The password, hidden; None without a username, for then it is sent nowhere."""
         if self.username is None:
             return None
-        return Secret.of(self.password() if callable(self.password) else self.password)
+        return _fetched(self.password)
+
+    def bearer(self) -> Secret | None:
+        """The token, hidden."""
+        return _fetched(self.token)
+
+    def way(self) -> Secret | None:
+        """The proxy, hidden."""
+        return _fetched(self.proxy)
+
+    def sent(self) -> Metadata:
+        """What is sent with each call, hidden. Raises `TestbedError` where a value is not where it should be."""
+        return self.metadata() if callable(self.metadata) else self.metadata
 
     def secret(self) -> str | None:
         """The same for everybody to read."""
@@ -79,6 +97,9 @@ class Target:
             name=self.name,
             username=self.username,
             password=self.login(),
+            token=self.bearer(),
+            metadata=self.sent(),
+            proxy=self.way(),
             insecure=self.insecure,
             tls=None if self.insecure else self.tls,
             profile=profile or self.profile,
@@ -87,3 +108,7 @@ class Target:
             dial_timeout=self.dial_timeout,
             deadlines={**self.deadlines, **(deadlines or {})},
         )
+
+
+def _fetched(given: str | Secret | Callable[[], str | Secret | None] | None) -> Secret | None:
+    return Secret.of(given() if callable(given) else given)

@@ -120,7 +120,7 @@ impl Connection {
             }
         });
         let alone = watched.alone;
-        let origin = format!("{}://{address}", if tls { "https" } else { "http" });
+        let origin = format!("{}://{}", if tls { "https" } else { "http" }, address.authority());
         let shared = Arc::new(Shared {
             address: address.clone(),
             origin: origin.parse().map_err(|_| Error::invalid(format!("{address} is no authority for HTTP/2")))?,

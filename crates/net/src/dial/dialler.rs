@@ -1,14 +1,15 @@
 //! Dialling through an outage: attempts overlap, and the first that completes wins.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{ExpectedOutage, Patience, Watched};
-use super::{Address, Connection, Connector, Security, Target, tls};
+use super::{Address, BoxedIo, Connection, Connector, Proxy, Security, Target};
 use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::waiting::reached;
 
@@ -89,7 +90,8 @@ impl Dialler {
                 },
                 () = reached(deadline) => {
                     return Err(last_failure.unwrap_or_else(|| {
-                        Error::new(Kind::Connect(ConnectFault::Unreachable), "nothing answers")
+                        let by = target.proxy.as_ref().map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default();
+                        Error::new(Kind::Connect(ConnectFault::Unreachable), format!("nothing answers{by}"))
                             .hint("check the address, the port, and that nothing on the way drops packets")
                     }));
                 }
@@ -111,43 +113,110 @@ impl Dialler {
         count: usize,
         accepted: Accepted,
     ) -> Result<Option<Connection>> {
-        let target = &self.target;
-        let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
-        let steps = async {
-            let resolved = self.connector.resolve(&address).await.map_err(|error| {
-                Error::new(
-                    Kind::Connect(ConnectFault::UnknownHost),
-                    format!("{} does not resolve: {error}", address.host),
-                )
-                .hint("check the name, or give an address")
-            })?;
-            if resolved.is_empty() {
-                return Err(unreachable(format!("{} resolves to nothing", address.host)));
-            }
-            let addresses = target.addresses.len();
-            let place = resolved[count / addresses % resolved.len()];
-            if !self.outage.is_expected() && accepted.waits_at(place, self.pace.slow_interval) {
-                return Ok(None);
-            }
-            let io = self.connector.connect(place).await.map_err(|error| {
-                unreachable(format!("{address}: {error}")).hint("is the device up, and is this its gRPC port?")
-            })?;
-            let _taken = accepted.taken(place);
-            let (io, encrypted) = match &target.security {
-                Security::Plaintext => (io, false),
-                Security::Tls(tls) => (tls.handshake(io, &address).await?, true),
-            };
-            let alone = addresses == 1 && resolved.len() == 1;
-            let credentials = target.credentials.clone();
-            let watched = Watched { patience: self.patience, outage: self.outage.clone(), alone };
-            let established = Connection::establish(io, &address, encrypted, credentials, watched).await;
-            established.map(Some).map_err(|error| if encrypted { tls::explain_refusal(error) } else { error })
+        let (target, until) = (&self.target, Instant::now() + self.pace.attempt);
+        let (connector, proxy) = (&*self.connector, target.proxy.as_ref());
+        let each = count / target.addresses.len();
+        let late = || match proxy {
+            Some(proxy) => proxy.unreachable(&format!("does not connect to {address} in time")),
+            None => silent(&address),
         };
-        timeout(self.pace.attempt, steps).await.unwrap_or_else(|_| {
-            Err(unreachable(format!("{address} does not answer"))
-                .hint("something accepts and never speaks, or drops packets"))
-        })
+        let way = timeout_at(until, Way::to(connector, proxy, &address, each)).await.map_err(|_| late())??;
+        if proxy.is_none() && !self.outage.is_expected() && accepted.waits_at(way.place, self.pace.slow_interval) {
+            return Ok(None);
+        }
+        let io = timeout_at(until, way.open(connector, proxy, &address)).await.map_err(|_| late())??;
+        let _taken = accepted.taken(way.place);
+        let alone = way.only && target.addresses.len() == 1;
+        let established = timeout_at(until, self.establish(io, &address, alone)).await;
+        established.map_err(|_| silent(&address))?.map(Some)
     }
+
+    async fn establish(&self, io: BoxedIo, address: &Address, alone: bool) -> Result<Connection> {
+        let target = &self.target;
+        let watched = Watched { patience: self.patience, outage: self.outage.clone(), alone };
+        let credentials = target.credentials.clone();
+        match &target.security {
+            Security::Plaintext => Connection::establish(io, address, false, credentials, watched).await,
+            Security::Tls(tls) => {
+                let io = tls.handshake(io, address).await?;
+                let established = Connection::establish(io, address, true, credentials, watched).await;
+                established.map_err(|error| tls.explain_refusal(error))
+            }
+        }
+    }
+}
+
+/// Bytes to and from `address`, by the proxy if there is one, and whether the way there is the only one. Of several ways
+/// the `count`th is taken.
+pub async fn open(
+    connector: &dyn Connector,
+    proxy: Option<&Proxy>,
+    address: &Address,
+    count: usize,
+) -> Result<(BoxedIo, bool)> {
+    let way = Way::to(connector, proxy, address, count).await?;
+    Ok((way.open(connector, proxy, address).await?, way.only))
+}
+
+/// Where a dial goes: to the target, or to the proxy that leads there.
+struct Way {
+    place: SocketAddr,
+    /// Whether no other leads there, as far as that can be known.
+    only: bool,
+}
+
+impl Way {
+    async fn to(connector: &dyn Connector, proxy: Option<&Proxy>, address: &Address, count: usize) -> Result<Self> {
+        let Some(proxy) = proxy else {
+            let resolved = connector.resolve(address).await.map_err(|error| unknown(address, &error))?;
+            let place = resolved.get(count % resolved.len().max(1)).copied();
+            let place = place.ok_or_else(|| unreachable_at(address, "it resolves to nothing"))?;
+            return Ok(Self { place, only: resolved.len() == 1 });
+        };
+        let resolved = connector.resolve(proxy.address()).await;
+        let resolved = resolved.map_err(|error| proxy.unreachable(&format!("does not resolve: {error}")))?;
+        let place = resolved.get(count % resolved.len().max(1)).copied();
+        let place = place.ok_or_else(|| proxy.unreachable("resolves to nothing"))?;
+        // The proxy may resolve a name to several addresses.
+        Ok(Self { place, only: address.host.parse::<IpAddr>().is_ok() })
+    }
+
+    async fn open(&self, connector: &dyn Connector, proxy: Option<&Proxy>, address: &Address) -> Result<BoxedIo> {
+        let io = connector.connect(self.place).await;
+        match proxy {
+            Some(proxy) => {
+                let io = io.map_err(|error| proxy.unreachable(&format!("is not there: {error}")))?;
+                proxy.tunnel(io, address).await
+            }
+            None => io.map_err(|error| unreachable_at(address, &error.to_string())),
+        }
+    }
+}
+
+fn unknown(address: &Address, error: &io::Error) -> Error {
+    let what = format!("{} does not resolve: {error}", address.host);
+    let hint = match address.zone() {
+        Some(zone) => format!("is {zone} a network interface of this machine? ip link shows them"),
+        None => "check the name, or give an address".to_owned(),
+    };
+    Error::new(Kind::Connect(ConnectFault::UnknownHost), what).hint(hint)
+}
+
+fn unreachable_at(address: &Address, why: &str) -> Error {
+    let hint = if address.misses_zone() {
+        format!(
+            "an address of one link needs the interface that leads there: [{}%INTERFACE]:{}",
+            address.host, address.port
+        )
+    } else {
+        "is the device up, and is this its gRPC port?".to_owned()
+    };
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{address}: {why}")).hint(hint)
+}
+
+fn silent(address: &Address) -> Error {
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{address} does not answer"))
+        .hint("something accepts and never speaks, or drops packets")
 }
 
 /// Where a dial was taken whose peer says nothing yet, and when that was. Clones share it.
@@ -184,7 +253,7 @@ impl Drop for Taken {
 
 fn is_final(error: &Error) -> bool {
     match error.kind {
-        Kind::Connect(fault) => fault != ConnectFault::Unreachable,
+        Kind::Connect(fault) => !matches!(fault, ConnectFault::Unreachable | ConnectFault::ProxyUnreachable),
         _ => true,
     }
 }

@@ -1,27 +1,43 @@
-//! TLS under a connection: the handshake, and what its failures mean.
+//! TLS under a connection: the handshake, and whom it trusts.
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, LazyLock};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use super::alerts::{self, ClientCertificate};
+use super::certificate::distinguished_name_of;
+use super::target::without_zone;
+use super::tls_failure;
+use super::traffic::{Metered, Traffic};
+use super::verify::{Anybody, Named};
 use super::{Address, BoxedIo};
-use crate::error::{ConnectFault, Error, Kind, Remedy};
+use crate::error::{Error, Remedy};
 
-static UNVERIFIED: LazyLock<Tls> = LazyLock::new(|| {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default TLS versions")
-        .dangerous()
-        .with_custom_certificate_verifier(any_certificate())
-        .with_no_client_auth();
-    Tls::new(config, None, false)
-});
+/// How many signers a target's request is heard out about.
+const SIGNERS: usize = 5;
+
+static UNVERIFIED: LazyLock<Tls> =
+    LazyLock::new(|| Tls::new(Trusted::Anybody, None, None).expect("ring supports the default TLS versions"));
+
+/// Whom to trust.
+pub(super) enum Trusted {
+    /// Whoever answers.
+    Anybody,
+    /// Those whom these certificates signed, and those of whom they are.
+    Named(Vec<CertificateDer<'static>>),
+}
+
+/// Our certificate, with those that lead to its signer, and its key.
+pub(super) type Ours = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// How a target is trusted, and what it is shown. Its text holds no key.
 #[derive(Clone)]
@@ -29,13 +45,34 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: Option<String>,
     verified: bool,
+    client: Arc<Client>,
+    /// Why a signature of a key exchange went unchecked, once one did.
+    unchecked: Arc<OnceLock<String>>,
+    told: Arc<AtomicBool>,
 }
 
 impl Tls {
-    /// Of rustls' own configuration; `server_name` stands in for the address' host.
-    pub(super) fn new(mut config: ClientConfig, server_name: Option<String>, verified: bool) -> Self {
+    /// `server_name` stands in for the address' host. Fails where `ours` do not belong together.
+    pub(super) fn new(
+        trusted: Trusted,
+        ours: Option<Ours>,
+        server_name: Option<String>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let unchecked = Arc::<OnceLock<String>>::default();
+        let verified = matches!(trusted, Trusted::Named(_));
+        let verifier: Arc<dyn ServerCertVerifier> = match trusted {
+            Trusted::Anybody => Arc::new(Anybody::new(provider.clone(), unchecked.clone())),
+            Trusted::Named(certificates) => Arc::new(Named::new(certificates, provider.clone())),
+        };
+        let client = Arc::new(Client::new(ours, &provider)?);
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(client.clone());
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Self { config: Arc::new(config), server_name, verified }
+        Ok(Self { config: Arc::new(config), server_name, verified, client, unchecked, told: Arc::default() })
     }
 
     /// Encrypted, without a look at who answers.
@@ -50,12 +87,43 @@ impl Tls {
 
     /// Does the handshake over `io`.
     pub(super) async fn handshake(&self, io: BoxedIo, address: &Address) -> Result<BoxedIo, Error> {
-        let host = self.server_name.as_ref().unwrap_or(&address.host);
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| Error::invalid(format!("{host:?} cannot be a TLS server name")))?;
-        match TlsConnector::from(self.config.clone()).connect(name, io).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(explain(&error, host)),
+        let host = self.server_name.as_deref().map_or_else(|| address.name(), without_zone);
+        let name = self.name(host)?;
+        let traffic = Traffic::new();
+        let connecting = TlsConnector::from(self.config.clone()).connect(name, Metered::new(io, traffic.clone()));
+        let stream = connecting.await.map_err(|error| {
+            tls_failure::explain(&error, host, &traffic.first_bytes(), &self.client.seen(), self.verified)
+        })?;
+        if let Some(why) = self.unchecked.get()
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "{address}: whoever answers is trusted, and whether it has the key of its certificate is not known: {why}"
+            );
+        }
+        Ok(Box::new(stream))
+    }
+
+    /// What the target must be; where nobody is verified, what it is asked for, if that can be asked for.
+    fn name(&self, host: &str) -> Result<ServerName<'static>, Error> {
+        match ServerName::try_from(host.to_owned()) {
+            Ok(name) => Ok(name),
+            Err(_) if !self.verified => Ok(ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+            Err(_) => Err(Error::invalid(format!("{host:?} cannot be a TLS server name"))
+                .hint("say which name the target's certificate is for")
+                .remedy(Remedy::ServerName)),
+        }
+    }
+
+    /// Since TLS 1.3 a target refuses a client's certificate once the client believes the handshake to be over.
+    pub(super) fn explain_refusal(&self, error: Error) -> Error {
+        let client = self.client.seen();
+        match alerts::in_text(&error.message) {
+            Some(alert) => alerts::refused(alert, &client),
+            None if client.asked && !client.given && error.message.contains("before it said anything") => {
+                error.remedy(Remedy::ClientCertificate).hint("it asked for a certificate of ours, and got none")
+            }
+            None => error,
         }
     }
 }
@@ -67,112 +135,43 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn explain(error: &io::Error, host: &str) -> Error {
-    use ConnectFault::{
-        CertificateExpired, CertificateForAnotherName, CertificateNotYetValid, CertificateUntrusted, PlaintextExpected,
-        Unreachable,
-    };
-    let fault = |fault: ConnectFault, what: String, hint: &str| Error::new(Kind::Connect(fault), what).hint(hint);
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidMessage(_)) => fault(
-            PlaintextExpected,
-            "the target answers TLS with something else".to_owned(),
-            "check the port, or ask for plaintext if that is what it serves",
-        )
-        .remedy(Remedy::Plaintext),
-        Some(rustls::Error::InvalidCertificate(why)) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => fault(
-                CertificateExpired,
-                format!("the target's certificate has expired: {why}"),
-                "renew it on the device, check both clocks, or trust it all the same",
-            )
-            .remedy(Remedy::SkipVerify),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => fault(
-                CertificateNotYetValid,
-                format!("the target's certificate is not valid yet: {why}"),
-                "check the device's clock and this machine's, or trust it all the same",
-            )
-            .remedy(Remedy::SkipVerify),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => fault(
-                CertificateForAnotherName,
-                format!("the target's certificate is not for {host:?}: {why}"),
-                "reach it by a name that is in its certificate, or say which one",
-            )
-            .remedy(Remedy::ServerName),
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => fault(
-                CertificateUntrusted,
-                "nobody that is trusted signed the target's certificate".to_owned(),
-                "give the certificate of who signed it",
-            )
-            .remedy(Remedy::CertificateAuthority),
-            other => fault(
-                CertificateUntrusted,
-                format!("the target's certificate is not to be trusted: {other}"),
-                "look at it: openssl s_client -connect HOST:PORT",
-            ),
-        },
-        Some(rustls::Error::AlertReceived(alert)) => refused(&format!("{alert:?}")),
-        _ => Error::new(Kind::Connect(Unreachable), format!("the TLS handshake failed: {error}"))
-            .hint("is this the device's gRPC port, and does it speak TLS 1.2 or 1.3?"),
+/// Shows our certificate, and remembers whether any target asked for one.
+struct Client {
+    ours: Option<SingleCertAndKey>,
+    asked: AtomicBool,
+    signers: Mutex<Vec<String>>,
+}
+
+impl Client {
+    fn new(ours: Option<Ours>, provider: &CryptoProvider) -> Result<Self, rustls::Error> {
+        let certified = |(chain, key)| CertifiedKey::from_der(chain, key, provider).map(SingleCertAndKey::from);
+        Ok(Self { ours: ours.map(certified).transpose()?, asked: AtomicBool::default(), signers: Mutex::default() })
+    }
+
+    fn seen(&self) -> ClientCertificate {
+        ClientCertificate {
+            asked: self.asked.load(Ordering::Acquire),
+            given: self.ours.is_some(),
+            signers: self.signers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }
 
-fn refused(alert: &str) -> Error {
-    Error::new(
-        Kind::Connect(ConnectFault::ClientCertificateRefused),
-        format!("the target ends the TLS handshake: {alert}"),
-    )
-    .hint("it wants a client's certificate, or another one")
-    .remedy(Remedy::ClientCertificate)
-}
-
-/// Since TLS 1.3 a target refuses a client's certificate once the client believes the handshake to be over.
-pub(super) fn explain_refusal(error: Error) -> Error {
-    match error.message.split_once("received fatal alert: ") {
-        Some((_, alert)) => refused(alert),
-        None => error,
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("given", &self.ours.is_some()).finish_non_exhaustive()
     }
 }
 
-/// Takes whatever certificate comes, if whoever shows it has its key.
-pub(super) fn any_certificate() -> Arc<dyn ServerCertVerifier> {
-    Arc::new(AnyCertificate(Arc::new(ring::default_provider())))
-}
-
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+impl ResolvesClientCert for Client {
+    fn resolve(&self, signers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.signers.lock().unwrap_or_else(PoisonError::into_inner) =
+            signers.iter().take(SIGNERS).filter_map(|der| distinguished_name_of(der)).collect();
+        self.asked.store(true, Ordering::Release);
+        self.ours.as_ref().and_then(|ours| ours.resolve(signers, schemes))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+    fn has_certs(&self) -> bool {
+        self.ours.is_some()
     }
 }

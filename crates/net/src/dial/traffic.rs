@@ -116,6 +116,11 @@ impl Traffic {
         }
     }
 
+    /// The first bytes that came, as far as they tell who is at the other end.
+    pub fn first_bytes(&self) -> Vec<u8> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn received(&self, bytes: &[u8]) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         let before = self.last_read.swap(now + 1, Ordering::AcqRel);
