@@ -119,7 +119,7 @@ class ClientCertificateRefused(CertificateError):
     """The target wants a certificate of ours, or another than it got."""
 
 
-class Timeout(HoldfastError):
+class Timeout(HoldfastError, TimeoutError):
     """A deadline passed."""
 
 
@@ -165,7 +165,7 @@ class InvalidArgument(RpcError):
     """INVALID_ARGUMENT"""
 
 
-class DeadlineExceeded(RpcError):
+class DeadlineExceeded(RpcError, TimeoutError):
     """DEADLINE_EXCEEDED"""
 
 
