@@ -12,6 +12,9 @@ import click
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, done, pairs, plain, show
 
+# Where the wheel's test container listens.
+CNTRSRV = 60061
+
 
 def _roles(given: Given) -> None:
     columns: dict[str, Callable[[Any], object]] = {
@@ -93,7 +96,7 @@ def deploy(
 
 @click.command("remove-image", cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that a container uses.")
 @click.pass_obj
 def remove_image(given: Given, name: str, force: bool) -> None:
     """Remove an image, by NAME:TAG."""
@@ -103,13 +106,19 @@ def remove_image(given: Given, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--image", "image_name", required=True, metavar="NAME:TAG")
+@click.option("--image", "image_name", required=True, metavar="NAME:TAG", help="The image, which is on the device.")
 @click.option("--command", default="", help="What to run instead of the image's own command.")
-@click.option("--port", "ports", multiple=True, metavar="INSIDE:OUTSIDE", help="A published port.")
+@click.option("--port", "ports", multiple=True, metavar="OUTSIDE:INSIDE", help="A published port, in docker's order.")
 @click.option("--volume", "mounts", multiple=True, metavar="VOLUME:PATH", help="A volume, and where it is seen.")
-@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE")
-@click.option("--network", default="")
-@click.option("--restart", default="ALWAYS", show_default=True, metavar="POLICY")
+@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE", help="A variable of its environment.")
+@click.option("--network", default="", help="The device's network for it; the host's if none is given.")
+@click.option(
+    "--restart",
+    default="ALWAYS",
+    show_default=True,
+    metavar="POLICY",
+    help="When it is started again: ALWAYS, NONE, UNLESS_STOPPED or ON_FAILURE:ATTEMPTS.",
+)
 @click.pass_obj
 def start(
     given: Given,
@@ -123,14 +132,12 @@ def start(
     restart: str,
 ) -> None:
     """Start a container."""
-    published = pairs(ports, "--port", ":")
-    if not all(text.isdigit() for pair in published.items() for text in pair):
-        raise click.UsageError("--port wants numbers: INSIDE:OUTSIDE")
+    published = _published(ports)
     started = reach.device(given).containerz.start(
         name,
         image=image_name,
         command=command,
-        ports={int(inside): int(outside) for inside, outside in published.items()},
+        ports=published,
         volumes=pairs(mounts, "--volume", ":"),
         environment=pairs(environment, "--env", "="),
         network=network,
@@ -139,9 +146,24 @@ def start(
     done(given, f"started {started}", started=started)
 
 
+def _published(texts: Sequence[str]) -> dict[int, int]:
+    """Inside to outside, of what came in docker's order."""
+    found = {}
+    for outside, inside in pairs(texts, "--port", ":", "OUTSIDE:INSIDE").items():
+        if not (outside.isdigit() and inside.isdigit()):
+            raise click.UsageError(f"--port {outside}:{inside}: write numbers, OUTSIDE:INSIDE")
+        if int(outside) == CNTRSRV != int(inside):
+            raise click.UsageError(
+                f"--port {outside}:{inside}: it is OUTSIDE:INSIDE, as with docker, and the test container serves "
+                f"{CNTRSRV} inside: write {inside}:{outside}"
+            )
+        found[int(inside)] = int(outside)
+    return found
+
+
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Kill it where it does not end by itself.")
 @click.pass_obj
 def stop(given: Given, name: str, force: bool) -> None:
     """Stop a container."""
@@ -151,7 +173,7 @@ def stop(given: Given, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that runs.")
 @click.pass_obj
 def remove(given: Given, name: str, force: bool) -> None:
     """Remove a container."""
@@ -161,7 +183,7 @@ def remove(given: Given, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("-f", "--follow", is_flag=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what it writes, until Ctrl-C.")
 @click.pass_obj
 def logs(given: Given, name: str, follow: bool) -> None:
     """A container's log."""
@@ -172,8 +194,8 @@ def logs(given: Given, name: str, follow: bool) -> None:
 
 @click.command("create-volume", cls=Command)
 @click.argument("name")
-@click.option("--driver", type=click.Choice(("local", "custom")))
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
+@click.option("--driver", type=click.Choice(("local", "custom")), help="The device's own choice if none is given.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver's.")
 @click.pass_obj
 def create_volume(given: Given, name: str, driver: str | None, options: Sequence[str]) -> None:
     """Create a volume."""
@@ -183,7 +205,7 @@ def create_volume(given: Given, name: str, driver: str | None, options: Sequence
 
 @click.command("remove-volume", cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that is not there, or in use, as far as the device goes along.")
 @click.pass_obj
 def remove_volume(given: Given, name: str, force: bool) -> None:
     """Remove a volume and its data."""
@@ -217,7 +239,7 @@ def switchover(given: Given, yes: bool, redundant: bool) -> None:
 
 @click.command(cls=Command)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also where the device would refuse.")
 @click.pass_obj
 def reboot(given: Given, yes: bool, force: bool) -> None:
     """Reboot the chassis, cold, and prove that it happened."""
