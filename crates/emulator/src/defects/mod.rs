@@ -10,6 +10,7 @@ mod lists;
 mod load_container;
 mod load_image;
 mod load_volume;
+mod made;
 mod operations;
 mod reboot;
 mod switchover;
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::chassis::SharedChassis;
-use super::store::{Container, Image, Inventory, Store, Volume};
+use super::store::{Container, Image, Inventory, Plugin, Store, Volume};
 use holdfast_failpoint::{Action, Fired, Groups, Name, Registry, Terms};
 use holdfast_wire::gnoi::containerz::{ImageTransfer, ListContainerRequest, ListContainerResponse};
 use holdfast_wire::path::Path;
@@ -35,6 +36,7 @@ const GROUPS: Groups<At> = &[
     access::DEFECTS,
     switchover::DEFECTS,
     operations::DEFECTS,
+    made::DEFECTS,
     reboot::DEFECTS,
     load_image::DEFECTS,
     load_container::DEFECTS,
@@ -82,6 +84,8 @@ enum At {
     TransferBegins(fn(&Arc<SharedChassis>, usize, &ImageTransfer)),
     /// A transferred image is about to be kept.
     NewImage(fn(&mut Image)),
+    /// A container that was asked for is about to start.
+    AskedContainer(fn(&mut Container)),
     /// A started container is about to be kept.
     NewContainer(fn(&Arc<SharedChassis>, usize, &mut Container)),
     /// A start names an image that is not there: the one to take instead.
@@ -94,6 +98,8 @@ enum At {
     UpdatedContainer(fn(&mut Container)),
     /// A volume is about to be created.
     NewVolume(fn(&mut Volume)),
+    /// A plugin is about to start.
+    NewPlugin(fn(&mut Plugin)),
     /// A volume that is not there is to be removed.
     RemovalOfUnknownVolume(fn(&Arc<SharedChassis>, usize)),
     /// Running containers are listed.
@@ -256,6 +262,11 @@ impl Defects {
         self.showing(hung).for_each(|act| act(image));
     }
 
+    pub fn asked_container(&self, container: &mut Container) {
+        let hung = |at| if let At::AskedContainer(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(container));
+    }
+
     pub fn new_container(&self, chassis: &Arc<SharedChassis>, index: usize, container: &mut Container) {
         let hung = |at| if let At::NewContainer(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(chassis, index, container));
@@ -286,6 +297,11 @@ impl Defects {
     pub fn new_volume(&self, volume: &mut Volume) {
         let hung = |at| if let At::NewVolume(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(volume));
+    }
+
+    pub fn new_plugin(&self, plugin: &mut Plugin) {
+        let hung = |at| if let At::NewPlugin(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(plugin));
     }
 
     pub fn removal_of_unknown_volume(&self, chassis: &Arc<SharedChassis>, index: usize) {
