@@ -30,10 +30,10 @@ class Ended(pytest.exit.Exception):  # type: ignore[name-defined,misc]
             self._reporter.write_line(str(self.msg), red=True)
 
 
-def refuse(config: pytest.Config, error: HoldfastError, *, begun: bool) -> NoReturn:
+def refuse(config: pytest.Config, error: HoldfastError | pytest.UsageError, *, begun: bool) -> NoReturn:
     """End the run for what befell the one device there is. `begun`: whether pytest's session has."""
     word_for(error, "pytest")
-    usage = isinstance(error, InvalidArgumentError | TestbedError | ImageError)
+    usage = isinstance(error, InvalidArgumentError | TestbedError | ImageError | pytest.UsageError)
     message = f"holdfast: {type(error).__name__}: {error}"
     raise Ended(config, message, USAGE if usage else NO_DEVICE, said=not begun)
 

@@ -483,7 +483,7 @@ def _ending_where_alone(config: pytest.Config) -> Iterator[None]:
     """An error about the one device there is ends everything."""
     try:
         yield
-    except HoldfastError as error:
+    except (HoldfastError, pytest.UsageError) as error:
         if len(targets.of(config)) == 1:
             ending.refuse(config, error, begun=True)
         raise
