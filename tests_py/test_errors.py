@@ -118,6 +118,23 @@ def no_certificate_of_ours(_: Path) -> None:
         holdfast.connect(address, tls=replace(tls, cert=None, key=None))
 
 
+@causes(exceptions.TlsHandshakeFailed)
+def an_alert_of_the_device(_: Path) -> None:
+    with listener(lambda client: client.sendall(b"\x15\x03\x03\x00\x02\x02\x46")) as address:
+        holdfast.connect(address, tls=holdfast.Tls(skip_verify=True))
+
+
+@causes(exceptions.ProxyRefused)
+def a_proxy_with_rules(_: Path) -> None:
+    with listener(lambda client: client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as address:
+        holdfast.connect("192.0.2.1", insecure=True, proxy=f"http://{address}")
+
+
+@causes(exceptions.ProxyUnreachable)
+def no_proxy_there(_: Path) -> None:
+    holdfast.connect("192.0.2.1", insecure=True, proxy=f"http://127.0.0.1:{free_port()}", dial_timeout=0.5)
+
+
 # --- Asking it ----------------------------------------------------------------------------------------------------
 
 # Ends a wait for what never comes; what must come before it gets the usual time.

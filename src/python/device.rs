@@ -80,9 +80,7 @@ impl Options {
             (None, Some(_)) => {
                 return Err(Error::invalid("a password came without a username").hint("give both, or neither"));
             }
-            (Some(username), password) => {
-                Credentials::new(username, password.as_ref().map_or("", |secret| &secret.0))?
-            }
+            (Some(username), password) => Credentials::new(username, password.as_ref().map_or("", |secret| &secret.0))?,
         };
         if let Some(token) = &self.token {
             credentials = credentials.with_token(&token.0)?;

@@ -87,8 +87,8 @@ pub struct ClientCertificate {
 pub fn refused(alert: AlertDescription, client: &ClientCertificate) -> Error {
     let number = u8::from(alert);
     let known = ALERTS.iter().find(|(each, ..)| *each == number);
-    let (name, about, words) =
-        known.map_or(("unknown alert", Message, "it does not say why"), |(_, name, about, words)| (*name, *about, *words));
+    let (name, about, words) = known
+        .map_or(("unknown alert", Message, "it does not say why"), |(_, name, about, words)| (*name, *about, *words));
     let error = |fault: ConnectFault, words: &dyn fmt::Display| {
         Error::new(Kind::Connect(fault), format!("the target ends the TLS handshake with {name} ({number}): {words}"))
     };
@@ -105,8 +105,9 @@ pub fn refused(alert: AlertDescription, client: &ClientCertificate) -> Error {
         Terms => error(failed, &words).hint(SPOKEN),
         Version => error(failed, &words).hint("allow TLS 1.2 or 1.3 on the device"),
         Name => error(failed, &words).hint("say which name it serves").remedy(Remedy::ServerName),
-        Protocol => error(ConnectFault::NotGrpc, &words)
-            .hint("check the port: gNMI and gNOI are often on 9339, 6030 or 57400"),
+        Protocol => {
+            error(ConnectFault::NotGrpc, &words).hint("check the port: gNMI and gNOI are often on 9339, 6030 or 57400")
+        }
         Passing => error(ConnectFault::Unreachable, &words).hint("look at the device's log"),
         Message => error(failed, &words).hint("look at the device's log, and at what stands between"),
     }
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn every_alert_of_rustls_is_in_the_table() {
         for number in 0..=u8::MAX {
-            let named = !format!("{:?}", AlertDescription::from(number)).starts_with("Unknown(");
+            let named = !matches!(AlertDescription::from(number), AlertDescription::Unknown(_));
             assert!(!named || ALERTS.iter().any(|(each, ..)| *each == number), "{number}");
         }
     }

@@ -144,9 +144,8 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
 fn general_name(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => format!("DNS {}", readable(name)),
-        GeneralName::IPAddress(bytes) => {
-            ip(bytes).map_or_else(|| format!("an IP address of {} bytes", bytes.len()), |address| format!("IP {address}"))
-        }
+        GeneralName::IPAddress(bytes) => ip(bytes)
+            .map_or_else(|| format!("an IP address of {} bytes", bytes.len()), |address| format!("IP {address}")),
         GeneralName::URI(text) => format!("URI {}", readable(text)),
         GeneralName::RFC822Name(text) => format!("email {}", readable(text)),
         _ => "a name of another kind".to_owned(),

@@ -31,8 +31,8 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         };
     }
     let whole = "give it as it was written, from each line BEGIN to its line END";
-    let sections = pem::parse_many(&bytes)
-        .map_err(|error| wrong(format!("it is no PEM that can be read: {error}"), whole))?;
+    let sections =
+        pem::parse_many(&bytes).map_err(|error| wrong(format!("it is no PEM that can be read: {error}"), whole))?;
     if sections.len() < count(&bytes, BEGIN) {
         return Err(wrong("one of its parts has a line BEGIN and no line END".to_owned(), whole));
     }
@@ -46,7 +46,9 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     for (index, section) in labelled.iter().enumerate() {
         match der_certificate(section.contents()) {
             Some(certificate) => found.push(certificate),
-            None => tracing::warn!("{}: certificate {} in it cannot be read, and is left out", path.display(), index + 1),
+            None => {
+                tracing::warn!("{}: certificate {} in it cannot be read, and is left out", path.display(), index + 1)
+            }
         }
     }
     if found.is_empty() {
@@ -85,8 +87,8 @@ fn decrypted(path: &Path, der: &[u8], password: Option<&str>) -> Result<PrivateK
     let Some(password) = password else {
         return Err(wrong("the key is encrypted".to_owned()).hint("give its password").remedy(Remedy::KeyPassword));
     };
-    let encrypted = EncryptedPrivateKeyInfoOwned::from_der(der)
-        .map_err(|error| wrong(format!("no encrypted key: {error}")))?;
+    let encrypted =
+        EncryptedPrivateKeyInfoOwned::from_der(der).map_err(|error| wrong(format!("no encrypted key: {error}")))?;
     let key = encrypted
         .decrypt(password)
         .map_err(|_| wrong("the key does not open with that password".to_owned()).hint("is it another key's?"))?;
@@ -187,7 +189,10 @@ mod tests {
             (made.signing_key.serialize_pem().into_bytes(), "but PRIVATE KEY"),
             (pem[..pem.len() / 2].as_bytes().to_vec(), "no line END"),
             (pem.replace("MII", "***").into_bytes(), "no PEM that can be read"),
-            (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(), "no certificate in it can be read"),
+            (
+                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(),
+                "no certificate in it can be read",
+            ),
             (vec![0x30, 0x03, 0x02, 0x01, 0x03], "PKCS #12"),
             (b"\xff\xfe-\0-\0".to_vec(), "UTF-16"),
             (b"nothing".to_vec(), "there is no certificate in it"),

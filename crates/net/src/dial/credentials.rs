@@ -11,7 +11,15 @@ use crate::error::{Error, Result};
 
 /// What gRPC and HTTP/2 say themselves.
 const RESERVED: [&str; 9] = [
-    "connection", "content-length", "content-type", "host", "keep-alive", "te", "trailer", "transfer-encoding", "user-agent",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "user-agent",
 ];
 
 /// A user's name and password, as gNMI and gNOI want them (metadata `username` and `password`), a bearer token
@@ -58,7 +66,8 @@ impl Credentials {
         let text = if name.ends_with("-bin") {
             STANDARD_NO_PAD.encode(value)
         } else {
-            String::from_utf8(value.to_vec()).map_err(|_| wrong("its value is no text").hint("end its key with -bin"))?
+            String::from_utf8(value.to_vec())
+                .map_err(|_| wrong("its value is no text").hint("end its key with -bin"))?
         };
         let name = HeaderName::try_from(name).map_err(|_| wrong("it is no key"))?;
         let hidden = secret(&format!("the value of metadata {key:?}"), &text)?;

@@ -114,9 +114,7 @@ impl Dialler {
             })
         })?;
         let alone = only && target.addresses.len() == 1;
-        timeout_at(until, self.establish(io, &address, alone)).await.unwrap_or_else(|_| {
-            Err(silent(&address))
-        })
+        timeout_at(until, self.establish(io, &address, alone)).await.unwrap_or_else(|_| Err(silent(&address)))
     }
 
     async fn establish(&self, io: BoxedIo, address: &Address, alone: bool) -> Result<Connection> {
@@ -170,7 +168,10 @@ fn unknown(address: &Address, error: &io::Error) -> Error {
 
 fn unreachable_at(address: &Address, why: &str) -> Error {
     let hint = if address.misses_zone() {
-        format!("an address of one link needs the interface that leads there: [{}%INTERFACE]:{}", address.host, address.port)
+        format!(
+            "an address of one link needs the interface that leads there: [{}%INTERFACE]:{}",
+            address.host, address.port
+        )
     } else {
         "is the device up, and is this its gRPC port?".to_owned()
     };

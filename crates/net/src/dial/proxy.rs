@@ -12,9 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use hyper::client::conn::http1;
+use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use hyper_util::client::legacy::connect::proxy::SocksV5;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::body::Body;
 use tower_service::Service;
@@ -43,15 +43,18 @@ impl FromStr for Proxy {
     /// Fails without repeating what may be a password.
     fn from_str(text: &str) -> Result<Self> {
         let bad = |why: &str| {
-            Error::invalid(format!("the proxy: {why}"))
-                .hint("write http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if it wants one")
+            Error::invalid(format!("the proxy: {why}")).hint(
+                "write http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if it wants one",
+            )
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("it has no scheme"))?;
         let (scheme, port) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Scheme::Http, 80),
             // Both are the same here: the proxy always resolves the name.
             "socks5" | "socks5h" => (Scheme::Socks5, 1080),
-            "https" => return Err(bad("none is reached by TLS itself; what goes through it is encrypted all the same")),
+            "https" => {
+                return Err(bad("none is reached by TLS itself; what goes through it is encrypted all the same"));
+            }
             _ => return Err(bad("its scheme is neither http nor socks5")),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -67,7 +70,9 @@ impl FromStr for Proxy {
         });
         let login = login.transpose().map_err(|_: std::str::Utf8Error| bad("its user or password is no text"))?;
         let too_long = |text: &str| text.is_empty() || text.len() > 255;
-        if scheme == Scheme::Socks5 && login.as_ref().is_some_and(|(user, password)| too_long(user) || too_long(password)) {
+        if scheme == Scheme::Socks5
+            && login.as_ref().is_some_and(|(user, password)| too_long(user) || too_long(password))
+        {
             return Err(bad("SOCKS5 takes a user and a password of 1 to 255 bytes each"));
         }
         Ok(Self { scheme, address, login })
@@ -106,8 +111,10 @@ impl Proxy {
     /// Has the proxy, which `io` leads to, connect to `target`; what it returns leads there.
     pub(super) async fn tunnel(&self, io: BoxedIo, target: &Address) -> Result<BoxedIo> {
         if let Some(zone) = target.zone() {
-            return Err(Error::invalid(format!("{target}: the zone {zone} is of this machine, and the proxy {self} is another"))
-                .hint("reach the device straight, or by an address that the proxy can reach"));
+            return Err(Error::invalid(format!(
+                "{target}: the zone {zone} is of this machine, and the proxy {self} is another"
+            ))
+            .hint("reach the device straight, or by an address that the proxy can reach"));
         }
         match self.scheme {
             Scheme::Http => self.connect(io, target).await,
@@ -155,7 +162,9 @@ impl Proxy {
             let offered: Vec<String> = headers
                 .get_all(header::PROXY_AUTHENTICATE)
                 .iter()
-                .filter_map(|value| value.to_str().ok()?.split_whitespace().next().map(|word| word.escape_debug().to_string()))
+                .filter_map(|value| {
+                    value.to_str().ok()?.split_whitespace().next().map(|word| word.escape_debug().to_string())
+                })
                 .collect();
             let basic = offered.is_empty() || offered.iter().any(|way| way.eq_ignore_ascii_case("basic"));
             return self.login_wanted(said, if basic { None } else { Some(offered.join(", ")) });
@@ -188,9 +197,11 @@ impl Proxy {
         let said = format!("the proxy {self} answers: {what}");
         let refused = |hint: &str| Error::new(Kind::Connect(ConnectFault::ProxyRefused), said.clone()).hint(hint);
         match what {
-            "general server failure" | "network unreachable" | "host unreachable" | "connection refused" | "ttl expired" => {
-                self.cannot_reach(&said, target)
-            }
+            "general server failure"
+            | "network unreachable"
+            | "host unreachable"
+            | "connection refused"
+            | "ttl expired" => self.cannot_reach(&said, target),
             "connection not allowed" => refused(&format!("do its rules let this machine reach {target}?")),
             "command not supported" => refused("take another proxy"),
             "address type not supported" => refused("give the device's name, or an address of the other kind"),
@@ -214,7 +225,9 @@ impl Proxy {
     fn login_wanted(&self, said: String, instead: Option<String>) -> Error {
         let error = Error::new(Kind::Connect(ConnectFault::ProxyRefused), said);
         match (instead, &self.login) {
-            (Some(ways), _) => error.hint(format!("it wants {ways}, and holdfast logs in by Basic alone: take another proxy")),
+            (Some(ways), _) => {
+                error.hint(format!("it wants {ways}, and holdfast logs in by Basic alone: take another proxy"))
+            }
             (None, None) => error.hint("it wants a user and a password").remedy(Remedy::Proxy),
             (None, Some(_)) => error.hint("look at the user and the password for it").remedy(Remedy::Proxy),
         }
@@ -282,7 +295,10 @@ mod tests {
             ("http://user:s3@cret@proxy:3128", "http://proxy:3128"),
         ] {
             let proxy: Proxy = text.parse().expect(text);
-            assert_eq!((proxy.to_string().as_str(), format!("{proxy:?}").as_str()), (shown, &*format!("Proxy({shown})")));
+            assert_eq!(
+                (proxy.to_string().as_str(), format!("{proxy:?}").as_str()),
+                (shown, &*format!("Proxy({shown})"))
+            );
         }
         let proxy: Proxy = "http://us%40er:s3%3acret@proxy".parse().expect("a proxy");
         assert_eq!(proxy.login, Some(("us@er".to_owned(), "s3:cret".to_owned())));

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use super::{Credentials, Proxy};
 use super::tls::Tls;
+use super::{Credentials, Proxy};
 use crate::error::Error;
 
 /// The port that IANA gave gNMI and gNOI.
@@ -171,7 +171,20 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_refused_with_what_to_write() {
-        for text in ["", ":9339", "lab:", "lab:0", "lab:99999", "[::1", "[::1]x", "http://lab", "a b", "[fe80::1%]", "lab%eth0", "10.0.0.1%eth0"] {
+        for text in [
+            "",
+            ":9339",
+            "lab:",
+            "lab:0",
+            "lab:99999",
+            "[::1",
+            "[::1]x",
+            "http://lab",
+            "a b",
+            "[fe80::1%]",
+            "lab%eth0",
+            "10.0.0.1%eth0",
+        ] {
             let error = text.parse::<Address>().expect_err(text);
             assert!(error.hint.is_some(), "{text}");
         }

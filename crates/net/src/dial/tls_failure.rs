@@ -166,13 +166,13 @@ fn for_another_name(shown: Option<&Certificate<'_>>, host: &str, kind: ConnectFa
     let error = fault(kind, format!("the target's certificate is not for {host:?}, but for: {listed}"));
     if as_text {
         return error
-            .hint("it has the address as a DNS name, which counts for nothing: give it a SAN of the kind IP address, or \
-                   say another of its names")
+            .hint(
+                "it has the address as a DNS name, which counts for nothing: give it a SAN of the kind IP address, or \
+                   say another of its names",
+            )
             .remedy(Remedy::ServerName);
     }
-    error
-        .hint("reach it by a name that is in its certificate, or say which one")
-        .remedy(Remedy::ServerName)
+    error.hint("reach it by a name that is in its certificate, or say which one").remedy(Remedy::ServerName)
 }
 
 fn issued(shown: Option<&Certificate<'_>>) -> String {

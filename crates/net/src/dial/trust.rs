@@ -55,7 +55,8 @@ impl Trust {
             (None, Some(_)) => return Err(Error::invalid("a key without its certificate").remedy(Remedy::Certificate)),
         };
         Tls::new(trusted, ours, self.server_name.clone()).map_err(|why| {
-            let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            let shown =
+                |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
             Error::invalid(format!("{} and {}: {why}", shown(&self.certificate), shown(&self.key)))
                 .hint("the key must be the one that the certificate was made for")
         })

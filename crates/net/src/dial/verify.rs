@@ -73,17 +73,24 @@ impl Named {
     pub fn new(certificates: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Self {
         let mut roots = RootCertStore::empty();
         // Who pins a device's certificate does not trust whatever the device signs.
-        let signs = |der: &CertificateDer<'_>| Certificate::read(der).is_some_and(|it| it.says_authority() != Some(false));
+        let signs =
+            |der: &CertificateDer<'_>| Certificate::read(der).is_some_and(|it| it.says_authority() != Some(false));
         roots.add_parsable_certificates(certificates.iter().filter(|der| signs(der)).cloned());
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
         Self { certificates, authorities, provider }
     }
 
-    fn verify_named(&self, shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    fn verify_named(
+        &self,
+        shown: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), CertificateError> {
         let certificate = Certificate::read(shown).ok_or(CertificateError::BadEncoding)?;
         let (not_before, not_after) = certificate.validity();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let time = |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds.try_into().unwrap_or(0)));
+        let time =
+            |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds.try_into().unwrap_or(0)));
         if seconds > not_after {
             return Err(CertificateError::ExpiredContext { time: now, not_after: time(not_after) });
         }
@@ -289,8 +296,5 @@ fn scheme_name(scheme: SignatureScheme) -> String {
 /// TLS 1.3 signs the handshake with neither SHA-1 nor PKCS #1.
 fn is_of_tls13(scheme: SignatureScheme) -> bool {
     use SignatureScheme::{ECDSA_SHA1_Legacy, RSA_PKCS1_SHA1, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512};
-    !matches!(
-        scheme,
-        ECDSA_SHA1_Legacy | RSA_PKCS1_SHA1 | RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512
-    )
+    !matches!(scheme, ECDSA_SHA1_Legacy | RSA_PKCS1_SHA1 | RSA_PKCS1_SHA256 | RSA_PKCS1_SHA384 | RSA_PKCS1_SHA512)
 }
