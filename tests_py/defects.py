@@ -227,4 +227,69 @@ REACH = (
            cases=("cntr2_2",), environment=(("HOLDFAST_PASSWORD", "geheim"),)),
 )  # fmt: skip
 
-CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY, *LIFE, *REACH)
+# The cases of CNTR-1 that start a container, and those of them that give it a volume; those of CNTR-3 are 2468 and 2348.
+STARTED = ("cntr1_1", "cntr1_2", "cntr1_3", "cntr1_4", "cntr1_6", "cntr1_8")
+CALLED = ("cntr2_1", "cntr2_2", "cntr2_3", "cntr2_4")
+STARTED_MIDWAY = ("midway_stop_container[asked]", "midway_start_container[asked]")
+HELD_MIDWAY = ("-k", "midway_stop_container and asked or midway_start_container and asked", *QUICK)
+LOCAL = ("-k", "cntr1_5 or cntr1_6", *QUICK, "--dut-volume-driver", "local", "--dut-volume-option", "mountpoint=/tmp",
+         "--dut-volume-option", "options=bind")  # fmt: skip
+
+MADE = (
+    Defect("another name than the image was sent under", always("deploy.renamed"), "either", "image cntrsrv_image", options=ONE,
+           cases=STARTED),
+    Defect("another tag than the image was sent under", always("deploy.retagged"), "either", "image cntrsrv_image", options=ONE,
+           cases=STARTED),
+    Defect("another image kept than sent, each time", always("deploy.altered"), "depth", "is another image", options=ONE,
+           cases=STARTED),
+    Defect("another image started", always("start.image_replaced"), "either", "impostor:latest is listed", options=ONE,
+           cases=STARTED, sample=True),
+    Defect("another image started, before a failover", always("start.image_replaced"), "depth", "impostor:latest is listed", "2468"),
+    Defect("another tag started", always("start.tag_replaced"), "depth", "cntrsrv_image:latest is listed", options=TWO, cases=CALLED),
+    Defect("another image started, before a failover in the middle", always("start.tag_replaced"), "depth",
+           "cntrsrv_image:latest is listed", options=HELD_MIDWAY, cases=STARTED_MIDWAY),
+    Defect("another image started, and the right one listed", always("start.image_disguised"), "depth", "HOLDFAST_IMAGE",
+           options=ONE, cases=STARTED, sample=True),
+    Defect("the image's own command instead of another", always("start.command_lost"), "procedure", "answer", options=TWO,
+           cases=("cntr2_4",)),
+    Defect("another command", always("start.command_altered"), "procedure", "answer", options=TWO, cases=CALLED),
+    Defect("no port published", always("start.ports_lost"), "procedure", "answer", options=TWO, cases=CALLED),
+    Defect("other ports published", always("start.ports_moved"), "procedure", "answer", options=TWO, cases=CALLED),
+    Defect("a variable forgotten", always("start.variable_lost"), "depth", "is missing", options=ONE, cases=STARTED),
+    Defect("a variable of another value", always("start.variable_altered"), "depth", "HOLDFAST_IMAGE", "2468", sample=True),
+    Defect("a label forgotten", always("start.label_lost"), "depth", "is missing", options=ONE, cases=STARTED),
+    Defect("a label of another value", always("start.label_altered"), "depth", "-other", "2468"),
+    Defect("a label of another value, before a failover in the middle", always("start.label_altered"), "depth", "-other",
+           options=HELD_MIDWAY, cases=STARTED_MIDWAY, sample=True),
+    Defect("volumes mounted nowhere", always("start.mounts_lost"), "depth", "at /data", "2348"),
+    Defect("volumes mounted elsewhere from the first", always("start.mounts_elsewhere"), "depth", "nothing is mounted at /data",
+           options=ONE, cases=("cntr1_6", "cntr1_8")),
+    Defect("volumes read-only from the first", always("start.read_only"), "depth", "cannot be written to", options=ONE,
+           cases=("cntr1_6", "cntr1_8")),
+    Defect("restart policy NONE", always("start.policy_none"), "procedure", "is STOPPED", "8"),
+    Defect("restart policy ON_FAILURE", always("start.policy_on_failure"), "procedure", "is STOPPED", options=ONE,
+           cases=("cntr1_8",)),
+    Defect("a label forgotten in an update", always("update.label_lost"), "depth", "is missing", options=ONE, cases=("cntr1_6",)),
+    Defect("a variable of another value in an update", always("update.variable_altered"), "depth", "-other", options=ONE,
+           cases=("cntr1_6",)),
+    Defect("a local volume for a custom one", always("create_volume.driver_local"), "either", "the driver custom", options=ONE,
+           cases=("cntr1_5", "cntr1_6", "cntr1_8"), sample=True),
+    Defect("a custom volume for a local one", always("create_volume.driver_custom"), "either", "the driver local", options=LOCAL,
+           cases=("cntr1_5", "cntr1_6")),
+    Defect("an option forgotten", always("create_volume.option_lost"), "depth", "with the options", "3468"),
+    Defect("an option of another value", always("create_volume.option_altered"), "either", "with the options", options=ONE,
+           cases=("cntr1_5", "cntr1_6", "cntr1_8")),
+    Defect("an option of a local volume forgotten", always("create_volume.option_lost"), "either", "with the options", options=LOCAL,
+           cases=("cntr1_5", "cntr1_6")),
+    Defect("an option of another value, made in the middle of a failover", always("create_volume.option_altered"), "depth",
+           "with the options", options=("-k", "midway_create_volume and asked", *QUICK), cases=("midway_create_volume[asked]",)),
+    Defect("a volume's label forgotten", always("create_volume.label_lost"), "depth", "is missing", options=ONE,
+           cases=("cntr1_5", "cntr1_6", "cntr1_8")),
+    Defect("a volume's label of another value", always("create_volume.label_altered"), "depth", "-other", "3468"),
+    Defect("a plugin without its configuration", always("start_plugin.config_lost"), "depth", "the plugin was started with",
+           options=ONE, cases=("cntr1_7",)),
+    Defect("a plugin of another configuration", always("start_plugin.config_altered"), "depth", "the plugin was started with",
+           options=ONE, cases=("cntr1_7",)),
+)  # fmt: skip
+
+CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY, *LIFE, *REACH, *MADE)

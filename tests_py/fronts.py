@@ -169,6 +169,13 @@ def dialled(address: str) -> socket.socket:
     return socket.create_connection((host.strip("[]"), int(port)), timeout=20)
 
 
+def reached(address: str | None) -> socket.socket | None:
+    """A connection, or None where nobody is there."""
+    with contextlib.suppress(OSError):
+        return None if address is None else dialled(address)
+    return None
+
+
 def relay(one: socket.socket, other: socket.socket) -> None:
     """Carries bytes both ways until either side ends."""
 
@@ -244,11 +251,10 @@ def http_proxy(
                 b"Content-Length: 0\r\n\r\n"
             )
             return
-        place = names.get(lines[0].split(" ")[1])
-        if place is None:
+        upstream = reached(names.get(lines[0].split(" ")[1]))
+        if upstream is None:
             client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return
-        upstream = dialled(place)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         relay(client, upstream)
 
@@ -286,9 +292,8 @@ def socks_proxy(
             host = str(ipaddress.ip_address(received(client, 4 if kind == 1 else 16)))
         port = int.from_bytes(received(client, 2), "big")
         asked.append(f"{host}:{port}")
-        place = names.get(f"{host}:{port}")
-        code = reply or (4 if place is None else 0)
-        upstream = None if place is None or code else dialled(place)
+        upstream = None if reply else reached(names.get(f"{host}:{port}"))
+        code = reply or (5 if upstream is None else 0)
         client.sendall(bytes([5, code, 0, 1, 0, 0, 0, 0, 0, 0]))
         if upstream is not None:
             relay(client, upstream)

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
+import click
 import pytest
 
 import holdfast
@@ -65,6 +67,98 @@ def test_a_device_is_worked_from_the_shell(command: Run, chassis_of_test: holdfa
     assert json.loads(command("--json", "images", address=chassis_of_test.address).stdout) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "listing"),
+    [
+        (("stop", "none"), "containers"),
+        (("remove", "none"), "containers"),
+        (("logs", "none"), "containers"),
+        (("remove-volume", "none"), "volumes"),
+        (("start", "web", "--image", "none:v1"), "images"),
+        (("remove-image", "none:v1"), "images"),
+    ],
+)
+def test_what_is_not_there_leads_to_what_is(
+    words: tuple[str, ...], listing: str, command: Run, chassis_of_test: holdfast.Emulator
+) -> None:
+    done = command(*words, address=chassis_of_test.address)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == f"try: `holdfast {listing}` shows what is there"
+    assert command(listing, address=chassis_of_test.address).returncode == 0
+
+
+def test_ports_are_in_dockers_order_and_the_other_is_refused_where_it_is_seen(
+    command: Run, chassis_of_test: holdfast.Emulator, archive: Path
+) -> None:
+    with holdfast.connect(chassis_of_test.address, insecure=True) as dut:
+        dut.containerz.deploy(archive, retag="app:v1")
+        started = command("start", "web", "--image", "app:v1", "--port", "7007:60061", address=chassis_of_test.address)
+        assert started.returncode == 0, started.stderr
+        assert dut.ping_container(7007).year >= 2026
+    for port, says in (("60061:7007", "OUTSIDE:INSIDE, as with docker"), ("x:1", "numbers"), ("80", "OUTSIDE:INSIDE")):
+        refused = command("start", "app", "--image", "app:v1", "--port", port, address=chassis_of_test.address)
+        assert refused.returncode == 2
+        assert says in " ".join(refused.stderr.split())
+    assert "7007:60061" in command("start", "a", "--image", "a:v1", "--port", "60061:7007").stderr
+
+
+def test_help_lists_commands_by_what_they_are_for(command: Run) -> None:
+    shown = command("--help").stdout
+    headings = [line.rstrip(":") for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Options",
+        "Suites and their reports",
+        "One operation on a device",
+        "A device's state",
+        "Emulated devices and faults",
+        "Archives",
+        "Storage providers",
+    ]
+    for variable in ("HOLDFAST_PASSWORD", "HOLDFAST_KEY_PASSWORD", "HOLDFAST_FAILPOINTS", "HOLDFAST_QUIRKS"):
+        assert variable in shown
+    from holdfast.cli import main
+
+    assert sorted(name for names in main.headings.values() for name in names) == sorted(main.commands)
+
+
+def test_every_option_of_every_command_has_a_line_of_help() -> None:
+    from holdfast.cli import main
+
+    silent = []
+    waiting: list[tuple[str, click.Command]] = list(main.commands.items())
+    for name, found in waiting:
+        waiting += [(f"{name} {below}", it) for below, it in getattr(found, "commands", {}).items()]
+        options = [option for option in found.params if isinstance(option, click.Option) and not option.hidden]
+        silent += [f"{name} {option.opts[-1]}" for option in options if not option.help]
+    assert silent == []
+
+
+def test_a_bad_testbed_image_and_authority_are_usage_alike(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("devices: 17")
+    (tmp_path / "junk.tar").write_text("junk\n")
+    absent = str(tmp_path / "absent")
+    for words in (
+        ("--testbed", str(tmp_path / "bad.yaml"), "roles"),
+        ("--testbed", absent, "roles"),
+        ("image", "show", str(tmp_path / "junk.tar")),
+        ("image", "show", absent),
+        ("--dut", "127.0.0.1:1", "--dut-ca", absent, "roles"),
+    ):
+        done = command(*words)
+        assert done.returncode == 2, (words, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_times_in_json_are_as_iso_8601_has_them(command: Run, chassis_of_test: holdfast.Emulator) -> None:
+    moved = json.loads(command("--json", "switchover", "--yes", address=chassis_of_test.address).stdout)
+    assert "T" in moved["timeline"][0]["time"]
+    with holdfast.connect(chassis_of_test.address, insecure=True) as dut:
+        dut.containerz.create_volume("data")
+    (volume,) = json.loads(command("--json", "volumes", address=chassis_of_test.address).stdout)
+    assert datetime.fromisoformat(volume["created"]).tzinfo is not None
+    assert "T" in volume["created"]
+
+
 def test_json_is_for_programs(command: Run, chassis_of_test: holdfast.Emulator) -> None:
     roles = json.loads(command("--json", "roles", address=chassis_of_test.address).stdout)
     assert {role["name"]: role["role"] for role in roles} == {"Supervisor1": "PRIMARY", "Supervisor2": "SECONDARY"}
@@ -82,7 +176,7 @@ def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emu
     refused = command("remove-image", "absent:v1", address=chassis_of_test.address)
     assert refused.returncode == 1
     assert "NOT_FOUND" in refused.stderr
-    assert "try:" in refused.stderr
+    assert "try: `holdfast images` shows what is there" in refused.stderr
     unreachable = command("roles", address=f"127.0.0.1:{free_port()}")
     assert unreachable.returncode == 3
     assert "try:" in unreachable.stderr
@@ -111,7 +205,7 @@ def test_failpoints_and_quirks_are_listed(command: Run) -> None:
 
 def test_a_platform_that_is_not_there_says_how_to_get_it(command: Run, tmp_path: Path) -> None:
     done = command("image", "cntrsrv", "-o", str(tmp_path / "c.tar"), "--platform", "linux/riscv64")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "linux/arm64" in done.stderr
 
 

@@ -37,7 +37,8 @@ def test_a_device_that_is_fit(chassis_of_test: holdfast.Emulator) -> None:
     findings = list(examine(lambda: holdfast.connect(chassis_of_test.address, insecure=True)))
     assert [found.what for found in findings if found.fit is None] == ["room for an image"]
     assert all(found.fit is not False for found in findings)
-    assert len(findings) == 8
+    assert len(findings) == 9
+    assert findings[-1].seen == "CNTR-1, CNTR-2, CNTR-3 and midway can run"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,21 @@ def test_what_a_device_lacks(chassis_of_test: holdfast.Emulator, failpoint: str,
     with chassis_of_test.failpoint(name, terms):
         found = next(found for found in unfit(chassis_of_test.address) if found.what == what)
     assert words in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "says"),
+    [
+        ("roles.single", "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot: Supervisor1 PRIMARY"),
+        ("roles.none", "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot: no control processor"),
+        ("containerz.ListImage", "none can run: all of them need gNOI Containerz"),
+    ],
+)
+def test_which_suites_can_run(chassis_of_test: holdfast.Emulator, failpoint: str, says: str) -> None:
+    with chassis_of_test.failpoint(failpoint, "error[UNIMPLEMENTED](x)"):
+        findings = list(examine(lambda: holdfast.connect(chassis_of_test.address, insecure=True)))
+    assert findings[-1].what == "suites"
+    assert says in findings[-1].seen
 
 
 def test_a_standby_that_is_not_ready() -> None:

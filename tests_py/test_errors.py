@@ -118,6 +118,23 @@ def no_certificate_of_ours(_: Path) -> None:
         holdfast.connect(address, tls=replace(tls, cert=None, key=None))
 
 
+@causes(exceptions.TlsHandshakeFailed)
+def an_alert_of_the_device(_: Path) -> None:
+    with listener(lambda client: client.sendall(b"\x15\x03\x03\x00\x02\x02\x46")) as address:
+        holdfast.connect(address, tls=holdfast.Tls(skip_verify=True))
+
+
+@causes(exceptions.ProxyRefused)
+def a_proxy_with_rules(_: Path) -> None:
+    with listener(lambda client: client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as address:
+        holdfast.connect("192.0.2.1", insecure=True, proxy=f"http://{address}")
+
+
+@causes(exceptions.ProxyUnreachable)
+def no_proxy_there(_: Path) -> None:
+    holdfast.connect("192.0.2.1", insecure=True, proxy=f"http://127.0.0.1:{free_port()}", dial_timeout=0.5)
+
+
 # --- Asking it ----------------------------------------------------------------------------------------------------
 
 # Ends a wait for what never comes; what must come before it gets the usual time.
@@ -304,3 +321,44 @@ def a_host_without_an_engine(folder: Path) -> None:
     file = folder / "hosts.yaml"
     file.write_text(HOSTS.format(folder=folder), encoding="utf-8")
     storage.hosts(provider.read(str(file)), timeout=1)
+
+
+# --- What callers get wrong, and how others may catch it ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda dut: dut.gnmi.get("/a[b"), "a[b"),
+        (lambda dut: dut.gnmi.set(update={"/a[b=": 1}), "a[b="),
+        (lambda dut: dut.containerz.images(timeout=-1), "no duration"),
+        (lambda dut: dut.containerz.start("x", image="i:1", restart="SOMETIMES"), "ALWAYS"),
+        (lambda dut: dut.containerz.start("x", image="i:1", location="MOON"), "PRIMARY"),
+        (lambda dut: dut.containerz.start("x", image="a b"), "a b"),
+        (lambda dut: dut.containerz.create_volume("x", driver="tape"), "tape"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_an_error_of_ours(
+    ask: Callable[[holdfast.Device], object], says: str, device: holdfast.Device
+) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError) as caught:
+        ask(device)
+    assert isinstance(caught.value, ValueError)
+    assert says in str(caught.value)
+
+
+def test_a_deadline_that_passed_is_pythons_timeout_too() -> None:
+    for kind in (exceptions.Timeout, exceptions.DeadlineExceeded):
+        error = kind("too late", device="r1", hint="wait longer", after=1.5)
+        assert isinstance(error, TimeoutError)
+        assert (error.device, error.after, error.hint) == ("r1", 1.5, "wait longer")
+        assert str(error) == "too late\n  try: wait longer"
+
+
+def test_what_calls_return_can_be_named() -> None:
+    from holdfast import results
+
+    named = [value for value in vars(results).values() if isinstance(value, type)]
+    own = {kind.__name__ for kind in named if kind.__module__ == results.__name__}
+    assert own <= set(holdfast.__all__)
+    assert all(getattr(holdfast, name) is getattr(results, name) for name in own)

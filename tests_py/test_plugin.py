@@ -9,11 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import holdfast
+from holdfast import journal
 
 from conftest import RunSuite, emulate, isolated
 
@@ -129,6 +132,85 @@ def test_options_come_from_the_environment_and_the_ini_file(run_suite: RunSuite,
         assert "1 passed" in run.output
 
 
+def test_a_failing_run_says_each_reason_once(run_suite: RunSuite, tmp_path: Path) -> None:
+    lost = "load.container.stopped=1*error(x)"
+    with emulate(tmp_path, "--failpoint", lost) as address:
+        run = run_suite(
+            "-k", "cntr3_2", "--dut", address, "--dut-insecure", "--dut-deadline", "verification=1s", *QUICK
+        )
+        assert run.exit_code == 1, run.output
+        assert run.output.count("is STOPPED") == 1, run.output
+        reason = next(line for line in run.output.splitlines() if "is STOPPED" in line)
+        assert reason.startswith("procedure: the container runs on the new primary: ExpectationFailed: ")
+        assert address not in reason
+        assert "asking for Supervisor1 -> Supervisor2" not in run.output
+        table = run.output.partition("= holdfast =")[2]
+        assert table.index("procedure failed: the container runs on the new primary") < table.index("not checked:")
+        assert "timelines: -v shows them" in table
+    for told in (("-v",), ("--dut-artifacts", str(tmp_path / "kept"))):
+        run = run_suite("-k", "cntr3_2", "--dut-deadline", "verification=1s", *QUICK, *told, failpoints=lost)
+        assert ("asking for Supervisor1 -> Supervisor2" in run.output) == ("-v" in told)
+        assert "timelines: -v shows them" not in run.output
+    assert "asking for" in next((tmp_path / "kept").glob("*/timeline.txt")).read_text()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_a_failure_has_colour_in_the_table(run_suite: RunSuite, workers: tuple[str, ...]) -> None:
+    lost = "load.container.stopped=1*error(x)"
+    options = ("--color=yes", "--dut-deadline", "verification=1s", *QUICK, *workers)
+    run = run_suite("-k", "cntr3_2", *options, failpoints=lost)
+    (line,) = [line for line in run.output.splitlines() if line.startswith("CNTR-3.2 ")]
+    assert "\x1b[31m\x1b[1mFAIL\x1b[0m" in line
+    assert run.output.count("is STOPPED") == 1
+
+
+def test_a_refusal_is_said_once(run_suite: RunSuite, tmp_path: Path) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut", "127.0.0.1:1", "--dut-insecure")
+    assert run.exit_code == 3
+    assert run.output.count("127.0.0.1:1") == 1, run.output
+    with emulate(tmp_path) as address:
+        with journal_lock(address, tmp_path):
+            run = run_suite("-k", "cntr3_1", "--dut", address, "--dut-insecure")
+        assert run.exit_code == 3
+        assert run.output.count("another run uses this device") == 1, run.output
+        for absent in (("--dut-ca", str(tmp_path / "absent.pem")), ("--testbed", str(tmp_path / "absent.yaml"))):
+            named = () if absent[0] == "--testbed" else ("--dut", address)
+            run = run_suite("-k", "cntr3_1", *named, *absent)
+            assert run.exit_code == 4, run.output
+            assert run.output.count(absent[1]) == 1, run.output
+    run = run_suite("-k", "cntr3_1", "--dut-plan")
+    assert run.exit_code == 0
+    for shown in ("Exit", "!!!", "_pytest", "Ended"):
+        assert shown not in run.output
+
+
+@contextmanager
+def journal_lock(address: str, tmp_path: Path) -> Iterator[None]:
+    """As if another run had the device."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        held = journal.lock(address)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def test_why_cases_did_not_begin_is_said_once(run_suite: RunSuite, tmp_path: Path) -> None:
+    real = 'gnmi.Subscribe.update=return{"software-version": "EOS-4.35.1F"}'
+    with emulate(tmp_path, "--failpoint", real) as address:
+        run = run_suite("-k", "cntr3", "--dut", address, "--dut-insecure")
+        assert run.exit_code == 0, run.output
+        assert run.output.count("say --dut-allow-disruption") == 1
+        assert f"8 skipped: would fail over {address}" in run.output
+        told = run_suite("-k", "cntr3_1", "--dut", address, "--dut-insecure", "-rs")
+        assert told.output.count("say --dut-allow-disruption") == 1
+    cni = run_suite("-k", "cni_del", "--cni-path", str(tmp_path))
+    (line,) = [line for line in cni.output.splitlines() if " skipped: " in line]
+    assert any(word in line for word in ("root", "--cni-path", "apt-get install"))
+    assert cni.output.count(line.partition(": ")[2]) == 1
+
+
 def test_a_plan_says_what_would_come_and_does_nothing(run_suite: RunSuite) -> None:
     run = run_suite("--dut", "192.0.2.1", "--dut-plan", "--dut-deadline", "switchover=10m")
     assert run.exit_code == 0, run.output
@@ -159,8 +241,10 @@ def test_artifacts_hold_what_a_vendor_can_use(run_suite: RunSuite, tmp_path: Pat
 
 def test_dut_required_refuses_the_emulated_device(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3_1", "--dut-required")
-    assert run.exit_code != 0
-    assert "--dut-required" in run.output
+    assert run.exit_code == 4
+    assert run.output.count("--dut-required") == 1
+    assert "Traceback" not in run.output
+    assert "pytest_fixture_setup" not in run.output
 
 
 def test_dut_image_runs_under_the_runs_own_name(run_suite: RunSuite, tmp_path: Path) -> None:

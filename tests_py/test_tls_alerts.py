@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,7 +98,22 @@ def test_a_certificate_of_ours_is_wanted(version: str, plain: str, shown: Made, 
         assert "it wants a certificate of ours, and got none" in said
         assert ("certificate_required (116)" if version == "TLSv1_3" else "handshake_failure (40)") in said
         assert "Tls(cert=FILE, key=FILE)" in said
-        assert "CN=trusted" in said
+
+
+def test_whose_signatures_a_server_takes_is_said(shown: Made, tmp_path: Path) -> None:
+    trusted = made(tmp_path, "trusted", authority=True, names=())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["-accept", f"127.0.0.1:{port}", "-cert", shown.pem, "-key", shown.key_pem, "-alpn", "h2", "-quiet"]
+    options += ["-Verify", "1", "-verify_return_error", "-CAfile", trusted.pem]
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(["openssl", "s_server", *options], **quiet) as server:  # type: ignore[call-overload]
+        try:
+            said = refusal(f"127.0.0.1:{port}", exceptions.ClientCertificateRefused, ca=shown.pem)
+        finally:
+            server.kill()
+    assert "that one of these signed: CN=trusted" in said
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ def test_where_the_key_exchange_cannot_be_checked_that_is_said(
     shown = make(tmp_path)
     server = context(shown.pem, shown.key_pem, maximum_version=ssl.TLSVersion[version])
     with tls_front(plain, server) as front:
+        if (odd, version) == ("p521", "TLSv1_2"):  # the curve must be one that this machine has, before TLS 1.3
+            with pytest.raises(exceptions.TlsHandshakeFailed, match="P-256"):
+                reach(front.address, skip_verify=True)
+            return
         reach(front.address, skip_verify=True)
         reach(front.address, skip_verify=True)
     assert "whether it has the key of its certificate is not known" in caplog.text
@@ -118,10 +122,10 @@ def test_a_certificate_that_is_named_still_expires_and_has_its_names(plain: str,
     new = made(tmp_path, "new", authority=True, begins=NOW + DAY, ends=NOW + 3 * DAY)
     with pytest.raises(exceptions.CertificateNotYetValid, match=f"{(NOW + DAY):%Y-%m-%d}"):
         reach_front(plain, new, ca=new.pem)
-    other = made(tmp_path, "other", authority=True, names=("*.example", "10.0.0.7"))
-    with pytest.raises(exceptions.CertificateForAnotherName, match=r"DNS \*\.example, IP 10\.0\.0\.7"):
+    other = made(tmp_path, "other", authority=True, names=("*.lab.example", "10.0.0.7"))
+    with pytest.raises(exceptions.CertificateForAnotherName, match=r"DNS \*\.lab\.example, IP 10\.0\.0\.7"):
         reach_front(plain, other, ca=other.pem)
-    reach_front(plain, other, ca=other.pem, server_name="router.example")
+    reach_front(plain, other, ca=other.pem, server_name="router.lab.example")
     reach_front(plain, other, ca=other.pem, server_name="10.0.0.7")
 
 

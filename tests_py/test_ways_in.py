@@ -21,6 +21,7 @@ from fronts import Listener, context, http_proxy, listening, made, received, soc
 
 import holdfast
 from holdfast import _core, aio, exceptions, testbed
+from holdfast.addresses import hosts
 from holdfast.integrations.suites import description
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret
@@ -192,7 +193,7 @@ def test_the_command_takes_them_from_wherever(tmp_path: Path) -> None:
         with hearing(*wanted) as heard:
             told = command(
                 tmp_path, "--dut", heard.address, "--dut-insecure", "--dut-profile", "generic", *options,
-                "capabilities", **environment,
+                "roles", **environment,
             )  # fmt: skip
             assert heard.calls, told.stderr
             assert "UNAUTHENTICATED" not in told.stderr, (options, told.stderr)
@@ -310,7 +311,7 @@ def test_a_device_behind_a_proxy_which_alone_knows_its_name(
 @pytest.mark.parametrize("kind", PROXIES)
 def test_containers_are_reached_by_the_proxy_too(kind: str, archive: Path) -> None:
     with holdfast.emulator() as chassis:
-        known = {"device:9339": chassis.address, "device:60061": f"{chassis.container_host}:60061"}
+        known = {"device:9339": chassis.address, "device:60061": f"{hosts(chassis.address)[0]}:60061"}
         with (
             PROXIES[kind](known) as (proxy, asked),
             holdfast.connect("device", insecure=True, proxy=f"{kind}://{proxy.address}") as dut,
@@ -472,7 +473,7 @@ def test_the_environments_proxy_is_not_taken_unless_asked(
         reach(proxy="environment").close()
         assert asked
         asked.clear()
-        monkeypatch.setenv("NO_PROXY", "10.0.0.0,127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", f"10.0.0.0,{hosts(chassis.address)[0]}")
         reach(proxy="environment").close()
         assert not asked
         monkeypatch.delenv("NO_PROXY")

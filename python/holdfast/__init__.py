@@ -25,11 +25,32 @@ if TYPE_CHECKING:
     from holdfast._version import __version__ as __version__
     from holdfast.exceptions import HoldfastError as HoldfastError
     from holdfast.results import Archive as Archive
+    from holdfast.results import ArchiveImage as ArchiveImage
+    from holdfast.results import Capabilities as Capabilities
+    from holdfast.results import Container as Container
+    from holdfast.results import ContainerDescription as ContainerDescription
+    from holdfast.results import ControlProcessor as ControlProcessor
+    from holdfast.results import Dialled as Dialled
+    from holdfast.results import Event as Event
+    from holdfast.results import Image as Image
+    from holdfast.results import Images as Images
+    from holdfast.results import Layer as Layer
+    from holdfast.results import Leaf as Leaf
+    from holdfast.results import LedgerVerdict as LedgerVerdict
+    from holdfast.results import Outage as Outage
+    from holdfast.results import PingSummary as PingSummary
+    from holdfast.results import Plugin as Plugin
+    from holdfast.results import Reboot as Reboot
+    from holdfast.results import RebootStatus as RebootStatus
+    from holdfast.results import Record as Record
+    from holdfast.results import StorageProvider as StorageProvider
+    from holdfast.results import Switchover as Switchover
+    from holdfast.results import Timeline as Timeline
+    from holdfast.results import Volume as Volume
     from holdfast.secret import Secret as Secret
     from holdfast.tls import Tls as Tls
 
 _HOMES = {
-    "Archive": "holdfast.results",
     "Containerz": "holdfast._core",
     "Device": "holdfast._core",
     "Emulator": "holdfast._emulator",
@@ -40,6 +61,33 @@ _HOMES = {
     "connect": "holdfast._connect",
     "emulator": "holdfast._emulator",
 }
+# What calls return.
+_RESULTS = (
+    "Archive",
+    "ArchiveImage",
+    "Capabilities",
+    "Container",
+    "ContainerDescription",
+    "ControlProcessor",
+    "Dialled",
+    "Event",
+    "Image",
+    "Images",
+    "Layer",
+    "Leaf",
+    "LedgerVerdict",
+    "Outage",
+    "PingSummary",
+    "Plugin",
+    "Reboot",
+    "RebootStatus",
+    "Record",
+    "StorageProvider",
+    "Switchover",
+    "Timeline",
+    "Volume",
+)
+_HOMES.update(dict.fromkeys(_RESULTS, "holdfast.results"))
 _MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint", "plugin_archive", "profiles", "report", "testbed")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
@@ -48,10 +96,32 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Device",
     "Containerz",
     "Emulator",
-    "Archive",
     "Tls",
     "Secret",
     "HoldfastError",
+    "Archive",
+    "ArchiveImage",
+    "Capabilities",
+    "Container",
+    "ContainerDescription",
+    "ControlProcessor",
+    "Dialled",
+    "Event",
+    "Image",
+    "Images",
+    "Layer",
+    "Leaf",
+    "LedgerVerdict",
+    "Outage",
+    "PingSummary",
+    "Plugin",
+    "Reboot",
+    "RebootStatus",
+    "Record",
+    "StorageProvider",
+    "Switchover",
+    "Timeline",
+    "Volume",
     "aio",
     "cni",
     "cntrsrv",

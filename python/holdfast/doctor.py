@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -13,6 +13,7 @@ from holdfast.exceptions import HoldfastError
 SKEW = timedelta(minutes=5)
 # How long one look may take, in seconds.
 LOOK = 10.0
+PAIR, CONTAINERZ = "two control processors, one primary", "gNOI Containerz"
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
         return
     with dut:
         yield Finding("reachable", True, dut.address)
+        seen = {}
         for what, look in _LOOKS.items():
-            found = _looked(what, look, dut)
+            seen[what] = found = _looked(what, look, dut)
             yield found
             if look is _logs_in and found.fit is False:
                 return
+        yield _suites(seen)
 
 
 def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Finding:
@@ -61,7 +64,7 @@ def _roles(dut: Device) -> Finding:
         0: "a device with two supervisors that gNMI shows is needed: is redundancy configured, has it booted?",
         1: None if len(found) == 2 else "insert the second supervisor, or wait until it has booted",
     }.get(primaries, "two supervisors believe to be in charge: mend the device's redundancy first")
-    return Finding("two control processors, one primary", hint is None, seen, hint)
+    return Finding(PAIR, hint is None, seen, hint)
 
 
 def _ready(dut: Device) -> Finding:
@@ -82,7 +85,7 @@ def _containerz(dut: Device) -> Finding:
     images, containers = dut.containerz.images(timeout=LOOK), dut.containerz.containers(timeout=LOOK)
     volumes = dut.containerz.volumes(timeout=LOOK)
     seen = f"{len(images)} images, {len(containers)} containers, {len(volumes)} volumes"
-    return Finding("gNOI Containerz", True, seen)
+    return Finding(CONTAINERZ, True, seen)
 
 
 def _clean(dut: Device) -> Finding:
@@ -99,12 +102,23 @@ def _space(_dut: Device) -> Finding:
     return Finding("room for an image", None, "gNOI has no means to ask; a Deploy that has none is refused")
 
 
+def _suites(seen: Mapping[str, Finding]) -> Finding:
+    """Which suites the rest allows."""
+    if not seen[CONTAINERZ].fit:
+        return Finding("suites", False, "none can run: all of them need gNOI Containerz")
+    one = "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot"
+    pair = seen[PAIR]
+    if pair.fit is False:
+        return Finding("suites", True, f"{one}: {pair.seen}; of CNTR-3, the cold reboot (3.8) alone is checked")
+    return Finding("suites", True, "CNTR-1, CNTR-2, CNTR-3 and midway can run")
+
+
 _LOOKS: dict[str, Callable[[Device], Finding]] = {
     "logs in": _logs_in,
-    "two control processors, one primary": _roles,
+    PAIR: _roles,
     "ready for a switchover": _ready,
     "gNOI System, and its clock": _clock,
-    "gNOI Containerz": _containerz,
+    CONTAINERZ: _containerz,
     "nothing of an earlier run": _clean,
     "room for an image": _space,
 }

@@ -136,7 +136,7 @@ class ProxyUnreachable(ProxyError):
     """The proxy on the way is not there, or does not do its work."""
 
 
-class Timeout(HoldfastError):
+class Timeout(HoldfastError, TimeoutError):
     """A deadline passed."""
 
 
@@ -182,7 +182,7 @@ class InvalidArgument(RpcError):
     """INVALID_ARGUMENT"""
 
 
-class DeadlineExceeded(RpcError):
+class DeadlineExceeded(RpcError, TimeoutError):
     """DEADLINE_EXCEEDED"""
 
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use super::errors::invalid;
 use crate::device::expect::Patience;
 use crate::gnoi::containerz::RestartPolicy;
 
@@ -23,9 +24,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
                 Err(_) => return Err(PyTypeError::new_err("a duration is seconds, as a number or a timedelta")),
             },
         };
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| {
-            PyValueError::new_err(format!("{seconds} s is no duration: give 0 or more, and a finite number"))
-        })
+        Duration::try_from_secs_f64(seconds)
+            .map(Self)
+            .map_err(|_| invalid(format!("{seconds} s is no duration: give 0 or more, and a finite number")))
     }
 }
 
@@ -62,8 +63,6 @@ pub fn restart_policy(text: &str) -> PyResult<RestartPolicy> {
         ("NONE", _) => Ok(RestartPolicy::None),
         ("UNLESS_STOPPED", _) => Ok(RestartPolicy::UnlessStopped),
         ("ON_FAILURE", Ok(attempts)) => Ok(RestartPolicy::OnFailure(attempts)),
-        _ => Err(PyValueError::new_err(format!(
-            "restart={text:?}: give ALWAYS, NONE, UNLESS_STOPPED, or ON_FAILURE:ATTEMPTS"
-        ))),
+        _ => Err(invalid(format!("restart={text:?}: give ALWAYS, NONE, UNLESS_STOPPED, or ON_FAILURE:ATTEMPTS"))),
     }
 }

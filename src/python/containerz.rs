@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tonic::Code;
 
 use super::arguments::{Seconds, duration, patience, restart_policy};
 use super::both_worlds::both_worlds;
+use super::errors::{invalid, refused};
 use super::logs::{AsyncLogLines, Followed, LogLines};
 use super::progress::Reporter;
 use super::results;
@@ -32,7 +32,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for ImageName {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let bad = |error: Error| PyValueError::new_err(error.to_string());
+        let bad = |error: Error| refused(&error);
         if let Ok(text) = value.extract::<String>() {
             return Ok(Self { reference: text.parse().map_err(bad)?, id: None });
         }
@@ -61,7 +61,7 @@ fn location(text: Option<&str>) -> PyResult<Location> {
         Some("PRIMARY") => Ok(Location::Primary),
         Some("BACKUP") => Ok(Location::Backup),
         Some("ALL") => Ok(Location::All),
-        Some(other) => Err(PyValueError::new_err(format!("location={other:?}: give PRIMARY, BACKUP or ALL"))),
+        Some(other) => Err(invalid(format!("location={other:?}: give PRIMARY, BACKUP or ALL"))),
     }
 }
 
@@ -77,7 +77,7 @@ fn driver(name: Option<&str>, options: Option<Strings>) -> PyResult<VolumeDriver
                 .unwrap_or_default(),
         }),
         Some("custom") | None => Ok(VolumeDriver::Custom { options }),
-        Some(other) => Err(PyValueError::new_err(format!("driver={other:?}: give \"local\", \"custom\" or none"))),
+        Some(other) => Err(invalid(format!("driver={other:?}: give \"local\", \"custom\" or none"))),
     }
 }
 
@@ -176,7 +176,7 @@ both_worlds! {
     #[pyo3(signature = (image, url, *, protocol="HTTPS", timeout=None))]
     fn deploy_remote(device, image: ImageName, url: String, protocol: &str, timeout: Option<Seconds>) => results::nothing {
         let protocol = Protocol::from_str_name(protocol).ok_or_else(|| {
-            PyValueError::new_err(format!("protocol={protocol:?}: give SFTP, HTTP, HTTPS or SCP"))
+            invalid(format!("protocol={protocol:?}: give SFTP, HTTP, HTTPS or SCP"))
         })?;
         async move {
             let deadline = device.session().deadline(duration(timeout));

@@ -23,6 +23,16 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     made().map_or_else(|failed| failed, PyErr::from_value)
 }
 
+/// What the caller gave makes no sense.
+pub fn invalid(message: impl Into<String>) -> PyErr {
+    refused(&Error::invalid(message))
+}
+
+/// An error outside of a call.
+pub fn refused(error: &Error) -> PyErr {
+    Python::attach(|py| to_python(py, error))
+}
+
 /// The words of all remedies that an error may have.
 #[pyfunction]
 pub fn remedies() -> Vec<&'static str> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyValueError};
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
 use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
+use super::errors::{invalid, refused};
 use super::{results, runtime};
 use crate::device::Device as CoreDevice;
 use crate::dial::Call;
@@ -32,8 +33,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Paths {
 }
 
 fn path(text: &str) -> PyResult<Path> {
-    let mut path: Path =
-        text.parse().map_err(|error| PyValueError::new_err(crate::error::Error::from(error).to_string()))?;
+    let mut path: Path = text.parse().map_err(|error| refused(&crate::error::Error::from(error)))?;
     if path.origin.is_empty() {
         path.origin = String::from("openconfig");
     }
@@ -47,7 +47,7 @@ fn updates(values: Option<BTreeMap<String, Bound<'_, PyAny>>>) -> PyResult<Vec<(
         .into_iter()
         .map(|(at, value)| {
             let json: String = value.py().import("json")?.call_method1("dumps", (value,))?.extract()?;
-            let json = serde_json::from_str(&json).map_err(|error| PyValueError::new_err(error.to_string()))?;
+            let json = serde_json::from_str(&json).map_err(|error| invalid(error.to_string()))?;
             Ok((path(&at)?, Value::from_json(json)))
         })
         .collect()
@@ -58,8 +58,8 @@ fn mode(text: &str, interval: Option<Seconds>) -> PyResult<StreamMode> {
         ("ON_CHANGE", _) => Ok(StreamMode::OnChange),
         ("TARGET_DEFINED", _) => Ok(StreamMode::TargetDefined),
         ("SAMPLE", Some(interval)) => Ok(StreamMode::Sample(u64::try_from(interval.0.as_nanos()).unwrap_or(u64::MAX))),
-        ("SAMPLE", None) => Err(PyValueError::new_err("mode=\"SAMPLE\" needs interval= in seconds")),
-        (other, _) => Err(PyValueError::new_err(format!("mode={other:?}: give ON_CHANGE, TARGET_DEFINED or SAMPLE"))),
+        ("SAMPLE", None) => Err(invalid("mode=\"SAMPLE\" needs interval= in seconds")),
+        (other, _) => Err(invalid(format!("mode={other:?}: give ON_CHANGE, TARGET_DEFINED or SAMPLE"))),
     }
 }
 

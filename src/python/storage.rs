@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -43,7 +42,7 @@ fn deadline(timeout: Option<Seconds>) -> Instant {
 fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
     words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        PyValueError::new_err(format!("{what}={given:?}: one of {}", known.join(", ")))
+        errors::invalid(format!("{what}={given:?}: one of {}", known.join(", ")))
     })
 }
 

@@ -207,6 +207,8 @@ quirks! {
     NormalisedNames "normalised-names" "lists give images' names in full, docker.io/library/app for app"
     RuntimeUnreachable "runtime-unreachable" "while the runtime loads, lists answer UNKNOWN and the rest of Containerz INTERNAL, not UNAVAILABLE"
     ChangesRefusedAtFirst "changes-refused-at-first" "for a while after the runtime has loaded, changes are UNAVAILABLE though lists answer"
+    BareLists "bare-lists" "lists give names, ids and states alone: no image or labels of containers, no driver, options or labels of volumes, no configuration of plugins"
+    RichLists "rich-lists" "lists give more than was asked for: labels and options of the device's own, images with their digest, drivers in capitals"
     ExtraComponents "extra-components" "other cards carry a redundant-role too"
 }
 

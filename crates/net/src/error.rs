@@ -245,6 +245,17 @@ impl From<PathError> for Error {
     }
 }
 
+impl Error {
+    /// The message, without the address that it begins with where that is the device's, which is said already.
+    fn message_of_device(&self) -> &str {
+        let device = self.device.as_deref().unwrap_or_default();
+        match self.message.split_once(": ") {
+            Some((address, rest)) if device == address || device.ends_with(&format!(" {address}")) => rest,
+            _ => &self.message,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(device) = &self.device {
@@ -256,7 +267,7 @@ impl fmt::Display for Error {
         if let Kind::Status(code) = self.kind {
             write!(f, "{}: ", code_name(code))?;
         }
-        f.write_str(if self.message.is_empty() { "no message" } else { &self.message })?;
+        f.write_str(if self.message.is_empty() { "no message" } else { self.message_of_device() })?;
         if let Some(after) = self.after {
             write!(f, " (after {:.2} s)", after.as_secs_f64())?;
         }
@@ -376,6 +387,20 @@ mod tests {
         );
         assert_eq!(error.to_string(), "lab-7: Containerz.RemoveImage: NOT_FOUND: no image x:1 (after 0.04 s)");
         assert_eq!(error.code(), Some(Code::NotFound));
+    }
+
+    #[test]
+    fn the_address_of_a_device_is_said_once() {
+        let refused = |device: &str| {
+            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), "r1:1: Connection refused");
+            error.during(device, "connect", Duration::ZERO).to_string()
+        };
+        assert_eq!(refused("r1:1"), "r1:1: connect: Connection refused (after 0.00 s)");
+        assert_eq!(
+            refused("lab container on r1:1"),
+            "lab container on r1:1: connect: Connection refused (after 0.00 s)"
+        );
+        assert_eq!(refused("lab"), "lab: connect: r1:1: Connection refused (after 0.00 s)");
     }
 
     #[test]

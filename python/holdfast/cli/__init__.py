@@ -1,6 +1,7 @@
 """The command `holdfast`.
 
-Exit codes: 0, 1 (the device said no), 2 (usage), 3 (unreachable, or outcome unknown).
+Exit codes: 0, 1 (the device said no), 2 (usage: an option, a testbed, an image or a certificate makes no sense), 3
+(unreachable, or outcome unknown).
 """
 
 from __future__ import annotations
@@ -17,7 +18,26 @@ from holdfast.storage import commands
 __all__ = ["main"]
 
 
-@click.group(cls=RootGroup, params=device_options(), context_settings={"help_option_names": ["-h", "--help"]})
+ENVIRONMENT = """\b
+Environment, beside what stands in brackets above:
+  HOLDFAST_PASSWORD      the password of --dut-username
+  HOLDFAST_KEY_PASSWORD  what opens --dut-key
+  HOLDFAST_FAILPOINTS    NAME=TERMS, a line each: what `emulate` and pytest arm
+  HOLDFAST_QUIRKS        what pytest's emulated device departs from, joined by commas
+  XDG_STATE_HOME         where journals of what runs made are kept
+
+\b
+Exit codes: 0, 1 (the device said no), 2 (usage: an option, a testbed, an image or a
+certificate makes no sense), 3 (unreachable, or outcome unknown).
+"""
+
+
+@click.group(
+    cls=RootGroup,
+    params=device_options(),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=ENVIRONMENT,
+)
 @click.version_option(__version__, prog_name="holdfast")
 @click.pass_context
 def main(ctx: click.Context, /, **said: Any) -> None:
@@ -28,23 +48,10 @@ def main(ctx: click.Context, /, **said: Any) -> None:
     ctx.obj = Given(said)
 
 
-for _command in (
-    run.run,
-    emulate.emulate,
-    report.report,
-    report.compare,
-    judge.judge,
-    cni.cni,
-    image.image,
-    failpoints.failpoints,
-    failpoints.failpoint,
-    failpoints.quirks,
-    *operations.ALL,
-    clean.clean,
-    doctor.doctor,
-    commands.storage,
-    commands.provider,
-    commands.lab,
-    commands.ledger,
-):
-    main.add_command(_command)
+main.add_commands("Suites and their reports", (run.run, report.report, report.compare, judge.judge))
+main.add_commands("One operation on a device", operations.ALL)
+main.add_commands("A device's state", (doctor.doctor, clean.clean))
+main.add_commands("Emulated devices and faults", (emulate.emulate, failpoints.failpoints, failpoints.failpoint))
+main.add_commands("Emulated devices and faults", (failpoints.quirks, cni.cni))
+main.add_commands("Archives", (image.image,))
+main.add_commands("Storage providers", (commands.storage, commands.provider, commands.lab, commands.ledger))

@@ -64,9 +64,11 @@ def _attachment(work: Callable[[Chain, str, str, dict[str, Any]], None]) -> Call
     decorated: Callable[..., None] = command
     for decorate in (
         click.option("--timeout", type=float, default=60, show_default=True, help="Seconds for each plugin."),
-        click.option("--interface", default="eth0", show_default=True),
+        click.option("--interface", default="eth0", show_default=True, help="What the pod calls it."),
         click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="Of the pod."),
-        click.option("--path", "path", default="/opt/cni/bin", show_default=True, metavar="DIR[:DIR]"),
+        click.option(
+            "--path", default="/opt/cni/bin", show_default=True, metavar="DIR[:DIR]", help="Where plugins are."
+        ),
         click.option("--host", metavar="NAME", help="The named network namespace that plugins run in."),
         click.argument("namespace", type=click.Path()),
         click.argument("container"),

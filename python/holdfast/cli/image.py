@@ -15,9 +15,16 @@ def image() -> None:
 
 
 @image.command("cntrsrv")
-@click.option("-o", "--output", default="cntrsrv.tar", show_default=True, type=click.Path(dir_okay=False))
-@click.option("--name", default="cntrsrv_image", show_default=True)
-@click.option("--tag", default="latest", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    default="cntrsrv.tar",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="Where to write it.",
+)
+@click.option("--name", default="cntrsrv_image", show_default=True, help="The image's name.")
+@click.option("--tag", default="latest", show_default=True, help="Its tag.")
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
 def image_cntrsrv(given: Given, output: str, name: str, tag: str, platform: str | None) -> None:
@@ -30,7 +37,14 @@ def image_cntrsrv(given: Given, output: str, name: str, tag: str, platform: str 
 
 
 @image.command("plugin")
-@click.option("-o", "--output", default="plugin.tar", show_default=True, type=click.Path(dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    default="plugin.tar",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="Where to write it.",
+)
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
 def image_plugin(given: Given, output: str, platform: str | None) -> None:

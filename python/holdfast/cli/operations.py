@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from holdfast import visible
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, done, pairs, plain, show
 
 MODES = ("TARGET_DEFINED", "ON_CHANGE", "SAMPLE")
+# Where the wheel's test container listens.
+CNTRSRV = 60061
 
 
 def _roles(given: Given) -> None:
@@ -95,7 +98,7 @@ def deploy(
 
 @click.command("remove-image", cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that a container uses.")
 @click.pass_obj
 def remove_image(given: Given, name: str, force: bool) -> None:
     """Remove an image, by NAME:TAG."""
@@ -105,13 +108,19 @@ def remove_image(given: Given, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--image", "image_name", required=True, metavar="NAME:TAG")
+@click.option("--image", "image_name", required=True, metavar="NAME:TAG", help="The image, which is on the device.")
 @click.option("--command", default="", help="What to run instead of the image's own command.")
-@click.option("--port", "ports", multiple=True, metavar="INSIDE:OUTSIDE", help="A published port.")
+@click.option("--port", "ports", multiple=True, metavar="OUTSIDE:INSIDE", help="A published port, in docker's order.")
 @click.option("--volume", "mounts", multiple=True, metavar="VOLUME:PATH", help="A volume, and where it is seen.")
-@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE")
-@click.option("--network", default="")
-@click.option("--restart", default="ALWAYS", show_default=True, metavar="POLICY")
+@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE", help="A variable of its environment.")
+@click.option("--network", default="", help="The device's network for it; the host's if none is given.")
+@click.option(
+    "--restart",
+    default="ALWAYS",
+    show_default=True,
+    metavar="POLICY",
+    help="When it is started again: ALWAYS, NONE, UNLESS_STOPPED or ON_FAILURE:ATTEMPTS.",
+)
 @click.pass_obj
 def start(
     given: Given,
@@ -125,14 +134,12 @@ def start(
     restart: str,
 ) -> None:
     """Start a container."""
-    published = pairs(ports, "--port", ":")
-    if not all(text.isdigit() for pair in published.items() for text in pair):
-        raise click.UsageError("--port wants numbers: INSIDE:OUTSIDE")
+    published = _published(ports)
     started = reach.device(given).containerz.start(
         name,
         image=image_name,
         command=command,
-        ports={int(inside): int(outside) for inside, outside in published.items()},
+        ports=published,
         volumes=pairs(mounts, "--volume", ":"),
         environment=pairs(environment, "--env", "="),
         network=network,
@@ -141,9 +148,24 @@ def start(
     done(given, f"started {started}", started=started)
 
 
+def _published(texts: Sequence[str]) -> dict[int, int]:
+    """Inside to outside, of what came in docker's order."""
+    found = {}
+    for outside, inside in pairs(texts, "--port", ":", "OUTSIDE:INSIDE").items():
+        if not (outside.isdigit() and inside.isdigit()):
+            raise click.UsageError(f"--port {outside}:{inside}: write numbers, OUTSIDE:INSIDE")
+        if int(outside) == CNTRSRV != int(inside):
+            raise click.UsageError(
+                f"--port {outside}:{inside}: it is OUTSIDE:INSIDE, as with docker, and the test container serves "
+                f"{CNTRSRV} inside: write {inside}:{outside}"
+            )
+        found[int(inside)] = int(outside)
+    return found
+
+
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Kill it where it does not end by itself.")
 @click.pass_obj
 def stop(given: Given, name: str, force: bool) -> None:
     """Stop a container."""
@@ -153,12 +175,17 @@ def stop(given: Given, name: str, force: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that runs.")
 @click.pass_obj
 def remove(given: Given, name: str, force: bool) -> None:
     """Remove a container."""
     reach.device(given).containerz.remove(name, force=force)
     done(given, f"removed {name}", removed=name)
+
+
+def _for_the_reader(line: str) -> str:
+    """As the container wrote it for a file or a program; harmless for a terminal."""
+    return visible.line(line) if sys.stdout.isatty() else line
 
 
 _resume = click.option(
@@ -179,13 +206,13 @@ def logs(given: Given, name: str, follow: bool, resume: bool) -> None:
     containerz = reach.device(given).containerz
     if not follow:
         for line in containerz.logs(name):
-            click.echo(json.dumps({"line": line}) if given.as_json else line)
+            click.echo(json.dumps({"line": line}) if given.as_json else _for_the_reader(line))
         return
     for came in containerz.follow_logs(name, resume=resume):
         if given.as_json and came.resumed:
             click.echo(json.dumps({"resumed": True, "why": came.why, "cut": came.cut}))
         else:
-            click.echo(json.dumps({"line": came}) if given.as_json else came)
+            click.echo(json.dumps({"line": came}) if given.as_json else _for_the_reader(came))
 
 
 @click.command(cls=Command)
@@ -217,8 +244,8 @@ def subscribe(given: Given, paths: Sequence[str], mode: str, interval: float | N
 
 @click.command("create-volume", cls=Command)
 @click.argument("name")
-@click.option("--driver", type=click.Choice(("local", "custom")))
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
+@click.option("--driver", type=click.Choice(("local", "custom")), help="The device's own choice if none is given.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver's.")
 @click.pass_obj
 def create_volume(given: Given, name: str, driver: str | None, options: Sequence[str]) -> None:
     """Create a volume."""
@@ -228,7 +255,7 @@ def create_volume(given: Given, name: str, driver: str | None, options: Sequence
 
 @click.command("remove-volume", cls=Command)
 @click.argument("name")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also one that is not there, or in use, as far as the device goes along.")
 @click.pass_obj
 def remove_volume(given: Given, name: str, force: bool) -> None:
     """Remove a volume and its data."""
@@ -262,7 +289,7 @@ def switchover(given: Given, yes: bool, redundant: bool) -> None:
 
 @click.command(cls=Command)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True)
+@click.option("--force", is_flag=True, help="Also where the device would refuse.")
 @click.pass_obj
 def reboot(given: Given, yes: bool, force: bool) -> None:
     """Reboot the chassis, cold, and prove that it happened."""

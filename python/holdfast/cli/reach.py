@@ -9,6 +9,7 @@ import click
 
 from holdfast import options
 from holdfast.cli.shared import Given
+from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret, first_line, from_environment
 
@@ -60,7 +61,7 @@ def _of_testbed(given: Given) -> Target:
     if given.value("dut"):
         raise click.UsageError("--dut and --testbed both say where the device is: give one of them.")
     if missing := [file for file in files if not Path(file).is_file()]:
-        raise click.UsageError(f"--testbed {missing[0]}: there is no such file")
+        raise TestbedError(f"--testbed {missing[0]}: there is no such file")
     targets = [target for target in testbed.read(*files) if not target.emulated]
     wanted = [target for target in targets if given.device in (None, target.name)]
     if len(wanted) != 1:
@@ -90,6 +91,6 @@ def _secret(given: Given, option: str, variable: str) -> Secret | None:
     try:
         return first_line(file)
     except FileNotFoundError:
-        raise click.UsageError(f"--{option}: {file} does not exist") from None
+        raise InvalidArgumentError(f"--{option}: {file} does not exist") from None
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"--{option}: {error}") from None
+        raise InvalidArgumentError(f"--{option}: {error}") from None

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import click
 
 from holdfast import options, visible
-from holdfast.exceptions import ConnectError, HoldfastError, InvalidArgumentError, OutcomeUnknown, Timeout
+from holdfast.exceptions import (
+    ConnectError,
+    HoldfastError,
+    ImageError,
+    InvalidArgumentError,
+    OutcomeUnknown,
+    TestbedError,
+    Timeout,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# The exit code of a testbed, an image, a certificate or another value that makes no sense, as click has it.
+USAGE = 2
+# What is listed by which command. Of several nouns in one message the first counts.
+_LISTED = {"container": "containers", "volume": "volumes", "image": "images"}
 # Of the command alone: what it is about, and how it shows it.
 DEVICE_OPTIONS = tuple(option for option in options.ALL if option.command)
 
@@ -72,6 +85,7 @@ class _LateOptions(click.Command):
         own = {name for parameter in self.params for name in parameter.opts}
         late = device_options(hidden=True, expose_value=False, callback=_take)
         self.params += [option for option in late if not own & set(option.opts)]
+        self.epilog = self.epilog or "What `holdfast --help` says of the device, TLS and --json may stand here too."
 
 
 class Command(_LateOptions):
@@ -85,7 +99,26 @@ class Group(_LateOptions, click.Group):
 
 
 class RootGroup(click.Group):
-    """Turns our errors into one line of what and one of what to try, and an exit code."""
+    """Turns our errors into what, what to try, and an exit code; lists commands by what they are for."""
+
+    def __init__(self, *arguments: Any, **given: Any) -> None:
+        super().__init__(*arguments, **given)
+        self.headings: dict[str, list[str]] = {}
+
+    def add_commands(self, heading: str, commands: Iterable[click.Command]) -> None:
+        """Add commands below a heading of the help."""
+        for command in commands:
+            self.add_command(command)
+            self.headings.setdefault(heading, []).append(str(command.name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands below their headings, in the order in which they were added."""
+        widest = max(len(name) for names in self.headings.values() for name in names)
+        for heading, names in self.headings.items():
+            with formatter.section(heading):
+                shown = [self.get_command(ctx, name) for name in names]
+                limit = formatter.width - 6 - widest
+                formatter.write_dl([(str(it.name), it.get_short_help_str(limit)) for it in shown if it is not None])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -93,7 +126,8 @@ class RootGroup(click.Group):
             return super().invoke(ctx)
         except HoldfastError as error:
             click.echo(f"holdfast: {visible.lines(error.message)}", err=True)
-            click.echo(f"try: {error.advice('command') or 'holdfast --help'}", err=True)
+            if advice := error.advice("command") or _listing(error):
+                click.echo(f"try: {visible.lines(advice)}", err=True)
             ctx.exit(_exit_code(error))
         except KeyboardInterrupt:
             ctx.exit(130)
@@ -102,7 +136,22 @@ class RootGroup(click.Group):
 def _exit_code(error: HoldfastError) -> int:
     if isinstance(error, ConnectError | OutcomeUnknown | Timeout):
         return 3
-    return 2 if isinstance(error, InvalidArgumentError) else 1
+    return USAGE if isinstance(error, InvalidArgumentError | TestbedError | ImageError) else 1
+
+
+def _listing(error: HoldfastError) -> str | None:
+    """Where what was named is not there: the command that shows what is."""
+    if error.code != "NOT_FOUND":
+        return None
+    said = error.message.partition("NOT_FOUND")[2] or error.message
+    operation = (error.operation or "").rpartition(".")[2]
+    noun = next((noun for text in (said, operation) for noun in _LISTED if noun in text.lower()), None)
+    return f"`holdfast {_LISTED[noun]}` shows what is there" if noun else None
+
+
+def written(value: object) -> str:
+    """What JSON has no kind for: times as ISO 8601 has them, with a T."""
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)
 
 
 def plain(value: Any) -> Any:
@@ -116,7 +165,7 @@ def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], o
     """A table for people, JSON for programs."""
     rows = tuple(rows)
     if given.as_json:
-        click.echo(json.dumps(plain(rows), default=str, indent=2))
+        click.echo(json.dumps(plain(rows), default=written, indent=2))
         return
     cells = [list(columns)] + [[visible.line(str(cell(row))) for cell in columns.values()] for row in rows]
     widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
@@ -126,15 +175,15 @@ def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], o
 
 def done(given: Given, what: str, **facts: Any) -> None:
     """A line for people, facts for programs."""
-    click.echo(json.dumps(facts, default=str) if given.as_json else visible.lines(what))
+    click.echo(json.dumps(facts, default=written) if given.as_json else visible.lines(what))
 
 
-def pairs(texts: Sequence[str], option: str, separator: str) -> dict[str, str]:
-    """What came as `A:B`, several times."""
+def pairs(texts: Sequence[str], option: str, separator: str, shape: str | None = None) -> dict[str, str]:
+    """What came as `A:B`, several times; `shape` names its halves."""
     found = {}
     for text in texts:
         key, between, value = text.partition(separator)
         if not between or not key or not value:
-            raise click.UsageError(f"{option} {text}: write A{separator}B")
+            raise click.UsageError(f"{option} {text}: write {shape or f'A{separator}B'}")
         found[key] = value
     return found

@@ -102,6 +102,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("holdfast_target", known, ids=names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    if excinfo.type.__module__ == "holdfast.pytest_plugin.ending":  # which a run without devices does not load
+        excinfo.value.say_once()  # type: ignore[attr-defined]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Let a shipped case be rerun by its node id, inside a virtual environment too."""
@@ -137,10 +143,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         image_archive.check(session.config)
     if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
-        from holdfast.pytest_plugin import plan
+        from holdfast.pytest_plugin import ending, plan
 
         plan.show(session.config, session.items)
-        pytest.exit("--dut-plan", returncode=0)
+        ending.succeed(session.config)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 # The property of a test's report that carries its case to the process that prints.
 KEPT = "holdfast_case"
+# How long it took, as errors end.
+TOOK = re.compile(r" \(after [\d.]+ s\)")
 
 
 class NotChecked(Exception):
@@ -165,7 +168,8 @@ class Case:
 
     def _failed(self, kind: Kind, name: str, error: BaseException) -> None:
         word_for(error, "pytest")
-        self._add(kind, name, FAIL, f"{type(error).__name__}: {error}")
+        words = str(error).removeprefix(f"{self.run.device.name}: ")  # of which the case is
+        self._add(kind, name, FAIL, f"{type(error).__name__}: {words}")
         self.run.note(f"{kind} failed at: {name}")
 
 
@@ -205,9 +209,10 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     artifacts.keep_case(item, record)
     item.user_properties.extend(junit.properties(record, item.name))  # JUnit reads them at the end
     report.user_properties.append((KEPT, json.dumps(store.encode(record))))
-    if call.excinfo is not None and case.failures and isinstance(call.excinfo.value, HoldfastError | AssertionError):
+    known = HoldfastError | AssertionError | pytest.fail.Exception
+    if report.failed and case.failures and call.excinfo is not None and isinstance(call.excinfo.value, known):
         report.longrepr = _listed(case.failures)
-    if case.failures:
+    if case.failures and item.config.get_verbosity() > 0:
         report.sections.append(("holdfast timeline", case.run.timeline_of_test()))
 
 
@@ -234,7 +239,14 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
 
 
 def _listed(failures: Sequence[Step]) -> str:
-    return "\n".join(str(step) for step in failures)
+    """Each failure, and a reason that several have once: they differ by how long it took alone."""
+    told: dict[str, str] = {}
+    lines = []
+    for step in failures:
+        reason = TOOK.sub("", step.words)
+        lines.append(f"{step.kind}: {step.name}: as at {told[reason]!r}" if reason in told else str(step))
+        told.setdefault(reason, step.name)
+    return "\n".join(lines)
 
 
 def shorten(error: BaseException, report: pytest.TestReport) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import ImageUnderTest, Run
     from holdfast.results import ContainerDescription, Record
 
+# Where a container's volume must be for its ledger to be on it, and of its environment what it tells.
+MOUNT, VARIABLES = "/data", "HOLDFAST_"
 # How long one append may take that may meet a container that is away, in seconds.
 ATTEMPT = 1.0
 # How long one that should be there may take, in seconds.
@@ -60,9 +62,10 @@ class Ledger:
 
     def describe(self) -> None:
         """Keep what the container sees of itself, to compare it later; raises `NotChecked` where it cannot tell."""
-        self._before = self._described()
+        self._before = self.described()
 
-    def _described(self) -> ContainerDescription:
+    def described(self) -> ContainerDescription:
+        """What the container sees of itself now; raises `NotChecked` where it cannot tell."""
         if self._run.unasked:
             raise NotChecked(self._run.unasked)
         try:
@@ -84,21 +87,21 @@ class Ledger:
         """The container was not started anew."""
         if self._before is None:
             raise NotChecked("the container did not describe itself before")
-        if self._described().writer != self._before.writer:
+        if self.described().writer != self._before.writer:
             raise ExpectationFailed("the container was started anew: another incarnation of it answers")
 
     def expect_image(self, image: ImageUnderTest) -> None:
         """What answers is a container of this image, which sets HOLDFAST_IMAGE."""
         if image.retag is not None:
             raise NotChecked("an image of one's own is the same under another tag")
-        seen = self._described().environment.get("HOLDFAST_IMAGE")
+        seen = self.described().environment.get("HOLDFAST_IMAGE")
         if seen != image.shown:
             raise ExpectationFailed(f"the container that answers sees HOLDFAST_IMAGE {seen!r}: it is of another image")
 
     def _expect_same(self, *what: str) -> None:
         if self._before is None:
             raise NotChecked("the container did not describe itself before")
-        now = self._described()
+        now = self.described()
         for each in what:
             was, is_now = getattr(self._before, each), getattr(now, each)
             if was != is_now:
@@ -119,7 +122,7 @@ class Ledger:
         if self._unchecked is not None:
             raise NotChecked(self._unchecked)
         wrote = [record.writer for record in (*self.acknowledged, *self._found)]
-        writers = dict.fromkeys([*wrote, self._described().writer])
+        writers = dict.fromkeys([*wrote, self.described().writer])
         if len(writers) > 2:
             raise ExpectationFailed(
                 f"the container was started once more than the failover takes: {len(writers)} incarnations of it wrote"

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from holdfast.exceptions import HoldfastError, InvalidArgumentError, word_for
-from holdfast.pytest_plugin import artifacts, options, targets
+from holdfast.exceptions import HoldfastError, InvalidArgumentError
+from holdfast.pytest_plugin import artifacts, ending, options, targets
 from holdfast.pytest_plugin.case import KEPT
 from holdfast.render import terminal
 from holdfast.testbed import Target
 from holdfast.verdicts import CaseRecord, store
+
+# The marks of cases.
+MARKERS = frozenset(options.SUITE_NAMES)
 
 
 def install(config: pytest.Config, *, devices: bool) -> None:
@@ -22,7 +28,7 @@ def install(config: pytest.Config, *, devices: bool) -> None:
     if not hasattr(config, "workerinput"):
         if devices:
             config.pluginmanager.register(Header(), "holdfast-report")
-        config.pluginmanager.register(Summary(), "holdfast-summary")
+        config.pluginmanager.register(Summary(config), "holdfast-summary")
         if options.value(config, "dut-report"):
             config.pluginmanager.register(Page(config), "holdfast-page")
 
@@ -67,38 +73,73 @@ class Header:
         return "\n".join(f"holdfast: {line}" for line in _headers(config))
 
 
+class Reasons:
+    """Why a case failed, for those who read it there: pytest says it once, and not again in its last lines."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def toterminal(self, tw: Any) -> None:
+        """As it is."""
+        tw.line(self._text)
+
+
 class Summary:
     """The last lines of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._cases: list[CaseRecord] = []
+        # Why cases did not begin, and how many of each.
+        self._skipped: Counter[str] = Counter()
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a case's account."""
+        if report.when == "setup" and report.skipped and MARKERS & set(report.keywords):
+            self._skipped[artifacts.reason(report)] += 1
         stored = dict(report.user_properties).get(KEPT)
         if report.when == "call" and stored is not None:
             self._cases.append(store.decode(json.loads(str(stored))))
+            if report.failed and isinstance(report.longrepr, str):
+                report.longrepr = Reasons(report.longrepr)  # type: ignore[assignment]
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """A line for each case, and what could not be checked."""
-        if not self._cases:
+        """A line for each case, what could not be checked, and why others did not begin."""
+        reasons = {} if "s" in terminalreporter.reportchars else self._skipped  # pytest shows them itself
+        if not (self._cases or reasons):
             return
-        write = terminalreporter.write_line
         terminalreporter.write_sep("=", "holdfast")
+        for line in (*self._tables(), *self._rounds(), *(f"{count} skipped: {why}" for why, count in reasons.items())):
+            terminalreporter.write_line(line)
+        if any(case.failures for case in self._cases) and not self._shows_timelines():
+            terminalreporter.write_line("timelines: -v shows them; --dut-artifacts DIR and --dut-report FILE keep them")
+
+    def _tables(self) -> Iterator[str]:
         for device in dict.fromkeys(case.device for case in self._cases):
-            write(device)
+            yield device
             own = [case for case in self._cases if case.device == device]
             if all(case.plan_id.startswith("CNTR-") for case in own):
                 own.sort(key=lambda case: (case.round or 0, case.plan_id))  # workers end in any order
-            for line in terminal.table(own):
-                write(line)
-        if any(case.round is not None for case in self._cases):
-            from holdfast.pytest_plugin import soak
+            yield from terminal.table(own, self._paint, reasons_told=True)
 
-            for line in soak.summary(self._cases):
-                write(line)
+    def _rounds(self) -> Iterable[str]:
+        if all(case.round is None for case in self._cases):
+            return ()
+        from holdfast.pytest_plugin import soak
+
+        return soak.summary(self._cases)
+
+    def _paint(self, text: str, failed: bool) -> str:
+        return self._config.get_terminal_writer().markup(text, red=True, bold=True) if failed else text
+
+    def _shows_timelines(self) -> bool:
+        kept = any(options.value(self._config, name) for name in ("dut-artifacts", "dut-report"))
+        return kept or self._config.get_verbosity() > 0
 
 
 def _headers(config: pytest.Config) -> list[str]:
@@ -120,8 +161,7 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
         device, profile = reach.connect(config, target)
     except HoldfastError as error:
         if alone:
-            word_for(error, "pytest")
-            pytest.exit(f"holdfast: {error}", returncode=3)
+            ending.refuse(config, error, begun=False)
         return f"device {target.name}: {error.message}"
     with device:
         line = reach.describe(device, device.control_processors(), profile)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import addresses, journal, leftovers, profiles, scratch
-from holdfast.exceptions import HoldfastError, InvalidArgumentError, RolesError, SwitchoverReversed, word_for
-from holdfast.pytest_plugin import options, reach, targets
+from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed, word_for
+from holdfast.pytest_plugin import ending, options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
 from holdfast.testbed.target import InnerNames
@@ -48,7 +48,7 @@ class ImageUnderTest:
     command_template: str
     port: int
     network: str
-    # What its containers see as HOLDFAST_IMAGE, if anything.
+    # What its containers see as HOLDFAST_IMAGE: its own tag, where it is the wheel's.
     shown: str | None = None
     # Which image of an archive that has several.
     platform: str | None = None
@@ -143,6 +143,11 @@ class Run:
         file = self._journal.file if self._journal is not None else None
         return device.recording(self.id, labels=self._labels(), journal=file)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What this run's containers and volumes bear."""
+        return self._labels()
+
     def _labels(self, purpose: str = "") -> dict[str, str]:
         """What this run's things bear."""
         return {journal.RUN_LABEL: f"{self.id}{purpose}", journal.MACHINE_LABEL: self._machine}
@@ -154,7 +159,7 @@ class Run:
 
     @property
     def image_to_update(self) -> ImageUnderTest:
-        """Another image: of another id where it is the wheel's own, and its containers see HOLDFAST_IMAGE."""
+        """Another image: of another id where it is the wheel's own."""
         return self._image_for(UPDATED)
 
     @property
@@ -176,12 +181,10 @@ class Run:
 
         name, tag = "cntrsrv_image", f"{journal.PREFIX}{self.id}{purpose}"
         given = options.value(self.config, "dut-image")
-        shown = "updated" if purpose == UPDATED else None
         if given is None:
             archive = self._folder / f"cntrsrv{purpose}.tar"
             labels = self._labels(purpose)
-            environment = {"HOLDFAST_IMAGE": shown} if shown else None
-            cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment=environment)
+            cntrsrv.write_archive(archive, name=name, tag=tag, labels=labels, environment={"HOLDFAST_IMAGE": tag})
         else:
             archive, name = Path(given), "image_under_test"
         platform = options.value(self.config, "dut-platform") if given else None
@@ -195,7 +198,7 @@ class Run:
             command_template=options.value(self.config, "dut-command") or (CNTRSRV_ON if given is None else ""),
             port=self._port,
             network=options.value(self.config, "dut-network") or "",
-            shown=shown if given is None else None,
+            shown=tag if given is None else None,
         )
 
     def name(self, what: str) -> str:
@@ -234,10 +237,10 @@ class Run:
 
     @property
     def volume_options(self) -> dict[str, str]:
-        """`--dut-volume-option`, as given; one of its own for the embedded device, which takes any."""
+        """`--dut-volume-option`, as given; some of its own for the embedded device, which takes any."""
         given = options.value(self.config, "dut-volume-option") or ()
         pairs = (text.partition("=") for text in given)
-        own = {"kept": "yes"} if self.chassis is not None else {}
+        own = {"kept": "yes", "made": "as asked"} if self.chassis is not None else {}
         return {key: value for key, _, value in pairs} or own
 
     @property
@@ -473,11 +476,9 @@ def _ending_where_alone(config: pytest.Config) -> Iterator[None]:
     """An error about the one device there is ends everything."""
     try:
         yield
-    except HoldfastError as error:
+    except (HoldfastError, pytest.UsageError) as error:
         if len(targets.of(config)) == 1:
-            word_for(error, "pytest")
-            usage = isinstance(error, InvalidArgumentError)
-            pytest.exit(f"holdfast: {type(error).__name__}: {error}", returncode=4 if usage else 3)
+            ending.refuse(config, error, begun=True)
         raise
 
 

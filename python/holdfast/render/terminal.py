@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from holdfast import visible
-from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
+from holdfast.verdicts import DEPTH, FAIL, PROCEDURE, CaseRecord
+
+# Shows a verdict: the text, and whether it is a failure's.
+Paint = Callable[[str, bool], str]
 
 
-def table(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    """A line for each case, and below it what there is to say of it; all of it harmless to a terminal."""
-    yield from map(visible.line, _lines(cases))
+def table(
+    cases: Sequence[CaseRecord], paint: Paint = lambda text, _: text, *, reasons_told: bool = False
+) -> Iterator[str]:
+    """A line for each case, and below it what there is to say of it.
 
-
-def _lines(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    `reasons_told`: why a test failed stands above already, so that the steps are but named here.
+    """
     if all(DEPTH not in case.kinds for case in cases):
-        yield from _short(cases)
+        yield from _short(cases, paint, reasons_told)
         return
     first = max(10, *(len(case.plan_id) for case in cases))
     procedure, depth = (max(least, *map(len, cells)) for least, cells in _columns(cases))
     yield f"{'case':<{first}} {'procedure':<{procedure}} {'depth':<{depth}} {'away':<16} checked"
     for case in cases:
-        verdicts = f"{case.procedure:<{procedure}} {case.depth:<{depth}}"
-        yield f"{case.plan_id:<{first}} {verdicts} {away(case):<16} {len(case.checked)} steps"
-        for line in _below(case):
+        verdicts = f"{_painted(case.procedure, procedure, paint)} {_painted(case.depth, depth, paint)}"
+        yield f"{visible.line(case.plan_id):<{first}} {verdicts} {away(case):<16} {len(case.checked)} steps"
+        for line in _below(case, reasons_told):
             yield f"{'':<{first}} {line}"
 
 
-def _short(cases: Sequence[CaseRecord]) -> Iterator[str]:
+def _short(cases: Sequence[CaseRecord], paint: Paint, reasons_told: bool) -> Iterator[str]:
     """Of cases that come to one verdict each."""
     first = max(10, *(len(case.plan_id) for case in cases))
     yield f"{'case':<{first}} {'verdict':<12} {'seconds':>7}"
     for case in cases:
         seconds = sum(step.seconds for step in case.steps)
-        yield f"{case.plan_id:<{first}} {case.shown(PROCEDURE):<12} {seconds:>7.2f}"
-        for line in _below(case):
+        yield f"{visible.line(case.plan_id):<{first}} {_painted(case.shown(PROCEDURE), 12, paint)} {seconds:>7.2f}"
+        for line in _below(case, reasons_told):
             yield f"{'':<{first}} {line}"
+
+
+def _painted(verdict: str, width: int, paint: Paint) -> str:
+    return paint(verdict, verdict in (FAIL, "error")) + " " * (width - len(verdict))
 
 
 def away(case: CaseRecord) -> str:
@@ -47,9 +55,14 @@ def _columns(cases: Sequence[CaseRecord]) -> tuple[tuple[int, list[str]], ...]:
     return (10, [case.procedure for case in cases]), (6, [case.depth for case in cases])
 
 
-def _below(case: CaseRecord) -> Iterator[str]:
+def _below(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
+    yield from map(visible.line, _said(case, reasons_told))
+
+
+def _said(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
+    told = reasons_told and case.outcome == "failed"
+    yield from (f"{step.kind} failed: {step.name}" if told else str(step).splitlines()[0] for step in case.failures)
     yield from (f"noted: {line}" for line in case.noted)
     yield from (f"not checked: {line}" for line in case.not_checked)
     if case.why and not case.not_checked:
         yield f"not checked: {case.why}"
-    yield from (str(step).splitlines()[0] for step in case.failures)

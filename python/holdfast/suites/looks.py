@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from holdfast import Device, _core, waiting
+from holdfast import Device, waiting
 from holdfast.exceptions import ConnectError, ExpectationFailed, HoldfastError, OutcomeUnknown, Timeout
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.run import ImageUnderTest
-from holdfast.results import same_id
 
 # From one look to the next, in seconds.
 LOOK = 0.05
@@ -28,17 +27,6 @@ def look_image(dut: Device, image: ImageUnderTest) -> str:
     if len(rows) == 1 and by_id:
         return THERE
     return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
-
-
-def names_image(dut: Device, image: ImageUnderTest, text: str) -> bool:
-    """Whether a container's row means the image: by its name, short or in full, or by any of its digests."""
-    name, _, tag = text.rpartition(":")
-    if tag == image.tag and _core.same_image_name(name, image.name):
-        return True
-    digest = text.rpartition("@")[2]
-    return same_id(digest, image.id) or any(
-        row.has_id(digest) for row in dut.containerz.images() if row.has_id(image.id)
-    )
 
 
 def look_container(dut: Device, name: str) -> str:

@@ -7,7 +7,8 @@ from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import Reboot, Steps
 from holdfast.pytest_plugin.run import ImageUnderTest
-from holdfast.suites.steps import RECORDS, deploy, expect_answer, note_unlisted, start
+from holdfast.suites.made import container_as_asked, image_as_sent, note_unlisted, volume_as_asked
+from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
 
 
 def expect_in_step(dut: Device) -> None:
@@ -22,22 +23,21 @@ def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Ste
     """Start a container with a volume, reboot the chassis, and look at all of it."""
     name, volume = case.run.name("rebooted"), case.run.name("kept")
     with case.procedure("create the volume"):
-        dut.containerz.create_volume(
-            volume,
-            driver=case.run.volume_driver,
-            options=case.run.volume_options,
-            labels={"holdfast.run": case.run.id},
-        )
+        asked_volume = create_volume(case, dut, volume)
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start the container with the volume"):
-        start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": case.run.id})
+        asked = start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": case.run.id})
     with case.procedure("the container runs"):
         container_before = dut.containerz.expect_container(name, watch=0)
     with case.procedure("the volume is there"):
         volume_before = dut.containerz.expect_volume(volume, watch=0)
+    image_as_sent(case, dut, image)
     with case.depth("the container answers on its port"):
         expect_answer(case, dut, image)
+    container_as_asked(case, dut, asked)
+    note_unlisted(case)
+    volume_as_asked(case, dut, asked_volume)
     ledger = Ledger(case.run, dut, image.port)
     with case.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
@@ -70,4 +70,3 @@ def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Ste
         ledger.compare()
     with case.depth("the container was started once, and not once more"):
         ledger.expect_one_start()
-    note_unlisted(case, container_before)

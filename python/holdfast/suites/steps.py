@@ -14,8 +14,8 @@ from holdfast.exceptions import (
 )
 from holdfast.pytest_plugin.case import Case, Inconclusive, NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest
-from holdfast.results import Container
 from holdfast.suites.looks import ANSWERING, look_connection, settled
+from holdfast.suites.made import AskedContainer, AskedVolume
 
 # Written to the ledger before a failover; more are while it is under way.
 RECORDS = 20
@@ -31,22 +31,21 @@ def start(
     image: ImageUnderTest,
     name: str,
     volumes: dict[str, str] | None = None,
-    environment: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
     *,
     port: int | None = None,
-) -> None:
+) -> AskedContainer:
     """Start a container of the image under test, on its own port or, where another has that, on `port`."""
-    command, ports = image.published_on(port or image.port)
-    dut.containerz.start(
-        name,
-        image=image,
-        command=command,
-        ports=ports,
-        network=image.network,
-        volumes=volumes,
-        environment=environment,
-        restart="ALWAYS",
-    )
+    asked = AskedContainer(name, image, volumes or {}, variables or {}, port)
+    asked.start(dut)
+    return asked
+
+
+def create_volume(case: Case, dut: Device, name: str) -> AskedVolume:
+    """Create a volume, as `--dut-volume-driver` and `--dut-volume-option` say."""
+    asked = AskedVolume.of(case.run, name)
+    asked.create(dut)
+    return asked
 
 
 def expect_answer(
@@ -99,10 +98,3 @@ def _serves_something_else(dut: Device, port: int) -> bool:
     except HoldfastError:
         return False
     return False
-
-
-def note_unlisted(case: Case, container: Container) -> None:
-    """What a listing does not carry cannot be compared."""
-    case.leave_out("the container's command", "ListContainer does not carry it")
-    if not container.labels:
-        case.leave_out("the container's labels", "the device does not list them")

@@ -9,6 +9,7 @@ mod lists;
 mod load_container;
 mod load_image;
 mod load_volume;
+mod made;
 mod operations;
 mod reboot;
 mod switchover;
@@ -24,6 +25,7 @@ pub const GROUPS: Groups<At> = &[
     access::DEFECTS,
     switchover::DEFECTS,
     operations::DEFECTS,
+    made::DEFECTS,
     reboot::DEFECTS,
     load_image::DEFECTS,
     load_container::DEFECTS,

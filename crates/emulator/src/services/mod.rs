@@ -87,7 +87,9 @@ impl Service<http::Request<Body>> for Gated {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         if !self.chassis.knows(request.headers()) {
-            let answer = Status::unauthenticated("wrong username or password").into_http();
+            let given = request.headers().contains_key("username") || request.headers().contains_key("authorization");
+            let why = if given { "wrong username or password" } else { "no username and password were given" };
+            let answer = Status::unauthenticated(why).into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
         let own_address = self.chassis.addresses.len() > 1;

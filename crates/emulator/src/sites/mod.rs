@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::store::{Container, Image, Inventory, Store, Volume};
+use super::store::{Container, Image, Inventory, Plugin, Store, Volume};
 pub use failpoint_defects::FailpointDefects;
 use holdfast_failpoint::{Groups, Registry};
 use holdfast_wire::gnoi::containerz::{ImageTransfer, ListContainerRequest, ListContainerResponse};
@@ -56,6 +56,8 @@ pub enum At<Chassis: 'static> {
     TransferBegins(fn(&Arc<Chassis>, usize, &ImageTransfer)),
     /// A transferred image is about to be kept.
     NewImage(fn(&mut Image)),
+    /// A container that was asked for is about to start.
+    AskedContainer(fn(&mut Container)),
     /// A started container is about to be kept.
     NewContainer(fn(&Arc<Chassis>, usize, &mut Container)),
     /// A start names an image that is not there: the one to take instead.
@@ -68,6 +70,8 @@ pub enum At<Chassis: 'static> {
     UpdatedContainer(fn(&mut Container)),
     /// A volume is about to be created.
     NewVolume(fn(&mut Volume)),
+    /// A plugin is about to start.
+    NewPlugin(fn(&mut Plugin)),
     /// A volume that is not there is to be removed.
     RemovalOfUnknownVolume(fn(&Arc<Chassis>, usize)),
     /// Running containers are listed.
@@ -247,6 +251,11 @@ impl<Chassis: 'static> Defects<Chassis> {
         self.showing(hung).for_each(|act| act(image));
     }
 
+    pub fn asked_container(&self, container: &mut Container) {
+        let hung = |at| if let At::AskedContainer(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(container));
+    }
+
     pub fn new_container(&self, chassis: &Arc<Chassis>, index: usize, container: &mut Container) {
         let hung = |at| if let At::NewContainer(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(chassis, index, container));
@@ -277,6 +286,11 @@ impl<Chassis: 'static> Defects<Chassis> {
     pub fn new_volume(&self, volume: &mut Volume) {
         let hung = |at| if let At::NewVolume(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(volume));
+    }
+
+    pub fn new_plugin(&self, plugin: &mut Plugin) {
+        let hung = |at| if let At::NewPlugin(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(plugin));
     }
 
     pub fn removal_of_unknown_volume(&self, chassis: &Arc<Chassis>, index: usize) {

@@ -22,13 +22,10 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let bytes = read(path)?;
     let wrong = |what: String, hint: &str| Error::invalid(format!("{}: {what}", path.display())).hint(hint);
     if !contains(&bytes, BEGIN) {
-        return match der_certificate(&bytes) {
-            Some(certificate) => Ok(vec![certificate]),
-            None => {
-                let (what, hint) = neither(&bytes);
-                Err(wrong(what.to_owned(), hint))
-            }
-        };
+        let (what, hint) = neither(&bytes);
+        return der_certificate(&bytes)
+            .map(|certificate| vec![certificate])
+            .ok_or_else(|| wrong(what.to_owned(), hint));
     }
     let whole = "give it as it was written, from each line BEGIN to its line END";
     let sections =
@@ -47,7 +44,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         match der_certificate(section.contents()) {
             Some(certificate) => found.push(certificate),
             None => {
-                tracing::warn!("{}: certificate {} in it cannot be read, and is left out", path.display(), index + 1)
+                tracing::warn!("{}: certificate {} in it cannot be read, and is left out", path.display(), index + 1);
             }
         }
     }

@@ -80,13 +80,12 @@ impl Dialler {
                 biased;
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
                     Ok(Ok(Some(connection))) => return Ok(connection),
-                    Ok(Ok(None)) => {} // another dial waits there
                     Ok(Err(error)) if persistence == Persistence::Once => return Err(error),
                     Ok(Err(error)) if persistence == Persistence::FirstContact && alone && is_final(&error) => {
                         return Err(error);
                     }
                     Ok(Err(error)) => last_failure = Some(error),
-                    Err(_) => {} // the runtime is going down
+                    Ok(Ok(None)) | Err(_) => {} // another dial waits there; or the runtime is going down
                 },
                 () = reached(deadline) => {
                     return Err(last_failure.unwrap_or_else(|| {

@@ -170,7 +170,7 @@ impl Proxy {
             return self.login_wanted(said, if basic { None } else { Some(offered.join(", ")) });
         }
         if status.is_server_error() {
-            return self.cannot_reach(&said, target);
+            return cannot_reach(&said, target);
         }
         let error = Error::new(Kind::Connect(ConnectFault::ProxyRefused), said);
         error.hint(format!("does it let this machine reach {target}, and is it a proxy?"))
@@ -201,7 +201,7 @@ impl Proxy {
             | "network unreachable"
             | "host unreachable"
             | "connection refused"
-            | "ttl expired" => self.cannot_reach(&said, target),
+            | "ttl expired" => cannot_reach(&said, target),
             "connection not allowed" => refused(&format!("do its rules let this machine reach {target}?")),
             "command not supported" => refused("take another proxy"),
             "address type not supported" => refused("give the device's name, or an address of the other kind"),
@@ -214,12 +214,6 @@ impl Proxy {
             "io error during SOCKS handshake" => self.unreachable("closes the connection, and says nothing"),
             _ => refused("look at its log"),
         }
-    }
-
-    /// What the proxy cannot do now, and may later.
-    fn cannot_reach(&self, said: &str, target: &Address) -> Error {
-        Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
-            .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
     }
 
     fn login_wanted(&self, said: String, instead: Option<String>) -> Error {
@@ -278,6 +272,12 @@ impl AsyncWrite for OneByOne {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
+}
+
+/// What a proxy cannot do now, and may later.
+fn cannot_reach(said: &str, target: &Address) -> Error {
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
+        .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
 }
 
 #[cfg(test)]

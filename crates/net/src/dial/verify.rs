@@ -80,12 +80,7 @@ impl Named {
         Self { certificates, authorities, provider }
     }
 
-    fn verify_named(
-        &self,
-        shown: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), CertificateError> {
+    fn verify_named(shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateError> {
         let certificate = Certificate::read(shown).ok_or(CertificateError::BadEncoding)?;
         let (not_before, not_after) = certificate.validity();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -140,7 +135,7 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = if self.certificates.contains(shown) {
-            self.verify_named(shown, name, now)
+            Self::verify_named(shown, name, now)
         } else {
             match &self.authorities {
                 None => Err(CertificateError::UnknownIssuer),

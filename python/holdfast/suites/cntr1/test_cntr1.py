@@ -27,7 +27,6 @@ from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import Steps, case
 from holdfast.pytest_plugin.run import ImageUnderTest
-from holdfast.results import Volume
 from holdfast.suites.looks import (
     ABSENT,
     RUNNING,
@@ -38,12 +37,23 @@ from holdfast.suites.looks import (
     look_plugin,
     look_port,
     look_volume,
-    names_image,
     settled,
+)
+from holdfast.suites.made import (
+    AskedContainer,
+    container_as_asked,
+    expect_among,
+    expect_driver,
+    expect_image_listed,
+    expect_options,
+    image_as_sent,
+    names_image,
+    plugin_as_asked,
+    volume_as_asked,
 )
 from holdfast.suites.reboot import reboot_with_container
 from holdfast.suites.refusals import expect_refused, expect_status, note_outcome, unless_unimplemented
-from holdfast.suites.steps import RECORDS, deploy, expect_answer, start
+from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
 
 # A name and a tag that nothing on a device has.
 NOBODY = "holdfast-nobody"
@@ -74,11 +84,12 @@ def test_cntr1_1_deploy_and_start(dut: Device, image: ImageUnderTest, case: Case
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.procedure("start a container"):
-        start(dut, image, name)
+        asked = start(dut, image, name)
     with case.procedure("the container runs"):
         before = dut.containerz.expect_container(name, watch=0)
     with case.procedure("the container answers on its published port"):
         expect_answer(case, dut, image)
+    container_as_asked(case, dut, asked)
     with case.procedure("an image that is not there is not started"):
         unknown = replace(image, name=NOBODY)
         expect_refused(case, "start of an unknown image", lambda: start(dut, unknown, refused, port=image.port + 1))
@@ -99,10 +110,12 @@ def test_cntr1_2_logs(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name = case.run.name("logged")
     with case.procedure("deploy the image"):
         deploy(dut, image)
+    image_as_sent(case, dut, image)
     with case.procedure("start a container"):
-        start(dut, image, name)
+        asked = start(dut, image, name)
     with case.procedure("its log is not empty"):
         unless_unimplemented(lambda: settled(case, lambda: look_log(dut, name), (THERE,), watch=0))
+    container_as_asked(case, dut, asked)
     with case.depth("it is what the container wrote"):
         unless_unimplemented(lambda: expect_own_log(dut, image, name))
     with case.procedure("a container that is not there has no log"):
@@ -142,9 +155,11 @@ def test_cntr1_3_list(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, stopped = case.run.name("listed"), case.run.name("stopped")
     with case.procedure("deploy the image"):
         deploy(dut, image)
+    image_as_sent(case, dut, image)
     with case.procedure("start two containers"):
-        start(dut, image, name)
-        start(dut, image, stopped, port=image.port + 1)
+        asked, other = start(dut, image, name), start(dut, image, stopped, port=image.port + 1)
+    container_as_asked(case, dut, asked)
+    container_as_asked(case, dut, other, what="the other container")
     with case.procedure("stop one of them"):
         dut.containerz.stop(stopped)
         settled(case, lambda: look_container(dut, stopped), (STOPPED, ABSENT), watch=0)
@@ -157,17 +172,10 @@ def test_cntr1_3_list(dut: Device, image: ImageUnderTest, case: Case) -> None:
     with case.depth("nor is it among all"):
         dut.containerz.expect_no_container(NOBODY, watch=0)
     with case.procedure("the image of the running one is the one under test"):
-        expect_image_of(dut, name, image)
+        expect_image_listed(dut, image, dut.containerz.container(name).image)
     with case.depth("both stay as they are"):
         settled(case, lambda: look_container(dut, name), (RUNNING,))
         settled(case, lambda: look_container(dut, stopped), (STOPPED, ABSENT))
-
-
-def expect_image_of(dut: Device, name: str, image: ImageUnderTest) -> None:
-    """A container's row names the image; some devices give its id instead."""
-    named = dut.containerz.container(name).image
-    if not names_image(dut, image, named):
-        raise ExpectationFailed(f"{name} is listed with the image {named}, and {image} was started")
 
 
 @pytest.mark.cntr1("CNTR-1.4")
@@ -176,10 +184,12 @@ def test_cntr1_4_stop(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name = case.run.name("ended")
     with case.procedure("deploy the image"):
         deploy(dut, image)
+    image_as_sent(case, dut, image)
     with case.procedure("start a container"):
-        start(dut, image, name)
+        asked = start(dut, image, name)
     with case.procedure("the container runs"):
         dut.containerz.expect_container(name, watch=0)
+    container_as_asked(case, dut, asked)
     with case.procedure("stop it, by force"):
         dut.containerz.stop(name, force=True)
     with case.procedure("it is gone from the running ones"):
@@ -212,20 +222,16 @@ def expect_silence(case: Case, dut: Device, port: int) -> None:
 @case()
 def test_cntr1_5_volume(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, other = case.run.name("volume"), case.run.name("other-volume")
-    options, labels = case.run.volume_options, {"holdfast.run": case.run.id}
-    driver = case.run.volume_driver
     with case.procedure("create the volume"):
-        made = dut.containerz.create_volume(name, driver=driver, options=options, labels=labels)
-        if made != name:
-            raise ExpectationFailed(f"the volume {name} was asked for, and the device made {made}")
+        asked = create_volume(case, dut, name)
     with case.procedure("it is listed"):
         found = dut.containerz.expect_volume(name, watch=0)
     with case.procedure("with its driver"):
-        expect_driver(found, driver)
+        expect_driver(asked, found)
     with case.procedure("with its options"):
-        expect_options(found, driver, options)
+        expect_options(asked, found, by_plan=True)
     with case.depth("with its labels"):
-        expect_labels(case, found, labels)
+        expect_among("labels", {**asked.labels, **case.run.labels}, found.labels)
     with case.depth("another is created beside it"):
         dut.containerz.create_volume(other)
         dut.containerz.expect_volume(other)
@@ -253,53 +259,24 @@ def test_cntr1_5_volume(dut: Device, image: ImageUnderTest, case: Case) -> None:
         dut.containerz.expect_no_volume(name)
 
 
-def expect_driver(volume: Volume, wanted: str | None) -> None:
-    """The one that was asked for, as the device lists it."""
-    if wanted is None:
-        raise NotChecked("no --dut-volume-driver was given")
-    if not volume.driver:
-        raise NotChecked("the device lists no driver")
-    listed = volume.driver.partition(":")[0]  # Docker names a plugin with its tag
-    if listed.lower().removeprefix("ds_") != wanted:
-        raise ExpectationFailed(f"the volume was made with the driver {wanted}, and has {volume.driver}")
-
-
-def expect_options(volume: Volume, driver: str | None, given: dict[str, str]) -> None:
-    """Those that were given; what a device adds is its own. A local volume's are listed as mount has them."""
-    wanted = dict(given)
-    if driver == "local" and given:
-        listed = {"type": "none", "device": given.get("mountpoint", ""), "o": given.get("options", "")}
-        wanted = {key: value for key, value in listed.items() if value}
-    lost = {key: value for key, value in wanted.items() if volume.options.get(key) != value}
-    if not wanted:
-        raise NotChecked("no --dut-volume-option was given")
-    if lost:
-        raise ExpectationFailed(f"the volume was made with the options {wanted}, and has {volume.options}")
-
-
-def expect_labels(case: Case, volume: Volume, wanted: dict[str, str]) -> None:
-    """As they were given."""
-    if not volume.labels and case.run.chassis is None:
-        raise NotChecked("the device lists no labels")
-    if any(volume.labels.get(key) != value for key, value in wanted.items()):
-        raise ExpectationFailed(f"the volume was made with the labels {wanted}, and has {volume.labels}")
-
-
 @pytest.mark.cntr1("CNTR-1.6")
 @case()
 def test_cntr1_6_update(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, volume = case.run.name("updated"), case.run.name("updated-volume")
     newer = case.run.image_to_update
-    places = {volume: "/data"}
     with case.procedure("create the volume"):
-        dut.containerz.create_volume(volume, driver=case.run.volume_driver, options=case.run.volume_options)
+        asked_volume = create_volume(case, dut, volume)
     with case.procedure("deploy both images"):
         deploy(dut, image)
         deploy(dut, newer)
+    volume_as_asked(case, dut, asked_volume)
+    image_as_sent(case, dut, image)
+    image_as_sent(case, dut, newer)
     with case.procedure("start a container of the first"):
-        start(dut, image, name, places)
+        asked = start(dut, image, name, {volume: "/data"})
     with case.procedure("it runs"):
         before = dut.containerz.expect_container(name, watch=0)
+    container_as_asked(case, dut, asked)
     ledger = Ledger(case.run, dut, image.port)
     with case.depth("the ledger on its volume takes records"):
         ledger.write(RECORDS)
@@ -312,17 +289,18 @@ def test_cntr1_6_update(dut: Device, image: ImageUnderTest, case: Case) -> None:
     )
     for what, wanted, instance, statuses in refused:
         with case.procedure(f"an update of {what} is refused"):
-            expect_refused(case, f"update of {what}", updating(dut, image, instance, wanted, places), *statuses)
+            expect_refused(case, f"update of {what}", updating(dut, replace(asked, name=instance), wanted), *statuses)
         with case.procedure(f"after {what} the old one runs"):
             dut.containerz.expect_container(name, like=before, watch=0)
     with case.depth("it is the old one still, and not one more"):
         ledger.expect_same_incarnation()
     with case.procedure("update it to the second image"):
-        updating(dut, image, name, str(newer), places)()
+        asked.update_to(dut, str(newer))
     with case.procedure("it runs with the second image"):
         settled(case, lambda: image_of(dut, name, newer), (str(newer),), watch=0)
     with case.procedure("it answers on its port"):
         expect_answer(case, dut, image)
+    container_as_asked(case, dut, replace(asked, image=newer), what="the updated container")
     with case.depth("the second image is what answers"):
         ledger.expect_image(newer)
     with case.depth("its volume is mounted as before"):
@@ -336,19 +314,9 @@ def test_cntr1_6_update(dut: Device, image: ImageUnderTest, case: Case) -> None:
         settled(case, lambda: look_container(dut, name), (RUNNING,))
 
 
-def updating(
-    dut: Device, image: ImageUnderTest, name: str, wanted: str, volumes: dict[str, str]
-) -> Callable[[], object]:
+def updating(dut: Device, asked: AskedContainer, wanted: str) -> Callable[[], object]:
     """An update that keeps everything but the image."""
-    return lambda: dut.containerz.update(
-        name,
-        image=wanted,
-        command=image.command,
-        ports={image.port: image.port},
-        network=image.network,
-        volumes=volumes,
-        restart="ALWAYS",
-    )
+    return lambda: asked.update_to(dut, wanted)
 
 
 def image_of(dut: Device, name: str, wanted: ImageUnderTest) -> str:
@@ -382,6 +350,7 @@ def test_cntr1_7_plugin(dut: Device, image: ImageUnderTest, case: Case) -> None:
         dut.containerz.start_plugin(name, name, config=plugin_archive.CONFIG)
     with case.procedure("it is listed"):
         settled(case, lambda: look_plugin(dut, name), (THERE,), watch=0)
+    plugin_as_asked(case, dut, name, plugin_archive.CONFIG)
     with case.procedure("a plugin that is not there is not started"):
         expect_refused(
             case,

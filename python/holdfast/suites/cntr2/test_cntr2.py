@@ -16,6 +16,7 @@ from holdfast.pytest_plugin.pair import Pair
 from holdfast.pytest_plugin.procedure import case
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.suites.dialling import Dialler
+from holdfast.suites.made import container_as_asked, image_as_sent
 from holdfast.suites.steps import deploy, expect_answer, start
 
 # Connections that are made one after the other.
@@ -45,9 +46,11 @@ def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest,
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start a container"):
-        start(dut, image, name)
+        asked = start(dut, image, name)
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     ask: Callable[[int], object] = dut.ping_container if case.run.image_pings else dut.connect_container
     with case.depth("it answers each of many connections"):
         for _ in range(TIMES):
@@ -80,9 +83,11 @@ def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTes
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start a container"):
-        start(dut, image, case.run.name("caller"))
+        asked = start(dut, image, case.run.name("caller"))
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     needs_pings(case)
     container = Dialler(case, dut, image.port)
     with case.procedure("it asks the device's gNMI for its capabilities"):
@@ -126,10 +131,12 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
         deploy(near.device, near.image)
         deploy(far.device, far.image)
     with case.procedure("start a container on each"):
-        start(near.device, near.image, name)
+        asked = start(near.device, near.image, name)
         start(far.device, far.image, other)
     with case.procedure("the near one answers"):
         expect_answer(case, near.device, near.image)
+    image_as_sent(case, near.device, near.image)
+    container_as_asked(case, near.device, asked)
     needs_pings(case)
     here, there = (Dialler(case, run.device, run.image.port) for run in (near, far))
     with case.procedure("the near one dials the far one"):
@@ -158,14 +165,16 @@ def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start two containers"):
-        start(dut, image, first)
-        start(dut, image, second, port=port)
+        one_asked, other_asked = start(dut, image, first), start(dut, image, second, port=port)
     with case.procedure("both run"):
         dut.containerz.expect_container(first, watch=0)
         dut.containerz.expect_container(second, watch=0)
     with case.procedure("both answer on their ports"):
         expect_answer(case, dut, image)
         expect_answer(case, dut, image, port=port)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, one_asked, what="the first container")
+    container_as_asked(case, dut, other_asked, what="the second container")
     needs_pings(case)
     one, other = Dialler(case, dut, image.port), Dialler(case, dut, port)
     with case.procedure("the first dials the second"):

@@ -14,8 +14,9 @@ from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import ProcedureAccount, Steps, Switchover, case, case_of, procedure
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
+from holdfast.suites.made import AskedVolume, container_as_asked, image_as_sent, note_unlisted, volume_as_asked
 from holdfast.suites.reboot import reboot_with_container
-from holdfast.suites.steps import RECORDS, deploy, expect_answer, note_unlisted, start
+from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
 
 pytestmark = pytest.mark.disruptive
 
@@ -50,19 +51,21 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
     run = common.run
     name, volume = run.name("container"), run.name("volume")
     with common.procedure("create the volume"):
-        dut.containerz.create_volume(
-            volume, driver=run.volume_driver, options=run.volume_options, labels={"holdfast.run": run.id}
-        )
+        asked_volume = create_volume(common, dut, volume)
     with common.procedure("deploy the image"):
         deploy(dut, image)
     with common.procedure("start the container with the volume"):
-        start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": run.id})
+        asked = start(dut, image, name, {volume: "/data"}, {"HOLDFAST_RUN": run.id})
     with common.procedure("the container runs"):
         container_before = dut.containerz.expect_container(name, watch=0)
     with common.procedure("the volume is there"):
         volume_before = dut.containerz.expect_volume(volume, watch=0)
+    image_as_sent(of_container, dut, image)
     with of_container.depth("the container answers on its port"):
         expect_answer(of_container, dut, image)
+    container_as_asked(of_container, dut, asked)
+    note_unlisted(of_container)
+    volume_as_asked(of_volume, dut, asked_volume)
     ledger = Ledger(run, dut, image.port)
     with of_volume.depth("the ledger on the volume takes records"):
         ledger.write(RECORDS)
@@ -93,7 +96,6 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
         ledger.compare()
     with of_container.depth("it was started once, and not once more"):
         ledger.expect_one_start()
-    note_unlisted(of_container, container_before)
 
 
 @pytest.mark.cntr3("CNTR-3.2", switchovers=1, shared="CNTR-3.2 to 3.4")
@@ -121,6 +123,7 @@ def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, c
         deploy(dut, image)
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
+    image_as_sent(case, dut, image)
     with case.procedure("remove the image"):
         dut.containerz.remove_image(image)
     with case.procedure("the image is gone"):
@@ -139,13 +142,16 @@ def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, c
 def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name, volume = case.run.name("removed"), case.run.name("removed-volume")
     with case.depth("create a volume"):
-        dut.containerz.create_volume(volume)
+        create_volume(case, dut, volume)
+    volume_as_asked(case, dut, AskedVolume.of(case.run, volume))
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start a container"):
-        start(dut, image, name)
+        asked = start(dut, image, name)
     with case.procedure("the container runs"):
         dut.containerz.expect_container(name, watch=0)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     with case.procedure("remove the container while it runs, by force"):
         dut.containerz.remove(name, force=True)
     with case.procedure("the container is gone"):
@@ -170,6 +176,7 @@ def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnde
         deploy(dut, image)
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
+    image_as_sent(case, dut, image)
     there = yield Switchover("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -30,8 +31,16 @@ from holdfast.pytest_plugin.procedure import Steps, Switchover, case
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.looks import ABSENT, RUNNING, STOPPED, THERE, look_container, look_image, look_volume, settled
+from holdfast.suites.made import (
+    AskedContainer,
+    AskedVolume,
+    container_as_asked,
+    image_as_sent,
+    names_image,
+    volume_as_asked,
+)
 from holdfast.suites.midway.operation import LONGEST, Operation, tolerant
-from holdfast.suites.steps import deploy, start
+from holdfast.suites.steps import create_volume, deploy, start
 
 pytestmark = pytest.mark.disruptive
 
@@ -143,11 +152,13 @@ def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) 
     name = case.run.fresh_name("midway")
     with case.procedure("deploy the image"):
         deploy(dut, image)
+    image_as_sent(case, dut, image)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: start(dut, image, name), site=site(case, "containerz.StartContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     again = lambda: start(dut, image, name)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=ABSENT, done=RUNNING)
+    container_as_asked(case, dut, AskedContainer(name, image))
     finish(case, dut, around, failover.primary)
 
 
@@ -158,8 +169,10 @@ def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -
     name = case.run.fresh_name("midway")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
-        start(dut, image, name)
+        asked = start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.stop(name), site=site(case, "containerz.StopContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
@@ -173,9 +186,12 @@ def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -
 @case(windows=True)
 def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.fresh_name("midway")
-    with case.procedure("deploy the image, start a container and stop it"):
+    with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
-        start(dut, image, name)
+        asked = start(dut, image, name)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
+    with case.procedure("stop it"):
         dut.containerz.stop(name)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.remove(name), site=site(case, "containerz.RemoveContainer"))
@@ -191,10 +207,11 @@ def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case)
 def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.fresh_name("midway")
     around = Surroundings(case.run, dut)
-    create = lambda: dut.containerz.create_volume(name, options=case.run.volume_options)  # noqa: E731
+    create = lambda: create_volume(case, dut, name)  # noqa: E731
     operation = Operation(case, create, site=site(case, "containerz.CreateVolume"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     settle(case, operation, lambda: look_volume(dut, name), create, was=ABSENT, done=THERE)
+    volume_as_asked(case, dut, AskedVolume.of(case.run, name))
     finish(case, dut, around, failover.primary)
 
 
@@ -204,8 +221,9 @@ def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) ->
 def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name = case.run.fresh_name("midway")
     with case.procedure("create the volume"):
-        dut.containerz.create_volume(name, options=case.run.volume_options)
+        asked = create_volume(case, dut, name)
         dut.containerz.expect_volume(name, watch=0)
+    volume_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.remove_volume(name), site=site(case, "containerz.RemoveVolume"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
@@ -222,21 +240,24 @@ def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case)
     with case.procedure("deploy two images and start a container of the first"):
         deploy(dut, image)
         deploy(dut, other)
-        start(dut, image, name)
+        asked = start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
-
-    def update() -> None:
-        ports = {other.port: other.port}
-        dut.containerz.update(name, image=other, command=other.command, ports=ports, network=other.network)
+    image_as_sent(case, dut, image)
+    image_as_sent(case, dut, other)
+    container_as_asked(case, dut, asked)
 
     def look() -> str:
         listed = [held for held in dut.containerz.containers() if held.name == name]
-        return " and ".join(f"{held.status.lower()}, of {held.image}" for held in listed) or ABSENT
+        of = {held.image: held.image for held in listed}
+        of |= {listed: str(each) for listed in of for each in (image, other) if names_image(dut, each, listed)}
+        return " and ".join(f"{held.status.lower()}, of {of[held.image]}" for held in listed) or ABSENT
 
+    update = lambda: asked.update_to(dut, str(other))  # noqa: E731
     around = Surroundings(case.run, dut)
     operation = Operation(case, update, site=site(case, "containerz.UpdateContainer"))
     failover = yield Switchover("switch over meanwhile", during=operation.under_way)
     settle(case, operation, look, update, was=f"{RUNNING}, of {image}", done=f"{RUNNING}, of {other}")
+    container_as_asked(case, dut, replace(asked, image=other), what="the updated container")
     finish(case, dut, around, failover.primary)
 
 
@@ -248,8 +269,10 @@ def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> St
         pytest.skip(f"profile {case.run.profile.name}: the device has no Log")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
-        start(dut, image, name)
+        asked = start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     lines: list[str] = []
     first, ended = threading.Event(), threading.Event()
@@ -286,8 +309,10 @@ def test_midway_back_to_back(dut: Device, image: ImageUnderTest, case: Case) -> 
     name = case.run.fresh_name("midway")
     with case.procedure("deploy the image and start a container"):
         deploy(dut, image)
-        start(dut, image, name)
+        asked = start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     there = yield Switchover("switch over")
     back = yield Switchover("and back, as soon as the device is ready")
@@ -306,7 +331,7 @@ def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case
     around = Surroundings(case.run, dut)
     with case.procedure("deploy the image and create a volume"):
         deploy(dut, image)
-        dut.containerz.create_volume(volume, options=case.run.volume_options)
+        asked_volume = create_volume(case, dut, volume)
     with case.procedure("ask for a switchover at once: it may be refused, and then nothing happens"):
         try:
             primary = dut.switchover(wait_ready=False).target
@@ -316,6 +341,7 @@ def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case
     with case.procedure("what was acknowledged is there"):
         dut.containerz.expect_image(image)
         dut.containerz.expect_volume(volume, watch=0)
+    volume_as_asked(case, dut, asked_volume)
     with case.procedure("the standby gets in step, and takes over with all of it"):
         dut.expect_redundant(primary)
     failover = yield Switchover("switch over once the standby is in step")
@@ -331,9 +357,12 @@ def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, c
     name, volume = case.run.fresh_name("midway"), case.run.fresh_name("midway-volume")
     with case.procedure("deploy the image, create a volume, start a container"):
         deploy(dut, image)
-        dut.containerz.create_volume(volume, options=case.run.volume_options)
-        start(dut, image, name)
+        asked_volume = create_volume(case, dut, volume)
+        asked = start(dut, image, name)
         dut.containerz.expect_container(name, watch=0)
+    image_as_sent(case, dut, image)
+    container_as_asked(case, dut, asked)
+    volume_as_asked(case, dut, asked_volume)
     around = Surroundings(case.run, dut)
     roles = {cp.role: cp.name for cp in dut.control_processors()}
     dut.expect_redundant(roles["PRIMARY"])

@@ -35,7 +35,9 @@ impl ContainerzService {
             let image = self
                 .image_of(request)
                 .or_else(|missing| self.defects().start_of_unknown_image(&self.inventory()).ok_or(missing))?;
-            described(request, &image)?
+            let mut asked = described(request, &image)?;
+            self.defects().asked_container(&mut asked);
+            asked
         };
         let name = container.name.clone();
         if let Err(error) = self.control_processor().start(&container) {
@@ -133,18 +135,33 @@ impl ContainerzService {
             (false, Wanted::Running) | (_, Wanted::Stopped) => Listed::Stopped,
         };
         let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
+        let unlabelled = self.has(Quirk::NoLabelsListed) || self.has(Quirk::BareLists);
         let mut row = ListContainerResponse {
             id: container.id.clone(),
             name: format!("{slash}{}", container.name),
-            image_name: format!("{}:{}", self.listed_name(&container.image.0), container.image.1),
+            image_name: self.shown_image(container),
             status: status as i32,
-            labels: if self.has(Quirk::NoLabelsListed) { HashMap::default() } else { labels(container) },
+            labels: if unlabelled { HashMap::default() } else { labels(container) },
             hash: None,
         };
+        if self.has(Quirk::RichLists) && !unlabelled {
+            row.labels.insert("net.example.slot".to_owned(), "1".to_owned());
+        }
         if status == Listed::Stopped {
             self.defects().stopped_row(&mut row);
         }
         row
+    }
+
+    fn shown_image(&self, container: &Container) -> String {
+        let (name, tag) = &container.image;
+        match () {
+            () if self.has(Quirk::BareLists) => String::new(),
+            () if self.has(Quirk::RichLists) => {
+                format!("{}:{tag}@sha256:{}", self.listed_name(name), holdfast_image::bare_id(&container.image_id))
+            }
+            () => format!("{}:{tag}", self.listed_name(name)),
+        }
     }
 
     pub(super) async fn stop_one_container(

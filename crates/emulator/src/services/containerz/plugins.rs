@@ -36,13 +36,15 @@ impl ContainerzService {
                     Ok(())
                 }
                 _ => {
-                    held.plugins.push(Plugin {
+                    let mut plugin = Plugin {
                         id: format!("{:064x}", now()),
                         tar: request.name.clone(),
                         instance: instance.clone(),
                         config: request.config.clone(),
                         running: true,
-                    });
+                    };
+                    self.defects().new_plugin(&mut plugin);
+                    held.plugins.push(plugin);
                     Ok(())
                 }
             }
@@ -71,9 +73,22 @@ impl ContainerzService {
             id: plugin.id,
             instance_name: format!("{}{suffix}", plugin.instance),
             hash: None,
-            config: plugin.config,
+            config: self.listed_config(plugin.config),
         });
         Response::new(ListPluginsResponse { plugins: plugins.collect() })
+    }
+
+    fn listed_config(&self, config: String) -> String {
+        if self.has(Quirk::BareLists) {
+            return String::new();
+        }
+        match serde_json::from_str(&config) {
+            Ok(serde_json::Value::Object(mut members)) if self.has(Quirk::RichLists) => {
+                members.insert("propagatedMount".to_owned(), serde_json::Value::String(String::new()));
+                format!("{:#}", serde_json::Value::Object(members))
+            }
+            _ => config,
+        }
     }
 
     pub(super) fn remove_one_plugin(

@@ -81,16 +81,30 @@ impl ContainerzService {
                 _ => true,
             })
         });
-        let listed = listed.map(|volume| ListVolumeResponse {
-            name: volume.name,
-            created: Some((SystemTime::UNIX_EPOCH + Duration::from_nanos(volume.created)).into()),
-            driver: volume.driver,
-            options: volume.options.into_iter().collect(),
-            labels: volume.labels.into_iter().collect(),
-        });
+        let listed = listed.map(|volume| self.listed_volume(volume));
         let mut listed: Vec<_> = listed.collect();
         self.defects().lasting().rows(&mut listed);
         Ok(stream_of(listed, 0))
+    }
+
+    fn listed_volume(&self, volume: Volume) -> ListVolumeResponse {
+        let created = Some((SystemTime::UNIX_EPOCH + Duration::from_nanos(volume.created)).into());
+        if self.has(Quirk::BareLists) {
+            return ListVolumeResponse { name: volume.name, created, ..ListVolumeResponse::default() };
+        }
+        let mut row = ListVolumeResponse {
+            name: volume.name,
+            created,
+            driver: volume.driver,
+            options: volume.options.into_iter().collect(),
+            labels: volume.labels.into_iter().collect(),
+        };
+        if self.has(Quirk::RichLists) {
+            row.driver = row.driver.to_uppercase();
+            row.options.insert("replicas".to_owned(), "2".to_owned());
+            row.labels.insert("net.example.slot".to_owned(), "1".to_owned());
+        }
+        row
     }
 
     pub(super) fn remove_one_volume(
