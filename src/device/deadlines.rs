@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+/// From one look of a watch to the next; bounds how exactly an outage is known.
+pub const LOOK: Duration = Duration::from_millis(20);
+/// How long one look may find only silence before the next dials afresh.
+pub const ATTEMPT: Duration = Duration::from_millis(700);
+/// What a look that decides at a deadline may end after it.
+pub const LAST_LOOK: Duration = Duration::from_secs(2);
+
 macro_rules! deadlines {
     ($($step:ident $real:literal $emulated:literal $help:literal)*) => {
         /// The limits of a test's steps.

@@ -12,14 +12,8 @@ use crate::dial::{Call, Connection, EventKind, Field, GRACE};
 use crate::error::{Error, Kind, Result};
 use crate::waiting::{try_until, until};
 
-/// From one look of a [`Watch`] to the next; bounds how exactly an outage is known.
-pub const LOOK: Duration = Duration::from_millis(20);
-/// How long one look may find only silence before the next dials afresh.
-pub const ATTEMPT: Duration = Duration::from_millis(700);
 /// A server that does not know Containerz yet may still learn of it.
 pub const REGISTERED: Duration = Duration::from_secs(10);
-/// What a look that decides at a deadline may end after it.
-pub const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// From the last good answer to the first good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ mod container;
 pub mod deadlines;
 mod evidence;
 pub mod expect;
+mod naming;
 mod path_form;
+mod reading;
 mod reboot;
 mod role_reading;
 mod roles;
@@ -28,7 +30,7 @@ pub use trigger::Trigger;
 pub use ways::Ways;
 
 use path_form::PathForm;
-use role_reading::Reading;
+use reading::Reading;
 
 use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tcp};
 use crate::error::Result;

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::evidence::{ATTEMPT, LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
+use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
+use super::evidence::{Outage, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};

@@ -1,154 +1,23 @@
 //! Reading the control processors' leaves from a device of which nobody knows beforehand in which form it is asked.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
+use super::reading::{LEAVES, Naming, Way};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::form::{asked, refuses_form};
 use crate::gnmi::{Form, Leaf, Path, Reader};
 use crate::wire::gnmi::Encoding;
 
-/// The leaves that are asked for: a subtree of all components is tens of megabytes on a big chassis.
-const LEAVES: [&str; 7] = [
-    "redundant-role",
-    "software-version",
-    "switchover-ready",
-    "type",
-    "oper-status",
-    "boot-time",
-    "last-switchover-time",
-];
 /// How many of them a device must refuse, one by one, until another form is tried.
 const PROBES: usize = 2;
 /// What tells the names of components, where wildcards do not: the least first.
 const LISTINGS: [&str; 3] = ["/components/component/name", "/components/component", "/components"];
 /// How many components are asked for their role one by one.
 const MANY: usize = 1024;
-/// From a search for a form that found none to the next, at first and at most.
-const SEARCH_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(32);
-
-/// How components are named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Naming {
-    /// `component[name=*]`
-    Any,
-    /// `component` without a key.
-    Keyless,
-    /// Each by its name.
-    Each(Vec<String>),
-}
-
-/// A way to ask for the control processors' leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Way {
-    form: Form,
-    naming: Naming,
-}
-
-impl Way {
-    /// That of most devices.
-    fn usual(encoding: Encoding) -> Self {
-        Self { form: Form { reader: Reader::Once, encoding, origin: true }, naming: Naming::Any }
-    }
-
-    fn paths(&self, leaves: &[&str]) -> Vec<Path> {
-        let components = match &self.naming {
-            Naming::Any => vec![Path::component("*")],
-            Naming::Keyless => vec![keyless()],
-            Naming::Each(names) => names.iter().map(|name| Path::component(name)).collect(),
-        };
-        let below = |leaf: &&str| components.iter().map(|path| path.child("state").child(leaf)).collect::<Vec<_>>();
-        leaves.iter().flat_map(below).collect()
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let asked = self.paths(&LEAVES[..1]);
-        let first = asked.first().map(ToString::to_string).unwrap_or_default();
-        write!(f, "{first} and the like by {}", self.form)
-    }
-}
-
-fn keyless() -> Path {
-    let mut path = Path::component("*");
-    path.elements.iter_mut().for_each(|element| element.keys.clear());
-    path
-}
-
-/// What a session learnt of how its device is asked.
-#[derive(Debug, Default)]
-pub struct Reading(Mutex<Learnt>);
-
-#[derive(Debug, Default)]
-struct Learnt {
-    /// What worked last.
-    way: Option<Way>,
-    /// When the next search may begin, after those that found nothing, and the pause before it.
-    search: Option<(Instant, Duration)>,
-    /// When components were last named anew.
-    named: Option<Instant>,
-    /// What the device said when it last refused.
-    refusal: Option<String>,
-}
-
-impl Reading {
-    fn learnt(&self) -> MutexGuard<'_, Learnt> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The device's words, where it refuses to tell.
-    pub fn refusal(&self) -> Option<String> {
-        self.learnt().refusal.clone()
-    }
-
-    /// The form that the device answers, once it did.
-    pub fn form(&self) -> Option<Form> {
-        self.learnt().way.as_ref().map(|way| way.form)
-    }
-
-    /// Paths of leaves below each component's state, in the way that the device answers.
-    pub fn paths(&self, leaves: &[&str]) -> Vec<Path> {
-        let way = self.learnt().way.clone().unwrap_or_else(|| Way::usual(Encoding::Proto));
-        way.paths(leaves).iter().map(|path| way.form.path(path)).collect()
-    }
-
-    fn works(&self, way: Way) {
-        let mut learnt = self.learnt();
-        *learnt = Learnt { way: Some(way), named: learnt.named, ..Learnt::default() };
-    }
-
-    /// Whether it is time to ask for components' names again.
-    fn may_name(&self) -> bool {
-        let mut learnt = self.learnt();
-        let due = learnt.named.is_none_or(|named| named.elapsed() >= SEARCH_PAUSE);
-        if due {
-            learnt.named = Some(Instant::now());
-        }
-        due
-    }
-
-    /// Whether it is time to search; not again at once where that found nothing.
-    fn may_search(&self) -> bool {
-        let mut learnt = self.learnt();
-        let now = Instant::now();
-        let pause = match learnt.search {
-            Some((next, _)) if now < next => return false,
-            Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
-            None => SEARCH_PAUSE,
-        };
-        learnt.search = Some((now + pause, pause));
-        true
-    }
-}
 
 /// What came of a way.
 enum Answer {
@@ -168,7 +37,7 @@ impl Device {
     ///
     /// Where none does, the error is what the device said first.
     pub(super) async fn role_leaves(&self, call: Call) -> Result<Vec<Leaf>> {
-        let known = self.reading.learnt().way.clone();
+        let known = self.reading.way();
         let first = match known {
             Some(way) => way,
             None => Way::usual(self.gnmi.encodings(call.deadline).await?.first().copied().unwrap_or(Encoding::Proto)),
@@ -191,7 +60,7 @@ impl Device {
             }
         }
         let Some(refusal) = refusal else { return Ok(Vec::new()) };
-        self.reading.learnt().refusal = Some(format!("{}: {}", code(&refusal), refusal.message));
+        self.reading.refused(format!("{}: {}", code(&refusal), refusal.message));
         Err(asked(refusal, &first.to_string()))
     }
 

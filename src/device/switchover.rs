@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::changes::Changes;
-use super::evidence::{LAST_LOOK, LOOK, Outage, Watch, moved_on, or_late};
+use super::deadlines::{LAST_LOOK, LOOK};
+use super::evidence::{Outage, Watch, moved_on, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::evidence::LAST_LOOK;
+use super::deadlines::LAST_LOOK;
 use super::path_form::first_words;
 use super::roles::Pair;
 use crate::dial::Call;

@@ -9,9 +9,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::form::{ENCODINGS, Form, Reader, Served, refuses_form};
+use super::leaf::{Leaf, leaves_of};
 use super::once::{self, Ending};
 use super::path::Path;
-use super::value::{Value, leaves};
+use super::value::Value;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opened, Opener, Resumed, Session};
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnmi::g_nmi_client::GNmiClient;
@@ -28,17 +29,6 @@ const SUBSCRIBE: &str = "gNMI.Subscribe";
 
 /// What goes to the device after the first message of a Subscribe.
 type Requests = mpsc::Sender<SubscribeRequest>;
-
-/// A leaf, its value, and when the device read it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Leaf {
-    /// In full, the prefix included.
-    pub path: Path,
-    /// None where it was deleted.
-    pub value: Option<Value>,
-    /// Nanoseconds since the epoch, by the device's clock.
-    pub timestamp: i64,
-}
 
 /// How a STREAM subscription is to be fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,17 +366,4 @@ fn to_update((path, value): &(Path, Value)) -> Update {
         _ => value.to_wire(Encoding::JsonIetf),
     };
     Update { path: Some(path.to_gnmi()), val: Some(val), ..Update::default() }
-}
-
-pub(super) fn leaves_of(notification: &Notification) -> Vec<Leaf> {
-    let prefix = notification.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
-    let timestamp = notification.timestamp;
-    let full = |path: Option<&crate::wire::gnmi::Path>| prefix.join(&path.map(Path::from_gnmi).unwrap_or_default());
-    let deleted = notification.delete.iter().map(|path| Leaf { path: full(Some(path)), value: None, timestamp });
-    let updated = notification.update.iter().flat_map(|update| {
-        let value = Value::from_update(update);
-        let found = value.map(|value| leaves(full(update.path.as_ref()), value)).unwrap_or_default();
-        found.into_iter().map(|(path, value)| Leaf { path, value: Some(value), timestamp })
-    });
-    deleted.chain(updated).collect()
 }

@@ -2,9 +2,11 @@
 
 pub mod client;
 pub mod form;
+mod leaf;
 mod once;
 
-pub use client::{Gnmi, Leaf, Received, StreamMode, Subscription};
+pub use client::{Gnmi, Received, StreamMode, Subscription};
 pub use form::{Form, Reader};
 pub use holdfast_wire::path::{self, Element, Path};
 pub use holdfast_wire::value::{self, Value};
+pub use leaf::Leaf;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::client::{Leaf, leaves_of};
+use super::leaf::{Leaf, leaves_of};
 use super::path::Path;
 use crate::dial::answer::is_transport;
 use crate::error::is_unreadable;

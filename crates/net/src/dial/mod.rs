@@ -1,5 +1,6 @@
 //! Reaching a target and keeping it: addresses, transport, dialling through an outage, and the session on top.
 
+pub mod address;
 mod alerts;
 pub mod answer;
 mod attempt;
@@ -24,6 +25,7 @@ mod traffic;
 pub mod trust;
 mod verify;
 
+pub use address::Address;
 pub use call::{Call, Repeat};
 pub use connection::Connection;
 pub use connector::{BoxedIo, Connector, Tcp};
@@ -33,6 +35,6 @@ pub use following::{Following, Next, OnLoss, Opened, Opener, ResumeLimits, Resum
 pub use guard::GRACE;
 pub use proxy::Proxy;
 pub use session::{Session, Settings};
-pub use target::{Address, Security, Target};
+pub use target::{Security, Target};
 pub use timeline::{Event, EventKind, Field, Fields, Timeline};
 pub use tls::Tls;

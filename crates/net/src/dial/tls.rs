@@ -13,9 +13,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use super::address::without_zone;
 use super::alerts::{self, ClientCertificate};
 use super::certificate::distinguished_name_of;
-use super::target::without_zone;
 use super::tls_failure;
 use super::traffic::{Metered, Traffic};
 use super::verify::{Anybody, Named};
