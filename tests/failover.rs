@@ -105,9 +105,10 @@ async fn a_device_that_stalls_has_not_gone_away() {
         let device = Device::connect(target, Settings::default(), Deadlines::emulated()).await.expect("a session");
         let stalling = tokio::spawn(stall_once_agreed(device.clone(), held, Duration::from_millis(stall)));
         let error = device.switchover(&SwitchoverOptions::default()).await.expect_err("nothing went away");
-        let faults = [SwitchoverFault::Unproven, SwitchoverFault::Reversed, SwitchoverFault::Ignored];
-        let unproven = faults.map(Kind::Switchover);
-        assert!(unproven.contains(&error.kind), "{stall} ms: {error}");
+        assert!(matches!(error.kind, Kind::Switchover(_)), "{stall} ms: {error}");
+        let seen = device.session().timeline().since(Duration::ZERO);
+        let gone = seen.iter().find(|event| event.text.starts_with("the device went away"));
+        assert_eq!(gone, None, "{stall} ms: {error}");
         stalling.await.expect("no panic");
     }
 }

@@ -370,6 +370,20 @@ async fn the_devices_own_word_is_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_good_end_while_the_device_is_to_go_away_is_not_the_last_word() {
+    let peer = Peer::new([vec![Good("a\n"), Status("0")], vec![Good("b\n"), Status("0")]]);
+    let session = session(peer.listen().await).await;
+    let log = Containerz::new(session.clone()).log_stream("c", true, soon()).await.expect("a log");
+    let mut log = log.on_loss(resuming());
+    let expecting = session.expect_outage();
+    assert_eq!(log.next(soon()).await.expect("a line"), Some(LogItem::Line("a".into())));
+    assert!(matches!(log.next(soon()).await, Ok(Some(LogItem::Resumed { .. }))));
+    drop(expecting);
+    assert_eq!(log.next(soon()).await.expect("a line"), Some(LogItem::Line("b".into())));
+    assert_eq!(log.next(soon()).await.expect("the end"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_refuses_the_stream_when_it_is_made_again_is_the_error() {
     for number in ["7", "3", "5", "12", "2"] {
         let peer = || Peer::new([vec![Good("a\n"), Hangup], vec![Status(number)]]);

@@ -209,30 +209,41 @@ def test_a_new_active_that_refuses_is_the_error(archive: Path) -> None:
             assert "refuses to make it again" in str(reader.error)
 
 
-def test_the_command_follows_over_a_failover(tmp_path: Path, archive: Path) -> None:
-    with device(archive) as (chassis, dut):
-        for words, wanted in (
-            (["logs", "web", "--follow"], "is read anew"),
-            (["subscribe", ROLE, "--mode", "ON_CHANGE"], "was made again"),
-            (["--json", "logs", "web", "--follow"], '"resumed": true'),
-            (["--json", "subscribe", ROLE, "--mode", "ON_CHANGE"], '"resumed": true'),
-        ):
-            with command(tmp_path, chassis.address, *words) as (process, lines):
-                assert waiting.until(lambda lines=lines: bool(lines), LIMIT)
-                dut.switchover(redundant=True)
-                seen = waiting.until(lambda lines=lines, wanted=wanted: any(wanted in line for line in lines), LIMIT)
-                assert seen, lines
-                if "--json" in words:
-                    assert all(isinstance(json.loads(line), dict) for line in lines)
-                process.terminate()
-        with command(tmp_path, chassis.address, "logs", "web", "--follow", "--no-resume") as (process, lines):
-            assert waiting.until(lambda: bool(lines), LIMIT)
-            dut.switchover(redundant=True)
-            assert process.wait(LIMIT) == 1
-            assert process.stderr is not None
-            errors = process.stderr.read()
-            assert "UNAVAILABLE" in errors
-            assert "let it resume" in errors
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["logs", "web", "--follow"], "is read anew"),
+        (["subscribe", ROLE, "--mode", "ON_CHANGE"], "was made again"),
+        (["--json", "logs", "web", "--follow"], '"resumed": true'),
+        (["--json", "subscribe", ROLE, "--mode", "ON_CHANGE"], '"resumed": true'),
+    ],
+)
+def test_the_command_follows_over_a_failover(words: list[str], wanted: str, tmp_path: Path, archive: Path) -> None:
+    with (
+        device(archive) as (chassis, dut),
+        command(tmp_path, chassis.address, *words) as (process, lines),
+    ):
+        assert waiting.until(lambda: bool(lines), LIMIT)
+        dut.switchover()
+        assert waiting.until(lambda: any(wanted in line for line in lines), LIMIT), lines
+        process.terminate()
+        if "--json" in words:
+            assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_the_command_ends_with_the_stream_where_that_is_wanted(tmp_path: Path, archive: Path) -> None:
+    words = ["subscribe", ROLE, "--mode", "ON_CHANGE", "--no-resume"]
+    with (
+        device(archive) as (chassis, dut),
+        command(tmp_path, chassis.address, *words) as (process, lines),
+    ):
+        assert waiting.until(lambda: bool(lines), LIMIT)
+        dut.switchover()
+        assert process.wait(LIMIT) == 1
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert "UNAVAILABLE" in errors
+        assert "let it resume" in errors
 
 
 @contextmanager

@@ -151,7 +151,10 @@ impl SharedChassis {
 
 /// Feeds a stream of answers. A control processor that falls ends none of its streams: they break with its sockets.
 async fn feed<T>(life: CancellationToken, messages: mpsc::Sender<T>, work: impl Future<Output = ()>) {
-    if life.run_until_cancelled(work).await.is_none() {
-        messages.closed().await;
+    // What it ran stops with it, which shall not pass for the work's end.
+    tokio::select! {
+        biased;
+        () = life.cancelled() => messages.closed().await,
+        () = work => {}
     }
 }

@@ -137,6 +137,8 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                         self.fruitless = None;
                         return Ok(Next::Message(message));
                     }
+                    // One that goes away may end what it was about to lose.
+                    Ok(Ok(None)) if self.session.is_outage_expected() => "the device ended it as it went away".to_owned(),
                     Ok(Ok(None)) => {
                         self.standing = Standing::Over(None);
                         return Ok(Next::End);
