@@ -27,7 +27,7 @@ pub const DEFECTS: &[Defect] = &[
     Defect {
         name: "start.tag_replaced",
         help: "StartContainer starts the image of another tag, and lists that",
-        at: &[At::AskedContainer(|container| container.image.1 = "latest".to_owned())],
+        at: &[At::AskedContainer(|container| "latest".clone_into(&mut container.image.1))],
     },
     Defect {
         name: "start.image_disguised",
@@ -118,12 +118,12 @@ pub const DEFECTS: &[Defect] = &[
     Defect {
         name: "create_volume.driver_local",
         help: "CreateVolume makes a local volume, whatever was asked for",
-        at: &[At::NewVolume(|volume| volume.driver = "local".to_owned())],
+        at: &[At::NewVolume(|volume| "local".clone_into(&mut volume.driver))],
     },
     Defect {
         name: "create_volume.driver_custom",
         help: "CreateVolume makes a volume of the custom driver, whatever was asked for",
-        at: &[At::NewVolume(|volume| volume.driver = "custom:latest".to_owned())],
+        at: &[At::NewVolume(|volume| "custom:latest".clone_into(&mut volume.driver))],
     },
     Defect {
         name: "create_volume.option_lost",
@@ -150,7 +150,7 @@ pub const DEFECTS: &[Defect] = &[
     Defect {
         name: "start_plugin.config_lost",
         help: "StartPlugin starts with an empty configuration",
-        at: &[At::NewPlugin(|plugin| plugin.config = "{}".to_owned())],
+        at: &[At::NewPlugin(|plugin| "{}".clone_into(&mut plugin.config))],
     },
     Defect {
         name: "start_plugin.config_altered",
