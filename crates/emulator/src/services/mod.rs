@@ -9,6 +9,7 @@ mod tree;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +126,7 @@ impl Gated {
                 (true, false) => Status::internal("cannot connect to the container runtime"),
             });
         }
-        let refused_for = self.chassis.settings.timings.load * REFUSED_LOADS;
+        let refused_for = LONGEST_REFUSAL.min(self.chassis.settings.timings.load * REFUSED_LOADS);
         let at_first = state.loaded_at.is_some_and(|loaded| loaded.elapsed() < refused_for);
         if at_first && !reads && self.chassis.has(Quirk::ChangesRefusedAtFirst) {
             return Err(Status::unavailable("the container runtime is starting"));
@@ -136,6 +137,8 @@ impl Gated {
 
 /// How many times as long as the runtime loads it refuses changes, with `changes-refused-at-first`.
 const REFUSED_LOADS: u32 = 5;
+/// But no longer than this: whoever asks an emulated device again does so for its limit `start`, which is 2 s.
+const LONGEST_REFUSAL: Duration = Duration::from_millis(1500);
 
 impl SharedChassis {
     /// Whether a call's metadata names a user and the right password, where that is asked for.
