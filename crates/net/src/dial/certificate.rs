@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use rustls::pki_types::ServerName;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, X509Extension};
 use x509_parser::oid_registry::{OID_PKCS1_RSAENCRYPTION, OID_X509_EXT_SUBJECT_ALT_NAME};
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
@@ -82,7 +82,7 @@ impl<'a> Certificate<'a> {
     fn alternative_names(&self) -> &[GeneralName<'a>] {
         use x509_parser::extensions::ParsedExtension::SubjectAlternativeName;
         let extension = self.0.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME);
-        match extension.map(|extension| extension.parsed_extension()) {
+        match extension.map(X509Extension::parsed_extension) {
             Some(SubjectAlternativeName(names)) => &names.general_names,
             _ => &[],
         }
@@ -125,15 +125,11 @@ pub fn distinguished_name_of(der: &[u8]) -> Option<String> {
 
 /// Seconds since 1970 as a day and a time, UTC.
 pub fn when(seconds: i64) -> String {
-    ASN1Time::from_timestamp(seconds)
-        .ok()
-        .map(|time| time.to_datetime())
-        .map(|time| {
-            let (day, clock) = (time.date(), time.time());
-            let month = u8::from(day.month());
-            format!("{:04}-{month:02}-{:02} {:02}:{:02} UTC", day.year(), day.day(), clock.hour(), clock.minute())
-        })
-        .unwrap_or_else(|| "no date that can be read".to_owned())
+    let Ok(time) = ASN1Time::from_timestamp(seconds).map(|time| time.to_datetime()) else {
+        return "no date that can be read".to_owned();
+    };
+    let (day, clock, month) = (time.date(), time.time(), u8::from(time.month()));
+    format!("{:04}-{month:02}-{:02} {:02}:{:02} UTC", day.year(), day.day(), clock.hour(), clock.minute())
 }
 
 fn distinguished_name(name: &X509Name<'_>) -> String {

@@ -170,7 +170,7 @@ impl Proxy {
             return self.login_wanted(said, if basic { None } else { Some(offered.join(", ")) });
         }
         if status.is_server_error() {
-            return self.cannot_reach(&said, target);
+            return cannot_reach(&said, target);
         }
         let error = Error::new(Kind::Connect(ConnectFault::ProxyRefused), said);
         error.hint(format!("does it let this machine reach {target}, and is it a proxy?"))
@@ -201,7 +201,7 @@ impl Proxy {
             | "network unreachable"
             | "host unreachable"
             | "connection refused"
-            | "ttl expired" => self.cannot_reach(&said, target),
+            | "ttl expired" => cannot_reach(&said, target),
             "connection not allowed" => refused(&format!("do its rules let this machine reach {target}?")),
             "command not supported" => refused("take another proxy"),
             "address type not supported" => refused("give the device's name, or an address of the other kind"),
@@ -216,12 +216,6 @@ impl Proxy {
         }
     }
 
-    /// What the proxy cannot do now, and may later.
-    fn cannot_reach(&self, said: &str, target: &Address) -> Error {
-        Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
-            .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
-    }
-
     fn login_wanted(&self, said: String, instead: Option<String>) -> Error {
         let error = Error::new(Kind::Connect(ConnectFault::ProxyRefused), said);
         match (instead, &self.login) {
@@ -232,6 +226,12 @@ impl Proxy {
             (None, Some(_)) => error.hint("look at the user and the password for it").remedy(Remedy::Proxy),
         }
     }
+}
+
+/// What a proxy cannot do now, and may later.
+fn cannot_reach(said: &str, target: &Address) -> Error {
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
+        .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
 }
 
 /// A connection that is there already, for who wants to make one.
