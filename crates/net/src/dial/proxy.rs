@@ -228,6 +228,12 @@ impl Proxy {
     }
 }
 
+/// What a proxy cannot do now, and may later.
+fn cannot_reach(said: &str, target: &Address) -> Error {
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
+        .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
+}
+
 /// A connection that is there already, for who wants to make one.
 struct Given(Option<BoxedIo>);
 
