@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
+use super::deadlines::{ATTEMPT, LOOK};
 use super::roles::ControlProcessor;
 use crate::dial::connection::{Expecting, Pending};
 use crate::dial::{Call, Connection, EventKind, Field, GRACE};

@@ -208,6 +208,7 @@ fn candidates(encodings: &[Encoding], get_first: bool) -> Vec<(Form, Kinds)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::reading::Reading;
     use crate::gnmi::form::ENCODINGS;
 
     #[test]

@@ -19,8 +19,8 @@ use crate::wire::gnmi::g_nmi_client::GNmiClient;
 use crate::wire::gnmi::subscribe_response::Response;
 use crate::wire::gnmi::subscription_list::Mode;
 use crate::wire::gnmi::{
-    CapabilityRequest, CapabilityResponse, Encoding, GetRequest, Notification, Poll, SetRequest, SetResponse,
-    SubscribeRequest, SubscribeResponse, SubscriptionList, SubscriptionMode, Update, get_request, subscribe_request,
+    CapabilityRequest, CapabilityResponse, Encoding, GetRequest, Poll, SetRequest, SetResponse, SubscribeRequest,
+    SubscribeResponse, SubscriptionList, SubscriptionMode, Update, get_request, subscribe_request,
 };
 
 /// A subtree of a big chassis is tens of megabytes.

@@ -247,14 +247,11 @@ fn leaf(py: Python<'_>, leaf: Leaf) -> Object {
 /// What came over a subscription.
 pub fn updates(py: Python<'_>, leaves: Vec<Leaf>, resumed: Option<Resumed>) -> Object {
     let class = py.import("holdfast.results")?.getattr("Updates")?;
-    let made = match resumed {
-        Some(Resumed { why }) => class.call_method1("marker", (why,))?,
-        None => {
-            let leaves = leaves.into_iter().map(|told| leaf(py, told)).collect::<PyResult<Vec<_>>>()?;
-            class.call1((leaves,))?
-        }
-    };
-    Ok(made.unbind())
+    if let Some(Resumed { why }) = resumed {
+        return Ok(class.call_method1("marker", (why,))?.unbind());
+    }
+    let leaves = leaves.into_iter().map(|each| leaf(py, each)).collect::<PyResult<Vec<_>>>()?;
+    Ok(class.call1((leaves,))?.unbind())
 }
 
 /// What came of a log.

@@ -128,8 +128,7 @@ pub fn when(seconds: i64) -> String {
     let Ok(time) = ASN1Time::from_timestamp(seconds).map(|time| time.to_datetime()) else {
         return "no date that can be read".to_owned();
     };
-    let (day, clock) = (time.date(), time.time());
-    let month = u8::from(day.month());
+    let (day, clock, month) = (time.date(), time.time(), u8::from(time.month()));
     format!("{:04}-{month:02}-{:02} {:02}:{:02} UTC", day.year(), day.day(), clock.hour(), clock.minute())
 }
 

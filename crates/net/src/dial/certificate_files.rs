@@ -23,9 +23,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let wrong = |what: String, hint: &str| Error::invalid(format!("{}: {what}", path.display())).hint(hint);
     if !contains(&bytes, BEGIN) {
         let (what, hint) = neither(&bytes);
-        return der_certificate(&bytes)
-            .map(|certificate| vec![certificate])
-            .ok_or_else(|| wrong(what.to_owned(), hint));
+        return der_certificate(&bytes).map(|it| vec![it]).ok_or_else(|| wrong(what.to_owned(), hint));
     }
     let whole = "give it as it was written, from each line BEGIN to its line END";
     let sections =
@@ -184,7 +182,7 @@ mod tests {
         let pem = made.cert.pem();
         for (bytes, words) in [
             (made.signing_key.serialize_pem().into_bytes(), "but PRIVATE KEY"),
-            (pem[..pem.len() / 2].as_bytes().to_vec(), "no line END"),
+            (pem.as_bytes()[..pem.len() / 2].to_vec(), "no line END"),
             (pem.replace("MII", "***").into_bytes(), "no PEM that can be read"),
             (
                 b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(),

@@ -280,12 +280,6 @@ impl AsyncWrite for OneByOne {
     }
 }
 
-/// What a proxy cannot do now, and may later.
-fn cannot_reach(said: &str, target: &Address) -> Error {
-    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
-        .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

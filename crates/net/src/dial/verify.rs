@@ -80,29 +80,6 @@ impl Named {
         Self { certificates, authorities, provider }
     }
 
-    fn verify_named(shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateError> {
-        let certificate = Certificate::read(shown).ok_or(CertificateError::BadEncoding)?;
-        let (not_before, not_after) = certificate.validity();
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let time =
-            |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds.try_into().unwrap_or(0)));
-        if seconds > not_after {
-            return Err(CertificateError::ExpiredContext { time: now, not_after: time(not_after) });
-        }
-        if seconds < not_before {
-            return Err(CertificateError::NotValidYetContext { time: now, not_before: time(not_before) });
-        }
-        let names = certificate.names();
-        if names.is_empty() {
-            return Ok(()); // it can be for no name, and it is the one that was named
-        }
-        let for_name = match webpki::EndEntityCert::try_from(shown) {
-            Ok(read) => read.verify_is_valid_for_subject_name(name).is_ok(),
-            Err(_) => names.iter().any(|each| each.is(name)),
-        };
-        if for_name { Ok(()) } else { Err(CertificateError::NotValidForName) }
-    }
-
     fn explained(
         &self,
         checked: Result<HandshakeSignatureValid, rustls::Error>,
@@ -117,6 +94,30 @@ impl Named {
             Checked::Not(why) => Err(Refusal::error(Why::KeyUnchecked(why), shown)),
         })
     }
+}
+
+/// Whether a certificate that was named itself is valid now, and for the name, if it is for any.
+fn verify_named(shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), CertificateError> {
+    let certificate = Certificate::read(shown).ok_or(CertificateError::BadEncoding)?;
+    let (not_before, not_after) = certificate.validity();
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let time =
+        |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds.try_into().unwrap_or(0)));
+    if seconds > not_after {
+        return Err(CertificateError::ExpiredContext { time: now, not_after: time(not_after) });
+    }
+    if seconds < not_before {
+        return Err(CertificateError::NotValidYetContext { time: now, not_before: time(not_before) });
+    }
+    let names = certificate.names();
+    if names.is_empty() {
+        return Ok(()); // it can be for no name, and it is the one that was named
+    }
+    let for_name = match webpki::EndEntityCert::try_from(shown) {
+        Ok(read) => read.verify_is_valid_for_subject_name(name).is_ok(),
+        Err(_) => names.iter().any(|each| each.is(name)),
+    };
+    if for_name { Ok(()) } else { Err(CertificateError::NotValidForName) }
 }
 
 impl fmt::Debug for Named {
@@ -135,7 +136,7 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = if self.certificates.contains(shown) {
-            Self::verify_named(shown, name, now)
+            verify_named(shown, name, now)
         } else {
             match &self.authorities {
                 None => Err(CertificateError::UnknownIssuer),
