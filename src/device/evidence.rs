@@ -44,8 +44,8 @@ pub struct Watch<'a> {
     lost: Option<String>,
     /// Whether the device answered after the witness was lost.
     back: bool,
-    /// When the witness was asked for a sign, for the device answers on another connection.
-    asked: Option<Instant>,
+    /// When the witness was asked for a sign, for the device answers on another connection; and what had left by then.
+    asked: Option<(Instant, u64)>,
     /// Silence means that the device is away, for as long as it is watched.
     _expecting: Vec<Expecting>,
     /// The witness is watched, though no call is under way there.
@@ -133,15 +133,18 @@ impl<'a> Watch<'a> {
             return None;
         }
         if !current.is(&self.answering) {
+            self.asked = Some((Instant::now(), self.witness.written()));
             self.witness.ask_for_a_sign();
-            self.asked = Some(Instant::now());
         }
-        let asked = self.asked?.elapsed();
+        let (asked, written) = self.asked?;
+        let asked = asked.elapsed();
         if self.witness.silent_for() < asked {
             self.asked = None;
             return None;
         }
-        (asked >= GRACE).then(|| "the device answers on a new connection, and no more on this one".to_owned())
+        // The silence of one that was not asked says nothing.
+        (asked >= GRACE && self.witness.written() > written)
+            .then(|| "the device answers on a new connection, and no more on this one".to_owned())
     }
 
     /// `refused`: it answered UNAVAILABLE first, as a proxy does while the device is away.
