@@ -98,7 +98,7 @@ def test_tls_where_plaintext_was_asked(device: holdfast.Device, archive: Path) -
 
 def test_plaintext_where_tls_was_asked(device: holdfast.Device) -> None:
     port = int(device.address.rpartition(":")[2])
-    with pytest.raises(exceptions.PlaintextExpected, match="something else"):
+    with pytest.raises(exceptions.PlaintextExpected, match="HTTP/2 in plaintext"):
         device.ping_container(port, timeout=3)
 
 

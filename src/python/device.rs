@@ -169,7 +169,8 @@ pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> P
 /// A proxy as it may be shown, without user and password; fails on what is none.
 #[pyfunction]
 pub fn proxy_shown(py: Python<'_>, proxy: Secret) -> PyResult<String> {
-    let read = proxy.0.parse::<Proxy>().map_err(|error| errors::to_python(py, &error))?;
+    let Secret(text) = proxy;
+    let read = text.parse::<Proxy>().map_err(|error| errors::to_python(py, &error))?;
     Ok(read.to_string())
 }
 
