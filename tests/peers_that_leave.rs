@@ -66,7 +66,7 @@ impl Peer {
         let message = match path.rsplit('/').next().unwrap_or_default() {
             "ListImage" if executed => {
                 let id = format!("sha256:{}", "b".repeat(64));
-                let row = ListImageResponse { id, image_name: "app".into(), tag: "1".into(), ..Default::default() };
+                let row = ListImageResponse { id, image_name: "app".into(), tag: "1".into() };
                 row.encode_to_vec()
             }
             "ListContainer" => {
@@ -105,11 +105,12 @@ impl Peer {
     async fn serve(self, stream: TcpStream) {
         let Ok(mut connection) = h2::server::handshake(stream).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
-            tokio::spawn(self.clone().answer(request.uri().path().to_owned(), respond, request.into_body()));
+            let server = self.clone();
+            tokio::spawn(async move { server.answer(request.uri().path(), respond) });
         }
     }
 
-    async fn answer(self, path: String, mut respond: h2::server::SendResponse<Bytes>, _request: h2::RecvStream) {
+    fn answer(&self, path: &str, mut respond: h2::server::SendResponse<Bytes>) {
         let mut status = 200;
         if CHANGES.iter().any(|change| path.ends_with(change)) {
             match (self.asked.fetch_add(1, Ordering::SeqCst), self.first) {
@@ -120,7 +121,7 @@ impl Peer {
         }
         let head = Response::builder().status(status).header("content-type", "application/grpc").body(());
         let Ok(mut stream) = respond.send_response(head.expect("a response"), status != 200) else { return };
-        let _ = stream.send_data(self.message(&path), false); // the client may be gone
+        let _ = stream.send_data(self.message(path), false); // the client may be gone
         let ok = ("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"));
         let _ = stream.send_trailers(HeaderMap::from_iter([ok]));
     }

@@ -151,7 +151,7 @@ impl Peer {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn count_polls(self, mut requests: h2::RecvStream) {
