@@ -12,6 +12,7 @@ import pytest
 
 import holdfast
 from holdfast import scratch
+from holdfast.storage import leftovers
 
 from conftest import isolated, wait_until
 
@@ -53,6 +54,15 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
         assert len(scratch.remove_left()) == 2
         assert sorted(temporary.iterdir()) == living
     wait_until(lambda: list(temporary.iterdir()) == [mine])
+
+
+def test_a_lab_is_known_by_its_owner_and_not_by_its_name(temporary: Path) -> None:
+    somebodys = temporary / f"{leftovers.PREFIX}notes"
+    somebodys.mkdir()
+    lab = leftovers.make()
+    assert leftovers.find() == []
+    (lab / scratch.OWNER).write_text(f"999999999 1 {Path('/proc/self/ns/pid').readlink()}")
+    assert leftovers.find() == [lab]
 
 
 def test_what_is_not_known_to_be_of_a_dead_process_of_ours_stays(temporary: Path) -> None:

@@ -204,6 +204,35 @@ def test_a_bad_file_of_ours_says_what_is_wrong(tmp_path: Path, text: str, says: 
     assert "lab.yaml" in str(caught.value)
 
 
+SECRET = "S3CRET"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"devices: {{a: {{address: x, metadata: 'x-api-key={SECRET}'}}}}",
+        f"devices: {{a: {{address: x, metadata: [{{x-api-key: {SECRET}}}]}}}}",
+        f"devices: {{a: {{address: x, metadata: {{x-api-key: [{SECRET}]}}}}}}",
+        f"devices: {{a: {{address: x, proxy: ['http://u:{SECRET}@h']}}}}",
+        f"devices: {{a: {{address: x, proxy: 'http://u:{SECRET}@h'}}}}",
+        f"devices: {{a: {{address: x, tls: [{SECRET}]}}}}",
+        f"devices: {{a: {{address: x, inner: {{host: [{SECRET}]}}}}}}",
+        f"devices: {{a: {{address: x, metadata: {{authorization: Bearer {SECRET}, x: [}}}}}}",
+        f"devices: {{a: {{address: x, proxy: http://u:{SECRET}@h, x: [}}}}",
+        f"devices: {{a: {{address: x, x: http://u:{SECRET}@h, y: [}}}}",
+    ],
+)
+def test_what_stands_in_a_wrong_place_of_a_testbed_is_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(TestbedError) as caught:
+        testbed.read(write(tmp_path, "lab.yaml", text))
+    frames, found = caught.value.__traceback__, str(caught.value)
+    while frames is not None and ("metadata" in text or "proxy" in text):
+        if "holdfast" in frames.tb_frame.f_code.co_filename and "tests_py" not in frames.tb_frame.f_code.co_filename:
+            found += repr(frames.tb_frame.f_locals)
+        frames = frames.tb_next
+    assert SECRET not in found
+
+
 def test_every_case_runs_on_every_device_with_its_name(run_suite: RunSuite, tmp_path: Path) -> None:
     with emulate(tmp_path, "--profile", "nokia-srlinux", "--quirk", "no-size-in-success") as address:
         host = address.rpartition(":")[0]
@@ -291,6 +320,7 @@ def test_only_a_testbed_or_the_command_line_allows_disruption(run_suite: RunSuit
     assert refused not in run_suite(*asked, "--dut-allow-disruption").output
     allowed = write(tmp_path, "may.yaml", "devices: {a: {address: lab.example, allow_disruption: true}}")
     assert refused not in run_suite("--testbed", allowed, "-k", "cntr3_1", "--dut-plan").output
+    assert refused in run_suite("-k", "cntr3_1", "--dut-plan", HOLDFAST_TESTBED=allowed).output
 
 
 def test_dut_and_testbed_exclude_each_other(run_suite: RunSuite, tmp_path: Path) -> None:

@@ -153,6 +153,14 @@ def test_a_traceback_with_locals_shows_no_secret(tmp_path: Path) -> None:
         ({"start": "./driver --secret-file=/etc/hunter22"}, None),
         ({"start": "./driver --password $HUNTER22"}, None),
         ({"start": "./tokens hunter22"}, None),
+        ({"parameters": {"o": "username=u,password=hunter22"}}, "hunter22"),
+        ({"start": "curl -u me:hunter22 https://host/"}, "hunter22"),
+        ({"start": "curl https://host/?access_token=hunter22"}, "hunter22"),
+        ({"start": "sshpass -p hunter22 ssh host"}, "hunter22"),
+        ({"start": "curl -H 'Authorization: Bearer hunter22' host"}, "hunter22"),
+        ({"parameters": {"csi.storage/encryption-key": "hunter22"}}, "hunter22"),
+        ({"parameters": {"auth": "hunter22"}}, "hunter22"),
+        ({"parameters": {"author": "hunter22"}}, None),
     ],
 )
 def test_what_names_a_secret_in_a_provider_file(named: dict[str, object], secret: str | None, tmp_path: Path) -> None:

@@ -318,3 +318,17 @@ def test_what_was_not_looked_at_does_not_pass(judged: str, run_suite: RunSuite, 
     }
     assert "not checked: ask: no means" in run.cases["test_without_means"].message
     assert all(not each.differs for each in judge.again(tmp_path / "kept"))
+
+
+@pytest.mark.parametrize(("outcome", "word"), [(INCONCLUSIVE, "inconclusive"), (FAIL, "FAIL")])
+def test_a_scenario_that_proves_nothing_is_no_pass_when_it_is_judged_again(
+    outcome: Outcome, word: str, tmp_path: Path
+) -> None:
+    steps = (Step(PROCEDURE, "node powered off", outcome, "the lab is late"), Step(PROCEDURE, "another", PASS))
+    case = CaseRecord("T5 node powered off", "test_torpedo_5", "EMULATED", "failed", steps=steps[:1], suite="torpedo")
+    (tmp_path / "case").mkdir()
+    store.write(tmp_path / "case", case)
+    (again,) = judge.again(tmp_path)
+    assert (again.case.outcome, again.case.verdict, again.differs) == ("failed", word, ())
+    assert again.case.shown(PROCEDURE) == word
+    assert outcome_of(steps, case.judged, "torpedo") == "failed"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.verdicts import DEPTH, INCONCLUSIVE, PROCEDURE, CaseRecord, outcome_of, store
+from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord, outcome_of, store
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def again(folder: Path, judged: str | None = None) -> list[Judged]:
 def _again(place: Path, kept: CaseRecord, judged: str | None) -> Judged:
     case = replace(kept, judged=judged or kept.judged)
     if case.steps:  # one that never began has no more than what the run said of it
-        case = replace(case, outcome=outcome_of(case.steps, case.judged))
+        case = replace(case, outcome=outcome_of(case.steps, case.judged, case.suite))
     return Judged(case, tuple(_differences(store.read_json(place / store.VERDICT), kept, case)))
 
 
@@ -46,5 +46,5 @@ def _differences(stored: dict[str, object], kept: CaseRecord, case: CaseRecord) 
         said, derived = stored.get(what), getattr(case, what)
         if said is not None and said != derived:
             yield f"{what} was {said}, and its steps say {derived}"
-    if case.judged == kept.judged and kept.verdict != INCONCLUSIVE and case.outcome != kept.outcome:
+    if case.judged == kept.judged and case.outcome != kept.outcome:
         yield f"it was {kept.outcome}, and its steps say {case.outcome}"

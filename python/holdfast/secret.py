@@ -14,8 +14,10 @@ from typing import Any
 
 from holdfast.exceptions import InvalidArgumentError
 
-# What mappings call a secret itself, and not where one is kept.
-_NAMES = re.compile(r"(?i)password|passphrase|passwd|secret|token")
+# What mappings call a secret itself, and not where one is kept; metadata and a proxy's URL often hold one.
+_NAMES = re.compile(r"(?i)password|passphrase|passwd|secret|token|metadata|proxy")
+# What else tells that there may be a secret in a file.
+_HINTS = re.compile(r"(?i)authorization|bearer|credential|key|://[^/\s]*@")
 _PLACES = ("_env", "_file")
 
 
@@ -42,6 +44,10 @@ class Secret:
         if isinstance(self._held, str):
             return self._held
         raise InvalidArgumentError(f"{what} is a text, and this is of type {type(self._held).__name__}")
+
+    def holds_text(self) -> bool:
+        """Whether it is a text."""
+        return isinstance(self._held, str)
 
     def holds_bytes(self) -> bool:
         """Whether it is bytes instead of a text."""
@@ -78,7 +84,7 @@ def first_line(file: str | os.PathLike[str]) -> Secret:
 
 
 def hidden(value: Any) -> Any:
-    """The same mappings and lists, with whatever they call a password, secret or token as a `Secret`."""
+    """The same mappings and lists, with what they call a password, secret, token, metadata or proxy as a `Secret`."""
     if isinstance(value, Mapping):
         return {key: _hidden(held) if _names_secret(str(key)) else hidden(held) for key, held in value.items()}
     return [hidden(each) for each in value] if isinstance(value, list | tuple) else value
@@ -86,13 +92,15 @@ def hidden(value: Any) -> Any:
 
 def may_be_quoted(text: str) -> bool:
     """Whether what is wrong with a file may be shown as it stands there: it tells of no secret anywhere."""
-    return not _NAMES.search(text)
+    return not (_NAMES.search(text) or _HINTS.search(text))
 
 
 def _names_secret(key: str) -> bool:
     return bool(_NAMES.search(key)) and not key.endswith(_PLACES)
 
 
-def _hidden(held: object) -> Secret | None:
-    """YAML reads some passwords as numbers."""
+def _hidden(held: object) -> Any:
+    """YAML reads some passwords as numbers. Of a mapping, each value is hidden."""
+    if isinstance(held, Mapping):
+        return {key: _hidden(value) for key, value in held.items()}
     return Secret(str(held)) if isinstance(held, int | float) else Secret.of(held)

@@ -70,8 +70,8 @@ pub fn shown(name: &str, encoded: &[u8]) -> String {
     format!("{short} {}", fields.unwrap_or(Value::Null))
 }
 
-/// Fields whose values may be secrets.
-const HIDDEN: [&str; 4] = ["environment", "options", "credentials", "password"];
+/// Fields whose values may be secrets: commands and plugins' configurations have some in them.
+const HIDDEN: [&str; 6] = ["cmd", "config", "credentials", "environment", "options", "password"];
 
 fn hide(value: &mut Value) {
     match value {

@@ -98,15 +98,18 @@ def _check_ways_in(config: pytest.Config) -> None:
     """What may be wrong with metadata and a proxy, told without what they hold."""
     from holdfast.metadata import Metadata
 
-    proxy = value(config, "dut-proxy")
     try:
         Metadata.written(value(config, "dut-metadata") or (), "--dut-metadata").revealed()
-        if proxy and proxy.reveal() != ENVIRONMENT:
-            from holdfast import _core
-
-            _core.proxy_shown(proxy)
     except InvalidArgumentError as error:
-        raise pytest.UsageError(f"--dut-proxy: {error}" if "proxy" in error.message else str(error)) from None
+        raise pytest.UsageError(str(error)) from None
+    proxy = value(config, "dut-proxy")
+    if proxy and proxy.reveal() != ENVIRONMENT:
+        from holdfast import _core
+
+        try:
+            _core.proxy_shown(proxy)
+        except InvalidArgumentError as error:
+            raise pytest.UsageError(f"--dut-proxy: {error}") from None
 
 
 def _check_shape(option: table.Option, given: str) -> None:

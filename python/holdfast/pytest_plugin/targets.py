@@ -89,11 +89,12 @@ def of_item(item: pytest.Item) -> Target:
 
 
 def is_allowed(config: pytest.Config, target: Target) -> bool:
-    """Whether failovers are allowed, whatever the device is: its testbed or the command line itself says so.
+    """Whether failovers are allowed, whatever the device is: the command line says so, or a testbed that it names.
 
     Else it must say that it is EMULATED. Its address says nothing: a tunnel's end is on this machine too.
     """
-    return target.emulated or target.allow_disruption or options.typed(config, "dut-allow-disruption")
+    by_testbed = target.allow_disruption and options.typed(config, "testbed")
+    return target.emulated or by_testbed or options.typed(config, "dut-allow-disruption")
 
 
 def says_emulated(config: pytest.Config, target: Target) -> bool:

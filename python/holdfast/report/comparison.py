@@ -16,7 +16,7 @@ SECONDS, RATIO = 0.5, 1.25
 # How long what follows a step may be and still be the same in each run, such as a status.
 REASON = 30
 # From the worst on; what was not checked may be anything, so that to get there from a failure is no gain.
-WORSE = ("error", "FAIL", "not checked", "pass")
+WORSE = ("error", "FAIL", "inconclusive", "not checked", "pass")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from holdfast import scratch, waiting
@@ -22,8 +21,8 @@ def make() -> Path:
 
 
 def find() -> list[Path]:
-    """Those whose process is no more."""
-    return [folder for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if not scratch.is_owned(folder)]
+    """Those of this user's whose process is no more."""
+    return scratch.left(PREFIX)
 
 
 def remove(folder: Path) -> None:

@@ -82,15 +82,23 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
 
 
 def _check_kind(where: str, given: Mapping[str, Any], keys: Sequence[str], kind: type, said: str) -> None:
-    for wrong in (key for key in keys if given.get(key) is not None and not isinstance(given[key], kind)):
-        raise TestbedError(f"{where}: {wrong} is {given[wrong]!r}: give {said}")
+    kinds = (str, Secret) if kind is str else kind
+    for wrong in (key for key in keys if given.get(key) is not None and not isinstance(given[key], kinds)):
+        raise TestbedError(f"{where}: {wrong} is {_kind_of(given[wrong])}: give {said}")
+
+
+def _kind_of(value: object) -> str:
+    """A value where it is plain, else what it is: inside there may be somebody's secret in a wrong place."""
+    if isinstance(value, str | int | float):
+        return repr(value)
+    return {Secret: "a hidden text", dict: "a mapping", list: "a list"}.get(type(value), f"a {type(value).__name__}")
 
 
 def inner(where: str, given: Mapping[str, Any]) -> InnerNames:
     """How containers name devices, from a mapping."""
     refuse_unknown(where, "inner", given, schema.INNER)
     if wrong := [key for key, value in given.items() if not isinstance(value, str) or not value]:
-        raise TestbedError(f"{where}: inner: {wrong[0]} is {given[wrong[0]]!r}: give a text")
+        raise TestbedError(f"{where}: inner: {wrong[0]} is {_kind_of(given[wrong[0]])}: give a text")
     return InnerNames(**given)
 
 
@@ -122,9 +130,7 @@ def _secret(where: str, fields: Mapping[str, Any], what: str, folder: Path) -> C
 
 
 def _metadata(where: str, given: Mapping[str, Any], folder: Path) -> Callable[[], Metadata]:
-    if wrong := [
-        key for key, value in given.items() if not isinstance(key, str) or not isinstance(value, str | Secret)
-    ]:
+    if wrong := [key for key, value in given.items() if not (isinstance(key, str) and _is_text(value))]:
         raise TestbedError(f"{where}: metadata: {wrong[0]}: give a text, env:VARIABLE or file:FILE")
     pairs = [(key, value if isinstance(value, Secret) else Secret(value)) for key, value in given.items()]
 
@@ -137,8 +143,14 @@ def _metadata(where: str, given: Mapping[str, Any], folder: Path) -> Callable[[]
     return placed
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, Secret) and value.holds_text())
+
+
 def _proxy(where: str, fields: Mapping[str, Any]) -> Secret | Callable[[], Secret] | None:
     variable, proxy = fields.get("proxy_env"), Secret.of(fields.get("proxy"))
+    if proxy is not None and not proxy.holds_text():
+        raise TestbedError(f"{where}: proxy: give a text", hint="http://HOST:PORT or socks5://HOST:PORT")
     if proxy is not None and "@" in proxy.reveal():
         raise TestbedError(f"{where}: a proxy's password has no place in a file", hint="proxy_env: VARIABLE")
     return proxy if variable is None else lambda: Secret(from_environment(where, variable))

@@ -26,8 +26,13 @@ def counted(judged: str) -> tuple[Kind, ...]:
     return (PROCEDURE,) if judged == PROCEDURE else (PROCEDURE, DEPTH)
 
 
-def outcome_of(steps: Sequence[Step], judged: str) -> str:
-    """What a test comes to: failed, skipped where nothing that counts was looked at, or passed."""
+def outcome_of(steps: Sequence[Step], judged: str, suite: str = "") -> str:
+    """What a test comes to: failed, skipped where nothing that counts was looked at, or passed.
+
+    Of a suite with one verdict for each case, what proves nothing fails: nobody shall take it for a pass.
+    """
+    if suite in ONE_VERDICT and any(step.outcome == INCONCLUSIVE for step in steps):
+        return "failed"
     verdicts = {verdict_of(steps, kind) for kind in counted(judged)}
     if FAIL in verdicts:
         return "failed"
@@ -83,7 +88,9 @@ class CaseRecord(Shown):
 
     def shown(self, kind: Kind) -> str:
         """The verdict of a kind: `pass`, `FAIL`, `not checked`, or `error` where the device could not be had."""
-        return "error" if self.outcome == "error" else verdict_of(self.steps, kind)
+        if self.outcome == "error" or (self.suite in ONE_VERDICT and self.verdict == INCONCLUSIVE):
+            return self.verdict
+        return verdict_of(self.steps, kind)
 
     @property
     def verdict(self) -> str:
