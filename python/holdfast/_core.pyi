@@ -114,7 +114,7 @@ def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
 
 def proxy_shown(proxy: str | Secret) -> str:
-    """A proxy as it may be shown, without user and password. `InvalidArgumentError` for what is none."""
+    """A proxy as it may be shown, without user and password. Raises `InvalidArgumentError` where it is no proxy."""
 
 def remedies() -> list[str]:
     """What `HoldfastError.remedy` may be."""

@@ -14,7 +14,11 @@ from holdfast.cli.shared import Command, Given, show
 
 @click.command(cls=Command)
 @click.option("--yes", is_flag=True, help="Remove it.")
-@click.option("--from-elsewhere", is_flag=True, help="Also what other machines' runs left: is none under way?")
+@click.option(
+    "--from-elsewhere",
+    is_flag=True,
+    help="Also what other machines' runs left. None of them may still run.",
+)
 @click.pass_obj
 def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
     """List what earlier runs left on the device; with --yes, remove it, and temporary folders of killed runs here.

@@ -240,12 +240,12 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
 
 def _listed(failures: Sequence[Step]) -> str:
     """Each failure, and a reason that several have once: they differ by how long it took alone."""
-    told: dict[str, str] = {}
+    first_at: dict[str, str] = {}
     lines = []
     for step in failures:
         reason = TOOK.sub("", step.words)
-        lines.append(f"{step.kind}: {step.name}: as at {told[reason]!r}" if reason in told else str(step))
-        told.setdefault(reason, step.name)
+        lines.append(f"{step.kind}: {step.name}: as at {first_at[reason]!r}" if reason in first_at else str(step))
+        first_at.setdefault(reason, step.name)
     return "\n".join(lines)
 
 

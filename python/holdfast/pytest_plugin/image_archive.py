@@ -1,4 +1,4 @@
-"""`--dut-image`: an archive that is none is refused before the first test."""
+"""`--dut-image`: a file that is no image archive is refused before the first test."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ def _below(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
 
 
 def _said(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
-    told = reasons_told and case.outcome == "failed"
-    yield from (f"{step.kind} failed: {step.name}" if told else str(step).splitlines()[0] for step in case.failures)
+    above = reasons_told and case.outcome == "failed"
+    yield from (f"{step.kind} failed: {step.name}" if above else str(step).splitlines()[0] for step in case.failures)
     yield from (f"noted: {line}" for line in case.noted)
     yield from (f"not checked: {line}" for line in case.not_checked)
     if case.why and not case.not_checked:

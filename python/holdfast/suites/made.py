@@ -242,12 +242,12 @@ def expect_among(what: str, wanted: Mapping[str, str], listed: Mapping[str, str]
 
 def _wrong(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
     """Which are not there, or with another value."""
-    told = [
+    wrong_ones = [
         f"{name}={value} is {'missing' if name not in found else repr(found[name])}"
         for name, value in wanted.items()
         if found.get(name) != value
     ]
-    return "; ".join(told)
+    return "; ".join(wrong_ones)
 
 
 def _expect_seen(case: Case, dut: Device, asked: AskedContainer) -> None:
@@ -272,8 +272,8 @@ def _expect_seen(case: Case, dut: Device, asked: AskedContainer) -> None:
             wrong.append(f"nothing is mounted at {MOUNT}")
         elif seen.writable != writable:
             wrong.append(f"what is mounted at {MOUNT} can{'not' if writable else ''} be written to")
-    if told := "; ".join(each for each in wrong if each):
-        raise ExpectationFailed(f"as the container sees itself, it is not as asked: {told}")
+    if wrong_ones := "; ".join(each for each in wrong if each):
+        raise ExpectationFailed(f"as the container sees itself, it is not as asked: {wrong_ones}")
 
 
 def _container(dut: Device, name: str) -> Container:
