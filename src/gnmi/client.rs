@@ -13,6 +13,7 @@ use super::leaf::{Leaf, leaves_of};
 use super::once::{self, Ending};
 use super::path::Path;
 use super::value::Value;
+use crate::dial::whole::LONGEST_MESSAGE;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opened, Opener, Resumed, Session};
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnmi::g_nmi_client::GNmiClient;
@@ -23,8 +24,6 @@ use crate::wire::gnmi::{
     SubscribeResponse, SubscriptionList, SubscriptionMode, Update, get_request, subscribe_request,
 };
 
-/// A subtree of a big chassis is tens of megabytes.
-const DECODE_LIMIT: usize = 64 << 20;
 const SUBSCRIBE: &str = "gNMI.Subscribe";
 
 /// What goes to the device after the first message of a Subscribe.
@@ -58,7 +57,7 @@ struct Known {
 
 fn client(connection: Connection) -> GNmiClient<Connection> {
     let origin = connection.origin();
-    GNmiClient::with_origin(connection, origin).max_decoding_message_size(DECODE_LIMIT)
+    GNmiClient::with_origin(connection, origin).max_decoding_message_size(LONGEST_MESSAGE)
 }
 
 /// Opens a Subscribe. Its requests stay open until they are dropped: some targets take their end for the subscription's.

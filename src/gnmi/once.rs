@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
 use super::leaf::{Leaf, leaves_of};
 use super::path::Path;
 use crate::dial::answer::is_transport;
+use crate::dial::whole::MOST_MESSAGES;
 use crate::error::is_unreadable;
 use crate::wire::gnmi::subscribe_response::Response;
 use crate::wire::gnmi::{Notification, SubscribeResponse};
@@ -55,6 +57,10 @@ pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) 
     let mut found = Vec::new();
     let mut synced: Option<HashSet<Path>> = None; // what was there at the sync_response, and what followed
     loop {
+        consume_budget().await; // else the deadline of who waits is not looked at under a flood
+        if found.len() > MOST_MESSAGES {
+            return Err(Status::resource_exhausted(format!("more than {MOST_MESSAGES} leaves, and no more is taken")));
+        }
         let message = match &synced {
             None => stream.message().await,
             Some(_) => match timeout(ending.patience(), stream.message()).await {

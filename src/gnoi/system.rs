@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::dial::whole::{LONGEST_MESSAGE, all_of};
 use crate::dial::{Call, Connection, Session};
 use crate::error::{Error, Result};
 use crate::gnmi::Path;
@@ -22,7 +23,7 @@ pub struct System {
 
 fn client(connection: Connection) -> SystemClient<Connection> {
     let origin = connection.origin();
-    SystemClient::with_origin(connection, origin)
+    SystemClient::with_origin(connection, origin).max_decoding_message_size(LONGEST_MESSAGE)
 }
 
 impl System {
@@ -131,14 +132,7 @@ impl System {
         self.session
             .call(Call::read("System.Ping", deadline), |connection| {
                 let request = request.clone();
-                async move {
-                    let mut stream = client(connection).ping(request).await?.into_inner();
-                    let mut replies = Vec::new();
-                    while let Some(reply) = stream.message().await? {
-                        replies.push(reply);
-                    }
-                    Ok(replies)
-                }
+                async move { all_of(client(connection).ping(request).await?.into_inner(), |reply| reply).await }
             })
             .await
     }

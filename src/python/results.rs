@@ -149,7 +149,7 @@ pub fn containers(py: Python<'_>, containers: Vec<Container>) -> Object {
 pub fn volume(py: Python<'_>, volume: Volume) -> Object {
     object!(py, "Volume",
         name: volume.name,
-        created: volume.created.map(|created| time(py, created)).transpose()?,
+        created: volume.created.and_then(|created| time(py, created).ok()),
         driver: volume.driver,
         options: dict(py, volume.options)?,
         labels: dict(py, volume.labels)?,

@@ -7,6 +7,7 @@ use super::images::removed_or_absent;
 use super::types::{Container, ContainerStatus, Location, RestartPolicy, StartOptions};
 use super::{Containerz, Made, client};
 use crate::dial::Call;
+use crate::dial::whole::all_of;
 use crate::error::{Error, Kind, Result};
 use crate::image::same_name;
 use crate::wire::gnoi::containerz::list_container_response::Status as WireStatus;
@@ -121,14 +122,7 @@ impl Containerz {
         self.session
             .call(call, |connection| {
                 let request = request.clone();
-                async move {
-                    let mut rows = client(connection).list_container(request).await?.into_inner();
-                    let mut containers = Vec::new();
-                    while let Some(row) = rows.message().await? {
-                        containers.push(listed(row));
-                    }
-                    Ok(containers)
-                }
+                async move { all_of(client(connection).list_container(request).await?.into_inner(), listed).await }
             })
             .await
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -267,6 +268,11 @@ impl Transfer {
                 success = self.answer(deadline).await?;
             }
         }
+        if success.is_some() && self.sent < self.total {
+            let message =
+                format!("the device called the transfer a success after {} of {} bytes", self.sent, self.total);
+            return Err(Error::new(Kind::Status(Code::Internal), message).hint("report it to the vendor"));
+        }
         let end = message(Request::ImageTransferEnd(ImageTransferEnd {}));
         if success.is_none() && self.requests.send(end).await.is_err() {
             return Err(self.early_end(deadline).await);
@@ -346,9 +352,14 @@ impl Transfer {
     }
 
     async fn next(&mut self, deadline: Instant) -> Result<Response> {
+        let late = || Error::new(Kind::Timeout, format!("the transfer did not end in time, after {} bytes", self.sent));
+        if Instant::now() >= deadline {
+            return Err(late()); // of one that says progress without an end
+        }
+        consume_budget().await;
         let message = timeout_at(deadline, unless_it_panics(self.answers.message()))
             .await
-            .map_err(|_| Error::new(Kind::Timeout, format!("the device said nothing after {} bytes", self.sent)))?
+            .map_err(|_| late())?
             .map_err(|status| {
                 let error = Error::from_status(&status);
                 let unknown = is_transport(&status) || is_unreadable(&status);

@@ -6,6 +6,7 @@ use tonic::Code;
 use super::types::ListedImage;
 use super::{Containerz, client};
 use crate::dial::Call;
+use crate::dial::whole::all_of;
 use crate::error::{Error, Kind, Result};
 use crate::image::Reference;
 use crate::wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest};
@@ -22,12 +23,7 @@ impl Containerz {
     pub async fn images_by(&self, call: Call) -> Result<Vec<ListedImage>> {
         let call = Call { name: "Containerz.ListImage", ..call };
         let images = self.session.call(call, |connection| async move {
-            let mut rows = client(connection).list_image(ListImageRequest::default()).await?.into_inner();
-            let mut images = Vec::new();
-            while let Some(row) = rows.message().await? {
-                images.push(listed(row));
-            }
-            Ok(images)
+            all_of(client(connection).list_image(ListImageRequest::default()).await?.into_inner(), listed).await
         });
         let mut images = images.await?;
         for image in &mut images {

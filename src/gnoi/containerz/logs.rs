@@ -6,6 +6,7 @@ use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::Containerz;
+use crate::dial::whole::each_of;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opener, Resumed};
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::LogRequest;
@@ -64,11 +65,13 @@ impl Containerz {
         let text = self.session.call(Call::read(LOG, deadline), |connection| {
             let request = request.clone();
             async move {
-                let ((), mut chunks) = read(connection, request).await?;
+                let ((), chunks) = read(connection, request).await?;
                 let mut text = Vec::new();
-                while let Some(chunk) = chunks.message().await? {
+                each_of(chunks, |chunk| {
                     text.extend(chunk.msg);
-                }
+                    Ok(())
+                })
+                .await?;
                 Ok(text)
             }
         });

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::dial::whole::LONGEST_MESSAGE;
 use crate::dial::{Call, Connection, Session};
 use crate::error::Result;
 use crate::wire::gnoi::containerz::containerz_client::ContainerzClient;
@@ -79,5 +80,5 @@ impl Containerz {
 
 fn client(connection: Connection) -> ContainerzClient<Connection> {
     let origin = connection.origin();
-    ContainerzClient::with_origin(connection, origin)
+    ContainerzClient::with_origin(connection, origin).max_decoding_message_size(LONGEST_MESSAGE)
 }

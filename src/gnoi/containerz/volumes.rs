@@ -9,6 +9,7 @@ use super::images::removed_or_absent;
 use super::types::{Volume, VolumeDriver, VolumeOptions};
 use super::{Containerz, Made, client};
 use crate::dial::Call;
+use crate::dial::whole::all_of;
 use crate::error::{Error, Kind, Result};
 use crate::wire::gnoi::containerz::create_volume_request::Options;
 use crate::wire::gnoi::containerz::local_driver_options::Type;
@@ -71,12 +72,7 @@ impl Containerz {
         let call = Call { name: "Containerz.ListVolume", ..call };
         self.session
             .call(call, |connection| async move {
-                let mut rows = client(connection).list_volume(ListVolumeRequest::default()).await?.into_inner();
-                let mut volumes = Vec::new();
-                while let Some(row) = rows.message().await? {
-                    volumes.push(listed(row));
-                }
-                Ok(volumes)
+                all_of(client(connection).list_volume(ListVolumeRequest::default()).await?.into_inner(), listed).await
             })
             .await
     }

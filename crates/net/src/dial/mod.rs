@@ -24,6 +24,7 @@ mod tls_failure;
 mod traffic;
 pub mod trust;
 mod verify;
+pub mod whole;
 
 pub use address::Address;
 pub use call::{Call, Repeat};

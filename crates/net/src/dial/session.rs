@@ -47,6 +47,8 @@ impl Default for Settings {
 
 /// What a probe of a device that may be away lasts at most, however often it was tried.
 const LONGEST_PROBE: Duration = Duration::from_secs(8);
+/// How long a device that takes connections and loses them is left in peace at most.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// A handle on a session; clones share it.
 #[derive(Clone)]
@@ -233,6 +235,7 @@ impl Session {
     {
         let mut last: Option<Error> = None;
         let mut call = call;
+        let mut losses = 0;
         loop {
             let connection = match self.connection(call.deadline).await {
                 Ok(connection) => connection,
@@ -304,12 +307,28 @@ impl Session {
                         return Err(outcome_unknown(&why));
                     }
                     last = Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why));
+                    losses += 1;
+                    let rest = self.rest_after(losses);
+                    if Instant::now() + rest >= call.deadline {
+                        return Err(out_of_time(call, last));
+                    }
+                    pause(rest).await;
                 }
                 Outcome::TooLate if call.repeat == Repeat::IfUnsent && !unsent => {
                     return Err(outcome_unknown("no answer came in time"));
                 }
                 Outcome::TooLate => return Err(out_of_time(call, last)),
             }
+        }
+    }
+
+    /// How long to leave a device in peace that took a connection and lost it, time and again: the first loss is news
+    /// and needs no rest, and in an outage that is expected the next connection may be the new one's.
+    fn rest_after(&self, losses: u32) -> Duration {
+        let longest = if self.is_outage_expected() { UNAVAILABLE_PAUSE } else { LONGEST_REST };
+        match losses {
+            0 | 1 => Duration::ZERO,
+            more => (UNAVAILABLE_PAUSE * 2_u32.saturating_pow(more - 2)).min(longest),
         }
     }
 
