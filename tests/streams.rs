@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use holdfast::dial::{OnLoss, ResumeLimits, Security, Session, Settings, Target};
 use holdfast::error::{Error, Kind, Result};
@@ -36,6 +36,8 @@ enum Step {
     Many(usize, usize),
     /// The beginning of a message.
     Cut,
+    /// Nothing, until so many polls came, of all streams together.
+    Polled(usize),
     /// A status, as trailers.
     Status(&'static str),
     /// The end, without a status.
@@ -49,7 +51,7 @@ enum Step {
     Silence,
 }
 
-use Step::{Cut, End, GoAway, Good, Hangup, Many, Reset, Silence, Status};
+use Step::{Cut, End, GoAway, Good, Hangup, Many, Polled, Reset, Silence, Status};
 
 /// A peer that goes through its scripts, one for each stream that is opened, and repeats the last.
 #[derive(Clone)]
@@ -120,7 +122,7 @@ impl Peer {
         requests: h2::RecvStream,
     ) {
         let script = self.script(&path);
-        tokio::spawn(self.count_polls(requests));
+        tokio::spawn(self.clone().count_polls(requests));
         let mut head = Response::new(());
         head.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
         let Ok(mut stream) = respond.send_response(head, false) else { return };
@@ -131,6 +133,11 @@ impl Peer {
                     for number in 0..times {
                         send(&mut stream, framed(&path, &format!("{number:0size$}"))).await;
                     }
+                }
+                Polled(times) => {
+                    let polled =
+                        || async { if self.polled.load(Ordering::SeqCst) >= times { Ok(()) } else { Err(()) } };
+                    let _ = waiting::until(soon(), Duration::from_millis(5), polled).await; // what is read then says it
                 }
                 Cut => send(&mut stream, Bytes::from_static(&[0, 0, 0, 0, 16, 1, 2, 3])).await,
                 Status(number) => {
@@ -155,12 +162,18 @@ impl Peer {
     }
 
     async fn count_polls(self, mut requests: h2::RecvStream) {
+        let mut came = BytesMut::new(); // several messages may come at once, and one in parts
         while let Some(Ok(data)) = requests.data().await {
-            let asked = holdfast::wire::gnmi::SubscribeRequest::decode(data.get(5..).unwrap_or_default())
-                .unwrap_or_default()
-                .request;
-            if matches!(asked, Some(subscribe_request::Request::Poll(_))) {
-                self.polled.fetch_add(1, Ordering::SeqCst);
+            came.extend_from_slice(&data);
+            while let Some(&[_, a, b, c, d]) = came.first_chunk()
+                && let length = u32::from_be_bytes([a, b, c, d]) as usize
+                && came.len() >= 5 + length
+            {
+                let message = came.split_to(5 + length);
+                let asked = holdfast::wire::gnmi::SubscribeRequest::decode(&message[5..]).unwrap_or_default().request;
+                if matches!(asked, Some(subscribe_request::Request::Poll(_))) {
+                    self.polled.fetch_add(1, Ordering::SeqCst);
+                }
             }
         }
     }
@@ -523,8 +536,10 @@ async fn a_closed_session_ends_its_streams_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_is_asked_for_again() {
-    let peer =
-        Peer::new([vec![Good("a\n"), Good("sync"), Good("c"), Hangup], vec![Good("b\n"), Good("sync"), Status("0")]]);
+    let peer = Peer::new([
+        vec![Polled(1), Good("a\n"), Good("sync"), Polled(2), Good("c"), Hangup],
+        vec![Polled(3), Good("b\n"), Good("sync"), Status("0")],
+    ]);
     let paths = ["/system/state".parse::<Path>().expect("a path")];
     let gnmi = Gnmi::new(session(peer.listen().await).await);
     let mut stream = gnmi.poll(&paths, soon()).await.expect("a stream").on_loss(resuming());
@@ -537,6 +552,5 @@ async fn a_poll_is_asked_for_again() {
     assert!(matches!(stream.next(soon()).await, Ok(Some(Received::Leaves(_)))));
     assert_eq!(stream.next(soon()).await.expect("all of it"), Some(Received::Synced));
     assert_eq!(stream.next(soon()).await.expect("the end"), None);
-    let polled = || async { if peer.polled.load(Ordering::SeqCst) == 3 { Ok(()) } else { Err(()) } };
-    waiting::until(soon(), Duration::from_millis(10), polled).await.expect("it was asked again");
+    assert_eq!(peer.polled.load(Ordering::SeqCst), 3);
 }

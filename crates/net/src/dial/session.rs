@@ -308,11 +308,8 @@ impl Session {
                     }
                     last = Some(Error::new(Kind::Connect(ConnectFault::Unreachable), why));
                     losses += 1;
-                    let rest = self.rest_after(losses);
-                    if Instant::now() + rest >= call.deadline {
-                        return Err(out_of_time(call, last));
-                    }
-                    pause(rest).await;
+                    let left = call.deadline.saturating_duration_since(Instant::now());
+                    pause(self.rest_after(losses).min(left)).await;
                 }
                 Outcome::TooLate if call.repeat == Repeat::IfUnsent && !unsent => {
                     return Err(outcome_unknown("no answer came in time"));
