@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.results import Layer as Layer
     from holdfast.results import Leaf as Leaf
     from holdfast.results import LedgerVerdict as LedgerVerdict
+    from holdfast.results import LogLine as LogLine
     from holdfast.results import Outage as Outage
     from holdfast.results import PingSummary as PingSummary
     from holdfast.results import Plugin as Plugin
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from holdfast.results import StorageProvider as StorageProvider
     from holdfast.results import Switchover as Switchover
     from holdfast.results import Timeline as Timeline
+    from holdfast.results import Updates as Updates
     from holdfast.results import Volume as Volume
     from holdfast.secret import Secret as Secret
     from holdfast.tls import Tls as Tls
@@ -76,6 +78,7 @@ _RESULTS = (
     "Layer",
     "Leaf",
     "LedgerVerdict",
+    "LogLine",
     "Outage",
     "PingSummary",
     "Plugin",
@@ -85,6 +88,7 @@ _RESULTS = (
     "StorageProvider",
     "Switchover",
     "Timeline",
+    "Updates",
     "Volume",
 )
 _HOMES.update(dict.fromkeys(_RESULTS, "holdfast.results"))
@@ -112,6 +116,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Layer",
     "Leaf",
     "LedgerVerdict",
+    "LogLine",
     "Outage",
     "PingSummary",
     "Plugin",
@@ -121,6 +126,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "StorageProvider",
     "Switchover",
     "Timeline",
+    "Updates",
     "Volume",
     "aio",
     "cni",

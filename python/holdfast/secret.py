@@ -100,7 +100,7 @@ def _names_secret(key: str) -> bool:
 
 
 def _hidden(held: object) -> Any:
-    """YAML reads some passwords as numbers. Of a mapping, each value is hidden."""
+    """YAML reads some passwords as numbers. Of a mapping, each value is hidden as it is."""
     if isinstance(held, Mapping):
-        return {key: _hidden(value) for key, value in held.items()}
+        return {key: Secret.of(value) for key, value in held.items()}
     return Secret(str(held)) if isinstance(held, int | float) else Secret.of(held)
