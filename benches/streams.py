@@ -39,7 +39,7 @@ def serve() -> None:
         for _ in requests:
             pass  # until the client is gone
 
-    class Handler(grpc.GenericRpcHandler):
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             if call.method.endswith("/Capabilities"):
                 offered = gnmi.CapabilityResponse(supported_encodings=[gnmi.PROTO], gNMI_version="0.8.0")
