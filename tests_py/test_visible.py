@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unicodedata
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,12 @@ def test_the_page_the_tables_and_junit_are_harmless(tmp_path: Path) -> None:
     assert harmless(tables.cell(HOSTILE))
     assert "<script>" not in tables.cell(HOSTILE)
     assert all(harmless(value) for _, value in junit.properties(case(), "a case"))
+
+
+def test_the_page_leaves_no_line_of_a_log_out(tmp_path: Path) -> None:
+    log = "".join(f"line {number} of many\n" for number in range(5000))
+    shown = page.html([replace(case(), logs={"web": log})], tmp_path)
+    assert all(f"line {number} of many" in shown for number in (0, 4999))
 
 
 def test_the_picture_is_well_formed() -> None:

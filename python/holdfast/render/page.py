@@ -183,4 +183,6 @@ def _folded(title: str, inside: str, any_of_it: object) -> str:
 
 
 def _text(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>"
+    """Evidence, of which no line is left out."""
+    shown = "\n".join(map(escape, text.splitlines()))
+    return f"<pre>{shown}</pre>"
