@@ -269,9 +269,7 @@ impl Transfer {
             }
         }
         if success.is_some() && self.sent < self.total {
-            let message =
-                format!("the device called the transfer a success after {} of {} bytes", self.sent, self.total);
-            return Err(Error::new(Kind::Status(Code::Internal), message).hint("report it to the vendor"));
+            return Err(self.early_success());
         }
         let end = message(Request::ImageTransferEnd(ImageTransferEnd {}));
         if success.is_none() && self.requests.send(end).await.is_err() {
@@ -329,10 +327,16 @@ impl Transfer {
         loop {
             match self.answer(deadline).await {
                 Err(error) => return error,
-                Ok(Some(_)) => return Error::new(Kind::Status(Code::Internal), "success before the transfer's end"),
+                Ok(Some(_)) => return self.early_success(),
                 Ok(None) => {}
             }
         }
+    }
+
+    fn early_success(&self) -> Error {
+        let (sent, total) = (self.sent, self.total);
+        let message = format!("the device called the transfer a success after {sent} of {total} bytes, before its end");
+        Error::new(Kind::Status(Code::Internal), message).hint("report it to the vendor")
     }
 
     /// The device's next message; success, or progress taken.
