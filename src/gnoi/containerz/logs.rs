@@ -67,11 +67,7 @@ impl Containerz {
             async move {
                 let ((), chunks) = read(connection, request).await?;
                 let mut text = Vec::new();
-                each_of(chunks, |chunk| {
-                    text.extend(chunk.msg);
-                    Ok(())
-                })
-                .await?;
+                each_of(chunks, |chunk| text.extend(chunk.msg)).await?;
                 Ok(text)
             }
         });

@@ -14,10 +14,7 @@ pub const MOST_MESSAGES: usize = 500_000;
 
 /// Hands each message of an answer to `each`, until the answer ends. More than [`LONGEST_ANSWER`] or [`MOST_MESSAGES`] is
 /// RESOURCE_EXHAUSTED.
-pub async fn each_of<M: Message>(
-    mut answer: Streaming<M>,
-    mut each: impl FnMut(M) -> Result<(), Status>,
-) -> Result<(), Status> {
+pub async fn each_of<M: Message>(mut answer: Streaming<M>, mut each: impl FnMut(M)) -> Result<(), Status> {
     let (mut bytes, mut messages) = (0, 0);
     // Messages that are there already would keep a deadline from being looked at.
     while let Some(message) = {
@@ -32,7 +29,7 @@ pub async fn each_of<M: Message>(
                 LONGEST_ANSWER >> 20
             )));
         }
-        each(message)?;
+        each(message);
     }
     Ok(())
 }
@@ -40,10 +37,6 @@ pub async fn each_of<M: Message>(
 /// All messages of an answer, as `of` reads each.
 pub async fn all_of<M: Message, T>(answer: Streaming<M>, mut of: impl FnMut(M) -> T) -> Result<Vec<T>, Status> {
     let mut found = Vec::new();
-    each_of(answer, |message| {
-        found.push(of(message));
-        Ok(())
-    })
-    .await?;
+    each_of(answer, |message| found.push(of(message))).await?;
     Ok(found)
 }
