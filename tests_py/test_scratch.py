@@ -69,8 +69,10 @@ def test_what_is_not_known_to_be_of_a_dead_process_of_ours_stays(temporary: Path
     being_made = temporary / f"{scratch.RUN}being-made"
     elsewhere = temporary / f"{scratch.RUN}elsewhere"
     link = temporary / f"{scratch.RUN}link"
-    for folder in (being_made, elsewhere):
+    damaged = temporary / f"{scratch.RUN}damaged"
+    for folder in (being_made, elsewhere, damaged):
         folder.mkdir()
+    (damaged / scratch.OWNER).write_text("999999999 ")
     (elsewhere / scratch.OWNER).write_text("999999999 1 pid:[1]")
     (target := temporary / "somebody").mkdir()
     (target / scratch.OWNER).write_text("999999999 1 ?")
@@ -80,4 +82,4 @@ def test_what_is_not_known_to_be_of_a_dead_process_of_ours_stays(temporary: Path
     dead.mkdir()
     (dead / scratch.OWNER).write_text(f"999999999 1 {Path('/proc/self/ns/pid').readlink()}")
     assert scratch.remove_left() == [dead]
-    assert sorted(temporary.iterdir()) == sorted([being_made, elsewhere, link, target])
+    assert sorted(temporary.iterdir()) == sorted([being_made, elsewhere, damaged, link, target])

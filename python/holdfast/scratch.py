@@ -29,7 +29,7 @@ def remove(folder: Path) -> None:
 
 def left(prefix: str) -> list[Path]:
     """Those of this user's whose process is no more; not those of which nobody can say."""
-    return [folder for folder in _own(prefix) if _is_known(folder) and not is_owned(folder)]
+    return [folder for folder in _own(prefix) if _is_abandoned(folder)]
 
 
 def remove_left(prefixes: Iterable[str] = (RUN, EMULATED_DEVICE)) -> list[Path]:
@@ -38,15 +38,6 @@ def remove_left(prefixes: Iterable[str] = (RUN, EMULATED_DEVICE)) -> list[Path]:
     for folder in found:
         remove(folder)
     return found
-
-
-def is_owned(folder: Path) -> bool:
-    """Whether the process that made a folder still runs, or lives where nobody here sees it."""
-    try:
-        process, started, namespace = (folder / OWNER).read_text(encoding="utf-8").split(" ")
-        return namespace != _namespace() or _started(int(process)) == started
-    except (OSError, ValueError):
-        return False
 
 
 def _own(prefix: str) -> list[Path]:
@@ -61,11 +52,12 @@ def _own(prefix: str) -> list[Path]:
     return folders
 
 
-def _is_known(folder: Path) -> bool:
-    """Whether it says whose it is: one that is just being made does not yet."""
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that made it is no more: not where it lives out of sight, or nothing says which it was."""
     try:
-        return bool((folder / OWNER).read_text(encoding="utf-8"))
-    except OSError:
+        process, started, namespace = (folder / OWNER).read_text(encoding="utf-8").split(" ")
+        return namespace == _namespace() and _started(int(process)) != started
+    except (OSError, ValueError):
         return False
 
 
