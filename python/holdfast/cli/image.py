@@ -6,7 +6,7 @@ import json
 
 import click
 
-from holdfast.cli.shared import Given, Group, done, plain
+from holdfast.cli.shared import Given, Group, done, output_option, plain
 
 
 @click.group(cls=Group)
@@ -15,14 +15,7 @@ def image() -> None:
 
 
 @image.command("cntrsrv")
-@click.option(
-    "-o",
-    "--output",
-    default="cntrsrv.tar",
-    show_default=True,
-    type=click.Path(dir_okay=False),
-    help="Where to write it.",
-)
+@output_option("cntrsrv.tar")
 @click.option("--name", default="cntrsrv_image", show_default=True, help="The image's name.")
 @click.option("--tag", default="latest", show_default=True, help="Its tag.")
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
@@ -37,14 +30,7 @@ def image_cntrsrv(given: Given, output: str, name: str, tag: str, platform: str 
 
 
 @image.command("plugin")
-@click.option(
-    "-o",
-    "--output",
-    default="plugin.tar",
-    show_default=True,
-    type=click.Path(dir_okay=False),
-    help="Where to write it.",
-)
+@output_option("plugin.tar")
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
 def image_plugin(given: Given, output: str, platform: str | None) -> None:

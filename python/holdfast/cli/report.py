@@ -8,19 +8,12 @@ import textwrap
 
 import click
 
-from holdfast.cli.shared import Command, Given, done, plain
+from holdfast.cli.shared import Command, Given, done, output_option, plain
 
 
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(file_okay=False))
-@click.option(
-    "-o",
-    "--output",
-    default="holdfast-report.html",
-    show_default=True,
-    type=click.Path(dir_okay=False),
-    help="Where to write it.",
-)
+@output_option("holdfast-report.html")
 @click.pass_obj
 def report(given: Given, folder: str, output: str) -> None:
     """A page about a run, from the folder that its --dut-artifacts wrote."""

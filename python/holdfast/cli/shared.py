@@ -178,6 +178,12 @@ def done(given: Given, what: str, **facts: Any) -> None:
     click.echo(json.dumps(facts, default=written) if given.as_json else visible.lines(what))
 
 
+def output_option(default: str) -> Callable[[Function], Function]:
+    """`-o FILE`: where a command writes what it makes."""
+    written = click.Path(dir_okay=False)
+    return click.option("-o", "--output", default=default, show_default=True, type=written, help="Where to write it.")
+
+
 def pairs(texts: Sequence[str], option: str, separator: str, shape: str | None = None) -> dict[str, str]:
     """What came as `A:B`, several times; `shape` names its halves."""
     found = {}
