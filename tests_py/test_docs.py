@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from holdfast import testbed
+from holdfast import _core, testbed
 from holdfast.storage import provider
 
 from conftest import isolated
@@ -151,3 +151,12 @@ def test_the_recipe_of_the_container_image_starts_what_it_says(tmp_path: Path) -
         assert process.stdout.readline().startswith("listening on 127.0.0.1:")
         process.terminate()
         assert process.wait(timeout=10) == 0
+
+
+def test_the_track_record_names_quirks_tests_and_sessions_that_there_are() -> None:
+    text = (DOCS / "track-record.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"quirk=([\w-]+)", text)) <= {name for name, _ in _core.quirk_names()}
+    for file, word in re.findall(r"pytest (tests_py/\w+\.py)(?: -k (\w+))?", text):
+        assert word in (ROOT / file).read_text(encoding="utf-8"), (file, word)
+    sessions = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    assert all(f"\ndef {name}(" in sessions for name in re.findall(r"nox -s (\w+)", text))
