@@ -80,7 +80,8 @@ def device(archive: Path, **options: Any) -> Iterator[tuple[holdfast.Emulator, h
     ):
         dut.containerz.deploy(archive, retag="app:1", progress=False)
         dut.containerz.start("web", image="app:1")
-        dut.control_processors()
+        primary = next(each.name for each in dut.control_processors() if each.role == "PRIMARY")
+        dut.expect_redundant(primary)  # what the standby has not got yet, a crash takes away
         yield chassis, dut
 
 
