@@ -15,8 +15,8 @@ const EXECUTABLES: [(&str, &str); 3] =
     [("cntrsrv", "holdfast-cntrsrv"), ("cni-bridge-fp", "holdfast-cni"), ("ledger", "holdfast-ledger")];
 
 /// What the executables are built from: a change elsewhere builds none of them again.
-const SOURCES: [&str; 7] =
-    ["proto", "crates/cni", "crates/cntrsrv", "crates/failpoint", "crates/ledger", "crates/net", "crates/wire"];
+const SOURCES: [&str; 6] =
+    ["crates/cni", "crates/cntrsrv", "crates/failpoint", "crates/ledger", "crates/net", "crates/wire"];
 
 fn main() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=build.rs");

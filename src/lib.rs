@@ -20,9 +20,9 @@ pub use holdfast_failpoint as failpoint;
 pub use holdfast_image as image;
 pub use holdfast_ledger as ledger;
 pub use holdfast_net::{dial, error, serve, waiting};
+pub use holdfast_reflection as reflection;
 pub use holdfast_storage as storage;
 pub use holdfast_wire as wire;
-pub use holdfast_wire::reflection;
 
 pub mod cri;
 pub mod device;

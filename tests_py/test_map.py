@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 LIBRARY = (ROOT / "src" / "lib.rs").read_text(encoding="utf-8")
 # The crates beneath src/, by the names that src/lib.rs gives them.
-CRATES = {"dial": "net", "error": "net", "serve": "net", "waiting": "net", "reflection": "wire", "cntr": "cntrsrv"}
+CRATES = {"dial": "net", "error": "net", "serve": "net", "waiting": "net", "cntr": "cntrsrv"}
 # Folders that are a room's own, or built.
 NO_ROOMS = {"_bin", "__pycache__"}
 

@@ -75,7 +75,7 @@ const HEALTHY: &[Name] = failpoints! {
 mod tests {
     use super::FAILPOINTS;
     use crate::message_sites::{message_at, site_of};
-    use holdfast_wire::reflection;
+    use holdfast_reflection as reflection;
 
     #[test]
     fn every_rpc_has_its_site_and_its_message() {

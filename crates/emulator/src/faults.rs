@@ -14,7 +14,7 @@ use holdfast_failpoint as failpoint;
 use holdfast_failpoint::{Action, Corruption, Draw, Fired, LONGEST_PAUSE, Length, Text};
 use holdfast_net::error::code_by_name;
 use holdfast_net::waiting;
-use holdfast_wire::reflection;
+use holdfast_reflection as reflection;
 
 /// The failpoints as one control processor meets them.
 #[derive(Clone)]

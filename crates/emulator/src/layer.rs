@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use super::faults::{End, Faults, Outcome, stall_for_good};
 use super::message_sites::{message_at, message_site, site_of};
 use super::stall::Stall;
-use holdfast_wire::reflection;
+use holdfast_reflection as reflection;
 
 /// A gRPC message on the wire: a byte that says whether it is compressed, four of its length, itself.
 const HEADER: usize = 5;

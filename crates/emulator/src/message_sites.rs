@@ -1,7 +1,7 @@
 //! The failpoints of RPCs and of their messages: their names, and which message each may change.
 
 use holdfast_failpoint::{Action, Terms};
-use holdfast_wire::reflection;
+use holdfast_reflection as reflection;
 
 /// The site around an RPC: `/gnoi.containerz.Containerz/Deploy` is `containerz.Deploy`.
 pub fn site_of(path: &str) -> String {

@@ -1,66 +1,68 @@
-//! The wire contracts: the modules generated from `proto/`, one for each package of the field; messages by name; and
-//! gNMI's paths and values.
+//! The wire contracts: the modules generated from `proto/`, one for each package of the field; and gNMI's paths and
+//! values.
+//!
+//! What is generated is committed, so that building holdfast needs no compiler of protocol buffers; `tests/generated.rs`
+//! holds it against `proto/` and writes it anew.
 
 pub mod path;
-pub mod reflection;
 pub mod value;
 
 /// All of `proto/`, for whoever must know messages by name: an encoded `google.protobuf.FileDescriptorSet`.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!("../generated/descriptors.bin");
 
 /// `runtime.v1`, the container runtime interface
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod cri {
-    tonic::include_proto!("runtime.v1");
+    include!("../generated/runtime.v1.rs");
 }
 /// `csi.v1`, the Container Storage Interface
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod csi {
-    tonic::include_proto!("csi.v1");
+    include!("../generated/csi.v1.rs");
 }
 /// `gnmi`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod gnmi {
-    tonic::include_proto!("gnmi");
+    include!("../generated/gnmi.rs");
 }
 /// `gnmi_ext`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod gnmi_ext {
-    tonic::include_proto!("gnmi_ext");
+    include!("../generated/gnmi_ext.rs");
 }
 /// `gribi`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod gribi {
-    tonic::include_proto!("gribi");
+    include!("../generated/gribi.rs");
 }
 /// `holdfast.ledger.v1`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod ledger {
-    tonic::include_proto!("holdfast.ledger.v1");
+    include!("../generated/holdfast.ledger.v1.rs");
 }
 /// `openconfig.featureprofiles.cntr`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod cntr {
-    tonic::include_proto!("openconfig.featureprofiles.cntr");
+    include!("../generated/openconfig.featureprofiles.cntr.rs");
 }
 /// `gnoi.*`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod gnoi {
     /// `gnoi.common`
     pub mod common {
-        tonic::include_proto!("gnoi.common");
+        include!("../generated/gnoi.common.rs");
     }
     /// `gnoi.containerz`
     pub mod containerz {
-        tonic::include_proto!("gnoi.containerz");
+        include!("../generated/gnoi.containerz.rs");
     }
     /// `gnoi.system`
     pub mod system {
-        tonic::include_proto!("gnoi.system");
+        include!("../generated/gnoi.system.rs");
     }
     /// `gnoi.types`
     pub mod types {
-        tonic::include_proto!("gnoi.types");
+        include!("../generated/gnoi.types.rs");
     }
 }
 /// `google.rpc`
@@ -68,6 +70,6 @@ pub mod gnoi {
 pub mod google {
     /// `google.rpc`
     pub mod rpc {
-        tonic::include_proto!("google.rpc");
+        include!("../generated/google.rpc.rs");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::sync::LazyLock;
 
+use holdfast_wire::DESCRIPTORS;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::{Map, Value};
-
-use crate::DESCRIPTORS;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).unwrap_or_default());
 
@@ -103,7 +102,7 @@ pub fn services() -> Vec<(String, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnoi::containerz::{DeployResponse, ListVolumeResponse};
+    use holdfast_wire::gnoi::containerz::{DeployResponse, ListVolumeResponse};
 
     fn object(text: &str) -> Map<String, Value> {
         serde_json::from_str(text).expect("JSON")
