@@ -355,6 +355,41 @@ def test_a_deadline_that_passed_is_pythons_timeout_too() -> None:
         assert str(error) == "too late\n  try: wait longer"
 
 
+def test_an_error_has_its_reason_apart_from_where_and_after_how_long(device: holdfast.Device) -> None:
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(exceptions.NotFound) as caught:
+            device.containerz.stop("none")
+        refusals.append(caught.value)
+    one, other = refusals
+    assert one.reason == other.reason == 'Containerz.StopContainer: NOT_FOUND: there is no container "none"'
+    assert one.message == f"{device.name}: {one.reason} (after {one.after:.2f} s)"
+    assert one.without_device() == f"{one.reason} (after {one.after:.2f} s)"
+    ours = exceptions.InvalidArgumentError("x.yaml: no", hint="look")
+    assert (ours.reason, ours.without_device(), str(ours)) == ("x.yaml: no", str(ours), "x.yaml: no\n  try: look")
+
+
+@pytest.mark.parametrize(
+    ("ask", "subject"),
+    [
+        (lambda dut: dut.containerz.stop("none"), "container"),
+        (lambda dut: dut.containerz.logs("none"), "container"),
+        (lambda dut: dut.containerz.remove_volume("none"), "volume"),
+        (lambda dut: dut.containerz.remove_image("none:v1"), "image"),
+        (lambda dut: dut.containerz.start("x", image="none:v1"), "image"),
+        (lambda dut: dut.containerz.start("x", image="none:v1", volumes={"none": "/data"}), "volume"),
+        (lambda dut: dut.containerz.remove_plugin("none"), "plugin"),
+        (lambda dut: dut.gnmi.get("/none"), None),
+    ],
+)
+def test_what_is_not_there_is_told_as_data(
+    ask: Callable[[holdfast.Device], object], subject: str | None, device: holdfast.Device
+) -> None:
+    with pytest.raises(exceptions.NotFound) as caught:
+        ask(device)
+    assert caught.value.subject == subject
+
+
 def test_what_calls_return_can_be_named() -> None:
     from holdfast import results
 

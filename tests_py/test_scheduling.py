@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast.pytest_plugin import scheduling
+from holdfast.suites.cntr3 import test_cntr3
 from holdfast.testbed import Target
 
 CASE = "suites/cntr3/test_cntr3.py::test_cntr3_{}"
@@ -22,12 +23,15 @@ def scope(monkeypatch: pytest.MonkeyPatch, nodeid: str, *targets: Target, combin
 
 def test_on_the_emulated_device_one_procedure_stays_together(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Target(name="", emulated=True)
-    names = ("1_image", "2_container", "3_volume", "4_both", "5_removal", "8_reboot")
-    one, two, three, four, five, eight = (scope(monkeypatch, CASE.format(name), own) for name in names)
+    tests = [name for name in vars(test_cntr3) if name.startswith("test_cntr3_")]  # in the order of the plan
+    assert len(tests) == 8
+    names = [name.removeprefix("test_cntr3_") for name in tests]
+    one, two, three, four, five, _, _, eight = (scope(monkeypatch, CASE.format(name), own) for name in names)
     assert two == three == four
     assert len({one, two, five, eight}) == 4
-    combined = {scope(monkeypatch, CASE.format(name), own, combine=True) for name in names[:5]}
+    combined = {scope(monkeypatch, CASE.format(name), own, combine=True) for name in names[:7]}
     assert len(combined) == 1
+    assert scope(monkeypatch, f"{CASE.format(names[1])}[round2]", own) == two
 
 
 def test_a_device_stays_on_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:

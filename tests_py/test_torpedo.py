@@ -227,6 +227,28 @@ def test_trouble_of_the_lab_is_nobodys_refusal_and_no_fail() -> None:
         lab.close()
 
 
+def test_findings_and_leftovers_are_data_with_words_for_people() -> None:
+    lab = storage.emulated(failpoints={"storage.attach.bit_flip": "return{}"})
+    try:
+        first, second = lab.nodes()[:2]
+        volume = lab.create(first, "v", 64 << 20)
+        task = lab.run(volume, first)
+        task.wait_acknowledged(5)
+        left = {(each.kind, each.node): each for each in lab.leftovers([volume])}
+        assert set(left) == {("mount", first), ("process", first), ("attachment", first)}
+        assert str(left["process", first]) == f"{task.name} runs on {first}"
+        lab.inflict(first, "power_off")
+        lab.evict(volume, first)
+        found = lab.verify(volume, second)
+        assert found.kinds == {"bit flip"}
+        (finding,) = found.findings
+        assert str(finding) == f"bit flip: record {finding.record} differs in one bit"
+        assert (finding.kind, 1 <= (finding.record or 0) <= found.acknowledged) == ("bit flip", True)
+        assert {"Fence", "ListNodes"} <= lab.provider().capabilities
+    finally:
+        lab.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab's own driver is Linux'")
 def test_what_this_machine_would_not_do_is_an_error_of_the_lab() -> None:
     with pytest.raises(LabError, match="/proc/nothing: "):

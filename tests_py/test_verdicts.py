@@ -215,7 +215,7 @@ def test_what_was_checked_and_is_not_any_more_is_worse(tmp_path: Path) -> None:
     bad = written(tmp_path / "bad", record(Step(PROCEDURE, "ask"), Step(DEPTH, "look", FAIL, "gone")))
     changes = lambda *runs: report.compare(*runs).changes  # noqa: E731
     found = {
-        (before.name, after.name): [each.better for each in changes(before, after) if "verdict" in each.what]
+        (before.name, after.name): [each.better for each in changes(before, after) if each.kind == "verdict"]
         for before in (looked, blind, bad)
         for after in (looked, blind, bad)
         if before is not after
@@ -225,6 +225,33 @@ def test_what_was_checked_and_is_not_any_more_is_worse(tmp_path: Path) -> None:
         ("blind", "looked"): [True], ("bad", "looked"): [True], ("bad", "blind"): [None],
     }  # fmt: skip
     assert report.compare(looked, blind).worse
+
+
+def test_a_long_reason_is_of_its_own_run_and_makes_no_change(tmp_path: Path) -> None:
+    def run(name: str, *steps: Step) -> Path:
+        return written(tmp_path / name, record(Step(PROCEDURE, "ask: twice"), *steps))
+
+    one, other = (f"127.0.0.{number}:9339 does not answer: refused" for number in (1, 2))
+    before = run("before", Step(DEPTH, "look: at it", NOT_CHECKED, one), Step(DEPTH, "port", NOT_CHECKED, "refused"))
+    after = run("after", Step(DEPTH, "look: at it", NOT_CHECKED, other), Step(DEPTH, "port", NOT_CHECKED, "silent"))
+    (change,) = report.compare(before, after).changes
+    assert (change.kind, change.what, change.before, change.after) == (
+        "account", "not checked", "port: refused", "port: silent",
+    )  # fmt: skip
+    told = Step(DEPTH, "look", FAIL, "Timeout: no answer (after 2.00 s)\n  try: wait", reason="Timeout: no answer")
+    failed = report.compare(before, run("failed", told)).changes
+    assert [change.after for change in failed if change.kind == "reason"] == ["Timeout: no answer"]
+
+
+def test_which_of_several_a_case_is_stands_beside_its_number(tmp_path: Path) -> None:
+    old = {**FIRST, "plan_id": "CNTR-3.1, asked", "test": "test_x[asked-round2-r1]"}
+    (first,) = report.read(kept(tmp_path, old)).cases
+    assert first.variant == "r1"  # an earlier version did not keep it
+    now = replace(record(Step(PROCEDURE, "ask")), variant="r1", test="test_x[round2-r1]", round=2)
+    assert store.decode(store.encode(now)).variant == "r1"
+    lab = written(tmp_path / "lab", now)
+    alone = written(tmp_path / "alone", replace(now, variant="", test="test_x"))
+    assert {change.case for change in report.compare(lab, alone).changes} == {"CNTR-3.1", "CNTR-3.1 [r1]"}
 
 
 def test_verdicts_are_derived_again_from_what_was_kept(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from holdfast.results import Images as Images
     from holdfast.results import Layer as Layer
     from holdfast.results import Leaf as Leaf
+    from holdfast.results import LedgerFinding as LedgerFinding
     from holdfast.results import LedgerVerdict as LedgerVerdict
     from holdfast.results import LogLine as LogLine
     from holdfast.results import Outage as Outage
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from holdfast.results import Reboot as Reboot
     from holdfast.results import RebootStatus as RebootStatus
     from holdfast.results import Record as Record
+    from holdfast.results import StorageLeftover as StorageLeftover
     from holdfast.results import StorageProvider as StorageProvider
     from holdfast.results import Switchover as Switchover
     from holdfast.results import Timeline as Timeline
+    from holdfast.results import Unchecked as Unchecked
     from holdfast.results import Updates as Updates
     from holdfast.results import Volume as Volume
     from holdfast.secret import Secret as Secret
@@ -77,6 +80,7 @@ _RESULTS = (
     "Images",
     "Layer",
     "Leaf",
+    "LedgerFinding",
     "LedgerVerdict",
     "LogLine",
     "Outage",
@@ -85,9 +89,11 @@ _RESULTS = (
     "Reboot",
     "RebootStatus",
     "Record",
+    "StorageLeftover",
     "StorageProvider",
     "Switchover",
     "Timeline",
+    "Unchecked",
     "Updates",
     "Volume",
 )
@@ -115,6 +121,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Images",
     "Layer",
     "Leaf",
+    "LedgerFinding",
     "LedgerVerdict",
     "LogLine",
     "Outage",
@@ -123,9 +130,11 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Reboot",
     "RebootStatus",
     "Record",
+    "StorageLeftover",
     "StorageProvider",
     "Switchover",
     "Timeline",
+    "Unchecked",
     "Updates",
     "Volume",
     "aio",

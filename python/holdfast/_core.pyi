@@ -30,6 +30,7 @@ from holdfast.results import (
     RebootStatus,
     Record,
     Rows,
+    StorageLeftover,
     StorageProvider,
     Switchover,
     Timeline,
@@ -1322,8 +1323,8 @@ class StorageLab:
     def trouble(self, *, timeout: _Seconds | None = None) -> str | None:
         """What is wrong with the lab itself, where nobody harmed it: then nothing can be said of the provider."""
 
-    def leftovers(self, volumes: Sequence[StorageVolume], *, timeout: _Seconds | None = None) -> list[str]:
-        """What is mounted, attached or running of these volumes, a line each."""
+    def leftovers(self, volumes: Sequence[StorageVolume], *, timeout: _Seconds | None = None) -> list[StorageLeftover]:
+        """What is mounted, attached or running of these volumes."""
 
     def timeline(self) -> Timeline: ...
     def close(self) -> None:

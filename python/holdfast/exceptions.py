@@ -14,8 +14,10 @@ class HoldfastError(Exception):
     """Anything that holdfast reports.
 
     `device`, `operation`, `code` (a gRPC status by name) and `hint` are None where they do not apply; `after` is in
-    seconds. `remedy` is the setting that would help, as a word of `holdfast.remedies.REMEDIES`, or None: `hint` leads
-    up to it. `fails_procedure` says which verdict of a case it belongs to.
+    seconds. `reason` is the message without the device and the time: what two failures for one reason have in common.
+    `subject` is what a device does not have by that name, where it answers NOT_FOUND and the call tells: image,
+    container, volume or plugin. `remedy` is the setting that would help, as a word of `holdfast.remedies.REMEDIES`, or
+    None: `hint` leads up to it. `fails_procedure` says which verdict of a case it belongs to.
     """
 
     # Whose names for settings its text has; pytest's plugin says so of what befell it.
@@ -28,6 +30,8 @@ class HoldfastError(Exception):
         device: str | None = None,
         operation: str | None = None,
         code: str | None = None,
+        reason: str | None = None,
+        subject: str | None = None,
         after: float | None = None,
         hint: str | None = None,
         remedy: str | None = None,
@@ -38,6 +42,8 @@ class HoldfastError(Exception):
         self.device = device
         self.operation = operation
         self.code = code
+        self.reason = message if reason is None else reason
+        self.subject = subject
         self.after = after
         self._hint = hint
         self.remedy = remedy
@@ -45,8 +51,17 @@ class HoldfastError(Exception):
 
     def __str__(self) -> str:
         """The message and what to try, as people may read it; `message` has it as it was said."""
+        return self._with_advice(self.message)
+
+    def without_device(self) -> str:
+        """As `str`, for where people read already which device it is about."""
+        if self.device is None:
+            return str(self)
+        return self._with_advice(self.reason if self.after is None else f"{self.reason} (after {self.after:.2f} s)")
+
+    def _with_advice(self, text: str) -> str:
         advice = self.advice(self.front_end)
-        return visible.lines(f"{self.message}\n  try: {advice}" if advice else self.message)
+        return visible.lines(f"{text}\n  try: {advice}" if advice else text)
 
     @property
     def hint(self) -> str | None:

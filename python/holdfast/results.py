@@ -173,6 +173,17 @@ class Outage(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class Unchecked(Shown):
+    """Something that was not looked at, and why; as text `what: why`."""
+
+    what: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return visible.line(f"{self.what}: {self.why}" if self.why else self.what)
+
+
+@dataclass(frozen=True, slots=True)
 class Switchover(Shown):
     """A switchover that really happened. `outage` is None where the device never was away."""
 
@@ -180,7 +191,7 @@ class Switchover(Shown):
     target: str
     outage: Outage | None
     witnesses: tuple[str, ...]
-    not_checked: tuple[str, ...]
+    not_checked: tuple[Unchecked, ...]
     timeline: Timeline = field(repr=False, compare=False, default=Timeline())
 
 
@@ -190,7 +201,7 @@ class Reboot(Shown):
 
     outage: Outage | None
     witnesses: tuple[str, ...]
-    not_checked: tuple[str, ...]
+    not_checked: tuple[Unchecked, ...]
     timeline: Timeline = field(repr=False, compare=False, default=Timeline())
 
 
@@ -251,8 +262,40 @@ class StorageProvider(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class StorageLeftover(Shown):
+    """What is left of a volume or its tasks: a `mount`, `process`, `container` or `attachment`, and on which node.
+
+    `name` is what it is called: a mount by its place or its volume, an attachment by its volume. As text, its `words`.
+    """
+
+    kind: str
+    name: str
+    node: str
+    words: str = field(repr=False, compare=False, default="")
+
+    def __str__(self) -> str:
+        return visible.line(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFinding(Shown):
+    """Something that must not be on a volume (docs/ledger.md says what each `kind` means); as text, its `words`.
+
+    `record` is the number of the record that it is about: of a loss at the end, the last one before; None where none
+    is left.
+    """
+
+    kind: str
+    record: int | None
+    words: str = field(repr=False, compare=False, default="")
+
+    def __str__(self) -> str:
+        return visible.line(self.words)
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerVerdict(Shown):
-    """What the judge found on a volume (docs/ledger.md): counts of records, each finding in words, and their kinds.
+    """What the judge found on a volume (docs/ledger.md): counts of records, and each finding.
 
     `bytes` and `filesystem` are the volume's, as far as its node can tell.
     """
@@ -261,10 +304,14 @@ class LedgerVerdict(Shown):
     lost: int
     altered: int
     stale: int
-    findings: tuple[str, ...]
-    kinds: frozenset[str]
+    findings: tuple[LedgerFinding, ...]
     bytes: int | None
     filesystem: str | None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its findings."""
+        return frozenset(finding.kind for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)

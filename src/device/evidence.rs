@@ -32,6 +32,22 @@ impl Outage {
     }
 }
 
+/// Something that a device gave no means to check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unchecked {
+    /// What was to be looked at.
+    pub what: String,
+    /// Why it could not be.
+    pub why: String,
+}
+
+impl Unchecked {
+    /// Of something that the device does not report.
+    pub fn not_reported(what: impl Into<String>) -> Self {
+        Self { what: what.into(), why: "the device does not report it".to_owned() }
+    }
+}
+
 /// Keeps account of a device through a failover.
 pub struct Watch<'a> {
     device: &'a Device,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use container::{Answer, Question};
 pub use deadlines::{Deadlines, Limits};
-pub use evidence::Outage;
+pub use evidence::{Outage, Unchecked};
 pub use reboot::Reboot;
 pub use roles::{ControlProcessor, Role};
 pub use switchover::{Switchover, SwitchoverOptions};

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::Device;
 use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
-use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::evidence::{Outage, Unchecked, Watch, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
@@ -26,7 +26,7 @@ pub struct Reboot {
     /// What proves it.
     pub witnesses: Vec<String>,
     /// What the device gave no means to check.
-    pub not_checked: Vec<String>,
+    pub not_checked: Vec<Unchecked>,
     /// What was asked and seen.
     pub timeline: Vec<Event>,
 }
@@ -87,7 +87,7 @@ impl Device {
         match moved_on(before.boot_time, self.boot_time(deadline).await) {
             Some(true) => reboot.witnesses.push("/system/state/boot-time moved on".to_owned()),
             Some(false) => return Err(ignored("the device was away, but its boot-time did not move")),
-            None => reboot.not_checked.push("/system/state/boot-time: the device does not report it".to_owned()),
+            None => reboot.not_checked.push(Unchecked::not_reported("/system/state/boot-time")),
         }
         self.check_control_processors(&before.control_processors, &mut reboot).await?;
         Ok(reboot)
@@ -133,7 +133,7 @@ impl Device {
             if stayed.is_empty() && !absent {
                 let unknown = before.iter().filter(|known| booted(known).is_none());
                 let not_checked =
-                    |known: &ControlProcessor| format!("boot-time of {}: the device does not report it", known.name);
+                    |known: &ControlProcessor| Unchecked::not_reported(format!("boot-time of {}", known.name));
                 return Ok(Ok(unknown.map(not_checked).collect::<Vec<_>>()));
             }
             let names: Vec<_> = stayed.iter().map(|known| known.name.as_str()).collect();

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::changes::Changes;
 use super::deadlines::{LAST_LOOK, LOOK};
-use super::evidence::{Outage, Watch, moved_on, or_late};
+use super::evidence::{Outage, Unchecked, Watch, moved_on, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
@@ -48,7 +48,7 @@ pub struct Switchover {
     /// What proves it beside the roles.
     pub witnesses: Vec<String>,
     /// What the device gave no means to check.
-    pub not_checked: Vec<String>,
+    pub not_checked: Vec<Unchecked>,
     /// What was asked and seen.
     pub timeline: Vec<Event>,
 }
@@ -114,7 +114,7 @@ impl Device {
             timeline: Vec::new(),
         };
         if before.ready().is_none() {
-            moved.not_checked.push("switchover-ready: the device does not report it".to_owned());
+            moved.not_checked.push(Unchecked::not_reported("switchover-ready"));
         }
         if options.redundant {
             self.redundant(&moved.to).await?;

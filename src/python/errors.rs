@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tonic::Code;
 
-use crate::error::{ConnectFault, Error, Kind, RebootFault, Remedy, SwitchoverFault, code_name};
+use crate::error::{ConnectFault, Error, Kind, RebootFault, Remedy, Subject, SwitchoverFault, code_name};
 
 /// The exception for an error.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
@@ -13,6 +13,8 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         details.set_item("device", &error.device)?;
         details.set_item("operation", &error.operation)?;
         details.set_item("code", error.code().map(code_name))?;
+        details.set_item("reason", error.reason())?;
+        details.set_item("subject", error.subject.map(Subject::name))?;
         details.set_item("after", error.after.map(|after| after.as_secs_f64()))?;
         details.set_item("hint", &error.hint)?;
         details.set_item("remedy", error.remedy.map(Remedy::word))?;

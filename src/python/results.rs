@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::device::{Answer, ControlProcessor, Outage, Reboot, Switchover};
+use crate::device::{Answer, ControlProcessor, Outage, Reboot, Switchover, Unchecked};
 use crate::dial::{Event, Field, Fields, Resumed};
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, LogItem, Plugin, Volume};
 use crate::image::{Archive, Layout};
-use crate::ledger::Record;
+use crate::ledger::{Finding, Record};
 use crate::wire::gnmi::{CapabilityResponse, Encoding};
 use crate::wire::ledger::Description;
 
@@ -195,13 +195,28 @@ fn outage(py: Python<'_>, outage: Option<Outage>) -> PyResult<Option<Py<PyAny>>>
         .transpose()
 }
 
+fn unchecked(py: Python<'_>, all: Vec<Unchecked>) -> PyResult<Bound<'_, pyo3::types::PyTuple>> {
+    let all = all.into_iter().map(|each| object!(py, "Unchecked", what: each.what, why: each.why));
+    pyo3::types::PyTuple::new(py, all.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// What the judge of a ledger found.
+pub fn finding(py: Python<'_>, finding: &Finding) -> Object {
+    object!(py, "LedgerFinding", kind: finding.kind(), record: finding.record(), words: finding.to_string())
+}
+
+/// What is left of a volume or its tasks.
+pub fn leftover(py: Python<'_>, kind: &str, name: &str, node: &str, words: &str) -> Object {
+    object!(py, "StorageLeftover", kind: kind, name: name, node: node, words: words)
+}
+
 pub fn switchover(py: Python<'_>, moved: Switchover) -> Object {
     let fields = PyDict::new(py);
     fields.set_item("origin", moved.from)?;
     fields.set_item("target", moved.to)?;
     fields.set_item("outage", outage(py, moved.outage)?)?;
     fields.set_item("witnesses", pyo3::types::PyTuple::new(py, moved.witnesses)?)?;
-    fields.set_item("not_checked", pyo3::types::PyTuple::new(py, moved.not_checked)?)?;
+    fields.set_item("not_checked", unchecked(py, moved.not_checked)?)?;
     fields.set_item("timeline", events(py, moved.timeline)?)?;
     make(py, "Switchover", &fields)
 }
@@ -210,7 +225,7 @@ pub fn reboot(py: Python<'_>, reboot: Reboot) -> Object {
     let fields = PyDict::new(py);
     fields.set_item("outage", outage(py, reboot.outage)?)?;
     fields.set_item("witnesses", pyo3::types::PyTuple::new(py, reboot.witnesses)?)?;
-    fields.set_item("not_checked", pyo3::types::PyTuple::new(py, reboot.not_checked)?)?;
+    fields.set_item("not_checked", unchecked(py, reboot.not_checked)?)?;
     fields.set_item("timeline", events(py, reboot.timeline)?)?;
     make(py, "Reboot", &fields)
 }

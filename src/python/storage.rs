@@ -19,8 +19,8 @@ use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, ser
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Mask, Network, Own, Part,
-    Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Leftover, Mask, Network,
+    Own, Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.
@@ -270,7 +270,7 @@ impl StorageLab {
     /// Name, version, capabilities, and what is emulated of it.
     fn provider(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (provider, mask) = (self.lab.volumes().provider(), self.lab.mask());
-        let capabilities: Vec<String> = provider.capabilities.iter().map(|each| format!("{each:?}")).collect();
+        let capabilities: Vec<&str> = provider.capabilities.iter().map(|each| each.name()).collect();
         let fields = PyDict::new(py);
         fields.set_item("name", mask.hide(&provider.name))?;
         fields.set_item("version", mask.hide(&provider.version))?;
@@ -436,13 +436,16 @@ impl StorageLab {
         py: Python<'_>,
         volumes: Vec<Py<StorageVolume>>,
         timeout: Option<Seconds>,
-    ) -> PyResult<Vec<String>> {
+    ) -> PyResult<Vec<Py<PyAny>>> {
         let volumes: Vec<Volume> = volumes.iter().map(|volume| volume.get().volume.clone()).collect();
         let deadline = deadline(timeout);
-        self.ask(py, move |lab| {
-            let left = lab.leftovers(&volumes, deadline)?;
-            Ok(left.iter().map(|line| lab.mask().hide(line)).collect())
-        })
+        let left = self.ask(py, move |lab| lab.leftovers(&volumes, deadline))?;
+        let mask = self.lab.mask();
+        let told = |left: Leftover| {
+            let (words, kind) = (mask.hide(&left.to_string()), left.kind.name());
+            results::leftover(py, kind, &mask.hide(&left.name), &mask.hide(&left.node), &words)
+        };
+        left.into_iter().map(told).collect()
     }
 
     /// What is wrong with the lab itself.
@@ -478,14 +481,13 @@ impl StorageLab {
 
 fn judged(py: Python<'_>, verdict: &Verdict, mask: &Mask) -> PyResult<Py<PyAny>> {
     let fields = PyDict::new(py);
-    let findings: Vec<String> = verdict.findings.iter().map(ToString::to_string).collect();
-    let kinds: Vec<&str> = verdict.findings.iter().map(crate::ledger::Finding::kind).collect();
+    let findings = verdict.findings.iter().map(|finding| results::finding(py, finding));
+    let findings = findings.collect::<PyResult<Vec<_>>>()?;
     fields.set_item("acknowledged", verdict.acknowledged)?;
     fields.set_item("lost", verdict.lost())?;
     fields.set_item("altered", verdict.altered())?;
     fields.set_item("stale", verdict.stale())?;
     fields.set_item("findings", pyo3::types::PyTuple::new(py, findings)?)?;
-    fields.set_item("kinds", pyo3::types::PyFrozenSet::new(py, kinds)?)?;
     fields.set_item("bytes", verdict.bytes)?;
     fields.set_item("filesystem", verdict.filesystem.as_deref().map(|name| mask.hide(name)))?;
     results::make(py, "LedgerVerdict", &fields)

@@ -81,6 +81,24 @@ impl Finding {
         }
     }
 
+    /// The record that it is about, by its number: of a loss at the end, the last one before; None where none is left.
+    pub fn record(&self) -> Option<u64> {
+        match self {
+            Self::Emptied(_) => None,
+            Self::Lost(number)
+            | Self::LostTail(number, _)
+            | Self::OlderSnapshot(number, _)
+            | Self::Torn(number)
+            | Self::BitFlip(number)
+            | Self::Altered(number)
+            | Self::Misplaced(number)
+            | Self::Foreign(number)
+            | Self::Stale(number, _)
+            | Self::TwoWriters(number, _)
+            | Self::Damaged(number) => Some(*number),
+        }
+    }
+
     /// How many acknowledged records it says are lost.
     pub fn lost(&self) -> u64 {
         match self {
@@ -459,6 +477,12 @@ mod tests {
         let acknowledged = receipts(&[all.clone(), vec![fork.clone()]].concat());
         let findings = judged(&acknowledged, &file(&[all[0].clone(), fork]));
         assert!(findings.contains(&Finding::Lost(2)) && findings.contains(&Finding::Lost(3)), "{findings:?}");
+    }
+
+    #[test]
+    fn a_finding_names_its_record() {
+        let named = [Finding::Lost(3), Finding::LostTail(3, 9), Finding::Stale(3, 1), Finding::Emptied(9)];
+        assert_eq!(named.map(|finding| finding.record()), [Some(3), Some(3), Some(3), None]);
     }
 
     #[test]

@@ -126,6 +126,31 @@ impl RebootFault {
     }
 }
 
+/// What kind of thing a device was asked about by name, where it answers that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// An image.
+    Image,
+    /// A container instance.
+    Container,
+    /// A volume.
+    Volume,
+    /// A plugin, or its tar.
+    Plugin,
+}
+
+impl Subject {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Container => "container",
+            Self::Volume => "volume",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
 /// One failure: its kind, the device and operation it befell, how long that took, and what to try.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Error {
@@ -137,6 +162,8 @@ pub struct Error {
     pub device: Option<String>,
     /// The RPC or step, such as `Containerz.StartContainer`.
     pub operation: Option<String>,
+    /// Of `NOT_FOUND`, what kind of thing is not there, where the call tells.
+    pub subject: Option<Subject>,
     /// From the start of the operation to the failure.
     pub after: Option<Duration>,
     /// What the user may try, in words that name no option of any front end.
@@ -156,6 +183,7 @@ impl Error {
             message: message.into(),
             device: None,
             operation: None,
+            subject: None,
             after: None,
             hint: None,
             remedy: None,
@@ -220,6 +248,15 @@ impl Error {
         self
     }
 
+    /// Of `NOT_FOUND`, adds what kind of thing is not there; where an inner step said already, that stays.
+    #[must_use]
+    pub fn missing(mut self, subject: Subject) -> Self {
+        if self.code() == Some(Code::NotFound) {
+            self.subject.get_or_insert(subject);
+        }
+        self
+    }
+
     /// Adds where and after how long. Where an inner step said already stays; the time is that of the longest, which is
     /// what the caller waited.
     #[must_use]
@@ -256,18 +293,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What happened and in which operation: what two failures for one reason have in common, whichever device it was
+    /// and however long it took.
+    pub fn reason(&self) -> String {
+        let operation = self.operation.iter().map(String::as_str);
+        let code = match self.kind {
+            Kind::Status(code) => Some(code_name(code)),
+            _ => None,
+        };
+        let message = if self.message.is_empty() { "no message" } else { self.message_of_device() };
+        operation.chain(code).chain([message]).collect::<Vec<_>>().join(": ")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(device) = &self.device {
             write!(f, "{device}: ")?;
         }
-        if let Some(operation) = &self.operation {
-            write!(f, "{operation}: ")?;
-        }
-        if let Kind::Status(code) = self.kind {
-            write!(f, "{}: ", code_name(code))?;
-        }
-        f.write_str(if self.message.is_empty() { "no message" } else { self.message_of_device() })?;
+        f.write_str(&self.reason())?;
         if let Some(after) = self.after {
             write!(f, " (after {:.2} s)", after.as_secs_f64())?;
         }
@@ -386,7 +431,15 @@ mod tests {
             Duration::from_millis(40),
         );
         assert_eq!(error.to_string(), "lab-7: Containerz.RemoveImage: NOT_FOUND: no image x:1 (after 0.04 s)");
+        assert_eq!(error.reason(), "Containerz.RemoveImage: NOT_FOUND: no image x:1");
         assert_eq!(error.code(), Some(Code::NotFound));
+    }
+
+    #[test]
+    fn only_not_found_says_what_is_not_there_and_the_first_who_knows_says_it() {
+        let absent = Error::from_status(&Status::not_found("")).missing(Subject::Volume).missing(Subject::Container);
+        assert_eq!(absent.subject.map(Subject::name), Some("volume"));
+        assert_eq!(Error::from_status(&Status::internal("")).missing(Subject::Volume).subject, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
-use super::nodes::{Mount, Nodes, Process, Spec};
+use super::nodes::{Leftover, LeftoverKind, Mount, Nodes, Process, Spec};
 use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
 use super::volumes::{Volume, VolumeRequest, Volumes};
@@ -306,7 +306,7 @@ impl Lab {
     }
 
     /// What is left of `volumes`: on the nodes, and with the provider.
-    pub fn leftovers(&self, volumes: &[Volume], deadline: Instant) -> Result<Vec<String>> {
+    pub fn leftovers(&self, volumes: &[Volume], deadline: Instant) -> Result<Vec<Leftover>> {
         let ids: Vec<String> = volumes.iter().map(|volume| volume.id.clone()).collect();
         let mut left = Vec::new();
         for node in self.nodes.names() {
@@ -316,7 +316,7 @@ impl Lab {
         let node = names.first().ok_or_else(|| Error::invalid("there is no node"))?;
         for volume in self.volumes.list(node, deadline)?.iter().filter(|volume| ids.contains(&volume.id)) {
             for node in volume.nodes.iter().flatten() {
-                left.push(format!("{} is attached to {node}", volume.name));
+                left.push(Leftover::on(node, LeftoverKind::Attachment, &volume.name));
             }
         }
         Ok(left)

@@ -1,6 +1,7 @@
 //! Where tasks run: a process on a node that writes a ledger on a mounted volume.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -91,6 +92,61 @@ pub trait Process: Send + Sync {
     fn stop(&self, kill: bool, deadline: Instant) -> Result<()>;
 }
 
+/// What something is that is left of a volume or its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftoverKind {
+    /// A mount.
+    Mount,
+    /// A process of a task.
+    Process,
+    /// A container of a task.
+    Container,
+    /// That the provider has the volume attached.
+    Attachment,
+}
+
+impl LeftoverKind {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mount => "mount",
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::Attachment => "attachment",
+        }
+    }
+}
+
+/// Something that is left of a volume or its tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// What it is.
+    pub kind: LeftoverKind,
+    /// What it is called: a mount by its place or its volume, an attachment by its volume.
+    pub name: String,
+    /// Where it is.
+    pub node: String,
+}
+
+impl Leftover {
+    /// On a node.
+    pub fn on(node: &str, kind: LeftoverKind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into(), node: node.to_owned() }
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, node } = self;
+        match kind {
+            LeftoverKind::Mount => write!(f, "{name} is mounted on {node}"),
+            LeftoverKind::Process => write!(f, "{name} runs on {node}"),
+            LeftoverKind::Container => write!(f, "the container {name} is on {node}"),
+            LeftoverKind::Attachment => write!(f, "{name} is attached to {node}"),
+        }
+    }
+}
+
 /// Nodes.
 pub trait Nodes: Send + Sync {
     /// Their names.
@@ -102,8 +158,8 @@ pub trait Nodes: Send + Sync {
     /// Looks at a mounted volume, past whatever its writer itself remembers.
     fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look>;
 
-    /// Mounts, devices and processes of `volumes` and their tasks on a node, a line each.
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>>;
+    /// Mounts, devices and processes of `volumes` and their tasks on a node.
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>>;
 
     /// Clears away what is left on a node of a task that ended, or of all tasks of a volume.
     fn clear(&self, _node: &str, _volume: &str, _task: Option<&str>, _deadline: Instant) -> Result<()> {

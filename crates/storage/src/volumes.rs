@@ -118,6 +118,22 @@ pub enum Capability {
     Server,
 }
 
+impl Capability {
+    /// In a word, as tests ask for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Size => "Size",
+            Self::Parameters => "Parameters",
+            Self::RefusesUnknownParameters => "RefusesUnknownParameters",
+            Self::List => "List",
+            Self::ListNodes => "ListNodes",
+            Self::Attach => "Attach",
+            Self::Fence => "Fence",
+            Self::Server => "Server",
+        }
+    }
+}
+
 /// Who a provider is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provider {

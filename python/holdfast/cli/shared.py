@@ -24,7 +24,7 @@ from holdfast.exceptions import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 # The exit code of a testbed, an image, a certificate or another value that makes no sense, as click has it.
 USAGE = 2
-# What is listed by which command. Of several nouns in one message the first counts.
+# By which command a kind of thing is listed.
 _LISTED = {"container": "containers", "volume": "volumes", "image": "images"}
 # Of the command alone: what it is about, and how it shows it.
 DEVICE_OPTIONS = tuple(option for option in options.ALL if option.command)
@@ -141,12 +141,8 @@ def _exit_code(error: HoldfastError) -> int:
 
 def _listing(error: HoldfastError) -> str | None:
     """Where what was named is not there: the command that shows what is."""
-    if error.code != "NOT_FOUND":
-        return None
-    said = error.message.partition("NOT_FOUND")[2] or error.message
-    operation = (error.operation or "").rpartition(".")[2]
-    noun = next((noun for text in (said, operation) for noun in _LISTED if noun in text.lower()), None)
-    return f"`holdfast {_LISTED[noun]}` shows what is there" if noun else None
+    command = _LISTED.get(error.subject or "")
+    return f"`holdfast {command}` shows what is there" if command else None
 
 
 def written(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.cni.chain import Chain
 from holdfast.cni.containerd import Containerd, GivenContainerd
 from holdfast.cni.failpoint_file import FailpointFile
-from holdfast.cni.leftovers import Traces, look
+from holdfast.cni.leftovers import Trace, Traces, look
 from holdfast.cni.namespace import NetworkNamespace
 from holdfast.cni.plugin import install, path
 from holdfast.exceptions import CniError
@@ -17,6 +17,7 @@ __all__ = [
     "FailpointFile",
     "GivenContainerd",
     "NetworkNamespace",
+    "Trace",
     "Traces",
     "install",
     "look",

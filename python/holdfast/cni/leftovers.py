@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from holdfast.cni.namespace import OWN, NetworkNamespace
 from holdfast.cni.plugin import NAME
 
 # host-local's own, which stay.
 _BOOKKEEPING = ("last_reserved_ip", "lock")
+
+
+TraceKind: TypeAlias = Literal["interface", "lease", "rule", "namespace", "process"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Something that a network left; as text a line."""
+
+    kind: TraceKind
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.what}"
 
 
 @dataclass(frozen=True)
@@ -24,13 +39,19 @@ class Traces:
     namespaces: frozenset[str]
     processes: frozenset[str]
 
-    def since(self, before: Traces) -> list[str]:
-        """What is there now and was not before, a line each."""
-        return [
-            f"{field.name[:-1] if field.name != 'processes' else 'process'} {what}"
-            for field in fields(self)
-            for what in sorted(getattr(self, field.name) - getattr(before, field.name))
-        ]
+    def since(self, before: Traces) -> list[Trace]:
+        """What is there now and was not before."""
+        old = before._by_kind()
+        return [Trace(kind, what) for kind, there in self._by_kind().items() for what in sorted(there - old[kind])]
+
+    def _by_kind(self) -> dict[TraceKind, frozenset[str]]:
+        return {
+            "interface": self.interfaces,
+            "lease": self.leases,
+            "rule": self.rules,
+            "namespace": self.namespaces,
+            "process": self.processes,
+        }
 
 
 def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins: str) -> Traces:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 from typing import Any
 
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 # Suites, how many cases each has, and which of them one failover judges together.
 SUITES = {"cntr1": 8, "cntr2": 4, "cntr3": 8}
 TOGETHER = {("cntr3", number): (2, 3, 4) for number in (2, 3, 4)}
-_accounts: dict[tuple[str, str, int], CaseRecord] = {}
+_accounts: dict[tuple[str, str], CaseRecord] = {}
 
 parameters: dict[str, Any] = {"options": ()}
 
@@ -35,6 +34,11 @@ parameters: dict[str, Any] = {"options": ()}
 def uids(suite: str) -> Any:
     """What `uids` of aetest must be for the cases of one suite."""
     return Or("common_.*", f"CNTR_{suite[-1]}_.*")
+
+
+def plan_id(suite: str, number: int) -> str:
+    """A case's number in its plan."""
+    return f"CNTR-{suite[-1]}.{number}"
 
 
 class CommonSetup(aetest.CommonSetup):
@@ -74,19 +78,19 @@ class Case(aetest.Testcase):
 
 def account(target: Any, suite: str, number: int, options: tuple[str, ...]) -> CaseRecord:
     """What a case found; those that share a failover are run together, once."""
-    wanted = (target.name, suite, number)
+    wanted = (target.name, plan_id(suite, number))
     if wanted not in _accounts:
         numbers = TOGETHER.get((suite, number), (number,))
         ran = suites.run(target, " or ".join(f"{suite}_{each}" for each in numbers), *options)
         for case in ran.cases:
-            _accounts[target.name, suite, int(case.plan_id.rpartition(".")[2])] = case
+            _accounts[target.name, case.plan_id] = case
     return _accounts[wanted]
 
 
 for _suite, _count in SUITES.items():
     for _number in range(1, _count + 1):
-        _plan = f"CNTR-{_suite[-1]}.{_number}"
-        _name = re.sub(r"\W", "_", _plan)
+        _plan = plan_id(_suite, _number)
+        _name = f"CNTR_{_suite[-1]}_{_number}"
         _told = {"suite": _suite, "number": _number, "__module__": __name__, "__doc__": _plan}
         globals()[_name] = type(_name, (Case,), _told)
 del Case

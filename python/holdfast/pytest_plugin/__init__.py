@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "midway: a failover in the middle of something")
     config.addinivalue_line("markers", "cni: a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
-    config.addinivalue_line("markers", "torpedo: a scenario of a storage provider for stateful containers")
+    config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
     options.check(config)
     if options.is_active(config):
         from holdfast.pytest_plugin import image_archive, report
@@ -89,13 +89,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test on every device of a testbed, and as often as `--dut-repeat` says."""
     if "holdfast_run" not in metafunc.fixturenames:
         return
-    from holdfast.pytest_plugin import targets
+    from holdfast.pytest_plugin import plans, targets
 
     repeat = int(options.value(metafunc.config, "dut-repeat") or 1)
     if repeat > 1:
         metafunc.fixturenames.append("holdfast_round")
         rounds = range(1, repeat + 1)
-        metafunc.parametrize("holdfast_round", rounds, ids=[f"round{number}" for number in rounds], scope="session")
+        metafunc.parametrize("holdfast_round", rounds, ids=map(plans.round_name, rounds), scope="session")
     known = targets.of(metafunc.config)
     if len(known) > 1:
         names = [target.name for target in known]

@@ -18,7 +18,7 @@ import pytest
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options, targets
-from holdfast.pytest_plugin.plans import plan_of
+from holdfast.pytest_plugin.plans import plan_id, plan_of, variant
 from holdfast.verdicts import CaseRecord, store
 from holdfast.verdicts.store import DEVICE, TIMELINE, VERDICT
 
@@ -113,7 +113,8 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     device = targets.of_item(item).name or "the emulated device"
     outcome = "skipped" if report.skipped else "error"
-    keep_case(item, CaseRecord(marker.args[0], item.name, device, outcome, suite=marker.name, why=reason(report)))
+    case = CaseRecord(plan_id(item), item.name, device, outcome, suite=marker.name, why=reason(report))
+    keep_case(item, replace(case, variant=variant(item)))
 
 
 def reason(report: pytest.TestReport) -> str:

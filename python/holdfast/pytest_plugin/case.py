@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 
 from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import artifacts
-from holdfast.pytest_plugin.plans import plan_of
+from holdfast.pytest_plugin.plans import plan_id, plan_of, round_of, variant
 from holdfast.render import junit
 from holdfast.results import Reboot, Switchover
 from holdfast.verdicts import (
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 # The property of a test's report that carries its case to the process that prints.
 KEPT = "holdfast_case"
-# How long it took, as errors end.
-TOOK = re.compile(r" \(after [\d.]+ s\)")
 
 
 class NotChecked(Exception):
@@ -69,8 +66,8 @@ class Failover:
     @result.setter
     def result(self, found: Switchover | Reboot) -> None:
         self._result = found
-        for line in found.not_checked:
-            self.case.leave_out(*line.split(": ", 1))
+        for each in found.not_checked:
+            self.case.leave_out(each.what, each.why)
         if found.outage is not None:
             self.case.outages.append(found.outage.seconds)
 
@@ -163,13 +160,17 @@ class Case:
         else:
             self._add(kind, name)
 
-    def _add(self, kind: Kind, name: str, outcome: Outcome = PASS, words: str = "") -> None:
-        self.steps.append(Step(kind, name, outcome, words, time.monotonic() - self.run.since))
+    def _add(self, kind: Kind, name: str, outcome: Outcome = PASS, words: str = "", reason: str = "") -> None:
+        self.steps.append(Step(kind, name, outcome, words, time.monotonic() - self.run.since, reason))
 
     def _failed(self, kind: Kind, name: str, error: BaseException) -> None:
         word_for(error, "pytest")
-        words = str(error).removeprefix(f"{self.run.device.name}: ")  # of which the case is
-        self._add(kind, name, FAIL, f"{type(error).__name__}: {words}")
+        words, reason = str(error), ""
+        if isinstance(error, HoldfastError):
+            reason = f"{type(error).__name__}: {error.reason}"
+            if error.device == self.run.device.name:  # of which the case is
+                words = error.without_device()
+        self._add(kind, name, FAIL, f"{type(error).__name__}: {words}", reason)
         self.run.note(f"{kind} failed at: {name}")
 
 
@@ -219,9 +220,10 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
 def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRecord:
     """What is known of a case that has ended."""
     plan = plan_of(item)
-    number = getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
+    number = round_of(item)
     return CaseRecord(
-        plan_id=(plan.args[0] if plan and plan.args else item.name) + (f", {case.window}" if case.window else ""),
+        plan_id=plan_id(item),
+        variant=variant(item),
         test=item.name,
         device=case.run.description,
         outcome=report.outcome,
@@ -243,7 +245,7 @@ def _listed(failures: Sequence[Step]) -> str:
     first_at: dict[str, str] = {}
     lines = []
     for step in failures:
-        reason = TOOK.sub("", step.words)
+        reason = step.reason or step.words
         lines.append(f"{step.kind}: {step.name}: as at {first_at[reason]!r}" if reason in first_at else str(step))
         first_at.setdefault(reason, step.name)
     return "\n".join(lines)

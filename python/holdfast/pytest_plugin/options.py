@@ -15,6 +15,8 @@ from holdfast.proxies import ENVIRONMENT
 SUITES = Path(__file__).parent.parent / "suites"
 # Those that a device is tested with, and those that need none.
 DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
+# Whose cases have numbers: they are shown in their order.
+NUMBERED_SUITES = ("cntr1", "cntr2", "cntr3")
 SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
 
 

@@ -28,8 +28,8 @@ class Disruption:
     def __str__(self) -> str:
         if not self.known:
             return "disruptive, and does not say how"
-        parts = [f"{count} {what}" for count, what in ((self.switchovers, "switchover"), (self.reboots, "cold reboot"))]
-        return " and ".join(part + ("s" if not part.startswith("1 ") else "") for part in parts if part[0] != "0")
+        counts = ((self.switchovers, "switchover"), (self.reboots, "cold reboot"))
+        return " and ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count)
 
 
 def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

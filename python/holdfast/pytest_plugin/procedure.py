@@ -16,6 +16,7 @@ import pytest
 from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, Failover, end_test
+from holdfast.pytest_plugin.plans import round_of
 
 if TYPE_CHECKING:
     from holdfast import Device
@@ -127,7 +128,7 @@ def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) ->
 def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> ProcedureAccount:
     """What the procedure found: in this test, or before in another that shares it."""
     standby.skip_without(run, request.node)
-    done: dict[Procedure, ProcedureAccount] = run.shared.setdefault((_round(request.node), window), {})
+    done: dict[Procedure, ProcedureAccount] = run.shared.setdefault((round_of(request.node), window), {})
     if wanted not in done:
         group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
         dut = run.begin_test(request.node)
@@ -143,10 +144,6 @@ def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window
 def _steps(run: Run, dut: Device, each: Procedure, account: ProcedureAccount) -> Steps:
     apart = run.combines and each.removes_image
     return each.steps(dut, run.image_to_remove if apart else run.image, account)
-
-
-def _round(item: pytest.Item) -> Any:
-    return getattr(getattr(item, "callspec", None), "params", {}).get("holdfast_round")
 
 
 def _group(request: pytest.FixtureRequest, wanted: Procedure) -> list[Procedure]:

@@ -123,7 +123,7 @@ class Summary:
         for device in dict.fromkeys(case.device for case in self._cases):
             yield device
             own = [case for case in self._cases if case.device == device]
-            if all(case.plan_id.startswith("CNTR-") for case in own):
+            if all(case.suite in options.NUMBERED_SUITES for case in own):
                 own.sort(key=lambda case: (case.round or 0, case.plan_id))  # workers end in any order
             yield from terminal.table(own, self._paint, reasons_told=True)
 

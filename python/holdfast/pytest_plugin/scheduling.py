@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from functools import cache
 from typing import Any
 
 import pytest
 
 from holdfast.pytest_plugin import options, targets
-
-# Cases of one procedure: whoever runs the first has the verdicts of the others.
-_SHARED = re.compile(r"::test_cntr3_[234]_")
-# Cases that --dut-combine judges by the same failovers.
-_COMBINED = re.compile(r"::test_cntr3_[1-7]_")
+from holdfast.pytest_plugin.procedure import PROCEDURE, Procedure
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
@@ -32,9 +29,31 @@ def scope(config: pytest.Config, nodeid: str) -> str:
     """What stays on one worker: the tests of a device; on the emulated one, those of one procedure."""
     known = targets.of(config)
     if len(known) == 1 and known[0].emulated:
-        together = _COMBINED if options.flag(config, "dut-combine") else _SHARED
-        return together.sub("::", nodeid).partition("::")[0] + "::together" if together.search(nodeid) else nodeid
+        file, _, test = nodeid.partition("::")
+        together = _combined() if options.flag(config, "dut-combine") else _shared()
+        return f"{file}::together" if test.partition("[")[0] in together else nodeid
     parameters = nodeid.rpartition("[")[2].removesuffix("]") if nodeid.endswith("]") else ""
     words = f"-{parameters}-"
     named = [target.name for target in known if f"-{target.name}-" in words]
     return max(named, key=len, default=known[0].name if len(known) == 1 else nodeid)
+
+
+@cache
+def _procedures() -> dict[str, Procedure]:
+    """What each test of the suite does that has procedures in common. A scheduler knows tests by their names alone."""
+    from holdfast.suites.cntr3 import test_cntr3
+
+    held = {name: getattr(test, PROCEDURE, None) for name, test in vars(test_cntr3).items()}
+    return {name: procedure for name, procedure in held.items() if procedure is not None}
+
+
+def _shared() -> frozenset[str]:
+    """Tests of one procedure: whoever runs the first has the verdicts of the others."""
+    procedures = _procedures()
+    tests = Counter(procedures.values())
+    return frozenset(name for name, procedure in procedures.items() if tests[procedure] > 1)
+
+
+def _combined() -> frozenset[str]:
+    """Tests that `--dut-combine` judges by the same failovers."""
+    return frozenset(name for name, procedure in _procedures().items() if procedure.combines)

@@ -14,6 +14,8 @@ from holdfast.visible import html as escape
 
 # The words of cases, as the title counts them.
 COUNTED = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
+# What a plan asks of a device, and what one of it is called.
+FAILOVERS = {"switchovers": "switchover", "reboots": "reboot"}
 STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
 body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
@@ -88,7 +90,7 @@ def _plan(cases: Sequence[CaseRecord]) -> str:
     rows, shared = [], set()
     for case in (case for case in cases if DEPTH in case.kinds):
         name = str(case.plan.get("shared", case.plan_id))
-        asked = [_amount(case.plan[what], what) for what in ("switchovers", "reboots") if case.plan.get(what)]
+        asked = [_amount(case.plan[what], one) for what, one in FAILOVERS.items() if case.plan.get(what)]
         if (case.device, name) not in shared:
             shared.add((case.device, name))
             rows.append((escape(name), " and ".join(asked) or "nothing is failed over"))
@@ -96,7 +98,7 @@ def _plan(cases: Sequence[CaseRecord]) -> str:
 
 
 def _amount(count: int, what: str) -> str:
-    return f"{count} {what if count > 1 else what.removesuffix('s')}"
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _verdicts(cases: Sequence[CaseRecord]) -> str:

@@ -6,15 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
+from typing import Literal, TypeAlias
 
 from holdfast.report.account import RunAccount, read
 from holdfast.results import Rows, Shown
-from holdfast.verdicts import NOT_CHECKED, PASS, CaseRecord
+from holdfast.verdicts import INCONCLUSIVE, NOT_CHECKED, PASS, CaseRecord, Step
 
 # By how much an outage must have changed to be told, in seconds and as a ratio: less is chance.
 SECONDS, RATIO = 0.5, 1.25
 # How long what follows a step may be and still be the same in each run, such as a status.
 REASON = 30
+# What a change is of: that a case is there, its verdicts, what was not checked or noted of it, why it fails, outages.
+ChangeKind: TypeAlias = Literal["case", "verdict", "account", "reason", "outage"]
 # From the worst on; what was not checked may be anything, so that to get there from a failure is no gain.
 WORSE = ("error", "FAIL", "inconclusive", "not checked", "pass")
 
@@ -24,6 +27,7 @@ class Change(Shown):
     """Something that is otherwise in the second run. `better` is None where that is not for a tool to say."""
 
     case: str
+    kind: ChangeKind
     what: str
     before: str
     after: str
@@ -41,7 +45,7 @@ class Comparison:
     @property
     def worse(self) -> bool:
         """Whether a verdict got worse."""
-        return any(change.what.endswith("verdict") and change.better is False for change in self.changes)
+        return any(change.kind == "verdict" and change.better is False for change in self.changes)
 
     def _repr_html_(self) -> str:
         from holdfast import tables
@@ -71,34 +75,36 @@ def _by_case(run: RunAccount) -> dict[str, list[CaseRecord]]:
 
 def _name(case: CaseRecord) -> str:
     """Its number, and of a testbed the device: rounds are one case."""
-    _, bracket, inside = case.test.partition("[")
-    parameters = [part for part in inside.removesuffix("]").split("-") if part and not part.startswith("round")]
-    added = [part for part in parameters if part not in case.plan_id]
-    return f"{case.plan_id} [{'-'.join(added)}]" if bracket and added else case.plan_id
+    return f"{case.plan_id} [{case.variant}]" if case.variant else case.plan_id
 
 
 def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:
     if not old or not new:
-        return [Change(name, "case", "there" if old else "absent", "there" if new else "absent")]
+        return [Change(name, "case", "case", "there" if old else "absent", "there" if new else "absent")]
     found = []
     for kind in old[0].kinds:
         was, now = (_worst([case.shown(kind) for case in cases]) for cases in (old, new))
         if was != now:
-            found.append(Change(name, f"{kind} verdict", was, now, _better(was, now)))
-    for what in ("not_checked", "noted"):
-        gone, come = ({_step(line) for case in cases for line in getattr(case, what)} for cases in (old, new))
+            found.append(Change(name, "verdict", f"{kind} verdict", was, now, _better(was, now)))
+    for what, lines_of in (("not checked", _not_checked), ("noted", lambda case: case.noted)):
+        gone, come = ({line for case in cases for line in lines_of(case)} for cases in (old, new))
         if gone != come:
-            found.append(Change(name, what.replace("_", " "), _listed(gone - come), _listed(come - gone)))
-    reasons = [{step.words.partition("\n")[0] for case in cases for step in case.failures} for cases in (old, new)]
+            found.append(Change(name, "account", what, _listed(gone - come), _listed(come - gone)))
+    reasons = [{_reason(step) for case in cases for step in case.failures} for cases in (old, new)]
     if not reasons[0] and reasons[1]:
-        found.append(Change(name, "fails with", "-", _listed(reasons[1]), better=False))
+        found.append(Change(name, "reason", "fails with", "-", _listed(reasons[1]), better=False))
     return found + _outages(name, old, new)
 
 
-def _step(line: str) -> str:
-    """A line without its reason, which names addresses and times of its own run."""
-    step, _, reason = line.partition(": ")
-    return line if len(reason) < REASON else step
+def _not_checked(case: CaseRecord) -> list[str]:
+    """The steps without long reasons, which name addresses and times of their own run."""
+    steps = [step for step in case.steps if step.outcome in (NOT_CHECKED, INCONCLUSIVE)]
+    return [step.line if len(step.words) < REASON else step.name for step in steps]
+
+
+def _reason(step: Step) -> str:
+    """Why it failed, in one line."""
+    return next(iter((step.reason or step.words).splitlines()), "")
 
 
 def _better(was: str, now: str) -> bool | None:
@@ -127,7 +133,7 @@ def _outages(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) ->
                 (what, quantiles(was, n=20, method="inclusive")[at], quantiles(now, n=20, method="inclusive")[at])
             )
     return [
-        Change(name, what, f"{one:.2f} s", f"{other:.2f} s", other < one)
+        Change(name, "outage", what, f"{one:.2f} s", f"{other:.2f} s", other < one)
         for what, one, other in measures
         if abs(one - other) > SECONDS and max(one, other) > RATIO * min(one, other)
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from holdfast.results import Unchecked
 
 
 class NotRun(Exception):
@@ -30,16 +31,6 @@ class Limits:
     enough: int
 
 
-class NotChecked(NamedTuple):
-    """Something that was not looked at, and why."""
-
-    what: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
-
-
 @dataclass
 class ScenarioAccount:
     """What a scenario can say of itself."""
@@ -50,4 +41,4 @@ class ScenarioAccount:
     stale: int = 0
     recovery: float | None = None
     faults: list[str] = field(default_factory=list)
-    not_checked: list[NotChecked] = field(default_factory=list)
+    not_checked: list[Unchecked] = field(default_factory=list)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 
 from holdfast._version import __version__
-from holdfast.exceptions import LabError
+from holdfast.exceptions import HoldfastError, LabError
 from holdfast.pytest_plugin import artifacts, options
-from holdfast.storage.account import Inconclusive, NotChecked, NotRun
+from holdfast.results import Unchecked
+from holdfast.storage.account import Inconclusive, NotRun
 from holdfast.storage.scenario import Scenario
 from holdfast.verdicts import FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Step
 from holdfast.verdicts import Outcome as StepOutcome
@@ -47,11 +47,14 @@ class Outcome:
         self.scenario = scenario
         self.verdict = "Pass"
         self.reason = ""
+        # All that is to say of a failure, where the reason is its first line alone.
+        self.words = ""
 
     def judge(self, error: BaseException | None) -> None:
         """Take the verdict from what a scenario raised."""
-        lines = str(error).splitlines() if error is not None else []
-        self.reason = lines[0] if lines else (type(error).__name__ if error is not None else "")
+        if error is not None:
+            self.reason = _reason(error, self.scenario.folder)
+            self.words = str(error) or self.reason
         if isinstance(error, NotRun):
             self.verdict = "NotRun"
         elif isinstance(error, (Inconclusive, LabError)):
@@ -64,7 +67,7 @@ class Outcome:
         trouble = self.scenario.lab.trouble()
         self.verdict = "Fail" if trouble is None else "Inconclusive"
         if trouble is not None:
-            self.reason = f"{trouble}; and so: {self.reason}"
+            self.reason = self.words = f"{trouble}; and so: {self.reason}"
 
     def properties(self, variant: str) -> list[tuple[str, object]]:
         """What the report carries of it."""
@@ -90,26 +93,42 @@ class Outcome:
             ("timeline", "\n".join(events[-60:])),
         ]
 
-    def not_checked(self) -> list[NotChecked]:
+    def not_checked(self) -> list[Unchecked]:
         """What was not looked at; among it failpoints that showed nothing, since no call came by them."""
         hits = self.scenario.lab.failpoint_hits()
         unreached = [
-            NotChecked(f"the failpoint {name}", "it was armed and never reached") for name in hits if not hits[name]
+            Unchecked(f"the failpoint {name}", "it was armed and never reached") for name in hits if not hits[name]
         ]
         return [*self.scenario.account.not_checked, *unreached]
+
+
+def scenario_of(item: pytest.Item) -> str:
+    """Which scenario a test is, as its mark says: T1 to T10."""
+    mark = item.get_closest_marker("torpedo")
+    assert mark is not None, f"{item.nodeid} has no mark torpedo(scenario)"
+    return str(mark.args[0])
+
+
+def _reason(error: BaseException, folder: str = "") -> str:
+    """What is said of a failure in one line, the same whatever folder its lab had."""
+    text = error.message if isinstance(error, HoldfastError) else str(error)
+    line = next(iter(text.splitlines()), "") or type(error).__name__
+    return line.replace(folder, "…") if folder else line
 
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Make the verdict the test's outcome, let the report carry it, and keep it as a case."""
     outcome = item.stash.get(Outcome.KEY, None)
-    if outcome is None and call.when == "setup" and not report.passed:
-        keep(item, report, _without_a_lab(report))
+    if outcome is None and call.when == "setup" and call.excinfo is not None:
+        row = _without_a_lab(item, report, call.excinfo.value)
+        report.user_properties.extend(row.items())
+        if report.skipped:
+            report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {row['reason']}")
+        keep(item, report, row)
     if outcome is None or call.when != "call":
         return
-    error = call.excinfo.value if call.excinfo else None
-    outcome.judge(error)
-    callspec = getattr(item, "callspec", None)
-    properties = outcome.properties(callspec.id if callspec else "")
+    outcome.judge(call.excinfo.value if call.excinfo else None)
+    properties = outcome.properties(_variant(item))
     report.user_properties.extend(properties)
     item.user_properties.extend(properties)  # JUnit takes them from the teardown's report
     if outcome.verdict == "NotRun":
@@ -117,8 +136,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
     elif outcome.verdict in ("Fail", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
-        words = str(error) if outcome.reason in str(error) else outcome.reason
-        report.longrepr = f"{outcome.verdict}: {words}\n\ntimeline:\n{timeline}"
+        report.longrepr = f"{outcome.verdict}: {outcome.words}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
     keep(item, report, dict(properties), outcome.not_checked(), call.duration)
 
@@ -127,7 +145,7 @@ def keep(
     item: pytest.Item,
     report: pytest.TestReport,
     row: dict[str, Any],
-    not_checked: Iterable[NotChecked] = (),
+    not_checked: Iterable[Unchecked] = (),
     seconds: float = 0.0,
 ) -> None:
     """Keep a scenario as a case of the one model of verdicts, for pages and comparisons."""
@@ -166,10 +184,8 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a scenario's account."""
         found = dict(report.user_properties)
-        if report.when == "call" and "torpedo" in found:
+        if "torpedo" in found and (report.when == "call" or (report.when == "setup" and not report.passed)):
             self._rows.append(found)
-        elif report.when == "setup" and not report.passed and "::test_torpedo_" in report.nodeid:
-            self._rows.append(_without_a_lab(report))
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -187,18 +203,20 @@ class Reporter:
                 write(f"written: {path}")
 
 
-def _without_a_lab(report: pytest.TestReport) -> dict[str, Any]:
+def _variant(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.id) if callspec else ""
+
+
+def _without_a_lab(item: pytest.Item, report: pytest.TestReport, error: BaseException) -> dict[str, Any]:
     """The row of a scenario that never had a lab."""
-    name, _, rest = report.nodeid.rpartition("::test_torpedo_")[2].partition("_")
-    words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    reason = words.splitlines()[0].removeprefix("Skipped: ").removeprefix("NotRun: ")
     row = dict.fromkeys(("provider", "provider_version", "emulated", "runner", "recovery", "timeline"), "")
     return {
         **row,
-        "torpedo": f"T{name}",
-        "variant": rest.partition("[")[2].removesuffix("]"),
+        "torpedo": scenario_of(item),
+        "variant": _variant(item),
         "verdict": "NotRun" if report.skipped else "Inconclusive",
-        "reason": reason,
+        "reason": _reason(error),
         **dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0"),
         **dict.fromkeys(("faults", "not_checked"), "[]"),
     }
@@ -246,7 +264,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else ""
-        reason = re.sub(r"\S*/holdfast-lab-\w+", "…", row["reason"]).replace("|", "\\|")
+        reason = row["reason"].replace("|", "\\|")
         cells = (
             _title(row),
             row["verdict"],

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
-from holdfast.storage.account import Inconclusive, Limits, NotChecked, NotRun, ScenarioAccount
+from holdfast.results import Unchecked
+from holdfast.storage.account import Inconclusive, Limits, NotRun, ScenarioAccount
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageTask, StorageVolume
-    from holdfast.results import LedgerVerdict, StorageProvider
+    from holdfast.results import LedgerVerdict, StorageLeftover, StorageProvider
 
 STAGES = ("idle", "appending", "overwriting", "mid-fsync")
 MEBIBYTE = 1 << 20
@@ -33,6 +34,8 @@ class Scenario:
     def __init__(self, lab: StorageLab, name: str, limits: Limits) -> None:
         self.lab = lab
         self.name = name
+        # Where the lab keeps its own files, if it has a folder.
+        self.folder = ""
         self.limits = limits
         self.account = ScenarioAccount()
         self.provider: StorageProvider = lab.provider()
@@ -46,7 +49,7 @@ class Scenario:
         # Of every volume.
         self.parameters: dict[str, str] = {}
         # What of the nodes cannot be looked at.
-        self.unseen: NotChecked | None = None
+        self.unseen: Unchecked | None = None
         self._undo: list[tuple[str, str]] = []
         self._count = 0
         self._began = time.monotonic()
@@ -73,7 +76,7 @@ class Scenario:
         if capability in self.provider.capabilities:
             return True
         why = f"{self.provider.name} does not have the capability {capability}"
-        self.account.not_checked.append(NotChecked(what, why))
+        self.account.not_checked.append(Unchecked(what, why))
         return False
 
     # Volumes and tasks.
@@ -220,8 +223,9 @@ class Scenario:
         account.stale += found.stale
         if found.findings:
             more = f"; and {len(found.findings) - 5} more" if len(found.findings) > 5 else ""
+            told = "; ".join(map(str, found.findings[:5]))
             raise ExpectationFailed(
-                f"of {found.acknowledged} acknowledged records on {volume.name}: {'; '.join(found.findings[:5])}{more}",
+                f"of {found.acknowledged} acknowledged records on {volume.name}: {told}{more}",
                 hint="docs/ledger.md says what each finding means",
             )
 
@@ -256,18 +260,17 @@ class Scenario:
 
     def expect_nothing_left(self) -> None:
         """Nothing of this scenario's volumes is mounted, attached or running."""
-        left: list[str] = []
+        left: list[StorageLeftover] = []
         if self.unseen and self.unseen not in self.account.not_checked:
             self.account.not_checked.append(self.unseen)
 
         def nothing() -> bool:
             found = self.lab.leftovers(self.volumes, timeout=self.limits.call)
-            lost = tuple(f" is mounted on {node}" for node in self._unmounts_lost)
-            left[:] = [line for line in found if not line.endswith(lost)]
+            left[:] = [each for each in found if each.kind != "mount" or each.node not in self._unmounts_lost]
             return not left
 
         if not self._until(nothing, self.limits.settle):
-            raise ExpectationFailed(f"left over: {'; '.join(left)}")
+            raise ExpectationFailed(f"left over: {'; '.join(map(str, left))}")
 
     def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
         return waiting.until(holds, seconds, look=LOOK)
@@ -315,7 +318,7 @@ class Scenario:
             ]
             if lacking:
                 self.account.not_checked.append(
-                    NotChecked(" and ".join(lacking), f"{self.provider.name} is not asked for it")
+                    Unchecked(" and ".join(lacking), f"{self.provider.name} is not asked for it")
                 )
             else:
                 yield variation
@@ -346,7 +349,7 @@ class Scenario:
         if not self.provider.tells_unmounts and task.node not in self._unmounts_lost:
             self._unmounts_lost.add(task.node)
             why = f"the runner {self.provider.runner} lost the unmounts"
-            self.account.not_checked.append(NotChecked(f"what stays mounted on {task.node}", why))
+            self.account.not_checked.append(Unchecked(f"what stays mounted on {task.node}", why))
 
     def settle(self, old: Iterable[StorageTask], moved: Sequence[StorageTask]) -> None:
         """After a failover: the old node comes in order, the new tasks go on, and nothing was lost or is left."""

@@ -30,6 +30,8 @@ class Step:
 
     `kind` is the verdict that it belongs to: `procedure`, what the plan asks, or `depth`, what lies beyond it.
     `seconds` are from when the device was last asked to fail over, or the case began, until the outcome was known.
+    `reason` is of a failure what two failures for one reason have in common: no address, no time, no advice. It is
+    empty where `words` are no more than that.
     """
 
     kind: Kind
@@ -37,6 +39,7 @@ class Step:
     outcome: Outcome = PASS
     words: str = ""
     seconds: float = 0.0
+    reason: str = ""
 
     @property
     def line(self) -> str:

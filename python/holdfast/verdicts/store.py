@@ -33,6 +33,7 @@ def encode(case: CaseRecord) -> dict[str, Any]:
         "outcome": case.outcome,
         "why": case.why,
         "suite": case.suite,
+        "variant": case.variant,
         "judged": case.judged,
         "steps": [asdict(step) for step in case.steps],
         "outages": case.outages,
@@ -76,6 +77,7 @@ def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
         outcome=str(stored["outcome"]),
         steps=tuple(_step(step) for step in stored["steps"]) if version == VERSION else tuple(_first(stored)),
         suite=str(stored.get("suite", "")),
+        variant=str(stored["variant"] if "variant" in stored else _variant(stored)),
         judged=str(stored.get("judged", DEPTH)),
         outages=tuple(float(seconds) for seconds in stored.get("outages", ())),
         noted=tuple(str(line) for line in stored.get("noted", ())),
@@ -95,7 +97,21 @@ def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
 def _step(stored: Mapping[str, Any]) -> Step:
     if stored["kind"] not in KINDS or stored["outcome"] not in OUTCOMES:
         raise ValueError(f"a step of the kind {stored['kind']!r} with the outcome {stored['outcome']!r}")
-    return Step(stored["kind"], str(stored["name"]), stored["outcome"], str(stored["words"]), float(stored["seconds"]))
+    return Step(
+        stored["kind"],
+        str(stored["name"]),
+        stored["outcome"],
+        str(stored["words"]),
+        float(stored["seconds"]),
+        str(stored.get("reason", "")),
+    )
+
+
+def _variant(stored: Mapping[str, Any]) -> str:
+    """Of a case of a version that did not keep it: what the test's name has, but for the round and what is said."""
+    inside = str(stored["test"]).partition("[")[2].removesuffix("]")
+    parts = [part for part in inside.split("-") if part and not part.startswith("round")]
+    return "-".join(part for part in parts if part not in str(stored["plan_id"]))
 
 
 def _first(stored: Mapping[str, Any]) -> Iterator[Step]:

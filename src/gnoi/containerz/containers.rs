@@ -8,7 +8,7 @@ use super::types::{Container, ContainerStatus, Location, RestartPolicy, StartOpt
 use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::dial::whole::all_of;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::image::same_name;
 use crate::wire::gnoi::containerz::list_container_response::Status as WireStatus;
 use crate::wire::gnoi::containerz::start_container_request::{
@@ -57,7 +57,9 @@ impl Containerz {
         };
         let answer =
             self.settled(answer, "Containerz.StartContainer", Some(StartContainerResponse::default()), deadline, runs);
-        let answer = match answer.await {
+        // its volumes are there, so that it can be the image alone, or the stopped container that a bare name means
+        let named = if options.image_name.is_empty() { Subject::Container } else { Subject::Image };
+        let answer = match answer.await.map_err(|error| error.missing(named)) {
             Ok(answer) => answer,
             Err(error) => return Err(self.after_failed_start(error, options, known, deadline).await),
         };
@@ -82,6 +84,7 @@ impl Containerz {
             None => Ok(()),
             Some(mount) => {
                 Err(Error::new(Kind::Status(Code::NotFound), format!("there is no volume {:?}", mount.name))
+                    .missing(Subject::Volume)
                     .hint("create the volume first; a device would have made an empty one silently"))
             }
         }
@@ -142,7 +145,8 @@ impl Containerz {
             let listed = self.containers(true, deadline).await?;
             Ok(!restart && !listed.iter().any(|c| c.name == name && c.status == ContainerStatus::Running))
         };
-        self.settled(stopped, "Containerz.StopContainer", None, deadline, stands).await
+        let stopped = self.settled(stopped, "Containerz.StopContainer", None, deadline, stands).await;
+        stopped.map_err(|error| error.missing(Subject::Container))
     }
 
     /// `gnoi.containerz.Containerz/RemoveContainer`. Whether something was removed.
@@ -160,7 +164,7 @@ impl Containerz {
         let removed = self.settled(removed, "Containerz.RemoveContainer", None, deadline, gone).await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
             Some(Code::FailedPrecondition) => error.hint("it runs: stop it first, or remove it with force"),
-            _ => error,
+            _ => error.missing(Subject::Container),
         })
     }
 
@@ -208,7 +212,9 @@ impl Containerz {
         let done = tells.then(UpdateContainerResponse::default);
         let moves = |now: String| is_wanted(&now) || before.as_ref().is_some_and(|before| *before != now);
         let moved = |deadline| async move { Ok(image(deadline).await?.is_some_and(moves)) };
-        match self.settled(answer, UPDATE, done, deadline, moved).await?.response {
+        let named = if before.is_some() { Subject::Image } else { Subject::Container };
+        let answer = self.settled(answer, UPDATE, done, deadline, moved).await;
+        match answer.map_err(|error| error.missing(named))?.response {
             Some(UpdateAnswer::UpdateError(_)) => {
                 Err(Error::new(Kind::Status(Code::Internal), "the device answered update_error"))
             }

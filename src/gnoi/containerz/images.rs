@@ -7,7 +7,7 @@ use super::types::ListedImage;
 use super::{Containerz, client};
 use crate::dial::Call;
 use crate::dial::whole::all_of;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::image::Reference;
 use crate::wire::gnoi::containerz::{ListImageRequest, ListImageResponse, RemoveImageRequest};
 
@@ -54,7 +54,7 @@ impl Containerz {
             |deadline| async move { Ok(!self.images(deadline).await?.iter().any(|image| image.may_be(name, tag))) };
         let removed = self.settled(removed, "Containerz.RemoveImage", None, deadline, gone).await;
         match removed_or_absent(removed, missing_ok) {
-            Err(error) => Err(self.in_use(error, name, tag, deadline).await),
+            Err(error) => Err(self.in_use(error, name, tag, deadline).await.missing(Subject::Image)),
             removed => removed,
         }
     }

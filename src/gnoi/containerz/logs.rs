@@ -8,7 +8,7 @@ use tonic_prost::ProstCodec;
 use super::Containerz;
 use crate::dial::whole::each_of;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opener, Resumed};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::wire::gnoi::containerz::LogRequest;
 
 /// `LogResponse` with its text as bytes: a chunk may end inside a character, which a string field would refuse.
@@ -55,7 +55,8 @@ impl Containerz {
                 session.open(Call::read(LOG, deadline), open).await
             })
         });
-        let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await?;
+        let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await;
+        let chunks = chunks.map_err(|error| error.missing(Subject::Container))?;
         Ok(LogStream { chunks, partial: Vec::new(), ended: false })
     }
 
@@ -71,7 +72,7 @@ impl Containerz {
                 Ok(text)
             }
         });
-        Ok(lines(&text.await?))
+        Ok(lines(&text.await.map_err(|error| error.missing(Subject::Container))?))
     }
 }
 

@@ -6,7 +6,7 @@ use super::images::removed_or_absent;
 use super::types::Plugin;
 use super::{Containerz, Made, client};
 use crate::dial::Call;
-use crate::error::Result;
+use crate::error::{Result, Subject};
 use crate::wire::gnoi::containerz::{
     ListPluginsRequest, RemovePluginRequest, RemovePluginTarRequest, StartPluginRequest, StopPluginRequest,
 };
@@ -31,7 +31,8 @@ impl Containerz {
             async move { Ok(client(connection).start_plugin(request).await?.into_inner()) }
         });
         let known = self.record().is_some() && self.runs_plugin(instance_name, deadline).await;
-        let answer = if known { asked.await } else { self.making(Made::named("plugin", instance_name), asked).await }?;
+        let answer = if known { asked.await } else { self.making(Made::named("plugin", instance_name), asked).await };
+        let answer = answer.map_err(|error| error.missing(Subject::Plugin))?;
         let started = if answer.instance_name.is_empty() { instance_name } else { &answer.instance_name };
         Ok(bare(started).to_owned())
     }
@@ -51,6 +52,7 @@ impl Containerz {
                 async move { client(connection).stop_plugin(request).await.map(|_| ()) }
             })
             .await
+            .map_err(|error| error.missing(Subject::Plugin))
     }
 
     /// `gnoi.containerz.Containerz/ListPlugins`, all of them.
@@ -80,7 +82,7 @@ impl Containerz {
                 async move { client(connection).remove_plugin(request).await.map(|_| ()) }
             })
             .await;
-        removed_or_absent(removed, missing_ok)
+        removed_or_absent(removed, missing_ok).map_err(|error| error.missing(Subject::Plugin))
     }
 
     /// `gnoi.containerz.Containerz/RemovePluginTar`. UNIMPLEMENTED means that the tar stays on the device.
@@ -98,7 +100,7 @@ impl Containerz {
             Some(tonic::Code::Unimplemented) => {
                 error.hint("this device cannot remove plugin tars: the file stays there")
             }
-            _ => error,
+            _ => error.missing(Subject::Plugin),
         })
     }
 }

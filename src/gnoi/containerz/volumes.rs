@@ -10,7 +10,7 @@ use super::types::{Volume, VolumeDriver, VolumeOptions};
 use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::dial::whole::all_of;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Subject};
 use crate::wire::gnoi::containerz::create_volume_request::Options;
 use crate::wire::gnoi::containerz::local_driver_options::Type;
 use crate::wire::gnoi::containerz::{
@@ -87,7 +87,7 @@ impl Containerz {
             }
             removed_or_absent(self.ask_to_remove_volume(name, force, deadline).await, missing_ok)
         };
-        self.timed("Containerz.RemoveVolume", steps).await
+        self.timed("Containerz.RemoveVolume", steps).await.map_err(|error| error.missing(Subject::Volume))
     }
 
     /// The same without a look at what is there, so that it is the device that answers for one that is not.

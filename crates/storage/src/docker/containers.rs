@@ -14,7 +14,7 @@ use super::engine::{EXECUTABLE, Engine};
 use super::hearing::{Channels, Hearing, WITHIN};
 use crate::csi::Folders;
 use crate::executable::{LEDGER, arguments};
-use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -250,7 +250,7 @@ impl Nodes for Containers {
         Ok(Look { places: bytes.chunks(BLOCK).map(Place::of).collect(), ..Look::default() })
     }
 
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
         let mut left = match &self.beneath {
             Some(beneath) => beneath.leftovers(node, volumes)?,
             None => Vec::new(),
@@ -258,7 +258,7 @@ impl Nodes for Containers {
         for volume in volumes {
             let label = format!("{VOLUME_LABEL}={volume}");
             for name in self.engine(node)?.labelled(&[label], Instant::now() + GLANCE)? {
-                left.push(format!("the container {name} is on {node}"));
+                left.push(Leftover::on(node, LeftoverKind::Container, name));
             }
         }
         Ok(left)

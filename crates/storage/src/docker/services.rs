@@ -12,7 +12,7 @@ use super::containers::{Containers, TASK_LABEL, VOLUME_LABEL, command, labels};
 use super::engine::{EXECUTABLE, of_whom};
 use super::hearing::Hearing;
 use super::swarm::Swarm;
-use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Ending, Leftover, Look, Mount, Nodes, Process, Spec};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -171,7 +171,7 @@ impl Nodes for Services {
         self.containers.look(node, mount, task, deadline)
     }
 
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
         self.containers.leftovers(node, volumes)
     }
 

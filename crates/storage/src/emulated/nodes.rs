@@ -7,7 +7,7 @@ use super::io::{KILLED, Mounted};
 use super::sites::Step;
 use super::state::{Running, World};
 use super::world::Emulated;
-use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
 use holdfast_ledger::{BLOCK, Medium, Place, Stop, Writer, WriterMessage, run};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -71,21 +71,19 @@ impl Nodes for Emulated {
         Ok(Look { places, bytes, filesystem })
     }
 
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
         let world = self.world();
         let on = world.node(node)?;
         let mut left = Vec::new();
         for (volume, mount) in on.mounts.iter().filter(|(volume, _)| volumes.contains(volume)) {
             let tasks: Vec<String> = mount.targets.iter().map(|target| target.display().to_string()).collect();
-            left.push(format!(
-                "{volume} is mounted on {node} for {}",
-                if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") }
-            ));
+            let users = if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") };
+            left.push(Leftover::on(node, LeftoverKind::Mount, format!("{volume} (for {users})")));
         }
         for running in
             on.processes.values().filter(|running| running.ended.is_none() && volumes.contains(&running.volume))
         {
-            left.push(format!("{} runs on {node}", running.task));
+            left.push(Leftover::on(node, LeftoverKind::Process, &running.task));
         }
         Ok(left)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
 use crate::executable::{LEDGER, arguments};
-use crate::nodes::{Ending, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -350,14 +350,14 @@ impl Nodes for Namespaces {
         ended.map(Error::lab)
     }
 
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<String>> {
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
         let state = self.state();
         let Some(namespace) = &state.known(node)?.namespace else { return Ok(Vec::new()) };
         let folder = self.options.folder.join(node).display().to_string();
         let ours =
             |path: &str| path.starts_with(&folder) && volumes.iter().any(|volume| path.contains(volume.as_str()));
         let points = namespace.mounts().into_iter().filter_map(|line| line.split(' ').nth(1).map(str::to_owned));
-        Ok(points.filter(|path| ours(path)).map(|path| format!("{path} is mounted on {node}")).collect())
+        Ok(points.filter(|path| ours(path)).map(|path| Leftover::on(node, LeftoverKind::Mount, path)).collect())
     }
 }
 

@@ -19,7 +19,17 @@ from typing import Any
 import pytest
 
 from holdfast import waiting
-from holdfast.cni import Chain, Containerd, FailpointFile, GivenContainerd, NetworkNamespace, Traces, look, plugin
+from holdfast.cni import (
+    Chain,
+    Containerd,
+    FailpointFile,
+    GivenContainerd,
+    NetworkNamespace,
+    Trace,
+    Traces,
+    look,
+    plugin,
+)
 from holdfast.cni.leftovers import plugin_processes
 from holdfast.cni.namespace import OWN
 from holdfast.exceptions import HoldfastError
@@ -267,8 +277,8 @@ class World:
             pod.remove()
         self._expect_gone(lambda: self._look().since(self._before), known_defect)
 
-    def _expect_gone(self, look_again: Callable[[], list[str]], known_defect: str | None) -> None:
-        left: list[str] = []
+    def _expect_gone(self, look_again: Callable[[], list[Trace]], known_defect: str | None) -> None:
+        left: list[Trace] = []
 
         def gone() -> bool:
             left[:] = look_again()
@@ -277,13 +287,13 @@ class World:
         patience = SETTLED if known_defect is None else 1.0
         with contextlib.suppress(AssertionError):
             wait_until(gone, "all is gone", patience)
-        if known_defect and left and self.ground.is_own and all(what.startswith("rule ") for what in left):
+        if known_defect and left and self.ground.is_own and all(trace.kind == "rule" for trace in left):
             pytest.xfail(f"{known_defect}: {len(left)} rules are left over")
-        assert not left, "left over: " + "; ".join(left)
+        assert not left, "left over: " + "; ".join(map(str, left))
 
-    def traces_of_pods(self) -> list[str]:
+    def traces_of_pods(self) -> list[Trace]:
         """What is there of the pods now, beside their own namespaces."""
-        return [what for what in self._look().since(self._before) if not what.startswith("namespace")]
+        return [trace for trace in self._look().since(self._before) if trace.kind != "namespace"]
 
     def leave(self) -> None:
         """Take the pods away, however the scenario ended."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from holdfast import visible
 from holdfast.exceptions import ExpectationFailed, HoldfastError
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.suites.looks import settled
@@ -26,7 +27,7 @@ class Operation:
         self._site = site
         self._terms = f"{count - 1}*off->1*delay({HELD})" if count > 1 else f"1*delay({HELD})"
         self._begun = threading.Event()
-        self._error: BaseException | None = None
+        self._error: HoldfastError | None = None
         self._ended = False
 
     @contextmanager
@@ -66,7 +67,7 @@ class Operation:
             return f"it did not end within {LONGEST:.0f} s of the failover"
         if self._error is None:
             return "it was acknowledged"
-        return f"it was not acknowledged: {type(self._error).__name__}: {str(self._error).splitlines()[0]}"
+        return f"it was not acknowledged: {type(self._error).__name__}: {visible.line(self._error.message)}"
 
     def expect_end(self) -> None:
         """It ended by itself, and said how: done, refused, or not known."""

@@ -13,11 +13,12 @@ import pytest
 from holdfast import _core, storage
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
+from holdfast.results import Unchecked
 from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
-from holdfast.storage.account import Limits, NotChecked
+from holdfast.storage.account import Limits
 from holdfast.storage.provider import ProviderFile
-from holdfast.storage.report import Outcome
+from holdfast.storage.report import Outcome, scenario_of
 from holdfast.storage.scenario import Scenario
 
 # On the emulated tier calls take milliseconds.
@@ -36,7 +37,7 @@ DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 @pytest.fixture
 def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
     """The lab of one scenario."""
-    name = "T" + request.node.originalname.split("_")[2]
+    name = scenario_of(request.node)
     given = options.value(request.config, "provider")
     made = _emulated(request.config, name, tmp_path) if given is None else _real(request.config, given, name)
     with made as scenario:
@@ -75,28 +76,29 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
         raise pytest.fail.Exception(f"{error}", pytrace=False) from None
     lacking = provider.lacks()
     if lacking:
-        pytest.skip(f"NotRun: {'; '.join(lacking)}")
-    with _nodes(config, provider) as lab:
+        pytest.skip("; ".join(lacking))
+    with _nodes(config, provider) as (lab, folder):
         limits = replace(_patience(provider), deadline=DEADLINES.get(name, REAL.deadline))
         scenario = Scenario(lab, name, _limits(config, name, limits))
+        scenario.folder = folder
         scenario.filesystems, scenario.accesses = provider.filesystems, provider.access_modes
         scenario.knows_parameters = False
         scenario.parameters = provider.parameters
         if provider.hosts is not None:
-            scenario.unseen = NotChecked("what stays mounted on the hosts", "only their containers are looked at")
+            scenario.unseen = Unchecked("what stays mounted on the hosts", "only their containers are looked at")
         yield scenario
 
 
 @contextmanager
-def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.StorageLab]:
-    """The hosts of a provider file, or a lab of namespaces that is gone after that."""
+def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_core.StorageLab, str]]:
+    """The hosts of a provider file, or a lab of namespaces that is gone after that, and its folder."""
     start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
     if provider.hosts is not None:
         try:
             lab = storage.hosts(provider, timeout=start)
         except HoldfastError as error:
             raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
-        yield lab
+        yield lab, ""
         return
     try:
         folder = leftovers.make()
@@ -108,8 +110,9 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[_core.Stor
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
             logs = _logs(folder, provider)
-            raise pytest.fail.Exception(f"the lab did not come up: {error}\n{logs}", pytrace=False) from None
-        yield made
+            told = str(error).replace(str(folder), "…")
+            raise pytest.fail.Exception(f"the lab did not come up: {told}\n{logs}", pytrace=False) from None
+        yield made, str(folder)
     finally:
         if made is not None:
             made.close()

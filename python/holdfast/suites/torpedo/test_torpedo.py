@@ -16,8 +16,6 @@ from holdfast.suites.torpedo.ground import torpedo
 
 __all__ = ["torpedo"]  # a fixture
 
-pytestmark = pytest.mark.torpedo
-
 # T1: sizes, file systems, parameters and access modes, each with another.
 VARIATIONS: tuple[Variation, ...] = (
     (8 * MEBIBYTE, "", "SINGLE_NODE_WRITER", {}),
@@ -28,6 +26,7 @@ VARIATIONS: tuple[Variation, ...] = (
 )
 
 
+@pytest.mark.torpedo("T1")
 def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     in_use = torpedo.start(first)
@@ -37,7 +36,8 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
         task = torpedo.run(volume, first)
         task.stop()
         found = torpedo.look(volume, first)
-        torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {found.findings[:3]}")
+        findings = "; ".join(map(str, found.findings[:3]))
+        torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {findings}")
         if torpedo.can("Size", "the size of a volume"):
             torpedo.expect((volume.bytes or 0) >= size, f"asked for {size} bytes, and got {volume.bytes}")
         if found.filesystem is not None and filesystem:
@@ -64,6 +64,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     torpedo.expect_nothing_left()
 
 
+@pytest.mark.torpedo("T2")
 def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     volume = torpedo.create(first)
@@ -80,6 +81,7 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
         torpedo.expect_nothing_left()
 
 
+@pytest.mark.torpedo("T3")
 @pytest.mark.parametrize("fault", ["stop_plugin", "kill_plugin", "hang_plugin", "kill_server"])
 def test_torpedo_3_plugin_down(torpedo: Scenario, fault: str) -> None:
     first, second = torpedo.nodes[:2]
@@ -102,6 +104,7 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: str) -> None:
         torpedo.expect_whole(task.volume, second)
 
 
+@pytest.mark.torpedo("T4")
 def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first)
@@ -116,6 +119,7 @@ def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
     torpedo.settle(tasks, moved)
 
 
+@pytest.mark.torpedo("T5")
 def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first)
@@ -127,6 +131,7 @@ def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
     torpedo.settle(tasks, moved)
 
 
+@pytest.mark.torpedo("T6")
 @pytest.mark.parametrize("fault", ["kill_plugin", "hang_plugin"])
 def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: str) -> None:
     node = torpedo.nodes[1]
@@ -157,10 +162,12 @@ def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: str) -> Non
     torpedo.expect_nothing_left()
 
 
+@pytest.mark.torpedo("T7")
 def test_torpedo_7_node_partitioned(torpedo: Scenario) -> None:
     _partition(torpedo, "cut")
 
 
+@pytest.mark.torpedo("T8")
 def test_torpedo_8_storage_partitioned(torpedo: Scenario) -> None:
     _partition(torpedo, "cut_storage")
 
@@ -182,6 +189,7 @@ def _partition(torpedo: Scenario, cut: str) -> None:
     torpedo.settle(tasks, moved)
 
 
+@pytest.mark.torpedo("T9")
 def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     torpedo.harm(first, "live_restore_off")
@@ -207,6 +215,7 @@ def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
     torpedo.expect_nothing_left()
 
 
+@pytest.mark.torpedo("T10")
 def test_torpedo_10_runtime_crash_live_restore(torpedo: Scenario) -> None:
     first = torpedo.nodes[0]
     torpedo.harm(first, "live_restore_on", undo="live_restore_off")
