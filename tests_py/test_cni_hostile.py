@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import contextmanager
@@ -76,11 +76,29 @@ class Node:
         found = self.canary.stat()
         return self.canary.read_text(), found.st_ino, found.st_mode, found.st_uid, found.st_mtime_ns
 
-    def add(self, conf: Path | str | None = None, *, config: dict[str, Any] | None = None, **environment: str) -> str:
-        """The message of the error that ADD ends with, or nothing. Nothing of the canary is in what it prints."""
+    def add(
+        self,
+        conf: Path | str | None = None,
+        *,
+        config: dict[str, Any] | None = None,
+        at: int = 0,
+        does: Callable[[], None] | None = None,
+        **environment: str,
+    ) -> str:
+        """The message of the error that ADD ends with, or nothing. Nothing of the canary is in what it prints.
+
+        At its `at`th system call it stands still, and `does` is done; `ended` says whether it has fewer.
+        """
         held = self.bench.config(**(config or {}))
         held["runtimeConfig"]["io.kubernetes.cri.pod-annotations"][CONF_PATH] = str(conf or self.conf)
-        done = self.bench.run(stdin=json.dumps(held).encode(), **environment)
+        stdin = json.dumps(held).encode()
+        if does is None:
+            done = self.bench.run(stdin=stdin, **environment)
+        else:
+            with self.bench.stepped(stdin=stdin, **environment) as process:
+                self.ended = not process.step(at)
+                does()
+                done = process.end()
         assert SECRET.encode() not in done.stdout + done.stderr
         assert done.returncode in (0, 1), done
         self.said = done.stderr.decode()
@@ -112,7 +130,7 @@ def as_user(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
         f"import fcntl, os, random, signal, sys, time; os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
     )
     command = [sys.executable, "-c", lose_rights + program, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
@@ -121,7 +139,7 @@ def as_user(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-# Turns `where` from what is his into a link to what is root's and back, at any moment of the plugin's work.
+# Turns `where` from what is his into a link to what is root's and back, whenever it is told to.
 SWAPPING = """
 where, target, folder = sys.argv[1], sys.argv[2], sys.argv[3] == "folder"
 draft, kept = where + ".draft", where + ".kept"
@@ -139,27 +157,39 @@ def take():
     os.symlink(target, draft)
     os.replace(draft, where)
 print("ready", flush=True)
-while True:
-    time.sleep(random.uniform(0, 0.006))
-    take()
-    time.sleep(random.uniform(0, 0.003))
-    if folder:
-        os.unlink(where)
-    put()
+for line in sys.stdin:
+    if line == "take\\n":
+        take()
+    else:
+        if folder:
+            os.unlink(where)
+        put()
+    print("done", flush=True)
 """
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_path_that_is_swapped_for_a_link_all_the_time(node: Node, kind: str) -> None:
-    """500 rounds each."""
+def test_a_path_that_is_swapped_for_a_link_at_any_system_call(node: Node, kind: str) -> None:
+    """For a link, or back again for what is his."""
     if kind == "file":
         swapped, target = node.file(node.conf), node.canary
     else:
         swapped, target = node.folder("folder", USER, node.theirs), node.roots
         node.conf = node.file(swapped / "failpoints.json")
-    with as_user(SWAPPING, swapped, target, kind) as process, ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda _: node.add(), range(500)))
-        assert process.poll() is None
+    with as_user(SWAPPING, swapped, target, kind) as process:
+
+        def swap(word: str) -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{word}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
+
+        answers, moment = set(), 0
+        while moment is not None:
+            answers.add(node.add(at=moment, does=lambda: swap("take")))
+            answers.add(node.add(at=moment, does=lambda: swap("put")))
+            moment = None if node.ended else moment + 1
     assert "theirs" in answers
     assert any(f"of user {USER} is not followed" in answer for answer in answers)
     for path in node.theirs.rglob("*"):

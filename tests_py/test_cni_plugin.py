@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 from holdfast.cni import plugin
 
 from conftest import wait_until
+from stepping import Stepped
 
 CONF_PATH = "failpoint.cni.containerd.io/confpath"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -78,6 +78,11 @@ class Bench:
             timeout=timeout,
             check=False,
         )
+
+    def stepped(self, command: str = "ADD", *, stdin: bytes | None = None, **environment: str) -> Stepped:
+        """The same, stopped at its first instruction."""
+        given = json.dumps(self.config()).encode() if stdin is None else stdin
+        return Stepped([self.executable], stdin=given, env=self.environment(command, **environment), cwd=self.folder)
 
     def fails(self, text: str | bytes | Mapping[str, str], **options: Any) -> dict[str, Any]:
         """Run it with this failpoint file; the error that it answers with. The file stays as it was."""
@@ -447,34 +452,19 @@ def test_counts_are_exact_in_every_round(bench: Bench, count: int, processes: in
         assert bench.conf.read_text() == '{"cmdAdd":"0*error(x)"}'
 
 
-def test_killed_at_any_moment_the_file_is_whole(bench: Bench) -> None:
-    """200 rounds: the file is one of before and after, with nothing lost that it does not know."""
+def test_killed_at_any_system_call_the_file_is_whole(bench: Bench) -> None:
+    """The file is one of before and after, with nothing lost that it does not know."""
     bench.bridge("#!/bin/sh\nprintf '{}'")
-    stdin = json.dumps(bench.config()).encode()
-    chance = random.Random(1)
-    left, moved = 1000, 0
+    left, moved, lives = 1000, [], True
     bench.conf.write_text(f'{{"cmdAdd":"{left}*off","mine":[1,2]}}')
-    for _ in range(200):
-        process = subprocess.Popen(
-            [bench.executable],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=bench.environment("ADD"),
-        )
-        assert process.stdin is not None
-        process.stdin.write(stdin)
-        process.stdin.close()
-        try:
-            process.wait(chance.uniform(0, 0.008))
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait()
+    while lives:
+        with bench.stepped() as process:
+            lives = process.step(len(moved))
         held = bench.conf.read_text()
         assert held in {f'{{"cmdAdd":"{left - used}*off","mine":[1,2]}}' for used in (0, 1)}
-        used = 0 if f'"{left}*off"' in held else 1
-        left, moved = left - used, moved + used
-    assert moved > 0
+        moved.append(0 if f'"{left}*off"' in held else 1)
+        left -= moved[-1]
+    assert (moved[0], moved[-1]) == (0, 1)
     # The lock and the draft of the last one, perhaps, which the next removes.
     assert len([path for path in bench.folder.iterdir() if "failpoints" in path.name]) <= 3
     assert bench.run().returncode == 0
