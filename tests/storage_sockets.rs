@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use holdfast::error::{ConnectFault, Error, Kind, Result};
@@ -12,6 +13,8 @@ use holdfast::storage::csi::{Backend, routes};
 use holdfast::storage::{
     Attachment, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Volume, VolumeRequest, Volumes,
 };
+
+const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_millis(1500)
@@ -33,23 +36,46 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     tokio::task::spawn_blocking(work).await.expect("no panic")
 }
 
-/// A socket on which every client is told `answer`, or nothing, once it said something.
-fn talker(folder: &Path, answer: Option<&'static str>) -> PathBuf {
-    let path = folder.join("plugin.sock");
-    let listener = UnixListener::bind(&path).expect("a socket");
-    std::thread::spawn(move || {
-        let mut held = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept() {
-            let mut said = [0; 4096];
-            let _ = stream.read(&mut said); // whatever it is
-            if let Some(answer) = answer {
-                let _ = stream.write_all(answer.as_bytes()); // the client may be gone
-            } else {
-                held.push(stream);
+/// A socket on which every client is told `answer` once it said something.
+fn talker(folder: &Path, answer: &'static str) -> PathBuf {
+    let silent = Silent::listen(folder);
+    silent.say(answer);
+    silent.path
+}
+
+/// A socket on which nobody is told anything until it is to `say` something: then all are told that.
+struct Silent {
+    path: PathBuf,
+    held: Arc<Mutex<(Option<&'static str>, Vec<UnixStream>)>>,
+}
+
+impl Silent {
+    fn listen(folder: &Path) -> Self {
+        let path = folder.join("plugin.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let silent = Self { path, held: Arc::default() };
+        let held = silent.held.clone();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut said = [0; 4096];
+                let _ = stream.read(&mut said); // whatever it is
+                let mut held = held.lock().expect("no panic");
+                match held.0 {
+                    Some(answer) => drop(stream.write_all(answer.as_bytes())), // the client may be gone
+                    None => held.1.push(stream),
+                }
             }
+        });
+        silent
+    }
+
+    fn say(&self, answer: &'static str) {
+        let mut held = self.held.lock().expect("no panic");
+        held.0 = Some(answer);
+        for mut stream in held.1.drain(..) {
+            let _ = stream.write_all(answer.as_bytes()); // the client may be gone
         }
-    });
-    path
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,18 +96,27 @@ async fn a_socket_that_is_absent_or_refuses_is_told_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_hangs_costs_no_more_than_the_deadline() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = talker(folder.path(), None);
-    let began = Instant::now();
-    for error in beside(move || [csi(&path, soon()).err(), docker(&path, soon()).err()]).await {
+    let silent = Silent::listen(folder.path());
+    let ask = |deadline: fn() -> Instant| {
+        let path = silent.path.clone();
+        tokio::spawn(beside(move || [csi(&path, deadline()).err(), docker(&path, deadline()).err()]))
+    };
+    let (patient, hasty) = (ask(|| Instant::now() + Duration::from_secs(60)), ask(soon));
+    for error in hasty.await.expect("no panic") {
         assert_eq!(error.expect("it hangs").kind, Kind::Timeout);
     }
-    assert!(began.elapsed() < Duration::from_secs(6));
+    assert!(!patient.is_finished(), "the deadline ended it, not the plugin");
+    silent.say(BAD_REQUEST);
+    for error in patient.await.expect("no panic") {
+        let error = error.expect("HTTP is no gRPC, and no answer of a plugin");
+        assert_ne!(error.kind, Kind::Timeout, "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_of_the_other_kind_is_known_as_one() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = talker(folder.path(), Some("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
+    let path = talker(folder.path(), BAD_REQUEST);
     let error = beside(move || csi(&path, soon()).err()).await.expect("HTTP is no gRPC");
     assert_eq!(error.kind, Kind::Connect(ConnectFault::NotGrpc), "{error}");
     let folder = tempfile::tempdir().expect("a folder");
@@ -101,7 +136,7 @@ async fn a_docker_plugin_that_answers_nonsense_is_told_so() {
         ("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", "HTTP status 503"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = talker(folder.path(), Some(answer));
+        let path = talker(folder.path(), answer);
         let error = beside(move || docker(&path, soon()).err()).await.expect(said);
         assert!(error.to_string().contains(said), "{answer}: {error}");
     }

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,10 +57,8 @@ def free_port() -> int:
 
 
 def expect(kind: type[exceptions.HoldfastError], address: str, says: str) -> None:
-    began = time.monotonic()
     with pytest.raises(kind, match=says) as caught:
         holdfast.connect(address, insecure=True, dial_timeout=1.5)
-    assert time.monotonic() - began < 4
     assert caught.value.hint
     assert address in str(caught.value)
 
@@ -168,10 +165,8 @@ def test_roles_that_no_test_can_use(
     point: str, says: str, chassis_of_test: holdfast.Emulator, device: holdfast.Device
 ) -> None:
     with chassis_of_test.failpoint(point, "9999*error(x)"):
-        began = time.monotonic()
         with pytest.raises(exceptions.RolesError, match=says) as caught:
             device.switchover()
-        assert time.monotonic() - began < 8
         assert caught.value.hint
     assert chassis_of_test.active == "Supervisor1"
 
@@ -389,12 +384,11 @@ def test_the_second_of_two_addresses_is_found(chassis_of_test: holdfast.Emulator
 
 def test_an_unreachable_device_ends_the_run_at_once(run_suite: RunSuite) -> None:
     address = f"127.0.0.1:{free_port()}"
-    began = time.monotonic()
     run = run_suite("-k", "cntr3", "--dut", address, "--dut-insecure")
     assert run.exit_code == 3
     assert address in run.output
     assert "try:" in run.output
-    assert time.monotonic() - began < 15
+    assert run.cases == {}, "none was begun: each would dial anew"
 
 
 def test_left_overs_of_an_aborted_run_are_named_and_left_alone(

@@ -17,6 +17,8 @@ import pytest
 import holdfast
 from holdfast import aio, exceptions
 
+from conftest import wait_until
+
 
 def test_a_day_in_the_life_of_a_device(
     device: holdfast.Device, chassis_of_test: holdfast.Emulator, archive: Path
@@ -36,7 +38,7 @@ def test_a_day_in_the_life_of_a_device(
     moved = device.switchover(redundant=True)
     assert chassis_of_test.active == moved.target == "Supervisor2"
     assert moved.outage is not None
-    assert 0.1 < moved.outage.seconds < 5
+    assert moved.outage.seconds > 0
     assert "asking for Supervisor1 -> Supervisor2" in str(moved.timeline)
     assert device.containerz.expect_container("web", like=before).image == before.image
     device.expect_answer(60061)
@@ -113,7 +115,8 @@ def test_gnmi_in_all_its_modes(device: holdfast.Device) -> None:
 
 
 def test_system_calls(device: holdfast.Device) -> None:
-    assert abs(device.system.time().timestamp() - time.time()) < 5
+    before, told = time.time(), device.system.time().timestamp()
+    assert before - 0.001 <= told <= time.time()
     assert device.system.ping("127.0.0.1", count=2).received == 2
     assert device.system.ping("192.0.2.1", count=2).received == 0
     assert device.system.reboot_status().active is False
@@ -216,18 +219,17 @@ def test_a_transfer_survives_a_failover_with_retries(archive: Path, *, black_hol
 
 
 def test_blocking_calls_end_at_ctrl_c(device: holdfast.Device, chassis_of_test: holdfast.Emulator) -> None:
-    with chassis_of_test.failpoint("containerz.ListImage", "1*delay(20000)"):
-        pressed = []
+    with chassis_of_test.failpoint("containerz.ListImage", "1*pause") as held:
 
         def press() -> None:
-            pressed.append(time.monotonic())
+            held.wait_reached()
             os.kill(os.getpid(), signal.SIGINT)
 
-        timer = threading.Timer(0.3, press)
-        timer.start()
+        presser = threading.Thread(target=press)
+        presser.start()
         with pytest.raises(KeyboardInterrupt):
-            device.containerz.images()
-        assert time.monotonic() - pressed[0] < 0.5
+            device.containerz.images(timeout=60)  # nobody answers while it is held
+        presser.join()
     assert device.containerz.volumes() == ()
 
 
@@ -253,10 +255,7 @@ def test_the_core_logs_through_python(device: holdfast.Device, caplog: pytest.Lo
 
     with caplog.at_level(logging.DEBUG, logger="holdfast"):
         device.containerz.create_volume("x")
-        deadline = time.monotonic() + 5
-        while not logged() and time.monotonic() < deadline:
-            device.containerz.volumes()
-    assert logged()
+        wait_until(logged, what="the line")
 
 
 def test_a_progress_callback_may_call_back_in(device: holdfast.Device, archive: Path) -> None:
@@ -273,12 +272,33 @@ def test_durations_are_seconds_or_timedeltas(device: holdfast.Device) -> None:
         device.containerz.images(timeout="5")  # type: ignore[arg-type]
 
 
+GAVE_UP = "a callback has not returned"
+
+
+def test_a_callback_that_hangs_is_left_behind_and_told(
+    device: holdfast.Device, archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on = threading.Event()
+    image = device.containerz.deploy(archive, progress=lambda *_: go_on.wait(60))
+    assert image in device.containerz.images()
+    go_on.set()
+    wait_until(lambda: GAVE_UP in caplog.text, what="the line")
+
+
+@pytest.mark.asyncio
+async def test_a_completion_does_not_wait_for_the_thread_that_it_runs_on(
+    archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
+        await dut.containerz.deploy(archive, progress=lambda *_: None)
+    assert GAVE_UP not in caplog.text
+
+
 @pytest.mark.asyncio
 async def test_the_same_with_await(archive: Path) -> None:
     async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
-        began, told = time.monotonic(), []
+        told: list[tuple[int, int, int]] = []
         image = await dut.containerz.deploy(archive, progress=lambda *state: told.append(state))
-        assert time.monotonic() - began < 1.5, "a completion must not wait for the thread that it runs on"
         assert told[-1][0] == told[-1][2]
         images, roles = await asyncio.gather(dut.containerz.images(), dut.control_processors())
         assert image in images
@@ -296,9 +316,12 @@ async def test_the_same_with_await(archive: Path) -> None:
 @pytest.mark.asyncio
 async def test_cancelling_an_awaitable_drops_the_call() -> None:
     async with aio.emulator() as chassis, aio.connect(chassis.address, insecure=True) as dut:
-        await chassis.arm("containerz.ListImage", "1*delay(20000)")
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(dut.containerz.images(), timeout=0.2)
+        async with chassis.failpoint("containerz.ListImage", "1*pause") as held:
+            call = asyncio.ensure_future(dut.containerz.images(timeout=60))
+            await held.wait_reached()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
         assert await dut.containerz.volumes() == ()
 
 

@@ -9,14 +9,13 @@ import os
 import shutil
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import holdfast
-from holdfast import plugin_archive
+from holdfast import plugin_archive, waiting
 
 from test_bad_input import free_port
 
@@ -49,11 +48,12 @@ class Docker:
         ]
         self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(["dockerd", *options, *places], stdout=self._log, stderr=self._log)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self.run("version", check=False).returncode == 0:
-                return
-        pytest.fail("dockerd does not start:\n" + (folder / "log").read_text()[-2000:])
+        waiting.until(lambda: self._process.poll() is not None or self._answers(), 60)
+        if not self._answers():
+            pytest.fail("dockerd does not start:\n" + (folder / "log").read_text()[-2000:])
+
+    def _answers(self) -> bool:
+        return self.run("version", check=False).returncode == 0
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = ["docker", "-H", self.host, *words]
@@ -117,11 +117,9 @@ def test_docker_loads_and_runs_the_test_container(docker: Docker, archive: Path,
     docker.run(*words)
     device.expect_answer(port, host="127.0.0.1", within=10)
     assert "listening" in docker.run("logs", "cntrsrv").stdout
-    began = time.monotonic()
     docker.run("stop", "cntrsrv")
-    assert time.monotonic() - began < 8, "it did not end at SIGTERM"
     state = docker.run("inspect", "--format", "{{.State.ExitCode}}", "cntrsrv").stdout.strip()
-    assert state == "0"
+    assert state == "0", "it did not end at SIGTERM: 137 is the SIGKILL that comes after it"
 
 
 def test_docker_runs_the_test_plugin(docker: Docker, tmp_path: Path) -> None:

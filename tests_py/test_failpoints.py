@@ -8,7 +8,6 @@ import logging
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -107,11 +106,12 @@ def test_the_codes_of_errors(
         device.containerz.create_volume("v")
 
 
-def test_a_delay_delays(device: holdfast.Device, chassis_of_test: holdfast.Emulator) -> None:
-    with chassis_of_test.failpoint("containerz.ListVolume", "1*delay(200ms..300ms)"):
-        begin = time.monotonic()
+def test_a_delay_delays_and_ends(device: holdfast.Device, chassis_of_test: holdfast.Emulator) -> None:
+    with chassis_of_test.failpoint("containerz.ListVolume", "1*delay(60m..90m)->1*delay(20ms..30ms)") as fp:
+        with pytest.raises(exceptions.Timeout):
+            device.containerz.volumes(timeout=0.5)
         assert volume_names(device) == []
-        assert 0.2 <= time.monotonic() - begin < 2
+        assert fp.hits == 2
 
 
 def test_a_pause_is_seen_and_released(device: holdfast.Device, chassis_of_test: holdfast.Emulator) -> None:
@@ -214,10 +214,10 @@ def test_each_row_of_an_answer(device: holdfast.Device, chassis_of_test: holdfas
     with chassis_of_test.failpoint(row, "1*off->1*error[ABORTED](midway)"), pytest.raises(exceptions.Aborted):
         volume_names(device)
     with chassis_of_test.failpoint(f"{row}.after", "3*delay(30)") as fp:
-        begin = time.monotonic()
         assert volume_names(device) == ["a", "b", "c"]
-        assert time.monotonic() - begin > 0.09
         assert fp.hits == 3
+    with chassis_of_test.failpoint(f"{row}.after", "1*off->1*delay(60m)"), pytest.raises(exceptions.Timeout):
+        device.containerz.volumes(timeout=0.5)
     with chassis_of_test.failpoint(f"{row}.after", '1*drop->1*return{"name": "y"}'):
         assert volume_names(device) == ["y", "c"]
     with chassis_of_test.failpoint(f"{row}.after", "1*corrupt(garbage)"):
@@ -386,32 +386,29 @@ def test_what_a_step_is_given_can_be_changed() -> None:
         assert [(volume.driver, volume.labels) for volume in dut.containerz.volumes()] == [("other", {})]
 
 
-def after_switchover(site: str, terms: str, active: str) -> tuple[list[str], float]:
-    """Which volumes are there and how long it took, once a step was hit so and `active` is in charge."""
+def after_switchover(site: str, terms: str, active: str) -> list[str]:
+    """Which volumes are there, once a step was hit so and `active` is in charge."""
     with running() as (chassis, dut):
         dut.containerz.create_volume("kept")
         dut.expect_redundant("Supervisor1")
         with chassis.failpoint(site, terms) as fp:
-            begin = time.monotonic()
             dut.system.switch_control_processor("Supervisor2")
             fp.wait_reached()
             wait_until(lambda: chassis.active == active and answers(dut))
             volumes = volume_names(dut)  # asked until the runtime has loaded
             assert chassis.active == active
-            return volumes, time.monotonic() - begin
+            return volumes
 
 
 def test_what_the_actions_do_to_a_step() -> None:
     for terms in ("1*error(no)", "1*drop"):
-        assert after_switchover("switchover.leave", terms, "Supervisor1")[0] == ["kept"]
-        assert after_switchover("load.volume", terms, "Supervisor2")[0] == []
+        assert after_switchover("switchover.leave", terms, "Supervisor1") == ["kept"]
+        assert after_switchover("load.volume", terms, "Supervisor2") == []
     for terms in ("1*crash", "1*panic(x)", "1*exit(1)"):
-        assert after_switchover("switchover.leave", terms, "Supervisor2")[0] == ["kept"]
-    volumes, took = after_switchover("switchover.take_over", "1*delay(400)", "Supervisor2")
-    assert volumes == ["kept"]
-    assert took > 0.4
-    assert after_switchover("load.volume", "1*corrupt(garbage)", "Supervisor2")[0] != ["kept"]
-    assert after_switchover("load.volume", "1*corrupt(truncate)", "Supervisor2")[0] == ["ke"]
+        assert after_switchover("switchover.leave", terms, "Supervisor2") == ["kept"]
+    assert after_switchover("switchover.take_over", "1*delay(40)", "Supervisor2") == ["kept"]
+    assert after_switchover("load.volume", "1*corrupt(garbage)", "Supervisor2") != ["kept"]
+    assert after_switchover("load.volume", "1*corrupt(truncate)", "Supervisor2") == ["ke"]
     with running() as (chassis, dut):
         with chassis.failpoint("switchover.take_over", "1*hang") as fp:
             dut.system.switch_control_processor("Supervisor2")

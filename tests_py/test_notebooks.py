@@ -112,21 +112,20 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
 def test_an_interrupt_stops_a_call_at_once_and_leaves_the_session_usable(kernel: Kernel, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     kernel.run(
-        "import holdfast, time, pathlib\n"
+        "import holdfast, pathlib\n"
         "chassis = holdfast.emulator()\n"
         "dut = holdfast.connect(chassis.address, insecure=True)"
     )
     kernel.begin(
         f"pathlib.Path({str(begun)!r}).touch()\n"
-        "began = time.monotonic()\n"
         "try:\n"
-        "    dut.containerz.expect_container('nobody', within=300)\n"
+        "    dut.containerz.expect_container('nobody', within=3600)\n"
         "except KeyboardInterrupt:\n"
-        "    took = time.monotonic() - began"
+        "    ended = 'interrupted'"
     )
     wait_until(begun.exists, what="the call")
     kernel.interrupt()
-    assert float(kernel.run("print(took)")["stdout"]) < 60
+    assert kernel.run("print(ended)")["stdout"].strip() == "interrupted"
     assert "PRIMARY" in kernel.run("dut")["text/html"]
     kernel.run("dut.close(); chassis.stop()")
 

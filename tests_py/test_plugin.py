@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ import pytest
 import holdfast
 from holdfast import journal
 
-from conftest import RunSuite, emulate, isolated
+from conftest import RunSuite, emulate, isolated, wait_until
 
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
 
@@ -340,9 +338,7 @@ def test_ctrl_c_leaves_the_device_clean(tmp_path: Path) -> None:
         ]
         process = subprocess.Popen(command, cwd=tmp_path, env=isolated(tmp_path, {}), stdout=subprocess.DEVNULL)
         with holdfast.connect(address, insecure=True) as dut:
-            deadline = time.monotonic() + 30
-            while not dut.containerz.containers() and time.monotonic() < deadline:
-                os.sched_yield()
+            wait_until(lambda: bool(dut.containerz.containers()), what="a container of the run's")
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 2
             assert dut.containerz.containers() == ()

@@ -25,6 +25,9 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(40);
 /// Jobs that may be dropped (logs, progress) are, beyond this many that wait.
 const QUEUE: usize = 4096;
 
+/// How long a callback may take that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Something to do in Python.
 pub type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 
@@ -83,9 +86,9 @@ pub fn drain(py: Python<'_>) {
     queue(Box::new(move |_| {
         let _ = done.send(()); // the waiter gave up
     }));
-    py.detach(move || {
-        let _ = blocking::received(&ran, Duration::from_secs(2)); // a callback hangs: go on without it
-    });
+    if py.detach(move || blocking::received(&ran, PATIENCE)).is_err() {
+        tracing::warn!("a callback has not returned after {} s: going on without it", PATIENCE.as_secs());
+    }
 }
 
 /// The body of the thread that Python owns.

@@ -262,6 +262,8 @@ mod tests {
     use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
     use crate::dial::BoxedIo;
     use crate::dial::connector::BoxFuture;
@@ -291,17 +293,21 @@ mod tests {
         }
     }
 
-    async fn dials(takes: bool, expected: bool) -> usize {
-        let slow = Arc::new(Slow { takes, dials: AtomicUsize::new(0), held: Mutex::default() });
-        let outage = ExpectedOutage::default();
-        let _expecting = expected.then(|| outage.begin());
-        let dialler = Arc::new(Dialler {
-            connector: slow.clone(),
+    fn dialler(connector: Arc<dyn Connector>, outage: ExpectedOutage) -> Arc<Dialler> {
+        Arc::new(Dialler {
+            connector,
             target: Arc::new(Target::parse("device:9339", Security::Plaintext).expect("an address")),
             pace: Pace::default(),
             patience: Patience::lasting(Duration::from_secs(2)),
             outage,
-        });
+        })
+    }
+
+    async fn dials(takes: bool, expected: bool) -> usize {
+        let slow = Arc::new(Slow { takes, dials: AtomicUsize::new(0), held: Mutex::default() });
+        let outage = ExpectedOutage::default();
+        let _expecting = expected.then(|| outage.begin());
+        let dialler = dialler(slow.clone(), outage);
         let refused = dialler.dial(0, Persistence::Outage, Instant::now() + Duration::from_secs(3)).await;
         assert!(refused.is_err());
         slow.dials.load(Ordering::SeqCst)
@@ -312,5 +318,44 @@ mod tests {
         assert!(dials(true, false).await <= 4, "once a second");
         assert!(dials(true, true).await >= 50, "an outage is expected");
         assert!(dials(false, false).await >= 50, "none was taken: nobody is made slower");
+    }
+
+    /// Who answers every dial with what is no HTTP/2, or whose kernel refuses it.
+    struct Other {
+        says: Option<&'static [u8]>,
+        held: Arc<Mutex<Vec<tokio::io::DuplexStream>>>,
+    }
+
+    impl Connector for Other {
+        fn resolve<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            Box::pin(async { Ok(vec![SocketAddr::from(([192, 0, 2, 1], 9339))]) })
+        }
+
+        fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<BoxedIo>> {
+            let (says, held) = (self.says, self.held.clone());
+            Box::pin(async move {
+                let says = says.ok_or(io::ErrorKind::ConnectionRefused)?;
+                let (ours, mut theirs) = tokio::io::duplex(4096);
+                theirs.write_all(says).await?;
+                held.lock().expect("no panic").push(theirs);
+                Ok(Box::new(ours) as BoxedIo)
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_further_dial_can_mend_ends_the_first_contact_at_once_and_all_else_by_the_deadline() {
+        const LIMIT: Duration = Duration::from_secs(9);
+        for (says, persistence, fault, after) in [
+            (Some(&b"SSH-2.0-OpenSSH_9.2p1\r\n"[..]), Persistence::FirstContact, ConnectFault::NotGrpc, Duration::ZERO),
+            (Some(b"SSH-2.0-OpenSSH_9.2p1\r\n"), Persistence::Outage, ConnectFault::NotGrpc, LIMIT),
+            (None, Persistence::FirstContact, ConnectFault::Unreachable, LIMIT),
+            (None, Persistence::Once, ConnectFault::Unreachable, Duration::ZERO),
+        ] {
+            let began = Instant::now();
+            let dialler = dialler(Arc::new(Other { says, held: Arc::default() }), ExpectedOutage::default());
+            let error = dialler.dial(0, persistence, began + LIMIT).await.err().expect("nobody is there");
+            assert_eq!((error.kind, began.elapsed()), (Kind::Connect(fault), after), "{persistence:?}: {error}");
+        }
     }
 }
