@@ -10,7 +10,6 @@ import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable
 from concurrent import futures
 from urllib.parse import quote
@@ -93,4 +92,4 @@ for service, methods in METHODS.items():
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"csi.v1.{service}", handlers),))
 server.add_insecure_port(socket)
 server.start()
-threading.Event().wait()
+server.wait_for_termination()

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import re
 from itertools import chain, cycle, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,32 @@ from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed
 from holdfast.suites.looks import settled
 
+ROOT = Path(__file__).parent.parent
 # Ways to sleep, and to hide that one does.
-SLEEPS = {"sleep", "sched_yield"}
-# What can be waited for, and what ends such a wait.
-ENDS = {"Event": {"set"}, "Condition": {"notify", "notify_all"}}
+SLEEPS = {"sleep", "sched_yield", "sigtimedwait"}
+# What can be waited for, by which calls, and what ends such a wait.
+WAITS = {"Event": {"wait"}, "Condition": {"wait", "wait_for"}, "Queue": {"get"}, "SimpleQueue": {"get"}}
+ENDS = {
+    "Event": {"set"},
+    "Condition": {"notify", "notify_all"},
+    "Queue": {"put", "put_nowait"},
+    "SimpleQueue": {"put", "put_nowait"},
+}
+CLOCKS = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}
+# Python that may sleep, and why.
+SLEEPERS = {
+    "python/holdfast/waiting.py": "the waiting file",
+    "benches/run.py": "a benchmark keeps its pace, and looks as its peers do",
+    "tests_py/test_made.py": "a user's test that takes long, and is killed",
+    "tests_py/test_waiting.py": "what sleeps look like",
+}
+# Rust whose tests assert on a clock that stands still until all wait for it, or on a simulated one.
+CLOCKS_OF_THEIR_OWN = {
+    "crates/net/src/waiting.rs",
+    "crates/net/src/dial/dialler.rs",
+    "crates/emulator/src/failover/tests.rs",
+    "tests/session.rs",
+}
 
 
 def test_the_first_thing_found_is_returned():
@@ -42,11 +65,21 @@ def test_the_examples_of_its_documentation_hold():
     assert doctest.testmod(waiting).failed == 0
 
 
-def test_one_file_of_rust_may_sleep():
-    root = Path(__file__).parent.parent
-    files = (file for room in ("src", "crates", "tests", "benches") for file in (root / room).rglob("*.rs"))
-    allowed = [str(file.relative_to(root)) for file in files if "disallowed_methods" in file.read_text("utf-8")]
-    assert allowed == ["crates/net/src/waiting.rs"]
+def rust_files():
+    files = (file for room in ("src", "crates", "tests", "benches") for file in (ROOT / room).rglob("*.rs"))
+    return {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files}
+
+
+def test_the_files_of_rust_that_may_wait_are_those_that_contributing_names():
+    """`clippy.toml` forbids it elsewhere."""
+    allowed = {file for file, text in rust_files().items() if "disallowed_methods" in text}
+    listed = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| waiting file |")[2].partition("\n\n")[0]
+    assert allowed == set(re.findall(r"^\| `([^`]+\.rs)` \|", listed, re.MULTILINE))
+
+
+def test_no_test_of_rust_asserts_on_a_clock_that_runs():
+    timed = re.compile(r"\bassert\w*!\((?:[^;]|\n)*?\belapsed\(\)")
+    assert {file for file, text in rust_files().items() if timed.search(text)} <= CLOCKS_OF_THEIR_OWN
 
 
 def case_with(**limits):
@@ -100,15 +133,39 @@ def disguised_sleeps(source):
                 )
                 kinds.update({last_name(name): made(value) for name, value in pairs if made(value)})
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
-    ended = {(last_name(call.func.value), call.func.attr) for call in calls}
+    named = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))  # called, or handed on
+    ended = {(last_name(node.value), node.attr) for node in named}
     lines = []
     for call in calls:
-        if call.func.attr in ("wait", "wait_for"):
-            name = last_name(call.func.value)
-            kind = made(call.func.value) or kinds.get(name)
-            if kind and not any((name, end) in ended for end in ENDS[kind]):
-                lines.append(call.lineno)
-    return lines
+        name = last_name(call.func.value)
+        kind = made(call.func.value) or kinds.get(name)
+        waits = kind and call.func.attr in WAITS[kind]
+        if waits and not any((name, end) in ended for end in ENDS[kind]):
+            lines.append(call.lineno)
+        if call.func.attr == "select" and call.args and all(isinstance(each, ast.List) for each in call.args[:3]):
+            lines += [call.lineno] if not any(each.elts for each in call.args[:3]) else []
+    loops = [node.test for node in ast.walk(tree) if isinstance(node, ast.While)]
+    loops += [node.body for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+    return lines + [loop.lineno for loop in loops if reads_a_clock(loop)]
+
+
+def reads_a_clock(tree):
+    calls = (last_name(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(called in CLOCKS for called in calls)
+
+
+def sleeps(source):
+    """The lines that sleep, in programs that are texts too."""
+    tree = ast.parse(source)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and last_name(node.func) in SLEEPS]
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [node.lineno for node in [*calls, *(text for text in texts if "sleep(" in text.value)]]
+
+
+def asserts_on_a_clock(source):
+    """The lines that assert how long something took."""
+    asserts = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert))
+    return [node.lineno for node in asserts if reads_a_clock(node)]
 
 
 def last_name(node):
@@ -130,6 +187,10 @@ def made(node):
         "self.tick: Event = Event()\nself.tick.wait(0.1)",
         "first, tick = threading.Event(), threading.Event()\nfirst.set()\ntick.wait(0.1)",
         "turn = threading.Condition()\nturn.wait(0.1)",
+        "never = queue.Queue()\nnever.get(timeout=0.1)",
+        "import select\nselect.select([], [], [], 0.1)",
+        "end = time.monotonic() + 1\nwhile time.monotonic() < end: look()",
+        "end = time.monotonic() + 1\nwait_until(lambda: time.monotonic() >= end)",
     ],
 )
 def test_a_wait_that_nobody_ends_is_known_for_a_sleep(source):
@@ -143,28 +204,41 @@ def test_a_wait_that_nobody_ends_is_known_for_a_sleep(source):
         "self._begun = Event()\nself._begun.wait()\nself._begun.set()",
         "turn = threading.Condition()\nturn.wait(0.1)\nturn.notify_all()",
         "process.wait(timeout=20)",
+        "line = queue.Queue()\nline.get(timeout=1)\nline.put(1)",
+        "select.select([one], [], [], 60)",
+        "while not answers(): ask()",
     ],
 )
 def test_a_wait_that_somebody_ends_is_none(source):
     assert disguised_sleeps(source) == []
 
 
-def test_no_file_waits_for_what_nobody_does():
-    folder = Path(holdfast.__file__).parent
-    found = {
-        str(file.relative_to(folder)): disguised_sleeps(file.read_text(encoding="utf-8"))
-        for file in sorted(folder.rglob("*.py"))
-    }
-    assert {file: lines for file, lines in found.items() if lines} == {}
+@pytest.mark.parametrize(
+    "source", ["time.sleep(1)", "sleep(1)", "asyncio.run(asyncio.sleep(1))", "run('import time; time.sleep(1)')"]
+)
+def test_a_sleep_is_seen(source):
+    assert sleeps(source) == [1]
 
 
-def test_no_other_file_sleeps():
-    folder = Path(holdfast.__file__).parent
-    sleeping = [
-        f"{file.relative_to(folder)}:{node.lineno}"
-        for file in sorted(folder.rglob("*.py"))
-        if file.name != "waiting.py"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SLEEPS
-    ]
-    assert sleeping == []
+def test_an_assert_on_a_clock_is_seen():
+    assert asserts_on_a_clock("began = time.monotonic()\nassert time.monotonic() - began < 5") == [2]
+
+
+@pytest.mark.parametrize("look", [sleeps, disguised_sleeps, asserts_on_a_clock])
+def test_one_file_of_python_waits(look):
+    """Of the product, its tests, examples and tools."""
+    rooms = ("python", "tests_py", "tests_frameworks", "examples", "docs", "benches")
+    files = [ROOT / "noxfile.py", *(file for room in rooms for file in (ROOT / room).rglob("*.py"))]
+    found = {str(file.relative_to(ROOT)): look(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: lines for file, lines in found.items() if lines and file not in SLEEPERS} == {}
+    assert look is not sleeps or set(SLEEPERS) <= {file for file, lines in found.items() if lines}
+
+
+def test_scripts_of_the_shell_sleep_between_looks_alone():
+    for script in sorted((ROOT / "tests_py").glob("*.sh")):
+        lines = script.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if re.search(r"\bsleep\b", line):
+                assert re.search(r"\b(until|while)\b", "\n".join(lines[number - 2 : number + 1])), (
+                    f"{script}:{number + 1}"
+                )

@@ -3,6 +3,8 @@
 //! A pidfd of the parent, not a parent-death signal: that follows the thread that started us, and Go's threads come
 //! and go.
 
+#![expect(clippy::disallowed_methods, reason = "it waits for its parent's end, without the crates of gRPC")]
+
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! A task that writes a ledger until it is told to stop: what a test's container does.
 
+#![expect(clippy::disallowed_methods, reason = "it waits for its own Stop, without the crates of gRPC")]
+
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! A task: what it was asked to do, and all that it told.
 
+#![expect(clippy::disallowed_methods, reason = "it is woken by each message of its task")]
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

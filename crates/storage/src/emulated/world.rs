@@ -1,5 +1,7 @@
 //! The one lock on all there is, and waiting for it to change.
 
+#![expect(clippy::disallowed_methods, reason = "it is woken by each change of its world")]
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
