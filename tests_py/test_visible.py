@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import logging
 import subprocess
 import sys
@@ -34,10 +33,6 @@ HOSTILE = f"web{CLIPBOARD}\x9b2J\r\x00{DIRECTION}<script>alert(1)</script>{FORGE
 def harmless(text: str) -> bool:
     """Whether nothing in it moves a cursor, talks to the terminal, hides, or turns text around."""
     return all(unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or each in "\n\t" for each in text)
-
-
-def test_the_examples_of_its_functions_hold() -> None:
-    assert doctest.testmod(visible).failed == 0
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "\ud800", "\u2028\u2029\x85\x0b\x0c", "\ufeff\u200b\u00ad", "\U000e0041"])

@@ -1,7 +1,6 @@
 """Waits end by their condition or by their limit, and look once more when that has passed."""
 
 import ast
-import doctest
 import re
 from itertools import chain, cycle, repeat
 from pathlib import Path
@@ -59,10 +58,6 @@ def test_a_watch_says_that_it_ended_or_that_it_held():
     held = iter([True, True, False])
     assert waiting.watch(lambda: next(held), limit=60, look=0) is not None
     assert waiting.watch(lambda: True, limit=0.01, look=0.001) is None
-
-
-def test_the_examples_of_its_documentation_hold():
-    assert doctest.testmod(waiting).failed == 0
 
 
 def rust_files():

@@ -139,7 +139,9 @@ def connect(
     `ConnectError` within `dial_timeout` (5 s if none is given), `CertificateError`, `ProxyError`, `Timeout`, and
     `InvalidArgumentError` for what makes no sense.
 
-        holdfast.connect("r7", token=os.environ["TOKEN"], proxy="socks5://jump:1080", metadata={"x-tenant": "lab"})
+    >>> with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+    ...     [cp.role for cp in dut.control_processors()]
+    ['PRIMARY', 'SECONDARY']
     """
     password, token, proxy = Secret.of(password), Secret.of(token), Secret.of(proxy)
     metadata = Metadata.of(metadata)

@@ -272,6 +272,10 @@ class Device:
         `reboot-active` (System.Reboot of the active card), `kill:PROCESS` (System.KillProcess) or `command:…` (for the
         shell, with HOLDFAST_ACTIVE and HOLDFAST_STANDBY set). `progress` is told `(seconds, what)` now and then;
         False shows nothing. Raises a `SwitchoverError` with a class for each way to fail, or `RolesError`.
+
+        >>> moved = dut.switchover(redundant=True)
+        >>> moved.origin, moved.target, moved.outage.seconds > 0
+        ('Supervisor1', 'Supervisor2', True)
         """
 
     def expect_redundant(self, primary: str) -> None:
@@ -584,9 +588,11 @@ class Containerz:
         Raises `Unavailable` too where the device does not come back in time, and what the device answers where it
         refuses to give the log again, such as `NotFound`.
 
-            for line in dut.containerz.follow_logs("web"):
-                if line.resumed:
-                    print("what follows is the whole log anew")
+        >>> for line in dut.containerz.follow_logs("web"):
+        ...     if line.resumed:
+        ...         print("what follows is the whole log anew")
+        ...     if "listening" in line:
+        ...         break
         """
 
     def create_volume(
@@ -653,7 +659,13 @@ class Containerz:
         within: _Seconds | None = None,
         watch: _Seconds | None = None,
     ) -> Container:
-        """Waits until the container runs, with the image and labels of `like`, then watches that it goes on."""
+        """Waits until the container runs, with the image and labels of `like`, then watches that it goes on.
+
+        >>> before = dut.containerz.expect_container("web")
+        >>> moved = dut.switchover()
+        >>> dut.containerz.expect_container("web", like=before).running
+        True
+        """
 
     def expect_no_container(self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
         """Waits until the container is not listed at all, then watches that it stays away."""

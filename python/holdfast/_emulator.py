@@ -169,6 +169,10 @@ def emulator(
     TLS, `tls="mutual"` wants a client's certificate too; what a client needs is written into `certificates` (below
     `state` if none is given) and is `Emulator.tls`. `users` are names and passwords; without any, everybody may log in.
     Equal `seed`s make the failpoints' chance draw equally. Raises `InvalidArgumentError`.
+
+    >>> with holdfast.emulator(names=("RP0", "RP1"), black_hole=True) as chassis:
+    ...     chassis.active
+    'RP0'
     """
     users = hide_users(users)
     asked = Chassis(

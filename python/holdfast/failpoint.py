@@ -40,6 +40,12 @@ def parse(text: str, strict: bool = False, *, seed: int = 0, name: str = "") -> 
 
     With `strict`, what containerd's own language does not know is refused. `seed` and `name` decide the draws of terms
     with a probability. Raises `ValueError`, worded as containerd words it.
+
+    >>> terms = parse("2*off->1*error(full)")
+    >>> [str(terms.fire()) for _ in range(3)]
+    ['off', 'off', 'error(full)']
+    >>> str(terms)
+    '0*off->0*error(full)'
     """
     return parse_terms(text, strict=strict, seed=seed, name=name)
 
@@ -157,7 +163,15 @@ class Failpoints:
 
     @contextmanager
     def failpoint(self, name: str, terms: str, *, may_stay_unhit: bool = False) -> Iterator[Failpoint]:
-        """Arm a failpoint for a while. One that was never hit fails, since it proved nothing."""
+        """Arm a failpoint for a while. One that was never hit fails, since it proved nothing.
+
+        >>> with chassis.failpoint("containerz.CreateVolume", "1*error[ABORTED](busy)") as armed:
+        ...     try:
+        ...         dut.containerz.create_volume("data")
+        ...     except holdfast.exceptions.Aborted:
+        ...         armed.hits
+        1
+        """
         self._registry.arm(name, terms)
         armed = Failpoint(self._registry, name)
         try:

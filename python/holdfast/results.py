@@ -470,6 +470,10 @@ class Archive(Shown):
         """Read and check an archive (docker-save or OCI layout; plain, gzip, bzip2, xz or zstd).
 
         Raises `ImageError` for what is no archive, cut short, damaged or hostile.
+
+        >>> holdfast.cntrsrv.write_archive("cntrsrv.tar")
+        >>> [image.names for image in holdfast.Archive.open("cntrsrv.tar").images]
+        [('cntrsrv_image:latest',)]
         """
         from holdfast import _core
 

@@ -22,7 +22,11 @@ _PLACES = ("_env", "_file")
 
 
 class Secret:
-    """A text that only `reveal` shows, or a function that is called for one."""
+    """A text that only `reveal` shows, or a function that is called for one.
+
+    >>> Secret("correct horse"), Secret("correct horse").reveal()
+    (<Secret>, 'correct horse')
+    """
 
     __slots__ = ("_held",)
 

@@ -1,7 +1,11 @@
 """Where targets come from: a file of ours, a pyATS testbed, or an Ondatra binding.
 
-    for target in holdfast.testbed.read("lab.yaml"):
-        with target.connect() as dut: ...
+>>> text = f"devices: {{r7: {{address: '{chassis.address}', insecure: true}}}}"
+>>> written = pathlib.Path("lab.yaml").write_text(text)
+>>> for target in holdfast.testbed.read("lab.yaml"):
+...     with target.connect() as dut:
+...         target.name, len(dut.control_processors())
+('r7', 2)
 
 docs/testbeds.md has the formats.
 """
