@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import holdfast
+from holdfast.exceptions import TestbedError
 
 from conftest import Run, put
 
@@ -34,3 +37,25 @@ def test_a_device_out_of_step_does_not_come_into_the_state(
     words = ("-m", "pytest", "-p", "no:pytest_embedded", "-p", "no:cacheprovider", "--lg-env", "device.yaml")
     done = run(sys.executable, *words, "test_failover.py", "-k", "failover", folder=folder)
     assert "2 control processors are PRIMARY" in done.stdout, done.stdout
+
+
+def test_a_resource_takes_what_a_testbed_says(chassis: holdfast.Emulator) -> None:
+    pytest.importorskip("labgrid")
+    from labgrid import Target
+
+    from holdfast.integrations.labgrid import GnoiDevice
+    from holdfast.testbed import settings
+
+    assert set(settings.KEYS) <= {attribute.name for attribute in GnoiDevice.__attrs_attrs__}
+    given = {
+        "insecure": True,
+        "gnoi": chassis.gnoi,
+        "deadlines": {"reboot": "20m"},
+        "silence": "5s",
+        "profile": "generic",
+    }
+    with GnoiDevice(Target("main"), None, address=chassis.address, **given).connect() as dut:
+        assert dut.is_emulated()
+        assert dut.name == chassis.address
+    with pytest.raises(TestbedError, match=r"GnoiDevice r1: deadlines"):
+        GnoiDevice(Target("other"), None, address="r1", deadlines={"reboot": "soon"}).connect()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast.exceptions import Unreachable
+from holdfast.exceptions import HoldfastError, Unreachable
 from holdfast.integrations.robot import HoldfastLibrary
 
 from conftest import EXAMPLES, Run, shown_frames
@@ -76,3 +76,16 @@ def test_what_fails_shows_no_secret() -> None:
         HoldfastLibrary().connect_to_device("127.0.0.1:1", username="admin", password=planted, insecure=True)
     assert planted not in shown_frames(caught.value)
     assert "address" in shown_frames(caught.value)
+
+
+def test_a_device_is_reached_by_whatever_a_testbed_says(chassis: holdfast.Emulator) -> None:
+    library = HoldfastLibrary()
+    fields = {"gnoi": chassis.gnoi, "deadlines.reboot": "20m", "silence": "5s", "metadata.x-tenant": "lab"}
+    assert library.connect_to_device(chassis.address, insecure=True, profile="generic", **fields) == chassis.address
+    assert library.connect_to_device(chassis.address, "r2", insecure=True, profile="generic", token="t") == "r2"
+    assert library.dut.name == chassis.address
+    library.disconnect()
+    for wrong, says in (({"tls.caa": "x"}, "tls has no 'caa'"), ({"gnio": "x"}, "a device has no 'gnio'"),
+                        ({"emulated": "yes"}, "a device has no 'emulated'"), ({"tls.skip_verify": "si"}, "neither yes")):  # fmt: skip
+        with pytest.raises(HoldfastError, match=says):
+            library.connect_to_device("r1", **wrong)

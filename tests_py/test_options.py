@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import holdfast
-from holdfast import aio, options
+from holdfast import aio, arguments, choices, options, storage
+from holdfast._connect import Connection
+from holdfast._emulator import Chassis
 from holdfast.cli import main
-from holdfast.exceptions import InvalidArgumentError
+from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, RpcError
 
 from conftest import RunSuite, isolated
 
@@ -155,3 +160,46 @@ def test_a_setting_of_the_emulated_device_that_is_not_known_names_the_nearest(ru
     run = run_suite("-k", "cntr3_1", "--dut-emulator", "outtage=2s")
     assert run.exit_code == 4
     assert "did you mean outage?" in run.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [(arguments.ConnectOptions, Connection), (arguments.EmulatorArguments, Chassis)],
+)
+def test_what_is_asked_for_is_what_is_kept(arguments: type, kept: type) -> None:
+    assert set(arguments.__annotations__) | {"address"} == {field.name for field in fields(kept)} | {"address"}
+
+
+@pytest.mark.parametrize("world", [holdfast, aio])
+def test_an_argument_that_there_is_not_is_told_as_python_tells_it(world: Any) -> None:
+    with pytest.raises(TypeError, match=r"^connect\(\) got an unexpected keyword argument 'gnio'$"):
+        world.connect("r1", gnio="r1")
+    with pytest.raises(TypeError, match=r"^emulator\(\) got an unexpected keyword argument 'outtage'$"):
+        world.emulator(outtage=2)
+    shown = inspect.signature(world.connect).parameters
+    assert list(shown)[:2] == ["address", "gnoi"]
+    assert (shown["insecure"].default, shown["profile"].default) == (False, "generic")
+    assert inspect.signature(world.emulator).parameters["listen"].default == "auto"
+
+
+def test_the_core_takes_the_words_of_each_choice_and_no_other(device: holdfast.Device) -> None:
+    containerz, lab = device.containerz, storage.emulated()
+    asks: dict[Any, Callable[[Any], object]] = {
+        choices.Location: lambda word: containerz.start("x", image="none:v1", location=word),
+        choices.RemoteProtocol: lambda word: containerz.deploy_remote("none:v1", "x://y", protocol=word),
+        choices.VolumeDriver: lambda word: containerz.create_volume(f"v-{word}", driver=word),
+        choices.StreamMode: lambda word: device.gnmi.stream("/x", mode=word, interval=1 if word == "SAMPLE" else None),
+        choices.StorageFault: lab.lacks,
+        choices.VolumeAccess: lambda word: lab.create(lab.nodes()[0], f"v{word}", 1 << 20, access=word),
+        choices.TaskStage: lambda word: lab.run(lab.create(lab.nodes()[0], word, 1 << 20), lab.nodes()[0], stage=word),
+    }
+    try:
+        for choice, ask in asks.items():
+            for word in choices.words(choice):
+                with contextlib.suppress(RpcError, ExpectationFailed):
+                    ask(word)
+            with pytest.raises(InvalidArgumentError) as caught:
+                ask("otherwise")
+            assert all(word in str(caught.value) for word in choices.words(choice)), choice
+    finally:
+        lab.close()

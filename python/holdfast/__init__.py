@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from holdfast._emulator import Emulator as Emulator
     from holdfast._emulator import emulator as emulator
     from holdfast._version import __version__ as __version__
+    from holdfast.arguments import ConnectOptions as ConnectOptions
+    from holdfast.arguments import EmulatorArguments as EmulatorArguments
     from holdfast.exceptions import HoldfastError as HoldfastError
     from holdfast.results import Archive as Archive
     from holdfast.results import ArchiveImage as ArchiveImage
@@ -56,9 +58,11 @@ if TYPE_CHECKING:
     from holdfast.tls import Tls as Tls
 
 _HOMES = {
+    "ConnectOptions": "holdfast.arguments",
     "Containerz": "holdfast._core",
     "Device": "holdfast._core",
     "Emulator": "holdfast._emulator",
+    "EmulatorArguments": "holdfast.arguments",
     "HoldfastError": "holdfast.exceptions",
     "Secret": "holdfast.secret",
     "Tls": "holdfast.tls",
@@ -106,6 +110,8 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Device",
     "Containerz",
     "Emulator",
+    "ConnectOptions",
+    "EmulatorArguments",
     "Tls",
     "Secret",
     "HoldfastError",

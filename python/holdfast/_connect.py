@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _core, proxies
+from holdfast.arguments import ConnectOptions, Seconds, hide_secrets, refuse_unknown, shown
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.metadata import Metadata, Value
+from holdfast.metadata import Metadata
 from holdfast.secret import Secret
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from holdfast.profiles import Profile
     from holdfast.results import ControlProcessor
-
-Seconds = float | timedelta
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,17 @@ class Connection:
             if secret is not None:
                 object.__setattr__(self, name, secret.fetched())
                 getattr(self, name).reveal(what)
+
+    @classmethod
+    def of(cls, address: str, options: ConnectOptions) -> Connection:
+        """What `connect` was given, whose secrets are hidden. Raises `InvalidArgumentError`."""
+        refuse_unknown("connect", ConnectOptions, options)
+        given: dict[str, Any] = {
+            **options,
+            "metadata": options.get("metadata") or Metadata(),
+            "deadlines": options.get("deadlines") or {},
+        }
+        return cls(address, **given)
 
     def options(self) -> dict[str, Any]:
         """The core's options. Raises `InvalidArgumentError`, and what reading the profile raises."""
@@ -103,25 +115,8 @@ def more_time(profile: Profile) -> list[tuple[str, float]]:
     return list(profile.deadlines.items())
 
 
-def connect(
-    address: str,
-    *,
-    gnoi: str | None = None,
-    username: str | None = None,
-    password: str | Secret | Callable[[], str] | None = None,
-    token: str | Secret | Callable[[], str] | None = None,
-    metadata: Mapping[str, Value] | Sequence[tuple[str, Value]] | Metadata | None = None,
-    proxy: str | Secret | Callable[[], str] | None = None,
-    insecure: bool = False,
-    tls: Tls | bool | None = None,
-    name: str | None = None,
-    profile: str = "generic",
-    container_host: str | None = None,
-    silence: Seconds | None = None,
-    dial_timeout: Seconds | None = None,
-    call_timeout: Seconds | None = None,
-    deadlines: Mapping[str, Seconds] | None = None,
-) -> _core.Device:
+@shown(ConnectOptions, Connection, "address")
+def connect(address: str, **options: Unpack[ConnectOptions]) -> _core.Device:
     """Reach the device at `HOST[:PORT][,HOST…]` (port 9339 if none is given).
 
     Several addresses are one for each control processor: the session finds the one in charge and follows it. `gnoi` is
@@ -143,29 +138,11 @@ def connect(
     ...     [cp.role for cp in dut.control_processors()]
     ['PRIMARY', 'SECONDARY']
     """
-    password, token, proxy = Secret.of(password), Secret.of(token), Secret.of(proxy)
-    metadata = Metadata.of(metadata)
-    asked = Connection(
-        address=address,
-        gnoi=gnoi,
-        username=username,
-        password=password,
-        token=token,
-        metadata=metadata,
-        proxy=proxy,
-        insecure=insecure,
-        tls=tls,
-        name=name,
-        profile=profile,
-        container_host=container_host,
-        silence=silence,
-        dial_timeout=dial_timeout,
-        call_timeout=call_timeout,
-        deadlines=deadlines or {},
-    )
-    if profile == "auto":
+    options = hide_secrets(options)
+    asked = Connection.of(address, options)
+    if asked.profile == "auto":
         from holdfast import profiles
 
         with _core.connect(address, asked.without_profile().options()) as dut:
-            asked = asked.recognising(profiles.shown(dut, timeout=call_timeout))
+            asked = asked.recognising(profiles.shown(dut, timeout=asked.call_timeout))
     return _core.connect(address, asked.options())

@@ -12,6 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, final
 
+from holdfast.choices import (
+    Location,
+    RemoteProtocol,
+    StorageFault,
+    StreamMode,
+    TaskStage,
+    VolumeAccess,
+    VolumeDriver,
+)
 from holdfast.results import (
     Archive,
     Capabilities,
@@ -499,7 +508,7 @@ class Containerz:
         """
 
     def deploy_remote(
-        self, image: _Image, url: str, *, protocol: str = "HTTPS", timeout: _Seconds | None = None
+        self, image: _Image, url: str, *, protocol: RemoteProtocol = "HTTPS", timeout: _Seconds | None = None
     ) -> None:
         """Deploy with `remote_download`: the device fetches `url` by SFTP, HTTP, HTTPS or SCP."""
 
@@ -533,7 +542,7 @@ class Containerz:
         soft_memory: int = 0,
         hard_memory: int = 0,
         devices: Sequence[tuple[str, str, str]] = ...,
-        location: str | None = None,
+        location: Location | None = None,
         timeout: _Seconds | None = None,
     ) -> str:
         """StartContainer; the instance's name. Without `image`, a stopped container is started again.
@@ -599,7 +608,7 @@ class Containerz:
         self,
         name: str,
         *,
-        driver: str | None = None,
+        driver: VolumeDriver | None = None,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         look_first: bool = True,
@@ -705,7 +714,7 @@ class AsyncContainerz:
         """As `Containerz.deploy`."""
 
     def deploy_remote(
-        self, image: _Image, url: str, *, protocol: str = "HTTPS", timeout: _Seconds | None = None
+        self, image: _Image, url: str, *, protocol: RemoteProtocol = "HTTPS", timeout: _Seconds | None = None
     ) -> Awaitable[None]:
         """As `Containerz.deploy_remote`."""
 
@@ -737,7 +746,7 @@ class AsyncContainerz:
         soft_memory: int = 0,
         hard_memory: int = 0,
         devices: Sequence[tuple[str, str, str]] = ...,
-        location: str | None = None,
+        location: Location | None = None,
         timeout: _Seconds | None = None,
     ) -> Awaitable[str]:
         """As `Containerz.start`."""
@@ -785,7 +794,7 @@ class AsyncContainerz:
         self,
         name: str,
         *,
-        driver: str | None = None,
+        driver: VolumeDriver | None = None,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         look_first: bool = True,
@@ -955,7 +964,7 @@ class Gnmi:
         self,
         paths: str | Sequence[str],
         *,
-        mode: str = "TARGET_DEFINED",
+        mode: StreamMode = "TARGET_DEFINED",
         interval: _Seconds | None = None,
         resume: bool = True,
         timeout: _Seconds | None = None,
@@ -997,7 +1006,7 @@ class AsyncGnmi:
         self,
         paths: str | Sequence[str],
         *,
-        mode: str = "TARGET_DEFINED",
+        mode: StreamMode = "TARGET_DEFINED",
         interval: _Seconds | None = None,
         resume: bool = True,
         timeout: _Seconds | None = None,
@@ -1240,7 +1249,7 @@ class StorageTask:
     @property
     def volume(self) -> StorageVolume: ...
     @property
-    def stage(self) -> str: ...
+    def stage(self) -> TaskStage: ...
     @property
     def incarnation(self) -> int: ...
     @property
@@ -1289,7 +1298,7 @@ class StorageLab:
         bytes: int,
         *,
         filesystem: str = "",
-        access: str = "SINGLE_NODE_WRITER",
+        access: VolumeAccess = "SINGLE_NODE_WRITER",
         parameters: Mapping[str, str] = ...,
         timeout: _Seconds | None = None,
     ) -> StorageVolume:
@@ -1308,7 +1317,7 @@ class StorageLab:
         """Waits until the plugin on a node answers."""
 
     def run(
-        self, volume: StorageVolume, node: str, *, stage: str = "appending", timeout: _Seconds | None = None
+        self, volume: StorageVolume, node: str, *, stage: TaskStage = "appending", timeout: _Seconds | None = None
     ) -> StorageTask:
         """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync."""
 
@@ -1324,12 +1333,10 @@ class StorageLab:
     def verify(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> LedgerVerdict:
         """Compares what all tasks on a volume acknowledged with what a node finds there."""
 
-    def inflict(self, node: str, fault: str, *, timeout: _Seconds | None = None) -> None:
-        """power_off, power_on, cut, cut_storage, cut_control, heal, live_restore_on, live_restore_off; and
-        kill_, hang_ and start_ with plugin, server or runtime.
-        """
+    def inflict(self, node: str, fault: StorageFault, *, timeout: _Seconds | None = None) -> None:
+        """Does harm to a node, or undoes it."""
 
-    def lacks(self, fault: str) -> str | None:
+    def lacks(self, fault: StorageFault) -> str | None:
         """Why a fault cannot be had here; None where it can."""
 
     def trouble(self, *, timeout: _Seconds | None = None) -> str | None:

@@ -6,20 +6,20 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from holdfast import _core
+from holdfast.arguments import EmulatorArguments, Encryption, Seconds, hide_users, refuse_unknown, shown
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
 from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
 
-Seconds = float | timedelta
-Encryption = bool | Literal["server", "mutual"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class Chassis:
             raise InvalidArgumentError("users are names and passwords: give a mapping", hint='users={"admin": "…"}')
         for password in self.users.values():
             password.reveal()
+
+    @classmethod
+    def of(cls, options: EmulatorArguments) -> Chassis:
+        """What `emulator` was given, whose secrets are hidden. Raises `InvalidArgumentError`."""
+        refuse_unknown("emulator", EmulatorArguments, options)
+        given: dict[str, Any] = dict(options)
+        return cls(**given)
 
     def options(self) -> dict[str, Any]:
         """The core's options, with what the vendor's personality adds. Raises `InvalidArgumentError`."""
@@ -135,29 +142,8 @@ class Emulator(Failpoints):
         return f"<Emulator (EMULATED) at {self.address}>"
 
 
-def emulator(
-    *,
-    listen: str = "auto",
-    gnoi_port: int | None = None,
-    inner_gnmi_port: int | None = None,
-    inner_gribi_port: int | None = None,
-    profile: str = "generic",
-    names: tuple[str, str] | None = None,
-    outage: Seconds | None = None,
-    load: Seconds | None = None,
-    boot: Seconds | None = None,
-    reboot: Seconds | None = None,
-    replication: Seconds | None = None,
-    black_hole: bool = False,
-    state: str | os.PathLike[str] | None = None,
-    space: int | None = None,
-    chunk_size: int | None = None,
-    quirks: Sequence[str] = (),
-    seed: int = 0,
-    tls: Encryption = False,
-    certificates: str | os.PathLike[str] | None = None,
-    users: Mapping[str, str | Secret] | None = None,
-) -> Emulator:
+@shown(EmulatorArguments, Chassis)
+def emulator(**options: Unpack[EmulatorArguments]) -> Emulator:
     """Power an emulated device on.
 
     `listen` is `IP:PORT` (port 0 takes a free one), or `auto` for a loopback address of its own; two of them, joined by
@@ -174,37 +160,9 @@ def emulator(
     ...     chassis.active
     'RP0'
     """
-    users = hide_users(users)
-    asked = Chassis(
-        listen=listen,
-        gnoi_port=gnoi_port,
-        inner_gnmi_port=inner_gnmi_port,
-        inner_gribi_port=inner_gribi_port,
-        profile=profile,
-        names=names,
-        outage=outage,
-        load=load,
-        boot=boot,
-        reboot=reboot,
-        replication=replication,
-        black_hole=black_hole,
-        state=state,
-        space=space,
-        chunk_size=chunk_size,
-        quirks=quirks,
-        seed=seed,
-        tls=tls,
-        certificates=certificates,
-        users=users,
-    )
-    return Emulator(_core.emulator(asked.options()), tls=bool(tls))
-
-
-def hide_users(users: Any) -> Mapping[str, Secret]:
-    """Names and passwords with the passwords hidden. Never fails, so that no traceback has its frame."""
-    if isinstance(users, Mapping):
-        return {name: held if isinstance(held, Secret) else Secret(held) for name, held in users.items()}
-    return cast("Mapping[str, Secret]", Secret(users)) if users else {}
+    options = hide_users(options)
+    asked = Chassis.of(options)
+    return Emulator(_core.emulator(asked.options()), tls=bool(asked.tls))
 
 
 def bundle(folder: str | os.PathLike[str]) -> Tls:

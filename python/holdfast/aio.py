@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast import _core
 from holdfast._connect import Connection
 from holdfast._core import AsyncContainerz as Containerz
 from holdfast._core import AsyncDevice as Device
-from holdfast._emulator import Chassis, Encryption, Seconds, bundle, hide_users, host_of, inner_of
+from holdfast._emulator import Chassis, bundle, host_of, inner_of
+from holdfast.arguments import ConnectOptions, EmulatorArguments, hide_secrets, hide_users, shown
 from holdfast.exceptions import ExpectationFailed, RpcError
 from holdfast.failpoint import ArmedFailpoint, read_file
-from holdfast.metadata import Metadata, Value
 from holdfast.results import ControlProcessor
-from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Containerz", "Device", "Emulator", "connect", "emulator"]
 
@@ -63,48 +65,11 @@ class _Connecting:
             await self._device.close()
 
 
-def connect(
-    address: str,
-    *,
-    gnoi: str | None = None,
-    username: str | None = None,
-    password: str | Secret | Callable[[], str] | None = None,
-    token: str | Secret | Callable[[], str] | None = None,
-    metadata: Mapping[str, Value] | Sequence[tuple[str, Value]] | Metadata | None = None,
-    proxy: str | Secret | Callable[[], str] | None = None,
-    insecure: bool = False,
-    tls: Tls | bool | None = None,
-    name: str | None = None,
-    profile: str = "generic",
-    container_host: str | None = None,
-    silence: Seconds | None = None,
-    dial_timeout: Seconds | None = None,
-    call_timeout: Seconds | None = None,
-    deadlines: Mapping[str, Seconds] | None = None,
-) -> _Connecting:
+@shown(ConnectOptions, Connection, "address")
+def connect(address: str, **options: Unpack[ConnectOptions]) -> _Connecting:
     """As `holdfast.connect`; await it for the device, or enter it with `async with`."""
-    password, token, proxy = Secret.of(password), Secret.of(token), Secret.of(proxy)
-    metadata = Metadata.of(metadata)
-    return _Connecting(
-        Connection(
-            address=address,
-            gnoi=gnoi,
-            username=username,
-            password=password,
-            token=token,
-            metadata=metadata,
-            proxy=proxy,
-            insecure=insecure,
-            tls=tls,
-            name=name,
-            profile=profile,
-            container_host=container_host,
-            silence=silence,
-            dial_timeout=dial_timeout,
-            call_timeout=call_timeout,
-            deadlines=deadlines or {},
-        )
-    )
+    options = hide_secrets(options)
+    return _Connecting(Connection.of(address, options))
 
 
 class _Emulating:
@@ -248,52 +213,8 @@ class Emulator:
         return f"<Emulator (EMULATED) at {self.address}>"
 
 
-def emulator(
-    *,
-    listen: str = "auto",
-    gnoi_port: int | None = None,
-    inner_gnmi_port: int | None = None,
-    inner_gribi_port: int | None = None,
-    profile: str = "generic",
-    names: tuple[str, str] | None = None,
-    outage: Seconds | None = None,
-    load: Seconds | None = None,
-    boot: Seconds | None = None,
-    reboot: Seconds | None = None,
-    replication: Seconds | None = None,
-    black_hole: bool = False,
-    state: str | os.PathLike[str] | None = None,
-    space: int | None = None,
-    chunk_size: int | None = None,
-    quirks: Sequence[str] = (),
-    seed: int = 0,
-    tls: Encryption = False,
-    certificates: str | os.PathLike[str] | None = None,
-    users: Mapping[str, str | Secret] | None = None,
-) -> _Emulating:
+@shown(EmulatorArguments, Chassis)
+def emulator(**options: Unpack[EmulatorArguments]) -> _Emulating:
     """As `holdfast.emulator`; await it for the device, or enter it with `async with`."""
-    users = hide_users(users)
-    return _Emulating(
-        Chassis(
-            listen=listen,
-            gnoi_port=gnoi_port,
-            inner_gnmi_port=inner_gnmi_port,
-            inner_gribi_port=inner_gribi_port,
-            profile=profile,
-            names=names,
-            outage=outage,
-            load=load,
-            boot=boot,
-            reboot=reboot,
-            replication=replication,
-            black_hole=black_hole,
-            state=state,
-            space=space,
-            chunk_size=chunk_size,
-            quirks=quirks,
-            seed=seed,
-            tls=tls,
-            certificates=certificates,
-            users=users,
-        )
-    )
+    options = hide_users(options)
+    return _Emulating(Chassis.of(options))

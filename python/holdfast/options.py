@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from holdfast import choices
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.secret import Secret
 
@@ -84,6 +85,11 @@ def _text(name: str, shows: str, help: str, **more: Any) -> Option:
     return Option(name, help, shows=shows, **more)
 
 
+def _choice(name: str, shows: str, choice: Any, help: str, **more: Any) -> Option:
+    shape = "|".join(map(re.escape, choices.words(choice)))
+    return Option(name, help, shows=shows, shape=shape, wanted=choices.wanted(choice), **more)
+
+
 def _flag(name: str, help: str, **more: Any) -> Option:
     return Option(name, help, "flag", shows="", **more)
 
@@ -151,15 +157,14 @@ RUN = (
           shape=r"0*([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
           wanted="give a number from 1 to 65535"),
     _text("dut-network", "NAME", "the container's network (default: the device's)"),
-    _text("dut-volume-driver", "DRIVER", "what volumes are made with: local, whose options are mountpoint=DIR and"
-          " options=LIST, or custom; without it what the device takes for itself", shape="local|custom",
-          wanted="local or custom"),
+    _choice("dut-volume-driver", "DRIVER", choices.VolumeDriver, "what volumes are made with: local, whose options are"
+            " mountpoint=DIR and options=LIST, or custom; without it what the device takes for itself"),
     _list("dut-volume-option", "KEY=VALUE", "for the volume's driver; may be given several times"),
     _list("dut-inner", "KEY=VALUE", "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
           testbed="inner"),
     _flag("dut-no-ping", "the container's port cannot be reached from here: do not check it"),
-    _text("dut-judge", "VERDICT", "which verdict fails a test: depth (both, the default) or procedure",
-          shape="procedure|depth", wanted="give procedure or depth"),
+    _choice("dut-judge", "VERDICT", choices.JudgedVerdict, "which verdict fails a test: depth (both, the default) or"
+            " procedure"),
     _list("dut-deadline", "STEP=TIME", "such as reboot=20m; may be given several times", testbed="deadlines",
           argument="deadlines"),
     _list("dut-failpoint", "NAME=TERMS", "armed on the emulated device; may be given several times"),
@@ -191,13 +196,13 @@ CNI = (
 TORPEDO = (
     _text("provider", "FILE", "a file that names a storage provider, instead of the emulated one"),
     _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s; may be given several times"),
-    _text("torpedo-runner", "RUNNER", "who runs the tasks, instead of who the provider's file says: own, docker or"
-          " swarm", shape="own|docker|swarm", wanted="give own, docker or swarm"),
+    _choice("torpedo-runner", "RUNNER", choices.StorageRunner, "who runs the tasks, instead of who the provider's file"
+            " says: own, docker or swarm"),
     _text("torpedo-start", "TIME", "how long the plugins of a provider may take to answer at first, such as 60s"),
     _list("torpedo-timing", "NAME=TIME", "sync, attach, pace or patience of the emulated provider"),
     _list("torpedo-failpoint", "NAME=TERMS", "armed on the emulated provider; may be given several times"),
-    _text("torpedo-face", "FACE", "how the emulated provider is reached: process (the default), or by sockets: csi,"
-          " docker", shape="process|csi|docker", wanted="give process, csi or docker"),
+    _choice("torpedo-face", "FACE", choices.StorageFace, "how the emulated provider is reached: process (the default),"
+            " or by sockets: csi, docker"),
     _text("torpedo-seed", "NUMBER", "of the failpoints' chance on the emulated provider (default 0)", shape=_NUMBER,
           wanted="give a number"),
     _text("torpedo-report", "DIR", "a folder for the qualification table, as Markdown and JSON"),

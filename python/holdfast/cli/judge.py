@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast.choices import JudgedVerdict, words
 from holdfast.cli.shared import Command, Given
-from holdfast.verdicts import DEPTH, PROCEDURE, store
+from holdfast.verdicts import store
 
 if TYPE_CHECKING:
     from holdfast.judge import Judged
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--judge", type=click.Choice([PROCEDURE, DEPTH]), help="Which verdict counts (default: as the run had it)."
+    "--judge",
+    type=click.Choice(words(JudgedVerdict)),
+    help="Which verdict counts (default: as the run had it).",
 )
 @click.pass_obj
 def judge(given: Given, folder: Path, judge: str | None) -> None:

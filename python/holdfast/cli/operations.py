@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from holdfast import visible
+from holdfast.choices import StreamMode, VolumeDriver, words
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, done, pairs, plain, show
 
-MODES = ("TARGET_DEFINED", "ON_CHANGE", "SAMPLE")
+MODES = words(StreamMode)
 # Where the wheel's test container listens.
 CNTRSRV = 60061
 
@@ -221,7 +222,7 @@ def logs(given: Given, name: str, follow: bool, resume: bool) -> None:
 @click.option("--interval", type=float, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
 @_resume
 @click.pass_obj
-def subscribe(given: Given, paths: Sequence[str], mode: str, interval: float | None, resume: bool) -> None:
+def subscribe(given: Given, paths: Sequence[str], mode: StreamMode, interval: float | None, resume: bool) -> None:
     """Values of gNMI and their changes (Subscribe STREAM), until it is interrupted.
 
     A PATH is such as /system/state/boot-time, with origin openconfig unless it begins with another.
@@ -244,10 +245,10 @@ def subscribe(given: Given, paths: Sequence[str], mode: str, interval: float | N
 
 @click.command("create-volume", cls=Command)
 @click.argument("name")
-@click.option("--driver", type=click.Choice(("local", "custom")), help="The device's own choice if none is given.")
+@click.option("--driver", type=click.Choice(words(VolumeDriver)), help="The device's own choice if none is given.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver's.")
 @click.pass_obj
-def create_volume(given: Given, name: str, driver: str | None, options: Sequence[str]) -> None:
+def create_volume(given: Given, name: str, driver: VolumeDriver | None, options: Sequence[str]) -> None:
     """Create a volume."""
     made = reach.device(given).containerz.create_volume(name, driver=driver, options=pairs(options, "--option", "="))
     done(given, f"created volume {made}", created=made)

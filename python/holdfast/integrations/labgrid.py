@@ -2,11 +2,12 @@
 
     targets:
       main:
-        resources: {GnoiDevice: {address: "192.0.2.1:9339", username: admin}}
+        resources: {GnoiDevice: {address: "192.0.2.1:9339", username: admin, tls: {ca: signers.pem}}}
         drivers: {HoldfastDriver: {}, FailoverStrategy: {}}
     imports: [holdfast.integrations.labgrid]
 
-The password is the environment variable HOLDFAST_PASSWORD: an environment file is no place for it.
+A resource has every field that a testbed says of how to reach a device. The password is the environment variable
+HOLDFAST_PASSWORD, or what `password_env` or `password_file` names: an environment file is no place for it.
 """
 
 from __future__ import annotations
@@ -22,24 +23,41 @@ from labgrid.step import step
 from labgrid.strategy import Strategy, StrategyError
 
 from holdfast.secret import from_environment
-from holdfast.tls import Tls
+from holdfast.testbed import settings
 
 if TYPE_CHECKING:
     from holdfast import Device
     from holdfast.results import Reboot, Switchover
 
 
-@target_factory.reg_resource
-@attr.s(eq=False)
-class GnoiDevice(Resource):
-    """Where a device is reached by gNMI and gNOI: `HOST[:PORT][,HOST…]`; `ca` is who signs its certificate."""
+def _attributes() -> dict[str, Any]:
+    """A resource's: `address`, and whatever else a testbed says of a session; `ca` is `tls: {ca: …}`, written short."""
+    optional = (key for key in (*settings.KEYS, "ca") if key != "address")
+    return {
+        "address": attr.ib(validator=attr.validators.instance_of(str)),
+        **{key: attr.ib(default=None) for key in optional},
+    }
 
-    address: Any = attr.ib(validator=attr.validators.instance_of(str))
-    gnoi: Any = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
-    username: Any = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
-    profile: Any = attr.ib(default="auto", validator=attr.validators.instance_of(str))
-    insecure: Any = attr.ib(default=False, validator=attr.validators.instance_of(bool))
-    ca: Any = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
+
+@target_factory.reg_resource
+@attr.s(eq=False, these=_attributes())
+class GnoiDevice(Resource):
+    """Where a device is reached by gNMI and gNOI, and how: with the fields of a testbed, and its meanings.
+
+    `ca` is who signs its certificate.
+    """
+
+    address: Any
+    ca: Any
+
+    def connect(self) -> Device:
+        """A session with it. Raises what `holdfast.connect` raises, and `TestbedError` where a field makes no sense."""
+        given = {key: getattr(self, key) for key in settings.KEYS}
+        if self.ca is not None and not given["insecure"]:
+            given["tls"] = {**(given["tls"] or {}), "ca": self.ca}
+        stated = given["password_env"] or given["password_file"]
+        password = None if stated or given["username"] is None else from_environment("HOLDFAST_PASSWORD")
+        return settings.connect(f"GnoiDevice {self.address}", given, password=password)
 
 
 @target_factory.reg_driver
@@ -55,17 +73,7 @@ class HoldfastDriver(Driver):
 
     def on_activate(self) -> None:
         """Open the session."""
-        from holdfast import connect
-
-        settings = self.device
-        options: dict[str, Any] = {"username": settings.username}
-        if settings.username is not None:
-            options["password"] = from_environment("HOLDFAST_PASSWORD")
-        if not settings.insecure:
-            options["tls"] = Tls(ca=settings.ca)
-        self._dut = connect(
-            settings.address, gnoi=settings.gnoi, insecure=settings.insecure, profile=settings.profile, **options
-        )
+        self._dut = self.device.connect()
 
     def on_deactivate(self) -> None:
         """Close it."""

@@ -13,7 +13,8 @@ from robot.api.deco import keyword, library
 import holdfast
 from holdfast import cntrsrv
 from holdfast.results import Container, ControlProcessor, Image, Rows, Shown, Switchover, Volume
-from holdfast.secret import Secret, from_environment
+from holdfast.secret import Secret, from_environment, hidden
+from holdfast.testbed import settings
 
 
 @library(scope="GLOBAL", version=holdfast.__version__, auto_keywords=False)
@@ -48,14 +49,22 @@ class HoldfastLibrary:
         password: str | Secret | None = None,
         insecure: bool = False,
         profile: str = "auto",
+        *,
+        token: str | Secret | None = None,
+        **fields: Any,
     ) -> str:
         """Connects to ``address`` (``HOST[:PORT]``), and returns its alias. ``insecure`` is plaintext gRPC.
 
-        Without ``password`` it is the environment variable ``HOLDFAST_PASSWORD``.
+        Without ``password`` it is the environment variable ``HOLDFAST_PASSWORD``. Every field that a testbed says of
+        how to reach a device may be named too, with a dot where it is below another: ``gnoi=HOST:PORT``,
+        ``proxy=URL``, ``tls.ca=FILE``, ``metadata.KEY=env:VARIABLE``, ``silence=5s``, ``deadlines.reboot=20m``.
         """
-        password = (Secret.of(password) or from_environment("HOLDFAST_PASSWORD")) if username else None
-        dut = holdfast.connect(address, insecure=insecure, profile=profile, username=username, password=password)
-        return self._keep(alias, dut)
+        password, token, fields = Secret.of(password), Secret.of(token), hidden(fields)
+        if username and not {"password_env", "password_file"} & set(fields):
+            password = password or from_environment("HOLDFAST_PASSWORD")
+        given = {"address": address, "username": username, "insecure": insecure, "profile": profile, **fields}
+        where = f"Connect To Device {address}"
+        return self._keep(alias, settings.connect(where, given, password=password, token=token))
 
     @keyword
     def connect_to_emulated_device(self, alias: str | None = None, profile: str = "generic") -> str:

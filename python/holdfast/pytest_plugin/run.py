@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast import addresses, journal, leftovers, profiles, scratch
+from holdfast.choices import JudgedVerdict, VolumeDriver
 from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import ending, options, reach, targets
 from holdfast.results import Event, Reboot, Switchover
@@ -77,7 +78,7 @@ class Run:
         self.config = config
         scratch.remove_left()
         self.id = journal.new_run_id(_shared_id(config))
-        self.judged: str = options.value(config, "dut-judge") or "depth"
+        self.judged: JudgedVerdict = options.value(config, "dut-judge") or "depth"
         self.broken: str | None = None
         self.shared: dict[Any, Any] = {}
         self._folder = scratch.make(scratch.RUN)
@@ -244,10 +245,10 @@ class Run:
         return {key: value for key, _, value in pairs} or own
 
     @property
-    def volume_driver(self) -> str | None:
+    def volume_driver(self) -> VolumeDriver | None:
         """`--dut-volume-driver`, as given."""
-        given = options.value(self.config, "dut-volume-driver")
-        return None if given is None else str(given)
+        given: VolumeDriver | None = options.value(self.config, "dut-volume-driver")
+        return given
 
     @property
     def unreachable(self) -> str | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast import choices
+
 if TYPE_CHECKING:
     from holdfast import _core
 
@@ -109,7 +111,7 @@ def provider() -> None:
 
 @provider.command("check")
 @click.argument("file")
-@click.option("--runner", type=click.Choice(("own", "docker", "swarm")), help="Instead of the file's.")
+@click.option("--runner", type=click.Choice(choices.words(choices.StorageRunner)), help="Instead of the file's.")
 def check(file: str, runner: str | None) -> None:
     """Say what would run with a provider file, and what would be NotRun; nothing is touched."""
     from holdfast.storage.plan import plan

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from holdfast import choices
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.storage import concealed, fleet
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from holdfast import _core
 
 SHIPPED = Path(__file__).parent / "providers"
-ACCESS_MODES = ("SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER")
+ACCESS_MODES = choices.words(choices.VolumeAccess)
 # What each part of the file may say.
 _KEYS = {
     "": ("provider", "runner", "lab", "faults"),
@@ -35,7 +36,7 @@ _KEYS = {
 _KINDS = {
     "provider": ("csi", "docker-plugin"),
     "fencing": ("driver", "csi-addons", "none"),
-    "runner": ("own", "docker", "swarm"),
+    "runner": choices.words(choices.StorageRunner),
     "lab": ("namespaces", "hosts"),
 }
 # What the runners but our own need on this machine.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
+from holdfast.choices import StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
 from holdfast.results import Unchecked
 from holdfast.storage.account import Inconclusive, Limits, NotRun, ScenarioAccount
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageTask, StorageVolume
     from holdfast.results import LedgerVerdict, StorageLeftover, StorageProvider
 
-STAGES = ("idle", "appending", "overwriting", "mid-fsync")
+STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
 MEBIBYTE = 1 << 20
 # Size in bytes, file system, access mode, parameters.
-Variation = tuple[int, str, str, dict[str, str]]
+Variation = tuple[int, str, VolumeAccess, dict[str, str]]
 # Of each volume, if nothing else is said; in bytes.
 SIZE = 64 * MEBIBYTE
 
@@ -50,7 +51,7 @@ class Scenario:
         self.parameters: dict[str, str] = {}
         # What of the nodes cannot be looked at.
         self.unseen: Unchecked | None = None
-        self._undo: list[tuple[str, str]] = []
+        self._undo: list[tuple[str, StorageFault]] = []
         self._count = 0
         self._began = time.monotonic()
         self._harmed: float | None = None
@@ -64,7 +65,7 @@ class Scenario:
             if capability not in self.provider.capabilities:
                 raise NotRun(f"{self.provider.name} does not have the capability {capability}")
 
-    def need_fault(self, *faults: str) -> None:
+    def need_fault(self, *faults: StorageFault) -> None:
         """The lab can do all of that harm, or this does not run."""
         for fault in faults:
             lacking = self.lab.lacks(fault)
@@ -88,7 +89,7 @@ class Scenario:
         name: str | None = None,
         size: int = SIZE,
         filesystem: str = "",
-        access: str = "SINGLE_NODE_WRITER",
+        access: VolumeAccess = "SINGLE_NODE_WRITER",
         parameters: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> StorageVolume:
@@ -113,13 +114,13 @@ class Scenario:
         self._count += 1
         return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
 
-    def begin(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
+    def begin(self, volume: StorageVolume, node: str, stage: TaskStage = "appending") -> StorageTask:
         """A task that starts to write on a volume."""
         task = self.lab.run(volume, node, stage=stage, timeout=self.limits.call)
         self.tasks.append(task)
         return task
 
-    def run(self, volume: StorageVolume, node: str, stage: str = "appending") -> StorageTask:
+    def run(self, volume: StorageVolume, node: str, stage: TaskStage = "appending") -> StorageTask:
         """A task that writes on a volume, and has written some."""
         task = self.begin(volume, node, stage)
         task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
@@ -143,7 +144,9 @@ class Scenario:
 
     # Harm.
 
-    def harm(self, node: str, fault: str, *, undo: str | None = None, under: Sequence[StorageTask] = ()) -> None:
+    def harm(
+        self, node: str, fault: StorageFault, *, undo: StorageFault | None = None, under: Sequence[StorageTask] = ()
+    ) -> None:
         """Do harm; where tasks are given, while one of them waits for the disk."""
         self.need_fault(fault, *([undo] if undo else []))
         for task in under:
@@ -162,7 +165,7 @@ class Scenario:
             if fault in ("start_plugin", "power_on", "heal", "start_server", "start_runtime"):
                 self.lab.wait_ready(node, timeout=self.limits.deadline)
 
-    def _inflict(self, node: str, fault: str) -> None:
+    def _inflict(self, node: str, fault: StorageFault) -> None:
         try:
             self.lab.inflict(node, fault, timeout=self.limits.call)
         except HoldfastError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast import Device, _core
+from holdfast.choices import VolumeDriver
 from holdfast.exceptions import ExpectationFailed, HoldfastError
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import MOUNT, VARIABLES, Ledger
@@ -76,7 +77,7 @@ class AskedVolume:
     """What CreateVolume asks for. `driver` is `local`, `custom`, or None for the device's own choice."""
 
     name: str
-    driver: str | None
+    driver: VolumeDriver | None
     options: Mapping[str, str]
 
     @staticmethod

@@ -27,7 +27,7 @@ def read(file: Path, data: Mapping[str, Any]) -> list[Target]:
         where = f"{file}: device {name}"
         if not isinstance(given or {}, dict) or not isinstance(defaults, dict):
             raise TestbedError(f"{where}: it is no mapping", hint="docs/testbeds.md has examples")
-        targets.append(_target(where, str(name), {**defaults, **(given or {})}, file.parent))
+        targets.append(target(where, str(name), {**defaults, **(given or {})}, file.parent))
     return targets
 
 
@@ -37,7 +37,8 @@ def refuse_unknown(where: str, what: str, given: Mapping[str, Any], known: Seque
         raise TestbedError(f"{where}: {what} has no {unknown[0]!r}", hint=options.nearest(unknown[0], known))
 
 
-def _target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Target:
+def target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Target:
+    """A device from its fields; files are found from `folder`. Raises `TestbedError`."""
     _check(where, fields)
     emulated = bool(fields.get("emulated"))
     if not emulated and not fields.get("address"):

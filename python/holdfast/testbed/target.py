@@ -13,6 +13,7 @@ from holdfast.tls import Tls
 
 if TYPE_CHECKING:
     from holdfast import Device
+    from holdfast.arguments import ConnectOptions
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,29 @@ class Target:
         """A session with it. Raises what `holdfast.connect` raises."""
         from holdfast import connect
 
-        return connect(
-            self.address,
-            gnoi=self.gnoi,
-            name=self.name,
-            username=self.username,
-            password=self.login(),
-            token=self.bearer(),
-            metadata=self.sent(),
-            proxy=self.way(),
-            insecure=self.insecure,
-            tls=None if self.insecure else self.tls,
-            profile=profile or self.profile,
-            container_host=self.container_host,
-            silence=self.silence,
-            dial_timeout=self.dial_timeout,
-            deadlines={**self.deadlines, **(deadlines or {})},
-        )
+        options = self.options()
+        options["profile"] = profile or self.profile
+        options["deadlines"] = {**self.deadlines, **(deadlines or {})}
+        return connect(self.address, **options)
+
+    def options(self) -> ConnectOptions:
+        """What `holdfast.connect` takes beside the address. Fetches what is secret; raises what that raises."""
+        return {
+            "gnoi": self.gnoi,
+            "name": self.name,
+            "username": self.username,
+            "password": self.login(),
+            "token": self.bearer(),
+            "metadata": self.sent(),
+            "proxy": self.way(),
+            "insecure": self.insecure,
+            "tls": None if self.insecure else self.tls,
+            "profile": self.profile,
+            "container_host": self.container_host,
+            "silence": self.silence,
+            "dial_timeout": self.dial_timeout,
+            "deadlines": self.deadlines,
+        }
 
 
 def _fetched(given: str | Secret | Callable[[], str | Secret | None] | None) -> Secret | None:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from holdfast.choices import StorageFault
 from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario, Variation
 from holdfast.suites.torpedo.ground import torpedo
 
@@ -83,16 +84,16 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T3")
 @pytest.mark.parametrize("fault", ["stop_plugin", "kill_plugin", "hang_plugin", "kill_server"])
-def test_torpedo_3_plugin_down(torpedo: Scenario, fault: str) -> None:
+def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     first, second = torpedo.nodes[:2]
-    part = fault.partition("_")[2]
-    if part == "server":
+    of_server = fault == "kill_server"
+    if of_server:
         torpedo.need("Server")
     tasks = torpedo.start(first)
     before = [task.acknowledged for task in tasks]
 
-    torpedo.harm(first, fault, undo=f"start_{part}", under=tasks)
-    torpedo.sit(tasks, torpedo.limits.pause * (1.3 if part == "plugin" else 0.3))
+    torpedo.harm(first, fault, undo="start_server" if of_server else "start_plugin", under=tasks)
+    torpedo.sit(tasks, torpedo.limits.pause * (0.3 if of_server else 1.3))
     torpedo.expect_undisturbed(tasks, before)
     torpedo.undo()
 
@@ -133,7 +134,7 @@ def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T6")
 @pytest.mark.parametrize("fault", ["kill_plugin", "hang_plugin"])
-def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: str) -> None:
+def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     node = torpedo.nodes[1]
     held, name = torpedo.create(node), torpedo.unused_name()
     created = []
@@ -172,7 +173,7 @@ def test_torpedo_8_storage_partitioned(torpedo: Scenario) -> None:
     _partition(torpedo, "cut_storage")
 
 
-def _partition(torpedo: Scenario, cut: str) -> None:
+def _partition(torpedo: Scenario, cut: StorageFault) -> None:
     """T7 and T8 are one procedure with another cut."""
     torpedo.need("Fence")
     first, second = torpedo.nodes[:2]

@@ -1,0 +1,54 @@
+"""What can only be one of a few words, each once: for the stubs, both worlds of Python, options and commands."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+# Which verdict of a case fails its test.
+JudgedVerdict: TypeAlias = Literal["procedure", "depth"]
+# Which certificates a TLS handshake with an emulated device has: its own, or the client's too.
+Encryption: TypeAlias = Literal["server", "mutual"]
+# When a subscription of gNMI sends a value.
+StreamMode: TypeAlias = Literal["TARGET_DEFINED", "ON_CHANGE", "SAMPLE"]
+# What a volume of a device is made with; its options go by this.
+VolumeDriver: TypeAlias = Literal["local", "custom"]
+# How a device fetches an image by itself.
+RemoteProtocol: TypeAlias = Literal["SFTP", "HTTP", "HTTPS", "SCP"]
+# On which control processors a container is to run.
+Location: TypeAlias = Literal["PRIMARY", "BACKUP", "ALL"]
+
+# Who runs the tasks of a storage provider.
+StorageRunner: TypeAlias = Literal["own", "docker", "swarm"]
+# How the emulated storage provider is reached.
+StorageFace: TypeAlias = Literal["process", "csi", "docker"]
+# What a task does with its volume.
+TaskStage: TypeAlias = Literal["idle", "appending", "overwriting", "mid-fsync"]
+# Who may have a volume at once, as CSI names it.
+VolumeAccess: TypeAlias = Literal[
+    "SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER"
+]
+# The harm that a storage lab does, and undoes.
+StorageFault: TypeAlias = Literal[
+    "power_off", "power_on", "cut", "cut_storage", "cut_control", "heal", "stop_plugin", "kill_plugin", "hang_plugin",
+    "start_plugin", "kill_server", "hang_server", "start_server", "kill_runtime", "start_runtime", "live_restore_on",
+    "live_restore_off",
+]  # fmt: skip
+
+
+def words(choice: Any) -> tuple[str, ...]:
+    """All the words of a choice.
+
+    >>> words(JudgedVerdict)
+    ('procedure', 'depth')
+    """
+    return get_args(choice)
+
+
+def wanted(choice: Any) -> str:
+    """What to do instead of another word.
+
+    >>> wanted(StorageRunner)
+    'give own, docker or swarm'
+    """
+    *others, last = words(choice)
+    return f"give {', '.join(others)} or {last}"
