@@ -1,4 +1,4 @@
-"""Writes the tables of options that docs show, from `holdfast.options` and the fields of testbeds.
+"""Writes the tables that docs show of options, testbeds' fields, settings and exit codes, from what the code reads.
 
 python docs/options_tables.py            # writes them
 python docs/options_tables.py --check    # says which page is not what the tables say, and exits with 1
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from holdfast import exit_codes
 from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, Option, Setting
 from holdfast.testbed import schema
 
@@ -29,6 +30,10 @@ Secrets come from the environment or from files: `HOLDFAST_PASSWORD` is the pass
 and `HOLDFAST_KEY_PASSWORD` opens the key. A token, metadata or a proxy with a password may stand on the command line
 too, where other users of the machine see them; holdfast itself shows none of them.
 """
+EXIT_CODES = """## Exit codes
+
+`pytest` has codes of its own beside these: 5, for example, where no test was found.
+"""
 ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
 
 
@@ -37,7 +42,7 @@ def options_page() -> str:
     parts = [INTRODUCTION]
     for title, room in ROOMS:
         parts += [f"## {title}\n", *options_table(room), ""]
-    return "\n".join(parts)
+    return "\n".join([*parts, EXIT_CODES, exit_codes_table(), ""])
 
 
 def options_table(room: Iterable[Option]) -> list[str]:
@@ -67,6 +72,12 @@ def _setting_row(setting: Setting) -> str:
     star = " \\*" if setting.run else ""
     shown = f"--{setting.name} {setting.shows}".strip()
     return f"| `{shown}`{star} | `{setting.parameter}` | {setting.default} | {setting.help} |"
+
+
+def exit_codes_table() -> str:
+    """A row for each way to end."""
+    rows = [f"| {ending.command} | {ending.pytest} | {ending.meaning} |" for ending in exit_codes.ALL]
+    return "\n".join(["| `holdfast` | `pytest` | |", "|---|---|---|", *rows])
 
 
 def pages() -> dict[Path, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast import cni, exceptions, journal, storage, testbed
+from holdfast import cni, exceptions, exit_codes, journal, storage, testbed
 from holdfast.exceptions import HoldfastError
 from holdfast.storage import provider
 
@@ -50,7 +50,7 @@ def test_an_exception_happens(error: type[HoldfastError], tmp_path: Path) -> Non
     assert type(caught.value) is error
     assert caught.value.message
     if issubclass(error, exceptions.RpcError):
-        assert (caught.value.code, caught.value.operation) == (error.__doc__, "Containerz.CreateVolume")
+        assert (caught.value.code, caught.value.operation) == (error.STATUS, "Containerz.CreateVolume")
 
 
 # --- Reaching a device --------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def an_answer_of(status: str, _: Path) -> None:
 
 
 for error in leaves(exceptions.RpcError):
-    causes(error)(partial(an_answer_of, str(error.__doc__)))
+    causes(error)(partial(an_answer_of, error.STATUS))
 
 
 @causes(exceptions.Timeout)
@@ -353,6 +353,25 @@ def test_a_deadline_that_passed_is_pythons_timeout_too() -> None:
         assert isinstance(error, TimeoutError)
         assert (error.device, error.after, error.hint) == ("r1", 1.5, "wait longer")
         assert str(error) == "too late\n  try: wait longer"
+
+
+def test_each_status_has_a_name_and_words_of_its_own() -> None:
+    statuses = leaves(exceptions.RpcError)
+    assert len({status.STATUS for status in statuses}) == len(statuses) == 16
+    for status in statuses:
+        assert status.STATUS.replace("_", "") == status.__name__.upper()
+        assert status.STATUS not in str(status.__doc__)
+
+
+def test_an_error_ends_a_command_by_what_it_says() -> None:
+    ends = {error: exit_codes.ending_of(error("x")) for error in LEAVES}
+    assert {error for error, end in ends.items() if end == exit_codes.USAGE} == {
+        exceptions.InvalidArgumentError, exceptions.ImageError, exceptions.TestbedError,
+    }  # fmt: skip
+    assert ends[exceptions.Unreachable] == ends[exceptions.OutcomeUnknown] == exit_codes.NO_DEVICE
+    assert ends[exceptions.NotFound] == ends[exceptions.SwitchoverIgnored] == exit_codes.FAILED
+    for codes in ([end.command for end in exit_codes.ALL], [end.pytest for end in exit_codes.ALL]):
+        assert len(set(codes)) == len(codes)
 
 
 def test_an_error_has_its_reason_apart_from_where_and_after_how_long(device: holdfast.Device) -> None:

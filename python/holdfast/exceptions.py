@@ -6,6 +6,8 @@ exception holds a password.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from holdfast import remedies, visible
 from holdfast.remedies import FrontEnd
 
@@ -182,71 +184,105 @@ class DeviceOccupied(HoldfastError):
 
 
 class RpcError(HoldfastError):
-    """The device answered an RPC with an error; there is a class for each status."""
+    """The device answered an RPC with an error; there is a class for each status of gRPC, whose name is `STATUS`."""
+
+    STATUS: ClassVar[str] = ""
 
 
 class Cancelled(RpcError):
-    """CANCELLED"""
+    """The call was cancelled, by the device or by what stands between."""
+
+    STATUS = "CANCELLED"
 
 
 class Unknown(RpcError):
-    """UNKNOWN"""
+    """The device failed in a way that no other status has a word for."""
+
+    STATUS = "UNKNOWN"
 
 
 class InvalidArgument(RpcError):
-    """INVALID_ARGUMENT"""
+    """The device says that the request makes no sense, whatever its state."""
+
+    STATUS = "INVALID_ARGUMENT"
 
 
 class DeadlineExceeded(RpcError, TimeoutError):
-    """DEADLINE_EXCEEDED"""
+    """The device says that the call's deadline passed."""
+
+    STATUS = "DEADLINE_EXCEEDED"
 
 
 class NotFound(RpcError):
-    """NOT_FOUND"""
+    """What the request names is not there; `subject` says what kind of thing, where the call tells."""
+
+    STATUS = "NOT_FOUND"
 
 
 class AlreadyExists(RpcError):
-    """ALREADY_EXISTS"""
+    """What the request would make is there already."""
+
+    STATUS = "ALREADY_EXISTS"
 
 
 class PermissionDenied(RpcError):
-    """PERMISSION_DENIED"""
+    """The user may log in, and may not do this."""
+
+    STATUS = "PERMISSION_DENIED"
 
 
 class ResourceExhausted(RpcError):
-    """RESOURCE_EXHAUSTED"""
+    """The device has no room, or too much to do."""
+
+    STATUS = "RESOURCE_EXHAUSTED"
 
 
 class FailedPrecondition(RpcError):
-    """FAILED_PRECONDITION"""
+    """The device is not in the state that the request needs."""
+
+    STATUS = "FAILED_PRECONDITION"
 
 
 class Aborted(RpcError):
-    """ABORTED"""
+    """The device gave the operation up, as where another was in its way."""
+
+    STATUS = "ABORTED"
 
 
 class OutOfRange(RpcError):
-    """OUT_OF_RANGE"""
+    """The request goes past what there is."""
+
+    STATUS = "OUT_OF_RANGE"
 
 
 class Unimplemented(RpcError):
-    """UNIMPLEMENTED"""
+    """The device does not serve this RPC, or not this option of it."""
+
+    STATUS = "UNIMPLEMENTED"
 
 
 class Internal(RpcError):
-    """INTERNAL"""
+    """Something is broken inside the device."""
+
+    STATUS = "INTERNAL"
 
 
 class Unavailable(RpcError):
-    """UNAVAILABLE"""
+    """The device cannot serve this at the moment."""
+
+    STATUS = "UNAVAILABLE"
 
 
 class DataLoss(RpcError):
-    """DATA_LOSS"""
+    """What the device answered cannot be read, or it says that data is lost."""
+
+    STATUS = "DATA_LOSS"
 
 
 class Unauthenticated(RpcError):
-    """UNAUTHENTICATED"""
+    """The device does not accept who logs in."""
+
+    STATUS = "UNAUTHENTICATED"
 
 
 class SwitchoverError(HoldfastError):

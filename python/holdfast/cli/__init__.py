@@ -1,8 +1,4 @@
-"""The command `holdfast`.
-
-Exit codes: 0, 1 (the device said no), 2 (usage: an option, a testbed, an image or a certificate makes no sense), 3
-(unreachable, or outcome unknown).
-"""
+"""The command `holdfast`; its exit codes are in `holdfast.exit_codes`."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from typing import Any
 
 import click
 
+from holdfast import exit_codes
 from holdfast._version import __version__
 from holdfast.cli import clean, cni, doctor, emulate, failpoints, image, judge, operations, report, run
 from holdfast.cli.shared import Given, RootGroup, device_options
@@ -18,7 +15,8 @@ from holdfast.storage import commands
 __all__ = ["main"]
 
 
-ENVIRONMENT = """\b
+_CODES = "\n".join(f"  {ending.command:<3} {ending.meaning}" for ending in exit_codes.ALL)
+EPILOG = f"""\b
 Environment, beside what stands in brackets above:
   HOLDFAST_PASSWORD      the password of --dut-username
   HOLDFAST_KEY_PASSWORD  what opens --dut-key
@@ -27,8 +25,8 @@ Environment, beside what stands in brackets above:
   XDG_STATE_HOME         where journals of what runs made are kept
 
 \b
-Exit codes: 0, 1 (the device said no), 2 (usage: an option, a testbed, an image or a
-certificate makes no sense), 3 (unreachable, or outcome unknown).
+Exit codes:
+{_CODES}
 """
 
 
@@ -36,7 +34,7 @@ certificate makes no sense), 3 (unreachable, or outcome unknown).
     cls=RootGroup,
     params=device_options(),
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=ENVIRONMENT,
+    epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="holdfast")
 @click.pass_context

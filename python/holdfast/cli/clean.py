@@ -10,6 +10,7 @@ import click
 
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, show
+from holdfast.exit_codes import DONE, FAILED
 
 
 @click.command(cls=Command)
@@ -50,4 +51,4 @@ def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
         click.echo(f"holdfast: {line}", err=True)
     if held is not None:
         held.release()
-    sys.exit(1 if stayed else 0)
+    sys.exit((FAILED if stayed else DONE).command)

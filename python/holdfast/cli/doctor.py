@@ -9,6 +9,7 @@ import click
 
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, Given, plain
+from holdfast.exit_codes import DONE, FAILED, NO_DEVICE
 
 
 @click.command(cls=Command)
@@ -27,4 +28,5 @@ def doctor(given: Given) -> None:
             if found.hint:
                 click.echo(f"{'':<12} try: {found.hint}")
     reached = findings[0].fit
-    sys.exit(3 if not reached else int(any(found.fit is False for found in findings)))
+    fit = all(found.fit is not False for found in findings)
+    sys.exit((NO_DEVICE if not reached else DONE if fit else FAILED).command)

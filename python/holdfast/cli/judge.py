@@ -12,6 +12,7 @@ import click
 
 from holdfast.choices import JudgedVerdict, words
 from holdfast.cli.shared import Command, Given
+from holdfast.exit_codes import DONE, FAILED
 from holdfast.verdicts import store
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def judge(given: Given, folder: Path, judge: str | None) -> None:
         agreed = sum(not each.differs for each in found)
         click.echo(f"{len(found)} cases; of {agreed} the run said the same")
     failed = any(each.differs or each.case.outcome in ("failed", "error") for each in found)
-    sys.exit(1 if failed else 0)
+    sys.exit((FAILED if failed else DONE).command)
 
 
 def _row(each: Judged) -> dict[str, object]:

@@ -9,6 +9,7 @@ import textwrap
 import click
 
 from holdfast.cli.shared import Command, Given, done, output_option, plain
+from holdfast.exit_codes import DONE, FAILED
 
 
 @click.command(cls=Command)
@@ -41,4 +42,4 @@ def compare(given: Given, before: str, after: str) -> None:
             was, now = (textwrap.shorten(text, 100, placeholder="…") for text in (change.before, change.after))
             click.echo(f"{change.case:<10} {change.what}: {was} -> {now}{judged}")
         click.echo(f"{len(found.changes)} changes" if found.changes else "nothing changed")
-    sys.exit(1 if found.worse else 0)
+    sys.exit((FAILED if found.worse else DONE).command)

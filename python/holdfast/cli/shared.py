@@ -10,20 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from holdfast import options, visible
-from holdfast.exceptions import (
-    ConnectError,
-    HoldfastError,
-    ImageError,
-    InvalidArgumentError,
-    OutcomeUnknown,
-    TestbedError,
-    Timeout,
-)
+from holdfast import exit_codes, options, visible
+from holdfast.exceptions import HoldfastError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-# The exit code of a testbed, an image, a certificate or another value that makes no sense, as click has it.
-USAGE = 2
 # By which command a kind of thing is listed.
 _LISTED = {"container": "containers", "volume": "volumes", "image": "images"}
 # Of the command alone: what it is about, and how it shows it.
@@ -128,15 +118,9 @@ class RootGroup(click.Group):
             click.echo(f"holdfast: {visible.lines(error.message)}", err=True)
             if advice := error.advice("command") or _listing(error):
                 click.echo(f"try: {visible.lines(advice)}", err=True)
-            ctx.exit(_exit_code(error))
+            ctx.exit(exit_codes.ending_of(error).command)
         except KeyboardInterrupt:
-            ctx.exit(130)
-
-
-def _exit_code(error: HoldfastError) -> int:
-    if isinstance(error, ConnectError | OutcomeUnknown | Timeout):
-        return 3
-    return USAGE if isinstance(error, InvalidArgumentError | TestbedError | ImageError) else 1
+            ctx.exit(exit_codes.INTERRUPTED.command)
 
 
 def _listing(error: HoldfastError) -> str | None:

@@ -6,10 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-from holdfast.exceptions import HoldfastError, ImageError, InvalidArgumentError, TestbedError, word_for
-
-# Exit codes: what was asked for makes no sense; the device cannot be had.
-USAGE, NO_DEVICE = 4, 3
+from holdfast.exceptions import HoldfastError, word_for
+from holdfast.exit_codes import DONE, NO_DEVICE, USAGE, ending_of
 
 
 class Ended(pytest.exit.Exception):  # type: ignore[name-defined,misc]
@@ -33,11 +31,11 @@ class Ended(pytest.exit.Exception):  # type: ignore[name-defined,misc]
 def refuse(config: pytest.Config, error: HoldfastError | pytest.UsageError, *, begun: bool) -> NoReturn:
     """End the run for what befell the one device there is. `begun`: whether pytest's session has."""
     word_for(error, "pytest")
-    usage = isinstance(error, InvalidArgumentError | TestbedError | ImageError | pytest.UsageError)
+    usage = isinstance(error, pytest.UsageError) or ending_of(error) == USAGE
     message = f"holdfast: {type(error).__name__}: {error}"
-    raise Ended(config, message, USAGE if usage else NO_DEVICE, said=not begun)
+    raise Ended(config, message, (USAGE if usage else NO_DEVICE).pytest, said=not begun)
 
 
 def succeed(config: pytest.Config) -> NoReturn:
     """End the run: all is said."""
-    raise Ended(config, "", 0, said=True)
+    raise Ended(config, "", DONE.pytest, said=True)

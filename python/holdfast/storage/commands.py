@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast import choices
+from holdfast.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
     from holdfast import _core
@@ -123,7 +124,7 @@ def check(file: str, runner: str | None) -> None:
         click.echo(f"cannot run here: {why}")
     for name, title, verdict in plan(found):
         click.echo(f"{name:<4} {title:<30} {verdict}")
-    sys.exit(1 if lacking else 0)
+    sys.exit((FAILED if lacking else DONE).command)
 
 
 @click.command(

@@ -31,7 +31,7 @@ def expect_status(what: str, refusal: RpcError | None, *statuses: type[RpcError]
     if refusal is None:
         raise NotChecked(f"{what} was not refused")
     if not isinstance(refusal, statuses):
-        wanted = " or ".join(status.__doc__ or status.__name__ for status in statuses)
+        wanted = " or ".join(status.STATUS for status in statuses)
         raise ExpectationFailed(f"{what}: the device says {refusal.code}, where the contract has {wanted}")
 
 
