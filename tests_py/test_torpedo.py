@@ -17,7 +17,7 @@ import pytest
 from holdfast import _core, judge, report, storage
 from holdfast.exceptions import ExpectationFailed, LabError
 from holdfast.storage.account import Limits
-from holdfast.storage.report import Outcome
+from holdfast.storage.report import ScenarioOutcome
 from holdfast.storage.scenario import Scenario
 
 from conftest import RunSuite, SuiteRun
@@ -214,7 +214,7 @@ def test_trouble_of_the_lab_is_nobodys_refusal_and_no_fail() -> None:
             raise LabError("nsenter: exit status: 1")
         with scenario.refused("a volume"):
             raise ExpectationFailed("no")
-        outcome = Outcome(scenario)
+        outcome = ScenarioOutcome(scenario)
         outcome.judge(LabError("nsenter: exit status: 1", hint="install it"))
         assert (outcome.verdict, outcome.reason) == ("Inconclusive", "nsenter: exit status: 1")
         outcome.judge(ExpectationFailed("lost"))

@@ -11,14 +11,14 @@ from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord, outcome_of, store
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedCase:
     """A case with its outcome derived again, and where the run said otherwise."""
 
     case: CaseRecord
     differs: tuple[str, ...]
 
 
-def again(folder: Path, judged: str | None = None) -> list[Judged]:
+def again(folder: Path, judged: str | None = None) -> list[JudgedCase]:
     """Every case of a folder, as its run judged it, or as `judged` says (procedure or depth).
 
     Raises `InvalidArgumentError` where there is none, or one is damaged.
@@ -34,11 +34,11 @@ def again(folder: Path, judged: str | None = None) -> list[Judged]:
     return sorted(found, key=lambda each: (each.case.device, each.case.plan_id, each.case.test))
 
 
-def _again(place: Path, kept: CaseRecord, judged: str | None) -> Judged:
+def _again(place: Path, kept: CaseRecord, judged: str | None) -> JudgedCase:
     case = replace(kept, judged=judged or kept.judged)
     if case.steps:  # one that never began has no more than what the run said of it
         case = replace(case, outcome=outcome_of(case.steps, case.judged, case.suite))
-    return Judged(case, tuple(_differences(store.read_json(place / store.VERDICT), kept, case)))
+    return JudgedCase(case, tuple(_differences(store.read_json(place / store.VERDICT), kept, case)))
 
 
 def _differences(stored: dict[str, object], kept: CaseRecord, case: CaseRecord) -> Iterator[str]:

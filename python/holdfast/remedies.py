@@ -9,7 +9,7 @@ FrontEnd: TypeAlias = Literal["python", "pytest", "command"]
 
 
 @dataclass(frozen=True)
-class Words:
+class RemedyWords:
     """How those who use `holdfast` from Python, from pytest, and as a command give the setting."""
 
     python: str
@@ -17,9 +17,9 @@ class Words:
     command: str
 
 
-def _words(python: str, options: str) -> Words:
+def _words(python: str, options: str) -> RemedyWords:
     """Where pytest and the command have the same options."""
-    return Words(python, options, options)
+    return RemedyWords(python, options, options)
 
 
 # By what `holdfast._core.remedies` lists. The options are those of `holdfast.options`.
@@ -47,8 +47,8 @@ REMEDIES = {
         "check username= and password=, or token=",
         "check --dut-username and HOLDFAST_PASSWORD, or HOLDFAST_TOKEN",
     ),
-    "platform": Words("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
-    "ready-deadline": Words(
+    "platform": RemedyWords("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
+    "ready-deadline": RemedyWords(
         "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"
     ),
 }

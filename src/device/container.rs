@@ -26,7 +26,7 @@ const SECOND_THOUGHTS: Duration = Duration::from_millis(300);
 
 /// What a container shall ask for where it dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
+pub enum ContainerQuestion {
     /// Nothing: that there is a connection is all.
     Nothing,
     /// Ping, of another test container.
@@ -37,7 +37,7 @@ pub enum Question {
     Gribi,
 }
 
-impl FromStr for Question {
+impl FromStr for ContainerQuestion {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -53,7 +53,7 @@ impl FromStr for Question {
 
 /// What a container was told where it dialled.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum ContainerAnswer {
     /// That there is a connection.
     Connected,
     /// Another container's clock.
@@ -71,19 +71,19 @@ impl Device {
         &self,
         (host, port): (Option<&str>, u16),
         address: &str,
-        question: Question,
+        question: ContainerQuestion,
         credentials: Option<&Credentials>,
         deadline: Instant,
-    ) -> Result<Answer> {
+    ) -> Result<ContainerAnswer> {
         let request = DialRequest {
             addr: address.to_owned(),
             username: credentials.map(|given| given.username().to_owned()).unwrap_or_default(),
             password: credentials.map(|given| given.password().to_owned()).unwrap_or_default(),
             request: match question {
-                Question::Nothing => None,
-                Question::Ping => Some(Ask::Ping(PingRequest {})),
-                Question::Gnmi => Some(Ask::Srv(Service::StGnmi as i32)),
-                Question::Gribi => Some(Ask::Srv(Service::StGribi as i32)),
+                ContainerQuestion::Nothing => None,
+                ContainerQuestion::Ping => Some(Ask::Ping(PingRequest {})),
+                ContainerQuestion::Gnmi => Some(Ask::Srv(Service::StGnmi as i32)),
+                ContainerQuestion::Gribi => Some(Ask::Srv(Service::StGribi as i32)),
             },
         };
         let asked = self.ask_container(host, port, Call::write("Cntr.Dial", deadline), |connection| {
@@ -215,20 +215,22 @@ impl Device {
     }
 }
 
-fn answer(question: Question, answer: Option<DialAnswer>) -> std::result::Result<Answer, String> {
+fn answer(question: ContainerQuestion, answer: Option<DialAnswer>) -> std::result::Result<ContainerAnswer, String> {
     match (question, answer) {
-        (Question::Nothing, None) => Ok(Answer::Connected),
-        (Question::Ping, Some(DialAnswer::Pong(pong))) => {
+        (ContainerQuestion::Nothing, None) => Ok(ContainerAnswer::Connected),
+        (ContainerQuestion::Ping, Some(DialAnswer::Pong(pong))) => {
             let stamp = pong.timestamp.ok_or("the container's pong carries no time")?;
-            SystemTime::try_from(stamp).map(Answer::Pong).map_err(|error| format!("the container's pong: {error}"))
+            SystemTime::try_from(stamp)
+                .map(ContainerAnswer::Pong)
+                .map_err(|error| format!("the container's pong: {error}"))
         }
-        (Question::Gnmi, Some(DialAnswer::GnmiResponse(any))) => {
+        (ContainerQuestion::Gnmi, Some(DialAnswer::GnmiResponse(any))) => {
             let decoded: std::result::Result<CapabilityResponse, _> = prost::Message::decode(any.value.as_slice());
             decoded
-                .map(Answer::Gnmi)
+                .map(ContainerAnswer::Gnmi)
                 .map_err(|error| format!("the container's answer is no CapabilityResponse: {error}"))
         }
-        (Question::Gribi, Some(DialAnswer::GribiResponse(any))) => Ok(Answer::Gribi(any.value)),
+        (ContainerQuestion::Gribi, Some(DialAnswer::GribiResponse(any))) => Ok(ContainerAnswer::Gribi(any.value)),
         (question, _) => Err(format!("the container was to ask for {question:?}, and answers something else")),
     }
 }

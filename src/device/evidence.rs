@@ -49,7 +49,7 @@ impl Unchecked {
 }
 
 /// Keeps account of a device through a failover.
-pub struct Watch<'a> {
+pub struct FailoverWatch<'a> {
     device: &'a Device,
     /// The connection that was there at the beginning.
     witness: Connection,
@@ -68,7 +68,7 @@ pub struct Watch<'a> {
     _pending: Pending,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> FailoverWatch<'a> {
     /// Begins while the device answers; its connection is the witness.
     pub async fn begin(device: &'a Device, deadline: Instant) -> Result<Self> {
         let witness = device.session.connection(deadline).await?;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use container::{Answer, Question};
+pub use container::{ContainerAnswer, ContainerQuestion};
 pub use deadlines::{Deadlines, Limits};
 pub use evidence::{Outage, Unchecked};
 pub use reboot::Reboot;
@@ -35,7 +35,7 @@ use reading::Reading;
 use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tcp};
 use crate::error::Result;
 use crate::gnmi::Gnmi;
-use crate::gnoi::containerz::Record;
+use crate::gnoi::containerz::CreationRecord;
 use crate::gnoi::{Containerz, System};
 
 /// A device under test. Clones share its session.
@@ -109,7 +109,7 @@ impl Device {
 
     /// The same device, over the same session, with a record of what is made on it by this one.
     #[must_use]
-    pub fn recording(&self, record: Record) -> Self {
+    pub fn recording(&self, record: CreationRecord) -> Self {
         Self { containerz: self.containerz.recording(record), ..self.clone() }
     }
 

@@ -36,12 +36,12 @@ pub enum Naming {
 
 /// A way to ask for the control processors' leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub struct RolesQuery {
     pub form: Form,
     pub naming: Naming,
 }
 
-impl Way {
+impl RolesQuery {
     /// That of most devices.
     pub fn usual(encoding: Encoding) -> Self {
         Self { form: Form { reader: Reader::Once, encoding, origin: true }, naming: Naming::Any }
@@ -58,7 +58,7 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for RolesQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = self.paths(&LEAVES[..1]);
         let first = asked.first().map(ToString::to_string).unwrap_or_default();
@@ -79,7 +79,7 @@ pub struct Reading(Mutex<Learnt>);
 #[derive(Debug, Default)]
 struct Learnt {
     /// What worked last.
-    way: Option<Way>,
+    way: Option<RolesQuery>,
     /// When the next search may begin, after those that found nothing, and the pause before it.
     search: Option<(Instant, Duration)>,
     /// When components were last named anew.
@@ -94,7 +94,7 @@ impl Reading {
     }
 
     /// What worked last.
-    pub fn way(&self) -> Option<Way> {
+    pub fn way(&self) -> Option<RolesQuery> {
         self.learnt().way.clone()
     }
 
@@ -115,11 +115,11 @@ impl Reading {
 
     /// Paths of leaves below each component's state, in the way that the device answers.
     pub fn paths(&self, leaves: &[&str]) -> Vec<Path> {
-        let way = self.way().unwrap_or_else(|| Way::usual(Encoding::Proto));
+        let way = self.way().unwrap_or_else(|| RolesQuery::usual(Encoding::Proto));
         way.paths(leaves).iter().map(|path| way.form.path(path)).collect()
     }
 
-    pub fn works(&self, way: Way) {
+    pub fn works(&self, way: RolesQuery) {
         let mut learnt = self.learnt();
         *learnt = Learnt { way: Some(way), named: learnt.named, ..Learnt::default() };
     }

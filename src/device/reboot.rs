@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::Device;
 use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
-use super::evidence::{Outage, Unchecked, Watch, moved_on, or_late};
+use super::evidence::{FailoverWatch, Outage, Unchecked, moved_on, or_late};
 use super::roles::ControlProcessor;
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
@@ -31,7 +31,7 @@ pub struct Reboot {
     pub timeline: Vec<Event>,
 }
 
-struct Before {
+struct StateBeforeReboot {
     control_processors: Vec<ControlProcessor>,
     boot_time: Option<u64>,
 }
@@ -55,11 +55,11 @@ impl Device {
 
     async fn reboot_cold(&self, force: bool) -> Result<Reboot> {
         let limit = self.session.deadline(None);
-        let before = Before {
+        let before = StateBeforeReboot {
             control_processors: self.roles_so_far(Call::read("gNMI.Subscribe", limit)).await?,
             boot_time: self.boot_time(limit).await,
         };
-        let mut watch = Watch::begin(self, limit).await?;
+        let mut watch = FailoverWatch::begin(self, limit).await?;
         self.note(EventKind::Reboot, "asking for a cold reboot of the chassis");
         let asked = self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await;
         let unanswered = match asked {
@@ -74,7 +74,7 @@ impl Device {
     }
 
     /// Waits until the reboot is over, and gives what proves that it happened.
-    async fn prove_reboot(&self, before: &Before, watch: &mut Watch<'_>) -> Result<Reboot> {
+    async fn prove_reboot(&self, before: &StateBeforeReboot, watch: &mut FailoverWatch<'_>) -> Result<Reboot> {
         let deadline = Instant::now() + self.deadlines().reboot;
         self.await_reboot(before, watch, deadline).await?;
         let served = self.containerz_serves(deadline).await;
@@ -93,7 +93,12 @@ impl Device {
         Ok(reboot)
     }
 
-    async fn await_reboot(&self, before: &Before, watch: &mut Watch<'_>, deadline: Instant) -> Result<()> {
+    async fn await_reboot(
+        &self,
+        before: &StateBeforeReboot,
+        watch: &mut FailoverWatch<'_>,
+        deadline: Instant,
+    ) -> Result<()> {
         let started_by = Instant::now() + self.deadlines().start;
         loop {
             if watch.look(deadline).await?.is_none() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tonic::Code;
 
 use super::Device;
-use super::reading::{LEAVES, Naming, Way};
+use super::reading::{LEAVES, Naming, RolesQuery};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::form::{asked, refuses_form};
@@ -20,13 +20,13 @@ const LISTINGS: [&str; 3] = ["/components/component/name", "/components/componen
 const MANY: usize = 1024;
 
 /// What came of a way.
-enum Answer {
+enum RolesAnswer {
     Leaves(Vec<Leaf>),
     Nothing,
     Refused(Error),
 }
 
-impl From<Vec<Leaf>> for Answer {
+impl From<Vec<Leaf>> for RolesAnswer {
     fn from(leaves: Vec<Leaf>) -> Self {
         if leaves.iter().any(|leaf| leaf.value.is_some()) { Self::Leaves(leaves) } else { Self::Nothing }
     }
@@ -40,12 +40,14 @@ impl Device {
         let known = self.reading.way();
         let first = match known {
             Some(way) => way,
-            None => Way::usual(self.gnmi.encodings(call.deadline).await?.first().copied().unwrap_or(Encoding::Proto)),
+            None => {
+                RolesQuery::usual(self.gnmi.encodings(call.deadline).await?.first().copied().unwrap_or(Encoding::Proto))
+            }
         };
         let refusal = match self.ask_in(&first, LEAVES.len(), call).await? {
-            Answer::Leaves(leaves) => return self.with_newcomers(first, leaves, call).await,
-            Answer::Nothing => None,
-            Answer::Refused(error) => Some(error),
+            RolesAnswer::Leaves(leaves) => return self.with_newcomers(first, leaves, call).await,
+            RolesAnswer::Nothing => None,
+            RolesAnswer::Refused(error) => Some(error),
         };
         if self.reading.may_search() {
             let unimplemented = refusal.as_ref().is_some_and(|error| error.code() == Some(Code::Unimplemented));
@@ -65,14 +67,14 @@ impl Device {
     }
 
     /// Remembers a way that works. Where it goes by names, those of a standby that was not there before are looked for.
-    async fn with_newcomers(&self, way: Way, leaves: Vec<Leaf>, call: Call) -> Result<Vec<Leaf>> {
+    async fn with_newcomers(&self, way: RolesQuery, leaves: Vec<Leaf>, call: Call) -> Result<Vec<Leaf>> {
         let incomplete = matches!(way.naming, Naming::Each(_)) && names_with_a_role(&leaves).len() < 2;
         if incomplete
             && self.reading.may_name()
             && let Some(names) = self.names(way.form, call).await?
         {
-            let now = Way { naming: Naming::Each(names), ..way.clone() };
-            if let Answer::Leaves(leaves) = self.ask_in(&now, LEAVES.len(), call).await? {
+            let now = RolesQuery { naming: Naming::Each(names), ..way.clone() };
+            if let RolesAnswer::Leaves(leaves) = self.ask_in(&now, LEAVES.len(), call).await? {
                 self.reading.works(now);
                 return Ok(leaves);
             }
@@ -82,7 +84,7 @@ impl Device {
     }
 
     /// Tries every other way, those first that differ least from the usual.
-    async fn search(&self, tried: &Way, get_first: bool, call: Call) -> Result<Option<(Way, Vec<Leaf>)>> {
+    async fn search(&self, tried: &RolesQuery, get_first: bool, call: Call) -> Result<Option<(RolesQuery, Vec<Leaf>)>> {
         let encodings = self.gnmi.encodings(call.deadline).await?;
         let mut names: Option<Vec<String>> = None;
         for (form, kind) in candidates(&encodings, get_first) {
@@ -97,11 +99,11 @@ impl Device {
                     Naming::Each(names)
                 }
             };
-            let way = Way { form, naming };
+            let way = RolesQuery { form, naming };
             if way == *tried {
                 continue;
             }
-            if let Answer::Leaves(leaves) = self.ask_in(&way, PROBES, call).await? {
+            if let RolesAnswer::Leaves(leaves) = self.ask_in(&way, PROBES, call).await? {
                 return Ok(Some((way, leaves)));
             }
         }
@@ -110,9 +112,9 @@ impl Device {
 
     /// Asks for all leaves at once; one by one where a device refuses that, perhaps because of one that it lacks.
     /// After `patience` that are refused too, it is the way that is refused.
-    async fn ask_in(&self, way: &Way, patience: usize, call: Call) -> Result<Answer> {
+    async fn ask_in(&self, way: &RolesQuery, patience: usize, call: Call) -> Result<RolesAnswer> {
         let refusal = match self.ask_form(way.form, &way.paths(&LEAVES), call).await? {
-            Answer::Refused(error) => error,
+            RolesAnswer::Refused(error) => error,
             answer => return Ok(answer),
         };
         let mut found = Vec::new();
@@ -121,18 +123,18 @@ impl Device {
                 break;
             }
             for path in way.paths(&[leaf]) {
-                if let Answer::Leaves(leaves) = self.ask_form(way.form, &[path], call).await? {
+                if let RolesAnswer::Leaves(leaves) = self.ask_form(way.form, &[path], call).await? {
                     found.extend(leaves);
                 }
             }
         }
-        Ok(if found.is_empty() { Answer::Refused(refusal) } else { Answer::Leaves(found) })
+        Ok(if found.is_empty() { RolesAnswer::Refused(refusal) } else { RolesAnswer::Leaves(found) })
     }
 
-    async fn ask_form(&self, form: Form, paths: &[Path], call: Call) -> Result<Answer> {
+    async fn ask_form(&self, form: Form, paths: &[Path], call: Call) -> Result<RolesAnswer> {
         match self.gnmi.ask(paths, form, call).await {
-            Ok(leaves) => Ok(Answer::from(leaves)),
-            Err(error) if refuses_form(&error) => Ok(Answer::Refused(error)),
+            Ok(leaves) => Ok(RolesAnswer::from(leaves)),
+            Err(error) if refuses_form(&error) => Ok(RolesAnswer::Refused(error)),
             Err(error) => Err(error),
         }
     }
@@ -141,7 +143,7 @@ impl Device {
     async fn names(&self, form: Form, call: Call) -> Result<Option<Vec<String>>> {
         for listing in LISTINGS {
             let Ok(path) = listing.parse::<Path>() else { continue };
-            let Answer::Leaves(leaves) = self.ask_form(form, &[path], call).await? else { continue };
+            let RolesAnswer::Leaves(leaves) = self.ask_form(form, &[path], call).await? else { continue };
             let all: BTreeSet<&str> = leaves.iter().filter_map(|leaf| leaf.path.key("component", "name")).collect();
             if all.is_empty() {
                 continue;
@@ -154,14 +156,14 @@ impl Device {
     }
 
     async fn with_a_role(&self, form: Form, all: &[String], call: Call) -> Result<Vec<String>> {
-        let roles = Way { form, naming: Naming::Each(all.to_vec()) }.paths(&LEAVES[..1]);
+        let roles = RolesQuery { form, naming: Naming::Each(all.to_vec()) }.paths(&LEAVES[..1]);
         let mut found = Vec::new();
         match self.ask_form(form, &roles, call).await? {
-            Answer::Leaves(leaves) => found = leaves,
-            Answer::Nothing => {}
-            Answer::Refused(_) => {
+            RolesAnswer::Leaves(leaves) => found = leaves,
+            RolesAnswer::Nothing => {}
+            RolesAnswer::Refused(_) => {
                 for role in roles {
-                    if let Answer::Leaves(leaves) = self.ask_form(form, &[role], call).await? {
+                    if let RolesAnswer::Leaves(leaves) = self.ask_form(form, &[role], call).await? {
                         found.extend(leaves);
                     }
                 }
@@ -215,7 +217,7 @@ mod tests {
     fn each_way_is_tried_once_the_least_unusual_first() {
         let all = candidates(&ENCODINGS, false);
         assert_eq!(all.len(), 36);
-        let usual = Way::usual(Encoding::Proto).form;
+        let usual = RolesQuery::usual(Encoding::Proto).form;
         assert_eq!(all[0], (usual, Kinds::Any));
         assert_eq!(all[1], (Form { encoding: Encoding::JsonIetf, ..usual }, Kinds::Any));
         assert_eq!(all[2], (Form { encoding: Encoding::Json, ..usual }, Kinds::Any));
@@ -229,7 +231,7 @@ mod tests {
         let reading = Reading::default();
         assert!(reading.may_search());
         assert!(!reading.may_search());
-        reading.works(Way::usual(Encoding::Proto));
+        reading.works(RolesQuery::usual(Encoding::Proto));
         assert!(reading.may_search());
     }
 }

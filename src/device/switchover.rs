@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::changes::Changes;
 use super::deadlines::{LAST_LOOK, LOOK};
-use super::evidence::{Outage, Unchecked, Watch, moved_on, or_late};
+use super::evidence::{FailoverWatch, Outage, Unchecked, moved_on, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
 use super::{ControlProcessor, Device, Role, Trigger};
@@ -90,7 +90,7 @@ impl Device {
                 )));
             }
         };
-        let mut watch = Watch::begin(self, Instant::now() + self.deadlines().ready).await?;
+        let mut watch = FailoverWatch::begin(self, Instant::now() + self.deadlines().ready).await?;
         if options.trigger == Trigger::Switch {
             self.note(EventKind::Switchover, format!("asking for {} -> {target}", before.primary.name));
             self.ask_for(&target, &before, options).await?;
@@ -208,7 +208,7 @@ impl Device {
         &self,
         target: &str,
         before: &Pair,
-        watch: &mut Watch<'_>,
+        watch: &mut FailoverWatch<'_>,
         deadline: Instant,
     ) -> Result<Vec<String>> {
         let started_by = Instant::now() + self.deadlines().start;

@@ -32,7 +32,7 @@ macro_rules! both_worlds {
                 fn $name(&self, py: pyo3::Python<'_>, $($argument: $kind),*) -> pyo3::PyResult<pyo3::Py<pyo3::PyAny>> {
                     let $this = self.inner.clone();
                     let future = $body;
-                    let value = $crate::python::runtime::block(py, $crate::python::runtime::World::$world, future)?;
+                    let value = $crate::python::runtime::block(py, $crate::python::runtime::RuntimeOf::$world, future)?;
                     $convert(py, value)
                 }
             )*
@@ -48,7 +48,7 @@ macro_rules! both_worlds {
                 {
                     let $this = self.inner.clone();
                     let future = $body;
-                    $crate::python::runtime::awaitable(py, $crate::python::runtime::World::$world, future, $convert)
+                    $crate::python::runtime::awaitable(py, $crate::python::runtime::RuntimeOf::$world, future, $convert)
                 }
             )*
         }

@@ -10,8 +10,8 @@ use super::arguments::{Seconds, Secret, duration, patience};
 use super::both_worlds::both_worlds;
 use super::containerz::{AsyncContainerz, Containerz};
 use super::gnmi::{AsyncGnmi, Gnmi};
-use super::progress::Watch;
-use super::runtime::{self, World};
+use super::progress::ProgressWatch;
+use super::runtime::{self, RuntimeOf};
 use super::system::{AsyncSystem, System};
 use super::{errors, results};
 use crate::device::{Deadlines, Device as CoreDevice, Limits, Reboot, Switchover, SwitchoverOptions, Ways};
@@ -19,7 +19,7 @@ use crate::dial::connection::Patience;
 use crate::dial::trust::Trust;
 use crate::dial::{Credentials, EventKind, Proxy, Security, Settings, Target};
 use crate::error::{Error, Result};
-use crate::gnoi::containerz::Record;
+use crate::gnoi::containerz::CreationRecord;
 
 /// `holdfast.Tls`
 #[derive(FromPyObject)]
@@ -42,7 +42,7 @@ impl From<Tls> for Trust {
 /// What `holdfast.connect` was given, checked and completed there.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct Options {
+pub struct ConnectOptions {
     username: Option<String>,
     password: Option<Secret>,
     token: Option<Secret>,
@@ -73,7 +73,7 @@ struct Prepared {
     ways: Ways,
 }
 
-impl Options {
+impl ConnectOptions {
     fn credentials(&self) -> Result<Option<Credentials>> {
         let mut credentials = match (&self.username, &self.password) {
             (None, None) => Credentials::default(),
@@ -152,18 +152,23 @@ impl Prepared {
 
 /// A session with one device; fails within `dial_timeout`.
 #[pyfunction]
-pub fn connect(py: Python<'_>, address: &str, options: Options) -> PyResult<Device> {
+pub fn connect(py: Python<'_>, address: &str, options: ConnectOptions) -> PyResult<Device> {
     let prepared = options.prepare(address).map_err(|error| errors::to_python(py, &error))?;
-    let inner = runtime::block(py, World::Client, prepared.connect())?;
+    let inner = runtime::block(py, RuntimeOf::Client, prepared.connect())?;
     Ok(Device { inner })
 }
 
 /// As `connect`, to be awaited.
 #[pyfunction]
-pub fn connect_async<'py>(py: Python<'py>, address: &str, options: Options) -> PyResult<Bound<'py, PyAny>> {
+pub fn connect_async<'py>(py: Python<'py>, address: &str, options: ConnectOptions) -> PyResult<Bound<'py, PyAny>> {
     let prepared = options.prepare(address).map_err(|error| errors::to_python(py, &error))?;
     let connecting = prepared.connect();
-    runtime::awaitable(py, World::Client, connecting, |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()))
+    runtime::awaitable(
+        py,
+        RuntimeOf::Client,
+        connecting,
+        |py, inner| Ok(Py::new(py, AsyncDevice { inner })?.into_any()),
+    )
 }
 
 /// A proxy as it may be shown, without user and password; fails on what is none.
@@ -231,11 +236,11 @@ both_worlds! {
     fn switchover(device, to: Option<String>, redundant: bool, name_only: bool, trigger: String, wait_ready: bool,
         progress: Option<Py<PyAny>>) => self::switched_over
     {
-        let watch = Python::attach(|py| Watch::new(py, progress, "switchover", device.session().timeline()))?;
+        let watch = Python::attach(|py| ProgressWatch::new(py, progress, "switchover", device.session().timeline()))?;
         async move {
             let trigger = trigger.parse()?;
             let options = SwitchoverOptions { to, redundant, name_only, trigger, unready: !wait_ready };
-            Watch::over(watch, device.switchover(&options)).await
+            ProgressWatch::over(watch, device.switchover(&options)).await
         }
     }
 
@@ -256,8 +261,8 @@ both_worlds! {
     /// gNOI System.Reboot(COLD) of the chassis, and the evidence that it happened.
     #[pyo3(signature = (*, force=false, progress=None))]
     fn reboot(device, force: bool, progress: Option<Py<PyAny>>) => self::rebooted {
-        let watch = Python::attach(|py| Watch::new(py, progress, "reboot", device.session().timeline()))?;
-        async move { Watch::over(watch, device.reboot(force)).await }
+        let watch = Python::attach(|py| ProgressWatch::new(py, progress, "reboot", device.session().timeline()))?;
+        async move { ProgressWatch::over(watch, device.reboot(force)).await }
     }
 
     /// Cntr.Ping over TLS on the container's published port.
@@ -381,7 +386,7 @@ macro_rules! properties {
                 labels: Option<BTreeMap<String, String>>,
                 journal: Option<PathBuf>,
             ) -> Self {
-                let record = Record::new(run, address(&self.inner), labels.unwrap_or_default(), journal);
+                let record = CreationRecord::new(run, address(&self.inner), labels.unwrap_or_default(), journal);
                 Self { inner: self.inner.recording(record) }
             }
 
@@ -434,7 +439,7 @@ impl Device {
 impl AsyncDevice {
     fn __aenter__(this: Py<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         let entered = async move { Ok(this) };
-        runtime::awaitable(py, World::Client, entered, |_, this| Ok(this.into_any()))
+        runtime::awaitable(py, RuntimeOf::Client, entered, |_, this| Ok(this.into_any()))
     }
 
     #[pyo3(signature = (*_exception))]

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::arguments::{Seconds, Secret, duration};
 use super::both_worlds::both_worlds;
-use super::runtime::{self, World};
+use super::runtime::{self, RuntimeOf};
 use super::{errors, results};
 use crate::emulator::{Chassis as Emulated, Encryption, FAILPOINTS, Failpoints, Outage, Quirk, Settings};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::failpoint::Armed;
 /// What `holdfast.emulator` was given, checked and completed there.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct Options {
+pub struct EmulatorOptions {
     listen: String,
     gnoi_port: Option<u16>,
     inner_gnmi_port: Option<u16>,
@@ -42,7 +42,7 @@ pub struct Options {
     users: Vec<(String, Secret)>,
 }
 
-impl Options {
+impl EmulatorOptions {
     fn settings(self) -> Result<Settings> {
         let (first, second) = match self.listen.split_once(',') {
             None => (address(&self.listen)?, None),
@@ -104,18 +104,18 @@ fn own_loopback() -> [u8; 4] {
 
 /// Powers an emulated device on.
 #[pyfunction]
-pub fn emulator(py: Python<'_>, options: Options) -> PyResult<Chassis> {
+pub fn emulator(py: Python<'_>, options: EmulatorOptions) -> PyResult<Chassis> {
     let settings = options.settings().map_err(|error| errors::to_python(py, &error))?;
-    let chassis = runtime::block(py, World::Emulator, Emulated::start(settings))?;
-    Ok(Chassis { inner: Shared(Arc::new(Mutex::new(chassis))) })
+    let chassis = runtime::block(py, RuntimeOf::Emulator, Emulated::start(settings))?;
+    Ok(Chassis { inner: SharedChassis(Arc::new(Mutex::new(chassis))) })
 }
 
 /// As `emulator`, to be awaited.
 #[pyfunction]
-pub fn emulator_async(py: Python<'_>, options: Options) -> PyResult<Bound<'_, PyAny>> {
+pub fn emulator_async(py: Python<'_>, options: EmulatorOptions) -> PyResult<Bound<'_, PyAny>> {
     let settings = options.settings().map_err(|error| errors::to_python(py, &error))?;
-    runtime::awaitable(py, World::Emulator, Emulated::start(settings), |py, chassis| {
-        Ok(Py::new(py, AsyncChassis { inner: Shared(Arc::new(Mutex::new(chassis))) })?.into_any())
+    runtime::awaitable(py, RuntimeOf::Emulator, Emulated::start(settings), |py, chassis| {
+        Ok(Py::new(py, AsyncChassis { inner: SharedChassis(Arc::new(Mutex::new(chassis))) })?.into_any())
     })
 }
 
@@ -137,9 +137,9 @@ pub fn quirk_names() -> Vec<(&'static str, &'static str)> {
 
 /// A chassis that blocking and awaiting callers share.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Emulated>>);
+pub struct SharedChassis(Arc<Mutex<Emulated>>);
 
-impl Shared {
+impl SharedChassis {
     async fn failpoints(&self) -> Failpoints {
         self.0.lock().await.failpoints()
     }
@@ -156,7 +156,7 @@ fn count(py: Python<'_>, count: u64) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// The emulated device.
-    Chassis and AsyncChassis over Shared, in Emulator;
+    Chassis and AsyncChassis over SharedChassis, in Emulator;
 
     /// Arms a failpoint.
     fn arm(chassis, name: String, terms: String) => results::nothing {

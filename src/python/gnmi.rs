@@ -150,9 +150,9 @@ opening!(AsyncGnmi, AsyncSubscription);
 
 /// A stream that one caller reads at a time.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Stream>>);
+pub struct SharedStream(Arc<Mutex<Stream>>);
 
-impl Shared {
+impl SharedStream {
     async fn next(self, timeout: Option<Seconds>) -> Result<Option<Received>> {
         let limit = duration(timeout).unwrap_or(std::time::Duration::from_secs(24 * 3600));
         self.0.lock().await.next(tokio::time::Instant::now() + limit).await
@@ -179,7 +179,7 @@ fn item_or_end(py: Python<'_>, item: Option<Received>) -> PyResult<Py<PyAny>> {
 
 both_worlds! {
     /// An open Subscribe.
-    Subscription and AsyncSubscription over Shared, in Client;
+    Subscription and AsyncSubscription over SharedStream, in Client;
 
     /// What comes next.
     #[pyo3(signature = (*, timeout=None))]
@@ -198,8 +198,8 @@ impl Subscription {
         py: Python<'_>,
         opening: impl Future<Output = Result<Stream>> + Send + 'static,
     ) -> PyResult<Bound<'_, PyAny>> {
-        let stream = runtime::block(py, runtime::World::Client, opening)?;
-        Ok(Bound::new(py, Self { inner: Shared(Arc::new(Mutex::new(stream))) })?.into_any())
+        let stream = runtime::block(py, runtime::RuntimeOf::Client, opening)?;
+        Ok(Bound::new(py, Self { inner: SharedStream(Arc::new(Mutex::new(stream))) })?.into_any())
     }
 }
 
@@ -208,8 +208,8 @@ impl AsyncSubscription {
         py: Python<'_>,
         opening: impl Future<Output = Result<Stream>> + Send + 'static,
     ) -> PyResult<Bound<'_, PyAny>> {
-        runtime::awaitable(py, runtime::World::Client, opening, |py, stream| {
-            Ok(Py::new(py, Self { inner: Shared(Arc::new(Mutex::new(stream))) })?.into_any())
+        runtime::awaitable(py, runtime::RuntimeOf::Client, opening, |py, stream| {
+            Ok(Py::new(py, Self { inner: SharedStream(Arc::new(Mutex::new(stream))) })?.into_any())
         })
     }
 }
@@ -221,7 +221,7 @@ impl Subscription {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let item = runtime::block(py, runtime::World::Client, self.inner.clone().next(None))?;
+        let item = runtime::block(py, runtime::RuntimeOf::Client, self.inner.clone().next(None))?;
         if item.is_none() { Err(PyStopIteration::new_err(())) } else { received(py, item) }
     }
 }
@@ -233,6 +233,6 @@ impl AsyncSubscription {
     }
 
     fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        runtime::awaitable(py, runtime::World::Client, self.inner.clone().next(None), item_or_end)
+        runtime::awaitable(py, runtime::RuntimeOf::Client, self.inner.clone().next(None), item_or_end)
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::results;
-use super::runtime::{self, World};
+use super::runtime::{self, RuntimeOf};
 use crate::device::Device;
 use crate::error::Result;
 use crate::gnoi::containerz::{LogItem, LogStream};
@@ -102,7 +102,7 @@ async fn next_item(stream: Arc<Mutex<LogStream>>) -> Result<Option<LogItem>> {
 
 impl LogLines {
     pub fn open(py: Python<'_>, followed: Followed) -> PyResult<Self> {
-        let stream = runtime::block(py, World::Client, followed.open())?;
+        let stream = runtime::block(py, RuntimeOf::Client, followed.open())?;
         Ok(Self { stream: Arc::new(Mutex::new(stream)) })
     }
 }
@@ -114,7 +114,7 @@ impl LogLines {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let item = runtime::block(py, World::Client, next_item(self.stream.clone()))?;
+        let item = runtime::block(py, RuntimeOf::Client, next_item(self.stream.clone()))?;
         results::log_line(py, item.ok_or_else(|| PyStopIteration::new_err(()))?)
     }
 }
@@ -150,7 +150,7 @@ impl AsyncLogLines {
                 None => Ok(None),
             }
         };
-        runtime::awaitable(py, World::Client, next, |py, item| match item {
+        runtime::awaitable(py, RuntimeOf::Client, next, |py, item| match item {
             Some(item) => results::log_line(py, item),
             None => Err(PyStopAsyncIteration::new_err(())),
         })

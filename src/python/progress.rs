@@ -48,12 +48,12 @@ impl Reporter {
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Tells a Python callable `(seconds, what)` how long work takes and what its timeline says last.
-pub struct Watch {
+pub struct ProgressWatch {
     callback: Arc<Py<PyAny>>,
     timeline: Timeline,
 }
 
-impl Watch {
+impl ProgressWatch {
     /// `holdfast.progress.open_watch` decides what None means.
     pub fn new(
         py: Python<'_>,
@@ -91,7 +91,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressWatch {
     fn drop(&mut self) {
         close(&self.callback);
     }

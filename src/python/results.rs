@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::device::{Answer, ControlProcessor, Outage, Reboot, Switchover, Unchecked};
+use crate::device::{ContainerAnswer, ControlProcessor, Outage, Reboot, Switchover, Unchecked};
 use crate::dial::{Event, Field, Fields, Resumed};
 use crate::gnmi::{Leaf, Value};
 use crate::gnoi::containerz::{Container, ListedImage, LogItem, Plugin, Volume};
@@ -46,18 +46,18 @@ pub fn description(py: Python<'_>, description: Description) -> Object {
         writable: description.writable)
 }
 
-pub fn dialled(py: Python<'_>, answer: Answer) -> Object {
+pub fn dialled(py: Python<'_>, answer: ContainerAnswer) -> Object {
     let asked = match &answer {
-        Answer::Connected => "nothing",
-        Answer::Pong(_) => "ping",
-        Answer::Gnmi(_) => "gnmi",
-        Answer::Gribi(_) => "gribi",
+        ContainerAnswer::Connected => "nothing",
+        ContainerAnswer::Pong(_) => "ping",
+        ContainerAnswer::Gnmi(_) => "gnmi",
+        ContainerAnswer::Gribi(_) => "gribi",
     };
     let (clock, capable, response) = match answer {
-        Answer::Connected => (None, None, None),
-        Answer::Pong(clock) => (Some(time(py, clock)?), None, None),
-        Answer::Gnmi(answer) => (None, Some(capabilities(py, answer)?), None),
-        Answer::Gribi(bytes) => (None, None, Some(pyo3::types::PyBytes::new(py, &bytes))),
+        ContainerAnswer::Connected => (None, None, None),
+        ContainerAnswer::Pong(clock) => (Some(time(py, clock)?), None, None),
+        ContainerAnswer::Gnmi(answer) => (None, Some(capabilities(py, answer)?), None),
+        ContainerAnswer::Gribi(bytes) => (None, None, Some(pyo3::types::PyBytes::new(py, &bytes))),
     };
     object!(py, "Dialled", asked: asked, time: clock, capabilities: capable, response: response)
 }

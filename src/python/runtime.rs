@@ -39,7 +39,7 @@ static JOBS: LazyLock<Jobs> = LazyLock::new(Jobs::new);
 
 /// Which runtime a future runs on: device and client have one each.
 #[derive(Debug, Clone, Copy)]
-pub enum World {
+pub enum RuntimeOf {
     Client,
     Emulator,
 }
@@ -119,7 +119,7 @@ pub fn start_jobs(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-fn runtime(world: World) -> PyResult<&'static Runtime> {
+fn runtime(world: RuntimeOf) -> PyResult<&'static Runtime> {
     if *PROCESS != std::process::id() {
         return Err(PyRuntimeError::new_err(
             "holdfast was used before this process was forked, and its threads stayed in the parent: use the \
@@ -127,8 +127,8 @@ fn runtime(world: World) -> PyResult<&'static Runtime> {
         ));
     }
     let slot = match world {
-        World::Client => &CLIENTS,
-        World::Emulator => &EMULATORS,
+        RuntimeOf::Client => &CLIENTS,
+        RuntimeOf::Emulator => &EMULATORS,
     };
     if let Some(runtime) = slot.get() {
         return Ok(runtime);
@@ -141,7 +141,7 @@ fn runtime(world: World) -> PyResult<&'static Runtime> {
 /// Runs `future` and waits for it; Ctrl-C drops it.
 pub fn block<T: Send + 'static>(
     py: Python<'_>,
-    world: World,
+    world: RuntimeOf,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     let runtime = runtime(world)?;
@@ -169,7 +169,7 @@ pub fn block<T: Send + 'static>(
 /// Runs `future` and returns an asyncio future of its result; cancelling that drops it.
 pub fn awaitable<T: Send + 'static>(
     py: Python<'_>,
-    world: World,
+    world: RuntimeOf,
     future: impl Future<Output = Result<T>> + Send + 'static,
     convert: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Bound<'_, PyAny>> {

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::arguments::Seconds;
-use super::runtime::{World, block};
+use super::runtime::{RuntimeOf, block};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
@@ -19,8 +19,8 @@ use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, ser
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Ending, Endpoint, Fault, Lab, Leftover, Mask, Network,
-    Own, Part, Stage, Started, Verdict, Volume, VolumeRequest, Volumes,
+    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Fault, Lab, Leftover, Mask, Network, Own,
+    Part, Stage, Started, TaskEnding, Verdict, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.
@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Does blocking work where Ctrl-C is seen.
 pub fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send + 'static) -> PyResult<T> {
-    block(py, World::Client, async move {
+    block(py, RuntimeOf::Client, async move {
         let worked = tokio::task::spawn_blocking(work).await;
         worked.unwrap_or_else(|error| Err(Error::new(Kind::Expectation, format!("holdfast has a bug: {error}"))))
     })
@@ -181,8 +181,8 @@ impl StorageTask {
         let mask = self.mask.clone();
         self.ask(py, move |started| {
             Ok(match started.process.ending() {
-                Ending::Running => None,
-                Ending::Ended(why) => Some(mask.hide(&why)),
+                TaskEnding::Running => None,
+                TaskEnding::Ended(why) => Some(mask.hide(&why)),
             })
         })
     }

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Seconds;
-use super::runtime::{World, block};
+use super::runtime::{RuntimeOf, block};
 use super::storage::wait;
 use crate::error::{Error, Result};
 use crate::serve;
@@ -37,7 +37,7 @@ impl StorageService {
 pub fn storage_server(py: Python<'_>, listen: String, exports: String, folder: PathBuf) -> PyResult<StorageService> {
     let life = CancellationToken::new();
     let served = life.clone();
-    block(py, World::Client, async move {
+    block(py, RuntimeOf::Client, async move {
         let bad = |what: &str| Error::invalid(format!("{what} is no address"));
         let address = listen.parse().map_err(|_| bad(&listen))?;
         let server = NbdServer::open(&folder, exports.parse().map_err(|_| bad(&exports))?)?;

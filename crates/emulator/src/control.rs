@@ -35,7 +35,7 @@ enum Ask {
 /// What is answered.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+enum ControlAnswer {
     Ok(Value),
     Error { message: String, hint: Option<String>, timeout: bool },
 }
@@ -93,8 +93,12 @@ async fn converse(stream: UnixStream, failpoints: Failpoints) {
             Err(error) => Err(Error::invalid(format!("the control socket does not understand that: {error}"))),
         };
         let answer = answer.map_or_else(
-            |error| Answer::Error { timeout: error.kind == Kind::Timeout, message: error.message, hint: error.hint },
-            Answer::Ok,
+            |error| ControlAnswer::Error {
+                timeout: error.kind == Kind::Timeout,
+                message: error.message,
+                hint: error.hint,
+            },
+            ControlAnswer::Ok,
         );
         let mut text = serde_json::to_vec(&answer).unwrap_or_default();
         text.push(b'\n');

@@ -27,7 +27,7 @@ pub struct Faults {
 
 /// What a failpoint leaves to its site once all waits are over.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct FaultOutcome {
     changes: Vec<Change>,
     end: Option<End>,
 }
@@ -61,8 +61,8 @@ impl Faults {
     }
 
     /// Passes `site`: waits where it must, and never returns where the control processor dies.
-    pub async fn meet(&self, site: &str) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub async fn meet(&self, site: &str) -> FaultOutcome {
+        let mut outcome = FaultOutcome::default();
         if let Some(fired) = self.defects.registry().hit(site) {
             self.act(site, &fired, &mut outcome).await;
         }
@@ -77,7 +77,7 @@ impl Faults {
         outcome
     }
 
-    async fn act(&self, site: &str, fired: &Fired, outcome: &mut Outcome) {
+    async fn act(&self, site: &str, fired: &Fired, outcome: &mut FaultOutcome) {
         for action in &fired.actions {
             match action {
                 Action::Off => {}
@@ -169,7 +169,7 @@ pub async fn stall_for_good<T>(stall: &Stall) -> T {
     std::future::pending().await
 }
 
-impl Outcome {
+impl FaultOutcome {
     /// How the site ends, where it does.
     pub fn end(&mut self) -> Option<End> {
         self.end.take()

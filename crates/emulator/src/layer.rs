@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 
-use super::faults::{End, Faults, Outcome, stall_for_good};
+use super::faults::{End, FaultOutcome, Faults, stall_for_good};
 use super::message_sites::{message_at, message_site, site_of};
 use super::stall::Stall;
 use holdfast_reflection as reflection;
@@ -47,7 +47,7 @@ impl Service<http::Request<Body>> for Faulty {
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         request.extensions_mut().insert(self.stall.clone());
         let uri = request.uri().clone(); // its text is shared
-        let call = Call { faults: self.faults.clone(), stall: self.stall.clone(), uri };
+        let call = ServedCall { faults: self.faults.clone(), stall: self.stall.clone(), uri };
         let mut inner = self.inner.clone();
         Box::pin(async move {
             let response = match call.before(request).await {
@@ -63,13 +63,13 @@ impl Service<http::Request<Body>> for Faulty {
 }
 
 /// One RPC on its way through.
-struct Call {
+struct ServedCall {
     faults: Faults,
     stall: Stall,
     uri: http::Uri,
 }
 
-impl Call {
+impl ServedCall {
     fn path(&self) -> &str {
         self.uri.path()
     }
@@ -159,13 +159,13 @@ fn split_message(frames: &Bytes) -> Option<(Bytes, Bytes)> {
 struct Changed {
     inner: Body,
     /// Until the first message is whole.
-    waiting: Option<(Outcome, BytesMut)>,
+    waiting: Option<(FaultOutcome, BytesMut)>,
     /// The message's full name.
     name: String,
 }
 
 impl Changed {
-    fn new(inner: Body, outcome: Outcome, name: String) -> Self {
+    fn new(inner: Body, outcome: FaultOutcome, name: String) -> Self {
         Self { inner, waiting: Some((outcome, BytesMut::new())), name }
     }
 }

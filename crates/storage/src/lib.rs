@@ -29,7 +29,7 @@ pub use faults::{Fault, Faults, Network, Part};
 pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};
 pub use mask::Mask;
-pub use nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, Tell};
+pub use nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding, Tell};
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};
 pub use volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};

@@ -59,7 +59,7 @@ pub struct Spec {
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum TaskEnding {
     /// It runs.
     Running,
     /// It ended, and why, as far as its node tells.
@@ -80,7 +80,7 @@ pub struct Look {
 /// A process of a task.
 pub trait Process: Send + Sync {
     /// Whether it runs, as whoever started it sees it.
-    fn ending(&self) -> Ending;
+    fn ending(&self) -> TaskEnding;
 
     /// What the runtime calls it.
     fn id(&self) -> String;

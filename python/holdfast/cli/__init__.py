@@ -9,7 +9,7 @@ import click
 from holdfast import exit_codes
 from holdfast._version import __version__
 from holdfast.cli import clean, cni, doctor, emulate, failpoints, image, judge, operations, report, run
-from holdfast.cli.shared import Given, RootGroup, device_options
+from holdfast.cli.shared import RootGroup, SharedOptions, device_options
 from holdfast.storage import commands
 
 __all__ = ["main"]
@@ -43,7 +43,7 @@ def main(ctx: click.Context, /, **said: Any) -> None:
 
     These options may come before the command or after it. What they leave out is read from the environment.
     """
-    ctx.obj = Given(said)
+    ctx.obj = SharedOptions(said)
 
 
 main.add_commands("Suites and their reports", (run.run, report.report, report.compare, judge.judge))

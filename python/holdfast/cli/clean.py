@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from holdfast.cli import reach
-from holdfast.cli.shared import Command, Given, show
+from holdfast.cli.shared import Command, SharedOptions, show
 from holdfast.exit_codes import DONE, FAILED
 
 
@@ -21,7 +21,7 @@ from holdfast.exit_codes import DONE, FAILED
     help="Also what other machines' runs left. None of them may still run.",
 )
 @click.pass_obj
-def clean(given: Given, yes: bool, from_elsewhere: bool) -> None:
+def clean(given: SharedOptions, yes: bool, from_elsewhere: bool) -> None:
     """List what earlier runs left on the device; with --yes, remove it, and temporary folders of killed runs here.
 
     That is what this machine's journal has, or what bears a label holdfast.run. Names alone prove nothing.

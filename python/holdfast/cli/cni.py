@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.shared import Given, Group, done, pairs
+from holdfast.cli.shared import Group, SharedOptions, done, pairs
 
 if TYPE_CHECKING:
     from holdfast.cni import Chain
@@ -23,7 +23,7 @@ def cni() -> None:
 
 @cni.command("path")
 @click.pass_obj
-def cni_path(given: Given) -> None:
+def cni_path(given: SharedOptions) -> None:
     """Where the plugin lies that the wheel brings."""
     from holdfast.cni import plugin
 
@@ -33,7 +33,7 @@ def cni_path(given: Given) -> None:
 @cni.command("install")
 @click.argument("folder", type=click.Path())
 @click.pass_obj
-def cni_install(given: Given, folder: str) -> None:
+def cni_install(given: SharedOptions, folder: str) -> None:
     """Put the plugin into a CNI bin folder, such as /opt/cni/bin."""
     from holdfast.cni import plugin
 

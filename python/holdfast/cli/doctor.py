@@ -8,13 +8,13 @@ import sys
 import click
 
 from holdfast.cli import reach
-from holdfast.cli.shared import Command, Given, plain
+from holdfast.cli.shared import Command, SharedOptions, plain
 from holdfast.exit_codes import DONE, FAILED, NO_DEVICE
 
 
 @click.command(cls=Command)
 @click.pass_obj
-def doctor(given: Given) -> None:
+def doctor(given: SharedOptions) -> None:
     """Is this device fit for the tests? Each line says what to do when it is not."""
     from holdfast import doctor as surgery
 

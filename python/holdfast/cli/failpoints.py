@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.shared import Command, Given, Group, done, show
+from holdfast.cli.shared import Command, Group, SharedOptions, done, show
 
 if TYPE_CHECKING:
     from holdfast.failpoint import Failpoints
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("failpoints", cls=Command)
 @click.option("--provider", type=click.Choice(("emulator", "cni-bridge-fp", "storage")), help="Those of one provider.")
 @click.pass_obj
-def failpoints(given: Given, provider: str | None) -> None:
+def failpoints(given: SharedOptions, provider: str | None) -> None:
     """Every failpoint's name, with a line on each."""
     from holdfast import _core
 
@@ -35,12 +35,12 @@ def failpoints(given: Given, provider: str | None) -> None:
     "--control", required=True, metavar="PATH", help="An emulated device's state folder, or its control socket."
 )
 @click.pass_obj
-def failpoint(given: Given, control: str) -> None:
+def failpoint(given: SharedOptions, control: str) -> None:
     """The failpoints of an emulated device that runs in another process."""
     given.said["control"] = control
 
 
-def _far_failpoints(given: Given) -> Failpoints:
+def _far_failpoints(given: SharedOptions) -> Failpoints:
     from holdfast.failpoint import control
 
     return control(given.said["control"])
@@ -49,7 +49,7 @@ def _far_failpoints(given: Given) -> Failpoints:
 @failpoint.command("arm")
 @click.argument("pairs", nargs=-1, required=True, metavar="NAME=TERMS…")
 @click.pass_obj
-def failpoint_arm(given: Given, pairs: Sequence[str]) -> None:
+def failpoint_arm(given: SharedOptions, pairs: Sequence[str]) -> None:
     """Arm failpoints until they are disarmed."""
     from holdfast.failpoint import read_environment
 
@@ -62,7 +62,7 @@ def failpoint_arm(given: Given, pairs: Sequence[str]) -> None:
 @failpoint.command("disarm")
 @click.argument("name")
 @click.pass_obj
-def failpoint_disarm(given: Given, name: str) -> None:
+def failpoint_disarm(given: SharedOptions, name: str) -> None:
     """Disarm a failpoint, and say how often it was hit."""
     hits = _far_failpoints(given).disarm(name)
     done(given, f"disarmed {name}: {hits} hits", disarmed=name, hits=hits)
@@ -71,7 +71,7 @@ def failpoint_disarm(given: Given, name: str) -> None:
 @failpoint.command("release")
 @click.argument("name")
 @click.pass_obj
-def failpoint_release(given: Given, name: str) -> None:
+def failpoint_release(given: SharedOptions, name: str) -> None:
     """Let go on who waits at a pause."""
     _far_failpoints(given).release(name)
     done(given, f"released {name}", released=name)
@@ -79,7 +79,7 @@ def failpoint_release(given: Given, name: str) -> None:
 
 @failpoint.command("list")
 @click.pass_obj
-def failpoint_list(given: Given) -> None:
+def failpoint_list(given: SharedOptions) -> None:
     """The failpoints that are armed."""
     columns: dict[str, Callable[[Any], object]] = {
         "NAME": lambda row: row["name"],
@@ -91,7 +91,7 @@ def failpoint_list(given: Given) -> None:
 
 @click.command("quirks", cls=Command)
 @click.pass_obj
-def quirks(given: Given) -> None:
+def quirks(given: SharedOptions) -> None:
     """Every quirk of the emulated device, with a line on each."""
     from holdfast import _core
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from holdfast.cli.shared import Given, Group, done, output_option, plain
+from holdfast.cli.shared import Group, SharedOptions, done, output_option, plain
 
 
 @click.group(cls=Group)
@@ -20,7 +20,7 @@ def image() -> None:
 @click.option("--tag", default="latest", show_default=True, help="Its tag.")
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
-def image_cntrsrv(given: Given, output: str, name: str, tag: str, platform: str | None) -> None:
+def image_cntrsrv(given: SharedOptions, output: str, name: str, tag: str, platform: str | None) -> None:
     """Write the test container's archive."""
     from holdfast import Archive, cntrsrv
 
@@ -33,7 +33,7 @@ def image_cntrsrv(given: Given, output: str, name: str, tag: str, platform: str 
 @output_option("plugin.tar")
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
-def image_plugin(given: Given, output: str, platform: str | None) -> None:
+def image_plugin(given: SharedOptions, output: str, platform: str | None) -> None:
     """Write the test plugin's archive, as `docker plugin create` and Deploy take it."""
     from holdfast import plugin_archive
 
@@ -44,7 +44,7 @@ def image_plugin(given: Given, output: str, platform: str | None) -> None:
 @image.command("show")
 @click.argument("file", type=click.Path())
 @click.pass_obj
-def image_show(given: Given, file: str) -> None:
+def image_show(given: SharedOptions, file: str) -> None:
     """What is in an archive."""
     from holdfast import Archive
 

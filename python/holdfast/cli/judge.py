@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast.choices import JudgedVerdict, words
-from holdfast.cli.shared import Command, Given
+from holdfast.cli.shared import Command, SharedOptions
 from holdfast.exit_codes import DONE, FAILED
 from holdfast.verdicts import store
 
 if TYPE_CHECKING:
-    from holdfast.judge import Judged
+    from holdfast.judge import JudgedCase
 
 
 @click.command(cls=Command)
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="Which verdict counts (default: as the run had it).",
 )
 @click.pass_obj
-def judge(given: Given, folder: Path, judge: str | None) -> None:
+def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
     """The verdicts again, from what --dut-artifacts kept; 1 where a case failed or the run said otherwise."""
     from holdfast.judge import again
     from holdfast.render import terminal
@@ -50,7 +50,7 @@ def judge(given: Given, folder: Path, judge: str | None) -> None:
     sys.exit((FAILED if failed else DONE).command)
 
 
-def _row(each: Judged) -> dict[str, object]:
+def _row(each: JudgedCase) -> dict[str, object]:
     case = each.case
     about = {"case": case.plan_id, "test": case.test, "device": case.device, "outcome": case.outcome}
     return {**about, "differs": each.differs, "steps": [asdict(step) for step in case.steps]}

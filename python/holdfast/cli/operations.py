@@ -12,14 +12,14 @@ import click
 from holdfast import visible
 from holdfast.choices import StreamMode, VolumeDriver, words
 from holdfast.cli import reach
-from holdfast.cli.shared import Command, Given, done, pairs, plain, show
+from holdfast.cli.shared import Command, SharedOptions, done, pairs, plain, show
 
 MODES = words(StreamMode)
 # Where the wheel's test container listens.
 CNTRSRV = 60061
 
 
-def _roles(given: Given) -> None:
+def _roles(given: SharedOptions) -> None:
     columns: dict[str, Callable[[Any], object]] = {
         "NAME": lambda cp: cp.name,
         "ROLE": lambda cp: cp.role,
@@ -31,21 +31,21 @@ def _roles(given: Given) -> None:
 
 @click.command("roles", cls=Command)
 @click.pass_obj
-def roles_command(given: Given) -> None:
+def roles_command(given: SharedOptions) -> None:
     """The control processors and their roles."""
     _roles(given)
 
 
 @click.command("control-processors", cls=Command)
 @click.pass_obj
-def control_processors_command(given: Given) -> None:
+def control_processors_command(given: SharedOptions) -> None:
     """The control processors and their roles."""
     _roles(given)
 
 
 @click.command(cls=Command)
 @click.pass_obj
-def images(given: Given) -> None:
+def images(given: SharedOptions) -> None:
     """The images."""
     columns: dict[str, Callable[[Any], object]] = {
         "NAME": lambda row: row.name,
@@ -57,7 +57,7 @@ def images(given: Given) -> None:
 
 @click.command(cls=Command)
 @click.pass_obj
-def containers(given: Given) -> None:
+def containers(given: SharedOptions) -> None:
     """The containers."""
     columns: dict[str, Callable[[Any], object]] = {
         "NAME": lambda row: row.name,
@@ -69,7 +69,7 @@ def containers(given: Given) -> None:
 
 @click.command(cls=Command)
 @click.pass_obj
-def volumes(given: Given) -> None:
+def volumes(given: SharedOptions) -> None:
     """The volumes."""
     columns: dict[str, Callable[[Any], object]] = {
         "NAME": lambda row: row.name,
@@ -88,7 +88,13 @@ def volumes(given: Given) -> None:
 @click.option("--plugin", is_flag=True, help="The file is a plugin's tar.")
 @click.pass_obj
 def deploy(
-    given: Given, file: str, retag: str | None, platform: str | None, replace: bool, lockstep: bool, plugin: bool
+    given: SharedOptions,
+    file: str,
+    retag: str | None,
+    platform: str | None,
+    replace: bool,
+    lockstep: bool,
+    plugin: bool,
 ) -> None:
     """Bring an image archive to the device."""
     sent = reach.device(given).containerz.deploy(
@@ -101,7 +107,7 @@ def deploy(
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also one that a container uses.")
 @click.pass_obj
-def remove_image(given: Given, name: str, force: bool) -> None:
+def remove_image(given: SharedOptions, name: str, force: bool) -> None:
     """Remove an image, by NAME:TAG."""
     reach.device(given).containerz.remove_image(name, force=force)
     done(given, f"removed image {name}", removed=name)
@@ -124,7 +130,7 @@ def remove_image(given: Given, name: str, force: bool) -> None:
 )
 @click.pass_obj
 def start(
-    given: Given,
+    given: SharedOptions,
     name: str,
     image_name: str,
     command: str,
@@ -168,7 +174,7 @@ def _published(texts: Sequence[str]) -> dict[int, int]:
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Kill it where it does not end by itself.")
 @click.pass_obj
-def stop(given: Given, name: str, force: bool) -> None:
+def stop(given: SharedOptions, name: str, force: bool) -> None:
     """Stop a container."""
     reach.device(given).containerz.stop(name, force=force)
     done(given, f"stopped {name}", stopped=name)
@@ -178,7 +184,7 @@ def stop(given: Given, name: str, force: bool) -> None:
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also one that runs.")
 @click.pass_obj
-def remove(given: Given, name: str, force: bool) -> None:
+def remove(given: SharedOptions, name: str, force: bool) -> None:
     """Remove a container."""
     reach.device(given).containerz.remove(name, force=force)
     done(given, f"removed {name}", removed=name)
@@ -202,7 +208,7 @@ _resume = click.option(
 @click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
 @_resume
 @click.pass_obj
-def logs(given: Given, name: str, follow: bool, resume: bool) -> None:
+def logs(given: SharedOptions, name: str, follow: bool, resume: bool) -> None:
     """A container's log."""
     containerz = reach.device(given).containerz
     if not follow:
@@ -222,7 +228,9 @@ def logs(given: Given, name: str, follow: bool, resume: bool) -> None:
 @click.option("--interval", type=float, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
 @_resume
 @click.pass_obj
-def subscribe(given: Given, paths: Sequence[str], mode: StreamMode, interval: float | None, resume: bool) -> None:
+def subscribe(
+    given: SharedOptions, paths: Sequence[str], mode: StreamMode, interval: float | None, resume: bool
+) -> None:
     """Values of gNMI and their changes (Subscribe STREAM), until it is interrupted.
 
     A PATH is such as /system/state/boot-time, with origin openconfig unless it begins with another.
@@ -248,7 +256,7 @@ def subscribe(given: Given, paths: Sequence[str], mode: StreamMode, interval: fl
 @click.option("--driver", type=click.Choice(words(VolumeDriver)), help="The device's own choice if none is given.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver's.")
 @click.pass_obj
-def create_volume(given: Given, name: str, driver: VolumeDriver | None, options: Sequence[str]) -> None:
+def create_volume(given: SharedOptions, name: str, driver: VolumeDriver | None, options: Sequence[str]) -> None:
     """Create a volume."""
     made = reach.device(given).containerz.create_volume(name, driver=driver, options=pairs(options, "--option", "="))
     done(given, f"created volume {made}", created=made)
@@ -258,7 +266,7 @@ def create_volume(given: Given, name: str, driver: VolumeDriver | None, options:
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also one that is not there, or in use, as far as the device goes along.")
 @click.pass_obj
-def remove_volume(given: Given, name: str, force: bool) -> None:
+def remove_volume(given: SharedOptions, name: str, force: bool) -> None:
     """Remove a volume and its data."""
     reach.device(given).containerz.remove_volume(name, force=force)
     done(given, f"removed volume {name}", removed=name)
@@ -280,7 +288,7 @@ def _away(outage: Any) -> str:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--redundant", is_flag=True, help="Wait until the old primary is back in step.")
 @click.pass_obj
-def switchover(given: Given, yes: bool, redundant: bool) -> None:
+def switchover(given: SharedOptions, yes: bool, redundant: bool) -> None:
     """Fail over to the standby, and prove that it happened."""
     device = reach.device(given)
     _confirm(yes, f"fail {device.name} over to its standby")
@@ -292,7 +300,7 @@ def switchover(given: Given, yes: bool, redundant: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also where the device would refuse.")
 @click.pass_obj
-def reboot(given: Given, yes: bool, force: bool) -> None:
+def reboot(given: SharedOptions, yes: bool, force: bool) -> None:
     """Reboot the chassis, cold, and prove that it happened."""
     device = reach.device(given)
     _confirm(yes, f"reboot {device.name}")

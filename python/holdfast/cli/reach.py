@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast import options
-from holdfast.cli.shared import Given
+from holdfast.cli.shared import SharedOptions
 from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret, first_line, from_environment
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from holdfast.testbed import Target
 
 
-def device(given: Given) -> Device:
+def device(given: SharedOptions) -> Device:
     """A session with the device that the options, a testbed or the environment name. Raises `HoldfastError`."""
     if given.value("testbed"):
         return _of_testbed(given).connect()
     return _named(given)
 
 
-def _named(given: Given) -> Device:
+def _named(given: SharedOptions) -> Device:
     import holdfast
 
     address = given.value("dut")
@@ -54,7 +54,7 @@ def _named(given: Given) -> Device:
     )
 
 
-def _of_testbed(given: Given) -> Target:
+def _of_testbed(given: SharedOptions) -> Target:
     from holdfast import testbed
 
     files = given.value("testbed")
@@ -70,7 +70,7 @@ def _of_testbed(given: Given) -> Target:
     return wanted[0]
 
 
-def _tls(given: Given) -> Tls:
+def _tls(given: SharedOptions) -> Tls:
     import holdfast
 
     key, key_password = given.value("dut-key"), _secret(given, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD")
@@ -84,7 +84,7 @@ def _tls(given: Given) -> Tls:
     )
 
 
-def _secret(given: Given, option: str, variable: str) -> Secret | None:
+def _secret(given: SharedOptions, option: str, variable: str) -> Secret | None:
     file = given.value(option)
     if not file:
         return from_environment(variable)

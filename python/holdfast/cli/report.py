@@ -8,7 +8,7 @@ import textwrap
 
 import click
 
-from holdfast.cli.shared import Command, Given, done, output_option, plain
+from holdfast.cli.shared import Command, SharedOptions, done, output_option, plain
 from holdfast.exit_codes import DONE, FAILED
 
 
@@ -16,7 +16,7 @@ from holdfast.exit_codes import DONE, FAILED
 @click.argument("folder", type=click.Path(file_okay=False))
 @output_option("holdfast-report.html")
 @click.pass_obj
-def report(given: Given, folder: str, output: str) -> None:
+def report(given: SharedOptions, folder: str, output: str) -> None:
     """A page about a run, from the folder that its --dut-artifacts wrote."""
     from holdfast import report as reports
 
@@ -29,7 +29,7 @@ def report(given: Given, folder: str, output: str) -> None:
 @click.argument("before", type=click.Path(file_okay=False))
 @click.argument("after", type=click.Path(file_okay=False))
 @click.pass_obj
-def compare(given: Given, before: str, after: str) -> None:
+def compare(given: SharedOptions, before: str, after: str) -> None:
     """What changed from one run to another; exit code 1 where a verdict got worse."""
     from holdfast import report as reports
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from holdfast.cli.shared import DEVICE_OPTIONS, Given
+from holdfast.cli.shared import DEVICE_OPTIONS, SharedOptions
 
 SUITES = ("cntr1", "cntr2", "cntr3", "midway", "cni", "torpedo")
 
@@ -24,7 +24,7 @@ def run(ctx: click.Context, suite: str) -> None:
     ctx.exit(int(pytest.main([str(path), *_words(ctx.obj), *ctx.args])))
 
 
-def _words(given: Given) -> list[str]:
+def _words(given: SharedOptions) -> list[str]:
     """What was said before the command, as pytest wants it; pytest itself reads the environment."""
     words = []
     for option in DEVICE_OPTIONS:

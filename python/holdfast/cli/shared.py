@@ -20,7 +20,7 @@ _LISTED = {"container": "containers", "volume": "volumes", "image": "images"}
 DEVICE_OPTIONS = tuple(option for option in options.ALL if option.command)
 
 
-class Given:
+class SharedOptions:
     """What was said before the command or after it; what was left out is read from the environment."""
 
     def __init__(self, said: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def device_options(**more: Any) -> list[click.Option]:
 
 def _take(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     """What stands after the command goes before what stood in front of it."""
-    given = ctx.find_object(Given)
+    given = ctx.find_object(SharedOptions)
     if given is not None and value not in (None, (), False):
         given.said[str(parameter.name)] = value
 
@@ -141,7 +141,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], object]]) -> None:
+def show(given: SharedOptions, rows: Iterable[Any], columns: dict[str, Callable[[Any], object]]) -> None:
     """A table for people, JSON for programs."""
     rows = tuple(rows)
     if given.as_json:
@@ -153,7 +153,7 @@ def show(given: Given, rows: Iterable[Any], columns: dict[str, Callable[[Any], o
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
-def done(given: Given, what: str, **facts: Any) -> None:
+def done(given: SharedOptions, what: str, **facts: Any) -> None:
     """A line for people, facts for programs."""
     click.echo(json.dumps(facts, default=written) if given.as_json else visible.lines(what))
 

@@ -44,7 +44,7 @@ _ALIASES = {
 
 
 @dataclass(frozen=True)
-class Step:
+class ConfigurationStep:
     """Something to configure: what it is for, and the vendor's own lines for it."""
 
     what: str
@@ -70,7 +70,7 @@ class Profile:
     inner_host: str | None = None
     container_reachable: bool = True
     filter_per_supervisor: bool = False
-    configure: tuple[Step, ...] = ()
+    configure: tuple[ConfigurationStep, ...] = ()
     before_reboot: str | None = None
     unsupported: tuple[str, ...] = ()
     emulator: Mapping[str, Any] = field(default_factory=dict)
@@ -155,7 +155,9 @@ def _read(path: Path, data: Any) -> Profile:
             inner_host=container.get("inner"),
             container_reachable=bool(container.get("reachable", True)),
             filter_per_supervisor=bool(container.get("filter_per_supervisor", False)),
-            configure=tuple(Step(str(step["what"]), str(step["cli"])) for step in data.get("configure") or ()),
+            configure=tuple(
+                ConfigurationStep(str(step["what"]), str(step["cli"])) for step in data.get("configure") or ()
+            ),
             before_reboot=data.get("before_reboot"),
             unsupported=tuple(data.get("unsupported") or ()),
             emulator=dict(data.get("emulator") or {}),

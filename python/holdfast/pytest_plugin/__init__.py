@@ -60,9 +60,9 @@ def _has_scenarios(config: pytest.Config) -> bool:
 def pytest_report_header(config: pytest.Config) -> str | None:
     if "cni" not in options.wanted_suites(config):
         return None
-    from holdfast.suites.cni import ground
+    from holdfast.suites.cni import pods
 
-    return f"holdfast: {ground.describe(config)}"
+    return f"holdfast: {pods.describe(config)}"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,7 +12,7 @@ from holdfast.pytest_plugin.plans import plan_of
 
 
 @dataclass(frozen=True)
-class Disruption:
+class PlannedDisruption:
     """What a test, or several that share it, does to a device."""
 
     name: str
@@ -44,7 +44,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
     longest = sum(disruption.longest(limits) for disruption in disruptions)
     where = ", ".join("the EMULATED device" if not target.name else target.name for target in known)
-    in_all = str(Disruption("", switchovers, reboots)) or "no failover"
+    in_all = str(PlannedDisruption("", switchovers, reboots)) or "no failover"
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     write: Callable[[str], None] = print if reporter is None else reporter.write_line
     write(f"plan for {where}: {in_all}, at most {_time(longest)}")
@@ -56,19 +56,19 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     write("nothing was done: without --dut-plan, it is")
 
 
-def _of(item: pytest.Item) -> Disruption | None:
+def _of(item: pytest.Item) -> PlannedDisruption | None:
     if item.get_closest_marker("disruptive") is None:
         return None
     case = plan_of(item)
     if case is None:
-        return Disruption(item.name, 0, 0, known=False)
+        return PlannedDisruption(item.name, 0, 0, known=False)
     name = str(case.kwargs.get("shared") or case.args[0])
     switchovers = case.kwargs.get("switchovers", 0)
     procedure = getattr(getattr(item, "function", None), "holdfast_procedure", None)
     if options.flag(item.config, "dut-combine") and procedure is not None and procedure.combines:
         name, switchovers = "combined", _most_switchovers(item)
     where = getattr(getattr(item, "callspec", None), "id", "")
-    return Disruption(f"{name} {where}".strip(), switchovers, case.kwargs.get("reboots", 0))
+    return PlannedDisruption(f"{name} {where}".strip(), switchovers, case.kwargs.get("reboots", 0))
 
 
 def _most_switchovers(item: pytest.Item) -> int:

@@ -1,6 +1,6 @@
 """Cases as procedures that stop where the device fails over, so that several can share one failover.
 
-A procedure is a generator: it yields a `Switchover` or a `Reboot`, and goes on with what that found out.
+A procedure is a generator: it yields a `SwitchoverStep` or a `RebootStep`, and goes on with what that found out.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Disruption:
     during: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
-class Switchover(Disruption):
+class SwitchoverStep(Disruption):
     """The active control processor fails."""
 
 
-class Reboot(Disruption):
+class RebootStep(Disruption):
     """The chassis reboots, cold."""
 
 
@@ -134,7 +134,9 @@ def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window
         dut = run.begin_test(request.node)
         accounts = {each: ProcedureAccount(run, each, window) for each in group}
         try:
-            together(run, [Single(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group])
+            together(
+                run, [RunningProcedure(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group]
+            )
         finally:
             done.update(accounts)
             end_test(run, request.node, failed=any(account.failed for account in accounts.values()))
@@ -158,7 +160,7 @@ def _group(request: pytest.FixtureRequest, wanted: Procedure) -> list[Procedure]
     return sorted(dict.fromkeys(found), key=lambda each: not each.first)
 
 
-class Single:
+class RunningProcedure:
     """A procedure on its way, and the case that keeps its account."""
 
     def __init__(self, account: Case, steps: Steps) -> None:
@@ -191,7 +193,7 @@ class Single:
         self._steps.close()
 
 
-def together(run: Run, singles: list[Single]) -> None:
+def together(run: Run, singles: list[RunningProcedure]) -> None:
     """Go through all of them, with as few failovers as they need."""
     for single in singles:
         single.begin()
@@ -199,7 +201,7 @@ def together(run: Run, singles: list[Single]) -> None:
         _fail_over(run, waiting)
 
 
-def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
+def _fail_over(run: Run, waiting: Iterable[RunningProcedure]) -> None:
     """Do what all of them want, once, and let each go on with what was found out."""
     wanted = [(single, single.wants) for single in waiting if single.wants is not None]
     result: Any = None
@@ -211,14 +213,14 @@ def _fail_over(run: Run, waiting: Iterable[Single]) -> None:
         for _, each in wanted:
             meanwhile.enter_context(each.during())
         try:
-            result = run.reboot() if isinstance(wanted[0][1], Reboot) else run.switchover()
+            result = run.reboot() if isinstance(wanted[0][1], RebootStep) else run.switchover()
         except HoldfastError as caught:
             error = caught
     for single, each in wanted:
         _tell(single, each.step, result, error)
 
 
-def _tell(single: Single, step: str, result: Any, error: HoldfastError | None) -> None:
+def _tell(single: RunningProcedure, step: str, result: Any, error: HoldfastError | None) -> None:
     try:
         with single.account.failover(step) as failover:
             if error is not None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from holdfast.results import Unchecked
 
 
-class NotRun(Exception):
+class ScenarioNotRun(Exception):
     """The provider or the lab lacks what a scenario needs."""
 
 
-class Inconclusive(Exception):
+class ScenarioInconclusive(Exception):
     """A fault did not take, or there was trouble with the lab itself, so nothing can be said."""
 
 

@@ -14,10 +14,9 @@ from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError
 from holdfast.pytest_plugin import artifacts, options
 from holdfast.results import Unchecked
-from holdfast.storage.account import Inconclusive, NotRun
+from holdfast.storage.account import ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.scenario import Scenario
-from holdfast.verdicts import FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Step
-from holdfast.verdicts import Outcome as StepOutcome
+from holdfast.verdicts import FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, CaseRecord, Outcome, Step
 
 NAMES = {
     "T1": "dynamic volumes",
@@ -32,16 +31,16 @@ NAMES = {
     "T10": "runtime crash, live restore",
 }
 # What a scenario's verdict is as a step's outcome.
-OUTCOMES: dict[str, StepOutcome] = {"Pass": PASS, "Fail": FAIL, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_CHECKED}
+OUTCOMES: dict[str, Outcome] = {"Pass": PASS, "Fail": FAIL, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_CHECKED}
 # What a case keeps of what was measured.
 MEASURED = ("recovery", "acknowledged", "lost", "altered", "stale")
 HEAD = "| scenario | verdict | recovery | records | lost | altered | stale | reason |"
 
 
-class Outcome:
+class ScenarioOutcome:
     """A scenario and how it ended."""
 
-    KEY = pytest.StashKey["Outcome"]()
+    KEY = pytest.StashKey["ScenarioOutcome"]()
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -55,9 +54,9 @@ class Outcome:
         if error is not None:
             self.reason = _reason(error, self.scenario.folder)
             self.words = str(error) or self.reason
-        if isinstance(error, NotRun):
+        if isinstance(error, ScenarioNotRun):
             self.verdict = "NotRun"
-        elif isinstance(error, (Inconclusive, LabError)):
+        elif isinstance(error, (ScenarioInconclusive, LabError)):
             self.verdict = "Inconclusive"
         elif error is not None:
             self._blame()
@@ -118,7 +117,7 @@ def _reason(error: BaseException, folder: str = "") -> str:
 
 def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Make the verdict the test's outcome, let the report carry it, and keep it as a case."""
-    outcome = item.stash.get(Outcome.KEY, None)
+    outcome = item.stash.get(ScenarioOutcome.KEY, None)
     if outcome is None and call.when == "setup" and call.excinfo is not None:
         row = _without_a_lab(item, report, call.excinfo.value)
         report.user_properties.extend(row.items())

@@ -11,7 +11,7 @@ from holdfast import waiting
 from holdfast.choices import StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
 from holdfast.results import Unchecked
-from holdfast.storage.account import Inconclusive, Limits, NotRun, ScenarioAccount
+from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageTask, StorageVolume
@@ -63,14 +63,14 @@ class Scenario:
         """The provider can do all of that, or this does not run."""
         for capability in capabilities:
             if capability not in self.provider.capabilities:
-                raise NotRun(f"{self.provider.name} does not have the capability {capability}")
+                raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
 
     def need_fault(self, *faults: StorageFault) -> None:
         """The lab can do all of that harm, or this does not run."""
         for fault in faults:
             lacking = self.lab.lacks(fault)
             if lacking is not None:
-                raise NotRun(lacking)
+                raise ScenarioNotRun(lacking)
 
     def can(self, capability: str, what: str) -> bool:
         """Whether the provider can do that; if not, `what` is listed as not checked."""
@@ -169,7 +169,7 @@ class Scenario:
         try:
             self.lab.inflict(node, fault, timeout=self.limits.call)
         except HoldfastError as error:
-            raise Inconclusive(f"{fault} did not take on {node}: {error}") from error
+            raise ScenarioInconclusive(f"{fault} did not take on {node}: {error}") from error
         self.account.faults.append(f"{fault} on {node} at {time.monotonic() - self._began:.2f} s")
 
     def sit(self, tasks: Iterable[StorageTask], seconds: float) -> None:
@@ -374,7 +374,7 @@ class Scenario:
     def _try(self, work: Callable[[], None]) -> str:
         try:
             work()
-        except (HoldfastError, Inconclusive) as error:
+        except (HoldfastError, ScenarioInconclusive) as error:
             return str(error)
         return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast import Device
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
-from holdfast.pytest_plugin.procedure import Reboot, Steps
+from holdfast.pytest_plugin.procedure import RebootStep, Steps
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.suites.made import container_as_asked, image_as_sent, note_unlisted, volume_as_asked
 from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
@@ -45,7 +45,7 @@ def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Ste
         ledger.describe()
     with case.procedure("both control processors are in step before"):
         expect_in_step(dut)
-    yield Reboot("reboot the chassis, cold", during=ledger.writing)
+    yield RebootStep("reboot the chassis, cold", during=ledger.writing)
     with case.procedure("the container runs again"):
         dut.containerz.expect_container(name, watch=0)
     with case.procedure("the volume is still there"):

@@ -24,7 +24,7 @@ _INNER_HELP = {
 
 
 @dataclass(frozen=True)
-class Field:
+class TestbedField:
     """A field of a device: its key below the device or `tls`, what it holds, and what it means."""
 
     key: str
@@ -34,11 +34,13 @@ class Field:
 
 # What only a testbed says, beside the keys of options.
 _OWN = (
-    Field("password_env", "text", "the environment variable that holds the password"),
-    Field("token_env", "text", "the environment variable that holds a bearer token"),
-    Field("proxy_env", "text", "the environment variable that holds the proxy's URL, if it has a password in it"),
-    Field("tls.key_password_env", "text", "the environment variable that opens the key"),
-    Field("emulated", "flag", "an emulated device of the run's own instead of an address"),
+    TestbedField("password_env", "text", "the environment variable that holds the password"),
+    TestbedField("token_env", "text", "the environment variable that holds a bearer token"),
+    TestbedField(
+        "proxy_env", "text", "the environment variable that holds the proxy's URL, if it has a password in it"
+    ),
+    TestbedField("tls.key_password_env", "text", "the environment variable that opens the key"),
+    TestbedField("emulated", "flag", "an emulated device of the run's own instead of an address"),
 )
 
 
@@ -57,9 +59,9 @@ _WORDS = {
 }
 
 
-def _of(option: options.Option) -> Field:
+def _of(option: options.Option) -> TestbedField:
     kinds: Mapping[str, Literal["text", "flag", "mapping"]] = {"flag": "flag", "list": "mapping"}
-    return Field(option.testbed, kinds.get(option.kind, "text"), _WORDS.get(option.testbed, option.help))
+    return TestbedField(option.testbed, kinds.get(option.kind, "text"), _WORDS.get(option.testbed, option.help))
 
 
 FIELDS = (*(_of(option) for option in options.ALL if option.testbed), *_OWN)

@@ -28,7 +28,7 @@ class TextprotoError(ValueError):
 
 
 @dataclass(frozen=True)
-class Field:
+class TextprotoField:
     """A field: its name, its line (from 1), and its value: text, or a message."""
 
     name: str
@@ -40,7 +40,7 @@ class Field:
 class Message:
     """Fields in their order."""
 
-    fields: list[Field] = field(default_factory=list)
+    fields: list[TextprotoField] = field(default_factory=list)
 
     def messages(self, name: str) -> list[Message]:
         """The messages of that name."""
@@ -91,7 +91,7 @@ class _Reader:
             name = self.next()
             colon = self.now.text == ":" and self.next()
             for value in self.values(bool(colon)):
-                message.fields.append(Field(name.text, name.line, value))
+                message.fields.append(TextprotoField(name.text, name.line, value))
             if self.now.text in (",", ";"):
                 self.next()
         self.next()

@@ -77,7 +77,7 @@ struct Broken {
 }
 
 /// How a device is before a transfer.
-struct Before {
+struct BeforeTransfer {
     /// Whether the image is there, under whatever name.
     known: bool,
     /// The ids of all that is there.
@@ -148,13 +148,17 @@ impl Containerz {
     }
 
     /// A name that would move from another image is refused before the first byte, unless that is wanted.
-    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<Before> {
+    async fn check_name_is_free(&self, deployment: &Deployment, deadline: Instant) -> Result<BeforeTransfer> {
         let (name, tag) = (&deployment.name, &deployment.tag);
         let Some(id) = deployment.digests.first() else {
-            return Ok(Before { known: false, listed: Vec::new(), made: Some(Made::named("plugin archive", name)) });
+            return Ok(BeforeTransfer {
+                known: false,
+                listed: Vec::new(),
+                made: Some(Made::named("plugin archive", name)),
+            });
         };
         let images = self.images(deadline).await?;
-        let before = Before {
+        let before = BeforeTransfer {
             known: images.iter().any(|image| image.has_id(id)),
             listed: images.iter().map(|image| image.id.clone()).collect(),
             made: (!images.iter().any(|image| image.may_be(name, tag))).then(|| Made::image(name, tag)),

@@ -14,7 +14,7 @@ mod volumes;
 
 pub use deploy::{Deployment, Progress, ProgressSink};
 pub use logs::{LogItem, LogStream};
-pub use record::{Made, Record};
+pub use record::{CreationRecord, Made};
 pub use types::*;
 
 use std::future::Future;
@@ -36,7 +36,7 @@ pub struct Containerz {
     /// Whether a transfer showed that the device takes one chunk at a time.
     lockstep: Arc<AtomicBool>,
     /// What it makes, where somebody wants to know.
-    record: Option<Arc<Record>>,
+    record: Option<Arc<CreationRecord>>,
     /// Which digests mean one image.
     identities: Identities,
     /// Until when a change that the device refuses with UNAVAILABLE is asked for again: it just came up.

@@ -39,7 +39,7 @@ impl Made {
 
 /// Keeps what a client made that was not there before, also where the device never answered.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct CreationRecord {
     /// Whose it is.
     pub run: String,
     /// Where it is, `HOST:PORT` joined by commas.
@@ -49,11 +49,11 @@ pub struct Record {
     /// Lines of JSON, each written before what it tells of is made; none for memory alone.
     pub journal: Option<PathBuf>,
     /// Of what this one is a part.
-    pub outer: Option<Arc<Record>>,
+    pub outer: Option<Arc<CreationRecord>>,
     made: Mutex<Vec<Made>>,
 }
 
-impl Record {
+impl CreationRecord {
     /// One that has nothing in it.
     pub fn new(run: String, device: String, labels: BTreeMap<String, String>, journal: Option<PathBuf>) -> Self {
         Self { run, device, labels, journal, ..Self::default() }
@@ -90,12 +90,12 @@ impl Record {
 impl Containerz {
     /// The same client, which keeps a record of what it makes.
     #[must_use]
-    pub fn recording(&self, record: Record) -> Self {
-        Self { record: Some(Arc::new(Record { outer: self.record.clone(), ..record })), ..self.clone() }
+    pub fn recording(&self, record: CreationRecord) -> Self {
+        Self { record: Some(Arc::new(CreationRecord { outer: self.record.clone(), ..record })), ..self.clone() }
     }
 
     /// The record that it keeps.
-    pub fn record(&self) -> Option<&Arc<Record>> {
+    pub fn record(&self) -> Option<&Arc<CreationRecord>> {
         self.record.as_ref()
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("written and read");
         let journal = folder.path().join("device.jsonl");
         std::fs::write(&journal, "{\"time\": 1").expect("written and read");
-        let record = Record::new("run".into(), "there:1".into(), BTreeMap::new(), Some(journal.clone()));
+        let record = CreationRecord::new("run".into(), "there:1".into(), BTreeMap::new(), Some(journal.clone()));
         record.write(&Made::image("web", "v1"), false).expect("written and read");
         record.write(&Made::image("web", "v1"), true).expect("written and read");
         let text = std::fs::read_to_string(&journal).expect("written and read");
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn what_an_outer_record_has_is_known_to_the_inner() {
-        let outer = Record::default();
+        let outer = CreationRecord::default();
         outer.entries().push(Made::named("container", "web"));
-        let inner = Record { outer: Some(Arc::new(outer)), ..Record::default() };
+        let inner = CreationRecord { outer: Some(Arc::new(outer)), ..CreationRecord::default() };
         assert!(inner.has(&Made::named("container", "web")));
         assert!(!inner.has(&Made::named("volume", "web")));
         assert!(inner.made().is_empty());

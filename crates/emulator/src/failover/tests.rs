@@ -7,7 +7,7 @@ use tonic::{Code, Request};
 
 use super::{LAST_WORDS, crash_now};
 use crate::chassis::Chassis;
-use crate::services::system::Service;
+use crate::services::system::SystemService;
 use crate::settings::Settings;
 use crate::shared::SharedChassis;
 use crate::state::State;
@@ -16,10 +16,10 @@ use holdfast_wire::gnoi::system::system_server::System;
 use holdfast_wire::gnoi::system::{CancelRebootRequest, RebootRequest, SwitchControlProcessorRequest};
 use holdfast_wire::path::Path;
 
-async fn device() -> (Chassis, Arc<SharedChassis>, Service) {
+async fn device() -> (Chassis, Arc<SharedChassis>, SystemService) {
     let chassis = Chassis::start(Settings::default()).await.expect("a chassis");
     let shared = chassis.shared().clone();
-    let service = Service::new(shared.clone(), 0);
+    let service = SystemService::new(shared.clone(), 0);
     (chassis, shared, service)
 }
 

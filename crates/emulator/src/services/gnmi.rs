@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{asked, tree};
-use crate::faults::{End, Faults, Outcome, stall_for_good};
+use crate::faults::{End, FaultOutcome, Faults, stall_for_good};
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
 use crate::stall::Stall;
@@ -30,12 +30,12 @@ use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
 
 /// gNMI of one control processor.
-pub struct Service {
+pub struct GnmiService {
     chassis: Arc<SharedChassis>,
     index: usize,
 }
 
-impl Service {
+impl GnmiService {
     pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
@@ -53,7 +53,7 @@ const HALF_CLOSE: Duration = Duration::from_millis(20);
 type Messages = mpsc::Sender<Result<SubscribeResponse, Status>>;
 
 #[tonic::async_trait]
-impl GNmi for Service {
+impl GNmi for GnmiService {
     async fn capabilities(&self, _: Request<CapabilityRequest>) -> Result<Response<CapabilityResponse>, Status> {
         if self.chassis.has(Quirk::CapabilitiesUnimplemented) {
             return Err(Status::unimplemented("Capabilities is not supported"));
@@ -340,7 +340,7 @@ impl Subscriber {
 }
 
 /// A leaf's value as a failpoint leaves it: the one of its name, or its own, corrupted.
-fn distorted(outcome: &Outcome, leaf: &str, value: &Value) -> Value {
+fn distorted(outcome: &FaultOutcome, leaf: &str, value: &Value) -> Value {
     let members = serde_json::Map::from_iter([(leaf.to_owned(), value.to_json(false))]);
     let changed = outcome.change_value(serde_json::Value::Object(members));
     changed.get(leaf).cloned().map_or_else(|| value.clone(), Value::from_json)

@@ -55,10 +55,10 @@ pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> R
         let containerz = ContainerzServer::new(containerz::ContainerzService::new(chassis.clone(), index));
         routes = routes
             .add_service(containerz.max_decoding_message_size(8 << 20))
-            .add_service(SystemServer::new(system::Service::new(chassis.clone(), index)));
+            .add_service(SystemServer::new(system::SystemService::new(chassis.clone(), index)));
     }
     if offered != Offered::Gnoi {
-        routes = routes.add_service(GNmiServer::new(gnmi::Service::new(chassis.clone(), index)));
+        routes = routes.add_service(GNmiServer::new(gnmi::GnmiService::new(chassis.clone(), index)));
     }
     routes
 }

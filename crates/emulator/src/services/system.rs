@@ -36,12 +36,12 @@ const WRONG_FORM: [(Quirk, Code); 4] = [
 ];
 
 /// gNOI System of one control processor.
-pub struct Service {
+pub struct SystemService {
     chassis: Arc<SharedChassis>,
     index: usize,
 }
 
-impl Service {
+impl SystemService {
     pub fn new(chassis: Arc<SharedChassis>, index: usize) -> Self {
         Self { chassis, index }
     }
@@ -77,7 +77,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl System for Service {
+impl System for SystemService {
     async fn switch_control_processor(
         &self,
         request: Request<SwitchControlProcessorRequest>,

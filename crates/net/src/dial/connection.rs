@@ -37,10 +37,10 @@ const PINGS: u32 = 3;
 #[derive(Clone)]
 pub struct Connection {
     send: SendRequest<Body>,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
-struct Shared {
+struct ConnectionState {
     address: Address,
     origin: Uri,
     credentials: Option<Credentials>,
@@ -60,7 +60,7 @@ struct Shared {
 }
 
 /// A call that is under way; the peer's silence counts while one exists.
-pub struct Pending(Arc<Shared>);
+pub struct Pending(Arc<ConnectionState>);
 
 impl Drop for Pending {
     fn drop(&mut self) {
@@ -121,7 +121,7 @@ impl Connection {
         });
         let alone = watched.alone;
         let origin = format!("{}://{}", if tls { "https" } else { "http" }, address.authority());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ConnectionState {
             address: address.clone(),
             origin: origin.parse().map_err(|_| Error::invalid(format!("{address} is no authority for HTTP/2")))?,
             credentials,
@@ -265,7 +265,7 @@ impl Connection {
 /// A connection that lives only as long as somebody else needs it.
 pub struct WeakConnection {
     send: SendRequest<Body>,
-    shared: Weak<Shared>,
+    shared: Weak<ConnectionState>,
     lost: watch::Receiver<Option<String>>,
     suspected: watch::Receiver<bool>,
 }
@@ -286,7 +286,7 @@ impl WeakConnection {
     }
 }
 
-impl Shared {
+impl ConnectionState {
     fn silence(&self) -> String {
         format!("the peer has been silent for {:.1} s", self.traffic.silent_for().as_secs_f64())
     }
@@ -372,7 +372,7 @@ async fn watch_silence(connection: WeakConnection, watched: Watched) {
 
 /// The question is a call whose headers are all there is of it, for they are under no flow control: a peer that takes
 /// no more of an upload for a while can answer it. Any answer is bytes from the peer, an error too.
-fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<Shared>) {
+fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<ConnectionState>) {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = http::Method::POST;
     let path = "/gnoi.system.System/Time";

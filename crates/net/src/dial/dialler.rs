@@ -119,7 +119,7 @@ impl Dialler {
             Some(proxy) => proxy.unreachable(&format!("does not connect to {address} in time")),
             None => silent(&address),
         };
-        let way = timeout_at(until, Way::to(connector, proxy, &address, each)).await.map_err(|_| late())??;
+        let way = timeout_at(until, DialRoute::to(connector, proxy, &address, each)).await.map_err(|_| late())??;
         if proxy.is_none() && !self.outage.is_expected() && accepted.waits_at(way.place, self.pace.slow_interval) {
             return Ok(None);
         }
@@ -153,18 +153,18 @@ pub async fn open(
     address: &Address,
     count: usize,
 ) -> Result<(BoxedIo, bool)> {
-    let way = Way::to(connector, proxy, address, count).await?;
+    let way = DialRoute::to(connector, proxy, address, count).await?;
     Ok((way.open(connector, proxy, address).await?, way.only))
 }
 
 /// Where a dial goes: to the target, or to the proxy that leads there.
-struct Way {
+struct DialRoute {
     place: SocketAddr,
     /// Whether no other leads there, as far as that can be known.
     only: bool,
 }
 
-impl Way {
+impl DialRoute {
     async fn to(connector: &dyn Connector, proxy: Option<&Proxy>, address: &Address, count: usize) -> Result<Self> {
         let Some(proxy) = proxy else {
             let resolved = connector.resolve(address).await.map_err(|error| unknown(address, &error))?;

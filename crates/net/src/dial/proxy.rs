@@ -181,7 +181,7 @@ impl Proxy {
             let read = address.authority().parse::<Uri>();
             read.map_err(|_| Error::invalid(format!("{address} is no host of SOCKS5")))
         };
-        let mut way = SocksV5::new(uri(&self.address)?, Given(Some(io)));
+        let mut way = SocksV5::new(uri(&self.address)?, MadeConnection(Some(io)));
         if let Some((user, password)) = &self.login {
             way = way.with_auth(user.clone(), password.clone());
         }
@@ -235,9 +235,9 @@ fn cannot_reach(said: &str, target: &Address) -> Error {
 }
 
 /// A connection that is there already, for who wants to make one.
-struct Given(Option<BoxedIo>);
+struct MadeConnection(Option<BoxedIo>);
 
-impl Service<Uri> for Given {
+impl Service<Uri> for MadeConnection {
     type Response = TokioIo<OneByOne>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Response>>;

@@ -53,10 +53,10 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 /// A handle on a session; clones share it.
 #[derive(Clone)]
 pub struct Session {
-    inner: Arc<Inner>,
+    inner: Arc<SessionState>,
 }
 
-struct Inner {
+struct SessionState {
     connections: Arc<Connections>,
     settings: Settings,
     /// How often the device answered UNAVAILABLE.
@@ -90,7 +90,7 @@ impl Session {
         let (connections, made) = Connections::new(dialler, timeline);
         tokio::spawn(look_after(Arc::downgrade(&connections), made));
         let session = Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(SessionState {
                 connections,
                 settings,
                 refusals: AtomicUsize::new(0),

@@ -14,7 +14,7 @@ use super::engine::{EXECUTABLE, Engine};
 use super::hearing::{Channels, Hearing, WITHIN};
 use crate::csi::Folders;
 use crate::executable::{LEDGER, arguments};
-use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -167,15 +167,15 @@ impl Contained {
 }
 
 impl Process for Contained {
-    fn ending(&self) -> Ending {
+    fn ending(&self) -> TaskEnding {
         match self.state() {
-            Ok(Some(state)) if state.running == Some(true) || state.exit_code.is_none() => Ending::Running,
+            Ok(Some(state)) if state.running == Some(true) || state.exit_code.is_none() => TaskEnding::Running,
             Ok(Some(state)) => {
                 let why = state.error.filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-                Ending::Ended(format!("exit code {}{why}", state.exit_code.unwrap_or_default()))
+                TaskEnding::Ended(format!("exit code {}{why}", state.exit_code.unwrap_or_default()))
             }
-            Ok(None) => Ending::Ended("its container was removed".to_owned()),
-            Err(_) => Ending::Running, // nobody can tell
+            Ok(None) => TaskEnding::Ended("its container was removed".to_owned()),
+            Err(_) => TaskEnding::Running, // nobody can tell
         }
     }
 
@@ -194,7 +194,7 @@ impl Process for Contained {
         if kill {
             self.engine.kill(&self.name, deadline)?;
         }
-        wait_until(deadline, "the end of a task", || matches!(self.ending(), Ending::Ended(_)))
+        wait_until(deadline, "the end of a task", || matches!(self.ending(), TaskEnding::Ended(_)))
     }
 }
 

@@ -12,7 +12,7 @@ use super::containers::{Containers, TASK_LABEL, VOLUME_LABEL, command, labels};
 use super::engine::{EXECUTABLE, of_whom};
 use super::hearing::Hearing;
 use super::swarm::Swarm;
-use crate::nodes::{Ending, Leftover, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Leftover, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -124,11 +124,11 @@ impl Serviced {
 }
 
 impl Process for Serviced {
-    fn ending(&self) -> Ending {
+    fn ending(&self) -> TaskEnding {
         match self.status() {
-            Ok(Some(status)) if has_ended(status.state) => Ending::Ended(described(&status)),
-            Ok(None) => Ending::Ended("its service was removed".to_owned()),
-            Ok(Some(_)) | Err(_) => Ending::Running,
+            Ok(Some(status)) if has_ended(status.state) => TaskEnding::Ended(described(&status)),
+            Ok(None) => TaskEnding::Ended("its service was removed".to_owned()),
+            Ok(Some(_)) | Err(_) => TaskEnding::Running,
         }
     }
 
@@ -145,7 +145,7 @@ impl Process for Serviced {
     fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
         self.hearing.close();
         if !kill {
-            wait_until(deadline, "the end of a task", || matches!(self.ending(), Ending::Ended(_)))?;
+            wait_until(deadline, "the end of a task", || matches!(self.ending(), TaskEnding::Ended(_)))?;
         }
         self.services.clear(&self.node, &self.volume, Some(&self.name), deadline)
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::plugin::EmulatedPlugin;
-use super::state::{World, mount_path};
+use super::state::{EmulatedState, mount_path};
 use crate::volumes::{Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -134,12 +134,12 @@ impl EmulatedPlugin {
         Ok(json!({"Err": ""}))
     }
 
-    fn is_in_use(&self, world: &World, volume: &str) -> bool {
+    fn is_in_use(&self, world: &EmulatedState, volume: &str) -> bool {
         world.node(&self.node).is_ok_and(|node| node.is_in_use(volume))
     }
 }
 
-fn named(world: &World, name: &str) -> Result<Volume> {
+fn named(world: &EmulatedState, name: &str) -> Result<Volume> {
     let found = world.server.volumes.iter().find(|(_, disk)| disk.request.name == name);
     let missing = || Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
     found.map(|(id, disk)| disk.volume(id)).ok_or_else(missing)

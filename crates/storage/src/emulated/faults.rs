@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::nodes::NOTICE;
 use super::sites::Step;
-use super::state::{Health, Node, World};
+use super::state::{EmulatedState, Health, Node};
 use super::world::Emulated;
 use crate::faults::{Fault, Faults, Network, Part};
 use holdfast_net::error::Result;
@@ -37,7 +37,7 @@ impl Faults for Emulated {
             Fault::LiveRestore(on) => self.with(node, |node| node.live_restore = on),
         }
         if matches!(fault, Fault::PowerOff | Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime)) {
-            let ended = |world: &World| {
+            let ended = |world: &EmulatedState| {
                 let node = world.node(node)?;
                 Ok(node.processes.values().all(|running| !running.killed || running.ended.is_some()))
             };

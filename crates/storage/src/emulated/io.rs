@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::state::{Mount, Pages, World};
+use super::state::{EmulatedState, Mount, Pages};
 use super::world::Emulated;
 use holdfast_ledger::{BLOCK, Medium};
 use holdfast_net::waiting::blocking;
@@ -37,7 +37,7 @@ fn killed() -> io::Error {
 
 impl Mounted {
     /// The mount, unless the process may not or cannot go on with it.
-    fn mount<'a>(&self, world: &'a mut World) -> io::Result<&'a mut Mount> {
+    fn mount<'a>(&self, world: &'a mut EmulatedState) -> io::Result<&'a mut Mount> {
         let node = world.nodes.get_mut(&self.node).ok_or_else(broken)?;
         let dead =
             self.process.is_some_and(|process| node.processes.get(&process).is_none_or(|running| running.killed));
@@ -51,19 +51,19 @@ impl Mounted {
         }
     }
 
-    fn reaches(&self, world: &World) -> bool {
+    fn reaches(&self, world: &EmulatedState) -> bool {
         world.server.up && world.nodes.get(&self.node).is_some_and(|node| node.storage)
     }
 
-    fn stands_still(&self, world: &World) -> bool {
+    fn stands_still(&self, world: &EmulatedState) -> bool {
         world.nodes.get(&self.node).is_some_and(|node| self.emulated.defects().stands_still(node, self.process))
     }
 
     /// Waits until the server can be reached over the storage network; an error once the kernel's patience is at its end.
     fn reach<'a>(
         &'a self,
-        mut world: std::sync::MutexGuard<'a, World>,
-    ) -> io::Result<std::sync::MutexGuard<'a, World>> {
+        mut world: std::sync::MutexGuard<'a, EmulatedState>,
+    ) -> io::Result<std::sync::MutexGuard<'a, EmulatedState>> {
         let end = Instant::now() + self.emulated.timings().patience;
         loop {
             self.mount(&mut world)?;
@@ -83,7 +83,7 @@ impl Mounted {
     }
 
     /// Where the writes of this node's kernel go.
-    fn store(&self, world: &mut World, pages: Pages) -> io::Result<()> {
+    fn store(&self, world: &mut EmulatedState, pages: Pages) -> io::Result<()> {
         let defects = self.emulated.defects();
         let mount = self.mount(world)?;
         let epoch = mount.epoch;
@@ -102,7 +102,7 @@ impl Mounted {
         Ok(())
     }
 
-    fn fence(&self, world: &mut World) -> io::Result<()> {
+    fn fence(&self, world: &mut EmulatedState) -> io::Result<()> {
         self.mount(world)?.broken = Some("fenced: another node has the volume");
         Err(broken())
     }

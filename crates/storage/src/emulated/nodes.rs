@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::io::{KILLED, Mounted};
 use super::sites::Step;
-use super::state::{Running, World};
+use super::state::{EmulatedState, Running};
 use super::world::Emulated;
-use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_ledger::{BLOCK, Medium, Place, Stop, Writer, WriterMessage, run};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -117,13 +117,13 @@ fn write(medium: Mounted, spec: &Spec, stop: &Stop) -> String {
 }
 
 impl Thread {
-    fn look<T>(&self, world: &World, look: impl FnOnce(&Running) -> T) -> Option<T> {
+    fn look<T>(&self, world: &EmulatedState, look: impl FnOnce(&Running) -> T) -> Option<T> {
         world.nodes.get(&self.node).and_then(|node| node.processes.get(&self.number)).map(look)
     }
 }
 
 impl Process for Thread {
-    fn ending(&self) -> Ending {
+    fn ending(&self) -> TaskEnding {
         let world = self.emulated.world();
         let ended = self.look(&world, |running| {
             if running.killed {
@@ -133,9 +133,9 @@ impl Process for Thread {
             }
         });
         match ended {
-            Some(Some(why)) => Ending::Ended(why),
-            Some(None) => Ending::Running,
-            None => Ending::Ended("its node does not know it".to_owned()),
+            Some(Some(why)) => TaskEnding::Ended(why),
+            Some(None) => TaskEnding::Running,
+            None => TaskEnding::Ended("its node does not know it".to_owned()),
         }
     }
 
@@ -155,7 +155,7 @@ impl Process for Thread {
                 running.stop.stop();
             }
         });
-        let ended = |world: &World| Ok(self.look(world, |running| running.ended.is_some()).unwrap_or(true));
+        let ended = |world: &EmulatedState| Ok(self.look(world, |running| running.ended.is_some()).unwrap_or(true));
         self.emulated.wait(deadline, "a task that was stopped", ended).map(drop)
     }
 }

@@ -9,7 +9,7 @@ use holdfast_ledger::Stop;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 
 /// Everything, held for a moment only.
-pub struct World {
+pub struct EmulatedState {
     pub server: Server,
     pub nodes: BTreeMap<String, Node>,
     /// Numbers for mounts and processes.
@@ -149,7 +149,7 @@ pub struct Running {
     pub ended: Option<String>,
 }
 
-impl World {
+impl EmulatedState {
     /// With nodes of these names.
     pub fn new(nodes: &[String]) -> Self {
         let nodes = nodes.iter().map(|name| (name.clone(), Node::default())).collect();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tonic::Code;
 
 use super::sites::{Keeps, Step};
-use super::state::{Disk, Mount, Pages, World, mount_path};
+use super::state::{Disk, EmulatedState, Mount, Pages, mount_path};
 use super::world::Emulated;
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
@@ -40,7 +40,7 @@ impl Emulated {
         Ok(())
     }
 
-    fn make(&self, world: &mut World, request: &VolumeRequest) -> Result<Volume> {
+    fn make(&self, world: &mut EmulatedState, request: &VolumeRequest) -> Result<Volume> {
         self.check(request)?;
         let same = world.server.volumes.iter().find(|(_, disk)| disk.request.name == request.name);
         if let Some((id, disk)) = same {
@@ -60,7 +60,7 @@ impl Emulated {
     }
 
     /// Gives a volume to a node; under which epoch.
-    pub(super) fn give(&self, world: &mut World, volume: &str, node: &str) -> Result<u64> {
+    pub(super) fn give(&self, world: &mut EmulatedState, volume: &str, node: &str) -> Result<u64> {
         world.node(node)?;
         self.defects().attach(&mut world.server, volume);
         let Some(disk) = world.server.volumes.get_mut(volume) else {
@@ -82,9 +82,9 @@ impl Emulated {
     }
 
     /// Takes a volume from a node, which may not write to it any more.
-    pub(super) fn take(&self, world: &mut World, volume: &str, node: &str) -> Result<()> {
+    pub(super) fn take(&self, world: &mut EmulatedState, volume: &str, node: &str) -> Result<()> {
         world.node(node)?; // says what there is
-        let World { server, nodes, .. } = world;
+        let EmulatedState { server, nodes, .. } = world;
         let (Some(loser), Some(disk)) = (nodes.get(node), server.volumes.get_mut(volume)) else { return Ok(()) };
         match self.defects().detach(loser, volume) {
             Some(Keeps::Silently) => return Ok(()),
@@ -105,7 +105,7 @@ impl Emulated {
 /// What the plugin on a node does.
 impl Emulated {
     /// Mounts a volume on a node, once for all tasks.
-    pub(super) fn stage_in(&self, world: &mut World, volume: &str, node: &str, epoch: u64) -> Result<()> {
+    pub(super) fn stage_in(&self, world: &mut EmulatedState, volume: &str, node: &str, epoch: u64) -> Result<()> {
         let serial = world.number();
         let disk = world.server.volumes.contains_key(volume).then(|| volume.to_owned());
         let on = world.node_mut(node)?;
@@ -123,7 +123,7 @@ impl Emulated {
     }
 
     /// The reverse.
-    pub(super) fn unstage_in(&self, world: &mut World, volume: &str, node: &str) -> Result<()> {
+    pub(super) fn unstage_in(&self, world: &mut EmulatedState, volume: &str, node: &str) -> Result<()> {
         let on = world.node_mut(node)?;
         if on.is_in_use(volume) {
             return Err(refuse(Code::FailedPrecondition, format!("{volume} is mounted for a task")));
@@ -138,7 +138,7 @@ impl Emulated {
     }
 
     /// Mounts a staged volume at `target` for a task, which that names.
-    pub(super) fn publish_in(&self, world: &mut World, volume: &str, node: &str, target: &Path) -> Result<()> {
+    pub(super) fn publish_in(&self, world: &mut EmulatedState, volume: &str, node: &str, target: &Path) -> Result<()> {
         let on = world.node_mut(node)?;
         let Some(mount) = on.mounts.get_mut(volume) else {
             return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
@@ -151,7 +151,13 @@ impl Emulated {
     }
 
     /// The reverse.
-    pub(super) fn unpublish_in(&self, world: &mut World, volume: &str, node: &str, target: &Path) -> Result<()> {
+    pub(super) fn unpublish_in(
+        &self,
+        world: &mut EmulatedState,
+        volume: &str,
+        node: &str,
+        target: &Path,
+    ) -> Result<()> {
         let on = world.node_mut(node)?;
         let Some(known) = on.known.get_mut(volume) else { return Ok(()) };
         if !known.contains(target) {

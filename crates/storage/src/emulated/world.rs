@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::defects::GROUPS;
 use super::sites::Defects;
-use super::state::{Health, Node, World};
+use super::state::{EmulatedState, Health, Node};
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking;
@@ -40,7 +40,7 @@ pub struct Emulated {
 }
 
 struct SharedWorld {
-    world: Mutex<World>,
+    world: Mutex<EmulatedState>,
     changed: Condvar,
     /// As `changed`, for tasks of a runtime.
     changes: tokio::sync::watch::Sender<u64>,
@@ -52,7 +52,7 @@ impl Emulated {
     /// With nodes of these names.
     pub fn new(nodes: &[String], failpoints: Arc<Registry>, timings: Timings) -> Self {
         let shared = SharedWorld {
-            world: Mutex::new(World::new(nodes)),
+            world: Mutex::new(EmulatedState::new(nodes)),
             changed: Condvar::new(),
             changes: tokio::sync::watch::Sender::new(0),
             defects: Defects::new(failpoints, GROUPS),
@@ -70,12 +70,12 @@ impl Emulated {
         &self.shared.defects
     }
 
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, EmulatedState> {
         self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes something, and wakes who waits for it.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut EmulatedState) -> T) -> T {
         let changed = change(&mut self.world());
         self.tell();
         changed
@@ -87,7 +87,11 @@ impl Emulated {
     }
 
     /// Lets go of the world for a while; something may have changed when this returns.
-    pub(super) fn pause<'a>(&self, world: MutexGuard<'a, World>, limit: Duration) -> MutexGuard<'a, World> {
+    pub(super) fn pause<'a>(
+        &self,
+        world: MutexGuard<'a, EmulatedState>,
+        limit: Duration,
+    ) -> MutexGuard<'a, EmulatedState> {
         self.shared.changed.wait_timeout(world, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -96,8 +100,8 @@ impl Emulated {
         &'a self,
         deadline: Instant,
         what: &str,
-        mut ready: impl FnMut(&World) -> Result<bool>,
-    ) -> Result<MutexGuard<'a, World>> {
+        mut ready: impl FnMut(&EmulatedState) -> Result<bool>,
+    ) -> Result<MutexGuard<'a, EmulatedState>> {
         let mut world = self.world();
         while !ready(&world)? {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
@@ -122,12 +126,12 @@ impl Emulated {
     }
 
     /// Waits until the plugin on `node` takes calls.
-    pub(super) fn plugin(&self, node: &str, deadline: Instant) -> Result<MutexGuard<'_, World>> {
+    pub(super) fn plugin(&self, node: &str, deadline: Instant) -> Result<MutexGuard<'_, EmulatedState>> {
         self.wait(deadline, &format!("the plugin on {node}"), |world| world.plugin_takes_calls(node))
     }
 
     /// Waits until the server takes calls.
-    pub(super) fn server(&self, deadline: Instant) -> Result<MutexGuard<'_, World>> {
+    pub(super) fn server(&self, deadline: Instant) -> Result<MutexGuard<'_, EmulatedState>> {
         self.wait(deadline, "the server", |world| Ok(world.server.up))
     }
 
@@ -136,13 +140,17 @@ impl Emulated {
         &self,
         node: &str,
         deadline: Instant,
-        act: impl FnOnce(&mut World) -> Result<T>,
+        act: impl FnOnce(&mut EmulatedState) -> Result<T>,
     ) -> Result<T> {
         self.and_tell(self.plugin(node, deadline)?, act)
     }
 
     /// The same of the server, after the time that the way to it takes.
-    pub(super) fn by_server<T>(&self, deadline: Instant, act: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+    pub(super) fn by_server<T>(
+        &self,
+        deadline: Instant,
+        act: impl FnOnce(&mut EmulatedState) -> Result<T>,
+    ) -> Result<T> {
         drop(self.server(deadline)?);
         blocking::pause(self.timings().attach);
         self.and_tell(self.server(deadline)?, act)
@@ -154,16 +162,16 @@ impl Emulated {
         node: &str,
         times: u32,
         deadline: Instant,
-        act: impl FnOnce(&mut World) -> Result<T>,
+        act: impl FnOnce(&mut EmulatedState) -> Result<T>,
     ) -> Result<T> {
         let what = format!("the plugin on {node}, or the server,");
-        let ready = |world: &World| Ok(world.plugin_takes_calls(node)? && world.server.up);
+        let ready = |world: &EmulatedState| Ok(world.plugin_takes_calls(node)? && world.server.up);
         drop(self.wait(deadline, &what, ready)?);
         blocking::pause(self.timings().attach * times);
         self.and_tell(self.wait(deadline, &what, ready)?, act)
     }
 
-    fn and_tell<T>(&self, mut world: MutexGuard<'_, World>, act: impl FnOnce(&mut World) -> T) -> T {
+    fn and_tell<T>(&self, mut world: MutexGuard<'_, EmulatedState>, act: impl FnOnce(&mut EmulatedState) -> T) -> T {
         let done = act(&mut world);
         drop(world);
         self.tell();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
 use crate::executable::{LEDGER, arguments};
-use crate::nodes::{Ending, Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
+use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -368,8 +368,8 @@ impl Writing {
 }
 
 impl Process for Writing {
-    fn ending(&self) -> Ending {
-        self.running().ended.clone().map_or(Ending::Running, Ending::Ended)
+    fn ending(&self) -> TaskEnding {
+        self.running().ended.clone().map_or(TaskEnding::Running, TaskEnding::Ended)
     }
 
     fn id(&self) -> String {

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from holdfast.exceptions import HoldfastError
-from holdfast.suites.cni.ground import ByHand, Pod, World, by_hand, ground, wait_until, watch, world
+from holdfast.suites.cni.pods import Pod, PodByHand, PodRuntime, by_hand, pod_network, pod_runtime, wait_until, watch
 
-__all__ = ["by_hand", "ground", "world"]  # fixtures
+__all__ = ["by_hand", "pod_network", "pod_runtime"]  # fixtures
 
 pytestmark = pytest.mark.cni
 
 
-def test_cni_add_fails_once_and_a_retry_succeeds(world: World) -> None:
-    pod = world.pod()
+def test_cni_add_fails_once_and_a_retry_succeeds(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*error(no network today)")
     with pod.refused("no network today"):
         pod.add()
@@ -29,48 +29,48 @@ def test_cni_add_fails_once_and_a_retry_succeeds(world: World) -> None:
     pod.add()
     pod.expect_connected()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_add_fails_and_its_rollback_fails(world: World) -> None:
-    pod = world.pod()
+def test_cni_add_fails_and_its_rollback_fails(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*error(no network today)", cmdDel="1*error(no rollback either)")
     with pod.refused("no network today"):
         pod.add()
-    if isinstance(pod, ByHand):  # containerd rolls back by itself
+    if isinstance(pod, PodByHand):  # containerd rolls back by itself
         with pod.refused("no rollback either"):
             pod.delete()
     assert pod.failpoints.left("cmdDel") == "0*error(no rollback either)"
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_del_fails_twice_and_the_third_succeeds(world: World) -> None:
-    pod = world.pod()
+def test_cni_del_fails_twice_and_the_third_succeeds(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.add()
     pod.failpoints.write(cmdDel="2*error(not now)")
     for _ in range(2):
         with pod.refused("not now"):
             pod.delete()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_del_is_idempotent(world: World) -> None:
-    pod = world.pod()
+def test_cni_del_is_idempotent(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.add()
     pod.delete()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_add_is_slow_and_the_runtime_is_killed(world: World) -> None:
-    containerd = world.killable_containerd()
-    pod = world.pod()
+def test_cni_add_is_slow_and_the_runtime_is_killed(pod_runtime: PodRuntime) -> None:
+    containerd = pod_runtime.killable_containerd()
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*delay(30000)")
     with ThreadPoolExecutor() as threads:
         if containerd is None:
-            assert isinstance(pod, ByHand)
+            assert isinstance(pod, PodByHand)
             runtime = pod.add_by_another_runtime()
             plugin = pod.wait_for_plugin()
             runtime.kill()
@@ -83,13 +83,13 @@ def test_cni_add_is_slow_and_the_runtime_is_killed(world: World) -> None:
     wait_until(lambda: not Path(f"/proc/{plugin}").exists(), "the plugin ends with its runtime", 2)
     if containerd is not None:
         containerd.start()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_a_late_add_after_del(world: World) -> None:
-    pod = world.pod()
+def test_cni_a_late_add_after_del(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*delay(1500)")
-    if isinstance(pod, ByHand):
+    if isinstance(pod, PodByHand):
         runtime = pod.add_by_another_runtime()
         pod.wait_for_plugin()
         runtime.kill()
@@ -98,24 +98,24 @@ def test_cni_a_late_add_after_del(world: World) -> None:
         with pod.refused("no answer in time"):
             pod.add(timeout=0.5)
     pod.delete()
-    wait_until(lambda: not world.traces_of_pods(), "the plugin ends with who asked")
-    watch(lambda: not world.traces_of_pods(), "nothing comes late", 2)
-    world.expect_nothing_left()
+    wait_until(lambda: not pod_runtime.traces_of_pods(), "the plugin ends with who asked")
+    watch(lambda: not pod_runtime.traces_of_pods(), "nothing comes late", 2)
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_the_plugin_panics(world: World) -> None:
-    pod = world.pod()
+def test_cni_the_plugin_panics(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*panic(at the disco)")
     with pod.refused("at the disco"):
         pod.add()
     pod.add()
     pod.expect_connected()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_the_plugin_is_killed(world: World) -> None:
-    pod = world.pod()
+def test_cni_the_plugin_is_killed(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*delay(30000)")
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(pod.add)
@@ -124,11 +124,11 @@ def test_cni_the_plugin_is_killed(world: World) -> None:
     pod.add()
     pod.expect_connected()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_done_but_the_reply_is_lost(world: World) -> None:
-    pod = world.pod()
+def test_cni_done_but_the_reply_is_lost(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAddAfter="1*error(done, and you will never know)")
     with pod.refused("done, and you will never know"):
         pod.add()
@@ -136,25 +136,25 @@ def test_cni_done_but_the_reply_is_lost(world: World) -> None:
     pod.add()
     pod.expect_connected()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_garbage_with_exit_code_0(world: World) -> None:
-    pod = world.pod()
+def test_cni_garbage_with_exit_code_0(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.failpoints.write(cmdAddAfter="1*corrupt(garbage)")
-    with pod.refused("no result" if isinstance(pod, ByHand) else ""):
+    with pod.refused("no result" if isinstance(pod, PodByHand) else ""):
         pod.add()
     assert pod.failpoints.left("cmdAddAfter") == "0*corrupt(garbage)"
     pod.delete()
     pod.add()
     pod.expect_connected()
     pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_check_detects_drift(by_hand: World) -> None:
+def test_cni_check_detects_drift(by_hand: PodRuntime) -> None:
     pod = by_hand.pod()
-    assert isinstance(pod, ByHand)
+    assert isinstance(pod, PodByHand)
     pod.add()
     pod.check()
     pod.namespace.run(["ip", "route", "delete", "default"])
@@ -164,8 +164,8 @@ def test_cni_check_detects_drift(by_hand: World) -> None:
     by_hand.expect_nothing_left()
 
 
-def test_cni_concurrent_adds_count_exactly(world: World) -> None:
-    pods = [world.pod() for _ in range(6)]
+def test_cni_concurrent_adds_count_exactly(pod_runtime: PodRuntime) -> None:
+    pods = [pod_runtime.pod() for _ in range(6)]
     pods[0].failpoints.write(cmdAdd="2*error(one of two)")
 
     def add(pod: Pod) -> str:
@@ -182,13 +182,15 @@ def test_cni_concurrent_adds_count_exactly(world: World) -> None:
     assert pods[0].failpoints.left("cmdAdd") == "0*error(one of two)"
     for pod in pods:
         pod.delete()
-    world.expect_nothing_left()
+    pod_runtime.expect_nothing_left()
 
 
-def test_cni_the_address_is_removed_before_del(world: World) -> None:
-    pod = world.pod()
+def test_cni_the_address_is_removed_before_del(pod_runtime: PodRuntime) -> None:
+    pod = pod_runtime.pod()
     pod.add()
     for address in pod.namespace.addresses("eth0"):
         pod.namespace.run(["ip", "address", "delete", address, "dev", "eth0"])
     pod.delete()
-    world.expect_nothing_left(known_defect="bridge finds the NAT rules of a pod by the addresses that it still has")
+    pod_runtime.expect_nothing_left(
+        known_defect="bridge finds the NAT rules of a pod by the addresses that it still has"
+    )

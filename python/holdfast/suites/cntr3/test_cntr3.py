@@ -11,7 +11,7 @@ import pytest
 from holdfast import Device
 from holdfast.pytest_plugin.case import Case
 from holdfast.pytest_plugin.ledger import Ledger
-from holdfast.pytest_plugin.procedure import ProcedureAccount, Steps, Switchover, case, case_of, procedure
+from holdfast.pytest_plugin.procedure import ProcedureAccount, Steps, SwitchoverStep, case, case_of, procedure
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.made import AskedVolume, container_as_asked, image_as_sent, note_unlisted, volume_as_asked
@@ -31,7 +31,7 @@ def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Cas
     with case.depth("it is the image that was sent"):
         dut.containerz.expect_image(image)
     around = Surroundings(case.run, dut)
-    failover = yield Switchover("switch over to the standby")
+    failover = yield SwitchoverStep("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image"):
@@ -71,7 +71,7 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
         ledger.write(RECORDS)
     with of_container.depth("the container describes itself"):
         ledger.describe()
-    failover = yield Switchover("switch over to the standby", during=ledger.writing)
+    failover = yield SwitchoverStep("switch over to the standby", during=ledger.writing)
     with of_container.recorded_procedure("the container runs on the new primary"):
         dut.containerz.expect_container(name, watch=0)
     with of_container.depth("it is the same container"):
@@ -128,7 +128,7 @@ def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, c
         dut.containerz.remove_image(image)
     with case.procedure("the image is gone"):
         dut.containerz.expect_no_image(image, watch=0)
-    failover = yield Switchover("switch over to the standby")
+    failover = yield SwitchoverStep("switch over to the standby")
     with case.procedure("the image is still gone"):
         dut.containerz.expect_no_image(str(image), watch=0)
     with case.depth("it stays gone, by its name and by its id"):
@@ -158,7 +158,7 @@ def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTes
         dut.containerz.expect_no_container(name, watch=0)
     with case.depth("remove the volume"):
         dut.containerz.remove_volume(volume)
-    failover = yield Switchover("switch over to the standby")
+    failover = yield SwitchoverStep("switch over to the standby")
     with case.procedure("the container is still gone"):
         dut.containerz.expect_no_container(name, watch=0)
     with case.depth("it stays gone"):
@@ -177,12 +177,12 @@ def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnde
     with case.procedure("the image is listed"):
         dut.containerz.expect_image(str(image), watch=0)
     image_as_sent(case, dut, image)
-    there = yield Switchover("switch over to the standby")
+    there = yield SwitchoverStep("switch over to the standby")
     with case.procedure("the new primary has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image"):
         dut.containerz.expect_image(image)
-    back = yield Switchover("switch back to the first")
+    back = yield SwitchoverStep("switch back to the first")
     with case.procedure("the first has the image"):
         dut.containerz.expect_image(str(image), watch=0)
     with case.depth("it is the same image still"):

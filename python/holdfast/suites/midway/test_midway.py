@@ -27,7 +27,7 @@ from holdfast.exceptions import (
     Unavailable,
 )
 from holdfast.pytest_plugin.case import Case, NotChecked
-from holdfast.pytest_plugin.procedure import Steps, Switchover, case
+from holdfast.pytest_plugin.procedure import Steps, SwitchoverStep, case
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.looks import ABSENT, RUNNING, STOPPED, THERE, look_container, look_image, look_volume, settled
@@ -113,7 +113,7 @@ def deploying(dut: Device, image: ImageUnderTest, case: Case, site: str, count: 
     """A transfer that a failover meets at `site`."""
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: deploy(dut, image), site=site, count=count)
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     settle(case, operation, lambda: look_image(dut, image), lambda: deploy(dut, image), was=ABSENT, done=THERE)
     with case.depth("it is the image that was sent"):
         dut.containerz.expect_image(image)
@@ -155,7 +155,7 @@ def test_midway_start_container(dut: Device, image: ImageUnderTest, case: Case) 
     image_as_sent(case, dut, image)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: start(dut, image, name), site=site(case, "containerz.StartContainer"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     again = lambda: start(dut, image, name)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=ABSENT, done=RUNNING)
     container_as_asked(case, dut, AskedContainer(name, image))
@@ -175,7 +175,7 @@ def test_midway_stop_container(dut: Device, image: ImageUnderTest, case: Case) -
     container_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.stop(name), site=site(case, "containerz.StopContainer"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.stop(name)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=RUNNING, done=STOPPED)
     finish(case, dut, around, failover.primary)
@@ -195,7 +195,7 @@ def test_midway_remove_container(dut: Device, image: ImageUnderTest, case: Case)
         dut.containerz.stop(name)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.remove(name), site=site(case, "containerz.RemoveContainer"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.remove(name, missing_ok=True)  # noqa: E731
     settle(case, operation, lambda: look_container(dut, name), again, was=STOPPED, done=ABSENT)
     finish(case, dut, around, failover.primary)
@@ -209,7 +209,7 @@ def test_midway_create_volume(dut: Device, image: ImageUnderTest, case: Case) ->
     around = Surroundings(case.run, dut)
     create = lambda: create_volume(case, dut, name)  # noqa: E731
     operation = Operation(case, create, site=site(case, "containerz.CreateVolume"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     settle(case, operation, lambda: look_volume(dut, name), create, was=ABSENT, done=THERE)
     volume_as_asked(case, dut, AskedVolume.of(case.run, name))
     finish(case, dut, around, failover.primary)
@@ -226,7 +226,7 @@ def test_midway_remove_volume(dut: Device, image: ImageUnderTest, case: Case) ->
     volume_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
     operation = Operation(case, lambda: dut.containerz.remove_volume(name), site=site(case, "containerz.RemoveVolume"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     again = lambda: dut.containerz.remove_volume(name, missing_ok=True)  # noqa: E731
     settle(case, operation, lambda: look_volume(dut, name), again, was=THERE, done=ABSENT)
     finish(case, dut, around, failover.primary)
@@ -255,7 +255,7 @@ def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case)
     update = lambda: asked.update_to(dut, str(other))  # noqa: E731
     around = Surroundings(case.run, dut)
     operation = Operation(case, update, site=site(case, "containerz.UpdateContainer"))
-    failover = yield Switchover("switch over meanwhile", during=operation.under_way)
+    failover = yield SwitchoverStep("switch over meanwhile", during=operation.under_way)
     settle(case, operation, look, update, was=f"{RUNNING}, of {image}", done=f"{RUNNING}, of {other}")
     container_as_asked(case, dut, replace(asked, image=other), what="the updated container")
     finish(case, dut, around, failover.primary)
@@ -290,7 +290,7 @@ def test_midway_log_follow(dut: Device, image: ImageUnderTest, case: Case) -> St
     threading.Thread(target=follow, name="holdfast log", daemon=True).start()
     with case.procedure("the log is followed"):
         assert first.wait(LONGEST), "nothing came"
-    failover = yield Switchover("switch over meanwhile")
+    failover = yield SwitchoverStep("switch over meanwhile")
     with case.procedure("following it comes to an end, or goes on"):
         came = len(lines)
         if not ended.wait(case.run.limits["verification"]) and len(lines) == came:
@@ -314,8 +314,8 @@ def test_midway_back_to_back(dut: Device, image: ImageUnderTest, case: Case) -> 
     image_as_sent(case, dut, image)
     container_as_asked(case, dut, asked)
     around = Surroundings(case.run, dut)
-    there = yield Switchover("switch over")
-    back = yield Switchover("and back, as soon as the device is ready")
+    there = yield SwitchoverStep("switch over")
+    back = yield SwitchoverStep("and back, as soon as the device is ready")
     with case.procedure("the roles are as they were"):
         assert back.primary == there.origin, f"{back.primary} is primary now; {there.origin} was at the start"
     with case.procedure("the container runs and the image is there"):
@@ -344,7 +344,7 @@ def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case
     volume_as_asked(case, dut, asked_volume)
     with case.procedure("the standby gets in step, and takes over with all of it"):
         dut.expect_redundant(primary)
-    failover = yield Switchover("switch over once the standby is in step")
+    failover = yield SwitchoverStep("switch over once the standby is in step")
     with case.procedure("all of it is there still"):
         dut.containerz.expect_image(image)
         dut.containerz.expect_volume(volume, watch=0)
@@ -373,7 +373,7 @@ def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, c
             dut.reboot(force=True)
         except (RebootRefused, OutcomeUnknown) as error:
             case.run.note(f"midway: {error.message}")
-    yield Switchover("switch over once more, when the device is ready")
+    yield SwitchoverStep("switch over once more, when the device is ready")
     with case.procedure("there is one primary, and a standby in step"):
         primaries = [cp.name for cp in dut.control_processors() if cp.role == "PRIMARY"]
         assert len(primaries) == 1, f"primaries: {', '.join(primaries) or 'none'}"

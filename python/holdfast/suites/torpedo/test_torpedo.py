@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.choices import StorageFault
 from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario, Variation
-from holdfast.suites.torpedo.ground import torpedo
+from holdfast.suites.torpedo.lab import torpedo
 
 __all__ = ["torpedo"]  # a fixture
 

@@ -1,7 +1,7 @@
 //! Volumes that are created otherwise than asked for.
 
 use super::{At, Defect, Step};
-use crate::emulated::state::{Disk, World};
+use crate::emulated::state::{Disk, EmulatedState};
 use crate::volumes::VolumeRequest;
 
 pub const DEFECTS: &[Defect] = &[
@@ -42,7 +42,7 @@ pub const DEFECTS: &[Defect] = &[
     },
 ];
 
-fn leave(world: &mut World, request: &VolumeRequest) {
+fn leave(world: &mut EmulatedState, request: &VolumeRequest) {
     if world.server.volumes.values().all(|disk| disk.request.name != request.name) {
         world.add(Disk::new(request.clone()));
     }

@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::emulated::sites::Defects;
-    use crate::emulated::state::{Disk, Node, Pages, World};
+    use crate::emulated::state::{Disk, EmulatedState, Node, Pages};
     use crate::volumes::VolumeRequest;
     use holdfast_failpoint::Registry;
 
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_a_server_did_not_save_is_gone_with_it() {
         let (registry, defects) = armed("storage.server.cached");
-        let mut world = World::new(&[]);
+        let mut world = EmulatedState::new(&[]);
         let id = world.add(Disk::new(VolumeRequest::default()));
         let page = |byte| Arc::new(vec![byte]);
         let mut write = |pages: Pages| {

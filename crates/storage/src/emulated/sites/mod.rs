@@ -7,7 +7,7 @@ mod lasting;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::state::{Disk, Health, Mount, Node, Pages, Server, World};
+use super::state::{Disk, EmulatedState, Health, Mount, Node, Pages, Server};
 use crate::volumes::{Volume, VolumeRequest};
 use holdfast_failpoint::{Groups, Registry};
 use lasting::{Lasting, OfVolume};
@@ -25,7 +25,7 @@ pub enum At {
     /// A volume is asked for while the plugin does not run: what it says it created.
     UnheardCreate(fn(&VolumeRequest) -> Volume),
     /// A create failed because the plugin did not answer.
-    FailedCreate(fn(&mut World, &VolumeRequest)),
+    FailedCreate(fn(&mut EmulatedState, &VolumeRequest)),
     /// A volume that was taken from a node that could not be asked is about to be attached: what it holds, and a state
     /// of it before.
     TakenDisk(fn(&mut Pages, &Pages)),
@@ -149,7 +149,7 @@ impl Defects {
         node.plugin != Health::Running && self.skips(Step::AwaitPlugin)
     }
 
-    pub fn failed_create(&self, world: &mut World, request: &VolumeRequest) {
+    pub fn failed_create(&self, world: &mut EmulatedState, request: &VolumeRequest) {
         let hung = |at| if let At::FailedCreate(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(world, request));
     }

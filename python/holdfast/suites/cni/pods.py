@@ -46,7 +46,7 @@ _TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "iptables-save": "iptables"
 _CONTAINERD_TOOLS = {"containerd": "containerd", "ctr": "containerd", "runc": "runc"}
 
 
-class Ground:
+class PodNetwork:
     """The places of one scenario: a host's network namespace, plugins, configuration, failpoints, leases."""
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
@@ -114,12 +114,12 @@ class Ground:
 
 
 class Pod(ABC):
-    """A pod whose network is made and taken down by a runtime; the failpoints that it meets are the ground's."""
+    """A pod whose network is made and taken down by a runtime; the failpoints that it meets are the network's."""
 
-    def __init__(self, ground: Ground, name: str) -> None:
-        self.ground = ground
+    def __init__(self, pod_network: PodNetwork, name: str) -> None:
+        self.network = pod_network
         self.name = name
-        self.failpoints = ground.failpoints
+        self.failpoints = pod_network.failpoints
 
     @abstractmethod
     def add(self, timeout: float = 60) -> None:
@@ -156,18 +156,18 @@ class Pod(ABC):
         found: list[int] = []
 
         def waits() -> bool:
-            found[:] = plugin_processes(self.ground.plugin_prefix)
+            found[:] = plugin_processes(self.network.plugin_prefix)
             return bool(found) and self.failpoints.left("cmdAdd").startswith("0*")
 
         wait_until(waits, "the plugin waits in its failpoint")
         return found[0]
 
 
-class ByHand(Pod):
+class PodByHand(Pod):
     """A pod that is a network namespace, and a runtime that is this process."""
 
-    def __init__(self, ground: Ground, name: str) -> None:
-        super().__init__(ground, name)
+    def __init__(self, pod_network: PodNetwork, name: str) -> None:
+        super().__init__(pod_network, name)
         self._namespace = NetworkNamespace.create(f"{OWN}{name}")
 
     @property
@@ -182,19 +182,19 @@ class ByHand(Pod):
         }
 
     def add(self, timeout: float = 60) -> None:
-        self.ground.chain.add(self.name, self._namespace.path, **self._options(timeout))
+        self.network.chain.add(self.name, self._namespace.path, **self._options(timeout))
 
     def delete(self) -> None:
-        self.ground.chain.delete(self.name, self._namespace.path, **self._options())
+        self.network.chain.delete(self.name, self._namespace.path, **self._options())
 
     def check(self) -> None:
         """CHECK, which containerd does not ask for."""
-        self.ground.chain.check(self.name, self._namespace.path, **self._options())
+        self.network.chain.check(self.name, self._namespace.path, **self._options())
 
     def add_by_another_runtime(self) -> subprocess.Popen[bytes]:
         """ADD, asked for by a process that can be killed."""
-        words = [sys.executable, "-m", "holdfast.cli", "cni", "add", str(self.ground.configuration), self.name]
-        words += [str(self._namespace.path), "--host", self.ground.host.name, "--path", str(self.ground.plugins)]
+        words = [sys.executable, "-m", "holdfast.cli", "cni", "add", str(self.network.configuration), self.name]
+        words += [str(self._namespace.path), "--host", self.network.host.name, "--path", str(self.network.plugins)]
         for key, value in self.failpoints.annotations.items():
             words += ["--annotation", f"{key}={value}"]
         return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -204,11 +204,11 @@ class ByHand(Pod):
         self._namespace.delete()
 
 
-class OfContainerd(Pod):
+class PodOfContainerd(Pod):
     """A pod of a containerd."""
 
-    def __init__(self, ground: Ground, name: str, containerd: GivenContainerd) -> None:
-        super().__init__(ground, name)
+    def __init__(self, pod_network: PodNetwork, name: str, containerd: GivenContainerd) -> None:
+        super().__init__(pod_network, name)
         self._containerd = containerd
         self._id: str | None = None
 
@@ -237,21 +237,23 @@ class OfContainerd(Pod):
             self._containerd.runtime.remove_pod(pod, timeout=60)
 
 
-class World:
+class PodRuntime:
     """Makes pods, and knows what was there before the first."""
 
-    def __init__(self, ground: Ground, containerd: GivenContainerd | None) -> None:
-        self.ground = ground
+    def __init__(self, pod_network: PodNetwork, containerd: GivenContainerd | None) -> None:
+        self.network = pod_network
         self.containerd = containerd
-        self._host = ground.host if containerd is None or isinstance(containerd, Containerd) else None
-        self._pods: list[ByHand | OfContainerd] = []
+        self._host = pod_network.host if containerd is None or isinstance(containerd, Containerd) else None
+        self._pods: list[PodByHand | PodOfContainerd] = []
         self._before = self._look()
 
-    def pod(self) -> ByHand | OfContainerd:
+    def pod(self) -> PodByHand | PodOfContainerd:
         """Another pod."""
-        name = f"{self.ground.id}-{len(self._pods)}"
+        name = f"{self.network.id}-{len(self._pods)}"
         made = (
-            ByHand(self.ground, name) if self.containerd is None else OfContainerd(self.ground, name, self.containerd)
+            PodByHand(self.network, name)
+            if self.containerd is None
+            else PodOfContainerd(self.network, name, self.containerd)
         )
         self._pods.append(made)
         return made
@@ -263,8 +265,8 @@ class World:
         pytest.skip("a containerd that somebody brings is not killed")
 
     def _look(self) -> Traces:
-        namespaces = self.ground.folder / "none" if self.containerd is None else self.containerd.namespaces
-        return look(self._host, self.ground.leases, namespaces, self.ground.plugin_prefix)
+        namespaces = self.network.folder / "none" if self.containerd is None else self.containerd.namespaces
+        return look(self._host, self.network.leases, namespaces, self.network.plugin_prefix)
 
     def expect_nothing_left(self, known_defect: str | None = None) -> None:
         """Remove the pods: no interface, lease, NAT rule, namespace or process of theirs is there.
@@ -287,7 +289,7 @@ class World:
         patience = SETTLED if known_defect is None else 1.0
         with contextlib.suppress(AssertionError):
             wait_until(gone, "all is gone", patience)
-        if known_defect and left and self.ground.is_own and all(trace.kind == "rule" for trace in left):
+        if known_defect and left and self.network.is_own and all(trace.kind == "rule" for trace in left):
             pytest.xfail(f"{known_defect}: {len(left)} rules are left over")
         assert not left, "left over: " + "; ".join(map(str, left))
 
@@ -351,11 +353,11 @@ def need(config: pytest.Config, tools: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+def pod_network(request: pytest.FixtureRequest) -> Iterator[PodNetwork]:
     """The places of this scenario."""
     need(request.config, _TOOLS)
     folder = Path(tempfile.mkdtemp(prefix="hf-"))  # short: sockets in it have a limit
-    made = Ground(request.config, folder)
+    made = PodNetwork(request.config, folder)
     try:
         yield made
     finally:
@@ -364,30 +366,30 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
 
 
 @pytest.fixture
-def by_hand(ground: Ground) -> Iterator[World]:
+def by_hand(pod_network: PodNetwork) -> Iterator[PodRuntime]:
     """Pods that are network namespaces."""
-    world = World(ground, None)
-    yield world
-    world.leave()
+    pod_runtime = PodRuntime(pod_network, None)
+    yield pod_runtime
+    pod_runtime.leave()
 
 
 @pytest.fixture(params=["by hand", "containerd"])
-def world(request: pytest.FixtureRequest, ground: Ground) -> Iterator[World]:
+def pod_runtime(request: pytest.FixtureRequest, pod_network: PodNetwork) -> Iterator[PodRuntime]:
     """Pods by hand, and pods of a real containerd."""
     given = options.value(request.config, "cni-containerd")
     containerd: Containerd | None = None
     if request.param == "containerd" and given is None:
         need(request.config, {**_TOOLS, **_CONTAINERD_TOOLS})
-        folder = ground.folder / "containerd"
+        folder = pod_network.folder / "containerd"
         folder.mkdir()
-        containerd = Containerd(folder, ground.host, ground.plugins, ground.configuration.parent)
+        containerd = Containerd(folder, pod_network.host, pod_network.plugins, pod_network.configuration.parent)
         containerd.start()
         containerd.bring_pause_image()
     if request.param == "containerd" and given is not None:
-        ground.plugin_prefix = ""
-        made = World(ground, GivenContainerd(Path(given)))
+        pod_network.plugin_prefix = ""
+        made = PodRuntime(pod_network, GivenContainerd(Path(given)))
     else:
-        made = World(ground, containerd)
+        made = PodRuntime(pod_network, containerd)
     try:
         yield made
         made.leave()

@@ -18,7 +18,7 @@ from holdfast.storage import leftovers
 from holdfast.storage import provider as providers
 from holdfast.storage.account import Limits
 from holdfast.storage.provider import ProviderFile
-from holdfast.storage.report import Outcome, scenario_of
+from holdfast.storage.report import ScenarioOutcome, scenario_of
 from holdfast.storage.scenario import Scenario
 
 # On the emulated tier calls take milliseconds.
@@ -41,7 +41,7 @@ def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario
     given = options.value(request.config, "provider")
     made = _emulated(request.config, name, tmp_path) if given is None else _real(request.config, given, name)
     with made as scenario:
-        request.node.stash[Outcome.KEY] = Outcome(scenario)
+        request.node.stash[ScenarioOutcome.KEY] = ScenarioOutcome(scenario)
         yield scenario
         for trouble in scenario.leave():
             warnings.warn(pytest.PytestWarning(f"{name}: clean-up: {trouble}"), stacklevel=1)
