@@ -5,6 +5,7 @@ A run that has nothing to do with devices pays for this file and `options.py` al
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +105,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    if excinfo.type.__module__ == "holdfast.pytest_plugin.ending":  # which a run without devices does not load
-        excinfo.value.say_once()  # type: ignore[attr-defined]
+    ending = sys.modules.get("holdfast.pytest_plugin.ending")  # which a run without devices does not load
+    if ending is not None and isinstance(excinfo.value, ending.Ended):
+        excinfo.value.say_once()
 
 
 @pytest.hookimpl(tryfirst=True)
