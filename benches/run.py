@@ -338,8 +338,12 @@ def subscription(_folder: Path) -> None:
     with streams.served() as address:
         ours, most = streams.read("ours", address, many)
         _, least = streams.read("ours", address, few)
-        theirs, _ = streams.read("pygnmi", address, many)
-    measured = f"{ours:.2f} s / {theirs:.2f} s = {ours / theirs:.2f}"
+        try:
+            theirs, _ = streams.read("pygnmi", address, many)
+            told = f"{theirs:.2f} s"
+        except subprocess.TimeoutExpired:
+            theirs, told = streams.LIMIT, f"not within {streams.LIMIT} s"
+    measured = f"{ours:.2f} s / {told} = {ours / theirs:.2f}"
     verdict("Subscribe STREAM of 100,000 updates: ours / pygnmi", measured, met=ours / theirs < 1, target="< 1")
     grown = (most - least) / 1024
     verdict("reader's peak memory: 100,000 - 10,000 updates", f"{grown:.1f} MiB", met=grown < 8, target="< 8 MiB")

@@ -5,6 +5,7 @@ usage: streams.py serve | ours ADDRESS COUNT | pygnmi ADDRESS COUNT
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -19,6 +20,8 @@ import grpc
 
 # As many updates as a subscription's path says.
 PATH = "/updates[count={}]"
+# How long a reader may take, in seconds; then it is ended.
+LIMIT = 300
 
 
 def serve() -> None:
@@ -35,6 +38,8 @@ def serve() -> None:
 
     def subscribe(requests: Iterator[bytes], _context: grpc.ServicerContext) -> Iterator[bytes]:
         count = re.search(rb"count\x12.(\d+)", next(requests))
+        # pygnmi hands nothing out before it: it waits for a sync_response first.
+        yield gnmi.SubscribeResponse(sync_response=True).SerializeToString()
         yield from (message for _ in range(int(count[1]) if count else 0))
         for _ in requests:
             pass  # until the client is gone
@@ -61,6 +66,7 @@ def by_ours(address: str, count: int) -> None:
 
     with holdfast.connect(address, insecure=True) as dut:
         stream = iter(dut.gnmi.stream(PATH.format(count)))
+        assert next(stream) == ()
         for _ in range(count):
             assert next(stream)[0].value
 
@@ -77,6 +83,7 @@ def by_pygnmi(address: str, count: int) -> None:
     }
     with gNMIclient(target=(host, int(port)), username="", password="", insecure=True) as client:
         stream: Any = client.subscribe2(subscribe=wanted)
+        assert next(stream)["sync_response"]
         for _ in range(count):
             assert next(stream)["update"]["update"]
         stream.close()
@@ -88,14 +95,16 @@ def served() -> Iterator[str]:
     command = [sys.executable, __file__, "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def read(client: str, address: str, count: int) -> tuple[float, int]:
-    """Seconds that `count` updates take a client, and its peak memory in KiB."""
+    """Seconds that `count` updates take a client, and its peak memory in KiB. Raises `TimeoutExpired` after `LIMIT`."""
     command = [sys.executable, __file__, client, address, str(count)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT).stdout.split()
     return float(told[0]), int(told[1])
 
 
@@ -107,7 +116,8 @@ def main(arguments: list[str]) -> None:
         case ["ours" | "pygnmi" as client, address, count]:
             began = time.monotonic()
             (by_ours if client == "ours" else by_pygnmi)(address, int(count))
-            print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+            os._exit(0)  # pygnmi's thread may wait for its server for ever
         case _:
             sys.exit(__doc__)
 

@@ -12,7 +12,7 @@ use h2::Reason;
 use h2::server::SendResponse;
 use holdfast::dial::{Call, Security, Session, Settings, Target};
 use holdfast::error::{Error, Kind, Result};
-use holdfast::gnmi::{Gnmi, Path, StreamMode};
+use holdfast::gnmi::{Get, Gnmi, Path, StreamMode};
 use holdfast::gnoi::System;
 use holdfast::gnoi::containerz::{Containerz, Deployment, LogItem};
 use holdfast::image::Source;
@@ -204,7 +204,7 @@ async fn ask_all(session: &Session, limit: Duration) -> Vec<(&'static str, Resul
         ("ListContainer", containerz.containers(true, until()).await.map(|all| all.len())),
         ("ListImage", containerz.images(until()).await.map(|all| all.len())),
         ("Log", containerz.logs("c", until()).await.map(|lines| lines.len())),
-        ("Get", gnmi.get(&paths, until()).await.map(|all| all.len())),
+        ("Get", gnmi.get(&Get::all(&paths), until()).await.map(|all| all.value.len())),
         ("ONCE", gnmi.once(&paths, Call { deadline: until(), ..once }).await.map(|all| all.len())),
     ]
 }

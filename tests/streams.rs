@@ -11,10 +11,11 @@ use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use holdfast::dial::{OnLoss, ResumeLimits, Security, Session, Settings, Target};
 use holdfast::error::{Error, Kind, Result};
-use holdfast::gnmi::{Gnmi, Path, Received, StreamMode, Value};
+use holdfast::gnmi::{Gnmi, Path, Received, StreamMode, Subscribe, Value};
 use holdfast::gnoi::containerz::{Containerz, LogItem};
 use holdfast::waiting;
 use holdfast::wire::gnmi::subscribe_response::Response as Told;
+use holdfast::wire::gnmi::subscription_list::Mode;
 use holdfast::wire::gnmi::{
     CapabilityResponse, Notification, SubscribeResponse, TypedValue, Update, subscribe_request, typed_value,
 };
@@ -542,7 +543,11 @@ async fn a_poll_is_asked_for_again() {
     ]);
     let paths = ["/system/state".parse::<Path>().expect("a path")];
     let gnmi = Gnmi::new(session(peer.listen().await).await);
-    let mut stream = gnmi.poll(&paths, soon()).await.expect("a stream").on_loss(resuming());
+    let mut stream = gnmi
+        .subscribe(Mode::Poll, Subscribe::to(&paths, StreamMode::TargetDefined), soon())
+        .await
+        .expect("a stream")
+        .on_loss(resuming());
     stream.ask().await.expect("asked");
     assert!(matches!(stream.next(soon()).await, Ok(Some(Received::Leaves(_)))));
     assert_eq!(stream.next(soon()).await.expect("all of it"), Some(Received::Synced));

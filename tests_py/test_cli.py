@@ -109,6 +109,7 @@ def test_help_lists_commands_by_what_they_are_for(command: Run) -> None:
         "Options",
         "Suites and their reports",
         "One operation on a device",
+        "gNMI, of one device or several",
         "A device's state",
         "Emulated devices and faults",
         "Archives",

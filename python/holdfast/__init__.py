@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from holdfast.arguments import ConnectOptions as ConnectOptions
     from holdfast.arguments import EmulatorArguments as EmulatorArguments
     from holdfast.exceptions import HoldfastError as HoldfastError
+    from holdfast.gnmi import Change as Change
+    from holdfast.gnmi import Extension as Extension
+    from holdfast.gnmi import Operation as Operation
+    from holdfast.gnmi import SetResult as SetResult
+    from holdfast.gnmi import SubscribedPath as SubscribedPath
     from holdfast.results import Archive as Archive
     from holdfast.results import ArchiveImage as ArchiveImage
     from holdfast.results import Capabilities as Capabilities
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from holdfast.results import Images as Images
     from holdfast.results import Layer as Layer
     from holdfast.results import Leaf as Leaf
+    from holdfast.results import Leaves as Leaves
     from holdfast.results import LedgerFinding as LedgerFinding
     from holdfast.results import LedgerVerdict as LedgerVerdict
     from holdfast.results import LogLine as LogLine
@@ -84,6 +90,7 @@ _RESULTS = (
     "Images",
     "Layer",
     "Leaf",
+    "Leaves",
     "LedgerFinding",
     "LedgerVerdict",
     "LogLine",
@@ -101,7 +108,9 @@ _RESULTS = (
     "Updates",
     "Volume",
 )
+_GNMI = ("Change", "Extension", "Operation", "SetResult", "SubscribedPath")
 _HOMES.update(dict.fromkeys(_RESULTS, "holdfast.results"))
+_HOMES.update(dict.fromkeys(_GNMI, "holdfast.gnmi"))
 _MODULES = ("aio", "cni", "cntrsrv", "exceptions", "failpoint", "plugin_archive", "profiles", "report", "testbed")
 
 __all__ = [  # noqa: RUF022 - the order of the documentation
@@ -127,6 +136,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Images",
     "Layer",
     "Leaf",
+    "Leaves",
     "LedgerFinding",
     "LedgerVerdict",
     "LogLine",
@@ -143,6 +153,11 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Unchecked",
     "Updates",
     "Volume",
+    "Change",
+    "Extension",
+    "Operation",
+    "SetResult",
+    "SubscribedPath",
     "aio",
     "cni",
     "cntrsrv",

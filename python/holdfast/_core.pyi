@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, final
 
 from holdfast.choices import (
+    DataType,
+    Encoding,
     Location,
     RemoteProtocol,
     StorageFault,
@@ -21,6 +23,7 @@ from holdfast.choices import (
     VolumeAccess,
     VolumeDriver,
 )
+from holdfast.gnmi import Extension, SetResult, SubscribedPath
 from holdfast.results import (
     Archive,
     Capabilities,
@@ -30,7 +33,7 @@ from holdfast.results import (
     Dialled,
     Image,
     Images,
-    Leaf,
+    Leaves,
     LedgerVerdict,
     LogLine,
     PingSummary,
@@ -85,6 +88,9 @@ __all__ = [
     "emulator",
     "emulator_async",
     "failpoint_names",
+    "log_calls",
+    "message_decoded",
+    "message_encoded",
     "message_fields",
     "own_platform",
     "parse_terms",
@@ -140,6 +146,15 @@ def failpoint_names() -> list[tuple[str, str, str]]:
 
 def message_fields(name: str) -> list[tuple[str, str | None]]:
     """The fields of a message, by its full name, and of which message each is, where it is one."""
+
+def log_calls() -> None:
+    """Has all calls of this process told to `logging.getLogger("holdfast.calls")`, at level DEBUG; see `calls`."""
+
+def message_encoded(name: str, fields: str) -> bytes:
+    """A message by its full name, from its fields as JSON. Raises `InvalidArgumentError` for what it does not have."""
+
+def message_decoded(name: str, encoded: bytes) -> str:
+    """The fields of an encoded message as JSON, by the proto's names; what is not known is left out."""
 
 def quirk_names() -> list[tuple[str, str]]:
     """Every quirk of the emulated device, with a line on each."""
@@ -939,82 +954,206 @@ class AsyncSystem:
 class Gnmi:
     """gNMI of a device. Paths are text such as `/system/state/boot-time`, with origin `openconfig` unless they begin
     with another, as `cli:/…` does.
+
+    What requests have in common: `prefix` stands before each path, and `target` names a device where several answer at
+    one address; it comes back in `Leaf.target`. `origin` is that of a prefix, or of paths, that do not begin with one
+    (`""` sends none). `encoding` is one of gNMI's; without it, reads take whichever the device serves. `extensions` are
+    sent as they are, and those of the answer are its `extensions`. `qos` is a DSCP. What a device does not take is
+    `Unimplemented` or `InvalidArgument`, in its own words, with a hint that names what was asked beside the paths.
     """
 
-    def capabilities(self, *, timeout: _Seconds | None = None) -> Capabilities:
+    def capabilities(
+        self, *, extensions: Sequence[Extension | bytes] | None = None, timeout: _Seconds | None = None
+    ) -> Capabilities:
         """Capabilities."""
 
-    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Rows[Leaf]:
-        """Get, as leaves, in whichever encoding the device has."""
+    def get(
+        self,
+        paths: str | Sequence[str],
+        *,
+        type: DataType = "ALL",
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Leaves:
+        """Get, as leaves: all of them, or of one `type`."""
 
     def set(
         self,
         *,
-        update: Mapping[str, Any] | None = None,
-        replace: Mapping[str, Any] | None = None,
+        update: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
+        replace: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
+        union_replace: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
         delete: str | Sequence[str] | None = None,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        compare: bool = False,
         timeout: _Seconds | None = None,
-    ) -> None:
-        """Set; values are anything that JSON can say."""
+    ) -> SetResult:
+        """Set: all of it is done, or nothing. Values are by path, or pairs where one path comes twice.
 
-    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Rows[Leaf]:
+        A value is anything that JSON can say, sent as it is in `encoding` JSON_IETF (if none is given) or JSON; PROTO
+        takes leaves, ASCII texts, BYTES and PROTO bytes; with origin `cli` a text is a command line. `union_replace`
+        replaces the whole configuration with all of its values together. `compare=True` reads the configuration (Get of
+        type CONFIG) at the paths that are touched, before and after, and gives what changed as `changes`; where it
+        cannot be read before, nothing is set.
+        """
+
+    def once(
+        self,
+        paths: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> Leaves:
         """Subscribe ONCE, as leaves."""
 
     def stream(
         self,
-        paths: str | Sequence[str],
+        paths: str | SubscribedPath | Sequence[str | SubscribedPath],
         *,
         mode: StreamMode = "TARGET_DEFINED",
         interval: _Seconds | None = None,
+        heartbeat_interval: _Seconds | None = None,
+        suppress_redundant: bool = False,
+        updates_only: bool = False,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
         resume: bool = True,
         timeout: _Seconds | None = None,
     ) -> Subscription:
         """Subscribe STREAM; `mode` is TARGET_DEFINED, ON_CHANGE, or SAMPLE with an `interval`.
+
+        `mode`, `interval`, `heartbeat_interval` and `suppress_redundant` go for paths that are text; a
+        `holdfast.SubscribedPath` has its own. With `updates_only` what is there at the beginning is not told.
 
         The subscription outlives a failover: where it breaks off, and does not end by the device's word, it is made
         again, for as long as a reboot may take (`deadlines`). `Updates` with `resumed=True` stand between: what changed
         meanwhile is unknown. With `resume=False` it ends with `Unavailable` instead. `timeout` is for its beginning.
         """
 
-    def poll(self, paths: str | Sequence[str], *, resume: bool = True, timeout: _Seconds | None = None) -> Subscription:
+    def poll(
+        self,
+        paths: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
+        resume: bool = True,
+        timeout: _Seconds | None = None,
+    ) -> Subscription:
         """Subscribe POLL; `ask` for the current values. `resume` as for `stream`: what was asked for is asked again."""
 
 @final
 class AsyncGnmi:
     """As `Gnmi`, to be awaited."""
 
-    def capabilities(self, *, timeout: _Seconds | None = None) -> Awaitable[Capabilities]:
+    def capabilities(
+        self, *, extensions: Sequence[Extension | bytes] | None = None, timeout: _Seconds | None = None
+    ) -> Awaitable[Capabilities]:
         """As `Gnmi.capabilities`."""
 
-    def get(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf]]:
+    def get(
+        self,
+        paths: str | Sequence[str],
+        *,
+        type: DataType = "ALL",
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[Leaves]:
         """As `Gnmi.get`."""
 
     def set(
         self,
         *,
-        update: Mapping[str, Any] | None = None,
-        replace: Mapping[str, Any] | None = None,
+        update: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
+        replace: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
+        union_replace: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
         delete: str | Sequence[str] | None = None,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        compare: bool = False,
         timeout: _Seconds | None = None,
-    ) -> Awaitable[None]:
+    ) -> Awaitable[SetResult]:
         """As `Gnmi.set`."""
 
-    def once(self, paths: str | Sequence[str], *, timeout: _Seconds | None = None) -> Awaitable[Rows[Leaf]]:
+    def once(
+        self,
+        paths: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[Leaves]:
         """As `Gnmi.once`."""
 
     def stream(
         self,
-        paths: str | Sequence[str],
+        paths: str | SubscribedPath | Sequence[str | SubscribedPath],
         *,
         mode: StreamMode = "TARGET_DEFINED",
         interval: _Seconds | None = None,
+        heartbeat_interval: _Seconds | None = None,
+        suppress_redundant: bool = False,
+        updates_only: bool = False,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
         resume: bool = True,
         timeout: _Seconds | None = None,
     ) -> Awaitable[AsyncSubscription]:
         """As `Gnmi.stream`."""
 
     def poll(
-        self, paths: str | Sequence[str], *, resume: bool = True, timeout: _Seconds | None = None
+        self,
+        paths: str | Sequence[str],
+        *,
+        prefix: str | None = None,
+        target: str = "",
+        origin: str | None = None,
+        encoding: Encoding | None = None,
+        extensions: Sequence[Extension | bytes] | None = None,
+        qos: int | None = None,
+        allow_aggregation: bool = False,
+        resume: bool = True,
+        timeout: _Seconds | None = None,
     ) -> Awaitable[AsyncSubscription]:
         """As `Gnmi.poll`."""
 

@@ -10,6 +10,10 @@ JudgedVerdict: TypeAlias = Literal["procedure", "depth"]
 Encryption: TypeAlias = Literal["server", "mutual"]
 # When a subscription of gNMI sends a value.
 StreamMode: TypeAlias = Literal["TARGET_DEFINED", "ON_CHANGE", "SAMPLE"]
+# Which kind of data a Get of gNMI is of.
+DataType: TypeAlias = Literal["ALL", "CONFIG", "STATE", "OPERATIONAL"]
+# How values of gNMI are encoded.
+Encoding: TypeAlias = Literal["PROTO", "JSON_IETF", "JSON", "ASCII", "BYTES"]
 # What a volume of a device is made with; its options go by this.
 VolumeDriver: TypeAlias = Literal["local", "custom"]
 # How a device fetches an image by itself.

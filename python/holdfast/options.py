@@ -126,7 +126,8 @@ DEVICE = (
           command=True, testbed="tls.server_name", argument="tls.server_name"),
     _flag("dut-skip-verify", "TLS with whoever answers", command=True, testbed="tls.skip_verify",
           argument="tls.skip_verify"),
-    _text("dut-username", "NAME", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file",
+    _text("dut-username", "NAME", "who logs in; the password comes from HOLDFAST_PASSWORD or --dut-password-file, and"
+          " the command asks a terminal for it",
           command=True, testbed="username", argument="username"),
     _text("dut-password-file", "FILE", "a file whose first line is the password", command=True,
           testbed="password_file", argument="password"),

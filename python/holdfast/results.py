@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast import visible
 from holdfast.picture import svg
 from holdfast.tables import Rows as Rows  # noqa: PLC0414 - callers find it here
 from holdfast.tables import Shown as Shown  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from holdfast.gnmi import Extension
 
 
 def _bare(image_id: str) -> str:
@@ -233,6 +236,7 @@ class Capabilities(Shown):
     version: str
     encodings: tuple[str, ...]
     models: tuple[tuple[str, str], ...]
+    extensions: tuple[Extension, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,11 +348,23 @@ class Dialled(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Leaf(Shown):
-    """A leaf of gNMI; `value` is None where it was deleted."""
+    """A leaf of gNMI; `value` is None where it was deleted.
+
+    `timestamp` is the device's, in nanoseconds since 1970, and `time` the same to the microsecond. `target` is the
+    device that it is of, where the request named one.
+    """
 
     path: str
     value: Any
     time: datetime | None = None
+    timestamp: int | None = field(default=None, repr=False, compare=False)
+    target: str = field(default="", repr=False)
+
+
+class Leaves(Rows[Leaf]):
+    """What a Get or a Subscribe ONCE was answered with, and the extensions of the answer."""
+
+    extensions: tuple[Extension, ...] = ()
 
 
 class Updates(Rows[Leaf]):
@@ -360,6 +376,7 @@ class Updates(Rows[Leaf]):
 
     resumed: bool = False
     why: str = ""
+    extensions: tuple[Extension, ...] = ()
 
     @classmethod
     def marker(cls, why: str) -> Updates:

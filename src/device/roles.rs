@@ -267,7 +267,7 @@ mod tests {
 
     fn version(component: &str, version: &str) -> Leaf {
         let path = Path::component(component).child("state").child("software-version");
-        Leaf { path, value: Some(crate::gnmi::Value::String(version.to_owned())), timestamp: 0 }
+        Leaf { path, value: Some(crate::gnmi::Value::String(version.to_owned())), timestamp: 0, target: String::new() }
     }
 
     #[test]
@@ -301,6 +301,7 @@ mod tests {
                 path: text.parse().expect("a path"),
                 value: Some(crate::gnmi::Value::String(value.into())),
                 timestamp: 0,
+                target: String::new(),
             }
         };
         let found = read(&[
@@ -317,6 +318,7 @@ mod tests {
             path: Path::component(name).child("state").child(leaf),
             value: Some(crate::gnmi::Value::String(value.into())),
             timestamp: 0,
+            target: String::new(),
         };
         let mut leaves = Vec::new();
         for (name, kind, role) in [

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::form::{ENCODINGS, Form, Reader, Served, refuses_form};
-use super::leaf::{Leaf, leaves_of};
+use super::form::{ENCODINGS, Form, Reader, Served, not_taken, refuses_form};
+use super::leaf::{Answered, Leaf, leaves_of};
 use super::once::{self, Ending};
 use super::path::Path;
-use super::value::Value;
+use super::request::{Extension, Get, Set, StreamMode, Subscribe};
 use crate::dial::whole::LONGEST_MESSAGE;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opened, Opener, Resumed, Session};
 use crate::error::{Error, Kind, Result};
@@ -20,25 +20,14 @@ use crate::wire::gnmi::g_nmi_client::GNmiClient;
 use crate::wire::gnmi::subscribe_response::Response;
 use crate::wire::gnmi::subscription_list::Mode;
 use crate::wire::gnmi::{
-    CapabilityRequest, CapabilityResponse, Encoding, GetRequest, Poll, SetRequest, SetResponse, SubscribeRequest,
-    SubscribeResponse, SubscriptionList, SubscriptionMode, Update, get_request, subscribe_request,
+    CapabilityRequest, CapabilityResponse, Encoding, Poll, SetResponse, SubscribeRequest, SubscribeResponse,
+    subscribe_request,
 };
 
 const SUBSCRIBE: &str = "gNMI.Subscribe";
 
 /// What goes to the device after the first message of a Subscribe.
 type Requests = mpsc::Sender<SubscribeRequest>;
-
-/// How a STREAM subscription is to be fed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamMode {
-    /// By each change.
-    OnChange,
-    /// As the device thinks best.
-    TargetDefined,
-    /// Every so many nanoseconds.
-    Sample(u64),
-}
 
 /// The client. Clones share its session.
 #[derive(Clone)]
@@ -78,13 +67,14 @@ impl Gnmi {
     }
 
     /// `gnmi.gNMI/Capabilities`
-    pub async fn capabilities(&self, deadline: Instant) -> Result<CapabilityResponse> {
+    pub async fn capabilities(&self, extensions: &[Extension], deadline: Instant) -> Result<CapabilityResponse> {
         let call = Call::read("gNMI.Capabilities", deadline);
-        self.session
-            .call(call, |connection| async move {
-                Ok(client(connection).capabilities(CapabilityRequest::default()).await?.into_inner())
-            })
-            .await
+        let asked = self.session.call(call, |connection| {
+            let request = CapabilityRequest { extension: extensions.to_vec() };
+            async move { Ok(client(connection).capabilities(request).await?.into_inner()) }
+        });
+        let unusual = if extensions.is_empty() { Vec::new() } else { vec!["extensions".to_owned()] };
+        asked.await.map_err(|error| not_taken(error, &unusual))
     }
 
     /// The encodings to try, best first: those that the device offers, then the others, which it may serve all the same.
@@ -92,7 +82,7 @@ impl Gnmi {
         let asked = self
             .known
             .offered
-            .get_or_try_init(|| async { Ok::<_, Error>(self.capabilities(deadline).await?.supported_encodings) });
+            .get_or_try_init(|| async { Ok::<_, Error>(self.capabilities(&[], deadline).await?.supported_encodings) });
         let offered = match asked.await {
             Ok(offered) => offered.as_slice(),
             Err(error) if error.code().is_some() => &[], // it may serve the rest all the same
@@ -104,13 +94,19 @@ impl Gnmi {
         Ok(encodings)
     }
 
-    /// Asks in the encoding that was served before, else in each until one is not refused.
-    async fn in_encodings<T, F, Fut>(&self, reader: Reader, deadline: Instant, ask: F) -> Result<T>
+    /// Asks in the encoding that is wanted, or was served before, else in each until one is not refused.
+    async fn in_encodings<T, F, Fut>(
+        &self,
+        reader: Reader,
+        wanted: Option<Encoding>,
+        deadline: Instant,
+        ask: F,
+    ) -> Result<T>
     where
         F: Fn(Encoding) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        if let Some(encoding) = self.known.served.get(reader) {
+        if let Some(encoding) = wanted.or_else(|| self.known.served.get(reader)) {
             return ask(encoding).await;
         }
         let mut first = None;
@@ -128,17 +124,19 @@ impl Gnmi {
     /// A read in one form, as leaves.
     pub async fn ask(&self, paths: &[Path], form: Form, call: Call) -> Result<Vec<Leaf>> {
         let paths: Vec<Path> = paths.iter().map(|path| form.path(path)).collect();
-        match form.reader {
-            Reader::Once => self.once_call(call, &paths, form.encoding).await,
-            Reader::Get => self.get_call(call, &paths, form.encoding).await,
-        }
+        let answer = match form.reader {
+            Reader::Once => self.once_call(call, &as_they_are(&paths), form.encoding).await,
+            Reader::Get => self.get_call(call, &Get::all(&paths), form.encoding).await,
+        };
+        answer.map(|answer| answer.value)
     }
 
-    /// `gnmi.gNMI/Get` of state and configuration, as leaves.
-    pub async fn get(&self, paths: &[Path], deadline: Instant) -> Result<Vec<Leaf>> {
+    /// `gnmi.gNMI/Get`, as leaves.
+    pub async fn get(&self, get: &Get, deadline: Instant) -> Result<Answered<Vec<Leaf>>> {
         let call = Call::read("gNMI.Get", deadline);
-        let get = |encoding| self.get_call(call, paths, encoding);
-        self.timed(call, self.in_encodings(Reader::Get, deadline, get)).await
+        let ask = |encoding| self.get_call(call, get, encoding);
+        let answer = self.timed(call, self.in_encodings(Reader::Get, get.envelope.encoding, deadline, ask)).await;
+        answer.map_err(|error| not_taken(error, &get.unusual()))
     }
 
     /// Has an error say how long all of it took, where a call needs another before it.
@@ -147,13 +145,8 @@ impl Gnmi {
         async move { steps.await.map_err(|error| error.during(self.session.name(), call.name, began.elapsed())) }
     }
 
-    async fn get_call(&self, call: Call, paths: &[Path], encoding: Encoding) -> Result<Vec<Leaf>> {
-        let request = GetRequest {
-            path: paths.iter().map(Path::to_gnmi).collect(),
-            r#type: get_request::DataType::All as i32,
-            encoding: encoding as i32,
-            ..GetRequest::default()
-        };
+    async fn get_call(&self, call: Call, get: &Get, encoding: Encoding) -> Result<Answered<Vec<Leaf>>> {
+        let request = get.message(encoding);
         let response = self
             .session
             .call(call, |connection| {
@@ -161,7 +154,8 @@ impl Gnmi {
                 async move { Ok(client(connection).get(request).await?.into_inner()) }
             })
             .await?;
-        Ok(self.served(Reader::Get, encoding, response.notification.iter().flat_map(leaves_of).collect()))
+        let leaves = self.served(Reader::Get, encoding, response.notification.iter().flat_map(leaves_of).collect());
+        Ok(Answered { value: leaves, extensions: response.extension })
     }
 
     /// Keeps in mind that leaves came in an encoding.
@@ -172,46 +166,46 @@ impl Gnmi {
         leaves
     }
 
-    /// `gnmi.gNMI/Set`; values are JSON_IETF, or ASCII for origin `cli`.
-    pub async fn set(
-        &self,
-        update: &[(Path, Value)],
-        replace: &[(Path, Value)],
-        delete: &[Path],
-        deadline: Instant,
-    ) -> Result<SetResponse> {
-        let request = SetRequest {
-            update: update.iter().map(to_update).collect(),
-            replace: replace.iter().map(to_update).collect(),
-            delete: delete.iter().map(Path::to_gnmi).collect(),
-            ..SetRequest::default()
-        };
-        let call = Call::write("gNMI.Set", deadline);
-        self.session
-            .call(call, |connection| {
-                let request = request.clone();
-                async move { Ok(client(connection).set(request).await?.into_inner()) }
-            })
-            .await
+    /// `gnmi.gNMI/Set`
+    pub async fn set(&self, set: &Set, deadline: Instant) -> Result<SetResponse> {
+        let request = set.message()?;
+        let asked = self.session.call(Call::write("gNMI.Set", deadline), |connection| {
+            let request = request.clone();
+            async move { Ok(client(connection).set(request).await?.into_inner()) }
+        });
+        asked.await.map_err(|error| not_taken(error, &set.unusual()))
+    }
+
+    /// `gnmi.gNMI/Subscribe` ONCE of some paths, or Get where a device has no ONCE.
+    pub async fn once(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
+        self.subscribe_once(&as_they_are(paths), call).await.map(|answer| answer.value)
     }
 
     /// `gnmi.gNMI/Subscribe` ONCE, or Get where a device has no ONCE.
-    pub async fn once(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
-        self.timed(call, self.once_or_get(paths, call)).await
+    pub async fn subscribe_once(&self, subscribe: &Subscribe, call: Call) -> Result<Answered<Vec<Leaf>>> {
+        let answer = self.timed(call, self.once_or_get(subscribe, call)).await;
+        answer.map_err(|error| not_taken(error, &subscribe.unusual()))
     }
 
-    async fn once_or_get(&self, paths: &[Path], call: Call) -> Result<Vec<Leaf>> {
+    async fn once_or_get(&self, subscribe: &Subscribe, call: Call) -> Result<Answered<Vec<Leaf>>> {
         let once = |encoding| async move {
-            match self.once_call(call, paths, encoding).await {
-                Err(error) if error.code() == Some(Code::Unimplemented) => self.get_call(call, paths, encoding).await,
+            match self.once_call(call, subscribe, encoding).await {
+                Err(error) if error.code() == Some(Code::Unimplemented) => {
+                    let paths = subscribe.paths.iter().map(|each| each.path.clone()).collect();
+                    let get = Get { paths, envelope: subscribe.envelope.clone(), ..Get::default() };
+                    // What refuses the encoding or an extension refuses Get too, and its first words say more.
+                    self.get_call(call, &get, encoding)
+                        .await
+                        .map_err(|other| if refuses_form(&other) { error } else { other })
+                }
                 answer => answer,
             }
         };
-        self.in_encodings(Reader::Once, call.deadline, once).await
+        self.in_encodings(Reader::Once, subscribe.envelope.encoding, call.deadline, once).await
     }
 
-    async fn once_call(&self, call: Call, paths: &[Path], encoding: Encoding) -> Result<Vec<Leaf>> {
-        let request = subscribe(Mode::Once, paths, StreamMode::TargetDefined, encoding);
+    async fn once_call(&self, call: Call, subscribe: &Subscribe, encoding: Encoding) -> Result<Answered<Vec<Leaf>>> {
+        let request = subscribe.message(Mode::Once, encoding);
         let found = self.session.call(call, |connection| {
             let request = request.clone();
             async move {
@@ -219,49 +213,41 @@ impl Gnmi {
                 once::collect(stream, &self.known.ending).await
             }
         });
-        Ok(self.served(Reader::Once, encoding, found.await?))
+        let Answered { value, extensions } = found.await?;
+        Ok(Answered { value: self.served(Reader::Once, encoding, value), extensions })
     }
 
-    /// `gnmi.gNMI/Subscribe` STREAM.
+    /// `gnmi.gNMI/Subscribe` STREAM of some paths, all in one way.
     pub async fn stream(&self, paths: &[Path], mode: StreamMode, deadline: Instant) -> Result<Subscription> {
-        self.subscription(Mode::Stream, paths, mode, deadline).await
+        self.subscribe(Mode::Stream, Subscribe::to(paths, mode), deadline).await
     }
 
-    /// `gnmi.gNMI/Subscribe` POLL.
-    pub async fn poll(&self, paths: &[Path], deadline: Instant) -> Result<Subscription> {
-        self.subscription(Mode::Poll, paths, StreamMode::TargetDefined, deadline).await
-    }
-
-    async fn subscription(
-        &self,
-        kind: Mode,
-        paths: &[Path],
-        mode: StreamMode,
-        deadline: Instant,
-    ) -> Result<Subscription> {
-        let (gnmi, paths) = (self.clone(), Arc::<[Path]>::from(paths));
+    /// `gnmi.gNMI/Subscribe` STREAM or POLL.
+    pub async fn subscribe(&self, kind: Mode, subscribe: Subscribe, deadline: Instant) -> Result<Subscription> {
+        let (gnmi, subscribe) = (self.clone(), Arc::new(subscribe));
+        let unusual = subscribe.unusual();
         let opener: Opener<_, _> = Box::new(move |deadline| {
-            let (gnmi, paths) = (gnmi.clone(), paths.clone());
-            Box::pin(async move { gnmi.open(kind, &paths, mode, Call::read(SUBSCRIBE, deadline)).await })
+            let (gnmi, subscribe) = (gnmi.clone(), subscribe.clone());
+            Box::pin(async move { gnmi.open(kind, &subscribe, Call::read(SUBSCRIBE, deadline)).await })
         });
         let opening = Following::open(self.session.clone(), SUBSCRIBE, opener, deadline);
         let stream = self.timed(Call::read(SUBSCRIBE, deadline), opening).await?;
-        Ok(Subscription { stream, asked: false })
+        Ok(Subscription { stream, asked: false, unusual })
     }
 
-    async fn open(
-        &self,
-        kind: Mode,
-        paths: &[Path],
-        mode: StreamMode,
-        call: Call,
-    ) -> Result<Opened<Requests, SubscribeResponse>> {
+    async fn open(&self, kind: Mode, subscribe: &Subscribe, call: Call) -> Result<Opened<Requests, SubscribeResponse>> {
         let open = |encoding| {
-            let request = subscribe(kind, paths, mode, encoding);
+            let request = subscribe.message(kind, encoding);
             self.session.open(call, move |connection| begin(connection, request.clone()))
         };
-        self.in_encodings(Reader::Once, call.deadline, open).await
+        let opened = self.in_encodings(Reader::Once, subscribe.envelope.encoding, call.deadline, open).await;
+        opened.map_err(|error| not_taken(error, &subscribe.unusual()))
     }
+}
+
+/// Read once, where the mode of a STREAM says nothing.
+fn as_they_are(paths: &[Path]) -> Subscribe {
+    Subscribe::to(paths, StreamMode::TargetDefined)
 }
 
 /// An open Subscribe. Where it breaks off it ends with UNAVAILABLE, unless [`Subscription::on_loss`] says otherwise.
@@ -269,6 +255,8 @@ pub struct Subscription {
     stream: Following<Requests, SubscribeResponse>,
     /// Whether current values were asked for and did not all come yet (POLL).
     asked: bool,
+    /// What of it the device may not take: some say so only once it is open.
+    unusual: Vec<String>,
 }
 
 /// What came over a subscription.
@@ -303,27 +291,32 @@ impl Subscription {
 
     /// What comes next; None once the device ends the stream.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Received>> {
+        Ok(self.next_answer(deadline).await?.map(|answer| answer.value))
+    }
+
+    /// The same with the extensions that came with it.
+    pub async fn next_answer(&mut self, deadline: Instant) -> Result<Option<Answered<Received>>> {
         loop {
-            let message = match self.stream.next(deadline).await? {
-                Next::End => return Ok(None),
-                Next::Message(message) => message.response,
-                Next::Resumed(resumed) => {
-                    if let (true, Some(requests)) = (self.asked, self.stream.kept()) {
-                        let _ = requests.send(poll()).await; // where it broke off again, what comes next says so
+            let SubscribeResponse { response, extension } =
+                match self.stream.next(deadline).await.map_err(|error| not_taken(error, &self.unusual))? {
+                    Next::End => return Ok(None),
+                    Next::Message(message) => message,
+                    Next::Resumed(resumed) => {
+                        if let (true, Some(requests)) = (self.asked, self.stream.kept()) {
+                            let _ = requests.send(poll()).await; // where it broke off again, what comes next says so
+                        }
+                        return Ok(Some(Answered::plain(Received::Resumed(resumed))));
                     }
-                    return Ok(Some(Received::Resumed(resumed)));
-                }
-            };
-            match message {
-                Some(Response::Update(notification)) => {
-                    return Ok(Some(Received::Leaves(leaves_of(&notification))));
-                }
+                };
+            let value = match response {
+                Some(Response::Update(notification)) => Received::Leaves(leaves_of(&notification)),
                 Some(Response::SyncResponse(_)) => {
                     self.asked = false;
-                    return Ok(Some(Received::Synced));
+                    Received::Synced
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            return Ok(Some(Answered { value, extensions: extension }));
         }
     }
 }
@@ -334,35 +327,4 @@ fn poll() -> SubscribeRequest {
 
 fn ended() -> Error {
     Error::new(Kind::OutcomeUnknown, "the subscription has ended")
-}
-
-fn subscribe(kind: Mode, paths: &[Path], mode: StreamMode, encoding: Encoding) -> SubscribeRequest {
-    let (mode, sample_interval) = match mode {
-        StreamMode::OnChange => (SubscriptionMode::OnChange, 0),
-        StreamMode::TargetDefined => (SubscriptionMode::TargetDefined, 0),
-        StreamMode::Sample(interval) => (SubscriptionMode::Sample, interval),
-    };
-    let subscription = paths.iter().map(|path| crate::wire::gnmi::Subscription {
-        path: Some(path.to_gnmi()),
-        mode: mode as i32,
-        sample_interval,
-        ..Default::default()
-    });
-    let list = SubscriptionList {
-        subscription: subscription.collect(),
-        mode: kind as i32,
-        encoding: encoding as i32,
-        ..SubscriptionList::default()
-    };
-    SubscribeRequest { request: Some(subscribe_request::Request::Subscribe(list)), ..Default::default() }
-}
-
-fn to_update((path, value): &(Path, Value)) -> Update {
-    let val = match (path.origin.as_str(), value) {
-        ("cli", Value::String(text)) => {
-            crate::wire::gnmi::TypedValue { value: Some(crate::wire::gnmi::typed_value::Value::AsciiVal(text.clone())) }
-        }
-        _ => value.to_wire(Encoding::JsonIetf),
-    };
-    Update { path: Some(path.to_gnmi()), val: Some(val), ..Update::default() }
 }

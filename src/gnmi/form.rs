@@ -72,6 +72,17 @@ pub fn refuses_form(error: &Error) -> bool {
     )
 }
 
+/// A refusal that says what of a request the device may not have taken.
+#[must_use]
+pub fn not_taken(error: Error, unusual: &[String]) -> Error {
+    let refused = matches!(error.code(), Some(Code::Unimplemented | Code::InvalidArgument | Code::OutOfRange));
+    if refused && !unusual.is_empty() {
+        return error
+            .hint(format!("the device may not take {}: leave it out, or ask in another way", unusual.join(", ")));
+    }
+    error
+}
+
 /// An error that says, beside the device's own words, what it was asked.
 #[must_use]
 pub fn asked(error: Error, what: &str) -> Error {

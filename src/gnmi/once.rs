@@ -8,7 +8,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::leaf::{Leaf, leaves_of};
+use super::leaf::{Answered, Leaf, leaves_of};
 use super::path::Path;
 use crate::dial::answer::is_transport;
 use crate::dial::whole::MOST_MESSAGES;
@@ -53,8 +53,8 @@ impl Ending {
 }
 
 /// All leaves of a ONCE. It ends with its stream; a `sync_response` ends it if nothing new follows for a while.
-pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) -> Result<Vec<Leaf>, Status> {
-    let mut found = Vec::new();
+pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) -> Result<Answered<Vec<Leaf>>, Status> {
+    let (mut found, mut extensions) = (Vec::new(), Vec::new());
     let mut synced: Option<HashSet<Path>> = None; // what was there at the sync_response, and what followed
     loop {
         consume_budget().await; // else the deadline of who waits is not looked at under a flood
@@ -70,28 +70,31 @@ pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) 
         };
         match message {
             Ok(None) => break ending.note(|seen| seen.stays_open = false),
-            Ok(Some(message)) => match message.response {
-                Some(Response::Update(notification)) => {
-                    let new = take(&mut found, &notification);
-                    if let Some(known) = &mut synced {
-                        let more = new.into_iter().filter(|path| known.insert(path.clone())).count();
-                        if more == 0 {
-                            break ending.note(|seen| seen.stays_open = true); // it goes on as a STREAM does
+            Ok(Some(message)) => {
+                extensions = if message.extension.is_empty() { extensions } else { message.extension };
+                match message.response {
+                    Some(Response::Update(notification)) => {
+                        let new = take(&mut found, &notification);
+                        if let Some(known) = &mut synced {
+                            let more = new.into_iter().filter(|path| known.insert(path.clone())).count();
+                            if more == 0 {
+                                break ending.note(|seen| seen.stays_open = true); // it goes on as a STREAM does
+                            }
+                            ending.note(|seen| seen.syncs_early = true);
                         }
-                        ending.note(|seen| seen.syncs_early = true);
                     }
+                    Some(Response::SyncResponse(true)) if synced.is_none() => {
+                        synced = Some(found.iter().map(|leaf: &Leaf| leaf.path.clone()).collect());
+                    }
+                    _ => {}
                 }
-                Some(Response::SyncResponse(true)) if synced.is_none() => {
-                    synced = Some(found.iter().map(|leaf: &Leaf| leaf.path.clone()).collect());
-                }
-                _ => {}
-            },
+            }
             // Some end what they have told in full with CANCELLED and the like.
             Err(status) if synced.is_some() && ends_well(&status, found.is_empty()) => break,
             Err(status) => return Err(status),
         }
     }
-    Ok(found)
+    Ok(Answered { value: found, extensions })
 }
 
 /// Whether a status after a `sync_response` is an end and no refusal: not that of a connection that broke.

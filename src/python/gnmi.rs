@@ -1,6 +1,5 @@
 //! gNMI.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
@@ -9,96 +8,75 @@ use tokio::sync::Mutex;
 
 use super::arguments::{Seconds, duration};
 use super::both_worlds::both_worlds;
-use super::errors::{invalid, refused};
+use super::gnmi_arguments::{Asked, Extensions, StreamPaths, Texts, Values, data_type, streamed};
 use super::{results, runtime};
 use crate::device::Device as CoreDevice;
 use crate::dial::Call;
 use crate::error::Result;
 use crate::gnmi::client::Received;
-use crate::gnmi::{Path, StreamMode, Subscription as Stream, Value};
-
-/// One path, or several.
-pub struct Paths(Vec<Path>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Paths {
-    type Error = PyErr;
-
-    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let texts: Vec<String> = match value.extract::<String>() {
-            Ok(one) => vec![one],
-            Err(_) => value.extract()?,
-        };
-        texts.iter().map(|text| path(text)).collect::<PyResult<_>>().map(Self)
-    }
-}
-
-fn path(text: &str) -> PyResult<Path> {
-    let mut path: Path = text.parse().map_err(|error| refused(&crate::error::Error::from(error)))?;
-    if path.origin.is_empty() {
-        path.origin = String::from("openconfig");
-    }
-    Ok(path)
-}
-
-/// Values as JSON text by path; Python's `json` wrote them.
-fn updates(values: Option<BTreeMap<String, Bound<'_, PyAny>>>) -> PyResult<Vec<(Path, Value)>> {
-    let given = values.unwrap_or_default();
-    given
-        .into_iter()
-        .map(|(at, value)| {
-            let json: String = value.py().import("json")?.call_method1("dumps", (value,))?.extract()?;
-            let json = serde_json::from_str(&json).map_err(|error| invalid(error.to_string()))?;
-            Ok((path(&at)?, Value::from_json(json)))
-        })
-        .collect()
-}
-
-fn mode(text: &str, interval: Option<Seconds>) -> PyResult<StreamMode> {
-    match (text, interval) {
-        ("ON_CHANGE", _) => Ok(StreamMode::OnChange),
-        ("TARGET_DEFINED", _) => Ok(StreamMode::TargetDefined),
-        ("SAMPLE", Some(interval)) => Ok(StreamMode::Sample(u64::try_from(interval.0.as_nanos()).unwrap_or(u64::MAX))),
-        ("SAMPLE", None) => Err(invalid("mode=\"SAMPLE\" needs interval= in seconds")),
-        (other, _) => Err(invalid(format!("mode={other:?}: give ON_CHANGE, TARGET_DEFINED or SAMPLE"))),
-    }
-}
+use crate::gnmi::{Answered, Get, Set, Subscribe, Subscription as Stream};
+use crate::wire::gnmi::subscription_list::Mode;
 
 both_worlds! {
     /// gNMI of a device.
     Gnmi and AsyncGnmi over CoreDevice, in Client;
 
     /// Capabilities.
-    #[pyo3(signature = (*, timeout=None))]
-    fn capabilities(device, timeout: Option<Seconds>) => results::capabilities {
-        async move { device.gnmi.capabilities(device.session().deadline(duration(timeout))).await }
+    #[pyo3(signature = (*, extensions=None, timeout=None))]
+    fn capabilities(device, extensions: Option<Extensions>, timeout: Option<Seconds>) => results::capabilities {
+        let extensions = extensions.unwrap_or_default().0;
+        async move { device.gnmi.capabilities(&extensions, device.session().deadline(duration(timeout))).await }
     }
 
     /// Get.
-    #[pyo3(signature = (paths, *, timeout=None))]
-    fn get(device, paths: Paths, timeout: Option<Seconds>) => results::leaves {
-        async move { device.gnmi.get(&paths.0, device.session().deadline(duration(timeout))).await }
+    #[pyo3(signature = (paths, *, r#type="ALL", prefix=None, target="", origin=None, encoding=None, extensions=None,
+        timeout=None))]
+    fn get(device, paths: Texts, r#type: &str, prefix: Option<&str>, target: &str, origin: Option<&str>,
+        encoding: Option<&str>, extensions: Option<Extensions>, timeout: Option<Seconds>) => results::answered_leaves
+    {
+        let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
+        let get = Get { paths: asked.paths(&paths)?, kind: data_type(r#type)?, envelope: asked.envelope };
+        async move { device.gnmi.get(&get, device.session().deadline(duration(timeout))).await }
     }
 
     /// Set.
-    #[pyo3(signature = (*, update=None, replace=None, delete=None, timeout=None))]
-    fn set(device, update: Option<BTreeMap<String, Bound<'_, PyAny>>>,
-        replace: Option<BTreeMap<String, Bound<'_, PyAny>>>, delete: Option<Paths>, timeout: Option<Seconds>)
-        => results::nothing
+    #[pyo3(signature = (*, update=None, replace=None, union_replace=None, delete=None, prefix=None, target="",
+        origin=None, encoding=None, extensions=None, compare=false, timeout=None))]
+    fn set(device, update: Option<Values<'_>>, replace: Option<Values<'_>>, union_replace: Option<Values<'_>>,
+        delete: Option<Texts>, prefix: Option<&str>, target: &str, origin: Option<&str>, encoding: Option<&str>,
+        extensions: Option<Extensions>, compare: bool, timeout: Option<Seconds>) => results::set_result
     {
-        let (update, replace) = (updates(update)?, updates(replace)?);
-        let delete = delete.map(|paths| paths.0).unwrap_or_default();
+        let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
+        let set = Set {
+            delete: asked.paths(&delete.unwrap_or_default())?,
+            union_replace: asked.values(union_replace)?,
+            replace: asked.values(replace)?,
+            update: asked.values(update)?,
+            envelope: asked.envelope,
+        };
         async move {
             let deadline = device.session().deadline(duration(timeout));
-            device.gnmi.set(&update, &replace, &delete, deadline).await.map(|_| ())
+            if compare {
+                return device.gnmi.set_and_compare(&set, deadline).await.map(|(done, changes)| (done, Some(changes)));
+            }
+            device.gnmi.set(&set, deadline).await.map(|done| (done, None))
         }
     }
 
     /// Subscribe ONCE.
-    #[pyo3(signature = (paths, *, timeout=None))]
-    fn once(device, paths: Paths, timeout: Option<Seconds>) => results::leaves {
+    #[pyo3(signature = (paths, *, prefix=None, target="", origin=None, encoding=None, extensions=None, qos=None,
+        allow_aggregation=false, timeout=None))]
+    fn once(device, paths: Texts, prefix: Option<&str>, target: &str, origin: Option<&str>, encoding: Option<&str>,
+        extensions: Option<Extensions>, qos: Option<u32>, allow_aggregation: bool, timeout: Option<Seconds>)
+        => results::answered_leaves
+    {
+        let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
+        let paths = streamed(&asked, StreamPaths::from(paths), "TARGET_DEFINED", None, None, false)?;
+        let subscribe =
+            Subscribe { paths, qos, allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
         async move {
             let deadline = device.session().deadline(duration(timeout));
-            device.gnmi.once(&paths.0, Call::read("gNMI.Subscribe", deadline)).await
+            device.gnmi.subscribe_once(&subscribe, Call::read("gNMI.Subscribe", deadline)).await
         }
     }
 }
@@ -108,41 +86,73 @@ macro_rules! opening {
         #[pymethods]
         impl $class {
             /// Subscribe STREAM.
-            #[pyo3(signature = (paths, *, mode="TARGET_DEFINED", interval=None, resume=true, timeout=None))]
+            #[pyo3(signature = (paths, *, mode="TARGET_DEFINED", interval=None, heartbeat_interval=None,
+                suppress_redundant=false, updates_only=false, prefix=None, target="", origin=None, encoding=None,
+                extensions=None, qos=None, allow_aggregation=false, resume=true, timeout=None))]
+            #[allow(clippy::too_many_arguments)]
             fn stream<'py>(
                 &self,
                 py: Python<'py>,
-                paths: Paths,
+                paths: StreamPaths,
                 mode: &str,
                 interval: Option<Seconds>,
+                heartbeat_interval: Option<Seconds>,
+                suppress_redundant: bool,
+                updates_only: bool,
+                prefix: Option<&str>,
+                target: &str,
+                origin: Option<&str>,
+                encoding: Option<&str>,
+                extensions: Option<Extensions>,
+                qos: Option<u32>,
+                allow_aggregation: bool,
                 resume: bool,
                 timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let (device, mode) = (self.inner.clone(), self::mode(mode, interval)?);
-                let deadline = duration(timeout);
-                $subscription::opened(py, async move {
-                    let stream = device.gnmi.stream(&paths.0, mode, device.session().deadline(deadline)).await?;
-                    Ok(stream.on_loss(device.on_loss(resume)))
-                })
+                let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
+                let paths = streamed(&asked, paths, mode, interval, heartbeat_interval, suppress_redundant)?;
+                let subscribe = Subscribe { paths, updates_only, allow_aggregation, qos, envelope: asked.envelope };
+                $subscription::opened(py, open(self.inner.clone(), Mode::Stream, subscribe, resume, timeout))
             }
 
             /// Subscribe POLL.
-            #[pyo3(signature = (paths, *, resume=true, timeout=None))]
+            #[pyo3(signature = (paths, *, prefix=None, target="", origin=None, encoding=None, extensions=None,
+                qos=None, allow_aggregation=false, resume=true, timeout=None))]
+            #[allow(clippy::too_many_arguments)]
             fn poll<'py>(
                 &self,
                 py: Python<'py>,
-                paths: Paths,
+                paths: Texts,
+                prefix: Option<&str>,
+                target: &str,
+                origin: Option<&str>,
+                encoding: Option<&str>,
+                extensions: Option<Extensions>,
+                qos: Option<u32>,
+                allow_aggregation: bool,
                 resume: bool,
                 timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let (device, deadline) = (self.inner.clone(), duration(timeout));
-                $subscription::opened(py, async move {
-                    let stream = device.gnmi.poll(&paths.0, device.session().deadline(deadline)).await?;
-                    Ok(stream.on_loss(device.on_loss(resume)))
-                })
+                let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
+                let paths = streamed(&asked, StreamPaths::from(paths), "TARGET_DEFINED", None, None, false)?;
+                let subscribe =
+                    Subscribe { paths, qos, allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
+                $subscription::opened(py, open(self.inner.clone(), Mode::Poll, subscribe, resume, timeout))
             }
         }
     };
+}
+
+async fn open(
+    device: CoreDevice,
+    kind: Mode,
+    subscribe: Subscribe,
+    resume: bool,
+    timeout: Option<Seconds>,
+) -> Result<Stream> {
+    let deadline = device.session().deadline(duration(timeout));
+    let stream = device.gnmi.subscribe(kind, subscribe, deadline).await?;
+    Ok(stream.on_loss(device.on_loss(resume)))
 }
 
 opening!(Gnmi, Subscription);
@@ -153,9 +163,9 @@ opening!(AsyncGnmi, AsyncSubscription);
 pub struct SharedStream(Arc<Mutex<Stream>>);
 
 impl SharedStream {
-    async fn next(self, timeout: Option<Seconds>) -> Result<Option<Received>> {
+    async fn next(self, timeout: Option<Seconds>) -> Result<Option<Answered<Received>>> {
         let limit = duration(timeout).unwrap_or(std::time::Duration::from_secs(24 * 3600));
-        self.0.lock().await.next(tokio::time::Instant::now() + limit).await
+        self.0.lock().await.next_answer(tokio::time::Instant::now() + limit).await
     }
 
     async fn ask(self) -> Result<()> {
@@ -164,16 +174,16 @@ impl SharedStream {
 }
 
 /// Leaves, none where everything there was at the start has been sent, or the marker; None at the end.
-fn received(py: Python<'_>, received: Option<Received>) -> PyResult<Py<PyAny>> {
-    match received {
-        None => Ok(py.None()),
-        Some(Received::Synced) => results::updates(py, Vec::new(), None),
-        Some(Received::Leaves(leaves)) => results::updates(py, leaves, None),
-        Some(Received::Resumed(resumed)) => results::updates(py, Vec::new(), Some(resumed)),
+fn received(py: Python<'_>, received: Option<Answered<Received>>) -> PyResult<Py<PyAny>> {
+    let Some(Answered { value, extensions }) = received else { return Ok(py.None()) };
+    match value {
+        Received::Synced => results::updates(py, Vec::new(), None, extensions),
+        Received::Leaves(leaves) => results::updates(py, leaves, None, extensions),
+        Received::Resumed(resumed) => results::updates(py, Vec::new(), Some(resumed), extensions),
     }
 }
 
-fn item_or_end(py: Python<'_>, item: Option<Received>) -> PyResult<Py<PyAny>> {
+fn item_or_end(py: Python<'_>, item: Option<Answered<Received>>) -> PyResult<Py<PyAny>> {
     if item.is_none() { Err(PyStopAsyncIteration::new_err(())) } else { received(py, item) }
 }
 

@@ -3,6 +3,7 @@
 mod archive;
 mod arguments;
 mod both_worlds;
+mod calls;
 mod containerz;
 mod cri;
 mod device;
@@ -10,6 +11,7 @@ mod emulator;
 mod errors;
 mod failpoint;
 mod gnmi;
+mod gnmi_arguments;
 mod ledger;
 mod logs;
 mod mask;
@@ -34,6 +36,8 @@ mod _core {
     #[pymodule_export]
     use super::archive::{archive_choose, archive_open, cntrsrv_archive, own_platform, same_image_name};
     #[pymodule_export]
+    use super::calls::log_calls;
+    #[pymodule_export]
     use super::containerz::{AsyncContainerz, Containerz};
     #[pymodule_export]
     use super::cri::{AsyncContainerRuntime, ContainerRuntime, container_runtime, container_runtime_async};
@@ -54,7 +58,7 @@ mod _core {
     #[pymodule_export]
     use super::mask::Mask;
     #[pymodule_export]
-    use super::reflection::message_fields;
+    use super::reflection::{message_decoded, message_encoded, message_fields};
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use prost::Message;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::device::{ContainerAnswer, ControlProcessor, Outage, Reboot, Switchover, Unchecked};
 use crate::dial::{Event, Field, Fields, Resumed};
-use crate::gnmi::{Leaf, Value};
+use crate::gnmi::request::Extension;
+use crate::gnmi::{Answered, Change, Leaf, Path, Value};
 use crate::gnoi::containerz::{Container, ListedImage, LogItem, Plugin, Volume};
 use crate::image::{Archive, Layout};
 use crate::ledger::{Finding, Record};
-use crate::wire::gnmi::{CapabilityResponse, Encoding};
+use crate::wire::gnmi::{CapabilityResponse, Encoding, SetResponse};
 use crate::wire::ledger::Description;
 
 type Object = PyResult<Py<PyAny>>;
@@ -70,7 +72,43 @@ pub fn capabilities(py: Python<'_>, answer: CapabilityResponse) -> Object {
         version: &answer.g_nmi_version,
         encodings: pyo3::types::PyTuple::new(py, encodings)?,
         models: pyo3::types::PyTuple::new(py, models)?,
+        extensions: extensions(py, &answer.extension)?,
     )
+}
+
+/// As they came, encoded.
+fn extensions<'py>(py: Python<'py>, came: &[Extension]) -> PyResult<Bound<'py, PyTuple>> {
+    if came.is_empty() {
+        return Ok(PyTuple::empty(py));
+    }
+    let class = py.import("holdfast.gnmi")?.getattr("Extension")?;
+    let made = came.iter().map(|each| class.call1((PyBytes::new(py, &each.encode_to_vec()),)));
+    PyTuple::new(py, made.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// What a Set was answered with, and what it changed where that was asked.
+pub fn set_result(py: Python<'_>, (done, changes): (SetResponse, Option<Vec<Change>>)) -> Object {
+    let module = py.import("holdfast.gnmi")?;
+    let prefix = done.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
+    let operations = done.response.iter().map(|result| {
+        let path = prefix.join(&result.path.as_ref().map(Path::from_gnmi).unwrap_or_default());
+        module.getattr("Operation")?.call1((result.op().as_str_name(), path.to_string()))
+    });
+    let changes = changes.map(|changes| {
+        let made = changes.iter().map(|change| {
+            let held = |value: &Option<Value>| value.as_ref().map(|held| value_of(py, held)).transpose();
+            module.getattr("Change")?.call1((change.path.to_string(), held(&change.before)?, held(&change.after)?))
+        });
+        PyTuple::new(py, made.collect::<PyResult<Vec<_>>>()?)
+    });
+    let fields = PyDict::new(py);
+    fields.set_item("timestamp", done.timestamp)?;
+    fields.set_item("prefix", done.prefix.is_some().then(|| prefix.to_string()))?;
+    fields.set_item("target", done.prefix.as_ref().map_or("", |prefix| prefix.target.as_str()))?;
+    fields.set_item("operations", PyTuple::new(py, operations.collect::<PyResult<Vec<_>>>()?)?)?;
+    fields.set_item("changes", changes.transpose()?)?;
+    fields.set_item("extensions", extensions(py, &done.extension)?)?;
+    Ok(module.getattr("SetResult")?.call((), Some(&fields))?.unbind())
 }
 
 pub fn records(py: Python<'_>, records: Vec<Record>) -> Object {
@@ -230,7 +268,7 @@ pub fn reboot(py: Python<'_>, reboot: Reboot) -> Object {
     make(py, "Reboot", &fields)
 }
 
-fn value(py: Python<'_>, value: &Value) -> Object {
+fn value_of(py: Python<'_>, value: &Value) -> Object {
     Ok(match value {
         Value::String(text) => text.into_pyobject(py)?.into_any().unbind(),
         Value::Int(number) => number.into_pyobject(py)?.into_any().unbind(),
@@ -239,34 +277,46 @@ fn value(py: Python<'_>, value: &Value) -> Object {
         Value::Double(number) => number.into_pyobject(py)?.into_any().unbind(),
         Value::Bytes(bytes) => pyo3::types::PyBytes::new(py, bytes).into_any().unbind(),
         Value::List(list) => {
-            let items = list.iter().map(|item| self::value(py, item)).collect::<PyResult<Vec<_>>>()?;
+            let items = list.iter().map(|item| value_of(py, item)).collect::<PyResult<Vec<_>>>()?;
             pyo3::types::PyList::new(py, items)?.into_any().unbind()
         }
         Value::Json(json) => py.import("json")?.call_method1("loads", (json.to_string(),))?.unbind(),
     })
 }
 
-pub fn leaves(py: Python<'_>, leaves: Vec<Leaf>) -> Object {
-    tuple(py, leaves, leaf)
+/// Leaves of a Get or of a Subscribe ONCE.
+pub fn answered_leaves(py: Python<'_>, answer: Answered<Vec<Leaf>>) -> Object {
+    let leaves = answer.value.into_iter().map(|each| leaf(py, each)).collect::<PyResult<Vec<_>>>()?;
+    let made = py.import("holdfast.results")?.getattr("Leaves")?.call1((leaves,))?;
+    if !answer.extensions.is_empty() {
+        made.setattr("extensions", extensions(py, &answer.extensions)?)?;
+    }
+    Ok(made.unbind())
 }
 
 fn leaf(py: Python<'_>, leaf: Leaf) -> Object {
     let stamp = u64::try_from(leaf.timestamp).ok();
     object!(py, "Leaf",
         path: leaf.path.to_string(),
-        value: leaf.value.as_ref().map(|held| value(py, held)).transpose()?,
+        value: leaf.value.as_ref().map(|held| value_of(py, held)).transpose()?,
         time: nanoseconds(py, stamp)?,
+        timestamp: leaf.timestamp,
+        target: leaf.target,
     )
 }
 
 /// What came over a subscription.
-pub fn updates(py: Python<'_>, leaves: Vec<Leaf>, resumed: Option<Resumed>) -> Object {
+pub fn updates(py: Python<'_>, leaves: Vec<Leaf>, resumed: Option<Resumed>, came: Vec<Extension>) -> Object {
     let class = py.import("holdfast.results")?.getattr("Updates")?;
     if let Some(Resumed { why }) = resumed {
         return Ok(class.call_method1("marker", (why,))?.unbind());
     }
     let leaves = leaves.into_iter().map(|each| leaf(py, each)).collect::<PyResult<Vec<_>>>()?;
-    Ok(class.call1((leaves,))?.unbind())
+    let made = class.call1((leaves,))?;
+    if !came.is_empty() {
+        made.setattr("extensions", extensions(py, &came)?)?;
+    }
+    Ok(made.unbind())
 }
 
 /// What came of a log.

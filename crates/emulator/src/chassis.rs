@@ -22,7 +22,7 @@ use super::settings::{Encryption, Quirk, Settings};
 use super::shared::{ControlProcessor, Defects, SharedChassis};
 use super::state::State;
 use super::store::Store;
-use super::{failover, front, identity, loading, replication};
+use super::{configuration, failover, front, identity, loading, replication};
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve;
@@ -104,7 +104,7 @@ impl Chassis {
             copying: Arc::default(),
             tls: served_with.map(TlsAcceptor::from),
             tls_within: TlsAcceptor::from(tls),
-            config: Mutex::default(),
+            config: Mutex::new(configuration::factory()),
             cli,
             state: watch::Sender::new(State::powered_on()),
             life: CancellationToken::new(),

@@ -6,6 +6,7 @@
 mod arming;
 mod chassis;
 mod cli;
+mod configuration;
 mod control;
 mod defects;
 mod failover;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cli::Cli;
+use super::configuration::Configuration;
 use super::faults::Faults;
 use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
@@ -108,7 +109,7 @@ pub struct SharedChassis {
     /// What is served to its own containers, who verify nothing.
     pub tls_within: TlsAcceptor,
     /// What gNMI Set configured.
-    pub config: Mutex<std::collections::BTreeMap<holdfast_wire::path::Path, holdfast_wire::value::Value>>,
+    pub config: Mutex<Configuration>,
     /// What gNMI Set of origin cli configured.
     pub cli: Arc<Cli>,
     pub state: watch::Sender<State>,

@@ -1,5 +1,7 @@
 //! Messages by name: what `return{…}` and `corrupt(…)` need, which act on any of them.
 
+mod gnmi;
+
 use std::sync::LazyLock;
 
 use holdfast_wire::DESCRIPTORS;
@@ -25,13 +27,7 @@ pub fn check(name: &str, object: &Map<String, Value>) -> Result<(), String> {
 /// The encoded message `name` with these fields in place of its own; the proto's field names, or JSON's.
 pub fn overlay(name: &str, encoded: &[u8], object: &Map<String, Value>) -> Result<Vec<u8>, String> {
     let descriptor = POOL.get_message_by_name(name).ok_or_else(|| format!("{name} is no message"))?;
-    let held = DynamicMessage::decode(descriptor.clone(), encoded).map_err(|error| error.to_string())?;
-    let options = SerializeOptions::new().use_proto_field_name(true);
-    let held = held.serialize_with_options(serde_json::value::Serializer, &options);
-    let mut fields = match held.map_err(|error| error.to_string())? {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
+    let mut fields = decoded(name, encoded)?;
     for (key, value) in object {
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let field = field.ok_or_else(|| format!("{name} has no field {key:?}: it has {}", fields_of(&descriptor)))?;
@@ -43,6 +39,17 @@ pub fn overlay(name: &str, encoded: &[u8], object: &Map<String, Value>) -> Resul
     let message =
         DynamicMessage::deserialize_with_options(descriptor, Value::Object(fields), &DeserializeOptions::new());
     message.map(|message| message.encode_to_vec()).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The encoded message `name` as JSON, by the proto's field names; bytes are base64, and what is not known is left out.
+pub fn decoded(name: &str, encoded: &[u8]) -> Result<Map<String, Value>, String> {
+    let descriptor = POOL.get_message_by_name(name).ok_or_else(|| format!("{name} is no message"))?;
+    let held = DynamicMessage::decode(descriptor, encoded).map_err(|error| error.to_string())?;
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    match held.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())? {
+        Value::Object(fields) => Ok(fields),
+        _ => Ok(Map::new()),
+    }
 }
 
 fn fields_of(descriptor: &MessageDescriptor) -> String {
@@ -75,8 +82,10 @@ const HIDDEN: [&str; 6] = ["cmd", "config", "credentials", "environment", "optio
 fn hide(value: &mut Value) {
     match value {
         Value::Object(members) => {
+            gnmi::hide_by_path(members);
             for (key, member) in members {
                 match member {
+                    _ if gnmi::is_value(key) => *member = gnmi::shown(key, member),
                     _ if !HIDDEN.contains(&key.as_str()) => hide(member),
                     Value::Object(entries) => entries.values_mut().for_each(|entry| *entry = hidden()),
                     other => *other = hidden(),

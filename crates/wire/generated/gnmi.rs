@@ -120,7 +120,7 @@ pub struct ScalarArray {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeRequest {
     #[prost(message, repeated, tag = "5")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
     #[prost(oneof = "subscribe_request::Request", tags = "1, 3")]
     pub request: ::core::option::Option<subscribe_request::Request>,
 }
@@ -139,7 +139,7 @@ pub struct Poll {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeResponse {
     #[prost(message, repeated, tag = "5")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
     #[prost(oneof = "subscribe_response::Response", tags = "1, 3, 4")]
     pub response: ::core::option::Option<subscribe_response::Response>,
 }
@@ -245,7 +245,7 @@ pub struct SetRequest {
     #[prost(message, repeated, tag = "4")]
     pub update: ::prost::alloc::vec::Vec<Update>,
     #[prost(message, repeated, tag = "5")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
     #[prost(message, repeated, tag = "6")]
     pub union_replace: ::prost::alloc::vec::Vec<Update>,
 }
@@ -260,7 +260,7 @@ pub struct SetResponse {
     #[prost(int64, tag = "4")]
     pub timestamp: i64,
     #[prost(message, repeated, tag = "5")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateResult {
@@ -334,7 +334,7 @@ pub struct GetRequest {
     #[prost(message, repeated, tag = "6")]
     pub use_models: ::prost::alloc::vec::Vec<ModelData>,
     #[prost(message, repeated, tag = "7")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
 }
 /// Nested message and enum types in `GetRequest`.
 pub mod get_request {
@@ -388,12 +388,12 @@ pub struct GetResponse {
     #[prost(message, optional, tag = "2")]
     pub error: ::core::option::Option<Error>,
     #[prost(message, repeated, tag = "3")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CapabilityRequest {
     #[prost(message, repeated, tag = "1")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CapabilityResponse {
@@ -404,7 +404,7 @@ pub struct CapabilityResponse {
     #[prost(string, tag = "3")]
     pub g_nmi_version: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "4")]
-    pub extension: ::prost::alloc::vec::Vec<super::gnmi_ext::Extension>,
+    pub extension: ::prost::alloc::vec::Vec<crate::extension::Extension>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelData {

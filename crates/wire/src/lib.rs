@@ -1,9 +1,10 @@
-//! The wire contracts: the modules generated from `proto/`, one for each package of the field; and gNMI's paths and
-//! values.
+//! The wire contracts: the modules generated from `proto/`, one for each package of the field; and gNMI's paths,
+//! values and extensions.
 //!
 //! What is generated is committed, so that building holdfast needs no compiler of protocol buffers; `tests/generated.rs`
 //! holds it against `proto/` and writes it anew.
 
+pub mod extension;
 pub mod path;
 pub mod value;
 

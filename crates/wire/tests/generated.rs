@@ -51,6 +51,7 @@ fn generate(protos: &Path) -> Files {
     tonic_prost_build::configure()
         .build_transport(false)
         .skip_debug([".csi.v1"]) // so that no secret of theirs is ever printed
+        .extern_path(".gnmi_ext.Extension", "crate::extension::Extension") // what it does not know must pass
         .bytes(".gnoi.containerz.DeployRequest.content")
         .emit_rerun_if_changed(false)
         .out_dir(folder.path())

@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from holdfast import visible
-from holdfast.choices import StreamMode, VolumeDriver, words
+from holdfast.choices import VolumeDriver, words
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, SharedOptions, done, pairs, plain, show
 
-MODES = words(StreamMode)
 # Where the wheel's test container listens.
 CNTRSRV = 60061
 
@@ -222,35 +221,6 @@ def logs(given: SharedOptions, name: str, follow: bool, resume: bool) -> None:
             click.echo(json.dumps({"line": came}) if given.as_json else _for_the_reader(came))
 
 
-@click.command(cls=Command)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--mode", type=click.Choice(MODES), default=MODES[0], show_default=True, help="When a value is sent.")
-@click.option("--interval", type=float, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
-@_resume
-@click.pass_obj
-def subscribe(
-    given: SharedOptions, paths: Sequence[str], mode: StreamMode, interval: float | None, resume: bool
-) -> None:
-    """Values of gNMI and their changes (Subscribe STREAM), until it is interrupted.
-
-    A PATH is such as /system/state/boot-time, with origin openconfig unless it begins with another.
-    """
-    if (mode == "SAMPLE") != (interval is not None):
-        raise click.UsageError("--interval SECONDS goes with --mode SAMPLE, and that needs it")
-    for updates in reach.device(given).gnmi.stream(list(paths), mode=mode, interval=interval, resume=resume):
-        if updates.resumed:
-            click.echo(json.dumps({"resumed": True, "why": updates.why}) if given.as_json else str(updates))
-        elif given.as_json and not updates:
-            click.echo(json.dumps({"synced": True}))
-        for leaf in updates:
-            if given.as_json:
-                click.echo(json.dumps(plain(leaf), default=str))
-            else:
-                # What a device says is written so that it does nothing to a terminal.
-                value = "(deleted)" if leaf.value is None else json.dumps(leaf.value, default=str)
-                click.echo(f"{json.dumps(leaf.path)[1:-1]}: {value}")
-
-
 @click.command("create-volume", cls=Command)
 @click.argument("name")
 @click.option("--driver", type=click.Choice(words(VolumeDriver)), help="The device's own choice if none is given.")
@@ -320,7 +290,6 @@ ALL = (
     stop,
     remove,
     logs,
-    subscribe,
     create_volume,
     remove_volume,
     switchover,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from holdfast import options
+from holdfast import calls, options
+from holdfast.cli.passwords import asked_for
+from holdfast.cli.several import Place
 from holdfast.cli.shared import SharedOptions
 from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.metadata import Metadata
@@ -20,19 +24,58 @@ if TYPE_CHECKING:
 
 def device(given: SharedOptions) -> Device:
     """A session with the device that the options, a testbed or the environment name. Raises `HoldfastError`."""
+    _debug(given)
     if given.value("testbed"):
-        return _of_testbed(given).connect()
-    return _named(given)
+        return _connected(_one_of_testbed(given))
+    return _named(given, _password(given))
 
 
-def _named(given: SharedOptions) -> Device:
+def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:
+    """All devices that a command is about: one, or those of a testbed.
+
+    With `by_name`, for what changes them, several must be named, if only as `all`. Raises `HoldfastError`.
+    """
+    _debug(given)
+    if not given.value("testbed"):
+        password = _password(given)
+        return (Place("", lambda: _named(given, password)),)
+    targets = _of_testbed(given)
+    wanted = _wanted(given, targets)
+    if by_name and len(targets) > 1 and given.device is None:
+        names = ", ".join(target.name for target in targets)
+        raise click.UsageError(f"which devices of the testbed? Give --device NAME[,NAME…] or --device all: {names}.")
+    asked = [_with_password(target) for target in wanted]  # here, for a terminal is asked one thing at a time
+    return tuple(Place(target.name, target.connect) for target in asked)
+
+
+def _debug(given: SharedOptions) -> None:
+    if given.debug:
+        calls.show()
+
+
+def _password(given: SharedOptions) -> Secret | None:
+    """The password of `--dut-username`, if there is one."""
+    username = given.value("dut-username")
+    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD")
+    if not username:
+        return None  # it is sent nowhere
+    if password is None and _token(given) is None:
+        password = asked_for(username, given.value("dut") or "the device")
+    return password
+
+
+def _token(given: SharedOptions) -> Secret | None:
+    token: Secret | None = given.value("dut-token") or _secret(given, "dut-token-file", "HOLDFAST_TOKEN")
+    return token
+
+
+def _named(given: SharedOptions, password: Secret | None) -> Device:
     import holdfast
 
+    password = Secret.of(password)
     address = given.value("dut")
     if not address:
         raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE.")
-    username = given.value("dut-username")
-    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD")
     insecure, tls = bool(given.value("dut-insecure")), _tls(given)
     if insecure and tls != holdfast.Tls():
         raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
@@ -41,9 +84,9 @@ def _named(given: SharedOptions) -> Device:
     return holdfast.connect(
         address,
         gnoi=given.value("dut-gnoi"),
-        username=username,
-        password=password if username else None,  # without a name, it is sent nowhere
-        token=given.value("dut-token") or _secret(given, "dut-token-file", "HOLDFAST_TOKEN"),
+        username=given.value("dut-username"),
+        password=password,
+        token=_token(given),
         metadata=Metadata.written(given.value("dut-metadata") or (), "--dut-metadata"),
         proxy=given.value("dut-proxy"),
         insecure=insecure,
@@ -54,7 +97,8 @@ def _named(given: SharedOptions) -> Device:
     )
 
 
-def _of_testbed(given: SharedOptions) -> Target:
+def _of_testbed(given: SharedOptions) -> list[Target]:
+    """The devices of the testbed that are somewhere."""
     from holdfast import testbed
 
     files = given.value("testbed")
@@ -62,12 +106,41 @@ def _of_testbed(given: SharedOptions) -> Target:
         raise click.UsageError("--dut and --testbed both say where the device is: give one of them.")
     if missing := [file for file in files if not Path(file).is_file()]:
         raise TestbedError(f"--testbed {missing[0]}: there is no such file")
-    targets = [target for target in testbed.read(*files) if not target.emulated]
+    return [target for target in testbed.read(*files) if not target.emulated]
+
+
+def _wanted(given: SharedOptions, targets: Sequence[Target]) -> list[Target]:
+    """Those that are named, in the order of their names; all where none is."""
+    names = [name for name in (given.device or "").split(",") if name]
+    by_name = {target.name: target for target in targets}
+    if not names or (names == ["all"] and "all" not in by_name):
+        if not targets:
+            raise click.UsageError("the testbed has no device that is not emulated.")
+        return list(targets)
+    if unknown := [name for name in names if name not in by_name]:
+        raise click.UsageError(f"--device {unknown[0]}: {options.nearest(unknown[0], by_name)}.")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _one_of_testbed(given: SharedOptions) -> Target:
+    targets = _of_testbed(given)
     wanted = [target for target in targets if given.device in (None, target.name)]
     if len(wanted) != 1:
         names = ", ".join(target.name for target in targets) or "none that is not emulated"
         raise click.UsageError(f"which device of the testbed? Give --device NAME; there is {names}.")
     return wanted[0]
+
+
+def _connected(target: Target) -> Device:
+    return _with_password(target).connect()
+
+
+def _with_password(target: Target) -> Target:
+    """The same, with a password that was asked for, where its user has none and somebody sits there."""
+    if target.username is None or target.password is not None or target.token is not None:
+        return target
+    password = asked_for(target.username, target.name)
+    return target if password is None else replace(target, password=password)
 
 
 def _tls(given: SharedOptions) -> Tls:

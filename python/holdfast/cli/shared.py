@@ -39,6 +39,11 @@ class SharedOptions:
         return said
 
     @property
+    def debug(self) -> bool:
+        """Whether each RPC is shown on standard error."""
+        return bool(self.said["debug"])
+
+    @property
     def as_json(self) -> bool:
         """Whether a program reads it."""
         return bool(self.said["as_json"])
@@ -55,8 +60,14 @@ def device_options(**more: Any) -> list[click.Option]:
     """The options of `holdfast` itself: which device a command is about, and for whom it shows what it found."""
     return [
         *(_click_option(option, **more) for option in DEVICE_OPTIONS),
-        click.Option(["--device"], metavar="NAME", help="Which device of the testbed.", **more),
+        click.Option(
+            ["--device"],
+            metavar="NAME",
+            help="Which device of the testbed; where a command asks several: NAME,NAME or all.",
+            **more,
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="For programs.", **more),
+        click.Option(["--debug"], is_flag=True, help="Show each RPC on standard error, without secrets.", **more),
     ]
 
 
@@ -115,12 +126,18 @@ class RootGroup(click.Group):
         try:
             return super().invoke(ctx)
         except HoldfastError as error:
-            click.echo(f"holdfast: {visible.lines(error.message)}", err=True)
-            if advice := error.advice("command") or _listing(error):
-                click.echo(f"try: {visible.lines(advice)}", err=True)
+            complain(error)
             ctx.exit(exit_codes.ending_of(error).command)
         except KeyboardInterrupt:
             ctx.exit(exit_codes.INTERRUPTED.command)
+
+
+def complain(error: HoldfastError, name: str = "") -> None:
+    """Say what is wrong, and what to try; `name` is of the device that it is about, of several."""
+    before = f"{name}: " if name else ""
+    click.echo(f"holdfast: {before}{visible.lines(error.message)}", err=True)
+    if advice := error.advice("command") or _listing(error):
+        click.echo(f"try: {visible.lines(advice)}", err=True)
 
 
 def _listing(error: HoldfastError) -> str | None:

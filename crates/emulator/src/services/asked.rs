@@ -1,12 +1,19 @@
 //! In which forms gNMI may be asked, and in which it answers: the quirks of devices in the field.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 
 use super::tree;
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
+use crate::state::now;
+use holdfast_wire::extension::Extension;
 use holdfast_wire::gnmi::subscription_list::Mode;
-use holdfast_wire::gnmi::{Encoding, Notification, SubscriptionList, TypedValue, Update, typed_value};
+use holdfast_wire::gnmi::{
+    self, Encoding, Notification, Subscription, SubscriptionList, SubscriptionMode, TypedValue, Update, typed_value,
+};
+use holdfast_wire::gnmi_ext::ExtensionId;
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
 
@@ -43,26 +50,108 @@ pub fn check_encoding(chassis: &SharedChassis, encoding: Encoding) -> Result<(),
     }
 }
 
-/// The paths of a subscription, those left out that are answered with nothing.
-pub fn wanted(chassis: &SharedChassis, list: &SubscriptionList) -> Result<Vec<Path>, Status> {
+/// The shortest interval that the device tells in.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// One subscription of a list, as it is served.
+pub struct Wanted {
+    pub path: Path,
+    pub mode: SubscriptionMode,
+    pub sample: Duration,
+    pub suppress_redundant: bool,
+    pub heartbeat: Option<Duration>,
+}
+
+/// The subscriptions of a list, those left out that are answered with nothing.
+pub fn wanted(chassis: &SharedChassis, list: &SubscriptionList) -> Result<Vec<Wanted>, Status> {
     if list.mode() == Mode::Once && chassis.has(Quirk::OnceRefused) {
         return Err(Status::invalid_argument("mode ONCE is not supported"));
     }
-    let prefix = list.prefix.as_ref().map(Path::from_gnmi).unwrap_or_default();
+    let prefix = list.prefix.clone().unwrap_or_default();
     let mut wanted = Vec::new();
     for subscription in &list.subscription {
-        let path = prefix.join(&subscription.path.as_ref().map(Path::from_gnmi).unwrap_or_default());
+        let path = joined(&prefix, subscription.path.as_ref())?;
         if answers(chassis, &path)? {
-            wanted.push(path);
+            let streamed = list.mode() == Mode::Stream;
+            wanted.push(if streamed { as_streamed(subscription, path)? } else { as_it_is(path) });
         }
     }
     if list.mode() == Mode::Once && chassis.has(Quirk::AbsentLeafRefused) {
         let all = tree::leaves(chassis);
-        if let Some(absent) = wanted.iter().find(|path| !all.iter().any(|(leaf, _)| path.covers(leaf))) {
-            return Err(Status::not_found(format!("there is nothing at {absent}")));
+        let absent = |wanted: &&Wanted| !all.iter().any(|(leaf, _)| wanted.path.covers(leaf));
+        if let Some(Wanted { path, .. }) = wanted.iter().find(absent) {
+            return Err(Status::not_found(format!("there is nothing at {path}")));
         }
     }
     Ok(wanted)
+}
+
+fn as_it_is(path: Path) -> Wanted {
+    let mode = SubscriptionMode::TargetDefined;
+    Wanted { path, mode, sample: SHORTEST, suppress_redundant: false, heartbeat: None }
+}
+
+fn as_streamed(subscription: &Subscription, path: Path) -> Result<Wanted, Status> {
+    let refused = |why: &str| Err(Status::invalid_argument(format!("{path}: {why}")));
+    let Ok(mode) = SubscriptionMode::try_from(subscription.mode) else { return refused("no such mode") };
+    if mode != SubscriptionMode::Sample && subscription.sample_interval != 0 {
+        return refused("sample_interval goes with mode SAMPLE");
+    }
+    if mode == SubscriptionMode::OnChange && path.leaf() == "current-datetime" {
+        return refused("it changes all the time, and is not told ON_CHANGE");
+    }
+    let (sample, heartbeat) = (interval(subscription.sample_interval), interval(subscription.heartbeat_interval));
+    if [sample, heartbeat].into_iter().flatten().any(|interval| interval < SHORTEST) {
+        return refused("this device tells every 10 ms at most");
+    }
+    let suppress_redundant = mode == SubscriptionMode::Sample && subscription.suppress_redundant;
+    // Of samples, a heartbeat says how long one may be suppressed.
+    let heartbeat = heartbeat.filter(|_| mode != SubscriptionMode::Sample || suppress_redundant);
+    Ok(Wanted { path, mode, sample: sample.unwrap_or(SHORTEST), suppress_redundant, heartbeat })
+}
+
+/// None for 0: as the device likes.
+fn interval(nanoseconds: u64) -> Option<Duration> {
+    (nanoseconds != 0).then(|| Duration::from_nanos(nanoseconds).min(LONGEST))
+}
+
+/// More than anybody waits, and no more than a clock can add.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A path in full. A target stands in a prefix alone, and an origin not in both.
+pub fn joined(prefix: &gnmi::Path, path: Option<&gnmi::Path>) -> Result<Path, Status> {
+    let path = path.cloned().unwrap_or_default();
+    if !path.target.is_empty() {
+        return Err(Status::invalid_argument("a target stands in the prefix, and not in a path"));
+    }
+    if !prefix.origin.is_empty() && !path.origin.is_empty() {
+        return Err(Status::invalid_argument("an origin stands in the prefix or in the paths, and not in both"));
+    }
+    Ok(Path::from_gnmi(prefix).join(&Path::from_gnmi(&path)))
+}
+
+/// Whether the device has a schema of that origin. Some name the model instead, as `openconfig-system`.
+pub fn check_origin(path: &Path, for_set: bool) -> Result<(), Status> {
+    match path.origin.as_str() {
+        "" | "openconfig" => Ok(()),
+        "cli" if for_set => Ok(()),
+        other if other.starts_with("openconfig-") => Ok(()),
+        other => Err(Status::invalid_argument(format!("{path}: origin {other} is not supported"))),
+    }
+}
+
+/// What answers to extensions: the experimental one comes back as it is, any other is refused.
+pub fn extensions(given: &[Extension]) -> Result<Vec<Extension>, Status> {
+    for each in given {
+        match each.as_registered() {
+            Some(registered) if registered.id() == ExtensionId::EidExperimental => {}
+            Some(registered) => {
+                return Err(Status::unimplemented(format!("extension {} is not supported", registered.id)));
+            }
+            None => return Err(Status::unimplemented("of gNMI's extensions, the experimental one alone is supported")),
+        }
+    }
+    Ok(given.to_vec())
 }
 
 /// Whether a path is answered; an error where it is refused.
@@ -73,6 +162,7 @@ pub fn answers(chassis: &SharedChassis, path: &Path) -> Result<bool, Status> {
     if path.origin.is_empty() && chassis.has(Quirk::OriginRequired) {
         return Err(Status::unknown(format!("{path}: the origin is missing")));
     }
+    check_origin(path, false)?;
     if !is_pattern(path) {
         return Ok(true);
     }
@@ -83,7 +173,7 @@ pub fn answers(chassis: &SharedChassis, path: &Path) -> Result<bool, Status> {
 }
 
 /// Whether a path has a wildcard, or goes below a list without naming its entry.
-fn is_pattern(path: &Path) -> bool {
+pub fn is_pattern(path: &Path) -> bool {
     let below = path.elements.len().saturating_sub(1);
     path.elements.iter().enumerate().any(|(at, element)| {
         let wild = matches!(element.name.as_str(), "*" | "...") || element.keys.values().any(|key| key == "*");
@@ -91,14 +181,42 @@ fn is_pattern(path: &Path) -> bool {
     })
 }
 
+/// Leaves, below the prefix that was asked for. Its target is told only to who said it.
+pub fn notification(
+    chassis: &SharedChassis,
+    asked: &gnmi::Path,
+    leaves: &[(Path, Value)],
+    encoding: Encoding,
+) -> Notification {
+    let prefix = gnmi::Path { target: asked.target.clone(), origin: "openconfig".to_owned(), ..shared(asked, leaves) };
+    let timestamp = i64::try_from(now()).unwrap_or(i64::MAX);
+    let mut notification = Notification { timestamp, prefix: Some(prefix), ..Notification::default() };
+    fill(chassis, &mut notification, leaves, encoding);
+    notification
+}
+
+/// The elements of a prefix that was asked for, where all leaves lie below it word by word: so they may be told without.
+pub fn shared(asked: &gnmi::Path, leaves: &[(Path, Value)]) -> gnmi::Path {
+    let prefix = Path::from_gnmi(asked);
+    let shared = leaves.iter().all(|(path, _)| path.elements.starts_with(&prefix.elements));
+    gnmi::Path { elem: if shared { prefix.to_gnmi().elem } else { Vec::new() }, ..gnmi::Path::default() }
+}
+
+/// A path without its first elements.
+pub fn without(path: &Path, first: usize) -> Path {
+    Path { elements: path.elements.iter().skip(first).cloned().collect(), ..path.clone() }
+}
+
 /// Puts leaves into a notification: one update each, or as the quirks have it.
 pub fn fill(chassis: &SharedChassis, into: &mut Notification, leaves: &[(Path, Value)], encoding: Encoding) {
+    let below = into.prefix.as_ref().map_or(0, |prefix| prefix.elem.len());
     let plain = |path: &Path, value: &Value| Update {
-        path: Some(path.to_gnmi()),
+        path: Some(without(path, below).to_gnmi()),
         val: Some(value.to_wire(encoding)),
         ..Update::default()
     };
     if chassis.has(Quirk::JsonContainers) && encoding != Encoding::Proto {
+        into.prefix.get_or_insert_default().elem.clear();
         into.update.extend(containers(leaves, encoding));
         return;
     }
@@ -106,8 +224,13 @@ pub fn fill(chassis: &SharedChassis, into: &mut Notification, leaves: &[(Path, V
     if chassis.has(Quirk::OneNotification) && leaves.iter().all(|(path, _)| path.parent() == shared) {
         let prefix = into.prefix.get_or_insert_default();
         prefix.elem = shared.to_gnmi().elem;
-        let below = leaves.iter().map(|(path, value)| plain(&Path::default().child(path.leaf()), value));
-        into.update.extend(below);
+        let leaf = |path: &Path| without(path, path.elements.len().saturating_sub(1));
+        let told = leaves.iter().map(|(path, value)| Update {
+            path: Some(leaf(path).to_gnmi()),
+            val: Some(value.to_wire(encoding)),
+            ..Update::default()
+        });
+        into.update.extend(told);
         return;
     }
     into.update.extend(leaves.iter().map(|(path, value)| plain(path, value)));

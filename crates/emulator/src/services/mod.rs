@@ -1,9 +1,11 @@
 //! The services of a control processor.
 
 mod asked;
+mod configure;
 mod containerz;
 mod gnmi;
 mod gribi;
+mod subscriber;
 pub mod system;
 mod tree;
 

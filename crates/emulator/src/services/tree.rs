@@ -33,17 +33,18 @@ pub fn leaves(chassis: &SharedChassis) -> Vec<(Path, Value)> {
             component(name, &fields, &mut leaves);
         }
     }
+    let config = chassis.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let hostname = config.iter().find(|(path, _)| path.to_string() == "/system/config/hostname");
     for (leaf, value) in [
         ("current-datetime", Value::String(rfc3339(chassis.clock()))),
         ("boot-time", Value::Uint(state.boot_time)),
-        ("hostname", text("emulated")),
+        ("hostname", hostname.map_or_else(|| text("emulated"), |(_, value)| value.clone())),
         ("software-version", Value::String(software(chassis))),
     ] {
         let path: Path = "/system/state".parse().unwrap_or_default();
         leaves.push((path.child(leaf), value));
     }
-    let config = chassis.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    leaves.extend(config.iter().map(|(path, value)| (path.clone(), value.clone())));
+    leaves.extend(config);
     leaves
 }
 

@@ -20,6 +20,7 @@ use prost::Message;
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
 
+use super::calls::{Copied, MESSAGE_HEADER, Observed};
 use crate::error::{broken_off, of_something_between, unreadable};
 use holdfast_wire::DESCRIPTORS;
 
@@ -27,8 +28,6 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-/// A flag and a length stand before each message.
-const MESSAGE_HEADER: usize = 5;
 /// What an error repeats of a header.
 const SHOWN: usize = 60;
 
@@ -53,7 +52,25 @@ pub async fn read(
     let unary = UNARY.contains(path);
     let ended = body.is_end_stream();
     check_head(&mut head, ended, unary)?;
-    Ok(Response::from_parts(head, Answer { body, messages: Messages::default(), unary, ended }))
+    Ok(Response::from_parts(head, Answer { body, messages: Messages::default(), unary, ended, copy: None }))
+}
+
+/// An answer whose messages are seen as they come.
+pub(super) fn seen(call: Observed, answer: Result<Response<Answer>, StdError>) -> Result<Response<Answer>, StdError> {
+    match answer {
+        Ok(mut answer) => {
+            if answer.headers().contains_key(STATUS) {
+                call.ended(answer.headers());
+            } else {
+                answer.body_mut().copy = Some(call.receiving());
+            }
+            Ok(answer)
+        }
+        Err(error) => {
+            call.broke(&error.to_string());
+            Err(error)
+        }
+    }
 }
 
 /// Waits for an answer; a panic on the way, as of a parser, is an error of that call.
@@ -76,6 +93,8 @@ pub struct Answer {
     messages: Messages,
     unary: bool,
     ended: bool,
+    /// For who looks at it.
+    pub(super) copy: Option<Copied>,
 }
 
 impl Body for Answer {
@@ -86,12 +105,22 @@ impl Body for Answer {
         if self.ended {
             return Poll::Ready(None);
         }
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let frame: Result<_, StdError> = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => self.check(frame).map_err(StdError::from),
             Some(Err(broken)) => Err(broken.into()),
             None => Err(broken_off().into()),
         };
         self.ended = !frame.as_ref().is_ok_and(Frame::is_data);
+        if let Some(copy) = &mut self.copy {
+            match &frame {
+                Ok(frame) => match (frame.data_ref(), frame.trailers_ref()) {
+                    (Some(data), _) => copy.follow(data),
+                    (None, Some(trailers)) => copy.ended(trailers),
+                    (None, None) => {}
+                },
+                Err(error) => copy.broke(&error.to_string()),
+            }
+        }
         Poll::Ready(Some(frame))
     }
 

@@ -17,6 +17,7 @@ use tonic::codegen::StdError;
 use tower_service::Service;
 
 use super::answer::{self, Answer};
+use super::calls;
 pub use super::patience::{ExpectedOutage, Expecting, Patience, Watched};
 use super::traffic::{Metered, Traffic};
 use super::{Address, BoxedIo, Credentials};
@@ -316,8 +317,12 @@ impl Service<Request<Body>> for Connection {
             credentials.apply(request.headers_mut());
         }
         let path = request.uri().path().to_owned();
-        let sent = self.send.send_request(request);
-        Box::pin(async move { answer::read(&path, sent).await })
+        let Some(call) = calls::begin(&self.shared.address, &request) else {
+            let sent = self.send.send_request(request);
+            return Box::pin(async move { answer::read(&path, sent).await });
+        };
+        let sent = self.send.send_request(call.sending(request));
+        Box::pin(async move { answer::seen(call, answer::read(&path, sent).await) })
     }
 }
 

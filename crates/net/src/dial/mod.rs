@@ -5,6 +5,7 @@ mod alerts;
 pub mod answer;
 mod attempt;
 mod call;
+pub mod calls;
 mod certificate;
 mod certificate_files;
 pub mod connection;

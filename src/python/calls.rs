@@ -1,0 +1,42 @@
+//! Each RPC and its messages as lines of a log, without secrets.
+
+use pyo3::prelude::*;
+
+use crate::dial::calls::{Observed, Seen, observe};
+use crate::error::code_name;
+use crate::reflection;
+
+/// What is shown of one message, in characters.
+const LONGEST: usize = 16_000;
+
+/// From now on, all calls of this process are told to `logging.getLogger("holdfast.calls")`, at level DEBUG.
+#[pyfunction]
+pub fn log_calls() {
+    observe(told);
+}
+
+fn told(call: &Observed, seen: Seen<'_>) {
+    let Observed { number, address, path } = call;
+    let what = match seen {
+        Seen::Began([]) => format!("{path} to {address}, without metadata"),
+        Seen::Began(names) => format!("{path} to {address}, metadata (values hidden): {}", names.join(", ")),
+        Seen::Sent(bytes, length) => format!("-> {}", message(path, true, bytes, length)),
+        Seen::Received(bytes, length) => format!("<- {}", message(path, false, bytes, length)),
+        Seen::Ended(Some(code), "") => format!("ended: {}", code_name(code)),
+        Seen::Ended(Some(code), words) => format!("ended: {}: {}", code_name(code), words.escape_debug()),
+        Seen::Ended(None, why) => format!("broke: {}", why.escape_debug()),
+    };
+    tracing::debug!(target: "holdfast.calls", "#{number} {what}");
+}
+
+fn message(path: &str, request: bool, bytes: &[u8], length: usize) -> String {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    let Some(name) = reflection::message_of(service, method, request).filter(|_| length == bytes.len()) else {
+        return format!("{length} bytes");
+    };
+    let text = reflection::shown(&name, bytes);
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}… ({length} bytes)", &text[..at]),
+        None => text,
+    }
+}
