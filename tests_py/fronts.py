@@ -9,16 +9,17 @@ import ipaddress
 import select
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from peers import Listener, listening
 
 NOW = dt.datetime.now(dt.timezone.utc)
 DAY = dt.timedelta(days=1)
@@ -117,51 +118,6 @@ def context(certificate: Path, key: Path, **settings: Any) -> ssl.SSLContext:
     for name, value in settings.items():
         setattr(made, name, value)
     return made
-
-
-@dataclass
-class Listener:
-    """A server of each connection in a thread of its own; `address` is where it is."""
-
-    serve: Callable[[socket.socket], None]
-    address: str = ""
-    connections: int = 0
-    open: list[socket.socket] = field(default_factory=list)
-
-
-@contextmanager
-def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[Listener]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.getaddrinfo(host, 0, family, socket.SOCK_STREAM)[0][4]
-    server = socket.socket(family, socket.SOCK_STREAM)
-    server.bind(place)
-    server.listen(64)
-    port = server.getsockname()[1]
-    found = Listener(serve, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-    def one(client: socket.socket) -> None:
-        with contextlib.suppress(OSError, EOFError), client:
-            serve(client)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = server.accept()
-                found.connections += 1
-                found.open.append(client)
-                threading.Thread(target=one, args=(client,), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        for client in found.open:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
 
 
 def dialled(address: str) -> socket.socket:

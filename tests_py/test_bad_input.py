@@ -8,12 +8,7 @@ import io
 import json
 import socket
 import ssl
-import subprocess
-import sys
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,39 +16,8 @@ import pytest
 import holdfast
 from holdfast import exceptions
 
-from conftest import RunSuite, isolated
-
-
-@contextmanager
-def listener(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Something that listens and is no gRPC."""
-    server = socket.create_server(("127.0.0.1", 0))
-    held: list[socket.socket] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = server.accept()
-            except OSError:
-                return
-            held.append(client)
-            answer(client)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-    finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        for client in held:
-            client.close()
-        thread.join(timeout=5)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+from conftest import RunSuite
+from peers import command, free_port, saying
 
 
 def expect(kind: type[exceptions.HoldfastError], address: str, says: str) -> None:
@@ -72,17 +36,17 @@ def test_a_closed_port() -> None:
 
 
 def test_a_port_of_a_web_server() -> None:
-    with listener(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address:
+    with saying(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as address:
         expect(exceptions.NotGrpc, address, "not with gRPC")
 
 
 def test_a_port_that_says_something_else() -> None:
-    with listener(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as address:
+    with saying(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as address:
         expect(exceptions.NotGrpc, address, "not with gRPC")
 
 
 def test_a_port_that_never_answers() -> None:
-    with listener(lambda _: None) as address:
+    with saying(lambda _: None) as address:
         expect(exceptions.Unreachable, address, "does not answer|nothing answers")
 
 
@@ -100,12 +64,12 @@ def test_plaintext_where_tls_was_asked(device: holdfast.Device) -> None:
 
 
 def test_a_port_takes_connections_whatever_it_serves(device: holdfast.Device) -> None:
-    with listener(lambda _: None) as address:
+    with saying(lambda _: None) as address:
         device.connect_container(int(address.rpartition(":")[2]), host="127.0.0.1", timeout=3)
 
 
 def test_a_proxy_with_nobody_behind_it_takes_no_connections(device: holdfast.Device) -> None:
-    with listener(lambda client: client.close()) as address:
+    with saying(lambda client: client.close()) as address:
         port = int(address.rpartition(":")[2])
         with pytest.raises(exceptions.Unreachable, match="closes the connection that it took"):
             device.connect_container(port, host="127.0.0.1", timeout=3)
@@ -402,18 +366,8 @@ def test_left_overs_of_an_aborted_run_are_named_and_left_alone(
     assert "holdfast-0123456789-volume" in run.output
     assert "clean --from-elsewhere --yes" in run.output
     assert {volume.name for volume in device.containerz.volumes()} == {"holdfast-0123456789-volume", "mine"}
-    command = [
-        sys.executable,
-        "-m",
-        "holdfast.cli",
-        "--dut",
-        chassis_of_test.address,
-        "--dut-insecure",
-        "clean",
-        "--from-elsewhere",
-        "--yes",
-    ]
-    done = subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=30, check=False)
+    dut = ("--dut", chassis_of_test.address, "--dut-insecure")
+    done = command(tmp_path, *dut, "clean", "--from-elsewhere", "--yes")
     assert done.returncode == 0, done.stderr
     assert "from elsewhere" in done.stdout
     assert {volume.name for volume in device.containerz.volumes()} == {"mine"}

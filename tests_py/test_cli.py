@@ -14,27 +14,20 @@ import pytest
 
 import holdfast
 
+import peers
 from conftest import isolated
-from test_bad_input import free_port
+from peers import free_port
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Run:
-    """Run `holdfast …`."""
+    """Run `holdfast …`, on a device where one is given."""
 
     def run(*words: str, address: str | None = None) -> subprocess.CompletedProcess[str]:
-        dut = ["--dut", address, "--dut-insecure"] if address else []
-        return subprocess.run(
-            [sys.executable, "-m", "holdfast.cli", *dut, *words],
-            env=isolated(tmp_path, {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        dut = ("--dut", address, "--dut-insecure") if address else ()
+        return peers.command(tmp_path, *dut, *words)
 
     return run
 

@@ -20,6 +20,7 @@ from holdfast import judge, report
 from holdfast.cni import Containerd, NetworkNamespace
 
 from conftest import RunSuite, isolated
+from peers import command
 
 CI = os.environ.get("CI") == "true"
 SCENARIOS = 13
@@ -155,11 +156,6 @@ def test_the_demo_of_the_documentation(tmp_path: Path) -> None:
         "10.88.70.2",
         "fd00:88:70::2",
     }
-
-
-def command(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "holdfast.cli", *words]
-    return subprocess.run(line, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_plugin_is_installed_and_found(tmp_path: Path) -> None:

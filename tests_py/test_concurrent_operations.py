@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +11,8 @@ from threading import Barrier
 import holdfast
 from holdfast import exceptions, failpoint
 
-from conftest import emulate, isolated
+from conftest import emulate
+from peers import command
 
 CALLERS = 8
 
@@ -71,14 +70,7 @@ def test_one_of_many_switchovers_is_accepted() -> None:
 def test_a_second_device_on_a_state_folder_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "device"
     with emulate(tmp_path, "--state", str(state)):
-        done = subprocess.run(
-            [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", "--state", str(state)],
-            env=isolated(tmp_path, {}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = command(tmp_path, "emulate", "--listen", "auto", "--state", str(state))
         assert done.returncode == 2, done
         assert "is in use by another emulated device, in process " in done.stderr
         failpoint.control(state).arm("gnmi.Set", "off")

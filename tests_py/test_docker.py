@@ -17,7 +17,7 @@ import pytest
 import holdfast
 from holdfast import plugin_archive, waiting
 
-from test_bad_input import free_port
+from peers import free_port
 
 CI = os.environ.get("CI") == "true"
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ from holdfast import journal
 from holdfast.doctor import Finding, examine
 from holdfast.exceptions import HoldfastError
 
-from conftest import isolated
+from peers import command, saying
 
 
 @pytest.fixture(autouse=True)
@@ -103,34 +99,12 @@ def test_what_only_looks_like_a_runs_is_told_and_makes_nothing_unfit(
     assert "left alone: volume holdfast-db" in found.seen
 
 
-@contextmanager
-def speaking(words: bytes) -> Iterator[str]:
-    """A server that says something else than gRPC."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
-
-        def serve() -> None:
-            try:
-                while True:
-                    peer, _ = server.accept()
-                    with peer:
-                        peer.sendall(words)
-            except OSError:
-                return
-
-        import threading
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
 def test_what_cannot_be_reached() -> None:
     for address, words in (("no-such-host.invalid", "check the name"), ("127.0.0.1:1", "is the device up")):
         (found,) = unfit(address)
         assert found.what == "reachable"
         assert words in str(found.hint)
-    with speaking(b"SSH-2.0-OpenSSH_9.2\r\n") as address:
+    with saying(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as address:
         assert "check the port" in str(unfit(address)[0].hint)
 
 
@@ -154,10 +128,7 @@ def test_an_error_of_its_own_is_told_once() -> None:
 
 def test_the_command(tmp_path: Path, chassis_of_test: holdfast.Emulator) -> None:
     def doctor(*options: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "holdfast.cli", *options, "doctor"]
-        return subprocess.run(
-            words, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
-        )
+        return command(tmp_path, *options, "doctor")
 
     fit = doctor("--dut", chassis_of_test.address, "--dut-insecure")
     assert fit.returncode == 0, fit.stdout + fit.stderr

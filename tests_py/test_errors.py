@@ -15,7 +15,7 @@ from holdfast import cni, exceptions, exit_codes, journal, storage, testbed
 from holdfast.exceptions import HoldfastError
 from holdfast.storage import provider
 
-from test_bad_input import free_port, listener
+from peers import free_port, saying
 
 Cause = Callable[[Path], object]
 CAUSES: dict[type[HoldfastError], Cause] = {}
@@ -80,7 +80,7 @@ def a_closed_port(_: Path) -> None:
 
 @causes(exceptions.NotGrpc)
 def a_port_of_something_else(_: Path) -> None:
-    with listener(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as address:
+    with saying(lambda client: client.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as address:
         holdfast.connect(address, insecure=True)
 
 
@@ -120,13 +120,13 @@ def no_certificate_of_ours(_: Path) -> None:
 
 @causes(exceptions.TlsHandshakeFailed)
 def an_alert_of_the_device(_: Path) -> None:
-    with listener(lambda client: client.sendall(b"\x15\x03\x03\x00\x02\x02\x46")) as address:
+    with saying(lambda client: client.sendall(b"\x15\x03\x03\x00\x02\x02\x46")) as address:
         holdfast.connect(address, tls=holdfast.Tls(skip_verify=True))
 
 
 @causes(exceptions.ProxyRefused)
 def a_proxy_with_rules(_: Path) -> None:
-    with listener(lambda client: client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as address:
+    with saying(lambda client: client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as address:
         holdfast.connect("192.0.2.1", insecure=True, proxy=f"http://{address}")
 
 

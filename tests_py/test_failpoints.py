@@ -7,7 +7,6 @@ import json
 import logging
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ import holdfast
 from holdfast import aio, exceptions, failpoint
 from holdfast._core import failpoint_names
 
-from conftest import RunSuite, emulate, isolated, wait_until
+from conftest import RunSuite, emulate, wait_until
+from peers import command
 
 QUICK = {"outage": 0.03, "load": 0.01, "boot": 0.03, "reboot": 0.05}
 STEPS = (
@@ -572,10 +572,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
             dut.containerz.volumes()
 
         def tell(*words: str) -> subprocess.CompletedProcess[str]:
-            line = [sys.executable, "-m", "holdfast.cli", "--json", "failpoint", "--control", str(state), *words]
-            return subprocess.run(
-                line, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
-            )
+            return command(tmp_path, "--json", "failpoint", "--control", str(state), *words)
 
         assert tell("arm", "system.Time=delay(1s)", "system.Ping=drop").returncode == 0
         listed = json.loads(tell("list").stdout)

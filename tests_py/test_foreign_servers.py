@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import holdfast
 from holdfast.exceptions import ExpectationFailed, OutcomeUnknown, Timeout
 
 from archives import Image, saved, write
+from peers import served
 
 grpc = pytest.importorskip("grpc", reason="pip install grpcio")
 
@@ -33,19 +34,6 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, call_details: Any) -> Any:
         """The handler of a method."""
         return self.methods.get(call_details.method)
-
-
-@contextmanager
-def served(methods: dict[str, Any], *options: tuple[str, int]) -> Iterator[str]:
-    """A server of `methods`; its address."""
-    with ThreadPoolExecutor(8) as pool:
-        server = grpc.server(pool, handlers=[Handlers(methods)], options=options)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(None).wait()
 
 
 def lists(*rows: Any) -> Any:
@@ -88,7 +76,7 @@ def test_an_upload_whose_end_nobody_takes_ends_by_its_limit(messages: Any, tmp_p
         held = deploys(messages, lambda _requests: stop.wait(PATIENCE), -(-path.stat().st_size // 4))
         methods = {f"{CONTAINERZ}Deploy": held, f"{CONTAINERZ}ListImage": lists()}
         narrow = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536))
-        address = stack.enter_context(served(methods, *narrow))
+        address = stack.enter_context(served(Handlers(methods), *narrow))
         stack.callback(stop.set)
         dut = stack.enter_context(holdfast.connect(address, insecure=True))
         with ThreadPoolExecutor(1) as pool:
@@ -109,7 +97,7 @@ def test_a_device_that_moves_no_name_does_not_pass_for_one_that_did(messages: An
         f"{CONTAINERZ}Deploy": deploys(messages, read_all, 1 << 20),
         f"{CONTAINERZ}ListImage": lists(row),
     }
-    with served(methods) as address, holdfast.connect(address, insecure=True) as dut:
+    with served(Handlers(methods)) as address, holdfast.connect(address, insecure=True) as dut:
         image = dut.containerz.deploy(archive(tmp_path), replace=True, progress=False)
         with pytest.raises(ExpectationFailed, match="is another image"):
             dut.containerz.expect_image(image, within=0.5, watch=0)
@@ -124,7 +112,7 @@ def test_who_cannot_say_who_is_in_charge_ends_no_later_than_asked() -> None:
 
     methods = {"/gnoi.system.System/Time": grpc.unary_unary_rpc_method_handler(wait)}
     with ExitStack() as stack:
-        addresses = [stack.enter_context(served(methods)) for _ in range(2)]
+        addresses = [stack.enter_context(served(Handlers(methods))) for _ in range(2)]
         stack.callback(held.set)
         dut = stack.enter_context(holdfast.connect(",".join(addresses), insecure=True))
         with ThreadPoolExecutor(1) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import holdfast
 from holdfast import exceptions, journal, leftovers, plugin_archive
 from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Journal
 
-from conftest import RunSuite, emulate, isolated
+from conftest import RunSuite, emulate
+from peers import command
 
 QUICK = ("--dut-no-ping", "--dut-deadline", "watch=0s")
 
@@ -51,8 +51,7 @@ def there(device: holdfast.Device) -> list[str]:
 
 
 def clean(address: str, tmp_path: Path, *options: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "holdfast.cli", *before, "--dut", address, "--dut-insecure", "clean", *options]
-    return subprocess.run(command, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False)
+    return command(tmp_path, *before, "--dut", address, "--dut-insecure", "clean", *options)
 
 
 @pytest.mark.parametrize("name", ["holdfast-db", "holdfast-agent", "holdfast-latest", "holdfast-0123456789-volume"])

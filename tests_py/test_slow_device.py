@@ -19,6 +19,7 @@ from holdfast import waiting
 from holdfast.exceptions import InvalidArgumentError, OutcomeUnknown
 
 from conftest import isolated
+from peers import served
 
 # How long the process stands still, and how long the session waits before it dials beside, in seconds.
 STILL, SILENCE = 2.5, 0.4
@@ -112,19 +113,6 @@ class Slow(grpc.GenericRpcHandler):
             return b""
 
         return grpc.unary_unary_rpc_method_handler(answer)
-
-
-@contextmanager
-def served(handler: Slow, *options: tuple[str, int], workers: int = 4) -> Iterator[str]:
-    """A server of another make; its address."""
-    with ThreadPoolExecutor(workers) as pool:
-        server = grpc.server(pool, handlers=[handler], options=options)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(None).wait()
 
 
 def test_a_graceful_goaway_lets_a_call_end() -> None:

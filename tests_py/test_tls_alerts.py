@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from fronts import DAY, NOW, Made, context, listening, made, received, taking, tls_front
+from fronts import DAY, NOW, Made, context, made, received, taking, tls_front
 
 import holdfast
 from holdfast import exceptions
+
+from peers import listening, served
 
 
 @pytest.fixture(scope="module")
@@ -190,17 +192,8 @@ def test_an_answer_that_is_no_tls(answer: bytes, error: type[exceptions.ConnectE
 
 
 def test_a_server_of_grpc_in_plaintext() -> None:
-    from concurrent import futures
-
-    import grpc
-
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        said = refusal(f"127.0.0.1:{port}", exceptions.PlaintextExpected)
-    finally:
-        server.stop(None).wait()
+    with served(None) as address:
+        said = refusal(address, exceptions.PlaintextExpected)
     assert "insecure=True" in said
 
 

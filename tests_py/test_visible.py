@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_foreign_servers import CONTAINERZ, grpc, lists, served
+from test_foreign_servers import CONTAINERZ, Handlers, grpc, lists
 
 import holdfast
 from holdfast import tables, visible
@@ -22,7 +20,7 @@ from holdfast.render import junit, page, terminal
 from holdfast.results import Event, Timeline
 from holdfast.verdicts import DEPTH, FAIL, CaseRecord, Step
 
-from conftest import isolated
+from peers import command, served
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJmIC8=\x07"
 FORGED = "\nCNTR-3.1   pass       pass   never            9 steps"
@@ -114,7 +112,7 @@ def hostile_device(messages: Any) -> Any:
         f"{CONTAINERZ}ListContainer": lists(row),
         f"{CONTAINERZ}RemoveContainer": grpc.unary_unary_rpc_method_handler(refuse),
     }
-    with served(methods) as address:
+    with served(Handlers(methods)) as address:
         yield address
 
 
@@ -122,15 +120,7 @@ def hostile_device(messages: Any) -> Any:
 def test_the_command_shows_what_a_device_says_harmlessly(
     words: list[str], exit_code: int, hostile_device: str, tmp_path: Path
 ) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", "--dut", hostile_device, "--dut-insecure", *words],
-        env=isolated(tmp_path, {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    run = command(tmp_path, "--dut", hostile_device, "--dut-insecure", *words)
     output = run.stdout + run.stderr
     assert run.returncode == exit_code, output
     assert harmless(output), output

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from fronts import Listener, context, http_proxy, listening, made, received, socks_proxy, taking, tls_front
+from fronts import context, http_proxy, made, received, socks_proxy, taking, tls_front
 
 import holdfast
 from holdfast import _core, aio, exceptions, testbed
@@ -27,7 +25,8 @@ from holdfast.metadata import Metadata
 from holdfast.secret import Secret
 from holdfast.testbed import Target
 
-from conftest import RunSuite, emulate, isolated
+from conftest import RunSuite, emulate
+from peers import Listener, command, listening
 
 SECRET = "pl4nted-w0rd"
 PROXIES: dict[str, Any] = {"http": http_proxy, "socks5": socks_proxy}
@@ -65,13 +64,6 @@ def hearing(*wanted: tuple[str, str]) -> Iterator[Heard]:
         yield found
     finally:
         server.stop(None).wait()
-
-
-def command(tmp_path: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", *words], env=isolated(tmp_path, environment),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 # --- Tokens and metadata ------------------------------------------------------------------------------------------
