@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,8 +63,8 @@ def kept(folder: Path, told: dict[str, Any]) -> Path:
     return folder
 
 
-def record(*steps: Step, test: str = "test_a", **more: Any) -> CaseRecord:
-    return CaseRecord("CNTR-3.1", test, "a device", outcome_of(steps, DEPTH), steps=steps, **more)
+def record(*steps: Step, test: str = "test_a", came: str = "", **more: Any) -> CaseRecord:
+    return CaseRecord("CNTR-3.1", test, "a device", came or outcome_of(steps, DEPTH), steps=steps, **more)
 
 
 def written(folder: Path, case: CaseRecord) -> Path:
@@ -147,6 +148,36 @@ def test_a_case_without_its_device_shows_an_error() -> None:
     assert (lost.shown(PROCEDURE), lost.shown(DEPTH)) == ("error", "error")
 
 
+@pytest.mark.parametrize(
+    ("suite", "outcome", "comes_to", "shows"),
+    [
+        ("torpedo", INCONCLUSIVE, "failed", INCONCLUSIVE),
+        ("cni", INCONCLUSIVE, "failed", INCONCLUSIVE),
+        ("cntr3", INCONCLUSIVE, "passed", PASS),
+        ("torpedo", NOT_CHECKED, "passed", PASS),
+        ("torpedo", FAIL, "failed", FAIL),
+        ("cntr3", FAIL, "failed", FAIL),
+    ],
+)
+def test_what_proves_nothing_passes_in_no_suite_of_one_verdict(
+    suite: str, outcome: Outcome, comes_to: str, shows: str
+) -> None:
+    steps = (Step(PROCEDURE, "write"), Step(PROCEDURE, "look", outcome))
+    assert outcome_of(steps, DEPTH, suite) == comes_to
+    assert record(*steps, suite=suite, came=comes_to).shown(PROCEDURE) == shows
+
+
+def test_a_case_is_known_by_its_verdicts_and_named_without_its_evidence() -> None:
+    case = record(Step(PROCEDURE, "ask"), facts={"a": "b"}, plan={"switchovers": 1}, logs={"web": "correct horse"},
+                  about={"os": "correct horse"}, held={"correct horse": 1.0})  # fmt: skip
+    seen = replace(case, timeline=Timeline((Event(0.5, datetime(2026, 11, 25, tzinfo=timezone.utc), "note", "horse"),)))
+    assert case == seen
+    assert len({case, seen}) == 1
+    assert "horse" not in repr(seen)
+    with pytest.raises(AttributeError):
+        case.outcome = "passed"  # type: ignore[misc]
+
+
 def test_the_steps_of_a_case_by_their_outcomes() -> None:
     case = record(
         Step(PROCEDURE, "ask"), Step(DEPTH, "id", FAIL, "x"), Step(DEPTH, "port", NOT_CHECKED, "no means"),
@@ -160,7 +191,11 @@ def test_the_steps_of_a_case_by_their_outcomes() -> None:
 
 def test_a_notebook_shows_a_timeline_where_there_is_one() -> None:
     case = record(Step(PROCEDURE, "ask"))
-    assert "<svg" not in case._repr_html_()
+    shown = case._repr_html_()
+    assert "<svg" not in shown
+    for name in ("plan id", "test", "device", "outcome", "procedure", "depth", "steps", "outages", "noted", "why"):
+        assert re.search(rf"<t[dh][^>]*>{name}</t[dh]>", shown), name
+    assert re.search(r"<t[dh][^>]*>CNTR-3.1</t[dh]>", shown)
     assert (
         "<svg"
         in replace(
@@ -181,12 +216,97 @@ def test_a_case_is_kept_and_read_back(tmp_path: Path) -> None:
     assert found.not_checked == ("look: inconclusive, a filter",)
 
 
+def whole_case() -> CaseRecord:
+    """With something in each field that is kept."""
+    return CaseRecord(
+        "CNTR-3.1", "test_x[r1]", "größe", "failed",
+        steps=(Step(PROCEDURE, "ask", seconds=0.5), Step(DEPTH, "look", FAIL, "gone", 1.5, "why"),
+               Step(DEPTH, "port", NOT_CHECKED, "no means")),
+        suite="cntr3", variant="r1", judged=PROCEDURE, outages=(0.25,), noted=("NOT_FOUND",), why="it failed",
+        facts={"records": "12"}, vendor="Example", software="1.0", round=3, held={"images": 2.0}, session="s",
+        ended="2026-11-25T08:00:00+00:00", plan={"switchovers": 1},
+    )  # fmt: skip
+
+
+def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
+    case = whole_case()
+    file = written(tmp_path, case) / case.test / store.VERDICT
+    assert file.name == "verdict.json"
+    assert file.read_bytes().startswith(b'{\n  "version": 2,\n')
+    assert json.loads(file.read_text(encoding="utf-8")) == {
+        "version": 2, "plan_id": "CNTR-3.1", "test": "test_x[r1]", "device": "größe", "outcome": "failed",
+        "why": "it failed", "suite": "cntr3", "variant": "r1", "judged": "procedure",
+        "steps": [
+            {"kind": "procedure", "name": "ask", "outcome": "pass", "words": "", "seconds": 0.5, "reason": ""},
+            {"kind": "depth", "name": "look", "outcome": "FAIL", "words": "gone", "seconds": 1.5, "reason": "why"},
+            {"kind": "depth", "name": "port", "outcome": "not checked", "words": "no means", "seconds": 0.0,
+             "reason": ""},
+        ],
+        "outages": [0.25], "noted": ["NOT_FOUND"], "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
+        "round": 3, "held": {"images": 2.0}, "session": "s", "ended": "2026-11-25T08:00:00+00:00",
+        "plan": {"switchovers": 1}, "procedure": "pass", "depth": "FAIL", "checked": ["ask"],
+        "not_checked": ["port: no means"],
+        "failures": [{"verdict": "depth", "step": "look", "message": "gone", "known_after": 1.5}],
+    }  # fmt: skip
+
+
+def test_a_case_is_read_with_all_that_was_kept_of_it_and_its_evidence(tmp_path: Path) -> None:
+    case = whole_case()
+    folder = written(tmp_path, case) / case.test
+    event = {"at": 0.5, "time": "2026-11-25T08:00:00+00:00", "kind": "note", "text": "größe"}
+    (folder / "timeline.json").write_text(json.dumps([event]), encoding="utf-8")
+    (folder / "device.json").write_text(json.dumps({"os": "größe"}), encoding="utf-8")
+    (folder / "web.log").write_text("größe\n", encoding="utf-8")
+    (folder / "web.txt").write_text("no log\n", encoding="utf-8")
+    (found,) = store.read(tmp_path)
+    assert found == replace(case, about={"os": "größe"}, logs={"web": "größe\n"})
+    (read,) = found.timeline
+    assert (read.at, read.time, read.kind, read.text) == (
+        0.5, datetime(2026, 11, 25, 8, tzinfo=timezone.utc), "note", "größe",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"version": 3}', "no account of a case: ValueError.*version 3"),
+        ("[]", "no account of a case: KeyError.*plan_id"),
+        ("null", "no account of a case"),
+        ('{"plan_id": ', r"verdict.json: Expecting value.*\n +try: it was cut short, or is another's"),
+        (json.dumps({**FIRST, "outages": 1}), "no account of a case: TypeError.*\n +try: another version of holdfast"),
+        (
+            json.dumps({**FIRST, "version": 2, "steps": [{"kind": "third", "outcome": "pass"}]}),
+            "a step of the kind 'third' with the outcome 'pass'",
+        ),
+        (json.dumps({**FIRST, "failures": [{"verdict": "third"}]}), "a failure of the verdict 'third'"),
+    ],
+)
+def test_what_is_damaged_is_named_with_what_to_try(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / store.VERDICT).write_text(text)
+    with pytest.raises(InvalidArgumentError, match=says):
+        store.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['[{"at": 0.5', "[1]", '[{"at": 0.5}]', '[{"time": "soon"}]', "1"])
+def test_a_timeline_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
+    case = whole_case()
+    folder = written(tmp_path, case) / case.test
+    (folder / "timeline.json").write_text(text)
+    with pytest.raises(InvalidArgumentError, match=r"timeline.json: it is no timeline: "):
+        store.read(tmp_path)
+
+
 def test_what_the_first_version_kept_is_read(tmp_path: Path) -> None:
     (case,) = report.read(kept(tmp_path / "first", FIRST)).cases
     assert (case.procedure, case.depth, case.verdict) == (PASS, FAIL, FAIL)
     assert case.checked == tuple(FIRST["checked"])
     assert case.not_checked == tuple(FIRST["not_checked"])
     assert [str(step) for step in case.failures] == ["depth: it is the same image: gone"]
+    assert [step.seconds for step in case.failures] == [1.5]
+    assert [(step.name, step.words) for step in case.steps if step.outcome == NOT_CHECKED] == [
+        ("its clock went on", "the device does not tell the time (System.Time)")
+    ]
     assert "it is the same image" in report.read(tmp_path / "first").html()
     better = {**FIRST, "depth": "pass", "failures": [], "outcome": "passed"}
     assert not report.compare(tmp_path / "first", kept(tmp_path / "better", better)).worse
@@ -247,6 +367,9 @@ def test_which_of_several_a_case_is_stands_beside_its_number(tmp_path: Path) -> 
     old = {**FIRST, "plan_id": "CNTR-3.1, asked", "test": "test_x[asked-round2-r1]"}
     (first,) = report.read(kept(tmp_path, old)).cases
     assert first.variant == "r1"  # an earlier version did not keep it
+    several = store.decode({**old, "test": "test_x[r1--round2-z]"})
+    assert several.variant == "r1-z"
+    assert store.decode({**old, "variant": "kept"}).variant == "kept"
     now = replace(record(Step(PROCEDURE, "ask")), variant="r1", test="test_x[round2-r1]", round=2)
     assert store.decode(store.encode(now)).variant == "r1"
     lab = written(tmp_path / "lab", now)

@@ -164,8 +164,13 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _timeline(file: Path) -> Timeline:
-    """Empty where a case shares that of another."""
+    """Empty where a case shares that of another. Raises `InvalidArgumentError`."""
     if not file.exists():
         return Timeline()
-    events = json.loads(file.read_text(encoding="utf-8"))
-    return Timeline(Event(**{**event, "time": datetime.fromisoformat(event["time"])}) for event in events)
+    try:
+        events = json.loads(file.read_text(encoding="utf-8"))
+        return Timeline(Event(**{**event, "time": datetime.fromisoformat(event["time"])}) for event in events)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"{file}: it is no timeline: {error!r}", hint="it was cut short, or is another's"
+        ) from None
