@@ -1,6 +1,11 @@
 //! Peers whose answers are cut short, contradict themselves or are no gRPC: each an error of that call, never an empty
 //! list, never a panic, and the session goes on with the next good answer.
 
+#[path = "peers/silent.rs"]
+mod silent;
+#[path = "peers/written.rs"]
+mod written;
+
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +21,6 @@ use holdfast::gnmi::{Get, Gnmi, Path, StreamMode};
 use holdfast::gnoi::System;
 use holdfast::gnoi::containerz::{Containerz, Deployment, LogItem};
 use holdfast::image::Source;
-use holdfast::waiting;
 use holdfast::wire::gnmi::subscribe_response::Response as Told;
 use holdfast::wire::gnmi::{
     CapabilityResponse, GetResponse, Notification, SubscribeResponse, TypedValue, Update, typed_value,
@@ -25,11 +29,13 @@ use holdfast::wire::gnoi::containerz::{ListContainerResponse, ListImageResponse,
 use holdfast::wire::gnoi::system::{RebootMethod, RebootResponse, TimeResponse};
 use http::{HeaderMap, HeaderValue, Response};
 use prost::Message;
+use silent::Silent;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Code;
+use written::{Counted, Written};
 
 /// A frame that says 16 bytes, of which 3 come.
 const CUT: &[u8] = &[0, 0, 0, 0, 16, 1, 2, 3];
@@ -90,6 +96,7 @@ impl Peer {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let (stream, written) = Counted::over(stream);
         let Ok(mut connection) = h2::server::handshake(stream).await else { return };
         let (leave, mut leaving) = mpsc::unbounded_channel();
         loop {
@@ -98,7 +105,8 @@ impl Peer {
                     Some(Ok((request, respond))) => {
                         let path = request.uri().path().to_owned();
                         let steps = self.steps(&path);
-                        tokio::spawn(answer(steps, good(&path), respond, leave.clone(), request.into_body()));
+                        let asked = (leave.clone(), written.clone());
+                        tokio::spawn(answer(steps, good(&path), respond, asked, request.into_body()));
                     }
                     _ => return,
                 },
@@ -150,11 +158,17 @@ async fn answer(
     steps: Arc<Vec<Step>>,
     good: Bytes,
     mut respond: SendResponse<Bytes>,
-    leave: mpsc::UnboundedSender<Reason>,
+    (leave, written): (mpsc::UnboundedSender<Reason>, Written),
     _request: h2::RecvStream,
 ) {
     let mut stream = None;
+    let mut sent_so_far = 0;
     for step in steps.iter() {
+        sent_so_far += match step {
+            Good => good.len(),
+            Data(bytes) => bytes.len(),
+            _ => 0,
+        };
         let sent = match (step, &mut stream) {
             (Head(status, headers) | Only(status, headers), _) => {
                 let mut response = Response::builder().status(*status).body(()).expect("a response");
@@ -170,8 +184,7 @@ async fn answer(
             }
             (End, Some(stream)) => stream.send_data(Bytes::new(), true),
             (Reset(reason), Some(stream)) => {
-                // What was written before goes out first: a reset would take it along.
-                waiting::pause(Duration::from_millis(20)).await;
+                written.reaches(stream.stream_id(), sent_so_far).await; // a reset would take the rest along
                 stream.send_reset(*reason);
                 Ok(())
             }
@@ -452,24 +465,13 @@ async fn plugins_and_container_runtimes_are_read_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_tells_how_long_the_whole_took() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                let mut unanswered = Vec::new();
-                while let Some(request) = connection.accept().await {
-                    unanswered.push(request);
-                }
-            });
-        }
-    });
-    let session = session(address).await;
+    let silent = Silent::listen().await;
+    let session = session(silent.address).await;
     let limit = Duration::from_millis(300);
     for (name, outcome) in ask_all(&session, limit).await {
         let error = outcome.expect_err(name);
         assert_eq!(error.kind, Kind::Timeout, "{name}: {error}");
         assert!(error.after >= Some(limit), "{name}: {error}");
     }
+    silent.asked("/Time", 1).await;
 }

@@ -1,6 +1,9 @@
 //! Peers that refuse a call, pass it on in vain, go away with GOAWAY, or fall silent after one: what is known of a change
 //! then, and how soon.
 
+#[path = "peers/silent.rs"]
+mod silent;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,8 +22,10 @@ use holdfast::wire::gnoi::containerz::{ListContainerResponse, ListImageResponse,
 use holdfast::wire::gnoi::system::RebootMethod;
 use http::{HeaderMap, HeaderValue, Response};
 use prost::Message;
+use silent::Silent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -171,7 +176,8 @@ impl Peer {
                 (1, _, First::GoAwayAbove(reason)) => {
                     self.asked.fetch_add(1, Ordering::SeqCst);
                     stream.write_all(&go_away(0, reason)).await.expect("GOAWAY");
-                    waiting::pause(Duration::from_millis(100)).await;
+                    stream.shutdown().await.expect("the end");
+                    while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {} // what is not read makes it a reset
                     return;
                 }
                 (1, _, First::GoAwaySilent | First::GoAwaySlow(_)) if called == 0 => {
@@ -269,20 +275,8 @@ async fn a_slow_call_ends_well_after_a_goaway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_closed_ends_all_its_calls_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                let mut unanswered = Vec::new();
-                while let Some(request) = connection.accept().await {
-                    unanswered.push(request);
-                }
-            });
-        }
-    });
-    let session = session(address).await;
+    let silent = Silent::listen().await;
+    let session = session(silent.address).await;
     let system = System::new(session.clone());
     let ask = |session: Session| tokio::spawn(async move { reboot(&session).await });
     let (left, reading) = (ask(session.clone()), {
@@ -290,14 +284,14 @@ async fn a_session_that_is_closed_ends_all_its_calls_at_once() {
         tokio::spawn(async move { system.time(Instant::now() + AMPLE).await.map(drop) })
     });
     let connection = session.connection(Instant::now() + AMPLE).await.expect("a connection");
-    waiting::pause(Duration::from_millis(200)).await;
+    silent.asked("/Reboot", 1).await;
+    silent.asked("/Time", 1).await;
     session.leave(&connection);
     let current = ask(session.clone());
-    waiting::pause(Duration::from_millis(200)).await;
+    silent.asked("/Reboot", 2).await;
     session.close();
     for (name, call) in [("left", left), ("reading", reading), ("current", current)] {
-        let ended = tokio::time::timeout(SOON, call).await.unwrap_or_else(|_| panic!("{name} goes on"));
-        let error = ended.expect("no panic").expect_err("it was closed");
+        let error = call.await.expect("no panic").expect_err("it was closed");
         assert!(error.message.contains("the session was closed"), "{name}: {error}");
     }
     let error = reboot(&session).await.expect_err("it is closed");
@@ -309,21 +303,28 @@ async fn a_session_that_is_closed_dials_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let peer = Peer::new(First::Http(200));
+    let (end, ended) = oneshot::channel();
+    let (dials, mut dialled) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
-        drop(listener);
         let serving = tokio::spawn(peer.serve(stream));
-        waiting::pause(Duration::from_millis(200)).await;
+        ended.await.expect("told to");
         serving.abort();
+        while let Ok((stream, _)) = listener.accept().await {
+            dials.send(stream).expect("the test goes on"); // it is taken, and nothing is said
+        }
     });
     let session = session(address).await;
-    session.connection(Instant::now() + AMPLE).await.expect("a connection").lost().await;
+    let connection = session.connection(Instant::now() + AMPLE).await.expect("a connection");
+    end.send(()).expect("it serves");
+    connection.lost().await;
     let system = System::new(session.clone());
     let call = tokio::spawn(async move { system.time(Instant::now() + AMPLE).await });
-    waiting::pause(Duration::from_millis(200)).await;
+    let mut dial = dialled.recv().await.expect("it dials");
     session.close();
-    let ended = tokio::time::timeout(SOON, call).await.expect("it ends").expect("no panic");
+    let ended = call.await.expect("no panic");
     assert!(ended.expect_err("it was closed").message.contains("the session was closed"));
+    while matches!(dial.read(&mut [0; 1024]).await, Ok(1..)) {} // to its end: the dial was given up
 }
 
 /// A change whose answer is lost: an update, an image that the device fetches, and one whose archive does not tell by which

@@ -1,9 +1,12 @@
 //! Streams that are meant to live on, Log follow and Subscribe, over every way in which one breaks off: made again with a
 //! marker between, or ended with UNAVAILABLE, as the caller chose; never a quiet end.
 
+#[path = "peers/written.rs"]
+mod written;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Code;
+use written::{Counted, Written};
 
 /// What the peer does for one stream, step by step; at the end of the steps it stays as it is.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ struct Peer {
     scripts: Arc<Mutex<VecDeque<Vec<Step>>>>,
     opened: Arc<AtomicUsize>,
     polled: Arc<AtomicUsize>,
+    /// Whether it ever had more to send than the client took.
+    held_up: Arc<AtomicBool>,
     /// Whether TCP connections end with a reset.
     resets: bool,
 }
@@ -67,7 +73,7 @@ struct Peer {
 impl Peer {
     fn new(scripts: impl IntoIterator<Item = Vec<Step>>) -> Self {
         let scripts = Arc::new(Mutex::new(scripts.into_iter().collect()));
-        Self { scripts, opened: Arc::default(), polled: Arc::default(), resets: false }
+        Self { scripts, opened: Arc::default(), polled: Arc::default(), held_up: Arc::default(), resets: false }
     }
 
     async fn listen(&self) -> SocketAddr {
@@ -86,6 +92,7 @@ impl Peer {
     }
 
     async fn serve(self, stream: TcpStream) {
+        let (stream, written) = Counted::over(stream);
         let Ok(mut connection) = h2::server::Builder::new().handshake::<_, Bytes>(stream).await else { return };
         let (leave, mut leaving) = mpsc::unbounded_channel();
         loop {
@@ -93,7 +100,8 @@ impl Peer {
                 accepted = connection.accept() => match accepted {
                     Some(Ok((request, respond))) => {
                         let path = request.uri().path().to_owned();
-                        tokio::spawn(self.clone().answer(path, respond, leave.clone(), request.into_body()));
+                        let asked = (leave.clone(), written.clone());
+                        tokio::spawn(self.clone().answer(path, respond, asked, request.into_body()));
                     }
                     _ => return,
                 },
@@ -119,7 +127,7 @@ impl Peer {
         self,
         path: String,
         mut respond: h2::server::SendResponse<Bytes>,
-        leave: mpsc::UnboundedSender<Step>,
+        (leave, written): (mpsc::UnboundedSender<Step>, Written),
         requests: h2::RecvStream,
     ) {
         let script = self.script(&path);
@@ -127,12 +135,13 @@ impl Peer {
         let mut head = Response::new(());
         head.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
         let Ok(mut stream) = respond.send_response(head, false) else { return };
+        let mut sent = 0;
         for step in script {
             match step {
-                Good(text) => send(&mut stream, framed(&path, text)).await,
+                Good(text) => sent += self.send(&mut stream, framed(&path, text)).await,
                 Many(size, times) => {
                     for number in 0..times {
-                        send(&mut stream, framed(&path, &format!("{number:0size$}"))).await;
+                        sent += self.send(&mut stream, framed(&path, &format!("{number:0size$}"))).await;
                     }
                 }
                 Polled(times) => {
@@ -140,7 +149,7 @@ impl Peer {
                         || async { if self.polled.load(Ordering::SeqCst) >= times { Ok(()) } else { Err(()) } };
                     let _ = waiting::until(soon(), Duration::from_millis(5), polled).await; // what is read then says it
                 }
-                Cut => send(&mut stream, Bytes::from_static(&[0, 0, 0, 0, 16, 1, 2, 3])).await,
+                Cut => sent += self.send(&mut stream, Bytes::from_static(&[0, 0, 0, 0, 16, 1, 2, 3])).await,
                 Status(number) => {
                     let trailers = HeaderMap::from_iter([
                         ("grpc-status".parse().expect("a name"), HeaderValue::from_static(number)),
@@ -150,16 +159,35 @@ impl Peer {
                 }
                 End => drop(stream.send_data(Bytes::new(), true)),
                 Reset(reason) => {
-                    waiting::pause(Duration::from_millis(20)).await; // a reset would take along what was written before
+                    written.reaches(stream.stream_id(), sent).await; // a reset would take the rest along
                     stream.send_reset(reason);
                 }
                 GoAway(_) | Hangup | Silence => {
-                    waiting::pause(Duration::from_millis(20)).await;
+                    written.reaches(stream.stream_id(), sent).await;
                     let _ = leave.send(step); // the connection is gone already
                 }
             }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Sends as much as the client takes, and says how much; nobody is there any more where it ends early.
+    async fn send(&self, stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) -> usize {
+        let length = bytes.len();
+        while !bytes.is_empty() {
+            stream.reserve_capacity(bytes.len());
+            let room = std::future::poll_fn(|cx| {
+                let room = stream.poll_capacity(cx);
+                self.held_up.fetch_or(room.is_pending(), Ordering::SeqCst);
+                room
+            });
+            let Some(Ok(room)) = room.await else { break };
+            let now = bytes.split_to(room.min(bytes.len()));
+            if stream.send_data(now, false).is_err() {
+                break;
+            }
+        }
+        length - bytes.len()
     }
 
     async fn count_polls(self, mut requests: h2::RecvStream) {
@@ -176,22 +204,6 @@ impl Peer {
                     self.polled.fetch_add(1, Ordering::SeqCst);
                 }
             }
-        }
-    }
-}
-
-/// Sends as much as the client takes; nobody is there any more where it ends early.
-async fn send(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
-    while !bytes.is_empty() {
-        stream.reserve_capacity(bytes.len());
-        match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
-            Some(Ok(room)) => {
-                let now = bytes.split_to(room.min(bytes.len()));
-                if stream.send_data(now, false).is_err() {
-                    return;
-                }
-            }
-            _ => return,
         }
     }
 }
@@ -474,8 +486,9 @@ async fn who_reads_slowly_loses_nothing_that_came() {
         let stream = gnmi.stream(&paths, StreamMode::OnChange, soon()).await.expect("a stream");
         let mut stream = stream.on_loss(resuming());
         for number in 0..count {
-            if number % 100 == 0 {
-                waiting::pause(Duration::from_millis(50)).await;
+            if number == 0 {
+                let held_up = || async { peer.held_up.load(Ordering::SeqCst).then_some(()).ok_or(()) };
+                waiting::until(soon(), Duration::from_millis(5), held_up).await.expect("it waits for its reader");
             }
             let Some(Received::Leaves(leaves)) = stream.next(soon()).await.expect("a value") else {
                 panic!("{end:?}: value {number} is missing")
