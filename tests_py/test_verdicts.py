@@ -167,6 +167,11 @@ def test_what_proves_nothing_passes_in_no_suite_of_one_verdict(
     assert record(*steps, suite=suite, came=comes_to).shown(PROCEDURE) == shows
 
 
+def test_a_case_shows_its_own_verdict_alone_where_its_suite_has_one_and_it_proved_nothing() -> None:
+    assert record(Step(PROCEDURE, "look", INCONCLUSIVE), suite="cntr3", came="failed").shown(PROCEDURE) == NOT_CHECKED
+    assert record(Step(PROCEDURE, "look"), suite="torpedo", came="skipped").shown(PROCEDURE) == PASS
+
+
 def test_a_case_is_known_by_its_verdicts_and_named_without_its_evidence() -> None:
     case = record(Step(PROCEDURE, "ask"), facts={"a": "b"}, plan={"switchovers": 1}, logs={"web": "correct horse"},
                   about={"os": "correct horse"}, held={"correct horse": 1.0})  # fmt: skip
