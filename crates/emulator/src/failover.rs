@@ -121,8 +121,13 @@ pub async fn come_back(chassis: &Arc<SharedChassis>, index: usize) {
     }
 }
 
-/// Whether a fallen control processor has booted.
+/// Whether a fallen control processor has booted; not where it falls again, for whoever made it fall boots it.
 pub async fn boot(chassis: &Arc<SharedChassis>, index: usize) -> bool {
+    let life = chassis.control_processors[index].life();
+    life.run_until_cancelled(boot_at_last(chassis, index)).await.unwrap_or(false)
+}
+
+async fn boot_at_last(chassis: &Arc<SharedChassis>, index: usize) -> bool {
     pause(chassis.settings.timings.boot).await;
     chassis.defects.before_the_standby_boots().await;
     let control_processor = &chassis.control_processors[index];
@@ -202,3 +207,5 @@ pub async fn reboot_control_processor(chassis: Arc<SharedChassis>, index: usize)
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timings;

@@ -33,3 +33,25 @@ impl Registry {
         self.planted(groups, pick).filter(|(name, _)| self.fires(name)).map(|(_, found)| found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Name;
+
+    const NAMES: &[Name] = &[Name { name: "lost", help: "" }, Name { name: "late", help: "" }];
+    const ALL: Groups<u8> =
+        &[&[Defect { name: "lost", help: "", at: &[1, 2] }], &[Defect { name: "late", help: "", at: &[3] }]];
+
+    #[test]
+    fn a_defect_is_planted_where_it_has_a_site_and_shows_while_its_failpoint_fires() {
+        let registry = Registry::new(NAMES, 0);
+        let small = |site: u8| (site < 3).then_some(site);
+        assert_eq!(registry.planted(ALL, small).count(), 0, "nothing is armed");
+        registry.arm("late", "1*off->1*error(x)".parse().expect("terms")).expect("known");
+        assert_eq!(registry.planted(ALL, small).collect::<Vec<_>>(), [("lost", 1)]);
+        for showing in [&[][..], &[3], &[]] {
+            assert_eq!(registry.showing(ALL, Some).collect::<Vec<_>>(), showing);
+        }
+    }
+}

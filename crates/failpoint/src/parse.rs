@@ -381,6 +381,9 @@ mod tests {
         ] {
             assert_eq!(Terms::parse(text, Extended).expect(text).to_string(), text);
         }
+        for boundary in ["delay(9223372036854)", "delay(2s..2s)", "exit(255)", "error[1](x)", "100%off"] {
+            assert_eq!(Terms::parse(boundary, Extended).expect(boundary).to_string(), boundary);
+        }
         let zeros = Terms::parse("01*off->007*delay(0010)", Strict).expect("terms");
         assert_eq!(zeros.to_string(), "1*off->7*delay(10)");
     }

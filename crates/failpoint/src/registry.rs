@@ -242,6 +242,24 @@ mod tests {
         assert!(registry.is_idle());
     }
 
+    #[test]
+    fn what_is_armed_anew_begins_anew_and_is_disarmed_once() {
+        let registry = armed("switchover.ignored", "30%error(x)");
+        let run = || (0..50).map(|_| registry.fires("switchover.ignored")).collect::<Vec<_>>();
+        let first = run();
+        registry.arm("switchover.ignored", "30%error(x)".parse().expect("terms")).expect("known");
+        assert_eq!(registry.hits("switchover.ignored"), Ok(0));
+        assert_eq!(run(), first, "it draws the same again");
+        let hits = first.iter().filter(|fired| **fired).count() as u64;
+        assert_eq!(registry.hits("switchover.ignored"), Ok(hits));
+        for _ in 0..2 {
+            assert_eq!(registry.disarm("switchover.ignored"), Ok(hits));
+            assert!(registry.is_idle() && registry.armed().is_empty());
+        }
+        assert_eq!(registry.disarm("containerz.Deploy"), Ok(0), "it was never armed");
+        assert!(registry.is_idle());
+    }
+
     #[tokio::test]
     async fn a_pause_is_seen_and_released() {
         let registry = armed("containerz.Deploy", "1*pause");

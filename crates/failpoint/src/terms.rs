@@ -349,6 +349,38 @@ mod tests {
             let [Action::Delay { shortest, longest: None }] = fired[..] else { panic!("{fired:?}") };
             assert!((250..=2000).contains(&shortest.milliseconds()), "{shortest}");
         }
+        let mut terms: Terms = "delay(1ms..2ms)".parse().expect("terms");
+        let drawn: BTreeSet<_> = (1..100).filter_map(|hit| fire(&mut terms, hit)).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), ["delay(1ms)", "delay(2ms)"], "both ends come");
+    }
+
+    #[test]
+    fn terms_draw_apart() {
+        let mut terms: Terms = "50%error(a)->50%error(b)".parse().expect("terms");
+        let fired: BTreeSet<_> = (1..200).map(|hit| fire(&mut terms, hit)).collect();
+        assert_eq!(fired.len(), 3, "one, the other or neither: {fired:?}");
+    }
+
+    #[test]
+    fn a_length_is_of_its_unit() {
+        for (text, milliseconds) in [("5", 5), ("5ms", 5), ("2s", 2_000), ("3m", 180_000)] {
+            let terms: Terms = format!("delay({text})").parse().expect("terms");
+            let Action::Delay { shortest, .. } = terms.terms()[0].actions[0] else { panic!("{terms}") };
+            assert_eq!(shortest.duration(), Duration::from_millis(milliseconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_chance_decides_about_is_known() {
+        for (text, draws) in [
+            ("1*off->delay(5)+error(x)->pause->return{}", false),
+            ("50%off", true),
+            ("off->1%off", true),
+            ("delay(1ms..2ms)", true),
+            ("1*off+corrupt(garbage)", true),
+        ] {
+            assert_eq!(text.parse::<Terms>().expect("terms").draws(), draws, "{text}");
+        }
     }
 
     #[test]
@@ -364,6 +396,12 @@ mod tests {
         assert_eq!(flipped, 5);
         assert!(spoil(Corruption::Flip(u64::MAX)).iter().all(|byte| *byte == !7));
         assert!(spoil(Corruption::Garbage).iter().all(|byte| *byte != 7));
+        let touched = (1..200).fold(0, |touched, hit| {
+            let mut byte = vec![0];
+            Corruption::Flip(1).apply(&mut byte, Draw::new(1, "x", hit));
+            touched | byte[0]
+        });
+        assert_eq!(touched, 0xff, "each bit comes");
         let mut nothing = Vec::new();
         Corruption::Flip(3).apply(&mut nothing, draw);
         assert!(nothing.is_empty());
