@@ -81,12 +81,20 @@ def saying(answer: Callable[[socket.socket], object]) -> Iterator[str]:
 
 
 @contextmanager
-def served(handler: Any, *options: tuple[str, int], workers: int = 8) -> Iterator[str]:
-    """The address of a gRPC server of another make."""
+def served(methods: Any, *options: tuple[str, int], workers: int = 8) -> Iterator[str]:
+    """The address of a gRPC server of another make, with methods by their paths or a handler of its own."""
     import grpc
 
+    class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+        """Serves methods by their paths."""
+
+        def service(self, call_details: Any) -> Any:
+            """The handler of a method."""
+            return methods.get(call_details.method)
+
+    handler = Handlers() if isinstance(methods, dict) else methods
     with ThreadPoolExecutor(workers) as pool:
-        server = grpc.server(pool, handlers=[handler] if handler else [], options=options)
+        server = grpc.server(pool, handlers=[handler], options=options)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_foreign_servers import CONTAINERZ, archive, deploys, grpc, lists, served
+from test_foreign_servers import CONTAINERZ, archive, deploys, grpc, lists
 
 import holdfast
 from holdfast import cntrsrv
 from holdfast.exceptions import HoldfastError, RpcError, Timeout
+
+from peers import served
 
 SYSTEM = "/gnoi.system.System/"
 # A flood that is let in without bounds grows by hundreds of these in a second.

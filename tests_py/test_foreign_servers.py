@@ -25,17 +25,6 @@ PATIENCE = 60
 OLD = "sha256:" + "e" * 64
 
 
-class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Serves methods by their paths."""
-
-    def __init__(self, methods: dict[str, Any]) -> None:
-        self.methods = methods
-
-    def service(self, call_details: Any) -> Any:
-        """The handler of a method."""
-        return self.methods.get(call_details.method)
-
-
 def lists(*rows: Any) -> Any:
     """A method that lists rows."""
     return grpc.unary_stream_rpc_method_handler(
@@ -76,7 +65,7 @@ def test_an_upload_whose_end_nobody_takes_ends_by_its_limit(messages: Any, tmp_p
         held = deploys(messages, lambda _requests: stop.wait(PATIENCE), -(-path.stat().st_size // 4))
         methods = {f"{CONTAINERZ}Deploy": held, f"{CONTAINERZ}ListImage": lists()}
         narrow = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536))
-        address = stack.enter_context(served(Handlers(methods), *narrow))
+        address = stack.enter_context(served(methods, *narrow))
         stack.callback(stop.set)
         dut = stack.enter_context(holdfast.connect(address, insecure=True))
         with ThreadPoolExecutor(1) as pool:
@@ -97,7 +86,7 @@ def test_a_device_that_moves_no_name_does_not_pass_for_one_that_did(messages: An
         f"{CONTAINERZ}Deploy": deploys(messages, read_all, 1 << 20),
         f"{CONTAINERZ}ListImage": lists(row),
     }
-    with served(Handlers(methods)) as address, holdfast.connect(address, insecure=True) as dut:
+    with served(methods) as address, holdfast.connect(address, insecure=True) as dut:
         image = dut.containerz.deploy(archive(tmp_path), replace=True, progress=False)
         with pytest.raises(ExpectationFailed, match="is another image"):
             dut.containerz.expect_image(image, within=0.5, watch=0)
@@ -112,7 +101,7 @@ def test_who_cannot_say_who_is_in_charge_ends_no_later_than_asked() -> None:
 
     methods = {"/gnoi.system.System/Time": grpc.unary_unary_rpc_method_handler(wait)}
     with ExitStack() as stack:
-        addresses = [stack.enter_context(served(Handlers(methods))) for _ in range(2)]
+        addresses = [stack.enter_context(served(methods)) for _ in range(2)]
         stack.callback(held.set)
         dut = stack.enter_context(holdfast.connect(",".join(addresses), insecure=True))
         with ThreadPoolExecutor(1) as pool:

@@ -192,7 +192,7 @@ def test_an_answer_that_is_no_tls(answer: bytes, error: type[exceptions.ConnectE
 
 
 def test_a_server_of_grpc_in_plaintext() -> None:
-    with served(None) as address:
+    with served({}) as address:
         said = refusal(address, exceptions.PlaintextExpected)
     assert "insecure=True" in said
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_foreign_servers import CONTAINERZ, Handlers, grpc, lists
+from test_foreign_servers import CONTAINERZ, grpc, lists
 
 import holdfast
 from holdfast import tables, visible
@@ -112,7 +112,7 @@ def hostile_device(messages: Any) -> Any:
         f"{CONTAINERZ}ListContainer": lists(row),
         f"{CONTAINERZ}RemoveContainer": grpc.unary_unary_rpc_method_handler(refuse),
     }
-    with served(Handlers(methods)) as address:
+    with served(methods) as address:
         yield address
 
 
