@@ -182,6 +182,15 @@ def test_what_is_no_run_is_said(tmp_path: Path, text: str | None, says: str) -> 
     assert says in str(caught.value)
 
 
+def test_a_timeline_that_was_cut_short_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders[0], tmp_path / "run")
+    file = next((tmp_path / "run").glob("*3_2*/timeline.json"))
+    for damaged in (file.read_text()[:100], '[{"at": 1}]', "{"):
+        file.write_text(damaged)
+        with pytest.raises(InvalidArgumentError, match=r"timeline\.json"):
+            report.read(tmp_path / "run")
+
+
 def test_a_run_without_a_case_has_no_report_and_says_so(run_suite: RunSuite, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "test_mine.py").write_text("def test_mine(dut):\n    assert dut.control_processors()\n")
