@@ -105,11 +105,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def wire(session: nox.Session) -> None:
-    """proto/ against the contracts in tests/wire, and those against ../shared, where that lies beside the checkout."""
+    """proto/ against the contracts in tests/wire, and those that ../shared has, where that lies beside the checkout."""
     session.install("protobuf", "grpcio-tools")
     comparer = WIRE / "wire_listing.py"
     listings = sorted(WIRE.glob("*.txt"))
-    for listing in listings:
+    for listing in (*listings, *sorted((WIRE / "public").glob("*.txt"))):
         session.run("python", str(comparer), "--compare", str(listing), "proto")
     if not (SHARED / "specs" / "wire").exists():
         session.log("../shared is not beside this checkout: tests/wire was not compared with it")

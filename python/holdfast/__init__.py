@@ -33,11 +33,14 @@ if TYPE_CHECKING:
     from holdfast.gnmi import SubscribedPath as SubscribedPath
     from holdfast.results import Archive as Archive
     from holdfast.results import ArchiveImage as ArchiveImage
+    from holdfast.results import Artifact as Artifact
     from holdfast.results import Capabilities as Capabilities
+    from holdfast.results import ComponentStatus as ComponentStatus
     from holdfast.results import Container as Container
     from holdfast.results import ContainerDescription as ContainerDescription
     from holdfast.results import ControlProcessor as ControlProcessor
     from holdfast.results import Dialled as Dialled
+    from holdfast.results import Downloaded as Downloaded
     from holdfast.results import Event as Event
     from holdfast.results import Image as Image
     from holdfast.results import Images as Images
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from holdfast.results import Reboot as Reboot
     from holdfast.results import RebootStatus as RebootStatus
     from holdfast.results import Record as Record
+    from holdfast.results import StatInfo as StatInfo
     from holdfast.results import StorageLeftover as StorageLeftover
     from holdfast.results import StorageProvider as StorageProvider
     from holdfast.results import Switchover as Switchover
@@ -80,11 +84,14 @@ _HOMES = {
 _RESULTS = (
     "Archive",
     "ArchiveImage",
+    "Artifact",
     "Capabilities",
+    "ComponentStatus",
     "Container",
     "ContainerDescription",
     "ControlProcessor",
     "Dialled",
+    "Downloaded",
     "Event",
     "Image",
     "Images",
@@ -100,6 +107,7 @@ _RESULTS = (
     "Reboot",
     "RebootStatus",
     "Record",
+    "StatInfo",
     "StorageLeftover",
     "StorageProvider",
     "Switchover",
@@ -126,11 +134,14 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "HoldfastError",
     "Archive",
     "ArchiveImage",
+    "Artifact",
     "Capabilities",
+    "ComponentStatus",
     "Container",
     "ContainerDescription",
     "ControlProcessor",
     "Dialled",
+    "Downloaded",
     "Event",
     "Image",
     "Images",
@@ -146,6 +157,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Reboot",
     "RebootStatus",
     "Record",
+    "StatInfo",
     "StorageLeftover",
     "StorageProvider",
     "Switchover",

@@ -27,10 +27,12 @@ from holdfast.gnmi import Extension, SetResult, SubscribedPath
 from holdfast.results import (
     Archive,
     Capabilities,
+    ComponentStatus,
     Container,
     ContainerDescription,
     ControlProcessor,
     Dialled,
+    Downloaded,
     Image,
     Images,
     Leaves,
@@ -42,6 +44,7 @@ from holdfast.results import (
     RebootStatus,
     Record,
     Rows,
+    StatInfo,
     StorageLeftover,
     StorageProvider,
     Switchover,
@@ -56,7 +59,9 @@ __all__ = [
     "AsyncContainerRuntime",
     "AsyncContainerz",
     "AsyncDevice",
+    "AsyncFile",
     "AsyncGnmi",
+    "AsyncHealthz",
     "AsyncLogLines",
     "AsyncSubscription",
     "AsyncSystem",
@@ -65,7 +70,9 @@ __all__ = [
     "Containerz",
     "Device",
     "FailpointTerms",
+    "File",
     "Gnmi",
+    "Healthz",
     "LogLines",
     "Mask",
     "StorageLab",
@@ -226,6 +233,14 @@ class Device:
         """GNOI System."""
 
     @property
+    def file(self) -> File:
+        """GNOI File."""
+
+    @property
+    def healthz(self) -> Healthz:
+        """GNOI Healthz."""
+
+    @property
     def gnmi(self) -> Gnmi:
         """GNMI."""
 
@@ -382,6 +397,14 @@ class AsyncDevice:
     @property
     def system(self) -> AsyncSystem:
         """As `Device.system`."""
+
+    @property
+    def file(self) -> AsyncFile:
+        """As `Device.file`."""
+
+    @property
+    def healthz(self) -> AsyncHealthz:
+        """As `Device.healthz`."""
 
     @property
     def gnmi(self) -> AsyncGnmi:
@@ -949,6 +972,129 @@ class AsyncSystem:
 
     def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> Awaitable[None]:
         """As `System.cancel_reboot`."""
+
+@final
+class File:
+    """gNOI File of a device: what lies there, and reading it. What writes or removes files there is left out."""
+
+    def stat(self, path: str, *, timeout: _Seconds | None = None) -> Rows[StatInfo]:
+        """Stat: of a file one row, of a folder a row for each thing in it, as the device gives them.
+
+        `path` is absolute. Raises `NotFound` where there is no such thing.
+        """
+
+    def get(
+        self,
+        path: str,
+        to: _Path,
+        *,
+        limit: int | None = None,
+        check: bool = True,
+        timeout: _Seconds | None = None,
+    ) -> Downloaded:
+        """Get: a file of the device's into the file `to`, which is replaced once all has come.
+
+        No more than `limit` bytes are taken (`ResourceExhausted`). What is not what its hash says is not kept
+        (`DataLoss`), unless `check` is False; then `verified` tells it. An outage on the way begins it anew. `timeout`
+        is 600 s where none is given.
+        """
+
+    def transfer_to_remote(
+        self,
+        path: str,
+        remote: str,
+        *,
+        protocol: str = "SFTP",
+        username: str = "",
+        password: str | Secret | None = None,
+        timeout: _Seconds | None = None,
+    ) -> str:
+        """TransferToRemote: the device itself sends a file of its own to `remote`, such as `HOST:PATH`.
+
+        `protocol` is SFTP, SCP, HTTP or HTTPS. Returns the hash that the device gives, such as `SHA256:…`, or nothing.
+        """
+
+@final
+class AsyncFile:
+    """As `File`, to be awaited."""
+
+    def stat(self, path: str, *, timeout: _Seconds | None = None) -> Awaitable[Rows[StatInfo]]:
+        """As `File.stat`."""
+
+    def get(
+        self, path: str, to: _Path, *, limit: int | None = None, check: bool = True, timeout: _Seconds | None = None
+    ) -> Awaitable[Downloaded]:
+        """As `File.get`."""
+
+    def transfer_to_remote(
+        self,
+        path: str,
+        remote: str,
+        *,
+        protocol: str = "SFTP",
+        username: str = "",
+        password: str | Secret | None = None,
+        timeout: _Seconds | None = None,
+    ) -> Awaitable[str]:
+        """As `File.transfer_to_remote`."""
+
+@final
+class Healthz:
+    """gNOI Healthz of a device.
+
+    A `component` is its name, asked for in the forms that devices take, or a path such as
+    `/components/component[name=Chassis]`, which is asked for as it is.
+    """
+
+    def get(self, component: str, *, timeout: _Seconds | None = None) -> ComponentStatus:
+        """Get: the latest event of a component. Raises `NotFound` where the device has no health of it."""
+
+    def list(
+        self, component: str, *, include_acknowledged: bool = False, timeout: _Seconds | None = None
+    ) -> Rows[ComponentStatus]:
+        """List: the events of a component; those that somebody acknowledged only where they are asked for."""
+
+    def check(self, component: str, *, event_id: str = "", timeout: _Seconds | None = None) -> ComponentStatus:
+        """Check: the device looks at a component now, or collects more on the event `event_id`.
+
+        What it does for that is the vendor's, and may be expensive.
+        """
+
+    def artifact(
+        self,
+        id: str,
+        to: _Path,
+        *,
+        limit: int | None = None,
+        check: bool = True,
+        timeout: _Seconds | None = None,
+    ) -> Downloaded:
+        """Artifact: what was collected on an event, into the file `to`; as `File.get` takes it.
+
+        An artifact of messages is each message (`google.protobuf.Any`) after its length, as protobuf delimits them.
+        """
+
+@final
+class AsyncHealthz:
+    """As `Healthz`, to be awaited."""
+
+    def get(self, component: str, *, timeout: _Seconds | None = None) -> Awaitable[ComponentStatus]:
+        """As `Healthz.get`."""
+
+    def list(
+        self, component: str, *, include_acknowledged: bool = False, timeout: _Seconds | None = None
+    ) -> Awaitable[Rows[ComponentStatus]]:
+        """As `Healthz.list`."""
+
+    def check(
+        self, component: str, *, event_id: str = "", timeout: _Seconds | None = None
+    ) -> Awaitable[ComponentStatus]:
+        """As `Healthz.check`."""
+
+    def artifact(
+        self, id: str, to: _Path, *, limit: int | None = None, check: bool = True, timeout: _Seconds | None = None
+    ) -> Awaitable[Downloaded]:
+        """As `Healthz.artifact`."""
 
 @final
 class Gnmi:

@@ -71,6 +71,7 @@ class Chassis:
         return {
             **dict.fromkeys(given),
             "software": None,
+            "core_file": None,
             **personality,
             **chosen,
             "names": tuple(self.names or personality.get("names") or ()) or None,

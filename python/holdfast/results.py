@@ -219,6 +219,70 @@ class RebootStatus(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class StatInfo(Shown):
+    """A row of gNOI File.Stat. `size` is in bytes; `permissions` and `umask` are octal, in decimal digits: 644.
+
+    `path` is as the device gives it; `last_modified` is None where it gives none.
+    """
+
+    path: str
+    size: int
+    last_modified: datetime | None = None
+    permissions: int = 0
+    umask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded(Shown):
+    """A file of the device's that is on this machine now, at `path`; `name` is what the device calls it.
+
+    `size` is in bytes. `hash` is what the device says of it (`SHA256:…`), or empty; `verified` whether it is that, or
+    None where the device gives no hash of a known kind. `kind` is file, or for an artifact of Healthz what that is of:
+    file, proto, custom or unknown.
+    """
+
+    path: str
+    name: str
+    kind: str
+    size: int
+    hash: str = ""
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact(Shown):
+    """What the device collected on an event of Healthz. `kind` is file, proto, custom or unknown.
+
+    Of a file it says its `name`, its `path` on the device, its `mimetype` and its `size` in bytes, as far as it does.
+    """
+
+    id: str
+    kind: str
+    name: str = ""
+    path: str = ""
+    mimetype: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatus(Shown):
+    """An event of gNOI Healthz, or a component's health now. `status` is HEALTHY, UNHEALTHY or UNSPECIFIED.
+
+    `component` is its name, or its path where that is of something else. `expires` is when the device removes what it
+    collected. `subcomponents` are what the status is made of.
+    """
+
+    component: str
+    status: str
+    id: str = ""
+    created: datetime | None = None
+    expires: datetime | None = None
+    acknowledged: bool = False
+    artifacts: tuple[Artifact, ...] = ()
+    subcomponents: tuple[ComponentStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PingSummary(Shown):
     """The summary of gNOI System.Ping; times are in seconds."""
 

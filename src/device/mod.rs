@@ -36,7 +36,7 @@ use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tc
 use crate::error::Result;
 use crate::gnmi::Gnmi;
 use crate::gnoi::containerz::CreationRecord;
-use crate::gnoi::{Containerz, System};
+use crate::gnoi::{Containerz, File, Healthz, System};
 
 /// A device under test. Clones share its session.
 #[derive(Clone)]
@@ -59,6 +59,10 @@ pub struct Device {
     pub system: System,
     /// gNOI Containerz.
     pub containerz: Containerz,
+    /// gNOI File.
+    pub file: File,
+    /// gNOI Healthz.
+    pub healthz: Healthz,
 }
 
 impl Device {
@@ -79,6 +83,8 @@ impl Device {
         let services = Session::connect_with(Arc::new(Tcp), gnoi, settings, timeline).await?;
         Ok(Self {
             system: System::new(services.clone()),
+            file: File::new(services.clone()),
+            healthz: Healthz::new(services.clone()),
             containerz: Containerz::new(services),
             ..Self::over(session, limits)
         })
@@ -90,6 +96,8 @@ impl Device {
             gnmi: Gnmi::new(session.clone()),
             system: System::new(session.clone()),
             containerz: Containerz::new(session.clone()),
+            file: File::new(session.clone()),
+            healthz: Healthz::new(session.clone()),
             session,
             limits: limits.into(),
             ways: Ways::default(),

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use super::arguments::{Seconds, Secret, duration, patience};
 use super::both_worlds::both_worlds;
 use super::containerz::{AsyncContainerz, Containerz};
+use super::file::{AsyncFile, File};
 use super::gnmi::{AsyncGnmi, Gnmi};
+use super::healthz::{AsyncHealthz, Healthz};
 use super::progress::ProgressWatch;
 use super::runtime::{self, RuntimeOf};
 use super::system::{AsyncSystem, System};
@@ -345,7 +347,7 @@ fn address(device: &CoreDevice) -> String {
 }
 
 macro_rules! properties {
-    ($class:ident, $containerz:ident, $system:ident, $gnmi:ident) => {
+    ($class:ident, $containerz:ident, $system:ident, $file:ident, $healthz:ident, $gnmi:ident) => {
         #[pymethods]
         impl $class {
             /// gNOI Containerz.
@@ -358,6 +360,18 @@ macro_rules! properties {
             #[getter]
             fn system(&self) -> $system {
                 $system { inner: self.inner.clone() }
+            }
+
+            /// gNOI File.
+            #[getter]
+            fn file(&self) -> $file {
+                $file { inner: self.inner.clone() }
+            }
+
+            /// gNOI Healthz.
+            #[getter]
+            fn healthz(&self) -> $healthz {
+                $healthz { inner: self.inner.clone() }
             }
 
             /// gNMI.
@@ -415,8 +429,8 @@ macro_rules! properties {
     };
 }
 
-properties!(Device, Containerz, System, Gnmi);
-properties!(AsyncDevice, AsyncContainerz, AsyncSystem, AsyncGnmi);
+properties!(Device, Containerz, System, File, Healthz, Gnmi);
+properties!(AsyncDevice, AsyncContainerz, AsyncSystem, AsyncFile, AsyncHealthz, AsyncGnmi);
 
 #[pymethods]
 impl Device {

@@ -10,8 +10,10 @@ mod device;
 mod emulator;
 mod errors;
 mod failpoint;
+mod file;
 mod gnmi;
 mod gnmi_arguments;
+mod healthz;
 mod ledger;
 mod logs;
 mod mask;
@@ -50,7 +52,11 @@ mod _core {
     #[pymodule_export]
     use super::failpoint::{FailpointTerms, parse_terms};
     #[pymodule_export]
+    use super::file::{AsyncFile, File};
+    #[pymodule_export]
     use super::gnmi::{AsyncGnmi, AsyncSubscription, Gnmi, Subscription};
+    #[pymodule_export]
+    use super::healthz::{AsyncHealthz, Healthz};
     #[pymodule_export]
     use super::ledger::verify_records;
     #[pymodule_export]

@@ -28,11 +28,13 @@ macro_rules! object {
     ($py:ident, $class:literal, $($field:ident: $value:expr),+ $(,)?) => {{
         let fields = PyDict::new($py);
         $(fields.set_item(stringify!($field), $value)?;)+
-        make($py, $class, &fields)
+        $crate::python::results::make($py, $class, &fields)
     }};
 }
 
-fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Object) -> Object {
+pub(super) use object;
+
+pub fn tuple<T>(py: Python<'_>, items: Vec<T>, convert: impl Fn(Python<'_>, T) -> Object) -> Object {
     let items = items.into_iter().map(|item| convert(py, item)).collect::<PyResult<Vec<_>>>()?;
     Ok(py.import("holdfast.results")?.getattr("Rows")?.call1((items,))?.unbind())
 }
@@ -141,7 +143,7 @@ pub fn time(py: Python<'_>, time: SystemTime) -> Object {
     Ok(py.import("datetime")?.getattr("datetime")?.call_method1("fromtimestamp", (since.as_secs_f64(), utc))?.unbind())
 }
 
-fn nanoseconds(py: Python<'_>, stamp: Option<u64>) -> PyResult<Option<Py<PyAny>>> {
+pub fn nanoseconds(py: Python<'_>, stamp: Option<u64>) -> PyResult<Option<Py<PyAny>>> {
     stamp.map(|stamp| time(py, SystemTime::UNIX_EPOCH + Duration::from_nanos(stamp))).transpose()
 }
 

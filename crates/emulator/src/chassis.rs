@@ -15,7 +15,9 @@ use super::control::{Control, SOCKET};
 use super::defects::GROUPS;
 use super::failpoints::FAILPOINTS;
 use super::faults::Faults;
+use super::files::Files;
 use super::folder::{StateFolder, bad_state};
+use super::health::Health;
 use super::runtime::Runtime;
 use super::services::Offered;
 use super::settings::{Encryption, Quirk, Settings};
@@ -62,11 +64,18 @@ impl Chassis {
             opened.map(Arc::new).map_err(bad_state)
         };
         let stores = [store(0)?, store(1)?];
-        let control_processor = |index: usize| {
+        let files = |index: u32| {
+            let folder = root.join(format!("control-processor-{}", index + 1)).join("files");
+            Files::open(folder, &settings, index).map_err(bad_state)
+        };
+        let files = [files(0)?, files(1)?];
+        let control_processor = |index: usize, files: Files| {
             let faults = Faults::new(defects.at_failpoints(), crashes.clone(), index);
             ControlProcessor {
                 store: stores[index].clone(),
                 peer: stores[1 - index].clone(),
+                files,
+                health: Health::default(),
                 runtime: Runtime::new(
                     container_host(&settings).unwrap_or(addresses[index % addresses.len()].ip()),
                     tls.clone(),
@@ -79,7 +88,8 @@ impl Chassis {
                 life: Mutex::default(),
             }
         };
-        let control_processors = [control_processor(0), control_processor(1)];
+        let [first, second] = files;
+        let control_processors = [control_processor(0, first), control_processor(1, second)];
         let control = Control::open(root).map_err(bad_state)?;
         let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
         let served_with = match settings.encryption {

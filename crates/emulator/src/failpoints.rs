@@ -37,6 +37,8 @@ const HEALTHY: &[Name] = failpoints! {
             "StopPlugin", "ListPlugins", "RemovePlugin", "RemovePluginTar";
         "system": "SwitchControlProcessor", "Reboot", "RebootStatus", "CancelReboot", "KillProcess", "Time", "Ping",
             "Traceroute", "SetPackage";
+        "file": "Get", "TransferToRemote", "Put", "Stat", "Remove";
+        "healthz": "Get", "List", "Acknowledge", "Artifact", "Check";
         "gnmi": "Capabilities", "Get", "Set", "Subscribe";
         "gribi": "Get";
         "cntr": "Ping", "Dial";
@@ -66,6 +68,8 @@ const HEALTHY: &[Name] = failpoints! {
         "containerz.Log.line" "each message of Log"
         "gnmi.Subscribe.update" "each update of a subscription; return{\"leaf\": value} puts other values into it"
         "system.Ping.reply" "each reply of Ping"
+        "file.Get.piece" "each piece of a file that Get answers with, and its hash"
+        "healthz.Artifact.piece" "each piece of an artifact, and what stands before and after it"
         "ledger.Read.record" "each record that Read answers with"
         "cntr.accept" "each connection to a container's published port"
     }

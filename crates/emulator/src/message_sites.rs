@@ -19,6 +19,8 @@ pub fn message_site(path: &str) -> Option<&'static str> {
         "/gnoi.containerz.Containerz/ListVolume" => Some("containerz.ListVolume.row"),
         "/gnoi.containerz.Containerz/Log" => Some("containerz.Log.line"),
         "/holdfast.ledger.v1.Ledger/Read" => Some("ledger.Read.record"),
+        "/gnoi.file.File/Get" => Some("file.Get.piece"),
+        "/gnoi.healthz.Healthz/Artifact" => Some("healthz.Artifact.piece"),
         "/gnoi.system.System/Ping" => Some("system.Ping.reply"),
         _ => None,
     }
@@ -36,6 +38,8 @@ pub fn message_at(site: &str) -> Option<String> {
     let service = match service {
         "containerz" => "gnoi.containerz.Containerz",
         "system" => "gnoi.system.System",
+        "file" => "gnoi.file.File",
+        "healthz" => "gnoi.healthz.Healthz",
         "gnmi" => "gnmi.gNMI",
         "gribi" => "gribi.gRIBI",
         "cntr" => "openconfig.featureprofiles.cntr.Cntr",

@@ -68,6 +68,8 @@ pub struct Settings {
     pub names: [String; 2],
     /// What it says its software is.
     pub software: String,
+    /// What a core file is called, and where it lies: `{pid}`, `{seconds}` and `{process}` stand for what is its own.
+    pub core_file: String,
     /// Timings.
     pub timings: Timings,
     /// How the address goes away.
@@ -100,6 +102,7 @@ impl Default for Settings {
             inner_gribi_port: 0,
             names: ["Supervisor1".to_owned(), "Supervisor2".to_owned()],
             software: concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION")).to_owned(),
+            core_file: "/var/core/core.{pid}.{seconds}.{process}.gz".to_owned(),
             timings: Timings::default(),
             outage: Outage::Closed,
             state: None,
@@ -209,6 +212,16 @@ quirks! {
     ChangesRefusedAtFirst "changes-refused-at-first" "for a while after the runtime has loaded, changes are UNAVAILABLE though lists answer"
     BareLists "bare-lists" "lists give names, ids and states alone: no image or labels of containers, no driver, options or labels of volumes, no configuration of plugins"
     RichLists "rich-lists" "lists give more than was asked for: labels and options of the device's own, images with their digest, drivers in capitals"
+    FileUnimplemented "file-unimplemented" "gNOI File is unimplemented"
+    HealthzUnimplemented "healthz-unimplemented" "gNOI Healthz is unimplemented"
+    FolderStatUnimplemented "folder-stat-unimplemented" "Stat of a folder is UNIMPLEMENTED"
+    FolderStatItself "folder-stat-itself" "Stat of a folder tells of the folder, and not of what is in it"
+    BareFileNames "bare-file-names" "Stat gives the names of what is in a folder without the folder"
+    NoFileTimes "no-file-times" "Stat does not say when a file was written"
+    NoFileHash "no-file-hash" "Get gives no hash"
+    StandbyFilesHidden "standby-files-hidden" "File shows the files of the active control processor alone"
+    NoCoreFolder "no-core-folder" "there is no folder for core files until one is written"
+    OldCores "old-cores" "core files of an hour before it was powered on lie on both control processors"
     ExtraComponents "extra-components" "other cards carry a redundant-role too"
 }
 

@@ -13,6 +13,8 @@ use tokio_util::task::TaskTracker;
 use super::cli::Cli;
 use super::configuration::Configuration;
 use super::faults::Faults;
+use super::files::Files;
+use super::health::Health;
 use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
 use super::sites::{self, Step};
@@ -30,6 +32,10 @@ pub struct ControlProcessor {
     pub store: Arc<Store>,
     /// The other's.
     pub peer: Arc<Store>,
+    /// What gNOI File shows of it.
+    pub files: Files,
+    /// What gNOI Healthz says of it.
+    pub health: Health,
     pub runtime: Runtime,
     pub faults: Faults,
     pub defects: Arc<Defects>,

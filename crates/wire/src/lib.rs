@@ -57,6 +57,14 @@ pub mod gnoi {
     pub mod containerz {
         include!("../generated/gnoi.containerz.rs");
     }
+    /// `gnoi.file`
+    pub mod file {
+        include!("../generated/gnoi.file.rs");
+    }
+    /// `gnoi.healthz`
+    pub mod healthz {
+        include!("../generated/gnoi.healthz.rs");
+    }
     /// `gnoi.system`
     pub mod system {
         include!("../generated/gnoi.system.rs");

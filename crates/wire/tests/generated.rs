@@ -7,13 +7,15 @@ use std::{env, fs};
 use prost::Message;
 
 /// What is spoken here, by its path in `proto/`.
-const SPOKEN: [&str; 8] = [
+const SPOKEN: [&str; 10] = [
     "cntr/cntr.proto",
     "cri/runtime.proto",
     "csi/csi.proto",
     "gnmi/gnmi.proto",
     "gribi/gribi.proto",
     "gnoi/containerz.proto",
+    "gnoi/file.proto",
+    "gnoi/healthz.proto",
     "gnoi/system.proto",
     "holdfast/ledger.proto",
 ];

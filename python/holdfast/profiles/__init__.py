@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from holdfast._core import Device
 
 FOLDER = Path(__file__).parent
+# Where core files lie on many devices, and what they are called, where a profile does not say.
+CORE_FOLDERS = ("/var/core/",)
+CORE_FILES = r"core[^/]*$"
 GENERIC = "generic"
 # Recognised from what the device says.
 AUTO = "auto"
@@ -73,6 +76,11 @@ class Profile:
     configure: tuple[ConfigurationStep, ...] = ()
     before_reboot: str | None = None
     unsupported: tuple[str, ...] = ()
+    # Where core files lie, and a regular expression of their paths.
+    core_folders: tuple[str, ...] = CORE_FOLDERS
+    core_files: str = CORE_FILES
+    # Whether the profile says where they lie: else a folder that is not there proves nothing.
+    core_folders_known: bool = False
     emulator: Mapping[str, Any] = field(default_factory=dict)
 
     def recognises(self, roles: Sequence[ControlProcessor]) -> bool:
@@ -81,6 +89,10 @@ class Profile:
         if by_software or any(cp.software_version for cp in roles):
             return bool(by_software)
         return bool(self.components and roles) and all(re.search(self.components, cp.name) for cp in roles)
+
+    def is_core_file(self, path: str) -> bool:
+        """Whether a file of that path on the device is a core file."""
+        return re.search(self.core_files, path) is not None
 
 
 def names() -> list[str]:
@@ -134,12 +146,13 @@ def _read(path: Path, data: Any) -> Profile:
     if not isinstance(data, dict):
         raise wrong("it is no mapping")
     known = {"name", "vendor", "recognise", "control_processor_path", "fresh_connection", "deadlines", "dial_interval",
-             "silence", "container", "configure", "before_reboot", "unsupported", "emulator"}  # fmt: skip
+             "silence", "container", "configure", "before_reboot", "unsupported", "core_files", "emulator"}  # fmt: skip
     if unknown := sorted(set(data) - known):
         raise wrong(f"it has unknown fields: {', '.join(unknown)}")
     if data.get("control_processor_path", "full") not in ("full", "name"):
         raise wrong(f"control_processor_path is {data['control_processor_path']!r}: full or name")
     recognised, container = data.get("recognise") or {}, data.get("container") or {}
+    cores = data.get("core_files") or {}
     try:
         return Profile(
             name=str(data.get("name", path.stem)),
@@ -160,6 +173,9 @@ def _read(path: Path, data: Any) -> Profile:
             ),
             before_reboot=data.get("before_reboot"),
             unsupported=tuple(data.get("unsupported") or ()),
+            core_folders=tuple(str(folder) for folder in cores.get("folders", CORE_FOLDERS)),
+            core_files=re.compile(cores.get("pattern", CORE_FILES)).pattern,
+            core_folders_known="folders" in cores,
             emulator=dict(data.get("emulator") or {}),
         )
     except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:

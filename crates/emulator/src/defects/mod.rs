@@ -5,6 +5,7 @@
 //! defect on: by any term but `off` that fires.
 
 mod access;
+mod crashes;
 mod lists;
 mod load_container;
 mod load_image;
@@ -31,6 +32,7 @@ pub const GROUPS: Groups<At> = &[
     load_container::DEFECTS,
     load_volume::DEFECTS,
     lists::DEFECTS,
+    crashes::DEFECTS,
 ];
 
 /// A defect of a device.

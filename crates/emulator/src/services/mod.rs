@@ -3,8 +3,10 @@
 mod asked;
 mod configure;
 mod containerz;
+mod file;
 mod gnmi;
 mod gribi;
+mod healthz;
 mod subscriber;
 pub mod system;
 mod tree;
@@ -26,6 +28,8 @@ use super::shared::SharedChassis;
 use super::sites::Step;
 use holdfast_wire::gnmi::g_nmi_server::GNmiServer;
 use holdfast_wire::gnoi::containerz::containerz_server::ContainerzServer;
+use holdfast_wire::gnoi::file::file_server::FileServer;
+use holdfast_wire::gnoi::healthz::healthz_server::HealthzServer;
 use holdfast_wire::gnoi::system::system_server::SystemServer;
 use holdfast_wire::gribi::g_ribi_server::GRibiServer;
 
@@ -57,7 +61,9 @@ pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> R
         let containerz = ContainerzServer::new(containerz::ContainerzService::new(chassis.clone(), index));
         routes = routes
             .add_service(containerz.max_decoding_message_size(8 << 20))
-            .add_service(SystemServer::new(system::SystemService::new(chassis.clone(), index)));
+            .add_service(SystemServer::new(system::SystemService::new(chassis.clone(), index)))
+            .add_service(FileServer::new(file::FileService::new(chassis.clone(), index)))
+            .add_service(HealthzServer::new(healthz::HealthzService::new(chassis.clone())));
     }
     if offered != Offered::Gnoi {
         routes = routes.add_service(GNmiServer::new(gnmi::GnmiService::new(chassis.clone(), index)));
@@ -104,6 +110,7 @@ impl Service<http::Request<Body>> for Gated {
         let plugins = containerz && request.uri().path().contains("Plugin");
         if containerz && self.chassis.has(Quirk::ContainerzNeedsCli) && !self.chassis.cli.has_containerz()
             || plugins && self.chassis.has(Quirk::PluginsUnimplemented)
+            || self.lacks(request.uri().path())
         {
             let answer = Status::unimplemented("unknown service or method").into_http();
             return Box::pin(std::future::ready(Ok(answer)));
@@ -116,6 +123,12 @@ impl Service<http::Request<Body>> for Gated {
 }
 
 impl Gated {
+    /// Whether the device does not serve a whole service.
+    fn lacks(&self, path: &str) -> bool {
+        let services = [("/gnoi.file.", Quirk::FileUnimplemented), ("/gnoi.healthz.", Quirk::HealthzUnimplemented)];
+        services.into_iter().any(|(service, quirk)| path.starts_with(service) && self.chassis.has(quirk))
+    }
+
     /// Whether the container runtime takes a call.
     fn ready(&self, path: &str) -> Result<(), Status> {
         let state = self.chassis.state();

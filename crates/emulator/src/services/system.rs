@@ -214,6 +214,7 @@ impl System for SystemService {
             return Err(Status::not_found(format!("there is no process {:?}: there is {PROCESS}", request.name)));
         }
         self.chassis.request(|state| state.accept(false)).map_err(refused)?;
+        self.chassis.control_processors[self.index].health.process_crashed(PROCESS);
         self.chassis.spawn_move(failover::reboot_control_processor(self.chassis.clone(), self.index));
         Ok(Response::new(KillProcessResponse {}))
     }
