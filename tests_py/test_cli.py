@@ -192,6 +192,56 @@ def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emu
         assert "does not exist" in absent.stderr
 
 
+def test_files_are_told_of_and_fetched(command: Run, chassis_of_test: holdfast.Emulator, tmp_path: Path) -> None:
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return command(*words, address=chassis_of_test.address)
+
+    told = ask("files", "stat", "/var/log").stdout
+    assert told.split()[:4] == ["PATH", "BYTES", "PERMISSIONS", "WRITTEN"]
+    assert "/var/log/messages" in told
+    (row,) = json.loads(ask("--json", "files", "stat", "/var/log/messages").stdout)
+    assert (row["path"], row["permissions"]) == ("/var/log/messages", 644)
+    assert datetime.fromisoformat(row["last_modified"]).tzinfo is not None
+    to = str(tmp_path / "log")
+    assert "it is as SHA256 says" in ask("files", "get", "/var/log/messages", "-o", to).stdout
+    assert json.loads(ask("files", "get", "/var/log/messages", "-o", to, "--json").stdout)["verified"] is True
+    absent = ask("files", "get", "/var/image", "-o", to)
+    assert absent.returncode == 1
+    assert "NOT_FOUND" in absent.stderr
+    assert "holdfast images" not in absent.stderr
+    assert ask("files", "get", "log", "-o", to).returncode == 2
+    assert ask("files", "get", "/var/log/messages", "-o", str(tmp_path / "no" / "log")).returncode == 2
+    assert ask("files", "get", "/var/log/messages", "-o", to, "--limit", "1").returncode == 1
+    hash_of_another = '{"hash": {"method": "SHA256", "hash": "AAAA"}}'
+    with chassis_of_test.failpoint("file.Get.piece", f"1*off->1*return{hash_of_another}"):
+        assert ask("files", "get", "/var/log/messages", "-o", to).returncode == 1
+    with chassis_of_test.failpoint("file.Get.piece", f"1*off->1*return{hash_of_another}"):
+        kept = ask("files", "get", "/var/log/messages", "-o", to, "--unchecked")
+    assert (kept.returncode, "IT IS NOT WHAT THE DEVICE SAYS OF IT" in kept.stdout) == (0, True)
+
+
+def test_the_health_of_components_is_told_of(command: Run, chassis_of_test: holdfast.Emulator, tmp_path: Path) -> None:
+    def ok(*words: str) -> str:
+        done = command(*words, address=chassis_of_test.address)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "HEALTHY" in ok("healthz", "get", "Supervisor1")
+    assert ok("healthz", "list", "Supervisor1").splitlines() == ["COMPONENT  STATUS  CREATED  EVENT  ARTIFACTS"]
+    event = json.loads(ok("--json", "healthz", "check", "Supervisor1"))
+    more = json.loads(ok("healthz", "check", "Supervisor1", "--event", event["id"], "--json"))
+    assert [artifact["id"] for artifact in more["artifacts"]] == [f"{event['id']}/1", f"{event['id']}/2"]
+    assert event["id"] in ok("healthz", "list", "/components/component[name=Supervisor1]")
+    (listed,) = json.loads(ok("--json", "healthz", "list", "Supervisor1", "--acknowledged"))
+    assert listed["id"] == event["id"]
+    to = str(tmp_path / "check.txt")
+    assert "check.txt -> " in ok("healthz", "artifact", f"{event['id']}/1", "-o", to)
+    assert "EMULATED" in (tmp_path / "check.txt").read_text()
+    for words in (("get", "none"), ("artifact", "none", "-o", to)):
+        assert command("healthz", *words, address=chassis_of_test.address).returncode == 1
+    assert command("healthz", "get", "A", address="127.0.0.1:1").returncode == 3
+
+
 def test_failpoints_and_quirks_are_listed(command: Run) -> None:
     assert "switchover.ignored" in command("failpoints").stdout
     assert "joined-image-rows" in command("quirks").stdout

@@ -8,7 +8,21 @@ import click
 
 from holdfast import exit_codes
 from holdfast._version import __version__
-from holdfast.cli import clean, cni, doctor, emulate, failpoints, gnmi, image, judge, operations, report, run
+from holdfast.cli import (
+    clean,
+    cni,
+    doctor,
+    emulate,
+    failpoints,
+    files,
+    gnmi,
+    healthz,
+    image,
+    judge,
+    operations,
+    report,
+    run,
+)
 from holdfast.cli.shared import RootGroup, SharedOptions, device_options
 from holdfast.storage import commands
 
@@ -49,7 +63,7 @@ def main(ctx: click.Context, /, **said: Any) -> None:
 main.add_commands("Suites and their reports", (run.run, report.report, report.compare, judge.judge))
 main.add_commands("One operation on a device", operations.ALL)
 main.add_commands("gNMI, of one device or several", gnmi.ALL)
-main.add_commands("A device's state", (doctor.doctor, clean.clean))
+main.add_commands("A device's state", (doctor.doctor, clean.clean, files.files, healthz.healthz))
 main.add_commands("Emulated devices and faults", (emulate.emulate, failpoints.failpoints, failpoints.failpoint))
 main.add_commands("Emulated devices and faults", (failpoints.quirks, cni.cni))
 main.add_commands("Archives", (image.image,))
