@@ -132,6 +132,22 @@ VOLUME = (
     Defect("volume never copied", always("switchover.sync.volume"), "procedure", "no volume", "34"),
 )  # fmt: skip
 
+CRASHES = (
+    Defect("core file on the new active", once("load.core_dumped"), "depth", "a core file came to be: /var/core/core.", "1", sample=True),
+    Defect("core file on the old active", once("switchover.core_left"), "depth",
+           "a core file came to be: /var/core/Supervisor1/core.", "1", sample=True),
+    Defect("core file on the old active, which alone shows it", once("switchover.core_left"), "depth", "a core file came to be",
+           options=("-k", "cntr3_7", *QUICK, "--dut-emulator", "quirk=standby-files-hidden"), cases=("7",)),
+    Defect("core file in a reboot", once("load.core_dumped"), "depth", "a core file came to be", options=("-k", "cntr1", *QUICK),
+           cases=("cntr1_8",)),
+    Defect("process crashed in a switchover", once("load.process_crashed"), "depth", "a process crashed: Supervisor2-supervisor", "1",
+           sample=True),
+    Defect("process crashed in a reboot", once("load.process_crashed"), "depth", "a process crashed", options=("-k", "cntr1", *QUICK),
+           cases=("cntr1_8",)),
+    Defect("core file in the middle of something", once("load.core_dumped"), "depth", "a core file came to be",
+           options=("-k", "midway_stop_container and asked", *QUICK), cases=("midway_stop_container[asked]",)),
+)  # fmt: skip
+
 REBOOT = (
     Defect("reboot ignored", once("reboot.ignored"), "procedure", "RebootIgnored", "8", sample=True),
     Defect("reboot of one control processor", once("reboot.one_card"), "depth", "RebootPartial", "8",
@@ -292,4 +308,4 @@ MADE = (
            options=ONE, cases=("cntr1_7",)),
 )  # fmt: skip
 
-CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *REBOOT, *MIDWAY, *LIFE, *REACH, *MADE)
+CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *CRASHES, *REBOOT, *MIDWAY, *LIFE, *REACH, *MADE)

@@ -39,6 +39,11 @@ FAMILIES = {
     "origin": ("origin-required", "wildcards-internal", "path-form-precondition", "get-refused", "half-close-cancels"),
     "containers": ("json-containers", "once-refused", "path-form-unimplemented", "one-notification"),
     "empty": ("wildcards-empty", "once-ends-cancelled"),
+    "no files": ("file-unimplemented", "healthz-unimplemented"),
+    "folders": ("folder-stat-unimplemented", "no-file-hash"),
+    "a folder itself": ("folder-stat-itself", "old-cores"),
+    "bare files": ("bare-file-names", "no-file-times", "old-cores"),
+    "hidden files": ("standby-files-hidden", "no-core-folder", "old-cores"),
 }  # fmt: skip
 
 

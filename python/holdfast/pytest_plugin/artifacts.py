@@ -36,7 +36,9 @@ SESSION = pytest.StashKey[str]()
 EMPTIED = pytest.StashKey[bool]()
 # Set once something could not be kept.
 INCOMPLETE = pytest.StashKey[bool]()
-WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log")
+# The folder of what was fetched from the device.
+FETCHED = "fetched"
+WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log", f"{FETCHED}/*")
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
 # How long a look at the device may take for this, in seconds.
@@ -57,6 +59,15 @@ def keep_timeline(item: pytest.Item, events: Iterable[Event]) -> None:
         folder = _folder(item.config, item)
         if folder is not None:
             _write_timeline(folder, list(events))
+
+
+@contextmanager
+def folder_of(config: pytest.Config, item: pytest.Item) -> Iterator[Path]:
+    """The test's own folder, for what else is to be kept; a disk that is full is said, and ends what is done within."""
+    with _as_far_as_there_is_room(item):
+        folder = _folder(config, item)
+        assert folder is not None, "a folder was asked for"
+        yield folder
 
 
 @contextmanager

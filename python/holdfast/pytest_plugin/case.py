@@ -95,6 +95,8 @@ class Case:
     # What the device did where the plan leaves it free.
     noted: list[str] = field(default_factory=list)
     outages: list[float] = field(default_factory=list)
+    # Whether its device was asked to fail over.
+    failed_over: bool = False
     # Which of the windows that a parametrised case names, if it does.
     window: str = ""
 
@@ -127,6 +129,7 @@ class Case:
     def failover(self, step: str) -> Iterator[Failover]:
         """A switchover or reboot: the error itself says which verdict it belongs to."""
         failover = Failover(self)
+        self.failed_over = True
         try:
             yield failover
         except HoldfastError as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdfast.exceptions import HoldfastError, word_for
-from holdfast.pytest_plugin import standby
+from holdfast.pytest_plugin import crashes, standby
 from holdfast.pytest_plugin.case import Case, Failover, end_test
 from holdfast.pytest_plugin.plans import round_of
 
@@ -133,10 +133,13 @@ def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window
         group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
         dut = run.begin_test(request.node)
         accounts = {each: ProcedureAccount(run, each, window) for each in group}
+        common = [accounts[each].common for each in group]
         try:
-            together(
-                run, [RunningProcedure(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group]
-            )
+            with crashes.watched(run, dut, request.node, common):
+                together(
+                    run,
+                    [RunningProcedure(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group],
+                )
         finally:
             done.update(accounts)
             end_test(run, request.node, failed=any(account.failed for account in accounts.values()))

@@ -1,0 +1,180 @@
+"""Core files: which lie on a device, and which of them came to be while it failed over.
+
+Those that lay there before are nobody's. After a switchover another control processor shows its own, which nobody saw
+before: when a file was written tells whether it is new, where the device says that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from holdfast.exceptions import HoldfastError, NotFound
+from holdfast.pytest_plugin.surroundings import JITTER
+
+if TYPE_CHECKING:
+    from holdfast import Device
+    from holdfast.profiles import Profile
+
+# How long a device may take for one answer, in seconds.
+LOOK = 5.0
+# Of a folder, so many things are asked whether they are folders with core files in them.
+MOST_ASKED = 64
+# What was written so shortly before a case began may have been in the making still.
+IN_THE_MAKING = timedelta(minutes=1)
+# No device's clock is earlier; a time before it is none.
+FIRST_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreFile:
+    """A core file on the device; `written` by its clock, where it says when."""
+
+    path: str
+    size: int
+    written: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return PurePosixPath(self.path).name
+
+    def __str__(self) -> str:
+        when = f", written at {self.written.isoformat(sep=' ', timespec='seconds')}" if self.written else ""
+        return f"{self.path} ({self.size} bytes{when})"
+
+
+@dataclass
+class CoreFiles:
+    """What lies there, and why some of it cannot be seen; `active` is the control processor that showed it."""
+
+    active: str | None = None
+    # By the device's clock, where it tells the time.
+    at: datetime | None = None
+    found: list[CoreFile] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def look(dut: Device, profile: Profile, active: str | None, at: datetime | None) -> CoreFiles:
+    """What lies in the folders that the profile names, and in folders right below them."""
+    seen = CoreFiles(active, at)
+    if not profile.core_folders:
+        seen.unseen.append(f"profile {profile.name} does not say where core files lie")
+    for folder in profile.core_folders:
+        _look_into(dut, profile, folder, seen)
+    return seen
+
+
+def _look_into(dut: Device, profile: Profile, folder: str, seen: CoreFiles) -> None:
+    try:
+        seen.found += _in_folder(dut, profile, folder)
+    except NotFound:
+        if not profile.core_folders_known:
+            seen.unseen.append(f"there is no {folder}, and profile {profile.name} names no other for core files")
+    except HoldfastError as error:
+        seen.unseen.append(f"File.Stat of {folder}: {error.code or type(error).__name__}")
+    except LookupError as why:
+        seen.unseen.append(f"File.Stat of {folder}: {why.args[0]}")
+
+
+def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]:
+    below = _entries(dut, folder)
+    if _is_itself(folder, below):
+        raise LookupError("it tells of the folder alone, and not of what is in it")
+    asked = 0
+    for entry in below:
+        matches, unclear = profile.is_core_file(entry.path), "." not in entry.name
+        within: Sequence[CoreFile] = (entry,)
+        if (matches or unclear) and asked < MOST_ASKED:
+            asked += 1
+            within = _entries(dut, entry.path, gone=(entry,))
+        if not _is_itself(entry.path, within):
+            yield from (each for each in within if profile.is_core_file(each.path))
+        elif matches:
+            yield entry
+
+
+def _entries(dut: Device, path: str, gone: Sequence[CoreFile] = ()) -> Sequence[CoreFile]:
+    """What Stat tells, with whole paths: some devices leave the folder out. `gone`, where it went meanwhile."""
+    try:
+        rows = dut.file.stat(path, timeout=LOOK)
+    except HoldfastError:
+        if not gone:
+            raise
+        return gone
+    return [
+        CoreFile(row.path if row.path.startswith("/") else f"{path.rstrip('/')}/{row.path}", row.size, _time(row))
+        for row in rows
+    ]
+
+
+def _time(row: object) -> datetime | None:
+    written: datetime | None = getattr(row, "last_modified", None)
+    return written if written is not None and written >= FIRST_TIME else None
+
+
+def _is_itself(path: str, rows: Sequence[CoreFile]) -> bool:
+    """Whether Stat told of the thing itself: with its path, or of a device that leaves folders out with its name."""
+    own = path.rstrip("/")
+    return len(rows) == 1 and rows[0].path.rstrip("/") in (own, f"{own}/{PurePosixPath(own).name}")
+
+
+@dataclass
+class Judged:
+    """What came to be, and what may have."""
+
+    new: list[CoreFile] = field(default_factory=list)
+    doubtful: list[tuple[CoreFile, str]] = field(default_factory=list)
+
+
+def judge(before: CoreFiles, after: CoreFiles, known: Sequence[CoreFile], run_began: datetime | None) -> Judged:
+    """Of what lies there now: what came to be since `before`. `known` is what earlier cases of the run saw."""
+    judged = Judged()
+    for core in after.found:
+        if any(_same(core, other) for other in (*before.found, *known)):
+            continue
+        doubt = _doubt(core, before, after, run_began)
+        if doubt is None:
+            judged.new.append(core)
+        elif doubt:
+            judged.doubtful.append((core, doubt))
+    return judged
+
+
+def _same(core: CoreFile, other: CoreFile) -> bool:
+    """Whether it is that file: where it was, or from where another control processor has it."""
+    if (core.name, core.size) != (other.name, other.size):
+        return False
+    return core.written == other.written or core.path != other.path
+
+
+def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datetime | None) -> str | None:
+    """Why it may be old; None where it is new, and nothing where it is old for sure."""
+    earlier = next((other for other in before.found if other.path == core.path), None)
+    if core.written is None or before.at is None:
+        return _doubt_without_times(before, after, earlier)
+    if after.at is not None and after.at < before.at - JITTER:
+        return "the device's clock went back"
+    if since(core.written, before.at):
+        recent = earlier is not None and earlier.written is not None and earlier.written > before.at - IN_THE_MAKING
+        return "it was there when the case began, and may have been in the making" if recent else None
+    if run_began is not None and since(core.written, run_began):
+        return "it was written during this run, before this case began"
+    return ""
+
+
+def _doubt_without_times(before: CoreFiles, after: CoreFiles, earlier: CoreFile | None) -> str | None:
+    told = "when it was written is not known"
+    if before.active != after.active:
+        return f"{told}, and another control processor answers now"
+    if earlier is not None or before.unseen:
+        return f"{told}, and {'something was there before' if earlier else 'what was there before was not seen'}"
+    return None
+
+
+def since(written: datetime, moment: datetime) -> bool:
+    """Whether it was written since then; devices may tell whole seconds alone."""
+    return written >= (moment.replace(microsecond=0) if written.microsecond == 0 else moment)
