@@ -265,6 +265,28 @@ def test_what_a_device_does_not_serve_is_not_checked(quirks: str, said: tuple[st
         assert not why or (step in left and why in left), left
 
 
+@pytest.mark.parametrize(
+    ("profile", "path"),
+    [
+        ("arista-eos", "/var/core/core."),
+        ("cisco-iosxr", "/misc/disk1/supervisor_"),
+        ("juniper-junos", "/var/core/supervisor."),
+        ("nokia-srlinux", "/var/core/coredump-supervisor-"),
+    ],
+)
+def test_a_vendors_core_file_is_found_where_it_keeps_them(profile: str, path: str, run_suite: RunSuite) -> None:
+    options = ("-k", "cntr3_1", *QUICK, "--dut-profile", profile, "--dut-configure")
+    run = run_suite(*options, failpoints="load.core_dumped=1*error(x)", HOLDFAST_QUIRKS="old-cores")
+    assert run.exit_code == 1, run.output
+    assert f"a core file came to be: {path}" in steps(run, "1", "failed")
+
+
+def test_a_device_that_does_not_say_where_its_core_files_lie_is_not_checked(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", *QUICK, "--dut-profile", "nokia-sros", "--dut-configure")
+    assert run.exit_code == 0, run.output
+    assert "does not say where core files lie" in steps(run, "1", "not")
+
+
 def test_a_process_that_was_to_be_killed_proves_nothing(run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3_1", *QUICK, "--dut-trigger", "kill:supervisor")
     assert run.exit_code == 0, run.output

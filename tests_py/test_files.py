@@ -161,6 +161,19 @@ def test_an_artifact_that_is_cut_short_is_refused(
         device.healthz.artifact("none", tmp_path / "x")
 
 
+def test_an_artifact_of_messages_is_each_after_its_length(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device, tmp_path: Path
+) -> None:
+    (artifact,) = device.healthz.check("Supervisor1").artifacts
+    message = '{"proto": {"@type": "type.googleapis.com/gnoi.healthz.ArtifactTrailer"}}'
+    with chassis_of_test.failpoint("healthz.Artifact.piece", f"1*off->1*return{message}"):
+        came = device.healthz.artifact(artifact.id, tmp_path / "x", check=False)
+    content = (tmp_path / "x").read_bytes()
+    assert content[0] == len(content) - 1 == came.size - 1
+    assert b"gnoi.healthz.ArtifactTrailer" in content
+    assert came.verified is False, "it is not the file that the header tells of"
+
+
 def test_a_check_is_an_event_and_may_collect_more_on_another(device: holdfast.Device) -> None:
     first = device.healthz.check("Supervisor1")
     assert (first.status, len(first.artifacts)) == ("HEALTHY", 1)
