@@ -41,9 +41,8 @@ def seen(*found: CoreFile, active: str = "A", at: datetime | None = BEGAN, unsee
         ("a new one of the other control processor", seen(), seen(NEW, active="B"), "new"),
         ("an old one is copied to the other", seen(OLD),
          seen(replace(OLD, path="/var/core/A/core.1.agent.gz", written=BEGAN + SECOND), active="B"), ""),
-        ("one is written over", seen(OLD), seen(replace(OLD, written=BEGAN + SECOND)), "new"),
-        ("one grows that was in the making", seen(replace(OLD, written=BEGAN - SECOND)),
-         seen(replace(OLD, size=200, written=BEGAN + SECOND)), "in the making"),
+        ("one is written over", seen(OLD), seen(replace(OLD, written=BEGAN + SECOND)), "was written to since"),
+        ("one grows", seen(OLD), seen(replace(OLD, size=200, written=BEGAN + SECOND)), "was written to since"),
         ("no times, of the same control processor", seen(), seen(replace(NEW, written=None)), "new"),
         ("no times, of another", seen(), seen(replace(NEW, written=None), active="B"), "another control processor"),
         ("no times, and it was not seen before", seen(unseen="x"), seen(replace(NEW, written=None)), "not seen"),
@@ -88,7 +87,7 @@ class Files:
             raise held
         names = {f"{'' if self.bare else path.rstrip('/') + '/'}{name}": each for name, each in held.items()} if (
             isinstance(held, dict)) else {path: held}  # fmt: skip
-        return [StatInfo(name, 0 if isinstance(each, dict) else each) for name, each in names.items()]
+        return [StatInfo(name, each if isinstance(each, int) else 0) for name, each in names.items()]
 
 
 GENERIC, JUNIPER = profiles.load("generic"), profiles.load("juniper-junos")
@@ -101,6 +100,13 @@ def test_core_files_are_looked_for_in_folders_below_too(*, bare: bool) -> None:
     assert [(core.path, core.size) for core in found.found] == [("/var/core/core.1", 5), ("/var/core/re1/core.2", 6)]
     assert not found.unseen
     assert "/var/core/x.log" not in device.asked
+
+
+def test_a_folder_below_that_nobody_may_read_hides_no_core_file() -> None:
+    locked = exceptions.PermissionDenied("no", code="PERMISSION_DENIED")
+    device: Any = Files({"var": {"core": {"core.1": 5, "lost+found": locked}}})
+    found = core_files.look(device, GENERIC, "A", BEGAN)
+    assert ([core.path for core in found.found], found.unseen) == (["/var/core/core.1"], [])
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ before: when a file was written tells whether it is new, where the device says t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from holdfast.exceptions import HoldfastError, NotFound
+from holdfast.exceptions import HoldfastError, NotFound, RpcError
 from holdfast.pytest_plugin.surroundings import JITTER
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 LOOK = 5.0
 # Of a folder, so many things are asked whether they are folders with core files in them.
 MOST_ASKED = 64
-# What was written so shortly before a case began may have been in the making still.
-IN_THE_MAKING = timedelta(minutes=1)
 # No device's clock is earlier; a time before it is none.
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -90,24 +89,19 @@ def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]
         within: Sequence[CoreFile] = (entry,)
         if (matches or unclear) and asked < MOST_ASKED:
             asked += 1
-            within = _entries(dut, entry.path, gone=(entry,))
+            with suppress(RpcError):  # it went meanwhile, or is a folder that nobody may read
+                within = _entries(dut, entry.path)
         if not _is_itself(entry.path, within):
             yield from (each for each in within if profile.is_core_file(each.path))
         elif matches:
             yield entry
 
 
-def _entries(dut: Device, path: str, gone: Sequence[CoreFile] = ()) -> Sequence[CoreFile]:
-    """What Stat tells, with whole paths: some devices leave the folder out. `gone`, where it went meanwhile."""
-    try:
-        rows = dut.file.stat(path, timeout=LOOK)
-    except HoldfastError:
-        if not gone:
-            raise
-        return gone
+def _entries(dut: Device, path: str) -> list[CoreFile]:
+    """What Stat tells, with whole paths: some devices leave the folder out."""
     return [
         CoreFile(row.path if row.path.startswith("/") else f"{path.rstrip('/')}/{row.path}", row.size, _time(row))
-        for row in rows
+        for row in dut.file.stat(path, timeout=LOOK)
     ]
 
 
@@ -159,8 +153,8 @@ def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datet
     if after.at is not None and after.at < before.at - JITTER:
         return "the device's clock went back"
     if since(core.written, before.at):
-        recent = earlier is not None and earlier.written is not None and earlier.written > before.at - IN_THE_MAKING
-        return "it was there when the case began, and may have been in the making" if recent else None
+        # It may have been in the making, or be a log that has such a name.
+        return "it was there when the case began, and was written to since" if earlier is not None else None
     if run_began is not None and since(core.written, run_began):
         return "it was written during this run, before this case began"
     return ""

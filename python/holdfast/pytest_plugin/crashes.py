@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast import profiles
 from holdfast.exceptions import ExpectationFailed, HoldfastError
@@ -66,9 +66,11 @@ class Look:
     @classmethod
     def at(cls, run: Run, dut: Device) -> Look:
         """Now. What cannot be seen is said; nothing is raised."""
-        roles: Sequence[Any] = ()
-        with suppress(HoldfastError):
+        try:
             roles = profiles.shown(dut, timeout=LOOK)
+        except HoldfastError as error:  # it does not answer: nothing else of it need be asked
+            why = f"the device does not show its control processors: {error.code or type(error).__name__}"
+            return cls(core_files.CoreFiles(unseen=[why]), process_health.Health(unseen=[why]), [])
         time = None
         with suppress(HoldfastError):
             time = dut.system.time(timeout=LOOK)
