@@ -34,8 +34,10 @@ A seed is gone through again with `python tests_py/seeds.py SEED`.
 """
 # Suites at a time: they wait more than they work.
 WORKERS = 8
+# Quirks of a device that serves less: drawn apart, where there is something left to judge.
+LESS = ("containerz-alone",)
 # Quirks that are another test's, as containers ask for Capabilities; and those that exclude one another.
-ELSEWHERE = ("certificate-", "containerz-needs-cli", "port-filtered", "cli-lost-unless-saved", "capabilities-")
+ELSEWHERE = ("certificate-", "containerz-needs-cli", "port-filtered", "cli-lost-unless-saved", "capabilities-", *LESS)
 EXCLUSIVE = (
     ("name-only", "full-path-only"),
     ("json-ietf-only", "json-ietf-refused"),  # nothing would be left to speak
@@ -96,15 +98,17 @@ def draw(seed: int) -> tuple[str, ...]:
     for lists in ("load.lists_empty", "load.lists_partial"):
         if chance.random() < 0.3:
             words.append(f"--dut-failpoint={lists}=error(x)")
-    return (*_cases(chance, words), f"--dut-seed={seed}")
+    return (*_cases(chance, words, random.Random(f"what {seed} lacks")), f"--dut-seed={seed}")
 
 
-def _cases(chance: random.Random, words: list[str]) -> tuple[str, ...]:
+def _cases(chance: random.Random, words: list[str], less: random.Random) -> tuple[str, ...]:
     """Which cases, failed over how; sometimes on a vendor's device, with its own oddities in place of the drawn."""
     (suites,) = chance.choices(("cntr3", "cntr3 or midway", "cntr1 or cntr2"), (6, 1, 3))
     chosen = ["-k", suites]
     if "cntr3" not in suites and chance.random() < 0.3:
         words = [*words, f"--dut-failpoint={chance.choice(('roles.single', 'roles.none'))}=error(x)"]
+    if "cntr3" not in suites and less.random() < 0.15:
+        words = [*words, f"--dut-emulator=quirk={less.choice(LESS)}"]
     if chance.random() < 0.3:
         chosen.append("--dut-combine")
     if chance.random() < 0.2:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from holdfast import Device, leftovers
-from holdfast.exceptions import HoldfastError
+from holdfast import Device, leftovers, services
+from holdfast.exceptions import HoldfastError, Unimplemented
+from holdfast.services import CONTAINERZ, GNMI, SYSTEM, Services
 
 # Certificates and tokens stop working where clocks differ by more.
 SKEW = timedelta(minutes=5)
 # How long one look may take, in seconds.
 LOOK = 10.0
-PAIR, CONTAINERZ = "two control processors, one primary", "gNOI Containerz"
+PAIR = "two control processors, one primary"
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,19 @@ def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
         return
     with dut:
         yield Finding("reachable", True, dut.address)
+        try:
+            served = services.of(dut, timeout=LOOK)
+        except HoldfastError as error:
+            yield Finding("logs in", False, error.message, error.advice("command"))
+            return
+        yield Finding("logs in", True, _version(dut, served))
+        yield _services(served)
         seen = {}
-        for what, look in _LOOKS.items():
-            seen[what] = found = _looked(what, look, dut)
+        for what, (needs, look) in _LOOKS.items():
+            lack = served.lack(*needs)
+            seen[what] = found = Finding(what, None, lack) if lack else _looked(what, look, dut)
             yield found
-            if look is _logs_in and found.fit is False:
-                return
-        yield _suites(seen)
+        yield _suites(served, seen)
 
 
 def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Finding:
@@ -51,9 +58,23 @@ def _looked(what: str, look: Callable[[Device], Finding], dut: Device) -> Findin
         return Finding(what, False, error.message, error.advice("command"))
 
 
-def _logs_in(dut: Device) -> Finding:
-    capabilities = dut.gnmi.capabilities(timeout=LOOK)
-    return Finding("logs in", True, f"gNMI {capabilities.version}")
+def _version(dut: Device, served: Services) -> str:
+    if GNMI not in served.there:
+        return dut.address
+    try:
+        return f"gNMI {dut.gnmi.capabilities(timeout=LOOK).version}"
+    except Unimplemented:
+        return "gNMI, which does not tell its version"
+
+
+def _services(served: Services) -> Finding:
+    """Containerz is what all suites need; of what else is not there, a line for each says what it costs."""
+    there, lack = ", ".join(served.there) or "none", served.lack(GNMI, SYSTEM, CONTAINERZ)
+    if not lack:
+        return Finding("services", True, there)
+    fit = None if CONTAINERZ in served.there else False
+    hint = f"serve {' and '.join(served.absent)} there, or name the port of gNOI where that is another (--dut-gnoi)"
+    return Finding("services", fit, f"{there}; {lack}", hint)
 
 
 def _roles(dut: Device) -> Finding:
@@ -102,10 +123,14 @@ def _space(_dut: Device) -> Finding:
     return Finding("room for an image", None, "gNOI has no means to ask; a Deploy that has none is refused")
 
 
-def _suites(seen: Mapping[str, Finding]) -> Finding:
+def _suites(served: Services, seen: Mapping[str, Finding]) -> Finding:
     """Which suites the rest allows."""
     if not seen[CONTAINERZ].fit:
         return Finding("suites", False, "none can run: all of them need gNOI Containerz")
+    if lack := served.lack(GNMI, SYSTEM):
+        lacking = [f"{case}: {why}" for case, needs in _NEEDS.items() if (why := served.lack(*needs))]
+        return Finding("suites", True, f"CNTR-1 and CNTR-2 can run; not checked of them is {'; '.join(lacking)}; "
+            f"CNTR-3 and midway cannot: {lack}")  # fmt: skip
     one = "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot"
     pair = seen[PAIR]
     if pair.fit is False:
@@ -113,12 +138,14 @@ def _suites(seen: Mapping[str, Finding]) -> Finding:
     return Finding("suites", True, "CNTR-1, CNTR-2, CNTR-3 and midway can run")
 
 
-_LOOKS: dict[str, Callable[[Device], Finding]] = {
-    "logs in": _logs_in,
-    PAIR: _roles,
-    "ready for a switchover": _ready,
-    "gNOI System, and its clock": _clock,
-    CONTAINERZ: _containerz,
-    "nothing of an earlier run": _clean,
-    "room for an image": _space,
+# What of CNTR-1 and CNTR-2 needs more than Containerz.
+_NEEDS = {"the cold reboot (1.8)": (SYSTEM,), "the container's call of its device's gNMI (2.2)": (GNMI,)}
+# What is looked at, and the services that takes.
+_LOOKS: dict[str, tuple[tuple[str, ...], Callable[[Device], Finding]]] = {
+    PAIR: ((GNMI,), _roles),
+    "ready for a switchover": ((GNMI,), _ready),
+    "gNOI System, and its clock": ((SYSTEM,), _clock),
+    CONTAINERZ: ((), _containerz),
+    "nothing of an earlier run": ((CONTAINERZ,), _clean),
+    "room for an image": ((), _space),
 }

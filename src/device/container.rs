@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::Device;
 use crate::dial::{Address, Call, Connection, Credentials, Security, Session, Settings, Target, Tcp, open};
@@ -94,7 +94,7 @@ impl Device {
             }
         });
         answer(question, asked.await?.response).map_err(|what| {
-            Error::new(Kind::Status(tonic::Code::DataLoss), what)
+            Error::new(Kind::Status(Code::DataLoss), what)
                 .during(self.name(), "Cntr.Dial", Duration::ZERO)
                 .hint("the container answered another question than it was asked")
         })
@@ -188,7 +188,13 @@ impl Device {
     async fn host_in_charge(&self, deadline: Instant) -> Result<String> {
         let session = self.containerz.session();
         if !session.connection(deadline).await?.is_in_charge() {
-            self.system.time(deadline).await?;
+            match self.system.time(deadline).await {
+                Err(error) if error.code() == Some(Code::Unimplemented) => {
+                    self.containerz.volumes(deadline).await?;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
         }
         Ok(session.connection(deadline).await?.address().host.clone())
     }

@@ -205,6 +205,7 @@ quirks! {
     PortFiltered "port-filtered" "a container's port is silent until gNMI Set opens it, origin cli, on that control processor"
     CliLostUnlessSaved "cli-lost-unless-saved" "what gNMI Set configured by origin cli is gone after a reboot without `write memory`"
     PluginsUnimplemented "plugins-unimplemented" "all RPCs of plugins are unimplemented"
+    ContainerzAlone "containerz-alone" "Containerz is the only service: neither gNMI nor System, outside or for containers"
     InnerAddress "inner-address" "containers' ports are on an address of their own"
     ManifestIds "manifest-ids" "ListImage gives the digest of an image's manifest, as with containerd's image store"
     NormalisedNames "normalised-names" "lists give images' names in full, docker.io/library/app for app"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import profiles, visible, waiting
+from holdfast import _core, profiles, visible, waiting
 from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
 from holdfast.options import environment_flag
 from holdfast.profiles import Profile
@@ -27,7 +27,9 @@ CHUNK = 1_000_000
 
 def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     """Reach the device with its vendor's ways, given or recognised. Raises `HoldfastError`."""
-    limits = dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
+    # One of this process' own is known for what it is, whatever it serves.
+    limits: dict[str, float] = _core.deadlines(emulated=True) if target.emulated else {}
+    limits.update(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
     first = profiles.GENERIC if target.profile == profiles.AUTO else target.profile
     device = target.connect(profile=first, deadlines=limits)
     if target.profile != profiles.AUTO:
@@ -39,12 +41,12 @@ def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     return target.connect(profile=profile.name, deadlines=limits), profile
 
 
-def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile) -> str:
+def describe(device: Device, roles: Sequence[ControlProcessor], profile: Profile, *, emulated: bool = False) -> str:
     """A line that says which device this is."""
     listed = ", ".join(f"{cp.name} {cp.role}" for cp in roles) or "no control processors"
     software = next((cp.software_version for cp in roles if cp.software_version), "software unknown")
     ways = "" if profile.name == profiles.GENERIC else f", profile {profile.name}"
-    kind = "EMULATED device" if device.is_emulated() else "device"
+    kind = "EMULATED device" if emulated or device.is_emulated() else "device"
     return visible.line(f"{kind} {device.name} ({software}; {listed}{ways})")
 
 

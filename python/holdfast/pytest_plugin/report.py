@@ -155,6 +155,7 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
     if target.emulated:
         ways = "" if target.profile in ("generic", "auto") else f", playing {target.profile}"
         return f"EMULATED dual-supervisor device{' ' * bool(target.name)}{target.name}, in this process{ways}"
+    from holdfast import profiles
     from holdfast.pytest_plugin import reach
 
     try:
@@ -164,6 +165,6 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
             ending.refuse(config, error, begun=False)
         return f"device {target.name}: {error.message}"
     with device:
-        line = reach.describe(device, device.control_processors(), profile)
+        line = reach.describe(device, profiles.shown(device), profile)
     doubt = " (NOT VERIFIED: skip_verify)" if target.tls is not None and target.tls.skip_verify else ""
     return line + doubt

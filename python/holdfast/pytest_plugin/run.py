@@ -131,7 +131,7 @@ class Run:
         roles = profiles.shown(self.device)
         self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
         self._alone = len(roles) < 2
-        self.description = reach.describe(self.device, roles, self.profile)
+        self.description = reach.describe(self.device, roles, self.profile, emulated=self.target.emulated)
         self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
         if self.chassis is None and not self._shares_device:
             self._lock = journal.lock(self.device.address)

@@ -1,4 +1,4 @@
-"""Whether a device has a control processor to fail over to: where it has none, such cases cannot be judged."""
+"""Whether a device can be failed over, or rebooted: where it cannot, such cases cannot be judged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast import profiles, waiting
+from holdfast import profiles, services, waiting
 from holdfast.exceptions import RpcError
 from holdfast.pytest_plugin.plans import plan_of
 
@@ -24,15 +24,28 @@ LOOK = 0.1
 def skip_without(run: Run, item: pytest.Item) -> None:
     """Skip a case that fails over, on a device that had one control processor, or none, before the first failover.
 
-    A standby that is lost later is not asked for here: that is a failure of the device.
+    A standby that is lost later is not asked for here: that is a failure of the device. A case that reboots needs the
+    service for that.
     """
     plan = plan_of(item)
-    if plan is None or not plan.kwargs.get("switchovers"):
+    if plan is None:
+        return
+    if (plan.kwargs.get("reboots") or plan.kwargs.get("switchovers")) and (why := lack(run, services.SYSTEM)):
+        pytest.skip(f"{why}, and {plan.args[0]} needs it: it cannot be judged here")
+    if not plan.kwargs.get("switchovers"):
         return
     if KEY not in run.shared:
         run.shared[KEY] = _why_none(run)
     if run.shared[KEY]:
         pytest.skip(f"{run.shared[KEY]}, and {plan.args[0]} fails over to a second: it cannot be judged here")
+
+
+def lack(run: Run, service: str) -> str:
+    """Why a device does not have a service, asked once in a run; empty where it has."""
+    known: dict[str, str] = run.shared.setdefault("services", {})
+    if service not in known:
+        known[service] = services.of(run.device, service).lack(service)
+    return known[service]
 
 
 def _why_none(run: Run) -> str:
@@ -44,7 +57,7 @@ def _why_none(run: Run) -> str:
         except RpcError as refusal:
             if not profiles.hides(refusal):
                 raise
-            why = f"the device does not tell its roles ({refusal.message})"
+            why = lack(run, services.GNMI) or f"the device does not tell its roles ({refusal.message})"
         if not why:
             break
     return why

@@ -109,6 +109,7 @@ impl Service<http::Request<Body>> for Gated {
         let containerz = request.uri().path().starts_with("/gnoi.containerz.");
         let plugins = containerz && request.uri().path().contains("Plugin");
         if containerz && self.chassis.has(Quirk::ContainerzNeedsCli) && !self.chassis.cli.has_containerz()
+            || !containerz && self.chassis.has(Quirk::ContainerzAlone)
             || plugins && self.chassis.has(Quirk::PluginsUnimplemented)
             || self.lacks(request.uri().path())
         {

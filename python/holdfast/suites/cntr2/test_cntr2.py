@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from holdfast import Device
+from holdfast import Device, services
 from holdfast.exceptions import ExpectationFailed, HoldfastError, PermissionDenied, Unauthenticated, Unimplemented
+from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.pair import Pair
 from holdfast.pytest_plugin.procedure import case
@@ -91,21 +92,33 @@ def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTes
     needs_pings(case)
     container = Dialler(case, dut, image.port)
     with case.procedure("it asks the device's gNMI for its capabilities"):
+        needs_service(case, "gnmi")
         relayed = container.dial(inner.gnmi, "gnmi").capabilities
     with case.procedure("it asks the device's gRIBI for all it holds"):
+        needs_service(case, "gribi")
         container.dial(inner.gribi, "gribi")
     with case.depth("it is this device's gNMI"):
+        needs_service(case, "gnmi")
         if relayed != (own := dut.gnmi.capabilities()):
             raise ExpectationFailed(f"the container was told {relayed}, and the device itself says {own}")
     with case.depth("neither lets it in with a wrong password"):
         for address, service in ((inner.gnmi, "gnmi"), (inner.gribi, "gribi")):
+            needs_service(case, service)
             expect_locked(container, address, service)
     with case.depth("where nobody listens it reaches nobody"):
         container.expect_nobody(inner.host)
     with case.depth("it reaches them each time"):
+        needs_service(case, "gnmi")
         for _ in range(TIMES):
             container.dial(inner.gnmi, "gnmi")
             container.dial(inner.gribi, "gribi")
+
+
+def needs_service(case: Case, name: str) -> None:
+    """`NotChecked` where nobody said where containers find it, and the device does not serve gNMI to us either."""
+    said = None if case.run.chassis else getattr(case.run.target.inner, name)
+    if said is None and (lack := standby.lack(case.run, services.GNMI)):
+        raise NotChecked(f"{lack}; where containers find {name} can be said: --dut-inner {name}=HOST:PORT")
 
 
 def expect_locked(container: Dialler, address: str | None, service: str) -> None:

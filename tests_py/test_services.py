@@ -1,0 +1,175 @@
+"""A device that serves less than all: what needs a service that is not there is not checked, and the rest runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_quirks import OWN, QUICK
+
+import holdfast
+from holdfast import services
+from holdfast.doctor import Finding, examine
+from holdfast.exceptions import Unauthenticated, Unimplemented
+from holdfast.services import CONTAINERZ, GNMI, SYSTEM
+
+from conftest import RunSuite, emulate, isolated
+from seeds import LESS
+
+ALONE = "containerz-alone"
+
+
+@pytest.fixture
+def alone() -> Iterator[holdfast.Device]:
+    with holdfast.emulator(quirks=[ALONE]) as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        yield dut
+
+
+def findings(address: str) -> dict[str, Finding]:
+    return {found.what: found for found in examine(lambda: holdfast.connect(address, insecure=True, dial_timeout=2))}
+
+
+def test_what_cntr3_cannot_run_on_is_drawn_apart() -> None:
+    assert set(LESS) == OWN
+
+
+def test_services_are_told_apart(device: holdfast.Device, alone: holdfast.Device) -> None:
+    assert services.of(device).there == (GNMI, SYSTEM, CONTAINERZ)
+    found = services.of(alone)
+    assert found.there == (CONTAINERZ,)
+    assert found.lack(CONTAINERZ) == ""
+    assert found.lack(GNMI, CONTAINERZ) == "the device does not serve gNMI"
+    assert "UNIMPLEMENTED" in found.absent[SYSTEM]
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "absent"),
+    [
+        ("gnmi.Capabilities=error[UNIMPLEMENTED](x)", ""),
+        ("system.Time=error[UNIMPLEMENTED](x)", ""),
+        ("system.RebootStatus=error[UNIMPLEMENTED](x)", ""),
+        ("containerz.ListVolume=error[UNIMPLEMENTED](x)", ""),
+        ("containerz.ListVolume=error[INTERNAL](x)", ""),
+        ("system.Time=error[PERMISSION_DENIED](x)\nsystem.RebootStatus=error[UNIMPLEMENTED](x)", ""),
+        ("system.Time=error[UNIMPLEMENTED](x)\nsystem.RebootStatus=error[UNIMPLEMENTED](x)", SYSTEM),
+    ],
+)
+def test_a_service_is_absent_only_where_none_of_its_rpcs_is_there(
+    chassis_of_test: holdfast.Emulator, device: holdfast.Device, failpoint: str, absent: str
+) -> None:
+    for line in failpoint.splitlines():
+        chassis_of_test.arm(*line.split("=", 1))
+    assert list(services.of(device).absent) == ([absent] if absent else [])
+
+
+def test_who_is_not_let_in_learns_of_no_service() -> None:
+    with (
+        holdfast.emulator(quirks=[ALONE], users={"anna": "geheim"}) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+        pytest.raises(Unauthenticated),
+    ):
+        services.of(dut)
+
+
+def test_the_doctor_says_what_there_is_and_what_runs(alone: holdfast.Device) -> None:
+    found = findings(alone.address)
+    assert [each.what for each in found.values() if each.fit is False] == []
+    assert found["services"].seen.startswith("gNOI Containerz; the device does not serve gNMI or gNOI System")
+    assert found["logs in"].fit
+    assert found["gNOI System, and its clock"].fit is None
+    assert "CNTR-1 and CNTR-2 can run" in found["suites"].seen
+    assert "CNTR-3 and midway cannot: the device does not serve gNMI" in found["suites"].seen
+
+
+def test_gnmi_that_does_not_tell_its_capabilities_is_served(chassis_of_test: holdfast.Emulator) -> None:
+    with chassis_of_test.failpoint("gnmi.Capabilities", "error[UNIMPLEMENTED](x)"):
+        found = findings(chassis_of_test.address)
+    assert found["logs in"].fit
+    assert found["suites"].seen == "CNTR-1, CNTR-2, CNTR-3 and midway can run"
+
+
+def test_the_client_needs_what_it_uses(alone: holdfast.Device, archive: Path) -> None:
+    image = alone.containerz.deploy(archive)
+    alone.containerz.expect_image(image, watch=0)
+    alone.containerz.start("web", image=image, ports={60061: 60061})
+    alone.containerz.expect_container("web", watch=0)
+    alone.expect_answer(60061, watch=0)
+    assert not alone.is_emulated(), "it has no means to say so"
+    with pytest.raises(Unimplemented, match="gNMI"):
+        alone.control_processors()
+
+
+def test_containers_are_reached_on_the_control_processor_in_charge(archive: Path) -> None:
+    with (
+        holdfast.emulator(quirks=[ALONE], listen="auto,auto") as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        image = dut.containerz.deploy(archive)
+        dut.containerz.start("web", image=image, ports={60061: 60061})
+        with holdfast.connect(chassis.address, insecure=True) as fresh:
+            assert fresh.ping_container(60061)
+
+
+@pytest.mark.parametrize("profile", ["auto", "generic"])
+def test_the_commands_need_what_they_use(tmp_path: Path, archive: Path, profile: str) -> None:
+    def command(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+        given = ["--dut", address, "--dut-insecure", "--dut-profile", profile]
+        program = [sys.executable, "-m", "holdfast.cli", *given, *words]
+        environment: dict[str, Any] = isolated(tmp_path, {})
+        return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    with emulate(tmp_path, "--quirk", ALONE) as address:
+        for words in (
+            ["deploy", str(archive)],
+            ["images"],
+            ["containers"],
+            ["volumes"],
+            ["doctor"],
+            ["clean", "--yes"],
+        ):
+            done = command(address, *words)
+            assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        assert command(address, "roles").returncode == 1, "this one uses gNMI"
+
+
+def test_cntr1_and_cntr2_run_where_they_can(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr1 or cntr2", *QUICK, HOLDFAST_QUIRKS=ALONE)
+    assert run.exit_code == 0, run.output
+    assert "11 passed, 1 skipped" in run.output
+    assert "EMULATED device" in run.output
+    reboot = run.cases["test_cntr1_8_persistence_over_a_cold_reboot"]
+    assert reboot.outcome == "skipped"
+    assert "the device does not serve gNOI System" in reboot.message
+    inner = run.cases["test_cntr2_2_a_container_to_its_own_device"].properties["not_checked"]
+    assert "the device does not serve gNMI" in inner
+
+
+def test_a_device_that_is_named_is_tested_as_far_as_it_goes(run_suite: RunSuite, tmp_path: Path) -> None:
+    with emulate(tmp_path, "--quirk", ALONE) as address:
+        run = run_suite(
+            "-k", "cntr1_3 or cntr1_8", *QUICK, "--dut", address, "--dut-insecure", "--dut-allow-disruption"
+        )
+    assert run.exit_code == 0, run.output
+    assert "1 passed, 1 skipped" in run.output
+    assert "software unknown; no control processors" in run.output
+
+
+def test_cntr3_is_not_checked(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3", *QUICK, HOLDFAST_QUIRKS=ALONE)
+    assert run.exit_code == 0, run.output
+    assert "8 skipped" in run.output
+    assert {case.outcome for case in run.cases.values()} == {"skipped"}
+
+
+def test_a_device_with_roles_and_without_system_is_judged_as_far_as_it_goes(run_suite: RunSuite) -> None:
+    system = ("Time", "Reboot", "RebootStatus", "SwitchControlProcessor", "KillProcess")
+    refused = "\n".join(f"system.{rpc}=error[UNIMPLEMENTED](x)" for rpc in system)
+    run = run_suite("-k", "cntr1_8 or cntr3", *QUICK, failpoints=refused)
+    assert run.exit_code == 0, run.output
+    assert "9 skipped" in run.output
+    assert json.dumps("the device does not serve gNOI System")[1:-1] in run.output
