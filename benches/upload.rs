@@ -49,6 +49,7 @@ async fn send(address: &str, file: &str, lockstep: bool) {
         source: Source::file(PathBuf::from(file)).expect("a file"),
         name: "bench".into(),
         tag: "v1".into(),
+        own_names: Vec::new(),
         digests: Vec::new(),
         is_plugin: false,
         lockstep,

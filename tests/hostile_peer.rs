@@ -398,6 +398,7 @@ async fn a_change_whose_answer_cannot_be_read_may_have_been_made() {
         source: Source::file(archive.path().to_owned()).expect("a file"),
         name: "image".into(),
         tag: "v1".into(),
+        own_names: Vec::new(),
         digests: Vec::new(),
         is_plugin: false,
         lockstep: false,

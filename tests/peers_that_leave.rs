@@ -351,6 +351,7 @@ async fn change(
                 source: Source::file(archive.to_owned()).expect("a file"),
                 name: "app".into(),
                 tag: "1".into(),
+                own_names: Vec::new(),
                 digests: vec![format!("sha256:{}", "a".repeat(64))],
                 is_plugin: false,
                 lockstep: false,

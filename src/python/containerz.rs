@@ -12,6 +12,7 @@ use super::errors::{invalid, refused};
 use super::logs::{AsyncLogLines, Followed, LogLines};
 use super::progress::Reporter;
 use super::results;
+use super::results_in;
 use crate::device::Device as CoreDevice;
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{
@@ -105,12 +106,13 @@ impl Upload {
         let retries = self.retries;
         let (lockstep, replace, is_plugin) = (self.lockstep, self.replace, self.is_plugin);
         let planned = tokio::task::spawn_blocking(move || self.plan()).await;
-        let (source, name, tag, digests) =
+        let (source, name, tag, own_names, digests) =
             planned.map_err(|_| Error::image("the archive's reader ended; see stderr"))??;
         let deployment = Deployment {
             source,
             name: name.clone(),
             tag: tag.clone(),
+            own_names,
             digests: digests.clone(),
             is_plugin,
             lockstep,
@@ -125,10 +127,10 @@ impl Upload {
         Ok(ListedImage { id, name, tags: vec![tag], digests })
     }
 
-    fn plan(self) -> Result<(Source, String, String, Vec<String>)> {
+    fn plan(self) -> Result<(Source, String, String, Vec<Reference>, Vec<String>)> {
         if self.is_plugin {
             let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok((Source::file(self.path)?, self.name.unwrap_or(stem), String::new(), Vec::new()));
+            return Ok((Source::file(self.path)?, self.name.unwrap_or(stem), String::new(), Vec::new(), Vec::new()));
         }
         let archive = Archive::open(&self.path)?;
         let image = archive.image(self.platform.as_deref())?;
@@ -140,12 +142,12 @@ impl Upload {
                     .hint("`docker save NAME:TAG` keeps one; or give it one on the way with retag=\"NAME:TAG\""));
             }
         };
-        let source = match &self.retag {
-            Some(_) => Source::retagged(&archive, image, &own)?,
-            None => Source::archive(&archive, image)?,
+        let (source, own_names) = match &self.retag {
+            Some(_) => (Source::retagged(&archive, image, &own)?, vec![own.clone()]),
+            None => (Source::archive(&archive, image)?, image.names.clone()),
         };
         let (name, tag) = (self.name.unwrap_or(own.name), self.tag.unwrap_or(own.tag));
-        Ok((source, name, tag, image.ids().map(str::to_owned).collect()))
+        Ok((source, name, tag, own_names, image.ids().map(str::to_owned).collect()))
     }
 }
 
@@ -181,6 +183,15 @@ both_worlds! {
         async move {
             let deadline = device.session().deadline(duration(timeout));
             device.containerz.deploy_remote(&image.reference.name, &image.reference.tag, &url, protocol, deadline).await
+        }
+    }
+
+    /// Which contract of Containerz the device serves.
+    #[pyo3(signature = (*, timeout=None))]
+    fn contract(device, timeout: Option<Seconds>) => results::optional_text {
+        async move {
+            let contract = device.containerz.contract(device.session().deadline(duration(timeout))).await?;
+            Ok(contract.map(|contract| contract.version().to_owned()))
         }
     }
 
@@ -453,44 +464,4 @@ fn start_options(
             .collect(),
         location: self::location(location)?,
     })
-}
-
-/// Results of ours that come back as arguments.
-mod results_in {
-    use pyo3::prelude::*;
-
-    use crate::gnoi::containerz::{Container, ContainerStatus, Volume};
-
-    pub struct ContainerLike(pub Container);
-
-    impl<'a, 'py> FromPyObject<'a, 'py> for ContainerLike {
-        type Error = PyErr;
-
-        fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-            Ok(Self(Container {
-                id: value.getattr("id")?.extract()?,
-                name: value.getattr("name")?.extract()?,
-                aliases: Vec::new(),
-                image: value.getattr("image")?.extract()?,
-                status: ContainerStatus::Running,
-                labels: value.getattr("labels")?.extract()?,
-            }))
-        }
-    }
-
-    pub struct VolumeLike(pub Volume);
-
-    impl<'a, 'py> FromPyObject<'a, 'py> for VolumeLike {
-        type Error = PyErr;
-
-        fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-            Ok(Self(Volume {
-                name: value.getattr("name")?.extract()?,
-                created: None,
-                driver: value.getattr("driver")?.extract()?,
-                options: value.getattr("options")?.extract()?,
-                labels: value.getattr("labels")?.extract()?,
-            }))
-        }
-    }
 }

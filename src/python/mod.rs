@@ -20,6 +20,7 @@ mod mask;
 mod progress;
 mod reflection;
 mod results;
+mod results_in;
 mod runtime;
 mod storage;
 #[cfg(unix)]

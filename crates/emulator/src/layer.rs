@@ -190,6 +190,10 @@ impl http_body::Body for Changed {
             return Poll::Ready(Some(changed.map(|changed| Frame::data([framed(&changed), rest].concat().into()))));
         }
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.waiting.as_ref().is_none_or(|(_, held)| held.is_empty()) && self.inner.is_end_stream()
+    }
 }
 
 /// A response each of whose messages passes a site.
@@ -234,6 +238,12 @@ impl http_body::Body for Watched {
                 other => return Poll::Ready(other),
             }
         }
+    }
+
+    /// One that is empty ends with its headers, which hold the status: for clients in Go, an empty frame of data behind
+    /// them would be an end without a status.
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.busy.is_none() && self.inner.is_end_stream()
     }
 }
 

@@ -16,6 +16,7 @@ pub use compression::Compression;
 pub use image::{Image, Layer};
 pub use platform::is_for;
 pub use reference::{Reference, same_name, whole_name};
+pub use scan::names;
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};
 

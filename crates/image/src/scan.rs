@@ -95,6 +95,11 @@ pub fn scan(path: &Path) -> Result<Scan> {
     pass.end(rest.count)
 }
 
+/// What a tar, compressed or not, has in it: files by path, without `./`.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    Ok(scan(path)?.entries.into_keys().collect())
+}
+
 /// The first header. GNU tar leaves the size of a label blank, which other readers take for 0.
 fn first_block(tar: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut block = Vec::new();

@@ -115,7 +115,8 @@ impl Containerz {
 
     /// `gnoi.containerz.Containerz/ListContainer`; stopped ones too with `all`.
     pub async fn containers(&self, all: bool, deadline: Instant) -> Result<Vec<Container>> {
-        self.containers_by(all, Call::read("Containerz.ListContainer", deadline)).await
+        let listed = self.containers_by(all, Call::read("Containerz.ListContainer", deadline)).await;
+        self.naming_older(listed, deadline).await
     }
 
     /// As `containers`, with the limits of `call`.

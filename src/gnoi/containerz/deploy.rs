@@ -16,7 +16,7 @@ use super::{Containerz, ListedImage, Made, client};
 use crate::dial::EventKind;
 use crate::dial::answer::{is_transport, unless_it_panics};
 use crate::error::{Error, Kind, Result, is_unreadable};
-use crate::image::Source;
+use crate::image::{Reference, Source};
 use crate::waiting::reached;
 use crate::wire::gnoi::containerz::deploy_request::Request;
 use crate::wire::gnoi::containerz::deploy_response::Response;
@@ -56,6 +56,8 @@ pub struct Deployment {
     pub name: String,
     /// Empty for a plugin.
     pub tag: String,
+    /// What the archive itself calls the image: a device keeps these names beside its own.
+    pub own_names: Vec<Reference>,
     /// What the image is known by, its id first, for finding it after an error; nothing for a plugin.
     pub digests: Vec<String>,
     /// Whether it is a plugin's tar.
@@ -166,14 +168,17 @@ impl Containerz {
         if deployment.replace {
             return Ok(before);
         }
-        match images.iter().find(|image| image.is_named(name, tag) && !image.has_id(id)) {
-            None => Ok(before),
-            Some(other) => {
-                let what = format!("{name}:{tag} names another image on the device: {}", other.id);
-                Err(Error::new(Kind::Status(Code::AlreadyExists), what)
-                    .hint("deploy under another name (retag=), or with replace=True to move the name"))
-            }
+        let own = deployment.own_names.iter().map(|own| (&own.name, &own.tag));
+        for (at, (name, tag)) in [(name, tag)].into_iter().chain(own).enumerate() {
+            let Some(other) = images.iter().find(|image| image.is_named(name, tag) && !image.has_id(id)) else {
+                continue;
+            };
+            let moves = if at == 0 { "" } else { ", and the archive, which has that name too, would move it" };
+            let what = format!("{name}:{tag} names another image on the device: {}{moves}", other.id);
+            return Err(Error::new(Kind::Status(Code::AlreadyExists), what)
+                .hint("deploy under another name (retag=), or with replace=True to move the name"));
         }
+        Ok(before)
     }
 
     /// By its digest, or, where its archive does not tell what it may be listed by, by an id that was not `listed` before.

@@ -16,7 +16,8 @@ const REMOVE_FIRST: &str = "remove the containers that use it first";
 impl Containerz {
     /// `gnoi.containerz.Containerz/ListImage`, all of it: servers disagree on filters, so none is sent.
     pub async fn images(&self, deadline: Instant) -> Result<Vec<ListedImage>> {
-        self.images_by(Call::read("Containerz.ListImage", deadline)).await
+        let listed = self.images_by(Call::read("Containerz.ListImage", deadline)).await;
+        self.naming_older(listed, deadline).await
     }
 
     /// As `images`, with the limits of `call`.

@@ -6,6 +6,7 @@ use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::Containerz;
+use super::meaning::meant;
 use crate::dial::whole::each_of;
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opener, Resumed};
 use crate::error::{Error, Kind, Result, Subject};
@@ -56,7 +57,7 @@ impl Containerz {
             })
         });
         let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await;
-        let chunks = chunks.map_err(|error| error.missing(Subject::Container))?;
+        let chunks = chunks.map_err(|error| meant(Subject::Container, error))?;
         Ok(LogStream { chunks, partial: Vec::new(), ended: false })
     }
 
@@ -72,7 +73,7 @@ impl Containerz {
                 Ok(text)
             }
         });
-        Ok(lines(&text.await.map_err(|error| error.missing(Subject::Container))?))
+        Ok(lines(&text.await.map_err(|error| meant(Subject::Container, error))?))
     }
 }
 

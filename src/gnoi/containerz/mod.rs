@@ -5,6 +5,8 @@ mod deploy;
 mod identities;
 mod images;
 mod logs;
+mod meaning;
+mod older;
 mod plugins;
 mod record;
 mod remote;
@@ -14,6 +16,7 @@ mod volumes;
 
 pub use deploy::{Deployment, Progress, ProgressSink};
 pub use logs::{LogItem, LogStream};
+pub use older::Contract;
 pub use record::{CreationRecord, Made};
 pub use types::*;
 

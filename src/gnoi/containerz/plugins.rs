@@ -1,8 +1,10 @@
 //! `StartPlugin`, `StopPlugin`, `ListPlugins`, `RemovePlugin`, `RemovePluginTar`.
 
 use tokio::time::Instant;
+use tonic::Code;
 
 use super::images::removed_or_absent;
+use super::meaning::meant;
 use super::types::Plugin;
 use super::{Containerz, Made, client};
 use crate::dial::Call;
@@ -52,7 +54,7 @@ impl Containerz {
                 async move { client(connection).stop_plugin(request).await.map(|_| ()) }
             })
             .await
-            .map_err(|error| error.missing(Subject::Plugin))
+            .map_err(|error| meant(Subject::Plugin, error))
     }
 
     /// `gnoi.containerz.Containerz/ListPlugins`, all of them.
@@ -82,7 +84,11 @@ impl Containerz {
                 async move { client(connection).remove_plugin(request).await.map(|_| ()) }
             })
             .await;
-        removed_or_absent(removed, missing_ok).map_err(|error| error.missing(Subject::Plugin))
+        let removed = removed.map_err(|error| meant(Subject::Plugin, error));
+        removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
+            Some(Code::FailedPrecondition) => error.hint("it runs: stop it first"),
+            _ => error,
+        })
     }
 
     /// `gnoi.containerz.Containerz/RemovePluginTar`. UNIMPLEMENTED means that the tar stays on the device.
@@ -97,9 +103,7 @@ impl Containerz {
             })
             .await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
-            Some(tonic::Code::Unimplemented) => {
-                error.hint("this device cannot remove plugin tars: the file stays there")
-            }
+            Some(Code::Unimplemented) => error.hint("this device cannot remove plugin tars: the file stays there"),
             _ => error.missing(Subject::Plugin),
         })
     }

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use super::deploy::{DEPLOY, message};
 use super::{Containerz, ListedImage, Made, client};
+use crate::dial::Call;
 use crate::error::{Error, Result};
 use crate::wire::gnoi::common::{RemoteDownload, remote_download::Protocol};
 use crate::wire::gnoi::containerz::ImageTransfer;
@@ -39,9 +40,9 @@ impl Containerz {
         let of_name = |images: &[ListedImage]| -> Vec<String> {
             images.iter().filter(|image| image.may_be(name, tag)).map(|image| image.id.clone()).collect()
         };
-        let before = match self.images(deadline).await {
+        let before = match self.images_by(Call::read("Containerz.ListImage", deadline)).await {
             Ok(images) => Some(of_name(&images)),
-            Err(error) if self.record().is_some() => return Err(error),
+            Err(error) if self.record().is_some() && error.code() != Some(Code::Unimplemented) => return Err(error),
             Err(_) => None, // a device that does not list them may fetch one all the same
         };
         let asked = self.session.call(self.change(DEPLOY, deadline), |connection| {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::images::removed_or_absent;
+use super::meaning::meant;
 use super::types::{Volume, VolumeDriver, VolumeOptions};
 use super::{Containerz, Made, client};
 use crate::dial::Call;
@@ -64,7 +65,8 @@ impl Containerz {
 
     /// `gnoi.containerz.Containerz/ListVolume`, all of it.
     pub async fn volumes(&self, deadline: Instant) -> Result<Vec<Volume>> {
-        self.volumes_by(Call::read("Containerz.ListVolume", deadline)).await
+        let listed = self.volumes_by(Call::read("Containerz.ListVolume", deadline)).await;
+        self.naming_older(listed, deadline).await
     }
 
     /// As `volumes`, with the limits of `call`.
@@ -85,7 +87,12 @@ impl Containerz {
                 let absent = Error::new(Kind::Status(Code::NotFound), format!("there is no volume {name:?}"));
                 return removed_or_absent(Err(absent), missing_ok);
             }
-            removed_or_absent(self.ask_to_remove_volume(name, force, deadline).await, missing_ok)
+            let removed = self.ask_to_remove_volume(name, force, deadline).await;
+            let removed = removed.map_err(|error| meant(Subject::Volume, error));
+            removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
+                Some(Code::FailedPrecondition) => error.hint("remove the containers that use it first"),
+                _ => error,
+            })
         };
         self.timed("Containerz.RemoveVolume", steps).await.map_err(|error| error.missing(Subject::Volume))
     }

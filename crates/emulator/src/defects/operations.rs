@@ -132,6 +132,11 @@ pub const DEFECTS: &[Defect] = &[
         at: &[At::Failpoint("containerz.StopContainer", "return{}")],
     },
     Defect {
+        name: "stop.polite_ignored",
+        help: "StopContainer without force answers with success and the container runs on",
+        at: &[At::Skip(Step::HeedPoliteStop)],
+    },
+    Defect {
         name: "stop.lingers",
         help: "StopContainer leaves the container serving, listed as stopped",
         at: &[At::Skip(Step::EndProcess)],

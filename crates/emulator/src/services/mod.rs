@@ -110,6 +110,7 @@ impl Service<http::Request<Body>> for Gated {
         let plugins = containerz && request.uri().path().contains("Plugin");
         if containerz && self.chassis.has(Quirk::ContainerzNeedsCli) && !self.chassis.cli.has_containerz()
             || !containerz && self.chassis.has(Quirk::ContainerzAlone)
+            || containerz && self.chassis.has(Quirk::OlderContainerz) && !request.uri().path().ends_with("/Deploy")
             || plugins && self.chassis.has(Quirk::PluginsUnimplemented)
             || self.lacks(request.uri().path())
         {

@@ -111,6 +111,8 @@ pub enum Step {
     RefuseSecondPlugin,
     /// Ending what runs in a container that is stopped.
     EndProcess,
+    /// Ending a container that is stopped without force.
+    HeedPoliteStop,
     /// Updating a container.
     Update,
 }

@@ -172,6 +172,9 @@ impl ContainerzService {
         let Some(container) = self.inventory().container(name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };
+        if !request.force && self.defects().skips(Step::HeedPoliteStop) {
+            return Ok(Response::new(StopContainerResponse {}));
+        }
         let ran = self.control_processor().runtime.runs(name);
         if !self.defects().skips(Step::EndProcess) {
             self.control_processor().runtime.stop(name).await;

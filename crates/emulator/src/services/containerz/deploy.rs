@@ -21,14 +21,30 @@ use holdfast_wire::gnoi::containerz::{
     DeployRequest, DeployResponse, ImageTransfer, ImageTransferProgress, ImageTransferReady, ImageTransferSuccess,
 };
 
-type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
+pub(super) type Answers = mpsc::Sender<Result<DeployResponse, Status>>;
 
 /// Chunks from one progress message to the next with `rare-progress`.
 const RARE: u64 = 10;
 
 impl ContainerzService {
+    /// The first message, which says what comes. It is refused before the answer begins, as servers in Go do.
+    pub(super) async fn transfer_begun(
+        &self,
+        requests: &mut Streaming<DeployRequest>,
+    ) -> Result<ImageTransfer, Status> {
+        let first = requests.message().await?.and_then(|message| message.request);
+        let Some(Request::ImageTransfer(transfer)) = first else {
+            let what = "the first message must be an image transfer";
+            let older = self.has(Quirk::OlderContainerz);
+            return Err(if older { Status::invalid_argument(what) } else { Status::unavailable(what) });
+        };
+        self.check(&transfer)?;
+        Ok(transfer)
+    }
+
     pub(super) fn deploy_image(
         &self,
+        transfer: ImageTransfer,
         requests: Streaming<DeployRequest>,
         stall: Stall,
     ) -> Response<Rows<DeployResponse>> {
@@ -37,7 +53,7 @@ impl ContainerzService {
         let life = self.control_processor().life();
         let kept = answers.clone();
         let work = async move {
-            if let Err(status) = service.receive(requests, &answers, &stall).await {
+            if let Err(status) = service.receive(transfer, requests, &answers, &stall).await {
                 let _ = answers.send(Err(status)).await; // the client is gone
             }
         };
@@ -47,15 +63,14 @@ impl ContainerzService {
 
     async fn receive(
         &self,
+        transfer: ImageTransfer,
         mut requests: Streaming<DeployRequest>,
         answers: &Answers,
         stall: &Stall,
     ) -> Result<(), Status> {
-        let first = requests.message().await?.and_then(|message| message.request);
-        let Some(Request::ImageTransfer(transfer)) = first else {
-            return Err(Status::unavailable("the first message must be an image transfer"));
-        };
-        self.check(&transfer)?;
+        if let Some(download) = &transfer.remote_download {
+            return self.fetch(&transfer, &download.path, answers).await;
+        }
         let chunk_size = self.chassis.settings.chunk_size;
         answer(answers, Answer::ImageTransferReady(ImageTransferReady { chunk_size })).await?;
         let spool = tempfile::NamedTempFile::new_in(self.control_processor().store.incoming())
@@ -90,10 +105,10 @@ impl ContainerzService {
 
     fn check(&self, transfer: &ImageTransfer) -> Result<(), Status> {
         if let Some(download) = &transfer.remote_download {
-            if download.credentials.is_some() {
-                return Err(Status::unimplemented("credentials for remote downloads are not supported"));
-            }
-            return Err(Status::unimplemented("the emulated device fetches nothing from elsewhere"));
+            return Self::check_download(download);
+        }
+        if self.has(Quirk::OlderContainerz) {
+            return Err(Status::invalid_argument("invalid remote download request: RemoteDownload is required"));
         }
         if transfer.is_plugin {
             let plain =
@@ -169,7 +184,7 @@ impl ContainerzService {
         }
     }
 
-    async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
+    pub(super) async fn store_image(&self, transfer: &ImageTransfer, spool: PathBuf, size: u64) -> Result<(), Status> {
         let opened = tokio::task::spawn_blocking({
             let spool = spool.clone();
             move || Archive::open(&spool)
@@ -261,10 +276,10 @@ async fn answer(answers: &Answers, response: Answer) -> Result<(), Status> {
     send(answers, DeployResponse { response: Some(response) }).await
 }
 
-async fn send(answers: &Answers, message: DeployResponse) -> Result<(), Status> {
+pub(super) async fn send(answers: &Answers, message: DeployResponse) -> Result<(), Status> {
     answers.send(Ok(message)).await.map_err(|_| Status::cancelled("the client is gone"))
 }
 
-fn disk(error: &std::io::Error) -> Status {
+pub(super) fn disk(error: &std::io::Error) -> Status {
     Status::internal(format!("the device's disk: {error}"))
 }

@@ -20,10 +20,7 @@ impl ContainerzService {
         let inventory = self.inventory();
         let name = match inventory.container(&request.instance_name) {
             Some(container) => container.name.clone(),
-            None => self
-                .defects()
-                .log_of_unknown(&inventory)
-                .ok_or_else(|| Status::not_found(format!("there is no container {:?}", request.instance_name)))?,
+            None => self.defects().log_of_unknown(&inventory).ok_or_else(|| self.no_log(&request.instance_name))?,
         };
         let (messages, stream) = mpsc::channel(16);
         let (service, follow) = (self.clone(), request.follow);
@@ -31,6 +28,13 @@ impl ContainerzService {
         let kept = messages.clone();
         tokio::spawn(feed(life, kept, async move { service.send_log(&name, follow, &messages).await }));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    fn no_log(&self, name: &str) -> Status {
+        if self.has(Quirk::EngineErrorsUnknown) {
+            return Status::unknown(format!("Error response from daemon: No such container: {name}"));
+        }
+        Status::not_found(format!("there is no container {name:?}"))
     }
 
     async fn send_log(&self, name: &str, follow: bool, messages: &mpsc::Sender<Result<LogResponse, Status>>) {

@@ -2,6 +2,7 @@
 
 mod containers;
 mod deploy;
+mod download;
 mod images;
 mod logs;
 mod plugins;
@@ -112,7 +113,9 @@ impl Containerz for ContainerzService {
         request: Request<Streaming<wire::DeployRequest>>,
     ) -> Result<Response<Self::DeployStream>, Status> {
         let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
-        Ok(self.deploy_image(request.into_inner(), stall))
+        let mut requests = request.into_inner();
+        let transfer = self.transfer_begun(&mut requests).await?;
+        Ok(self.deploy_image(transfer, requests, stall))
     }
 
     async fn list_image(
@@ -200,8 +203,10 @@ impl Containerz for ContainerzService {
         &self,
         request: Request<wire::StartPluginRequest>,
     ) -> Result<Response<wire::StartPluginResponse>, Status> {
+        let request = request.into_inner();
         let _operation = self.control_processor().operation().await;
-        self.start_one_plugin(&request.into_inner())
+        self.check_entrypoint(&request).await?;
+        self.start_one_plugin(&request)
     }
 
     async fn stop_plugin(

@@ -18,6 +18,20 @@ fn bare(name: &str) -> &str {
 }
 
 impl ContainerzService {
+    /// What the configuration has it run must be in the archive, whose root is the plugin's own.
+    pub(super) async fn check_entrypoint(&self, request: &StartPluginRequest) -> Result<(), Status> {
+        let config: serde_json::Value = serde_json::from_str(&request.config).unwrap_or_default();
+        let Some(program) = config["entrypoint"][0].as_str().map(str::to_owned) else { return Ok(()) };
+        let file = self.control_processor().store.plugin_file(&request.name);
+        let listed = tokio::task::spawn_blocking(move || holdfast_image::names(&file)).await;
+        let Ok(Ok(names)) = listed else { return Ok(()) }; // whether it is there at all is looked at next
+        if names.iter().any(|name| *name == program.trim_start_matches('/')) {
+            return Ok(());
+        }
+        let what = format!("exec: {program:?}: stat {program}: no such file or directory");
+        Err(Status::unknown(format!("Error response from daemon: OCI runtime create failed: {what}")))
+    }
+
     pub(super) fn start_one_plugin(
         &self,
         request: &StartPluginRequest,
@@ -60,13 +74,23 @@ impl ContainerzService {
                     plugin.running = false;
                     Ok(Response::new(StopPluginResponse {}))
                 }
-                _ => Err(Status::not_found(format!("plugin {:?} does not run", request.instance_name))),
+                Some(plugin) if self.has(Quirk::EngineErrorsUnknown) => {
+                    Err(Status::unknown(format!("plugin {}:latest is already disabled", plugin.instance)))
+                }
+                _ => Err(self.no_plugin(&request.instance_name, "does not run")),
             }
         })
     }
 
+    fn no_plugin(&self, instance: &str, what: &str) -> Status {
+        if self.has(Quirk::EngineErrorsUnknown) {
+            return Status::unknown(format!("plugin {instance:?} not found"));
+        }
+        Status::not_found(format!("plugin {instance:?} {what}"))
+    }
+
     pub(super) fn list_all_plugins(&self, request: &ListPluginsRequest) -> Response<ListPluginsResponse> {
-        let suffix = if self.has(Quirk::PluginLatest) { ":latest" } else { "" };
+        let suffix = if self.has(Quirk::PluginNamesBare) { "" } else { ":latest" };
         let wanted =
             |plugin: &Plugin| request.instance_name.is_empty() || plugin.instance == bare(&request.instance_name);
         let plugins = self.inventory().plugins.into_iter().filter(wanted).map(|plugin| wire::Plugin {
@@ -97,7 +121,10 @@ impl ContainerzService {
     ) -> Result<Response<RemovePluginResponse>, Status> {
         let instance = bare(&request.instance_name);
         self.change(|held| match held.plugins.iter().position(|plugin| plugin.instance == instance) {
-            None => Err(Status::not_found(format!("there is no plugin {instance:?}"))),
+            None => Err(self.no_plugin(instance, "is not there")),
+            Some(at) if held.plugins[at].running && self.has(Quirk::EngineErrorsUnknown) => {
+                Err(Status::unknown(format!("plugin {instance}:latest is enabled - disable it first")))
+            }
             Some(at) if held.plugins[at].running => {
                 Err(Status::failed_precondition(format!("plugin {instance:?} runs: stop it first")))
             }

@@ -115,13 +115,21 @@ impl ContainerzService {
         let inventory = self.inventory();
         if inventory.volume(name).is_none() {
             self.defects().removal_of_unknown_volume(&self.chassis, self.index);
-            return match (request.force, self.has(Quirk::VolumeRemoveUnknown)) {
-                (false, true) => Err(Status::unknown(format!("no such volume: {name}"))),
+            return match (request.force, self.has(Quirk::VolumeRemoveUnknown) || self.has(Quirk::EngineErrorsUnknown)) {
+                (false, true) => {
+                    Err(Status::unknown(format!("Error response from daemon: get {name}: no such volume")))
+                }
                 (false, false) => Err(Status::not_found(format!("there is no volume {name:?}"))),
                 (true, _) => Ok(Response::new(RemoveVolumeResponse {})),
             };
         }
         if let Some(user) = inventory.containers.iter().find(|container| container.volumes.contains(name)) {
+            if self.has(Quirk::EngineErrorsUnknown) {
+                let id = &user.id;
+                return Err(Status::unknown(format!(
+                    "Error response from daemon: remove {name}: volume is in use - [{id}]"
+                )));
+            }
             return Err(Status::failed_precondition(format!("container {:?} uses volume {name:?}", user.name)));
         }
         self.change(|held| {
