@@ -538,7 +538,8 @@ class Containerz:
 
         The target is the archive's own name unless `name` and `tag` say otherwise; `retag` writes another name into
         the archive on its way (layers and id stay). Of an archive with several images `platform` chooses, such as
-        `linux/arm64`. A name that another image has is refused unless `replace`.
+        `linux/arm64`. A name that another image has is refused unless `replace`: the one that is asked for, and those
+        in the archive, which devices keep beside it.
         Several chunks are in flight unless `lockstep`. A transfer that a failover broke off is started over `retries`
         times. `progress` is told `(sent, received, total)` in bytes; False shows no bar. The deadline is an hour unless
         `timeout` says otherwise. Raises `ImageError`, and what the device answers; an error says whether the image is
@@ -549,6 +550,11 @@ class Containerz:
         self, image: _Image, url: str, *, protocol: RemoteProtocol = "HTTPS", timeout: _Seconds | None = None
     ) -> None:
         """Deploy with `remote_download`: the device fetches `url` by SFTP, HTTP, HTTPS or SCP."""
+
+    def contract(self, *, timeout: _Seconds | None = None) -> str | None:
+        """Which contract of Containerz the device serves, by its version: `0.2.0`, which all else here is for, or
+        `0.1.1` (gNOI 0.2 to 0.4: Deploy, Remove, List, Start, Stop, Log), of which `deploy_remote` works; or None.
+        """
 
     def images(self, *, timeout: _Seconds | None = None) -> Images:
         """ListImage, all of it. `in` takes an id, `NAME:TAG`, or anything with an `id`."""
@@ -755,6 +761,9 @@ class AsyncContainerz:
         self, image: _Image, url: str, *, protocol: RemoteProtocol = "HTTPS", timeout: _Seconds | None = None
     ) -> Awaitable[None]:
         """As `Containerz.deploy_remote`."""
+
+    def contract(self, *, timeout: _Seconds | None = None) -> Awaitable[str | None]:
+        """As `Containerz.contract`."""
 
     def images(self, *, timeout: _Seconds | None = None) -> Awaitable[Images]:
         """As `Containerz.images`."""

@@ -126,7 +126,7 @@ def _space(_dut: Device) -> Finding:
 def _suites(served: Services, seen: Mapping[str, Finding]) -> Finding:
     """Which suites the rest allows."""
     if not seen[CONTAINERZ].fit:
-        return Finding("suites", False, "none can run: all of them need gNOI Containerz")
+        return Finding("suites", False, "none can run: all of them need gNOI Containerz 0.2")
     if lack := served.lack(GNMI, SYSTEM):
         lacking = [f"{case}: {why}" for case, needs in _NEEDS.items() if (why := served.lack(*needs))]
         return Finding("suites", True, f"CNTR-1 and CNTR-2 can run; not checked of them is {'; '.join(lacking)}; "

@@ -157,9 +157,13 @@ RUN = (
     _text("dut-port", "PORT", "the port that the container serves and publishes (default 60061)",
           shape=r"0*([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])",
           wanted="give a number from 1 to 65535"),
-    _text("dut-network", "NAME", "the container's network (default: the device's)"),
+    _text("dut-plugin", "FILE", "a plugin's archive to test with (CNTR-1.7), instead of the wheel's own: its root file"
+          " system as a tar, without a folder around it; --dut-plugin-config goes with it"),
+    _text("dut-plugin-config", "FILE", "the configuration of --dut-plugin, JSON as the container engine takes it"),
+    _text("dut-network", "NAME", "the container's network (default: the device's; host in CNTR-2, as in the plan)"),
     _choice("dut-volume-driver", "DRIVER", choices.VolumeDriver, "what volumes are made with: local, whose options are"
-            " mountpoint=DIR and options=LIST, or custom; without it what the device takes for itself"),
+            " mountpoint=DIR and options=LIST (default: those of the plan), or custom; without it what the device takes"
+            " for itself"),
     _list("dut-volume-option", "KEY=VALUE", "for the volume's driver; may be given several times"),
     _list("dut-inner", "KEY=VALUE", "how containers name devices: host, gnmi, gribi (HOST:PORT), link",
           testbed="inner"),

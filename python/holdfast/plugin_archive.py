@@ -31,17 +31,18 @@ CONFIG = json.dumps(_CONFIG, sort_keys=True)
 
 
 def write_archive(path: str | os.PathLike[str], *, platform: str | None = None) -> None:
-    """Write the archive: `config.json` and `rootfs/`, as `docker plugin create` takes them; gNOI Containerz deploys it.
+    """Write the archive as gNOI Containerz deploys it: the plugin's root file system, without a folder around it.
 
-    `platform` is this machine's own if none is given. The same input gives the same bytes. Raises `ImageError`.
+    The configuration (`CONFIG`) is not in it: StartPlugin brings that. `docker plugin create` wants both in a folder,
+    as `config.json` and `rootfs/`. `platform` is this machine's own if none is given. The same input gives the same
+    bytes. Raises `ImageError`.
     """
     executable = cntrsrv.executable(platform or _core.own_platform())
     try:
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-            _add(archive, "config.json", CONFIG.encode(), 0o644)
-            for folder in ("rootfs", "rootfs/run", "rootfs/run/docker", "rootfs/run/docker/plugins"):
+            for folder in ("run", "run/docker", "run/docker/plugins"):
                 _add_folder(archive, folder)
-            _add(archive, "rootfs/cntrsrv", executable.read_bytes(), 0o755)
+            _add(archive, "cntrsrv", executable.read_bytes(), 0o755)
     except OSError as error:
         raise ImageError(f"{Path(path)}: {error}", hint="choose a folder that exists and can be written") from None
 

@@ -34,7 +34,7 @@ def image_cntrsrv(given: SharedOptions, output: str, name: str, tag: str, platfo
 @click.option("--platform", metavar="linux/amd64|linux/arm64", help="This machine's own if none is given.")
 @click.pass_obj
 def image_plugin(given: SharedOptions, output: str, platform: str | None) -> None:
-    """Write the test plugin's archive, as `docker plugin create` and Deploy take it."""
+    """Write the test plugin's archive, as Deploy takes it: its root file system."""
     from holdfast import plugin_archive
 
     plugin_archive.write_archive(output, platform=platform)

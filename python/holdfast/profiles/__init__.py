@@ -83,6 +83,11 @@ class Profile:
     core_folders_known: bool = False
     emulator: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def testable(self) -> bool:
+        """Whether its devices list containers: without that, no suite can run on them."""
+        return "ListContainer" not in self.unsupported
+
     def recognises(self, roles: Sequence[ControlProcessor]) -> bool:
         """Whether what a device says of itself is this vendor's; names count where it says nothing of its software."""
         by_software = self.software and any(re.search(self.software, cp.software_version or "") for cp in roles)
@@ -98,6 +103,11 @@ class Profile:
 def names() -> list[str]:
     """All that ship."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def testable() -> list[str]:
+    """Those of devices on which suites run."""
+    return [name for name in names() if load(name).testable]
 
 
 @cache

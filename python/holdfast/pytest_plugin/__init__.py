@@ -36,9 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
     options.check(config)
     if options.is_active(config):
-        from holdfast.pytest_plugin import image_archive, report
+        from holdfast.pytest_plugin import image_archive, plugin, report
 
         image_archive.check(config)
+        plugin.check(config)
         report.install(config, devices=True)
     elif _has_scenarios(config):
         from holdfast.pytest_plugin import report
@@ -141,9 +142,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     if any("holdfast_run" in getattr(item, "fixturenames", ()) for item in session.items):
-        from holdfast.pytest_plugin import image_archive
+        from holdfast.pytest_plugin import image_archive, plugin
 
         image_archive.check(session.config)
+        plugin.check(session.config)
     if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
         from holdfast.pytest_plugin import ending, plan
 

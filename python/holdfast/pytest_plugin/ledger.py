@@ -58,6 +58,12 @@ class Ledger:
         except Unimplemented:
             self._unchecked = "the image under test has no ledger"
             raise NotChecked(self._unchecked) from None
+        except HoldfastError as error:
+            if self._run.image_pings is not None:
+                raise
+            # Whatever an image of one's own serves there, it is no ledger; whether it answers is judged elsewhere.
+            self._unchecked = f"the image under test has no ledger: {error.message}"
+            raise NotChecked(self._unchecked) from None
         self._unchecked = None
 
     def describe(self) -> None:

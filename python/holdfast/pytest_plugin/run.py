@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 60061
 # The test container's command: on its default port as the plans start it, and on any other.
-CNTRSRV, CNTRSRV_ON = "./cntrsrv", "./cntrsrv --port {port}"
+CNTRSRV, CNTRSRV_ON = "./cntrsrv", "./cntrsrv --port={port}"
 # Where gRIBI is, as IANA has it.
 GRIBI_PORT = 9340
 # Of an image that a container is updated to.
@@ -64,9 +64,9 @@ class ImageUnderTest:
             return CNTRSRV
         return self.command_template.replace("{port}", str(self.port))
 
-    def published_on(self, port: int) -> tuple[str, dict[int, int]]:
+    def published_on(self, port: int, *, explicit: bool = False) -> tuple[str, dict[int, int]]:
         """The command of a container that is reached on `port`, and its ports: what it serves, or a mapping."""
-        if port != self.port and "{port}" in self.command_template:
+        if (explicit or port != self.port) and "{port}" in self.command_template:
             return self.command_template.replace("{port}", str(port)), {port: port}
         return self.command, {self.port: port}
 
@@ -238,10 +238,12 @@ class Run:
 
     @property
     def volume_options(self) -> dict[str, str]:
-        """`--dut-volume-option`, as given; some of its own for the embedded device, which takes any."""
+        """`--dut-volume-option`; else those of the plan's suite for a local volume, and some for our own device."""
         given = options.value(self.config, "dut-volume-option") or ()
         pairs = (text.partition("=") for text in given)
         own = {"kept": "yes", "made": "as asked"} if self.chassis is not None else {}
+        if self.volume_driver == "local":
+            own = {"mountpoint": "/tmp", "options": "bind"}  # noqa: S108
         return {key: value for key, _, value in pairs} or own
 
     @property

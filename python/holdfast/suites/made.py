@@ -35,6 +35,8 @@ class AskedContainer:
     variables: Mapping[str, str] = field(default_factory=dict)
     # None for the image's own.
     port_or_own: int | None = None
+    # Where nobody said which, and the plan does.
+    network: str = ""
 
     @property
     def port(self) -> int:
@@ -60,11 +62,11 @@ class AskedContainer:
         dut.containerz.update(self.name, image=image, **self._parameters())
 
     def _parameters(self) -> dict[str, Any]:
-        command, ports = self.image.published_on(self.port)
+        command, ports = self.image.published_on(self.port, explicit=bool(self.network))
         return {
             "command": command,
             "ports": ports,
-            "network": self.image.network,
+            "network": self.image.network or self.network,
             "volumes": dict(self.volumes),
             "environment": self.environment,
             "labels": self.labels,

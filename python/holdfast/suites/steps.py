@@ -34,9 +34,12 @@ def start(
     variables: dict[str, str] | None = None,
     *,
     port: int | None = None,
+    network: str = "",
 ) -> AskedContainer:
-    """Start a container of the image under test, on its own port or, where another has that, on `port`."""
-    asked = AskedContainer(name, image, volumes or {}, variables or {}, port)
+    """Start a container of the image under test, on its own port or, where another has that, on `port`; in `network`
+    unless `--dut-network` names another.
+    """
+    asked = AskedContainer(name, image, volumes or {}, variables or {}, port, network)
     asked.start(dut)
     return asked
 

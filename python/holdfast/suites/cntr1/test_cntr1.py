@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from holdfast import Device, plugin_archive
+from holdfast import Device
 from holdfast.exceptions import (
     AlreadyExists,
+    DeadlineExceeded,
     ExpectationFailed,
     FailedPrecondition,
     Internal,
     NotFound,
+    OutcomeUnknown,
     RpcError,
+    Timeout,
     Unimplemented,
     Unknown,
 )
+from holdfast.pytest_plugin import plugin
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import Steps, case
@@ -55,6 +58,8 @@ from holdfast.suites.reboot import reboot_with_container
 from holdfast.suites.refusals import expect_refused, expect_status, note_outcome, unless_unimplemented
 from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
 
+# How long a container may take to end when it is asked politely, in seconds: Docker kills it after 10.
+POLITE = 30.0
 # A name and a tag that nothing on a device has.
 NOBODY = "holdfast-nobody"
 
@@ -124,8 +129,8 @@ def test_cntr1_2_logs(dut: Device, image: ImageUnderTest, case: Case) -> None:
                 case, "log of an unknown container", lambda: dut.containerz.logs(NOBODY), NotFound, Unknown
             )
         )
-    with case.procedure("stop the container"):
-        dut.containerz.stop(name)
+    with case.procedure("stop the container, by force"):
+        dut.containerz.stop(name, force=True)
     with case.procedure("the log of a stopped container is whatever the device gives"):
         unless_unimplemented(lambda: note_log_of_stopped(case, dut, name))
 
@@ -160,8 +165,8 @@ def test_cntr1_3_list(dut: Device, image: ImageUnderTest, case: Case) -> None:
         asked, other = start(dut, image, name), start(dut, image, stopped, port=image.port + 1)
     container_as_asked(case, dut, asked)
     container_as_asked(case, dut, other, what="the other container")
-    with case.procedure("stop one of them"):
-        dut.containerz.stop(stopped)
+    with case.procedure("stop one of them, by force"):
+        dut.containerz.stop(stopped, force=True)
         settled(case, lambda: look_container(dut, stopped), (STOPPED, ABSENT), watch=0)
     with case.procedure("the running one is listed among the running"):
         settled(case, lambda: running(dut).get(name, ABSENT), ("RUNNING",), watch=0)
@@ -207,8 +212,26 @@ def test_cntr1_4_stop(dut: Device, image: ImageUnderTest, case: Case) -> None:
         )
     with case.depth("it stays stopped"):
         settled(case, lambda: look_container(dut, name), (STOPPED, ABSENT))
+    with case.depth("another ends when it is asked politely"):
+        expect_polite_end(case, dut, image)
     with case.depth("its port is closed"):
         expect_silence(case, dut, image.port)
+
+
+def expect_polite_end(case: Case, dut: Device, image: ImageUnderTest) -> None:
+    """A stop without force ends a container whose process heeds SIGTERM; `NotChecked` where that may not be so."""
+    polite = case.run.name("polite")
+    start(dut, image, polite, port=image.port + 1)
+    dut.containerz.expect_container(polite, watch=0)
+    try:
+        dut.containerz.stop(polite, timeout=POLITE)
+        settled(case, lambda: look_container(dut, polite), (STOPPED, ABSENT), watch=0)
+    except (Timeout, OutcomeUnknown, DeadlineExceeded) as error:
+        if image.retag is not None:
+            raise NotChecked(f"the image under test may not heed SIGTERM: {error.message}") from None
+        raise
+    finally:
+        dut.containerz.remove(polite, force=True, missing_ok=True)
 
 
 def expect_silence(case: Case, dut: Device, port: int) -> None:
@@ -340,17 +363,15 @@ def expect_alone(dut: Device, case: Case, name: str) -> None:
 @case()
 def test_cntr1_7_plugin(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, refused = case.run.name("plugin"), case.run.name("refused-plugin")
-    archive = Path(case.run.folder) / "plugin.tar"
-    with case.procedure("write the plugin's archive"):
-        plugin_archive.write_archive(archive)
-        needs_plugins(dut)
+    needs_plugins(dut)
+    under_test = plugin.of(case.run)
     with case.procedure("deploy it"):
-        dut.containerz.deploy(archive, name=name, is_plugin=True)
+        dut.containerz.deploy(under_test.archive, name=name, is_plugin=True)
     with case.procedure("start it"):
-        dut.containerz.start_plugin(name, name, config=plugin_archive.CONFIG)
+        dut.containerz.start_plugin(name, name, config=under_test.config)
     with case.procedure("it is listed"):
         settled(case, lambda: look_plugin(dut, name), (THERE,), watch=0)
-    plugin_as_asked(case, dut, name, plugin_archive.CONFIG)
+    plugin_as_asked(case, dut, name, under_test.config)
     with case.procedure("a plugin that is not there is not started"):
         expect_refused(
             case,
@@ -364,7 +385,7 @@ def test_cntr1_7_plugin(dut: Device, image: ImageUnderTest, case: Case) -> None:
         expect_refused(
             case,
             "start of a plugin that runs",
-            lambda: dut.containerz.start_plugin(name, name, config=plugin_archive.CONFIG),
+            lambda: dut.containerz.start_plugin(name, name, config=under_test.config),
             Unknown,
             AlreadyExists,
         )

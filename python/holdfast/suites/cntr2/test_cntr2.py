@@ -20,6 +20,8 @@ from holdfast.suites.dialling import Dialler
 from holdfast.suites.made import container_as_asked, image_as_sent
 from holdfast.suites.steps import deploy, expect_answer, start
 
+# The network that the plan's suite asks for.
+HOST = "host"
 # Connections that are made one after the other.
 TIMES = 10
 # By how much a container's clock may differ from its device's, in seconds: they are one.
@@ -47,7 +49,7 @@ def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest,
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start a container"):
-        asked = start(dut, image, name)
+        asked = start(dut, image, name, network=HOST)
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
     image_as_sent(case, dut, image)
@@ -84,7 +86,7 @@ def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTes
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start a container"):
-        asked = start(dut, image, case.run.name("caller"))
+        asked = start(dut, image, case.run.name("caller"), network=HOST)
     with case.procedure("it answers on its published port"):
         expect_answer(case, dut, image)
     image_as_sent(case, dut, image)
@@ -144,8 +146,8 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
         deploy(near.device, near.image)
         deploy(far.device, far.image)
     with case.procedure("start a container on each"):
-        asked = start(near.device, near.image, name)
-        start(far.device, far.image, other)
+        asked = start(near.device, near.image, name, network=HOST)
+        start(far.device, far.image, other, network=HOST)
     with case.procedure("the near one answers"):
         expect_answer(case, near.device, near.image)
     image_as_sent(case, near.device, near.image)
@@ -178,7 +180,8 @@ def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest
     with case.procedure("deploy the image"):
         deploy(dut, image)
     with case.procedure("start two containers"):
-        one_asked, other_asked = start(dut, image, first), start(dut, image, second, port=port)
+        one_asked = start(dut, image, first, network=HOST)
+        other_asked = start(dut, image, second, port=port, network=HOST if "{port}" in image.command_template else "")
     with case.procedure("both run"):
         dut.containerz.expect_container(first, watch=0)
         dut.containerz.expect_container(second, watch=0)
