@@ -111,6 +111,11 @@ def wire(session: nox.Session) -> None:
     listings = sorted(WIRE.glob("*.txt"))
     for listing in (*listings, *sorted((WIRE / "public").glob("*.txt"))):
         session.run("python", str(comparer), "--compare", str(listing), "proto")
+    older = Path(session.create_tmp()) / "proto"  # one with the packages and services of another in proto/
+    shutil.copytree(ROOT / "proto", older, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "proto_older", older, dirs_exist_ok=True)
+    for listing in sorted((WIRE / "older").glob("*.txt")):
+        session.run("python", str(comparer), "--compare", str(listing), str(older))
     if not (SHARED / "specs" / "wire").exists():
         session.log("../shared is not beside this checkout: tests/wire was not compared with it")
         return
@@ -163,6 +168,10 @@ def tests(session: nox.Session) -> None:
     install_wheel(session, *TEST_TOOLS)
     if os.environ.get("CI") == "true":
         install_system_tools(session)
+    if (go := shutil.which("go")) is not None:  # what the client in Go is built of
+        session.chdir(ROOT / "tests_py" / "go_client")
+        session.run(go, "mod", "download", external=True)
+        session.chdir(ROOT)
     workers = session.posargs or ["-n", "3"]  # they wait more than they work
     paths = (str(ROOT / "tests_py"), str(ROOT / "examples" / "test_my_image.py"))
     session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
@@ -208,7 +217,7 @@ def personalities(session: nox.Session) -> None:
     """The whole suite on the emulated device of each vendor."""
     install_wheel(session)
     session.chdir(session.create_tmp())
-    names = session.run("python", "-c", "from holdfast import profiles; print(*profiles.names())", silent=True)
+    names = session.run("python", "-c", "from holdfast import profiles; print(*profiles.testable())", silent=True)
     for name in str(names).split():
         session.run("pytest", "-k", "cntr1 or cntr2 or cntr3", "--dut-profile", name, "--dut-configure")
 

@@ -183,6 +183,8 @@ LIFE = (
     Defect("stopped container among the running", always("list.all_always"), "procedure", "STOPPED", options=ONE,
            cases=("cntr1_3", "cntr1_4"), sample=True),
     Defect("stopped in words alone", always("stop.ignored"), "procedure", "it is", options=ONE, cases=("cntr1_3", "cntr1_4")),
+    Defect("stopped in words alone without force", always("stop.polite_ignored"), "depth", "it is running", options=ONE,
+           cases=("cntr1_4",)),
     Defect("stopped container goes on answering", always("stop.lingers"), "depth", "it is answering", options=ONE,
            cases=("cntr1_4",), sample=True),
     Defect("unknown container stopped", "containerz.StopContainer=3*off->1*return{}", "procedure", "agrees", options=ONE,

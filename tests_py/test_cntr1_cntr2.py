@@ -19,7 +19,7 @@ from conftest import RunSuite, emulate
 BOTH = ("-k", "cntr1 or cntr2", *QUICK)
 
 
-@pytest.mark.parametrize("vendor", profiles.names())
+@pytest.mark.parametrize("vendor", profiles.testable())
 def test_a_personality_passes(run_suite: RunSuite, vendor: str) -> None:
     run = run_suite(*BOTH, "--dut-profile", vendor, "--dut-configure")
     assert run.exit_code == 0, run.output
@@ -243,6 +243,7 @@ def test_the_plugins_archive_is_the_same_each_time(tmp_path: Path) -> None:
         plugin_archive.write_archive(file)
     assert files[0].read_bytes() == files[1].read_bytes()
     with tarfile.open(files[0]) as archive:
-        assert {"config.json", "rootfs/cntrsrv"} <= set(archive.getnames())
+        assert "cntrsrv" in archive.getnames(), "its root is the plugin's: a device unpacks it below rootfs/ itself"
+        assert not any(name.startswith(("rootfs", "config.json")) for name in archive.getnames())
     with pytest.raises(holdfast.exceptions.ImageError, match="choose a folder"):
         plugin_archive.write_archive(tmp_path / "none" / "x.tar")

@@ -126,7 +126,8 @@ def test_docker_runs_the_test_plugin(docker: Docker, tmp_path: Path) -> None:
     plugin_archive.write_archive(tmp_path / "plugin.tar")
     folder = tmp_path / "plugin"
     with tarfile.open(tmp_path / "plugin.tar") as packed:
-        packed.extractall(folder)
+        packed.extractall(folder / "rootfs")  # as a device does
+    (folder / "config.json").write_text(plugin_archive.CONFIG)
     docker.run("plugin", "create", "holdfast/cntrsrv", str(folder))
     try:
         docker.run("plugin", "enable", "holdfast/cntrsrv")

@@ -62,7 +62,7 @@ def test_what_a_device_lacks(chassis_of_test: holdfast.Emulator, failpoint: str,
     [
         ("roles.single", "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot: Supervisor1 PRIMARY"),
         ("roles.none", "CNTR-1 and CNTR-2 can run; CNTR-3 and midway cannot: no control processor"),
-        ("containerz.ListImage", "none can run: all of them need gNOI Containerz"),
+        ("containerz.ListImage", "none can run: all of them need gNOI Containerz 0.2"),
     ],
 )
 def test_which_suites_can_run(chassis_of_test: holdfast.Emulator, failpoint: str, says: str) -> None:

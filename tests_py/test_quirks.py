@@ -19,15 +19,15 @@ EXCLUDED = {"name-only": "full-path-only"}
 # A run each: nobody knows beforehand in which of these ways a device takes and answers reads and paths.
 ALONE = (*WAYS, "json-ietf-only", "no-subscribe", "full-path-only", "name-only")
 # Those on which CNTR-3 cannot run: test_services.py has them.
-OWN = {"containerz-alone"}
+OWN = {"containerz-alone", "older-containerz"}
 FAMILIES = {
     "docker": (
         "joined-image-rows", "filters-rejected", "slashed-names", "no-labels-listed", "in-use-unavailable",
         "forced-removal-untags", "failed-start-left-over", "stopped-duplicate-internal", "volumes-created-silently",
-        "stop-not-running-not-found", "volume-create-idempotent", "volume-remove-unknown", "plugin-latest",
+        "stop-not-running-not-found", "volume-create-idempotent", "volume-remove-unknown", "engine-errors-unknown",
         "no-remove-plugin-tar", "raw-log-chunks", "short-transfer-accepted", "moved-tag-fails", "rare-progress",
     ),
-    "lockstep": ("lockstep-only", "no-size-in-success", "name-only", "log-unimplemented"),
+    "lockstep": ("plugin-names-bare", "lockstep-only", "no-size-in-success", "name-only", "log-unimplemented"),
     "full path": ("full-path-only", "extra-components"),
     "sparse gnmi": ("no-switchover-ready", "no-component-type", "no-last-switchover-time", "json-ietf-only"),
     "containerd": ("manifest-ids", "normalised-names", "runtime-unreachable", "changes-refused-at-first"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +17,13 @@ import pytest
 from test_quirks import OWN, QUICK
 
 import holdfast
-from holdfast import services
+from holdfast import profiles, services
 from holdfast.doctor import Finding, examine
-from holdfast.exceptions import Unauthenticated, Unimplemented
+from holdfast.exceptions import Internal, InvalidArgument, Unauthenticated, Unimplemented
 from holdfast.services import CONTAINERZ, GNMI, SYSTEM
 
 from conftest import RunSuite, emulate, isolated
-from seeds import LESS
+from seeds import LESS, NOTHING
 
 ALONE = "containerz-alone"
 
@@ -30,12 +34,33 @@ def alone() -> Iterator[holdfast.Device]:
         yield dut
 
 
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The files of a folder, by HTTP."""
+    handler = functools.partial(Silent, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    """It says nothing of what it serves."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
 def findings(address: str) -> dict[str, Finding]:
     return {found.what: found for found in examine(lambda: holdfast.connect(address, insecure=True, dial_timeout=2))}
 
 
 def test_what_cntr3_cannot_run_on_is_drawn_apart() -> None:
-    assert set(LESS) == OWN
+    assert {*LESS, *NOTHING} == OWN
 
 
 def test_services_are_told_apart(device: holdfast.Device, alone: holdfast.Device) -> None:
@@ -173,3 +198,68 @@ def test_a_device_with_roles_and_without_system_is_judged_as_far_as_it_goes(run_
     assert run.exit_code == 0, run.output
     assert "9 skipped" in run.output
     assert json.dumps("the device does not serve gNOI System")[1:-1] in run.output
+
+
+def test_older_containerz_is_recognised_by_what_it_serves(device: holdfast.Device) -> None:
+    assert device.containerz.contract() == "0.2.0"
+    with (
+        holdfast.emulator(quirks=["older-containerz"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        assert dut.containerz.contract() == "0.1.1"
+        for look in (dut.containerz.images, dut.containerz.containers, dut.containerz.volumes):
+            with pytest.raises(Unimplemented, match=r"gNOI Containerz 0\.1\.1.*Deploy, Remove, List") as caught:
+                look()
+            assert "deploy_remote" in str(caught.value)
+
+
+def test_a_device_without_containerz_serves_no_contract(chassis_of_test: holdfast.Emulator) -> None:
+    for rpc in ("ListImage", "ListContainer", "ListVolume", "Deploy"):
+        chassis_of_test.arm(f"containerz.{rpc}", "error[UNIMPLEMENTED](x)")
+    with holdfast.connect(chassis_of_test.address, insecure=True) as dut:
+        assert dut.containerz.contract() is None
+        with pytest.raises(Unimplemented) as caught:
+            dut.containerz.images()
+    assert "0.1.1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("quirks", [[], ["older-containerz"]], ids=["current", "older"])
+def test_a_device_fetches_an_archive(archive: Path, quirks: list[str]) -> None:
+    with (
+        serving(archive.parent) as url,
+        holdfast.emulator(quirks=quirks) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        dut.containerz.deploy_remote("fetched:v1", f"{url}/{archive.name}", protocol="HTTP")
+        if not quirks:
+            assert "fetched:v1" in dut.containerz.images()
+        with pytest.raises(Internal, match="404"):
+            dut.containerz.deploy_remote("fetched:v1", f"{url}/nothing.tar", protocol="HTTP")
+        with pytest.raises(Unimplemented, match="HTTP alone"):
+            dut.containerz.deploy_remote("fetched:v1", f"{url}/{archive.name}")
+        with pytest.raises(InvalidArgument, match="http://"):
+            dut.containerz.deploy_remote("fetched:v1", "fetched.tar", protocol="HTTP")
+
+
+def test_an_older_device_takes_no_archive_that_is_sent(archive: Path) -> None:
+    with (
+        holdfast.emulator(quirks=["older-containerz"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+        pytest.raises(Unimplemented, match=r"0\.1\.1"),
+    ):
+        dut.containerz.deploy(archive)
+
+
+def test_sonic_is_recognised_and_what_cannot_be_tested_is_said(run_suite: RunSuite) -> None:
+    with holdfast.emulator(profile="sonic") as chassis:
+        found = findings(chassis.address)
+        with holdfast.connect(chassis.address, insecure=True) as dut:
+            assert profiles.recognise(dut.control_processors()).name == "sonic"
+    assert not profiles.load("sonic").testable
+    assert "0.1.1" in found[CONTAINERZ].seen
+    assert "deploy_remote" in str(found[CONTAINERZ].hint)
+    assert found["suites"].seen.startswith("none can run")
+    run = run_suite("-k", "cntr1_1", "--dut-profile", "sonic")
+    assert run.exit_code == 3, run.output
+    assert "gNOI Containerz 0.1.1" in run.output
+    assert "deploy_remote" in run.output
