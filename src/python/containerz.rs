@@ -94,6 +94,15 @@ struct Upload {
     retries: u32,
 }
 
+/// What is sent, and what the device shall call it.
+struct Planned {
+    source: Source,
+    name: String,
+    tag: String,
+    own_names: Vec<Reference>,
+    digests: Vec<String>,
+}
+
 impl Upload {
     /// Reads the archive, decides on the name, and sends. Returns the image as it is listed then.
     async fn run(
@@ -106,7 +115,7 @@ impl Upload {
         let retries = self.retries;
         let (lockstep, replace, is_plugin) = (self.lockstep, self.replace, self.is_plugin);
         let planned = tokio::task::spawn_blocking(move || self.plan()).await;
-        let (source, name, tag, own_names, digests) =
+        let Planned { source, name, tag, own_names, digests } =
             planned.map_err(|_| Error::image("the archive's reader ended; see stderr"))??;
         let deployment = Deployment {
             source,
@@ -127,10 +136,11 @@ impl Upload {
         Ok(ListedImage { id, name, tags: vec![tag], digests })
     }
 
-    fn plan(self) -> Result<(Source, String, String, Vec<Reference>, Vec<String>)> {
+    fn plan(self) -> Result<Planned> {
         if self.is_plugin {
             let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok((Source::file(self.path)?, self.name.unwrap_or(stem), String::new(), Vec::new(), Vec::new()));
+            let (source, name) = (Source::file(self.path)?, self.name.unwrap_or(stem));
+            return Ok(Planned { source, name, tag: String::new(), own_names: Vec::new(), digests: Vec::new() });
         }
         let archive = Archive::open(&self.path)?;
         let image = archive.image(self.platform.as_deref())?;
@@ -147,7 +157,8 @@ impl Upload {
             None => (Source::archive(&archive, image)?, image.names.clone()),
         };
         let (name, tag) = (self.name.unwrap_or(own.name), self.tag.unwrap_or(own.tag));
-        Ok((source, name, tag, own_names, image.ids().map(str::to_owned).collect()))
+        let digests = image.ids().map(str::to_owned).collect();
+        Ok(Planned { source, name, tag, own_names, digests })
     }
 }
 
