@@ -1,3 +1,4 @@
+# Long because it is a class for each thing that calls return, and callers find all of them here.
 """What calls return: small, frozen, with equality and a useful repr. Durations are seconds, sizes are bytes."""
 
 from __future__ import annotations
