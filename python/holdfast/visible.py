@@ -22,6 +22,15 @@ def line(text: str) -> str:
     return _printable(_cut(text, LONGEST_LINE))
 
 
+def short(text: str) -> str:
+    """`text` as it is, but cut where it is longer than a line may be: for what escapes it otherwise, such as JSON.
+
+    >>> short("x" * 3000)[-24:]
+    'xx… (of 3000 characters)'
+    """
+    return _cut(text, LONGEST_LINE)
+
+
 def lines(text: str) -> str:
     r"""`text` of several lines: as `line`, but its line breaks stay, and each further line is indented.
 
@@ -42,6 +51,18 @@ def html(text: str) -> str:
     '&lt;b&gt;\\x07'
     """
     return escape("\n".join(map(_printable, _cut(text, LONGEST_TEXT).split("\n"))))
+
+
+def markdown(text: str) -> str:
+    r"""`text` as one line of Markdown, in a cell of a table too: no column, tag, link or picture comes of it.
+
+    >>> print(markdown("a|b <img src=x>\n![p](//x)"))
+    a\|b &lt;img src=x>\n!\[p](//x)
+    """
+    shown = line(text)
+    for special, escaped in (("|", "\\|"), ("<", "&lt;"), ("[", "\\[")):
+        shown = shown.replace(special, escaped)
+    return shown
 
 
 def _printable(text: str) -> str:

@@ -17,6 +17,7 @@ from pyats import aetest
 from pyats.datastructures.logic import Or
 from pyats.topology import loader
 
+from holdfast import visible
 from holdfast.integrations import suites
 from holdfast.integrations.pyats import Connection
 from holdfast.verdicts import CaseRecord
@@ -65,15 +66,15 @@ class Case(aetest.Testcase):
         """Run it, and give each of its checks as a step."""
         record = account(testbed.devices[device].holdfast.target, self.suite, self.number, tuple(options))
         if record.outcome in ("skipped", "error"):
-            (self.skipped if record.outcome == "skipped" else self.errored)(record.why)
+            (self.skipped if record.outcome == "skipped" else self.errored)(visible.lines(record.why))
         for line in (*record.noted, *(f"not checked: {line}" for line in record.not_checked)):
-            log.info("%s", line)
+            log.info("%s", visible.line(line))
         for step in record.checked:
-            with steps.start(step) as done:
+            with steps.start(visible.line(step)) as done:
                 done.passed()
         for failed in record.failures:
-            with steps.start(f"{failed.kind}: {failed.name}", continue_=True) as done:
-                done.failed(failed.words)
+            with steps.start(visible.line(f"{failed.kind}: {failed.name}"), continue_=True) as done:
+                done.failed(visible.lines(failed.words))
 
 
 def account(target: Any, suite: str, number: int, options: tuple[str, ...]) -> CaseRecord:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ FETCHED = "fetched"
 WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log", f"{FETCHED}/*")
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
+# Of a file's name, in bytes: file systems take 255, and an ending may follow.
+LONGEST_NAME = 200
 # How long a look at the device may take for this, in seconds.
 LOOK = 10.0
 
@@ -162,7 +165,13 @@ def _folder(config: pytest.Config, item: pytest.Item) -> Path | None:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+    """`name` as a file's, short enough for any file system."""
+    plain = re.sub(r"[^\w.-]+", "_", name)
+    encoded = plain.encode(errors="replace")
+    if len(encoded) <= LONGEST_NAME:
+        return plain
+    digest = sha256(name.encode(errors="replace")).hexdigest()[:8]
+    return f"{encoded[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
 def _now() -> str:

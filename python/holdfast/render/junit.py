@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from holdfast import visible
 from holdfast.verdicts import CaseRecord
@@ -16,9 +17,9 @@ def properties(case: CaseRecord, description: str) -> list[tuple[str, str]]:
         ("procedure", case.procedure),
         ("depth", case.depth),
         ("outages", json.dumps(case.outages)),
-        ("checked", json.dumps(case.checked)),
-        ("not_checked", json.dumps(case.not_checked)),
-        ("noted", json.dumps(case.noted)),
+        ("checked", json.dumps(_short(case.checked))),
+        ("not_checked", json.dumps(_short(case.not_checked))),
+        ("noted", json.dumps(_short(case.noted))),
         *([] if case.round is None else [("round", str(case.round)), ("held", json.dumps(dict(case.held)))]),
         ("failures", json.dumps([str(step) for step in case.failures])),
         ("known_after", json.dumps([round(step.seconds, 3) for step in case.failures])),
@@ -28,3 +29,8 @@ def properties(case: CaseRecord, description: str) -> list[tuple[str, str]]:
         ("dut.vendor", visible.line(case.vendor)),
         ("dut.os_version", visible.line(case.software)),
     ]
+
+
+def _short(lines: Iterable[str]) -> list[str]:
+    """For JSON, which escapes what does not print."""
+    return [visible.short(line) for line in lines]

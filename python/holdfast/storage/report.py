@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import visible
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError
 from holdfast.pytest_plugin import artifacts, options
@@ -195,7 +196,7 @@ class Reporter:
         terminalreporter.write_sep("=", "holdfast torpedo")
         write = terminalreporter.write_line
         for line in _describe(self._rows[0]):
-            write(line)
+            write(visible.line(line))
         _write_table(write, self._rows)
         if self._folder:
             for path in write_files(Path(self._folder), self._rows):
@@ -243,18 +244,19 @@ def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> No
         counts = f"{row['acknowledged']:>8} {row['lost']:>5} {row['altered']:>7} {row['stale']:>5}"
         write(f"{_title(row):<{width}} {row['verdict']:<12} {recovery:>9} {counts}")
         if row["reason"]:
-            write(f"{'':<{width}} {row['reason']}")
+            write(f"{'':<{width}} {visible.line(row['reason'])}")
         for line in json.loads(row["not_checked"]):
-            write(f"{'':<{width}} not checked: {line}")
+            write(f"{'':<{width}} not checked: {visible.line(line)}")
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table for a list of qualified providers."""
     about = rows[0]
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    ours = f" {about['emulated']}." if about["emulated"] else ""
+    said = visible.markdown
+    ours = f" {said(about['emulated'])}." if about["emulated"] else ""
     lines = [
-        f"## {about['provider']} {about['provider_version']}, runner {about['runner']}",
+        f"## {said(about['provider'])} {said(about['provider_version'])}, runner {said(about['runner'])}",
         "",
         f"holdfast {__version__}, {machine}.{ours}",
         "",
@@ -263,7 +265,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else ""
-        reason = row["reason"].replace("|", "\\|")
         cells = (
             _title(row),
             row["verdict"],
@@ -272,7 +273,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             row["lost"],
             row["altered"],
             row["stale"],
-            reason,
+            said(row["reason"]),
         )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     faults = [(_title(row), "; ".join(json.loads(row["faults"]))) for row in rows if row["faults"] != "[]"]
@@ -281,11 +282,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             "Faults, from the scenario's beginning on:",
             "",
-            *(f"- {title}: {found}" for title, found in faults),
+            *(f"- {title}: {said(found)}" for title, found in faults),
         ]
     unchecked = [(row["torpedo"], line) for row in rows for line in json.loads(row["not_checked"])]
     if unchecked:
-        lines += ["", *(f"- {name}: not checked: {line}" for name, line in unchecked)]
+        lines += ["", *(f"- {name}: not checked: {said(line)}" for name, line in unchecked)]
     return "\n".join(lines) + "\n"
 
 
