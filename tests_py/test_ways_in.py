@@ -367,7 +367,7 @@ def test_a_wrong_password_for_an_http_proxy() -> None:
 @pytest.mark.parametrize(
     ("reply", "error", "words"),
     [
-        (1, exceptions.Unreachable, "general server failure"),
+        (1, exceptions.Unreachable, "general socks server failure"),
         (2, exceptions.ProxyRefused, "connection not allowed"),
         (3, exceptions.Unreachable, "network unreachable"),
         (4, exceptions.Unreachable, "host unreachable"),
@@ -375,7 +375,7 @@ def test_a_wrong_password_for_an_http_proxy() -> None:
         (6, exceptions.Unreachable, "ttl expired"),
         (7, exceptions.ProxyRefused, "command not supported"),
         (8, exceptions.ProxyRefused, "address type not supported"),
-        (99, exceptions.ProxyRefused, "parsing"),
+        (99, exceptions.ProxyRefused, "does not know"),
     ],
 )
 def test_what_a_socks_proxy_says_is_told_as_its_own(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -144,6 +145,7 @@ impl ContainerRuntime {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             Error::new(Kind::Connect(ConnectFault::Unreachable), error.to_string())
                 .hint("is the runtime running, and may this user open its socket?")
+                .caused_by(Arc::new(error))
         })?;
         let local = Address { host: "localhost".to_owned(), port: 0 };
         let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };

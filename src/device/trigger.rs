@@ -1,6 +1,7 @@
 //! What makes the active control processor give up: politely, or not at all politely.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -122,7 +123,9 @@ impl Device {
         let ended = tokio::time::timeout(COMMAND, shell.output()).await;
         let output = ended
             .map_err(|_| Error::invalid(format!("the command did not end within {COMMAND:?}: {command}")))?
-            .map_err(|error| Error::invalid(format!("the command cannot be run: {error}: {command}")))?;
+            .map_err(|error| {
+                Error::invalid(format!("the command cannot be run: {error}: {command}")).caused_by(Arc::new(error))
+            })?;
         if output.status.success() {
             return Ok(());
         }

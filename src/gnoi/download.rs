@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
@@ -154,7 +155,7 @@ fn digest<D: Digest>(file: &Path) -> io::Result<Vec<u8>> {
 
 fn cannot(path: &Path, error: io::Error) -> Error {
     let message = format!("{}: {error}", path.display());
-    let error = Error { source: Some(error.into()), ..Error::invalid(message) };
+    let error = Error::invalid(message).caused_by(Arc::new(error));
     error.hint("choose a file in a folder that can be written, and where there is room")
 }
 

@@ -11,7 +11,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let made = || -> PyResult<Bound<'_, PyAny>> {
         let details = PyDict::new(py);
         details.set_item("device", &error.device)?;
-        details.set_item("operation", &error.operation)?;
+        details.set_item("operation", error.operation.as_deref())?;
         details.set_item("code", error.code().map(code_name))?;
         details.set_item("reason", error.reason())?;
         details.set_item("subject", error.subject.map(Subject::name))?;

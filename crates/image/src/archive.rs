@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::compression::Compression;
 use super::contents::Contents;
@@ -49,7 +50,8 @@ impl Archive {
         let naming = ["manifest.json", "index.json", "repositories"].into_iter().filter_map(|name| {
             Some((name.to_owned(), found.entries.get(name)?.clone(), found.json.get(name)?.clone()))
         });
-        let size = std::fs::metadata(path).map_err(|error| contents.bad(&error.to_string()))?.len();
+        let size =
+            std::fs::metadata(path).map_err(|error| contents.bad(&error.to_string()).caused_by(Arc::new(error)))?.len();
         Ok(Self {
             path: path.to_owned(),
             size,

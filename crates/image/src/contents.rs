@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -53,9 +54,9 @@ impl<'a> Contents<'a> {
         let bytes = self.scan.json.get(name).ok_or_else(|| {
             self.bad(&format!("{name} is no JSON, or too large for any")).hint("save it again, whole")
         })?;
-        serde_json::from_slice::<Option<T>>(bytes)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole"))
+        serde_json::from_slice::<Option<T>>(bytes).map(Option::unwrap_or_default).map_err(|error| {
+            self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole").caused_by(Arc::new(error))
+        })
     }
 
     /// A blob's name is its digest; content that says otherwise was damaged or forged.

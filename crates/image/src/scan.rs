@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tar::EntryType;
@@ -59,18 +60,22 @@ pub struct Scan {
 /// Opens `path` and says how it is compressed, and its size in bytes.
 pub fn open(path: &Path) -> Result<(File, Compression, u64)> {
     let say = |what: String| Error::image(format!("{}: {what}", path.display()));
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| say(error.to_string()).hint("give the path of a `docker save` archive"))?;
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        say(error.to_string()).caused_by(Arc::new(error)).hint("give the path of a `docker save` archive")
+    })?;
     if metadata.is_dir() {
         return Err(say("is a folder, not an archive".into()).hint("give the .tar file that `docker save -o` wrote"));
     }
     if metadata.len() == 0 {
         return Err(say("is empty".into()).hint("write it again: `docker save -o FILE IMAGE`"));
     }
-    let mut file = File::open(path).map_err(|error| say(error.to_string()))?;
+    let mut file = File::open(path).map_err(|error| say(error.to_string()).caused_by(Arc::new(error)))?;
     let mut magic = Vec::with_capacity(MAGIC);
-    file.by_ref().take(MAGIC as u64).read_to_end(&mut magic).map_err(|error| say(error.to_string()))?;
-    file.rewind().map_err(|error| say(error.to_string()))?;
+    file.by_ref()
+        .take(MAGIC as u64)
+        .read_to_end(&mut magic)
+        .map_err(|error| say(error.to_string()).caused_by(Arc::new(error)))?;
+    file.rewind().map_err(|error| say(error.to_string()).caused_by(Arc::new(error)))?;
     Ok((file, Compression::of(&magic), metadata.len()))
 }
 

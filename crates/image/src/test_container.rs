@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -34,6 +35,7 @@ impl TestContainer {
         let executable = std::fs::read(cntrsrv).map_err(|error| {
             Error::image(format!("{}: {error}", cntrsrv.display()))
                 .hint("the wheel brings cntrsrv on Linux; build it there")
+                .caused_by(Arc::new(error))
         })?;
         let tar = self.tar(&executable).map_err(|error| Error::image(format!("{}: {error}", path.display())))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -43,7 +45,9 @@ impl TestContainer {
             Ok(())
         });
         written.map_err(|error| {
-            Error::image(format!("{}: {error}", path.display())).hint("choose a folder that exists and can be written")
+            Error::image(format!("{}: {error}", path.display()))
+                .hint("choose a folder that exists and can be written")
+                .caused_by(Arc::new(error))
         })
     }
 

@@ -152,7 +152,7 @@ impl Subject {
 }
 
 /// One failure: its kind, the device and operation it befell, how long that took, and what to try.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub struct Error {
     /// What kind of failure.
     pub kind: Kind,
@@ -161,7 +161,7 @@ pub struct Error {
     /// The target's name, when one was involved.
     pub device: Option<String>,
     /// The RPC or step, such as `Containerz.StartContainer`.
-    pub operation: Option<String>,
+    pub operation: Option<Box<str>>,
     /// Of `NOT_FOUND`, what kind of thing is not there, where the call tells.
     pub subject: Option<Subject>,
     /// From the start of the operation to the failure.
@@ -170,9 +170,18 @@ pub struct Error {
     pub hint: Option<String>,
     /// What the user may set otherwise; where there is a hint, it leads up to this.
     pub remedy: Option<Remedy>,
-    /// What this machine said, where it comes from that.
-    #[source]
-    pub source: Option<Arc<std::io::Error>>,
+    /// What it came from: the device's status, or what this machine, TLS or HTTP/2 said.
+    pub source: Option<Source>,
+}
+
+/// What an error came from.
+pub type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+// By hand, since thiserror would give the `Arc` for what is in it, which nobody could then tell by its type.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
 }
 
 impl Error {
@@ -208,8 +217,7 @@ impl Error {
 
     /// The same, of something that this machine would not do.
     pub fn lab_io(what: impl fmt::Display, source: std::io::Error) -> Self {
-        let message = format!("{what}: {source}");
-        Self { source: Some(Arc::new(source)), ..Self::lab(message) }
+        Self::lab(format!("{what}: {source}")).caused_by(Arc::new(source))
     }
 
     /// The same failure, known to be of what the test itself stands on.
@@ -220,7 +228,7 @@ impl Error {
 
     /// What a device answered.
     pub fn from_status(status: &Status) -> Self {
-        let error = Self::new(Kind::Status(status.code()), status.message());
+        let error = Self::new(Kind::Status(status.code()), status.message()).caused_by(Arc::new(status.clone()));
         match status.code() {
             Code::Unauthenticated => error.remedy(Remedy::Credentials),
             Code::PermissionDenied => error.hint("the user may log in but not do this: give it the right to"),
@@ -232,6 +240,13 @@ impl Error {
             }
             _ => error,
         }
+    }
+
+    /// Adds what it came from.
+    #[must_use]
+    pub fn caused_by(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Adds what to try.
@@ -262,7 +277,7 @@ impl Error {
     #[must_use]
     pub fn during(mut self, device: &str, operation: &str, after: Duration) -> Self {
         self.device.get_or_insert_with(|| device.to_owned());
-        self.operation.get_or_insert_with(|| operation.to_owned());
+        self.operation.get_or_insert_with(|| operation.into());
         self.after = self.after.max(Some(after));
         self
     }
@@ -297,7 +312,7 @@ impl Error {
     /// What happened and in which operation: what two failures for one reason have in common, whichever device it was
     /// and however long it took.
     pub fn reason(&self) -> String {
-        let operation = self.operation.iter().map(String::as_str);
+        let operation = self.operation.as_deref().into_iter();
         let code = match self.kind {
             Kind::Status(code) => Some(code_name(code)),
             _ => None,
@@ -457,11 +472,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_answered_is_kept_whole() {
+        let error = Error::from_status(&Status::with_details(Code::Aborted, "busy", (&b"details"[..]).into()));
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Status>());
+        assert_eq!(source.map(Status::details), Some(&b"details"[..]));
+    }
+
+    #[test]
     fn an_error_of_the_lab_keeps_what_the_machine_said() {
         let error = Error::lab_io("nsenter", std::io::ErrorKind::NotFound.into());
         assert_eq!((error.kind, error.to_string().as_str()), (Kind::Lab, "nsenter: entity not found"));
-        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Arc<std::io::Error>>());
-        assert_eq!(source.map(|source| source.kind()), Some(std::io::ErrorKind::NotFound));
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
         assert_eq!(Error::invalid("x").of_lab().kind, Kind::Lab);
     }
 

@@ -66,14 +66,14 @@ impl Mask {
     /// The same error without them; what it came from is left out where that tells one.
     pub fn error(&self, error: Error) -> Error {
         let source = error.source.clone().filter(|source| {
-            let said = source.to_string();
+            let said = format!("{source} {source:?}");
             self.hide(&said) == said
         });
         let hide = |text: String| self.hide(&text);
         Error {
             message: self.hide(&error.message),
             device: error.device.map(hide),
-            operation: error.operation.map(hide),
+            operation: error.operation.map(|operation| self.hide(&operation).into()),
             hint: error.hint.map(hide),
             source,
             ..error

@@ -271,7 +271,9 @@ impl Transfer {
         let mut success = None;
         while success.is_none() {
             let Some(chunk) = chunks.recv().await else { break };
-            let chunk = chunk.map_err(|error| Error::image(format!("the archive could not be read: {error}")))?;
+            let chunk = chunk.map_err(|error| {
+                Error::image(format!("the archive could not be read: {error}")).caused_by(Arc::new(error))
+            })?;
             success = self.send(chunk, deadline).await?;
             while lockstep && success.is_none() && self.received < self.sent {
                 success = self.answer(deadline).await?;

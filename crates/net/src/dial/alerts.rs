@@ -122,13 +122,6 @@ fn about_ours(error: Error, client: &ClientCertificate) -> Error {
     error.hint(format!("{hint}{signed}")).remedy(Remedy::ClientCertificate)
 }
 
-/// The alert of a text such as rustls writes it: since TLS 1.3 one about our certificate comes after the handshake.
-pub fn in_text(text: &str) -> Option<AlertDescription> {
-    let (_, said) = text.split_once("received fatal alert: ")?;
-    let word = said.split_whitespace().next()?;
-    (0..=u8::MAX).map(AlertDescription::from).find(|alert| format!("{alert:?}") == word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,13 +173,6 @@ mod tests {
             let named = !matches!(AlertDescription::from(number), AlertDescription::Unknown(_));
             assert!(!named || ALERTS.iter().any(|(each, ..)| *each == number), "{number}");
         }
-    }
-
-    #[test]
-    fn an_alert_is_found_in_a_text() {
-        let text = "the connection broke: received fatal alert: CertificateRequired";
-        assert_eq!(in_text(text), Some(AlertDescription::CertificateRequired));
-        assert_eq!(in_text("the peer closed the connection"), None);
     }
 
     #[test]

@@ -84,7 +84,13 @@ impl Connection {
     ) -> Result<Self, Error> {
         let traffic = Traffic::new();
         let io = hyper_util::rt::TokioIo::new(Metered::new(io, traffic.clone()));
-        let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
+        let unreachable = |why: String| {
+            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), why);
+            match traffic.failure() {
+                Some(failure) => error.caused_by(failure),
+                None => error,
+            }
+        };
         let (send, driver) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(RECEIVE_WINDOW)
             .initial_connection_window_size(RECEIVE_WINDOW * 2)

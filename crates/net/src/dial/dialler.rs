@@ -167,7 +167,7 @@ struct DialRoute {
 impl DialRoute {
     async fn to(connector: &dyn Connector, proxy: Option<&Proxy>, address: &Address, count: usize) -> Result<Self> {
         let Some(proxy) = proxy else {
-            let resolved = connector.resolve(address).await.map_err(|error| unknown(address, &error))?;
+            let resolved = connector.resolve(address).await.map_err(|error| unknown(address, error))?;
             let place = resolved.get(count % resolved.len().max(1)).copied();
             let place = place.ok_or_else(|| unreachable_at(address, "it resolves to nothing"))?;
             return Ok(Self { place, only: resolved.len() == 1 });
@@ -184,21 +184,22 @@ impl DialRoute {
         let io = connector.connect(self.place).await;
         match proxy {
             Some(proxy) => {
-                let io = io.map_err(|error| proxy.unreachable(&format!("is not there: {error}")))?;
+                let io = io
+                    .map_err(|error| proxy.unreachable(&format!("is not there: {error}")).caused_by(Arc::new(error)))?;
                 proxy.tunnel(io, address).await
             }
-            None => io.map_err(|error| unreachable_at(address, &error.to_string())),
+            None => io.map_err(|error| unreachable_at(address, &error.to_string()).caused_by(Arc::new(error))),
         }
     }
 }
 
-fn unknown(address: &Address, error: &io::Error) -> Error {
+fn unknown(address: &Address, error: io::Error) -> Error {
     let what = format!("{} does not resolve: {error}", address.host);
     let hint = match address.zone() {
         Some(zone) => format!("is {zone} a network interface of this machine? ip link shows them"),
         None => "check the name, or give an address".to_owned(),
     };
-    Error::new(Kind::Connect(ConnectFault::UnknownHost), what).hint(hint)
+    Error::new(Kind::Connect(ConnectFault::UnknownHost), what).hint(hint).caused_by(Arc::new(error))
 }
 
 fn unreachable_at(address: &Address, why: &str) -> Error {

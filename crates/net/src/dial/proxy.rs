@@ -2,22 +2,17 @@
 //! told as its own.
 
 use std::fmt;
-use std::future::{Ready, ready};
-use std::io;
-use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll, ready as polled};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use hyper::client::conn::http1;
-use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_socks::tcp::Socks5Stream;
 use tonic::body::Body;
-use tower_service::Service;
 
 use super::connection::root_cause;
 use super::{Address, BoxedIo};
@@ -177,41 +172,43 @@ impl Proxy {
     }
 
     async fn socks(&self, io: BoxedIo, target: &Address) -> Result<BoxedIo> {
-        let uri = |address: &Address| {
-            let read = address.authority().parse::<Uri>();
-            read.map_err(|_| Error::invalid(format!("{address} is no host of SOCKS5")))
+        let place = (target.name(), target.port);
+        let tunnel = match &self.login {
+            Some((user, password)) => Socks5Stream::connect_with_password_and_socket(io, place, user, password).await,
+            None => Socks5Stream::connect_with_socket(io, place).await,
         };
-        let mut way = SocksV5::new(uri(&self.address)?, MadeConnection(Some(io)));
-        if let Some((user, password)) = &self.login {
-            way = way.with_auth(user.clone(), password.clone());
-        }
-        match way.call(uri(target)?).await {
-            Ok(tunnel) => Ok(tunnel.into_inner().0),
-            // What the library knows of it, it tells in its text alone.
-            Err(error) => Err(self.socks_refused(&error.to_string(), target)),
+        match tunnel {
+            Ok(tunnel) => Ok(Box::new(tunnel.into_inner())),
+            Err(error) => Err(self.socks_refused(&error, target).caused_by(Arc::new(error))),
         }
     }
 
-    fn socks_refused(&self, text: &str, target: &Address) -> Error {
-        let what = text.strip_prefix("SOCKS error: ").unwrap_or(text);
+    fn socks_refused(&self, error: &tokio_socks::Error, target: &Address) -> Error {
+        use tokio_socks::Error as Socks;
+        let what = match error {
+            // So the library calls a reply without a meaning too.
+            Socks::UnknownAuthMethod => "a login or a reply that holdfast does not know".to_owned(),
+            known => known.to_string().to_lowercase(),
+        };
         let said = format!("the proxy {self} answers: {what}");
         let refused = |hint: &str| Error::new(Kind::Connect(ConnectFault::ProxyRefused), said.clone()).hint(hint);
-        match what {
-            "general server failure"
-            | "network unreachable"
-            | "host unreachable"
-            | "connection refused"
-            | "ttl expired" => cannot_reach(&said, target),
-            "connection not allowed" => refused(&format!("do its rules let this machine reach {target}?")),
-            "command not supported" => refused("take another proxy"),
-            "address type not supported" => refused("give the device's name, or an address of the other kind"),
-            "failed parsing server response" => {
+        match error {
+            Socks::GeneralSocksServerFailure
+            | Socks::NetworkUnreachable
+            | Socks::HostUnreachable
+            | Socks::ConnectionRefused
+            | Socks::TtlExpired => cannot_reach(&said, target),
+            Socks::ConnectionNotAllowedByRuleset => refused(&format!("do its rules let this machine reach {target}?")),
+            Socks::CommandNotSupported => refused("take another proxy"),
+            Socks::AddressTypeNotSupported => refused("give the device's name, or an address of the other kind"),
+            Socks::InvalidTargetAddress(_) => Error::invalid(format!("{target} is no host of SOCKS5")),
+            Socks::InvalidResponseVersion | Socks::InvalidReservedByte | Socks::UnknownAddressType => {
                 refused("is it a SOCKS5 proxy? one of HTTP has another scheme").remedy(Remedy::Proxy)
             }
-            "server does not support user/pass authentication"
-            | "server implements authentication incorrectly"
-            | "credentials not accepted" => self.login_wanted(said, None),
-            "io error during SOCKS handshake" => self.unreachable("closes the connection, and says nothing"),
+            Socks::NoAcceptableAuthMethods | Socks::PasswordAuthFailure(_) | Socks::AuthorizationRequired => {
+                self.login_wanted(said, None)
+            }
+            Socks::Io(_) => self.unreachable("closes the connection, and says nothing"),
             _ => refused("look at its log"),
         }
     }
@@ -232,52 +229,6 @@ impl Proxy {
 fn cannot_reach(said: &str, target: &Address) -> Error {
     Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{target}: {said}"))
         .hint("the proxy is there and does not reach the device: is the device up, and is this its gRPC port?")
-}
-
-/// A connection that is there already, for who wants to make one.
-struct MadeConnection(Option<BoxedIo>);
-
-impl Service<Uri> for MadeConnection {
-    type Response = TokioIo<OneByOne>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<Self::Response>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let given = self.0.take().map(|io| TokioIo::new(OneByOne(io)));
-        ready(given.ok_or_else(|| io::ErrorKind::NotConnected.into()))
-    }
-}
-
-/// Hands out no more than one byte at a time: the library drops what it reads beyond the proxy's own words, and a
-/// device may speak first.
-struct OneByOne(BoxedIo);
-
-impl AsyncRead for OneByOne {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut byte = [0];
-        let mut one = ReadBuf::new(&mut byte);
-        polled!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
-        buf.put_slice(one.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for OneByOne {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::tls_failure;
 use super::traffic::{Metered, Traffic};
 use super::verify::{Anybody, Named};
 use super::{Address, BoxedIo};
-use crate::error::{Error, Remedy};
+use crate::error::{ConnectFault, Error, Kind, Remedy};
 
 /// How many signers a target's request is heard out about.
 const SIGNERS: usize = 5;
@@ -118,9 +118,10 @@ impl Tls {
     /// Since TLS 1.3 a target refuses a client's certificate once the client believes the handshake to be over.
     pub(super) fn explain_refusal(&self, error: Error) -> Error {
         let client = self.client.seen();
-        match alerts::in_text(&error.message) {
-            Some(alert) => alerts::refused(alert, &client),
-            None if client.asked && !client.given && error.message.contains("before it said anything") => {
+        let silent = error.kind == Kind::Connect(ConnectFault::Unreachable);
+        match tls_failure::alert(&error) {
+            Some(alert) => Error { source: error.source, ..alerts::refused(alert, &client) },
+            None if client.asked && !client.given && silent => {
                 error.remedy(Remedy::ClientCertificate).hint("it asked for a certificate of ours, and got none")
             }
             None => error,

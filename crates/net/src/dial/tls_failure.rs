@@ -1,8 +1,9 @@
 //! What a failed TLS handshake means, and what to try.
 
 use std::io;
+use std::sync::Arc;
 
-use rustls::{CertificateError, PeerIncompatible, PeerMisbehaved};
+use rustls::{AlertDescription, CertificateError, PeerIncompatible, PeerMisbehaved};
 
 use super::alerts::{self, ClientCertificate, SPOKEN};
 use super::certificate::{Certificate, Name, when};
@@ -12,7 +13,7 @@ use crate::error::{ConnectFault, Error, Kind, Remedy};
 /// The error for a handshake with `host` that failed; `first` are the first bytes that came.
 pub fn explain(error: &io::Error, host: &str, first: &[u8], client: &ClientCertificate, verified: bool) -> Error {
     let failed = |what: String, hint: &str| fault(ConnectFault::TlsHandshakeFailed, what).hint(hint);
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    let explained = match of_tls(error) {
         Some(rustls::Error::InvalidMessage(what)) if first.first().is_some_and(|byte| (0x14..=0x18).contains(byte)) => {
             failed(format!("the target's TLS cannot be read: {what:?}"), SPOKEN)
         }
@@ -58,6 +59,23 @@ pub fn explain(error: &io::Error, host: &str, first: &[u8], client: &ClientCerti
             };
             fault(ConnectFault::Unreachable, what).hint(hint)
         }
+    };
+    match of_tls(error) {
+        Some(tls) => explained.caused_by(Arc::new(tls.clone())),
+        None => explained.caused_by(Arc::new(io::Error::new(error.kind(), error.to_string()))),
+    }
+}
+
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The alert with which the target ended a connection, if that is what an error came from.
+pub fn alert(error: &Error) -> Option<AlertDescription> {
+    let failure = error.source.as_deref()? as &(dyn std::error::Error + 'static);
+    match of_tls(failure.downcast_ref()?)? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
     }
 }
 

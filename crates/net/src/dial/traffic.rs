@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub struct Traffic {
     /// Whether a ping is to go out, and whom to wake for it.
     ping: Mutex<(bool, Option<Waker>)>,
     ended: CancellationToken,
+    failure: OnceLock<Arc<io::Error>>,
 }
 
 impl Traffic {
@@ -47,6 +48,7 @@ impl Traffic {
             first_frame: Notify::new(),
             ping: Mutex::default(),
             ended: CancellationToken::new(),
+            failure: OnceLock::new(),
         })
     }
 
@@ -65,6 +67,21 @@ impl Traffic {
         if let Poll::Ready(Ok(count)) = polled {
             self.written.fetch_add(*count as u64, Ordering::AcqRel);
         }
+    }
+
+    /// What first went wrong with reading or writing, if anything did.
+    pub fn failure(&self) -> Option<Arc<io::Error>> {
+        self.failure.get().cloned()
+    }
+
+    /// Keeps why reading or writing failed, which HTTP/2 passes on as a text; the same error for who reads or writes.
+    fn kept<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        done.map_err(|error| {
+            let kind = error.kind();
+            let error = Arc::new(error);
+            self.failure.get_or_init(|| error.clone());
+            io::Error::new(kind, error)
+        })
     }
 
     /// How long the peer has said nothing.
@@ -211,7 +228,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<T> {
             }
         }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf).map(|done| self.traffic.kept(done));
         if let Poll::Ready(Ok(())) = polled
             && buf.filled().len() > before
         {
@@ -224,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_ping(cx))?;
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
+        let polled = Pin::new(&mut self.inner).poll_write(cx, buf).map(|done| self.traffic.kept(done));
         self.traffic.wrote(&polled);
         if let Poll::Ready(Ok(count)) = polled {
             self.frames.follow(&buf[..count]);
@@ -238,7 +255,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_ping(cx))?;
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs).map(|done| self.traffic.kept(done));
         self.traffic.wrote(&polled);
         if let Poll::Ready(Ok(mut count)) = polled {
             for buf in bufs {
