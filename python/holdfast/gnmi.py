@@ -1,9 +1,11 @@
 """What gNMI takes and gives beside leaves: paths with a mode of their own, extensions, and what a Set did.
 
-dut.gnmi.stream([
-    holdfast.SubscribedPath("/system/state/boot-time", mode="ON_CHANGE", heartbeat_interval=60),
-    holdfast.SubscribedPath("/system/state", mode="SAMPLE", sample_interval=10, suppress_redundant=True),
-])
+>>> stream = dut.gnmi.stream([
+...     holdfast.SubscribedPath("/system/state/boot-time", mode="ON_CHANGE", heartbeat_interval=60),
+...     holdfast.SubscribedPath("/system/state", mode="SAMPLE", sample_interval=10, suppress_redundant=True),
+... ])
+>>> stream.next()[0].path
+'/system/state/boot-time'
 """
 
 from __future__ import annotations
