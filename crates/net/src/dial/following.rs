@@ -12,11 +12,11 @@ use super::connection::{Pending, root_cause};
 use super::connector::BoxFuture;
 use super::{Connection, EventKind, Session};
 use crate::error::{Error, Kind, Result, is_broken_off};
-use crate::waiting::pause;
+use crate::waiting::{pause, reached};
 
-/// From one try to the next of a stream that breaks off before it says anything.
+/// From one try to the next of a stream that breaks off again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A stream that lasted so long did not break off again at once, though it had nothing to say.
+/// A stream that lasted so long did not break off again at once, whatever it had to say.
 const LASTED: Duration = Duration::from_secs(10);
 
 /// How long a stream is tried to be made again.
@@ -79,6 +79,8 @@ impl<K, T> Standing<K, T> {
 /// It broke off, and is not made again yet.
 struct Broken {
     why: String,
+    /// Before then it is not tried.
+    rests_until: Instant,
     refused_since: Option<Instant>,
     last: Option<Error>,
 }
@@ -91,15 +93,18 @@ pub struct Following<K, T> {
     on_loss: OnLoss,
     standing: Standing<K, T>,
     opened: Instant,
-    /// When it broke off, where nothing came since, and how often.
-    fruitless: Option<(Instant, u32)>,
+    /// When it broke off, where nothing came since.
+    fruitless_since: Option<Instant>,
+    /// How often it broke off soon after it was made, one after another, whatever came of it.
+    hasty: u32,
 }
 
 impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
     /// Makes it; it ends where it breaks off, unless [`Self::set_on_loss`] says otherwise.
     pub async fn open(session: Session, name: &'static str, opener: Opener<K, T>, deadline: Instant) -> Result<Self> {
         let standing = Standing::open(&session, opener(deadline).await?);
-        Ok(Self { session, name, opener, on_loss: OnLoss::End, standing, opened: Instant::now(), fruitless: None })
+        let (on_loss, opened) = (OnLoss::End, Instant::now());
+        Ok(Self { session, name, opener, on_loss, standing, opened, fruitless_since: None, hasty: 0 })
     }
 
     /// Says what becomes of it where it breaks off.
@@ -134,7 +139,7 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 message = timeout_at(deadline, unless_it_panics(stream.message())) => match message {
                     Err(_) => return Err(Error::new(Kind::Timeout, "nothing came in time")),
                     Ok(Ok(Some(message))) => {
-                        self.fruitless = None;
+                        self.fruitless_since = None;
                         return Ok(Next::Message(message));
                     }
                     // One that goes away may end what it was about to lose.
@@ -151,10 +156,13 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 why = connection.lost() => why,
                 () = replaced => connection.silence(),
             };
-            self.standing = Standing::Broken(Broken { why, refused_since: None, last: None });
-            let before = self.fruitless.filter(|_| self.opened.elapsed() < LASTED);
-            let (since, times) = before.unwrap_or_else(|| (Instant::now(), 0));
-            self.fruitless = Some((since, times + 1));
+            let now = Instant::now();
+            let lasted = self.opened.elapsed() >= LASTED;
+            self.hasty = if lasted { 1 } else { self.hasty.saturating_add(1) };
+            let before = self.fruitless_since.filter(|_| !lasted);
+            self.fruitless_since = Some(before.unwrap_or(now));
+            let rests_until = now + rest_after(self.hasty);
+            self.standing = Standing::Broken(Broken { why, rests_until, refused_since: None, last: None });
         }
         match &self.standing {
             Standing::Over(Some(error)) => Err(error.clone()),
@@ -175,9 +183,12 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 return Err(self.over(error));
             }
         };
-        let (since, times) = self.fruitless.unwrap_or_else(|| (Instant::now(), 0));
-        if times > 1 {
-            pause((UNAVAILABLE_PAUSE * 2_u32.saturating_pow(times - 2)).min(LONGEST_PAUSE)).await;
+        let since = self.fruitless_since.unwrap_or_else(Instant::now);
+        if let Standing::Broken(Broken { rests_until, .. }) = self.standing {
+            reached(rests_until.min(deadline)).await;
+            if rests_until > deadline {
+                return Err(self.late());
+            }
         }
         loop {
             let Standing::Broken(broken) = &mut self.standing else { return Err(self.ended()) };
@@ -211,11 +222,14 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
                 return Err(self.over(error));
             }
             if now + UNAVAILABLE_PAUSE >= deadline {
-                let message = format!("nothing came in time: {}", self.ended().message);
-                return Err(Error::new(Kind::Timeout, message));
+                return Err(self.late());
             }
             pause(UNAVAILABLE_PAUSE).await;
         }
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Kind::Timeout, format!("nothing came in time: {}", self.ended().message))
     }
 
     /// That it broke off, with the last that was said to a try to make it again.
@@ -232,6 +246,14 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
     fn over(&mut self, error: Error) -> Error {
         self.standing = Standing::Over(Some(error.clone()));
         error
+    }
+}
+
+/// How long a device is left in peace whose stream broke off soon after it was made, so many times: the first is news.
+fn rest_after(times: u32) -> Duration {
+    match times {
+        0 | 1 => Duration::ZERO,
+        more => (UNAVAILABLE_PAUSE * 2_u32.saturating_pow(more - 2)).min(LONGEST_PAUSE),
     }
 }
 

@@ -297,7 +297,9 @@ impl Session {
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
                         return Err(out_of_time(call, last));
                     }
-                    pause(UNAVAILABLE_PAUSE).await;
+                    losses += 1;
+                    let left = call.deadline.saturating_duration_since(Instant::now());
+                    pause(self.rest_after(losses).max(UNAVAILABLE_PAUSE).min(left)).await;
                 }
                 Outcome::Lost(why) => {
                     self.connections().lost(&connection, &why);
@@ -319,7 +321,7 @@ impl Session {
         }
     }
 
-    /// How long to leave a device in peace that took a connection and lost it, time and again: the first loss is news
+    /// How long to leave a device in peace that lost a call, or did not take it, time and again: the first loss is news
     /// and needs no rest, and in an outage that is expected the next connection may be the new one's.
     fn rest_after(&self, losses: u32) -> Duration {
         let longest = if self.is_outage_expected() { UNAVAILABLE_PAUSE } else { LONGEST_REST };
