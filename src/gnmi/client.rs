@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::form::{ENCODINGS, Form, Reader, Served, not_taken, refuses_form};
-use super::leaf::{Answered, Leaf, leaves_of};
+use super::leaf::{Answered, Leaf, Room};
 use super::once::{self, Ending};
 use super::path::Path;
 use super::request::{Extension, Get, Set, StreamMode, Subscribe};
@@ -154,7 +154,12 @@ impl Gnmi {
                 async move { Ok(client(connection).get(request).await?.into_inner()) }
             })
             .await?;
-        let leaves = self.served(Reader::Get, encoding, response.notification.iter().flat_map(leaves_of).collect());
+        let (mut room, mut leaves) = (Room::default(), Vec::new());
+        for notification in &response.notification {
+            let found = room.leaves_of(notification).map_err(|status| Error::from_status(&status))?;
+            leaves.extend(found);
+        }
+        let leaves = self.served(Reader::Get, encoding, leaves);
         Ok(Answered { value: leaves, extensions: response.extension })
     }
 
@@ -309,7 +314,10 @@ impl Subscription {
                     }
                 };
             let value = match response {
-                Some(Response::Update(notification)) => Received::Leaves(leaves_of(&notification)),
+                Some(Response::Update(notification)) => {
+                    let leaves = Room::default().leaves_of(&notification);
+                    Received::Leaves(leaves.map_err(|status| Error::from_status(&status))?)
+                }
                 Some(Response::SyncResponse(_)) => {
                     self.asked = false;
                     Received::Synced

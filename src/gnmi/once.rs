@@ -8,13 +8,13 @@ use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::leaf::{Answered, Leaf, leaves_of};
+use super::leaf::{Answered, Leaf, Room};
 use super::path::Path;
 use crate::dial::answer::is_transport;
-use crate::dial::whole::MOST_MESSAGES;
+use crate::dial::whole::Taken;
 use crate::error::is_unreadable;
+use crate::wire::gnmi::SubscribeResponse;
 use crate::wire::gnmi::subscribe_response::Response;
-use crate::wire::gnmi::{Notification, SubscribeResponse};
 
 /// How long a device that is not known to leave streams open may take to end one after a `sync_response`.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -22,6 +22,9 @@ const CLOSING: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_millis(100);
 /// The same where updates were seen to follow a `sync_response`.
 const QUIET_BETWEEN_SYNCS: Duration = Duration::from_millis(300);
+
+/// So many leaves are looked through for one that is deleted, before the deadline of who waits is counted towards.
+const LEAVES_AT_ONCE: usize = 1000;
 
 /// How a device ends a ONCE, as far as was seen.
 #[derive(Debug, Default)]
@@ -56,11 +59,9 @@ impl Ending {
 pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) -> Result<Answered<Vec<Leaf>>, Status> {
     let (mut found, mut extensions) = (Vec::new(), Vec::new());
     let mut synced: Option<HashSet<Path>> = None; // what was there at the sync_response, and what followed
+    let (mut room, mut taken) = (Room::default(), Taken::default());
     loop {
         consume_budget().await; // else the deadline of who waits is not looked at under a flood
-        if found.len() > MOST_MESSAGES {
-            return Err(Status::resource_exhausted(format!("more than {MOST_MESSAGES} leaves, and no more is taken")));
-        }
         let message = match &synced {
             None => stream.message().await,
             Some(_) => match timeout(ending.patience(), stream.message()).await {
@@ -68,30 +69,30 @@ pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) 
                 Err(_) => break ending.note(|seen| seen.stays_open = true),
             },
         };
-        match message {
+        let message = match message {
+            Ok(Some(message)) => message,
             Ok(None) => break ending.note(|seen| seen.stays_open = false),
-            Ok(Some(message)) => {
-                extensions = if message.extension.is_empty() { extensions } else { message.extension };
-                match message.response {
-                    Some(Response::Update(notification)) => {
-                        let new = take(&mut found, &notification);
-                        if let Some(known) = &mut synced {
-                            let more = new.into_iter().filter(|path| known.insert(path.clone())).count();
-                            if more == 0 {
-                                break ending.note(|seen| seen.stays_open = true); // it goes on as a STREAM does
-                            }
-                            ending.note(|seen| seen.syncs_early = true);
-                        }
-                    }
-                    Some(Response::SyncResponse(true)) if synced.is_none() => {
-                        synced = Some(found.iter().map(|leaf: &Leaf| leaf.path.clone()).collect());
-                    }
-                    _ => {}
-                }
-            }
             // Some end what they have told in full with CANCELLED and the like.
             Err(status) if synced.is_some() && ends_well(&status, found.is_empty()) => break,
             Err(status) => return Err(status),
+        };
+        taken.add(&message)?;
+        extensions = if message.extension.is_empty() { extensions } else { message.extension };
+        match message.response {
+            Some(Response::Update(notification)) => {
+                let new = take(&mut found, room.leaves_of(&notification)?).await;
+                if let Some(known) = &mut synced {
+                    let more = new.into_iter().filter(|path| known.insert(path.clone())).count();
+                    if more == 0 {
+                        break ending.note(|seen| seen.stays_open = true); // it goes on as a STREAM does
+                    }
+                    ending.note(|seen| seen.syncs_early = true);
+                }
+            }
+            Some(Response::SyncResponse(true)) if synced.is_none() => {
+                synced = Some(found.iter().map(|leaf: &Leaf| leaf.path.clone()).collect());
+            }
+            _ => {}
         }
     }
     Ok(Answered { value: found, extensions })
@@ -104,9 +105,11 @@ fn ends_well(status: &Status, nothing_found: bool) -> bool {
 }
 
 /// Adds a notification's leaves, less what it deletes; the paths of those that it has.
-fn take(found: &mut Vec<Leaf>, notification: &Notification) -> Vec<Path> {
-    let leaves = leaves_of(notification);
+async fn take(found: &mut Vec<Leaf>, leaves: Vec<Leaf>) -> Vec<Path> {
     for gone in leaves.iter().filter(|leaf| leaf.value.is_none()) {
+        for _ in 0..=found.len() / LEAVES_AT_ONCE {
+            consume_budget().await;
+        }
         found.retain(|leaf| !gone.path.covers(&leaf.path));
     }
     let paths = leaves.iter().map(|leaf| leaf.path.clone()).collect();
@@ -118,7 +121,7 @@ fn take(found: &mut Vec<Leaf>, notification: &Notification) -> Vec<Path> {
 mod tests {
     use super::*;
     use crate::gnmi::Value;
-    use crate::wire::gnmi::{Encoding, Update};
+    use crate::wire::gnmi::{Encoding, Notification, Update};
 
     fn notification(prefix: &Path, updates: &[(&str, u64)], deletes: &[Path]) -> Notification {
         let update = |(leaf, value): &(&str, u64)| Update {
@@ -134,15 +137,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_deleted_is_there_no_more() {
+    #[tokio::test]
+    async fn what_is_deleted_is_there_no_more() {
         let state = Path::component("A").child("state");
         let mut found = Vec::new();
-        assert_eq!(take(&mut found, &notification(&state, &[("boot-time", 1), ("id", 2)], &[])).len(), 2);
+        let of = |notification: &Notification| Room::default().leaves_of(notification).expect("few");
+        assert_eq!(take(&mut found, of(&notification(&state, &[("boot-time", 1), ("id", 2)], &[]))).await.len(), 2);
         assert_eq!(found[0].path, state.child("boot-time"));
-        take(&mut found, &notification(&Path::component("A"), &[], &[Path::default().child("state")]));
+        take(&mut found, of(&notification(&Path::component("A"), &[], &[Path::default().child("state")]))).await;
         assert!(found.iter().all(|leaf| leaf.value.is_none()), "{found:?}");
-        take(&mut found, &notification(&state, &[("id", 3)], &[]));
+        take(&mut found, of(&notification(&state, &[("id", 3)], &[]))).await;
         assert_eq!(found.iter().filter(|leaf| leaf.value == Some(Value::Uint(3))).count(), 1);
     }
 

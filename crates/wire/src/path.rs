@@ -73,6 +73,14 @@ impl Path {
         Self { origin: self.origin.clone(), elements: self.elements[..above].to_vec() }
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        let key = |(key, value): (&String, &String)| 2 * size_of::<String>() + key.len() + value.len();
+        let element =
+            |each: &Element| size_of::<Element>() + each.name.len() + each.keys.iter().map(key).sum::<usize>();
+        size_of::<Self>() + self.origin.len() + self.elements.iter().map(element).sum::<usize>()
+    }
+
     /// The last element's name.
     pub fn leaf(&self) -> &str {
         self.elements.last().map_or("", |element| element.name.as_str())
@@ -85,21 +93,21 @@ impl Path {
 
     /// Whether `other` is this path or lies below it; `*` stands for any name or key, `...` for any depth.
     pub fn covers(&self, other: &Path) -> bool {
-        fn covers(pattern: &[Element], path: &[Element]) -> bool {
-            match (pattern, path) {
-                ([], _) => true,
-                ([any, rest @ ..], _) if any.name == "..." => (0..=path.len()).any(|skip| covers(rest, &path[skip..])),
-                (_, []) => false,
-                ([want, rest @ ..], [have, below @ ..]) => {
-                    (want.name == "*" || want.name == have.name)
-                        && want.keys.iter().all(|(key, value)| {
-                            value == "*" || have.keys.get(key).is_some_and(|present| present == value)
-                        })
-                        && covers(rest, below)
-                }
-            }
+        let mut parts = self.elements.split(|element| element.name == "...");
+        let mut rest = other.elements.as_slice();
+        let first = parts.next().unwrap_or_default();
+        if !begins_with(rest, first) {
+            return false;
         }
-        covers(&self.elements, &other.elements)
+        rest = &rest[first.len()..];
+        // The first place that fits leaves the most to what follows.
+        parts.all(|part| match (0..=rest.len()).find(|at| begins_with(&rest[*at..], part)) {
+            Some(at) => {
+                rest = &rest[at + part.len()..];
+                true
+            }
+            None => false,
+        })
     }
 
     /// As gNMI carries it.
@@ -144,6 +152,15 @@ impl Path {
             }
         }
     }
+}
+
+/// Whether a path begins with what these elements stand for.
+fn begins_with(path: &[Element], pattern: &[Element]) -> bool {
+    let fits = |(want, have): (&Element, &Element)| {
+        let has = |(key, value): (&String, &String)| value == "*" || have.keys.get(key) == Some(value);
+        (want.name == "*" || want.name == have.name) && want.keys.iter().all(has)
+    };
+    path.len() >= pattern.len() && pattern.iter().zip(path).all(fits)
 }
 
 fn bare(name: &str) -> String {
@@ -271,6 +288,14 @@ mod tests {
         for text in ["/a[b", "/a[b=c", "/[b=c]", "/a[b=c]d"] {
             assert!(text.parse::<Path>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pattern_of_a_device_is_matched_at_once() {
+        let deep = "/a".repeat(60).parse::<Path>().expect("a path");
+        let any = |last: &str| format!("{}/{last}", "/...".repeat(60)).parse::<Path>().expect("a path");
+        assert!(!any("b").covers(&deep));
+        assert!(any("a").covers(&deep));
     }
 
     #[test]

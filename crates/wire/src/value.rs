@@ -162,22 +162,29 @@ impl fmt::Display for Value {
 
 /// The leaves below `path`: a JSON tree is walked, anything else is one leaf.
 pub fn leaves(path: Path, value: Value) -> Vec<(Path, Value)> {
-    let mut found = Vec::new();
-    walk(path, value, &mut found);
-    found
+    leaves_within(path, value, &mut usize::MAX).unwrap_or_default()
 }
 
-fn walk(path: Path, value: Value, found: &mut Vec<(Path, Value)>) {
+/// As [`leaves`], while `room` lasts, of which each path takes its [`Path::size`]; None where it does not. A tree says
+/// once what the path of each of its leaves repeats.
+pub fn leaves_within(path: Path, value: Value, room: &mut usize) -> Option<Vec<(Path, Value)>> {
+    let mut found = Vec::new();
+    walk(path, value, &mut found, room)?;
+    Some(found)
+}
+
+fn walk(path: Path, value: Value, found: &mut Vec<(Path, Value)>, room: &mut usize) -> Option<()> {
+    *room = room.checked_sub(path.size())?;
     match value {
         Value::Json(Json::Object(members)) => {
             for (name, member) in members {
                 let below = path.child(name.rsplit_once(':').map_or(name.as_str(), |(_, bare)| bare));
-                walk(below, Value::from_json(member), found);
+                walk(below, Value::from_json(member), found, room)?;
             }
         }
         Value::Json(Json::Array(items)) if items.iter().any(Json::is_object) => {
             for item in items {
-                walk(entry(&path, &item), Value::from_json(item), found);
+                walk(entry(&path, &item), Value::from_json(item), found, room)?;
             }
         }
         Value::Json(Json::Array(items)) => {
@@ -185,6 +192,7 @@ fn walk(path: Path, value: Value, found: &mut Vec<(Path, Value)>) {
         }
         leaf => found.push((path, leaf)),
     }
+    Some(())
 }
 
 /// The path of a list's entry: its key is the leaf that OpenConfig's lists are keyed by.
@@ -222,6 +230,18 @@ mod tests {
                 assert_eq!(back.to_string(), value.to_string());
             }
         }
+    }
+
+    #[test]
+    fn a_tree_that_comes_to_more_than_its_bytes_is_walked_while_there_is_room() {
+        let mut tree: Json =
+            (0..100).map(|number| (number.to_string(), Json::from(1))).collect::<serde_json::Map<_, _>>().into();
+        for _ in 0..100 {
+            tree = serde_json::json!({ "a": tree });
+        }
+        let cut = |room: usize| leaves_within(Path::default(), Value::Json(tree.clone()), &mut { room });
+        assert_eq!(cut(2 << 20).map(|leaves| leaves.len()), Some(100));
+        assert_eq!(cut(1 << 18), None);
     }
 
     #[test]

@@ -12,23 +12,38 @@ pub const LONGEST_ANSWER: usize = 64 << 20;
 /// How many messages an answer may have.
 pub const MOST_MESSAGES: usize = 500_000;
 
+/// How much of an answer came.
+#[derive(Debug, Default)]
+pub struct Taken {
+    bytes: usize,
+    messages: usize,
+}
+
+impl Taken {
+    /// Another message. More than [`LONGEST_ANSWER`] or [`MOST_MESSAGES`] is RESOURCE_EXHAUSTED.
+    pub fn add(&mut self, message: &impl Message) -> Result<(), Status> {
+        self.bytes += message.encoded_len();
+        self.messages += 1;
+        if self.bytes <= LONGEST_ANSWER && self.messages <= MOST_MESSAGES {
+            return Ok(());
+        }
+        let most = LONGEST_ANSWER >> 20;
+        Err(Status::resource_exhausted(format!(
+            "the answer has more than {MOST_MESSAGES} messages or {most} MiB, and no more is taken"
+        )))
+    }
+}
+
 /// Hands each message of an answer to `each`, until the answer ends. More than [`LONGEST_ANSWER`] or [`MOST_MESSAGES`] is
 /// RESOURCE_EXHAUSTED.
 pub async fn each_of<M: Message>(mut answer: Streaming<M>, mut each: impl FnMut(M)) -> Result<(), Status> {
-    let (mut bytes, mut messages) = (0, 0);
+    let mut taken = Taken::default();
     // Messages that are there already would keep a deadline from being looked at.
     while let Some(message) = {
         consume_budget().await;
         answer.message().await?
     } {
-        bytes += message.encoded_len();
-        messages += 1;
-        if bytes > LONGEST_ANSWER || messages > MOST_MESSAGES {
-            return Err(Status::resource_exhausted(format!(
-                "the answer has more than {MOST_MESSAGES} messages or {} MiB, and no more is taken",
-                LONGEST_ANSWER >> 20
-            )));
-        }
+        taken.add(&message)?;
         each(message);
     }
     Ok(())
