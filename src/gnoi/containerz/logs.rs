@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::{Request, Streaming};
+use tonic::{Code, Request, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::Containerz;
 use super::meaning::meant;
-use crate::dial::whole::each_of;
+use crate::dial::whole::{LONGEST_ANSWER, each_of};
 use crate::dial::{Call, Connection, Following, Next, OnLoss, Opener, Resumed};
 use crate::error::{Error, Kind, Result, Subject};
 use crate::wire::gnoi::containerz::LogRequest;
@@ -20,14 +20,25 @@ struct LogChunk {
 }
 
 const LOG: &str = "Containerz.Log";
+/// How many lines a log that is read at once may have: each takes more memory than its bytes.
+const MOST_LINES: usize = 2_000_000;
 /// How much of a line that was cut an error repeats.
 const SHOWN: usize = 60;
 
 /// An open Log. Where it breaks off it ends with UNAVAILABLE, unless [`LogStream::on_loss`] says otherwise.
 pub struct LogStream {
     chunks: Following<(), LogChunk>,
-    partial: Vec<u8>,
+    partial: Partial,
     ended: bool,
+    over: Option<Error>,
+}
+
+/// What came of a log and is no line yet, and what of it was looked through.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    begin: usize,
+    searched: usize,
 }
 
 /// What came of a log.
@@ -58,11 +69,12 @@ impl Containerz {
         });
         let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await;
         let chunks = chunks.map_err(|error| meant(Subject::Container, error))?;
-        Ok(LogStream { chunks, partial: Vec::new(), ended: false })
+        Ok(LogStream { chunks, partial: Partial::default(), ended: false, over: None })
     }
 
     /// All lines there are now, without their line ends.
     pub async fn logs(&self, name: &str, deadline: Instant) -> Result<Vec<String>> {
+        let began = Instant::now();
         let request = LogRequest { instance_name: name.to_owned(), follow: false };
         let text = self.session.call(Call::read(LOG, deadline), |connection| {
             let request = request.clone();
@@ -73,7 +85,8 @@ impl Containerz {
                 Ok(text)
             }
         });
-        Ok(lines(&text.await.map_err(|error| meant(Subject::Container, error))?))
+        let text = text.await.map_err(|error| meant(Subject::Container, error))?;
+        lines(&text).map_err(|error| error.during(self.session.name(), LOG, began.elapsed()))
     }
 }
 
@@ -100,14 +113,23 @@ impl LogStream {
     /// What comes next; None at the end.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<LogItem>> {
         loop {
-            if let Some(line) = take_line(&mut self.partial) {
+            if let Some(error) = &self.over {
+                return Err(error.clone());
+            }
+            if let Some(line) = self.partial.take_line() {
                 return Ok(Some(LogItem::Line(line)));
             }
             if self.ended {
                 return Ok(self.take_rest().map(LogItem::Line));
             }
             match self.chunks.next(deadline).await {
-                Ok(Next::Message(chunk)) => self.partial.extend(chunk.msg),
+                Ok(Next::Message(chunk)) => {
+                    self.partial.extend(&chunk.msg);
+                    if self.partial.len() > LONGEST_ANSWER {
+                        self.over = Some(too_long(&format!("a line has more than {} MiB", LONGEST_ANSWER >> 20)));
+                        self.partial = Partial::default();
+                    }
+                }
                 Ok(Next::End) => self.ended = true,
                 Ok(Next::Resumed(Resumed { why })) => {
                     return Ok(Some(LogItem::Resumed { why, cut: self.take_rest() }));
@@ -120,7 +142,7 @@ impl LogStream {
 
     fn take_rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.partial);
-        (!rest.is_empty()).then(|| text(&rest))
+        (rest.len() > 0).then(|| text(&rest.bytes[rest.begin..]))
     }
 }
 
@@ -132,16 +154,42 @@ fn in_the_middle_of(error: Error, line: Option<String>) -> Error {
     Error { message, ..error }
 }
 
-fn lines(log: &[u8]) -> Vec<String> {
-    let mut lines: Vec<String> = log.split(|byte| *byte == b'\n').map(text).collect();
-    lines.pop_if(|last| last.is_empty());
-    lines
+fn too_long(what: &str) -> Error {
+    Error::new(Kind::Status(Code::ResourceExhausted), format!("{what}, and no more is taken"))
 }
 
-fn take_line(partial: &mut Vec<u8>) -> Option<String> {
-    let end = partial.iter().position(|byte| *byte == b'\n')?;
-    let line: Vec<u8> = partial.drain(..=end).collect();
-    Some(text(&line[..end]))
+fn lines(log: &[u8]) -> Result<Vec<String>> {
+    if log.split(|byte| *byte == b'\n').nth(MOST_LINES).is_some() {
+        return Err(too_long(&format!("the log has more than {MOST_LINES} lines")));
+    }
+    let mut lines: Vec<String> = log.split(|byte| *byte == b'\n').map(text).collect();
+    lines.pop_if(|last| last.is_empty());
+    Ok(lines)
+}
+
+impl Partial {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.begin
+    }
+
+    fn extend(&mut self, chunk: &[u8]) {
+        self.bytes.drain(..self.begin);
+        self.searched -= self.begin;
+        self.begin = 0;
+        self.bytes.extend(chunk);
+    }
+
+    /// The next line; what was looked through once is not looked through again.
+    fn take_line(&mut self) -> Option<String> {
+        let Some(at) = self.bytes[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.bytes.len();
+            return None;
+        };
+        let end = self.searched + at;
+        let line = text(&self.bytes[self.begin..end]);
+        (self.begin, self.searched) = (end + 1, end + 1);
+        Some(line)
+    }
 }
 
 /// A terminal's lines end in CR LF.
@@ -156,11 +204,23 @@ mod tests {
 
     #[test]
     fn lines_are_joined_across_chunks_and_characters() {
-        let mut partial = Vec::new();
+        let mut partial = Partial::default();
         partial.extend("gr\u{fc}".as_bytes().split_last().expect("bytes").1);
-        assert_eq!(take_line(&mut partial), None);
-        partial.extend([0xbc, b'n', b'\r', b'\n', b'x']);
-        assert_eq!(take_line(&mut partial).as_deref(), Some("gr\u{fc}n"));
-        assert_eq!(partial, b"x");
+        assert_eq!(partial.take_line(), None);
+        partial.extend(&[0xbc, b'n', b'\r', b'\n', b'x', b'\n', b'y']);
+        assert_eq!(partial.take_line().as_deref(), Some("gr\u{fc}n"));
+        partial.extend(b"z");
+        assert_eq!(partial.take_line().as_deref(), Some("x"));
+        assert_eq!((partial.take_line(), partial.len()), (None, 2));
+        partial.extend(b"\n");
+        assert_eq!(partial.take_line().as_deref(), Some("yz"));
+        assert_eq!(partial.len(), 0);
+    }
+
+    #[test]
+    fn a_log_of_line_ends_alone_is_bounded() {
+        assert_eq!(lines(b"a\r\n\nb").expect("few"), ["a", "", "b"]);
+        assert_eq!(lines(&vec![b'\n'; MOST_LINES - 1]).expect("few").len(), MOST_LINES - 1);
+        assert!(lines(&vec![b'\n'; MOST_LINES]).expect_err("too many").to_string().contains("2000000 lines"));
     }
 }
