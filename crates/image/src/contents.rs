@@ -1,5 +1,6 @@
 //! What the files of an archive say together: which images there are, and whether all of each is there.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +15,21 @@ use holdfast_net::error::{Error, Result};
 
 /// Nested indexes deeper than this are somebody's joke.
 const MAX_DEPTH: usize = 4;
+/// How often files of an archive may be named to be read, and what that may come to in bytes: one file may be named
+/// again and again.
+const MAX_READ: usize = 4000;
+const MAX_READ_BYTES: usize = 256 << 20;
+/// How many images an archive may hold, and how many names they may have.
+const MAX_IMAGES: usize = 1000;
+const MAX_NAMES: usize = 10_000;
 
 /// A read archive's files.
 pub struct Contents<'a> {
     path: &'a Path,
     scan: &'a Scan,
+    /// How often a file was read, and how many bytes those were.
+    read: Cell<(usize, usize)>,
+    names: Cell<usize>,
 }
 
 /// An image's manifest in an OCI layout.
@@ -36,7 +47,7 @@ struct Found {
 
 impl<'a> Contents<'a> {
     pub fn new(path: &'a Path, scan: &'a Scan) -> Self {
-        Self { path, scan }
+        Self { path, scan, read: Cell::default(), names: Cell::default() }
     }
 
     pub fn bad(&self, what: &str) -> Error {
@@ -47,6 +58,10 @@ impl<'a> Contents<'a> {
         self.bad(&format!("{name} is named and not there")).hint("save it again, whole")
     }
 
+    fn too_many(&self, what: &str) -> Error {
+        self.bad(&format!("names {what}: no more of it is read")).hint("save fewer images into one archive")
+    }
+
     fn json<T: Default + DeserializeOwned>(&self, name: &str) -> Result<T> {
         if !self.scan.entries.contains_key(name) {
             return Err(self.missing(name));
@@ -54,6 +69,12 @@ impl<'a> Contents<'a> {
         let bytes = self.scan.json.get(name).ok_or_else(|| {
             self.bad(&format!("{name} is no JSON, or too large for any")).hint("save it again, whole")
         })?;
+        let (files, size) = self.read.get();
+        let (files, size) = (files + 1, size + bytes.len());
+        self.read.set((files, size));
+        if files > MAX_READ || size > MAX_READ_BYTES {
+            return Err(self.too_many(&format!("more than {MAX_READ} files, or {} MiB", MAX_READ_BYTES >> 20)));
+        }
         serde_json::from_slice::<Option<T>>(bytes).map(Option::unwrap_or_default).map_err(|error| {
             self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole").caused_by(Arc::new(error))
         })
@@ -93,6 +114,9 @@ impl<'a> Contents<'a> {
     /// By `manifest.json`, which `docker load` goes by. Where the archive is an OCI layout too, it has the digests.
     fn saved_images(&self) -> Result<Vec<Image>> {
         let SavedList(saved) = self.json("manifest.json")?;
+        if saved.len() > MAX_IMAGES {
+            return Err(self.too_many(&format!("{} images, more than {MAX_IMAGES}", saved.len())));
+        }
         let manifests = if self.scan.entries.contains_key("index.json") {
             self.manifests().unwrap_or_default()
         } else {
@@ -136,6 +160,9 @@ impl<'a> Contents<'a> {
     /// Those of images, without signatures, attestations and platforms that the archive leaves out.
     fn manifests(&self) -> Result<Vec<Found>> {
         let index: Index = self.json("index.json")?;
+        if index.manifests.len() > MAX_IMAGES {
+            return Err(self.too_many(&format!("{} images, more than {MAX_IMAGES}", index.manifests.len())));
+        }
         let mut found = Vec::new();
         for top in &index.manifests {
             let is_partial = index.manifests.len() > 1 && top.platform.is_some();
@@ -178,6 +205,10 @@ impl<'a> Contents<'a> {
     }
 
     fn image(&self, config_name: &str, layers: &[String], names: &[String]) -> Result<Image> {
+        self.names.set(self.names.get() + names.len());
+        if self.names.get() > MAX_NAMES {
+            return Err(self.too_many(&format!("more than {MAX_NAMES} names of images")));
+        }
         let config_entry = self.scan.entries.get(config_name).ok_or_else(|| self.missing(config_name))?;
         let config: Config = self.json(config_name)?;
         self.check_layers(&config, layers)?;
@@ -286,4 +317,56 @@ fn blob(digest: &str) -> String {
 fn variable(pair: &str) -> (String, String) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     (name.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::scan::Entry;
+    use super::*;
+
+    fn images(files: &[(&str, Value)]) -> Result<Vec<Image>> {
+        let mut scan = Scan::default();
+        for (name, value) in files {
+            let (bytes, digest) = (value.to_string().into_bytes(), "00".to_owned());
+            let entry = Entry { header_at: 0, size: bytes.len() as u64, digest, unpacked: None };
+            scan.entries.insert((*name).to_owned(), entry);
+            scan.json.insert((*name).to_owned(), bytes);
+        }
+        Contents::new(Path::new("x.tar"), &scan).images()
+    }
+
+    fn refused(files: &[(&str, Value)]) -> String {
+        images(files).expect_err("too much").to_string()
+    }
+
+    #[test]
+    fn what_an_archive_names_is_bounded() {
+        let config = || ("c.json", json!({"os": "linux", "architecture": "amd64"}));
+        let row = |names: Value| json!({"Config": "c.json", "RepoTags": names, "Layers": []});
+        let saved = |rows: Vec<Value>| [("manifest.json", json!(rows)), config()];
+        assert_eq!(images(&saved(vec![row(json!(["a:1"])); 1000])).expect("few").len(), 1);
+        assert!(refused(&saved(vec![row(json!(["a:1"])); 20_000])).contains("20000 images, more than 1000"));
+        let names: Vec<String> = (0..20_000).map(|number| format!("a:{number}")).collect();
+        assert!(refused(&saved(vec![row(json!(names))])).contains("more than 10000 names"));
+        let large = ("c.json", json!({"os": "linux", "x": "y".repeat(1 << 20)}));
+        assert!(refused(&[("manifest.json", json!(vec![row(json!([])); 999])), large]).contains("256 MiB"));
+    }
+
+    #[test]
+    fn indexes_that_name_each_other_are_not_followed_for_ever() {
+        let index = |below: &str, count: usize| {
+            let each = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "digest": below, "size": 1});
+            json!({"schemaVersion": 2, "manifests": vec![each; count]})
+        };
+        let files = [
+            ("index.json", index("sha256:1", 1)),
+            ("blobs/sha256/1", index("sha256:2", 500)),
+            ("blobs/sha256/2", index("sha256:3", 500)),
+            ("blobs/sha256/3", index("sha256:4", 500)),
+            ("blobs/sha256/4", json!({"schemaVersion": 2, "manifests": []})),
+        ];
+        assert!(refused(&files).contains("more than 4000 files"));
+    }
 }
