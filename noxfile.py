@@ -90,7 +90,15 @@ def cargo(session: nox.Session, *arguments: str, **environment: str) -> None:
 @nox.session(venv_backend="none")
 def rust(session: nox.Session) -> None:
     """The Rust tests: units beside the code, integration in tests/."""
-    cargo(session, "test", "--workspace", "--locked", "--quiet")
+    cargo(session, "test", "--workspace", "--locked", "--quiet", HOLDFAST_CONVERSATIONS="10000")
+
+
+@nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """A million conversations with peers that may do anything. `-- 5000 7`: so many, by another seed."""
+    count, seed = dict(enumerate(session.posargs)).get(0, "1000000"), dict(enumerate(session.posargs)).get(1, "0")
+    environment = {"HOLDFAST_CONVERSATIONS": count, "HOLDFAST_CONVERSATIONS_SEED": seed}
+    cargo(session, "test", "--locked", "--test", "conversations", "--", "--nocapture", **environment)
 
 
 @nox.session
