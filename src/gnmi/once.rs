@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 use super::leaf::{Answered, Leaf, Room};
 use super::path::Path;
 use crate::dial::answer::is_transport;
-use crate::dial::whole::Taken;
+use crate::dial::whole::AnswerSize;
 use crate::error::is_unreadable;
 use crate::wire::gnmi::SubscribeResponse;
 use crate::wire::gnmi::subscribe_response::Response;
@@ -59,7 +59,7 @@ impl Ending {
 pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) -> Result<Answered<Vec<Leaf>>, Status> {
     let (mut found, mut extensions) = (Vec::new(), Vec::new());
     let mut synced: Option<HashSet<Path>> = None; // what was there at the sync_response, and what followed
-    let (mut room, mut taken) = (Room::default(), Taken::default());
+    let (mut room, mut size) = (Room::default(), AnswerSize::default());
     loop {
         consume_budget().await; // else the deadline of who waits is not looked at under a flood
         let message = match &synced {
@@ -76,7 +76,7 @@ pub async fn collect(mut stream: Streaming<SubscribeResponse>, ending: &Ending) 
             Err(status) if synced.is_some() && ends_well(&status, found.is_empty()) => break,
             Err(status) => return Err(status),
         };
-        taken.add(&message)?;
+        size.add(&message)?;
         extensions = if message.extension.is_empty() { extensions } else { message.extension };
         match message.response {
             Some(Response::Update(notification)) => {

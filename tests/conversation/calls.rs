@@ -132,13 +132,11 @@ impl Asked {
         let (mut items, mut log) = (Vec::new(), Vec::new());
         let mut readable = true;
         for message in messages {
-            match self.read(message, &mut log) {
-                Some(read) => items.extend(read),
-                None => {
-                    readable = false;
-                    break;
-                }
-            }
+            let Some(read) = self.read(message, &mut log) else {
+                readable = false;
+                break;
+            };
+            items.extend(read);
         }
         if self.is_log() {
             items = lines(&log, ended && readable).map(Item::Told).collect();

@@ -65,8 +65,8 @@ impl Peer {
             Speaker { peer: self.clone(), number, write: Arc::new(Lock::new(write)), close: self.over.child_token() };
         let close = speaker.close.clone();
         tokio::select! {
-            _ = close.cancelled() => {}
-            _ = speaker.listen(read) => {}
+            () = close.cancelled() => {}
+            () = speaker.listen(read) => {}
         }
         self.seen().tasks -= 1;
     }

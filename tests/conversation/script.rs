@@ -245,7 +245,7 @@ impl Step {
         match self {
             Self::Pings { count, .. } => *count <= 3,
             Self::Settings { pairs, ack: false, count: 1 } => pairs.is_empty(),
-            Self::Window { by, .. } => (1..1000).contains(by),
+            Self::Window { stream: Stream::Own | Stream::Zero, by } => (1..1000).contains(by),
             Self::Stall(milliseconds) => *milliseconds <= 20,
             Self::Frame { kind, .. } => *kind > 0x20,
             _ => false,

@@ -57,7 +57,11 @@ impl Reading {
                 HEADERS => match assembled(&frame, &mut bytes) {
                     Some(block) if frame.stream == stream => self.headers(&block, frame.has(END_STREAM)),
                     Some(_) => None,
-                    None => return Ended::Badly,
+                    None if frame.stream == stream => return Ended::Badly,
+                    None => {
+                        self.unclear = true; // h2 resets that stream alone, where its block is malformed
+                        None
+                    }
                 },
                 CONTINUATION => return Ended::Badly,
                 DATA if frame.stream == stream => match frame.body() {
@@ -112,10 +116,10 @@ fn assembled(first: &Frame, rest: &mut &[u8]) -> Option<Vec<u8>> {
     let mut whole = first.has(END_HEADERS);
     while !whole {
         let (next, taken) = first_frame(rest)?;
-        *rest = &rest[taken..];
         if next.kind != CONTINUATION || next.stream != first.stream {
             return None;
         }
+        *rest = &rest[taken..];
         block.extend(&next.content);
         whole = next.has(END_HEADERS);
     }

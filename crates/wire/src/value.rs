@@ -162,7 +162,7 @@ impl fmt::Display for Value {
 
 /// The leaves below `path`: a JSON tree is walked, anything else is one leaf.
 pub fn leaves(path: Path, value: Value) -> Vec<(Path, Value)> {
-    leaves_within(path, value, &mut usize::MAX).unwrap_or_default()
+    leaves_within(path, value, &mut { usize::MAX }).unwrap_or_default()
 }
 
 /// As [`leaves`], while `room` lasts, of which each path takes its [`Path::size`]; None where it does not. A tree says

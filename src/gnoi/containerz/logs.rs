@@ -30,7 +30,6 @@ pub struct LogStream {
     chunks: Following<(), LogChunk>,
     partial: Partial,
     ended: bool,
-    over: Option<Error>,
 }
 
 /// What came of a log and is no line yet, and what of it was looked through.
@@ -69,7 +68,7 @@ impl Containerz {
         });
         let chunks = Following::open(self.session.clone(), LOG, opener, deadline).await;
         let chunks = chunks.map_err(|error| meant(Subject::Container, error))?;
-        Ok(LogStream { chunks, partial: Partial::default(), ended: false, over: None })
+        Ok(LogStream { chunks, partial: Partial::default(), ended: false })
     }
 
     /// All lines there are now, without their line ends.
@@ -113,23 +112,19 @@ impl LogStream {
     /// What comes next; None at the end.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<LogItem>> {
         loop {
-            if let Some(error) = &self.over {
-                return Err(error.clone());
-            }
             if let Some(line) = self.partial.take_line() {
                 return Ok(Some(LogItem::Line(line)));
+            }
+            if self.partial.len() > LONGEST_ANSWER {
+                self.partial = Partial::default();
+                let what = format!("a line has more than {} MiB", LONGEST_ANSWER >> 20);
+                return Err(self.chunks.give_up(too_long(&what)));
             }
             if self.ended {
                 return Ok(self.take_rest().map(LogItem::Line));
             }
             match self.chunks.next(deadline).await {
-                Ok(Next::Message(chunk)) => {
-                    self.partial.extend(&chunk.msg);
-                    if self.partial.len() > LONGEST_ANSWER {
-                        self.over = Some(too_long(&format!("a line has more than {} MiB", LONGEST_ANSWER >> 20)));
-                        self.partial = Partial::default();
-                    }
-                }
+                Ok(Next::Message(chunk)) => self.partial.extend(&chunk.msg),
                 Ok(Next::End) => self.ended = true,
                 Ok(Next::Resumed(Resumed { why })) => {
                     return Ok(Some(LogItem::Resumed { why, cut: self.take_rest() }));

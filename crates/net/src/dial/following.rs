@@ -242,6 +242,12 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
         Error::new(Kind::Status(Code::Unavailable), message)
     }
 
+    /// Takes no more of it: it ends with this error.
+    pub fn give_up(&mut self, error: Error) -> Error {
+        let error = error.during(self.session.name(), self.name, self.opened.elapsed());
+        self.over(error)
+    }
+
     /// It is over with this error, which who reads on gets again.
     fn over(&mut self, error: Error) -> Error {
         self.standing = Standing::Over(Some(error.clone()));

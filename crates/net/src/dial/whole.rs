@@ -14,12 +14,12 @@ pub const MOST_MESSAGES: usize = 500_000;
 
 /// How much of an answer came.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct AnswerSize {
     bytes: usize,
     messages: usize,
 }
 
-impl Taken {
+impl AnswerSize {
     /// Another message. More than [`LONGEST_ANSWER`] or [`MOST_MESSAGES`] is RESOURCE_EXHAUSTED.
     pub fn add(&mut self, message: &impl Message) -> Result<(), Status> {
         self.bytes += message.encoded_len();
@@ -37,13 +37,13 @@ impl Taken {
 /// Hands each message of an answer to `each`, until the answer ends. More than [`LONGEST_ANSWER`] or [`MOST_MESSAGES`] is
 /// RESOURCE_EXHAUSTED.
 pub async fn each_of<M: Message>(mut answer: Streaming<M>, mut each: impl FnMut(M)) -> Result<(), Status> {
-    let mut taken = Taken::default();
+    let mut size = AnswerSize::default();
     // Messages that are there already would keep a deadline from being looked at.
     while let Some(message) = {
         consume_budget().await;
         answer.message().await?
     } {
-        taken.add(&message)?;
+        size.add(&message)?;
         each(message);
     }
     Ok(())
