@@ -99,6 +99,8 @@ class Case:
     failed_over: bool = False
     # Which of the windows that a parametrised case names, if it does.
     window: str = ""
+    # The errors that its steps tell.
+    _told: list[BaseException] = field(default_factory=list, repr=False)
 
     KEY = pytest.StashKey["Case"]()
 
@@ -143,8 +145,13 @@ class Case:
         """Say that something beyond the procedure cannot be looked at."""
         self._add(DEPTH, what, NOT_CHECKED, why)
 
+    def tells(self, error: BaseException) -> bool:
+        """Whether a step says that it failed by this error."""
+        return any(told is error for told in self._told)
+
     def include(self, shared: Case) -> None:
         """Take over what a shared part of the procedure found."""
+        self._told.extend(shared._told)
         self.steps.extend(shared.steps)
         self.noted.extend(shared.noted)
         self.outages.extend(shared.outages)
@@ -173,6 +180,7 @@ class Case:
             reason = f"{type(error).__name__}: {error.reason}"
             if error.device == self.run.device.name:  # of which the case is
                 words = error.without_device()
+        self._told.append(error)
         self._add(kind, name, FAIL, f"{type(error).__name__}: {words}", reason)
         self.run.note(f"{kind} failed at: {name}")
 
@@ -194,7 +202,9 @@ def judge(item: pytest.Item) -> None:
     kinds = counted(case.run.judged)
     outcome = outcome_of(case.steps, case.run.judged)
     if outcome == "failed":
-        pytest.fail(_listed([step for step in case.failures if step.kind in kinds]), pytrace=False)
+        failure = pytest.fail.Exception(_listed([step for step in case.failures if step.kind in kinds]), pytrace=False)
+        case._told.append(failure)
+        raise failure
     if not case.steps:
         pytest.fail("the case checked nothing", pytrace=False)
     if outcome == "skipped":
@@ -207,15 +217,18 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     case = item.stash.get(Case.KEY, None)
     if case is None or report.when != "call":
         return
-    if call.excinfo is not None and not report.skipped and not case.failures:
+    if call.excinfo is not None and not report.skipped and not case.tells(call.excinfo.value):
         case.steps.append(Step(PROCEDURE, "the case itself", FAIL, call.excinfo.exconly()))
     record = _record(item, case, report)
     artifacts.keep_case(item, record)
     item.user_properties.extend(junit.properties(record, item.name))  # JUnit reads them at the end
     report.user_properties.append((KEPT, json.dumps(store.encode(record))))
     known = HoldfastError | AssertionError | pytest.fail.Exception
-    if report.failed and case.failures and call.excinfo is not None and isinstance(call.excinfo.value, known):
-        report.longrepr = _listed(case.failures)
+    if report.failed and case.failures and call.excinfo is not None:
+        if isinstance(call.excinfo.value, known):
+            report.longrepr = _listed(case.failures)
+        elif len(case.failures) > 1:  # pytest shows where the last came from
+            report.sections.append(("holdfast failures", _listed(case.failures)))
     if case.failures and item.config.get_verbosity() > 0:
         report.sections.append(("holdfast timeline", case.run.timeline_of_test()))
 

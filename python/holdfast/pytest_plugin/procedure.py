@@ -6,8 +6,8 @@ A procedure is a generator: it yields a `SwitchoverStep` or a `RebootStep`, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # The attribute by which a test knows its procedure.
 PROCEDURE = "holdfast_procedure"
 _FAILURES = (HoldfastError, AssertionError)
+# pytest's own, which are no `Exception`.
+_OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class RebootStep(Disruption):
 
 Steps = Generator[Disruption, Failover, None]
 Test = Callable[..., None]
+Accounts = dict["Procedure", "ProcedureAccount"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,12 @@ class Procedure:
 
 
 class ProcedureAccount:
-    """What a procedure found: in common, and for each part."""
+    """What a procedure found, in common and for each part, and what ended it, if it did not come to its end."""
 
     def __init__(self, run: Run, procedure: Procedure, window: str) -> None:
         self.common = Case(run, window=window)
         self._parts = {name: Case(run) for name in procedure.parts}
+        self._ended_by: BaseException | None = None
 
     def __getitem__(self, part: str) -> Case:
         return self._parts[part]
@@ -75,7 +79,37 @@ class ProcedureAccount:
     @property
     def failed(self) -> bool:
         """Whether there is something to report."""
-        return any(case.failures for case in (self.common, *self._parts.values()))
+        ended = self._ended_by is not None and not isinstance(self._ended_by, pytest.skip.Exception)
+        return ended or any(case.failures for case in (self.common, *self._parts.values()))
+
+    @property
+    def ended(self) -> bool:
+        """Whether something ended the procedure before its end."""
+        return self._ended_by is not None
+
+    def end(self, error: BaseException) -> None:
+        """The procedure did not come to its end; what comes of that, such as an error of its cleaning up, says less."""
+        self._ended_by = self._ended_by or error
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """What is raised within ends this procedure and no other; what ends the whole run goes on."""
+        try:
+            yield
+        except pytest.exit.Exception:
+            raise
+        except (Exception, *_OUTCOMES) as error:  # noqa: BLE001 - tests raise it again
+            self.end(error)
+
+    def raise_beyond(self, case: Case) -> None:
+        """Raise what ended the procedure, unless a step of `case` tells it: what it was to look at yet, nobody saw."""
+        error = self._ended_by
+        if error is None or case.tells(error):
+            return
+        if not isinstance(error, _FAILURES):
+            raise error
+        word_for(error, "pytest")
+        raise AssertionError(f"outside of its steps: {error}") from error
 
 
 def procedure(*parts: str, combines: bool = False) -> Callable[[Callable[..., Steps]], Procedure]:
@@ -107,10 +141,16 @@ def case_of(shared: Procedure, *parts: str) -> Callable[[Callable[[], None]], Te
 def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) -> Test:
     def look(request: pytest.FixtureRequest, run: Run, own: Case, window: str = "") -> None:
         own.window = window
-        account = _account(request, run, done, window)
-        own.include(account.common)
-        for part in parts:
-            own.include(account[part])
+        standby.skip_without(run, request.node)
+        accounts: Accounts = run.shared.setdefault((round_of(request.node), window), {})
+        try:
+            if done not in accounts:
+                _go_through(request, run, done, window, accounts)
+        finally:
+            if (account := accounts.get(done)) is not None:
+                for case in (account.common, *(account[part] for part in parts)):
+                    own.include(case)
+        accounts[done].raise_beyond(own)
 
     def plain(request: pytest.FixtureRequest, holdfast_run: Run, holdfast_case: Case) -> None:
         look(request, holdfast_run, holdfast_case)
@@ -125,25 +165,22 @@ def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) ->
     return test
 
 
-def _account(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str) -> ProcedureAccount:
-    """What the procedure found: in this test, or before in another that shares it."""
-    standby.skip_without(run, request.node)
-    done: dict[Procedure, ProcedureAccount] = run.shared.setdefault((round_of(request.node), window), {})
-    if wanted not in done:
-        group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
-        dut = run.begin_test(request.node)
-        accounts = {each: ProcedureAccount(run, each, window) for each in group}
-        common = [accounts[each].common for each in group]
-        try:
-            with crashes.watched(run, dut, request.node, common):
-                together(
-                    run,
-                    [RunningProcedure(accounts[each].common, _steps(run, dut, each, accounts[each])) for each in group],
-                )
-        finally:
-            done.update(accounts)
-            end_test(run, request.node, failed=any(account.failed for account in accounts.values()))
-    return done[wanted]
+def _go_through(request: pytest.FixtureRequest, run: Run, wanted: Procedure, window: str, accounts: Accounts) -> None:
+    """Go through a procedure, with those that share its failovers, and put what they found into `accounts`."""
+    group = _group(request, wanted) if run.combines and wanted.combines else [wanted]
+    dut = run.begin_test(request.node)
+    found = {each: ProcedureAccount(run, each, window) for each in group}
+    common = [account.common for account in found.values()]
+    try:
+        with crashes.watched(run, dut, request.node, common):
+            together(run, [RunningProcedure(found[each], _steps(run, dut, each, found[each])) for each in group])
+    except BaseException as error:  # whoever else shares them must not take what is half done for the whole
+        for account in found.values():
+            account.end(error)
+        raise
+    finally:
+        accounts.update(found)
+        end_test(run, request.node, failed=any(account.failed for account in found.values()))
 
 
 def _steps(run: Run, dut: Device, each: Procedure, account: ProcedureAccount) -> Steps:
@@ -164,9 +201,9 @@ def _group(request: pytest.FixtureRequest, wanted: Procedure) -> list[Procedure]
 
 
 class RunningProcedure:
-    """A procedure on its way, and the case that keeps its account."""
+    """A procedure on its way, and its account."""
 
-    def __init__(self, account: Case, steps: Steps) -> None:
+    def __init__(self, account: ProcedureAccount, steps: Steps) -> None:
         self.account = account
         self._steps = steps
         self.wants: Disruption | None = None
@@ -181,19 +218,35 @@ class RunningProcedure:
 
     def _go_on(self, resume: Callable[[], Disruption]) -> None:
         self.wants = None
-        try:
+        with self.account.ending(), suppress(StopIteration):
             self.wants = resume()
-        except StopIteration:
-            pass
-        except _FAILURES as error:
-            if not self.account.failures:
-                word_for(error, "pytest")
-                raise AssertionError(f"outside of a step: {error}") from error
+
+    @contextmanager
+    def meanwhile(self, wanted: Disruption) -> Iterator[None]:
+        """What goes on during its failover. An error of that ends this procedure alone."""
+        with ExitStack() as stack:
+            with self.account.ending():
+                stack.enter_context(wanted.during())
+            yield
+            with self.account.ending():
+                stack.close()
+
+    def tell(self, step: str, result: Any, error: BaseException | None) -> None:
+        """Put what came of its failover on its account, and go on, if nothing ended it."""
+        with self.account.ending(), self.account.common.failover(step) as failover:
+            if error is not None:
+                raise error
+            failover.result = result
+        if self.account.ended:
+            self.end()
+        else:
+            self.go_on(failover)
 
     def end(self) -> None:
-        """Its failover failed: it ends here."""
+        """It does not go on."""
         self.wants = None
-        self._steps.close()
+        with self.account.ending():
+            self._steps.close()
 
 
 def together(run: Run, singles: list[RunningProcedure]) -> None:
@@ -207,29 +260,24 @@ def together(run: Run, singles: list[RunningProcedure]) -> None:
 def _fail_over(run: Run, waiting: Iterable[RunningProcedure]) -> None:
     """Do what all of them want, once, and let each go on with what was found out."""
     wanted = [(single, single.wants) for single in waiting if single.wants is not None]
-    result: Any = None
-    error: HoldfastError | None = None
     run.since = time.monotonic()
     for step in dict.fromkeys(each.step for _, each in wanted):
         run.note(f"failover: {step}")
+    result: Any = None
+    error: BaseException | None = None
     with ExitStack() as meanwhile:
-        for _, each in wanted:
-            meanwhile.enter_context(each.during())
+        for single, each in wanted:
+            meanwhile.enter_context(single.meanwhile(each))
+        for single in [single for single, _ in wanted if single.account.ended]:
+            single.end()
+        wanted = [(single, each) for single, each in wanted if single.wants is not None]
+        if not wanted:
+            return
         try:
             result = run.reboot() if isinstance(wanted[0][1], RebootStep) else run.switchover()
-        except HoldfastError as caught:
+        except pytest.exit.Exception:
+            raise
+        except (Exception, *_OUTCOMES) as caught:  # noqa: BLE001 - all of them are told
             error = caught
     for single, each in wanted:
-        _tell(single, each.step, result, error)
-
-
-def _tell(single: RunningProcedure, step: str, result: Any, error: HoldfastError | None) -> None:
-    try:
-        with single.account.failover(step) as failover:
-            if error is not None:
-                raise error
-            failover.result = result
-    except HoldfastError:
-        single.end()
-    else:
-        single.go_on(failover)
+        single.tell(each.step, result, error)
