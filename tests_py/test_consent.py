@@ -52,6 +52,30 @@ def test_a_device_that_says_emulated_asks_for_no_consent(tmp_path: Path, run_sui
         assert {case.outcome for case in run.cases.values()} == {"passed"}, run.output
 
 
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ((), ""),
+        (("--dut-profile", "generic"), ""),
+        (("-q",), ""),
+        (("-n1",), ""),
+        (("-q",), "PERMISSION_DENIED"),
+        (("-q",), "UNAVAILABLE"),
+    ],
+)
+def test_a_device_that_does_not_answer_who_asks_is_not_taken_for_a_real_one(
+    more: tuple[str, ...], code: str, tmp_path: Path, run_suite: RunSuite
+) -> None:
+    armed = {"HOLDFAST_FAILPOINTS": f"gnmi.Subscribe=error[{code}](not now)\ngnmi.Get=error[{code}](not now)"}
+    with emulate(tmp_path, "--user", "me", HOLDFAST_PASSWORD="right", **(armed if code else {})) as address:
+        password = {"HOLDFAST_PASSWORD": "right" if code else "wrong"}
+        run = run_suite("-k", "cntr3_1", "--dut", address, "--dut-insecure", "--dut-username=me", *more, **password)
+    assert run.exit_code == 3, run.output
+    assert (code or "UNAUTHENTICATED: wrong username or password") in run.output
+    assert "INTERNALERROR" not in run.output
+    assert "say --dut-allow-disruption" not in run.output
+
+
 def test_the_plan_says_who_is_not_allowed(tmp_path: Path, run_suite: RunSuite) -> None:
     with tunnel(tmp_path) as real, emulate(tmp_path) as emulated:
         plan = run_suite("-k", "cntr3_8", "--dut", real, "--dut-insecure", "--dut-plan")

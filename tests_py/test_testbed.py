@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,8 +16,9 @@ import yaml
 import holdfast
 from holdfast import testbed
 from holdfast.exceptions import TestbedError
+from holdfast.pytest_plugin import options
 
-from conftest import RunSuite, emulate
+from conftest import RunSuite, emulate, isolated
 
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
 OWN = """
@@ -320,7 +323,32 @@ def test_only_a_testbed_or_the_command_line_allows_disruption(run_suite: RunSuit
     assert refused not in run_suite(*asked, "--dut-allow-disruption").output
     allowed = write(tmp_path, "may.yaml", "devices: {a: {address: lab.example, allow_disruption: true}}")
     assert refused not in run_suite("--testbed", allowed, "-k", "cntr3_1", "--dut-plan").output
+    assert refused not in run_suite(f"--testbed={allowed}", "-k", "cntr3_1", "--dut-plan").output
     assert refused in run_suite("-k", "cntr3_1", "--dut-plan", HOLDFAST_TESTBED=allowed).output
+    for added in (f"--testbed={allowed}", f"--testbed {allowed}"):
+        assert refused in run_suite("-k", "cntr3_1", "--dut-plan", PYTEST_ADDOPTS=added).output
+    command = [sys.executable, "-m", "holdfast.cli", "--testbed", allowed, "run", "cntr3", "-k", "cntr3_1"]
+    done = subprocess.run(
+        [*command, "--dut-plan", "-p", "no:cacheprovider"], cwd=tmp_path, env=isolated(tmp_path, {}),
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "plan for a: 1 switchover" in done.stdout
+    assert refused not in done.stdout
+
+
+def test_a_testbed_that_was_added_to_another_allows_nothing(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allows(typed: list[str], *given: str) -> bool:
+        monkeypatch.setattr(options, "command_line", lambda _config: typed)
+        monkeypatch.setattr(options, "value", lambda _config, _name: list(given))
+        return options.is_all_typed(pytestconfig, "testbed")
+
+    assert allows(["--testbed=a", "--testbed", "b", "x"], "a", "b")
+    assert not allows(["--testbed=a", "x"], "a", "b")
+    assert not allows(["-k", "b", "--testbed", "a"], "b", "a")
+    assert not allows([], "a")
+    assert not allows(["--testbed=a"])
 
 
 def test_dut_and_testbed_exclude_each_other(run_suite: RunSuite, tmp_path: Path) -> None:

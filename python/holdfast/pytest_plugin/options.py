@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,16 @@ def command_line(config: pytest.Config) -> list[str]:
 
 def typed(config: pytest.Config, name: str) -> bool:
     """Whether the command line itself says what an ini file or an environment variable may not."""
-    return f"--{name}" in command_line(config)
+    return any(word.partition("=")[0] == f"--{name}" for word in command_line(config))
+
+
+def is_all_typed(config: pytest.Config, name: str) -> bool:
+    """Whether the command line itself says all that a list has."""
+    words = command_line(config)
+    said = {word.partition("=")[2] for word in words if word.startswith(f"--{name}=")}
+    said.update(following for word, following in pairwise(words) if word == f"--{name}")
+    found = value(config, name) or ()
+    return bool(found) and said.issuperset(found)
 
 
 def check(config: pytest.Config) -> None:

@@ -160,11 +160,11 @@ def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
 
     try:
         device, profile = reach.connect(config, target)
+        with device:
+            line = reach.describe(device, profiles.shown(device), profile)
     except HoldfastError as error:
         if alone:
             ending.refuse(config, error, begun=False)
         return f"device {target.name}: {error.message}"
-    with device:
-        line = reach.describe(device, profiles.shown(device), profile)
     doubt = " (NOT VERIFIED: skip_verify)" if target.tls is not None and target.tls.skip_verify else ""
     return line + doubt

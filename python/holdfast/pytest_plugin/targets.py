@@ -17,6 +17,8 @@ from holdfast.tls import Tls
 
 _KEY = pytest.StashKey[tuple[Target, ...]]()
 _EMULATED = pytest.StashKey[dict[str, bool]]()
+# How long a device may take to say what it is, in seconds.
+LOOK = 10.0
 
 
 def of(config: pytest.Config) -> tuple[Target, ...]:
@@ -93,17 +95,22 @@ def is_allowed(config: pytest.Config, target: Target) -> bool:
 
     Else it must say that it is EMULATED. Its address says nothing: a tunnel's end is on this machine too.
     """
-    by_testbed = target.allow_disruption and options.typed(config, "testbed")
+    by_testbed = target.allow_disruption and options.is_all_typed(config, "testbed")
     return target.emulated or by_testbed or options.typed(config, "dut-allow-disruption")
 
 
 def says_emulated(config: pytest.Config, target: Target) -> bool:
-    """Whether the device says of itself that it is EMULATED; asked once in a run. Raises what `connect` raises."""
+    """Whether the device says of itself that it is EMULATED; asked once in a run.
+
+    Raises what `connect` raises, and why it does not answer: one that does not know who asks, or fails, says nothing.
+    """
     if target.emulated:
         return True
     known = config.stash.setdefault(_EMULATED, {})
     if target.name not in known:
         with target.connect(profile=profiles.GENERIC) as device:
+            if not device.is_emulated():
+                profiles.shown(device, timeout=LOOK)
             known[target.name] = device.is_emulated()
     return known[target.name]
 
