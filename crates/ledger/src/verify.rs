@@ -480,6 +480,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_another_writer_is_foreign_unless_that_one_writes_here_too() {
+        let all = chain(&[1, 1]);
+        let place = |writer| {
+            let identity = Identity { writer, incarnation: 1, ..all[0].head.identity };
+            Record::new(identity, 2, BLOCK as u64, all[0].head.hash, b"its own".to_vec())
+        };
+        let stranger = place(all[0].head.identity.writer + 1);
+        let bytes = file(&[all[0].clone(), stranger.clone()]);
+        assert_eq!(judged(&receipts(&all), &bytes), [Finding::Foreign(2)]);
+        let third = Record::new(stranger.head.identity, 3, 2 * BLOCK as u64, all[1].head.hash, Vec::new());
+        let both = receipts(&[&all[..], std::slice::from_ref(&third)].concat());
+        let bytes = file(&[all[0].clone(), stranger, third]);
+        assert!(judged(&both, &bytes).contains(&Finding::Altered(2)), "{:?}", judged(&both, &bytes));
+    }
+
+    #[test]
+    fn a_record_that_was_written_over_by_one_of_its_own_number_is_lost_though_nobody_was_told_of_that() {
+        let all = chain(&[1, 1]);
+        let identity = Identity { incarnation: 2, ..all[0].head.identity };
+        let fork = Record::new(identity, 2, BLOCK as u64, all[0].head.hash, payload::generate(identity, 2));
+        assert_eq!(judged(&receipts(&all), &file(&[all[0].clone(), fork])), [Finding::Lost(2)]);
+    }
+
+    #[test]
     fn a_finding_names_its_record() {
         let named = [Finding::Lost(3), Finding::LostTail(3, 9), Finding::Stale(3, 1), Finding::Emptied(9)];
         assert_eq!(named.map(|finding| finding.record()), [Some(3), Some(3), Some(3), None]);
