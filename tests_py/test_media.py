@@ -210,7 +210,7 @@ HTML: dict[str, Callable[[str], str]] = {
     "a page with logs": lambda text: page.html([case(text)], Path("kept")),
     "an account": lambda text: RunAccount(Path("kept"), Rows((case(text),)))._repr_html_(),
     "a comparison": lambda text: compare(
-        RunAccount(Path("a"), Rows((case("web"),))), RunAccount(Path("b"), Rows((case(f"x{text}"),)))
+        RunAccount(Path("a"), Rows((case("web"),))), RunAccount(Path("b"), Rows((case("web"), case(f"x{text}"))))
     )._repr_html_(),
     "a case": lambda text: case(text)._repr_html_(),
     "a timeline": lambda text: tables.of_rows(case(text).timeline),

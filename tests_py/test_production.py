@@ -129,7 +129,15 @@ def test_the_plan_counts_rounds_and_devices(run_suite: RunSuite, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "given",
-    ["--dut-trigger=pull", "--dut-trigger=command: ", "--dut-repeat=0", "--dut-repeat=many", "--dut-port=70000"],
+    [
+        "--dut-trigger=pull",
+        "--dut-trigger=command: ",
+        "--dut-repeat=0",
+        "--dut-repeat=many",
+        "--dut-port=70000",
+        "--dut-volume-option=noeq",
+        "--dut-volume-option==value",
+    ],
 )
 def test_options_that_make_no_sense_are_refused(run_suite: RunSuite, given: str) -> None:
     run = run_suite("-k", "cntr3_1", given)

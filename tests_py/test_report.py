@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from test_quirks import QUICK
 
 import holdfast
-from holdfast import report
+from holdfast import judge, report
 from holdfast.cli import main
 from holdfast.exceptions import InvalidArgumentError
 
@@ -182,6 +182,40 @@ def test_what_is_no_run_is_said(tmp_path: Path, text: str | None, says: str) -> 
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("words", [("report",), ("judge",), ("compare", ".")])
+def test_a_folder_that_is_not_there_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
+    nope = tmp_path / "nope"
+    done = CliRunner().invoke(main, [*words, str(nope)])
+    assert done.exit_code == 2
+    assert "does not exist" in done.output
+    for read in (report.read, judge.again):
+        with pytest.raises(InvalidArgumentError, match="nope: there is no such folder"):
+            read(nope)
+
+
+def test_a_case_that_passed_and_is_gone_is_worse(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    good, bad = folders
+    for whole, better in ((good, False), (bad, None)):
+        part = tmp_path / whole.name / str(better)
+        shutil.copytree(whole, part)
+        for folder in part.glob("*3_2*"):
+            shutil.rmtree(folder)
+        found = report.compare(whole, part)
+        assert [(each.case, each.after, each.better) for each in found.changes] == [("CNTR-3.2", "absent", better)]
+        assert found.worse == (better is False)
+        assert CliRunner().invoke(main, ["compare", str(whole), str(part)]).exit_code == found.worse
+        assert not report.compare(part, whole).worse, "what came is no worse"
+
+
+def test_runs_without_a_case_in_common_are_not_compared(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    for name, case in (("one", "*3_2*"), ("other", "*3_4*")):
+        (kept,) = folders[0].glob(case)
+        shutil.copytree(kept, tmp_path / name / kept.name)
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "one"), str(tmp_path / "other")])
+    assert done.exit_code == 2, done.output
+    assert "have no case in common: CNTR-3.2; CNTR-3.4" in done.output
+
+
 def test_a_timeline_that_was_cut_short_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(folders[0], tmp_path / "run")
     file = next((tmp_path / "run").glob("*3_2*/timeline.json"))
@@ -198,7 +232,8 @@ def test_a_run_without_a_case_has_no_report_and_says_so(run_suite: RunSuite, tmp
     with holdfast.emulator() as chassis:
         run = run_suite("test_mine.py", "--dut", chassis.address, *options)
     assert run.exit_code == 0, run.output
-    assert "there is no case in it" in run.output
+    assert f"no report {tmp_path / 'run.html'}: no case ran" in run.output
+    assert "try:" not in run.output
     assert not (tmp_path / "run.html").exists()
 
 

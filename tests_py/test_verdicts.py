@@ -379,6 +379,8 @@ def test_which_of_several_a_case_is_stands_beside_its_number(tmp_path: Path) -> 
     assert store.decode(store.encode(now)).variant == "r1"
     lab = written(tmp_path / "lab", now)
     alone = written(tmp_path / "alone", replace(now, variant="", test="test_x"))
+    for folder in (lab, alone):
+        written(folder, replace(now, plan_id="CNTR-3.4", test="test_y"))
     assert {change.case for change in report.compare(lab, alone).changes} == {"CNTR-3.1", "CNTR-3.1 [r1]"}
 
 

@@ -21,8 +21,10 @@ class JudgedCase:
 def again(folder: Path, judged: str | None = None) -> list[JudgedCase]:
     """Every case of a folder, as its run judged it, or as `judged` says (procedure or depth).
 
-    Raises `InvalidArgumentError` where there is none, or one is damaged.
+    Raises `InvalidArgumentError` where there is no such folder or no case in it, or one is damaged.
     """
+    if not folder.is_dir():
+        raise InvalidArgumentError(f"{folder}: there is no such folder", hint="--dut-artifacts names one")
     found = [
         _again(place, store.read_case(place), judged)
         for place in sorted(file.parent for file in folder.glob(f"*/{store.VERDICT}"))

@@ -13,7 +13,7 @@ from holdfast.exit_codes import DONE, FAILED
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=click.Path(file_okay=False))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @output_option("holdfast-report.html")
 @click.pass_obj
 def report(given: SharedOptions, folder: str, output: str) -> None:
@@ -26,11 +26,11 @@ def report(given: SharedOptions, folder: str, output: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("before", type=click.Path(file_okay=False))
-@click.argument("after", type=click.Path(file_okay=False))
+@click.argument("before", type=click.Path(exists=True, file_okay=False))
+@click.argument("after", type=click.Path(exists=True, file_okay=False))
 @click.pass_obj
 def compare(given: SharedOptions, before: str, after: str) -> None:
-    """What changed from one run to another; exit code 1 where a verdict got worse."""
+    """What changed from one run to another; exit code 1 where a verdict got worse or a case that passed is gone."""
     from holdfast import report as reports
 
     found = reports.compare(before, after)

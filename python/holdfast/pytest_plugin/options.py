@@ -97,6 +97,10 @@ def check(config: pytest.Config) -> None:
     for option in table.ALL:
         if option.kind == "text" and not option.secret and given[option.name] is not None:
             _check_shape(option, given[option.name])
+    for text in value(config, "dut-volume-option") or ():
+        key, equals, _ = text.partition("=")
+        if not (key and equals):
+            raise pytest.UsageError(f"--dut-volume-option {text}: write KEY=VALUE, such as mountpoint=/tmp")
     _check_ways_in(config)
     _check_files(config)
     for text in value(config, "dut-deadline") or ():
@@ -143,10 +147,19 @@ def _check_torpedo(config: pytest.Config) -> None:
         if name not in ("sync", "attach", "pace", "patience"):
             raise pytest.UsageError(f"--torpedo-timing {text}: give sync, attach, pace or patience")
     for text in value(config, "torpedo-failpoint") or ():
-        if "=" not in text:
-            raise pytest.UsageError(
-                f"--torpedo-failpoint {text}: write NAME=TERMS, such as storage.fence.none=error(x)"
-            )
+        _check_storage_failpoint(text)
+
+
+def _check_storage_failpoint(text: str) -> None:
+    from holdfast import storage
+
+    name, equals, terms = text.partition("=")
+    if not equals:
+        raise pytest.UsageError(f"--torpedo-failpoint {text}: write NAME=TERMS, such as storage.fence.none=error(x)")
+    try:
+        storage.emulated(failpoints={name: terms}).close()
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--torpedo-failpoint {text}: {error}") from None
 
 
 def _check_files(config: pytest.Config) -> None:

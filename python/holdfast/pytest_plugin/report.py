@@ -46,10 +46,14 @@ class Page:
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Write it, and say where it is."""
-        from holdfast import report
+        from holdfast.report.account import read_session
 
         try:
-            report.read(str(artifacts.place(config)), session=artifacts.session(config)).write(self._file)
+            found = read_session(Path(str(artifacts.place(config))), artifacts.session(config))
+            if not found.cases:
+                terminalreporter.write_line(f"no report {self._file}: no case ran, and it would be about cases")
+                return
+            found.write(self._file)
         except (InvalidArgumentError, OSError) as error:  # the verdicts do not depend on it
             terminalreporter.write_line(f"no report {self._file}: {error}")
         else:

@@ -50,12 +50,20 @@ class RunAccount:
 def read(folder: str | os.PathLike[str], *, session: str | None = None) -> RunAccount:
     """What `--dut-artifacts` kept in a folder, of all runs of pytest that used it or of one `session`.
 
-    Raises `InvalidArgumentError` where that is no case.
+    Raises `InvalidArgumentError` where there is no such folder, or no case in it.
     """
     root = Path(folder)
-    cases = [case for case in store.read(root) if session in (None, case.session)]
-    if not cases:
+    if not root.is_dir():
+        raise InvalidArgumentError(f"{root}: there is no such folder", hint="--dut-artifacts names one")
+    found = read_session(root, session)
+    if not found.cases:
         raise InvalidArgumentError(
             f"{root}: there is no case in it", hint="give a folder that a run with --dut-artifacts wrote"
         )
+    return found
+
+
+def read_session(root: Path, session: str | None) -> RunAccount:
+    """The same of one run of pytest, or of all where it is None; it may have none."""
+    cases = [case for case in store.read(root) if session in (None, case.session)]
     return RunAccount(root, Rows(sorted(cases, key=lambda case: (case.device, case.plan_id, case.test))))

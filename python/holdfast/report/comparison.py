@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 from typing import Literal, TypeAlias
 
+from holdfast.exceptions import InvalidArgumentError
 from holdfast.report.account import RunAccount, read
 from holdfast.results import Rows, Shown
 from holdfast.verdicts import INCONCLUSIVE, NOT_CHECKED, PASS, CaseRecord, Step
@@ -16,6 +17,8 @@ from holdfast.verdicts import INCONCLUSIVE, NOT_CHECKED, PASS, CaseRecord, Step
 SECONDS, RATIO = 0.5, 1.25
 # How long what follows a step may be and still be the same in each run, such as a status.
 REASON = 30
+# How many cases of a run are named where none is in the other.
+SOME = 3
 # What a change is of: that a case is there, its verdicts, what was not checked or noted of it, why it fails, outages.
 ChangeKind: TypeAlias = Literal["case", "verdict", "account", "reason", "outage"]
 # From the worst on; what was not checked may be anything, so that to get there from a failure is no gain.
@@ -44,8 +47,8 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether a verdict got worse."""
-        return any(change.kind == "verdict" and change.better is False for change in self.changes)
+        """Whether a verdict got worse, or a case is gone that had passed."""
+        return any(change.kind in ("case", "verdict") and change.better is False for change in self.changes)
 
     def _repr_html_(self) -> str:
         from holdfast import tables
@@ -56,10 +59,16 @@ class Comparison:
 def compare(before: str | os.PathLike[str] | RunAccount, after: str | os.PathLike[str] | RunAccount) -> Comparison:
     """What changed between two folders of `--dut-artifacts`. Raises `InvalidArgumentError`.
 
-    Cases are matched by their number in the plan and the device's name in the test, all rounds together.
+    Cases are matched by their number in the plan and the device's name in the test, all rounds together; two runs
+    without a case in common have nothing to compare.
     """
     first, second = (run if isinstance(run, RunAccount) else read(run) for run in (before, after))
     old, new = _by_case(first), _by_case(second)
+    if not old.keys() & new.keys():
+        raise InvalidArgumentError(
+            f"{first.folder} and {second.folder} have no case in common: {_some(old)}; {_some(new)}",
+            hint="compare runs of the same cases, on devices that the testbed calls the same",
+        )
     changes: list[Change] = []
     for case in sorted({*old, *new}):
         changes += _changes(case, old.get(case, []), new.get(case, []))
@@ -80,7 +89,8 @@ def _name(case: CaseRecord) -> str:
 
 def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) -> list[Change]:
     if not old or not new:
-        return [Change(name, "case", "case", "there" if old else "absent", "there" if new else "absent")]
+        better = False if any(PASS in _verdicts(case) for case in old) else None
+        return [Change(name, "case", "case", "there" if old else "absent", "there" if new else "absent", better)]
     found = []
     for kind in old[0].kinds:
         was, now = (_worst([case.shown(kind) for case in cases]) for cases in (old, new))
@@ -94,6 +104,16 @@ def _changes(name: str, old: Sequence[CaseRecord], new: Sequence[CaseRecord]) ->
     if not reasons[0] and reasons[1]:
         found.append(Change(name, "reason", "fails with", "-", _listed(reasons[1]), better=False))
     return found + _outages(name, old, new)
+
+
+def _verdicts(case: CaseRecord) -> list[str]:
+    return [case.shown(kind) for kind in case.kinds]
+
+
+def _some(cases: Iterable[str]) -> str:
+    """So many names that one sees what they are of."""
+    names = sorted(cases)
+    return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
 
 
 def _not_checked(case: CaseRecord) -> list[str]:
