@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from holdfast import exceptions, profiles
-from holdfast.pytest_plugin import core_files, fetched, process_health
+from holdfast.pytest_plugin import core_files, fetched, process_health, processes
 from holdfast.pytest_plugin.core_files import CoreFile, CoreFiles
 from holdfast.pytest_plugin.process_health import Ailment, Health
 from holdfast.results import Artifact, ComponentStatus, Downloaded, StatInfo
@@ -47,6 +48,10 @@ def seen(*found: CoreFile, active: str = "A", at: datetime | None = BEGAN, unsee
         ("no times, of another", seen(), seen(replace(NEW, written=None), active="B"), "another control processor"),
         ("no times, and it was not seen before", seen(unseen="x"), seen(replace(NEW, written=None)), "not seen"),
         ("no clock, of the same control processor", seen(at=None), seen(NEW), "new"),
+        ("an old one in another time zone", seen(), seen(replace(OLD, written=BEGAN + 18000 * SECOND), active="B"),
+         "later than the device's clock"),
+        ("a new one a moment ahead", seen(), seen(replace(NEW, written=BEGAN + 3 * SECOND), active="B"), "new"),
+        ("no clock afterwards", seen(), seen(replace(NEW, written=BEGAN + 3 * SECOND), active="B", at=None), "new"),
         ("the clock went back", seen(), seen(OLD, at=BEGAN - 3600 * SECOND, active="B"), "clock went back"),
         ("whole seconds", seen(), seen(replace(NEW, written=BEGAN.replace(microsecond=0))), "new"),
         ("written in an earlier case", seen(), seen(replace(OLD, written=BEGAN - 5 * SECOND), active="B"),
@@ -68,9 +73,21 @@ def test_what_an_earlier_case_saw_is_not_anothers() -> None:
 class Files:
     """A device that has these things: a mapping is a folder, an error is what Stat of it raises."""
 
-    def __init__(self, tree: dict[str, Any], *, bare: bool = False) -> None:
+    def __init__(
+        self,
+        tree: dict[str, Any],
+        *,
+        bare: bool = False,
+        end: str | None = None,
+        itself: bool = False,
+        empty: bool = False,
+    ) -> None:
         self.tree = tree
         self.bare = bare
+        # The one spelling of a folder that it knows, if it does not know both; and whether others are empty to it.
+        self.end = end
+        self.empty = empty
+        self.itself = itself
         self.asked: list[str] = []
 
     @property
@@ -80,6 +97,10 @@ class Files:
     def stat(self, path: str, *, timeout: float) -> list[StatInfo]:
         assert timeout > 0
         self.asked.append(path)
+        if self.end is not None and path.endswith("/") != (self.end == "/"):
+            if self.empty:
+                return []
+            raise exceptions.NotFound("File.Stat: NOT_FOUND: absent", code="NOT_FOUND")
         held: Any = self.tree
         for part in (part for part in path.split("/") if part):
             held = held.get(part, exceptions.NotFound("absent")) if isinstance(held, dict) else held
@@ -87,19 +108,62 @@ class Files:
             raise held
         names = {f"{'' if self.bare else path.rstrip('/') + '/'}{name}": each for name, each in held.items()} if (
             isinstance(held, dict)) else {path: held}  # fmt: skip
+        if self.itself and isinstance(held, dict):
+            names = {path.rstrip("/").rpartition("/")[2] if self.bare else path.rstrip("/"): 4096, **names}
         return [StatInfo(name, each if isinstance(each, int) else 0) for name, each in names.items()]
 
 
-GENERIC, JUNIPER = profiles.load("generic"), profiles.load("juniper-junos")
+GENERIC, JUNIPER, ARISTA = map(profiles.load, ("generic", "juniper-junos", "arista-eos"))
+
+
+TREE = {"var": {"core": {"core.1": 5, "re1": {"core.2": 6, "x.log": 1}, "x.log": 1}}}
+CORES = [("/var/core/core.1", 5), ("/var/core/re1/core.2", 6)]
 
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_core_files_are_looked_for_in_folders_below_too(*, bare: bool) -> None:
-    device: Any = Files({"var": {"core": {"core.1": 5, "re1": {"core.2": 6, "x.log": 1}, "x.log": 1}}}, bare=bare)
+    device: Any = Files(TREE, bare=bare)
     found = core_files.look(device, GENERIC, "A", BEGAN)
-    assert [(core.path, core.size) for core in found.found] == [("/var/core/core.1", 5), ("/var/core/re1/core.2", 6)]
+    assert [(core.path, core.size) for core in found.found] == CORES
     assert not found.unseen
     assert "/var/core/x.log" not in device.asked
+
+
+@pytest.mark.parametrize("folder", ["/var/core", "/var/core/"])
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_folder_is_asked_about_in_both_spellings(*, folder: str, end: str, empty: bool) -> None:
+    profile = replace(ARISTA, core_folders=(folder,))
+    device: Any = Files(TREE, end=end, empty=empty)
+    found = core_files.look(device, profile, "A", BEGAN)
+    assert [(core.path, core.size) for core in found.found] == CORES
+    assert not found.unseen
+    gone: Any = Files({"var": {}}, end=end, empty=empty)
+    assert core_files.look(gone, profile, "A", BEGAN).unseen == []
+
+
+@pytest.mark.parametrize("profile", ["generic", "arista-eos"])
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_folder_that_is_listed_too_hides_and_doubles_nothing(profile: str, *, bare: bool) -> None:
+    device: Any = Files(TREE, bare=bare, itself=True)
+    found = core_files.look(device, profiles.load(profile), "A", BEGAN)
+    assert [(core.path, core.size) for core in found.found if core.size != 4096] == CORES
+    assert bare or len(found.found) == len(CORES)
+
+
+def test_a_folder_may_lie_on_a_disk_of_a_name() -> None:
+    class Disk:
+        def stat(self, path: str, *, timeout: float) -> list[StatInfo]:
+            assert timeout > 0
+            whole = [StatInfo("harddisk:/dumper/core.1", 5), StatInfo("core.10:30", 6)]
+            return whole if path.rstrip("/") == "harddisk:/dumper" else [StatInfo(path, 5)]
+
+    class Device:
+        file = Disk()
+
+    device: Any = Device()
+    found = core_files.look(device, replace(GENERIC, core_folders=("harddisk:/dumper",)), "A", BEGAN)
+    assert [core.path for core in found.found] == ["harddisk:/dumper/core.1", "harddisk:/dumper/core.10:30"]
 
 
 def test_a_folder_below_that_nobody_may_read_hides_no_core_file() -> None:
@@ -117,6 +181,10 @@ def test_a_folder_below_that_nobody_may_read_hides_no_core_file() -> None:
         ({"var": exceptions.Unimplemented("no", code="UNIMPLEMENTED")}, JUNIPER, "/var/core/: UNIMPLEMENTED"),
         ({"var": {"core": {}, "crash": exceptions.PermissionDenied("no", code="PERMISSION_DENIED")}}, JUNIPER,
          "/var/crash: PERMISSION_DENIED"),
+        ({"var": exceptions.InvalidArgument("File.Stat: INVALID_ARGUMENT: File does not exist",
+                                            code="INVALID_ARGUMENT")}, ARISTA,
+         "File.Stat of /var/core/: File.Stat: INVALID_ARGUMENT: File does not exist"),
+        ({"var": exceptions.Unknown("no such file", code="UNKNOWN")}, ARISTA, "UNKNOWN: no such file"),
         ({"var": {"core": 4096}}, GENERIC, "tells of the folder alone"),
         ({}, profiles.load("nokia-sros"), "does not say where core files lie"),
     ],
@@ -129,27 +197,52 @@ def test_what_cannot_be_seen_is_said(tree: Any, profile: profiles.Profile, unsee
     assert unseen in "".join(found.unseen)
 
 
-def ails(component: str, *, after: int = 1, core: str = "") -> Ailment:
+def ails(component: str, *, after: int | None = 1, core: str = "", named: str = "1") -> Ailment:
     artifacts = (Artifact("1", "file", name=core),) if core else ()
-    return Ailment(component, f"event of {component}", BEGAN + after * SECOND, artifacts)
+    created = None if after is None else BEGAN + after * SECOND
+    return Ailment(component, named and f"{named} of {component}", created, artifacts)
+
+
+def told(*found: Ailment, active: str = "A", at: datetime | None = BEGAN, unseen: str = "") -> Health:
+    return Health(at, list(found), [unseen] if unseen else [], active)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "finds"),
     [
-        (Health(BEGAN), Health(BEGAN, [ails("A-rpd")]), "crashed"),
-        (Health(BEGAN, [ails("A-rpd")]), Health(BEGAN, [ails("A-rpd")]), ""),
-        (Health(BEGAN), Health(BEGAN, [ails("A-rpd", after=-9)]), ""),
-        (Health(BEGAN), Health(BEGAN, [ails("A")]), "failed over"),
-        (Health(BEGAN), Health(BEGAN, [ails("A", core="core.1")]), "crashed"),
-        (Health(None, unseen=["x"]), Health(BEGAN, [ails("A-rpd")]), "not seen"),
+        (told(), told(ails("A-rpd")), "crashed"),
+        (told(), told(ails("A-rpd"), active="B"), "crashed"),
+        (told(ails("A-rpd")), told(ails("A-rpd")), ""),
+        (told(), told(ails("A-rpd", after=-9)), ""),
+        (told(), told(ails("A")), "failed over"),
+        (told(), told(ails("A", core="core.1")), "crashed"),
+        (told(at=None, unseen="x"), told(ails("A-rpd")), "not seen"),
+        # What is on a card goes away with it.
+        (told(), told(ails("A-CPU0"), active="B"), "not known to be a process"),
+        (told(), told(ails("A-CPU0")), "not known to be a process"),
+        (told(), told(ails("A-CPU0", core="core.1"), active="B"), "crashed"),
+        # Raised anew.
+        (told(ails("Disk0", after=-9)), told(ails("Disk0", after=-9), ails("Disk0", named="2")), "UNHEALTHY before"),
+        (told(ails("A-rpd", after=-9)), told(ails("A-rpd", named="2"), active="B"), "UNHEALTHY before"),
+        (told(ails("A", after=-9, core="core.1")), told(ails("A", named="2", core="core.1")), "UNHEALTHY before"),
+        (told(ails("A", after=-9, core="core.1")), told(ails("A", named="2", core="core.2")), "crashed"),
+        # Neither when nor which.
+        (told(), told(ails("A-rpd", after=None, named=""), active="B"), "another control processor"),
+        (told(), told(ails("A-rpd", after=None), active="B"), "another control processor"),
+        (told(), told(ails("A-rpd", named=""), active="B"), "another control processor"),
+        (told(), told(ails("A-rpd", after=None, core="core.1"), active="B"), "another control processor"),
+        (told(), told(ails("A-rpd", after=None, named="")), "crashed"),
+        # By a clock that is not the device's.
+        (told(), told(ails("A-rpd", after=18000)), "later than the device's clock"),
+        (told(), told(ails("A-rpd", after=-9), at=BEGAN - 3600 * SECOND), "clock went back"),
     ],
 )
-def test_an_event_is_a_crash_or_a_card_that_failed_over(before: Health, after: Health, finds: str) -> None:
-    judged = process_health.judge(before, after, ("A", "B"), (), GENERIC.is_core_file)
-    told = ["crashed" for _ in judged.crashed] + [why for _, why in judged.doubtful]
-    assert len(told) == (finds != "")
-    assert all(finds in each for each in told), told
+def test_an_event_is_a_crash_or_of_what_failed_over(before: Health, after: Health, finds: str) -> None:
+    signs = process_health.Signs(GENERIC.is_core_file, lambda component: component.endswith("-rpd"))
+    judged = process_health.judge(before, after, ("A", "B"), (), signs)
+    found = ["crashed" for _ in judged.crashed] + [why for _, why in judged.doubtful]
+    assert len(found) == (finds != "")
+    assert all(finds in each for each in found), found
 
 
 def test_what_ails_is_the_innermost_of_what_an_event_tells_of() -> None:
@@ -157,6 +250,12 @@ def test_what_ails_is_the_innermost_of_what_an_event_tells_of() -> None:
         def list(self, component: str, **_: Any) -> list[ComponentStatus]:
             if component == "B":
                 raise exceptions.NotFound("no", code="NOT_FOUND")
+            return self.events()
+
+        def get(self, *_: Any, **__: Any) -> ComponentStatus:
+            raise exceptions.NotFound("never", code="NOT_FOUND")
+
+        def events(self) -> list[ComponentStatus]:
             process = ComponentStatus("A-rpd", "UNHEALTHY", "1", created=BEGAN)
             return [
                 ComponentStatus("A", "HEALTHY", "0"),
@@ -169,7 +268,90 @@ def test_what_ails_is_the_innermost_of_what_an_event_tells_of() -> None:
     device: Any = Device()
     health = process_health.look(device, ("A", "B"), BEGAN)
     assert [ailment.component for ailment in health.found] == ["A-rpd"]
-    assert health.unseen == ["Healthz.List of B: NOT_FOUND"]
+    assert health.unseen == ["Healthz.List of B: NOT_FOUND: no"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "unseen"),
+    [
+        (exceptions.Unimplemented("no", code="UNIMPLEMENTED"), []),
+        (exceptions.PermissionDenied("no", code="PERMISSION_DENIED"), []),
+        (exceptions.NotFound("there are no events", code="NOT_FOUND"), []),
+        (exceptions.Timeout("late"), ["Healthz.List of A: Timeout: late"]),
+    ],
+)
+def test_a_device_that_does_not_list_events_is_asked_for_the_latest(
+    refusal: exceptions.HoldfastError, unseen: list[str]
+) -> None:
+    class Healthz:
+        def list(self, *_: Any, **__: Any) -> list[ComponentStatus]:
+            raise refusal
+
+        def get(self, component: str, *, timeout: float) -> ComponentStatus:
+            assert timeout > 0
+            ill = ComponentStatus(f"{component}-rpd", "UNHEALTHY", "1", created=BEGAN)
+            return ComponentStatus(component, "UNHEALTHY", "1", created=BEGAN, subcomponents=(ill,))
+
+    class Device:
+        healthz = Healthz()
+
+    device: Any = Device()
+    health = process_health.look(device, ("A",), BEGAN, "A")
+    assert [ailment.component for ailment in health.found] == ([] if unseen else ["A-rpd"])
+    assert (health.unseen, health.active) == (unseen, "A")
+
+
+class Tree:
+    """A device whose gNMI has these values by path; `refuses` is what Subscribe answers."""
+
+    def __init__(self, values: dict[str, list[str]], refuses: exceptions.HoldfastError | None = None) -> None:
+        self.values = values
+        self.refuses = refuses
+
+    @property
+    def gnmi(self) -> Tree:
+        return self
+
+    def once(self, path: str, *, timeout: float) -> list[Any]:
+        if self.refuses is not None:
+            raise self.refuses
+        return self.get(path, timeout=timeout)
+
+    def get(self, path: str, *, timeout: float) -> list[Any]:
+        assert timeout > 0
+        if path not in self.values:
+            raise exceptions.NotFound("absent", code="NOT_FOUND")
+        return [SimpleNamespace(value=value) for value in self.values[path]]
+
+
+def of_type(name: str, type_of: str) -> dict[str, list[str]]:
+    return {f"/components/component[name={name}]/state/type": [f"openconfig-platform-types:{type_of}"]}
+
+
+NO_SUBSCRIBE = exceptions.Unimplemented("no", code="UNIMPLEMENTED")
+RUNNING = {processes.NAMES: ["init", "rpd"]}
+
+
+@pytest.mark.parametrize(
+    ("component", "device", "process"),
+    [
+        ("A-rpd", Tree(of_type("A-rpd", "SOFTWARE_MODULE")), True),
+        ("A-rpd", Tree(of_type("A-rpd", "SOFTWARE_MODULE"), NO_SUBSCRIBE), True),
+        ("A-CPU0", Tree(of_type("A-CPU0", "CPU") | {processes.NAMES: ["CPU0"]}), False),
+        ("a]b\\", Tree(of_type("a\\]b\\\\", "SOFTWARE_MODULE")), True),
+        ("A-rpd", Tree(RUNNING), True),
+        ("rpd", Tree(RUNNING), True),
+        ("A:rpd", Tree(RUNNING, NO_SUBSCRIBE), True),
+        ("A-rpd0", Tree(RUNNING), False),
+        ("A", Tree(RUNNING), False),
+        ("A-rpd", Tree({}), False),
+        ("A-rpd", Tree(RUNNING, exceptions.Timeout("late")), False),
+        ("/system/processes/process[pid=12]", Tree({}), True),
+        ("openconfig:/system/processes/process[pid=12]", Tree({}), True),
+    ],
+)
+def test_a_process_is_known_by_its_type_or_its_name(component: str, device: Any, *, process: bool) -> None:
+    assert processes.is_process(device, ("A", "B"), component) is process
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,12 @@ def test_stat_tells_of_a_file_and_of_what_is_in_a_folder(device: holdfast.Device
     for absent in ("/var/none", "/var/../../../etc/passwd", f"{MESSAGES}/x"):
         with pytest.raises(exceptions.NotFound):
             device.file.stat(absent)
-    with pytest.raises(exceptions.InvalidArgumentError, match="begins with /"):
-        device.file.stat("var/log")
+    for refused in ("var/log", "", "messages"):
+        with pytest.raises(exceptions.InvalidArgumentError, match="begins with /"):
+            device.file.stat(refused)
+    for on_a_disk in ("harddisk:/x", "flash:core"):
+        with pytest.raises(exceptions.RpcError):  # of which this device has none, as it says itself
+            device.file.stat(on_a_disk)
 
 
 def test_a_file_comes_whole_and_is_compared_with_its_hash(

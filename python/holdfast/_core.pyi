@@ -989,7 +989,8 @@ class File:
     def stat(self, path: str, *, timeout: _Seconds | None = None) -> Rows[StatInfo]:
         """Stat: of a file one row, of a folder a row for each thing in it, as the device gives them.
 
-        `path` is absolute. Raises `NotFound` where there is no such thing.
+        `path` begins with `/`, or with a file system that the device has a name for, as in `harddisk:/core`. Raises
+        `NotFound` where there is no such thing.
         """
 
     def get(

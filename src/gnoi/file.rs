@@ -96,9 +96,27 @@ pub(super) async fn finish(download: Download, hash: Option<HashType>, size: Opt
     finished.unwrap_or_else(|_| Err(Error::lab("what hashes a file ended; see stderr")))
 }
 
+/// From the root, or from that of a file system which the device has a name for, as in `harddisk:/core` or `flash:core`.
 fn absolute(path: &str) -> Result<String> {
-    if path.starts_with('/') {
+    let first = path.split('/').next().unwrap_or_default();
+    let on_a_disk = first.split_once(':').is_some_and(|(disk, _)| !disk.is_empty());
+    if path.starts_with('/') || on_a_disk {
         return Ok(path.to_owned());
     }
-    Err(Error::invalid(format!("{path:?} is no path of a device's: it begins with /")))
+    Err(Error::invalid(format!("{path:?} is no path of a device's: it begins with /, or with a disk such as flash:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_begins_at_a_root_or_at_a_disk() {
+        for path in ["/", "/var/core/", "harddisk:/x", "flash:core", "disk0:", "/a:b"] {
+            assert_eq!(absolute(path).expect(path), path);
+        }
+        for path in ["", "var/log", "core", ":x", "var/core:1", "\\x", "./x", ".."] {
+            assert!(absolute(path).is_err(), "{path:?}");
+        }
+    }
 }

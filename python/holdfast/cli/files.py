@@ -26,7 +26,7 @@ def files() -> None:
 @click.argument("path")
 @click.pass_obj
 def stat(given: SharedOptions, path: str) -> None:
-    """A file, or what is in a folder; PATH is absolute."""
+    """A file, or what is in a folder; PATH begins with / or a disk such as flash:."""
     columns: dict[str, Callable[[Any], object]] = {
         "PATH": lambda row: row.path,
         "BYTES": lambda row: row.size,
@@ -67,6 +67,6 @@ def came(given: SharedOptions, got: Downloaded) -> None:
 def get(
     given: SharedOptions, path: str, output: str | None, limit: int | None, timeout: float | None, unchecked: bool
 ) -> None:
-    """Fetch a file; PATH is absolute."""
+    """Fetch a file; PATH begins with / or a disk such as flash:."""
     to = output or PurePosixPath(path).name or NAMELESS
     came(given, reach.device(given).file.get(path, to, limit=limit, check=not unchecked, timeout=timeout))

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from holdfast.exceptions import HoldfastError, NotFound, RpcError
+from holdfast.exceptions import DeadlineExceeded, HoldfastError, NotFound, RpcError, Unavailable, Unimplemented
 from holdfast.pytest_plugin.surroundings import JITTER
 
 if TYPE_CHECKING:
@@ -74,35 +74,71 @@ def _look_into(dut: Device, profile: Profile, folder: str, seen: CoreFiles) -> N
         if not profile.core_folders_known:
             seen.unseen.append(f"there is no {folder}, and profile {profile.name} names no other for core files")
     except HoldfastError as error:
-        seen.unseen.append(f"File.Stat of {folder}: {error.code or type(error).__name__}")
+        seen.unseen.append(f"File.Stat of {folder}: {said(error)}")
     except LookupError as why:
         seen.unseen.append(f"File.Stat of {folder}: {why.args[0]}")
 
 
+def said(error: HoldfastError) -> str:
+    """A status by its name, and the device's own words: they tell what no status does."""
+    kind = error.code or type(error).__name__
+    return error.reason if kind in error.reason else f"{kind}: {error.reason}" if error.reason else kind
+
+
 def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]:
-    below = _entries(dut, folder)
+    below = _in_either_spelling(dut, folder)
     if _is_itself(folder, below):
         raise LookupError("it tells of the folder alone, and not of what is in it")
     asked = 0
-    for entry in below:
+    for entry in _without_itself(folder, below):
         matches, unclear = profile.is_core_file(entry.path), "." not in entry.name
         within: Sequence[CoreFile] = (entry,)
         if (matches or unclear) and asked < MOST_ASKED:
             asked += 1
+            ask = _entries if matches else _in_either_spelling
             with suppress(RpcError):  # it went meanwhile, or is a folder that nobody may read
-                within = _entries(dut, entry.path)
-        if not _is_itself(entry.path, within):
-            yield from (each for each in within if profile.is_core_file(each.path))
-        elif matches:
+                within = ask(dut, entry.path)
+        if within and not _is_itself(entry.path, within):
+            yield from (each for each in _without_itself(entry.path, within) if profile.is_core_file(each.path))
+        elif matches:  # where Stat gives no row for it: listed it was, and a device may tell of folders alone
             yield entry
+
+
+def _in_either_spelling(dut: Device, folder: str) -> list[CoreFile]:
+    """What is in a folder: there are devices that know it with a slash at its end alone, and others without one alone.
+
+    So none is believed that has no such folder, or nothing in it, before it was asked in the other spelling too.
+    """
+    bare = folder.rstrip("/")
+    other = bare if folder.endswith("/") else f"{bare}/"
+    first: RpcError | None = None
+    told: list[CoreFile] = []
+    try:
+        told = _entries(dut, folder)
+    except RpcError as error:
+        if isinstance(error, (Unimplemented, Unavailable, DeadlineExceeded)) or not bare:
+            raise
+        first = error
+    if not bare or (told and not _is_itself(folder, told)):
+        return told
+    try:
+        return _entries(dut, other) or told
+    except RpcError:
+        if first is not None:
+            raise first from None
+        return told
 
 
 def _entries(dut: Device, path: str) -> list[CoreFile]:
     """What Stat tells, with whole paths: some devices leave the folder out."""
-    return [
-        CoreFile(row.path if row.path.startswith("/") else f"{path.rstrip('/')}/{row.path}", row.size, _time(row))
-        for row in dut.file.stat(path, timeout=LOOK)
-    ]
+    return [CoreFile(_whole(row.path, path), row.size, _time(row)) for row in dut.file.stat(path, timeout=LOOK)]
+
+
+def _whole(told: str, folder: str) -> str:
+    disk, named, _ = folder.partition(":")  # as in harddisk:/core
+    if told.startswith("/") or (named and "/" not in disk and told.startswith(f"{disk}:")):
+        return told
+    return f"{folder.rstrip('/')}/{told}"
 
 
 def _time(row: object) -> datetime | None:
@@ -114,6 +150,12 @@ def _is_itself(path: str, rows: Sequence[CoreFile]) -> bool:
     """Whether Stat told of the thing itself: with its path, or of a device that leaves folders out with its name."""
     own = path.rstrip("/")
     return len(rows) == 1 and rows[0].path.rstrip("/") in (own, f"{own}/{PurePosixPath(own).name}")
+
+
+def _without_itself(path: str, rows: Sequence[CoreFile]) -> list[CoreFile]:
+    """What is in a folder: some devices tell of the folder too, and of the one above it."""
+    own = PurePosixPath(path)
+    return [row for row in rows if PurePosixPath(row.path) != own and row.name != ".."]
 
 
 @dataclass
@@ -148,10 +190,10 @@ def _same(core: CoreFile, other: CoreFile) -> bool:
 def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datetime | None) -> str | None:
     """Why it may be old; None where it is new, and nothing where it is old for sure."""
     earlier = next((other for other in before.found if other.path == core.path), None)
+    if doubt := doubt_of_clocks(core.written, before.at, after.at):
+        return doubt
     if core.written is None or before.at is None:
         return _doubt_without_times(before, after, earlier)
-    if after.at is not None and after.at < before.at - JITTER:
-        return "the device's clock went back"
     if since(core.written, before.at):
         # It may have been in the making, or be a log that has such a name.
         return "it was there when the case began, and was written to since" if earlier is not None else None
@@ -166,6 +208,15 @@ def _doubt_without_times(before: CoreFiles, after: CoreFiles, earlier: CoreFile 
         return f"{told}, and another control processor answers now"
     if earlier is not None or before.unseen:
         return f"{told}, and {'something was there before' if earlier else 'what was there before was not seen'}"
+    return None
+
+
+def doubt_of_clocks(told: datetime | None, before: datetime | None, after: datetime | None) -> str | None:
+    """Why a time that the device tells of something proves nothing: `before` and `after` are its clock's."""
+    if before is not None and after is not None and told is not None and after < before - JITTER:
+        return "the device's clock went back"
+    if after is not None and told is not None and told > after + JITTER:
+        return "its time is later than the device's clock: it may be of another time zone, and old"
     return None
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from holdfast import profiles
 from holdfast.exceptions import ExpectationFailed, HoldfastError
-from holdfast.pytest_plugin import core_files, fetched, process_health
+from holdfast.pytest_plugin import core_files, fetched, process_health, processes
 from holdfast.pytest_plugin.case import Case, Inconclusive, NotChecked
 from holdfast.pytest_plugin.core_files import LOOK, CoreFile
 from holdfast.pytest_plugin.process_health import Ailment
@@ -69,7 +70,7 @@ class Look:
         try:
             roles = profiles.shown(dut, timeout=LOOK)
         except HoldfastError as error:  # it does not answer: nothing else of it need be asked
-            why = f"the device does not show its control processors: {error.code or type(error).__name__}"
+            why = f"the device does not show its control processors: {core_files.said(error)}"
             return cls(core_files.CoreFiles(unseen=[why]), process_health.Health(unseen=[why]), [])
         time = None
         with suppress(HoldfastError):
@@ -77,7 +78,7 @@ class Look:
         active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
         cards = [cp.name for cp in roles]
         cores = core_files.look(dut, run.profile, active, time)
-        return cls(cores, process_health.look(dut, cards, time), cards)
+        return cls(cores, process_health.look(dut, cards, time, active), cards)
 
 
 def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], before: Look) -> None:
@@ -91,7 +92,8 @@ def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], befo
     after = Look.at(run, dut)
     cards = [*before.cards, *after.cards]
     cores = core_files.judge(before.cores, after.cores, known.cores, known.began)
-    crashes = process_health.judge(before.health, after.health, cards, known.ailments, run.profile.is_core_file)
+    signs = process_health.Signs(run.profile.is_core_file, partial(processes.is_process, dut, cards))
+    crashes = process_health.judge(before.health, after.health, cards, known.ailments, signs)
     if run.trigger.startswith(RUDE):
         why = f"--dut-trigger {run.trigger} may have made it"
         cores.doubtful += [(core, why) for core in cores.new]

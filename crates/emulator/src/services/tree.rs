@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::system::PROCESS;
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
 use crate::state::{ControlProcessorState, State};
@@ -75,6 +76,9 @@ fn control_processor(
         fields.push(("switchover-ready", Value::Bool(chassis.says_ready(state))));
     }
     component(name, &fields, leaves);
+    let process = format!("{name}-{PROCESS}");
+    let fields = [("name", text(&process)), ("type", text("openconfig-platform-types:SOFTWARE_MODULE"))];
+    component(&process, &[&fields[..], &[("parent", text(name))]].concat(), leaves);
     if let Some(switched) = switched {
         let below = Path::component(name).child("state");
         if !chassis.has(Quirk::NoLastSwitchoverTime) {
