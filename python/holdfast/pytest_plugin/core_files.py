@@ -82,7 +82,8 @@ def _look_into(dut: Device, profile: Profile, folder: str, seen: CoreFiles) -> N
 def said(error: HoldfastError) -> str:
     """A status by its name, and the device's own words: they tell what no status does."""
     kind = error.code or type(error).__name__
-    return error.reason if kind in error.reason else f"{kind}: {error.reason}" if error.reason else kind
+    words = error.reason.removeprefix(f"{error.operation}: ")
+    return words if words.startswith(kind) else f"{kind}: {words}" if words else kind
 
 
 def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]:
