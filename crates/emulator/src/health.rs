@@ -4,6 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::state::now;
 
+/// The process that KillProcess may end.
+pub const PROCESS: &str = "supervisor";
+
 /// How many events are kept; the oldest go.
 const MOST_EVENTS: usize = 100;
 

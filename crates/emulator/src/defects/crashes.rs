@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{At, Defect};
-use crate::services::system::PROCESS;
+use crate::health::PROCESS;
 use crate::shared::SharedChassis;
 
 pub const DEFECTS: &[Defect] = &[

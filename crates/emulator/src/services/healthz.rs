@@ -5,8 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::system::PROCESS;
-use crate::health::{Artifact, Event, Health};
+use crate::health::{Artifact, Event, Health, PROCESS};
 use crate::shared::SharedChassis;
 use holdfast_wire::gnoi::healthz::artifact_header::ArtifactType;
 use holdfast_wire::gnoi::healthz::artifact_response::Contents;

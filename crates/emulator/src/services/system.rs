@@ -9,6 +9,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::tree;
 use crate::failover;
+use crate::health::PROCESS;
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
 use crate::sites::Step;
@@ -23,9 +24,6 @@ use holdfast_wire::gnoi::system::{
 };
 use holdfast_wire::gnoi::types;
 use holdfast_wire::path::Path;
-
-/// The process that KillProcess may end.
-pub const PROCESS: &str = "supervisor";
 
 /// What a path of a form that the device does not know is answered with.
 const WRONG_FORM: [(Quirk, Code); 4] = [

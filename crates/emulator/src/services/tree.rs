@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::system::PROCESS;
+use crate::health::PROCESS;
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
 use crate::state::{ControlProcessorState, State};
