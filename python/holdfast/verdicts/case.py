@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.results import Shown, Timeline
-from holdfast.verdicts.step import DEPTH, FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, UNKNOWN, Kind, Step
+from holdfast.verdicts.step import DEPTH, FAIL, INCONCLUSIVE, NOT_CHECKED, PASS, PROCEDURE, Kind, Step
 
 # Suites whose cases come to one verdict each.
 ONE_VERDICT = ("cni", "torpedo")
@@ -17,7 +17,7 @@ SHOWN = ("plan_id", "test", "device", "outcome", "procedure", "depth", "steps", 
 
 def verdict_of(steps: Iterable[Step], kind: Kind) -> str:
     """`FAIL` where a step of this kind failed, `pass` where one was looked at and none failed, else `not checked`."""
-    outcomes = {step.outcome for step in steps if step.kind in (kind, UNKNOWN)}
+    outcomes = {step.outcome for step in steps if step.kind == kind}
     return next((verdict for verdict in (FAIL, PASS) if verdict in outcomes), NOT_CHECKED)
 
 

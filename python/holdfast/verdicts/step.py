@@ -7,20 +7,18 @@ from typing import Final, Literal, TypeAlias
 
 from holdfast import visible
 
-Kind: TypeAlias = Literal["procedure", "depth", "unknown"]
+Kind: TypeAlias = Literal["procedure", "depth"]
 Outcome: TypeAlias = Literal["pass", "FAIL", "not checked", "inconclusive"]
 
 PROCEDURE: Final = "procedure"
 DEPTH: Final = "depth"
-# Of a step that an earlier version kept, which told the kinds of failures alone.
-UNKNOWN: Final = "unknown"
 
 PASS: Final = "pass"  # noqa: S105 - a verdict
 FAIL: Final = "FAIL"
 NOT_CHECKED: Final = "not checked"
 INCONCLUSIVE: Final = "inconclusive"
 
-KINDS: tuple[Kind, ...] = (PROCEDURE, DEPTH, UNKNOWN)
+KINDS: tuple[Kind, ...] = (PROCEDURE, DEPTH)
 OUTCOMES: tuple[Outcome, ...] = (PASS, FAIL, NOT_CHECKED, INCONCLUSIVE)
 
 

@@ -7,7 +7,7 @@ programs; whoever reads a case here derives it from the steps.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,8 @@ from typing import Any
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.results import Event, Timeline
 from holdfast.verdicts.case import CaseRecord
-from holdfast.verdicts.step import DEPTH, FAIL, KINDS, NOT_CHECKED, OUTCOMES, UNKNOWN, Step
+from holdfast.verdicts.step import DEPTH, KINDS, OUTCOMES, Step
 
-# The first had no steps: what passed by name alone, what failed with its verdict.
 VERSION = 2
 VERDICT, TIMELINE, DEVICE = "verdict.json", "timeline.json", "device.json"
 
@@ -67,17 +66,16 @@ def said(case: CaseRecord) -> dict[str, Any]:
 
 def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
     """A case from what was kept of it. Raises KeyError, TypeError or ValueError where that is none."""
-    version = stored.get("version", 1)
-    if version not in (1, VERSION):
-        raise ValueError(f"version {version}")
+    if stored["version"] != VERSION:
+        raise ValueError(f"version {stored['version']}")
     return CaseRecord(
         plan_id=str(stored["plan_id"]),
         test=str(stored["test"]),
         device=str(stored["device"]),
         outcome=str(stored["outcome"]),
-        steps=tuple(_step(step) for step in stored["steps"]) if version == VERSION else tuple(_first(stored)),
+        steps=tuple(_step(step) for step in stored["steps"]),
         suite=str(stored.get("suite", "")),
-        variant=str(stored["variant"] if "variant" in stored else _variant(stored)),
+        variant=str(stored.get("variant", "")),
         judged=str(stored.get("judged", DEPTH)),
         outages=tuple(float(seconds) for seconds in stored.get("outages", ())),
         noted=tuple(str(line) for line in stored.get("noted", ())),
@@ -105,27 +103,6 @@ def _step(stored: Mapping[str, Any]) -> Step:
         float(stored["seconds"]),
         str(stored.get("reason", "")),
     )
-
-
-def _variant(stored: Mapping[str, Any]) -> str:
-    """Of a case of a version that did not keep it: what the test's name has, but for the round and what is said."""
-    inside = str(stored["test"]).partition("[")[2].removesuffix("]")
-    parts = [part for part in inside.split("-") if part and not part.startswith("round")]
-    return "-".join(part for part in parts if part not in str(stored["plan_id"]))
-
-
-def _first(stored: Mapping[str, Any]) -> Iterator[Step]:
-    """The steps of a case that the first version kept."""
-    for name in stored.get("checked", ()):
-        yield Step(UNKNOWN, str(name))
-    for each in stored.get("failures", ()):
-        if each["verdict"] not in KINDS:
-            raise ValueError(f"a failure of the verdict {each['verdict']!r}")
-        seconds = float(each.get("known_after", 0.0))
-        yield Step(each["verdict"], str(each["step"]), FAIL, str(each["message"]), seconds)
-    for line in stored.get("not_checked", ()):
-        name, _, words = str(line).partition(": ")
-        yield Step(DEPTH, name, NOT_CHECKED, words)
 
 
 def write(folder: Path, case: CaseRecord) -> None:
