@@ -126,6 +126,11 @@ impl<'a> FailoverWatch<'a> {
         self.lost.is_none() && self.asked.is_some()
     }
 
+    /// Whether it was away: its connection was lost, or it answered on another only, or something in between refused.
+    pub fn saw_absence(&self) -> bool {
+        self.lost.is_some() || self.outage.is_some()
+    }
+
     /// The longest time without an answer, once there was one.
     pub fn outage(&self) -> Option<Outage> {
         self.outage
@@ -197,16 +202,6 @@ impl Device {
         served.await??;
         self.containerz.settling_until(Instant::now() + self.deadlines().start);
         Ok(())
-    }
-}
-
-/// Whether a time that the device reports moved on by more than its clock's jitter.
-pub fn moved_on(before: Option<u64>, after: Option<u64>) -> Option<bool> {
-    const JITTER: u64 = 100_000_000;
-    match (before, after) {
-        (Some(before), Some(after)) => Some(after > before + JITTER),
-        (None, Some(_)) => Some(true),
-        _ => None,
     }
 }
 

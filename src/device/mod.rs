@@ -12,6 +12,7 @@ mod reboot;
 mod role_reading;
 mod roles;
 mod switchover;
+mod told_time;
 mod trigger;
 mod ways;
 

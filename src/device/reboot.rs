@@ -1,22 +1,30 @@
 //! A cold reboot of the chassis: asked for, proved, and waited for.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
 use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
-use super::evidence::{FailoverWatch, Outage, Unchecked, moved_on, or_late};
+use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::roles::ControlProcessor;
+use super::told_time::{Asked, nanoseconds, stamp, time_of};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
-use crate::gnmi::Path;
+use crate::gnmi::form::refuses_form;
+use crate::gnmi::{Leaf, Path};
 use crate::waiting::{next_look, try_until};
 use crate::wire::gnoi::system::RebootMethod;
 
 /// From one look at the control processors' boot-times to the next.
 const CONTROL_PROCESSORS_LOOK: Duration = Duration::from_millis(50);
+
+const BOOT_TIME: &str = "/system/state/boot-time";
+/// How often it is asked for before a reboot: an answer may be late or empty once, and there must be one to compare with.
+const READINGS: usize = 3;
+/// How long a device may take to tell its time.
+const CLOCK: Duration = Duration::from_secs(2);
 
 /// A reboot that really happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +42,13 @@ pub struct Reboot {
 struct StateBeforeReboot {
     control_processors: Vec<ControlProcessor>,
     boot_time: Option<u64>,
+    asked: Asked,
+}
+
+impl StateBeforeReboot {
+    fn booted_since(&self, boot_time: Option<u64>, away: bool) -> Option<bool> {
+        self.asked.booted_since(self.boot_time, boot_time, away)
+    }
 }
 
 impl Device {
@@ -55,10 +70,11 @@ impl Device {
 
     async fn reboot_cold(&self, force: bool) -> Result<Reboot> {
         let limit = self.session.deadline(None);
-        let before = StateBeforeReboot {
-            control_processors: self.roles_so_far(Call::read("gNMI.Subscribe", limit)).await?,
-            boot_time: self.boot_time(limit).await,
-        };
+        let control_processors = self.roles_so_far(Call::read("gNMI.Subscribe", limit)).await?;
+        let boot_time = self.boot_time_before(limit).await;
+        let asked = self.moment(boot_time.as_ref(), limit).await;
+        let boot_time = boot_time.and_then(|leaf| time_of(leaf.value.as_ref()));
+        let before = StateBeforeReboot { control_processors, boot_time, asked };
         let mut watch = FailoverWatch::begin(self, limit).await?;
         self.note(EventKind::Reboot, "asking for a cold reboot of the chassis");
         let asked = self.system.reboot(RebootMethod::Cold, &[], "holdfast: cold reboot", force, limit).await;
@@ -84,13 +100,39 @@ impl Device {
         if let Some(why) = watch.lost() {
             reboot.witnesses.push(format!("the connection was lost and made again ({why})"));
         }
-        match moved_on(before.boot_time, self.boot_time(deadline).await) {
-            Some(true) => reboot.witnesses.push("/system/state/boot-time moved on".to_owned()),
-            Some(false) => return Err(ignored("the device was away, but its boot-time did not move")),
-            None => reboot.not_checked.push(Unchecked::not_reported("/system/state/boot-time")),
+        if self.boot_time_moved(before, watch, deadline).await? {
+            reboot.witnesses.push(format!("{BOOT_TIME} moved on"));
+        } else {
+            reboot.not_checked.push(Unchecked::not_reported(BOOT_TIME));
         }
-        self.check_control_processors(&before.control_processors, &mut reboot).await?;
+        self.check_control_processors(before, &mut reboot).await?;
         Ok(reboot)
+    }
+
+    /// Waits until the boot-time is one since the reboot was asked for; false where the device does not tell any.
+    ///
+    /// One that has just booted may tell that of before for a while, or none until its clock is set.
+    async fn boot_time_moved(
+        &self,
+        before: &StateBeforeReboot,
+        watch: &FailoverWatch<'_>,
+        deadline: Instant,
+    ) -> Result<bool> {
+        let told_by = Self::soon(deadline, self.deadlines().ready);
+        loop {
+            let now = self.boot_time(deadline).await;
+            let moved = before.booted_since(now, watch.saw_absence());
+            let untold = moved.is_none() && (before.boot_time.is_none() || Instant::now() >= told_by);
+            if moved == Some(true) || untold {
+                return Ok(!untold);
+            }
+            if !next_look(deadline, CONTROL_PROCESSORS_LOOK).await {
+                return match moved {
+                    Some(_) => Err(ignored("the device was away, but its boot-time did not move")),
+                    None => Ok(false),
+                };
+            }
+        }
     }
 
     async fn await_reboot(
@@ -108,14 +150,16 @@ impl Device {
                 return Ok(());
             }
             let now = self.boot_time(deadline).await;
-            if moved_on(before.boot_time, now) == Some(true) {
+            if before.booted_since(now, watch.saw_absence()) == Some(true) {
                 // The outage may have passed inside that question; one more look takes account of it.
                 return watch.look(deadline).await.map(drop);
             }
             if watch.lost().is_none() && !watch.is_in_doubt() && Instant::now() >= started_by {
-                return Err(ignored(
-                    "the device agreed and did nothing: it was never away, and its boot-time did not move",
-                ));
+                let boot_time = match before.boot_time {
+                    Some(_) => "its boot-time did not move",
+                    None => "it told no boot-time before",
+                };
+                return Err(ignored(&format!("the device agreed and did nothing: it was never away, and {boot_time}")));
             }
             if !next_look(deadline, LOOK).await {
                 return Err(never_back());
@@ -124,25 +168,29 @@ impl Device {
     }
 
     /// Each control processor that reports a boot-time must have booted.
-    async fn check_control_processors(&self, before: &[ControlProcessor], reboot: &mut Reboot) -> Result<()> {
+    async fn check_control_processors(&self, before: &StateBeforeReboot, reboot: &mut Reboot) -> Result<()> {
+        let StateBeforeReboot { control_processors: before, asked, .. } = before;
+        let told_by = Instant::now() + self.deadlines().settle;
         let deadline = Instant::now() + self.deadlines().redundant;
         let all_booted = try_until(deadline, CONTROL_PROCESSORS_LOOK, || async {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
             let now = self.roles_so_far(look).await?;
             let booted = |known: &ControlProcessor| {
                 let after = now.iter().find(|cp| cp.name == known.name).and_then(|cp| cp.boot_time);
-                known.boot_time.and(moved_on(known.boot_time, after))
+                asked.booted_since(known.boot_time, after, true)
             };
             let stayed: Vec<_> = before.iter().filter(|known| booted(known) == Some(false)).collect();
             let absent = before.iter().any(|known| !now.iter().any(|cp| cp.name == known.name));
-            if stayed.is_empty() && !absent {
+            let may_tell = |known: &ControlProcessor| known.boot_time.is_some() && booted(known).is_none();
+            let untold = Instant::now() < told_by && before.iter().any(may_tell);
+            if stayed.is_empty() && !absent && !untold {
                 let unknown = before.iter().filter(|known| booted(known).is_none());
                 let not_checked =
                     |known: &ControlProcessor| Unchecked::not_reported(format!("boot-time of {}", known.name));
                 return Ok(Ok(unknown.map(not_checked).collect::<Vec<_>>()));
             }
             let names: Vec<_> = stayed.iter().map(|known| known.name.as_str()).collect();
-            Ok(Err(if absent {
+            Ok(Err(if absent || names.is_empty() {
                 "not every control processor is back".to_owned()
             } else {
                 format!("a reboot of the chassis left {} running", names.join(", "))
@@ -153,16 +201,48 @@ impl Device {
         Ok(())
     }
 
-    /// `/system/state/boot-time`, in the form in which the device told its roles.
     async fn boot_time(&self, deadline: Instant) -> Option<u64> {
-        let path: Path = "/system/state/boot-time".parse().ok()?;
-        let path = Path { origin: "openconfig".to_owned(), ..path };
         let call = Call::read("gNMI.Subscribe", deadline).probing(ATTEMPT);
+        self.boot_time_leaf(call).await.ok().flatten().and_then(|leaf| time_of(leaf.value.as_ref()))
+    }
+
+    /// The same while the device is not expected to go away.
+    async fn boot_time_before(&self, deadline: Instant) -> Option<Leaf> {
+        for _ in 0..READINGS {
+            match self.boot_time_leaf(Call::read("gNMI.Subscribe", deadline)).await {
+                Ok(Some(leaf)) if time_of(leaf.value.as_ref()).is_some() => return Some(leaf),
+                Err(error) if refuses_form(&error) => return None,
+                Ok(_) | Err(_) => {}
+            }
+            if !next_look(deadline, LOOK).await {
+                break;
+            }
+        }
+        None
+    }
+
+    /// `/system/state/boot-time`, in the form in which the device told its roles.
+    async fn boot_time_leaf(&self, call: Call) -> Result<Option<Leaf>> {
+        let path: Path = BOOT_TIME.parse()?;
+        let asked = [Path { origin: "openconfig".to_owned(), ..path.clone() }];
         let leaves = match self.reading.form() {
-            Some(form) => self.gnmi.ask(&[path], form, call).await,
-            None => self.gnmi.once(&[path], call).await,
+            Some(form) => self.gnmi.ask(&asked, form, call).await?,
+            None => self.gnmi.once(&asked, call).await?,
         };
-        leaves.ok()?.first()?.value.as_ref()?.as_u64()
+        // Some give all of the container.
+        let told = leaves.into_iter().filter(|leaf| leaf.value.is_some() && path.covers(&leaf.path));
+        Ok(told.reduce(|first, second| if first.is_newer_than(&second) { first } else { second }))
+    }
+
+    /// Now, by the device's clock.
+    async fn moment(&self, told: Option<&Leaf>, deadline: Instant) -> Asked {
+        let time = self.system.time(Self::soon(deadline, CLOCK)).await.ok();
+        let time = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        match (time.and_then(|time| u64::try_from(time.as_nanos()).ok()).and_then(nanoseconds), told.and_then(stamp)) {
+            (Some(time), _) => Asked::At(time),
+            (None, Some(stamp)) => Asked::NotBefore(stamp),
+            (None, None) => Asked::Unknown,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::deadlines::ATTEMPT;
+use super::told_time::time_of;
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
@@ -51,9 +52,9 @@ pub struct ControlProcessor {
     pub ready: Option<bool>,
     /// Whether `oper-status` is ACTIVE.
     pub up: Option<bool>,
-    /// `boot-time`, in nanoseconds since the epoch.
+    /// `boot-time`, in nanoseconds since the epoch, whatever unit the device tells; not the 0 of a clock that is not set.
     pub boot_time: Option<u64>,
-    /// `last-switchover-time`, in nanoseconds since the epoch.
+    /// `last-switchover-time`, in nanoseconds since the epoch as well.
     pub last_switchover_time: Option<u64>,
     /// `software-version`
     pub software_version: Option<String>,
@@ -189,7 +190,11 @@ fn read(leaves: &[Leaf]) -> Vec<ControlProcessor> {
     let mut by_name: BTreeMap<&str, BTreeMap<&str, &Leaf>> = BTreeMap::new();
     for leaf in leaves.iter().filter(|leaf| is_state_of_component(&leaf.path)) {
         if let Some(name) = leaf.path.key("component", "name") {
-            by_name.entry(name).or_default().insert(leaf.path.leaf(), leaf);
+            let state = by_name.entry(name).or_default();
+            let seen = state.entry(leaf.path.leaf()).or_insert(leaf);
+            if !seen.is_newer_than(leaf) {
+                *seen = leaf;
+            }
         }
     }
     let mut found: Vec<_> = by_name.iter().filter_map(|(name, state)| control_processor(name, state)).collect();
@@ -221,8 +226,8 @@ fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<Contro
         role,
         ready: value("switchover-ready").and_then(crate::gnmi::Value::as_bool),
         up: text("oper-status").map(|status| status == "ACTIVE"),
-        boot_time: value("boot-time").and_then(crate::gnmi::Value::as_u64),
-        last_switchover_time: value("last-switchover-time").and_then(crate::gnmi::Value::as_u64),
+        boot_time: time_of(value("boot-time")),
+        last_switchover_time: time_of(value("last-switchover-time")),
         software_version: value("software-version").map(ToString::to_string),
         kind: text("type"),
     })
@@ -310,6 +315,24 @@ mod tests {
             leaf("subcomponents/subcomponent[name=B]/state/redundant-role", "SECONDARY"),
         ]);
         assert_eq!(found.iter().map(|cp| cp.role).collect::<Vec<_>>(), [Role::Primary]);
+    }
+
+    #[test]
+    fn of_two_values_of_a_leaf_the_later_counts() {
+        let role = |timestamp, value: &str| Leaf {
+            path: Path::component("A").child("state").child("redundant-role"),
+            value: Some(crate::gnmi::Value::String(value.into())),
+            timestamp,
+            target: String::new(),
+        };
+        for (leaves, is) in [
+            ([role(200, "PRIMARY"), role(100, "SECONDARY")], Role::Primary),
+            ([role(100, "PRIMARY"), role(200, "SECONDARY")], Role::Secondary),
+            ([role(200, "PRIMARY"), role(0, "SECONDARY")], Role::Secondary), // the last where no time tells
+            ([role(100, "PRIMARY"), role(100, "SECONDARY")], Role::Secondary),
+        ] {
+            assert_eq!(read(&leaves)[0].role, is, "{leaves:?}");
+        }
     }
 
     #[test]

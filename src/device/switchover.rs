@@ -7,9 +7,10 @@ use tonic::Code;
 
 use super::changes::Changes;
 use super::deadlines::{LAST_LOOK, LOOK};
-use super::evidence::{FailoverWatch, Outage, Unchecked, moved_on, or_late};
+use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
+use super::told_time::moved_on;
 use super::{ControlProcessor, Device, Role, Trigger};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};

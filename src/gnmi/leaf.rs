@@ -25,6 +25,13 @@ pub struct Leaf {
     pub target: String,
 }
 
+impl Leaf {
+    /// Whether the device says that it read this one later. One without a time is as new as any.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        other.timestamp != 0 && self.timestamp > other.timestamp
+    }
+}
+
 /// What was answered, and the extensions that came with it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answered<T> {
