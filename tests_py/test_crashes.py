@@ -28,7 +28,7 @@ NEW = CoreFile("/var/core/core.2.agent.gz", 100, BEGAN + SECOND)
 
 
 def seen(*found: CoreFile, active: str = "A", at: datetime | None = BEGAN, unseen: str = "") -> CoreFiles:
-    return CoreFiles(active, at, list(found), [unseen] if unseen else [])
+    return CoreFiles(active, at, list(found), [unseen] if unseen else [], {"/var/core"})
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ def seen(*found: CoreFile, active: str = "A", at: datetime | None = BEGAN, unsee
         ("no clock, of the same control processor", seen(at=None), seen(NEW), "new"),
         ("an old one in another time zone", seen(), seen(replace(OLD, written=BEGAN + 18000 * SECOND), active="B"),
          "later than the device's clock"),
+        ("a new one in another time zone", seen(), seen(replace(NEW, written=BEGAN - 18000 * SECOND)), "was not there"),
+        ("an old one of a folder not seen before", seen(), seen(replace(OLD, path="/var/core/B/core.1")), ""),
         ("a new one a moment ahead", seen(), seen(replace(NEW, written=BEGAN + 3 * SECOND), active="B"), "new"),
         ("no clock afterwards", seen(), seen(replace(NEW, written=BEGAN + 3 * SECOND), active="B", at=None), "new"),
         ("the clock went back", seen(), seen(OLD, at=BEGAN - 3600 * SECOND, active="B"), "clock went back"),
@@ -126,6 +128,7 @@ def test_core_files_are_looked_for_in_folders_below_too(*, bare: bool) -> None:
     found = core_files.look(device, GENERIC, "A", BEGAN)
     assert [(core.path, core.size) for core in found.found] == CORES
     assert not found.unseen
+    assert found.folders == {"/var/core", "/var/core/re1"}
     assert "/var/core/x.log" not in device.asked
 
 

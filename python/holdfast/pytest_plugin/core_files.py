@@ -55,6 +55,8 @@ class CoreFiles:
     at: datetime | None = None
     found: list[CoreFile] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
+    # Those whose contents were told.
+    folders: set[str] = field(default_factory=set)
 
 
 def look(dut: Device, profile: Profile, active: str | None, at: datetime | None) -> CoreFiles:
@@ -69,7 +71,7 @@ def look(dut: Device, profile: Profile, active: str | None, at: datetime | None)
 
 def _look_into(dut: Device, profile: Profile, folder: str, seen: CoreFiles) -> None:
     try:
-        seen.found += _in_folder(dut, profile, folder)
+        seen.found += _in_folder(dut, profile, folder, seen.folders)
     except NotFound:
         if not profile.core_folders_known:
             seen.unseen.append(f"there is no {folder}, and profile {profile.name} names no other for core files")
@@ -86,10 +88,11 @@ def said(error: HoldfastError) -> str:
     return words if words.startswith(kind) else f"{kind}: {words}" if words else kind
 
 
-def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]:
+def _in_folder(dut: Device, profile: Profile, folder: str, told: set[str]) -> Iterator[CoreFile]:
     below = _in_either_spelling(dut, folder)
     if _is_itself(folder, below):
         raise LookupError("it tells of the folder alone, and not of what is in it")
+    told.add(_normal(folder))
     asked = 0
     for entry in _without_itself(folder, below):
         matches, unclear = profile.is_core_file(entry.path), "." not in entry.name
@@ -100,6 +103,7 @@ def _in_folder(dut: Device, profile: Profile, folder: str) -> Iterator[CoreFile]
             with suppress(RpcError):  # it went meanwhile, or is a folder that nobody may read
                 within = ask(dut, entry.path)
         if within and not _is_itself(entry.path, within):
+            told.add(_normal(entry.path))
             yield from (each for each in _without_itself(entry.path, within) if profile.is_core_file(each.path))
         elif matches:  # where Stat gives no row for it: listed it was, and a device may tell of folders alone
             yield entry
@@ -128,6 +132,11 @@ def _in_either_spelling(dut: Device, folder: str) -> list[CoreFile]:
         if first is not None:
             raise first from None
         return told
+
+
+def _normal(path: str, *, above: bool = False) -> str:
+    whole = PurePosixPath(path)
+    return str(whole.parent if above else whole)
 
 
 def _entries(dut: Device, path: str) -> list[CoreFile]:
@@ -189,7 +198,7 @@ def _same(core: CoreFile, other: CoreFile) -> bool:
 
 
 def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datetime | None) -> str | None:
-    """Why it may be old; None where it is new, and nothing where it is old for sure."""
+    """Why it may be old, or new; None where it is new, and nothing where it is old for sure."""
     earlier = next((other for other in before.found if other.path == core.path), None)
     if doubt := doubt_of_clocks(core.written, before.at, after.at):
         return doubt
@@ -200,6 +209,8 @@ def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datet
         return "it was there when the case began, and was written to since" if earlier is not None else None
     if run_began is not None and since(core.written, run_began):
         return "it was written during this run, before this case began"
+    if earlier is None and before.active == after.active and _normal(core.path, above=True) in before.folders:
+        return "it was not there when the case began, and its time is from before: it may be of another time zone"
     return ""
 
 
