@@ -80,7 +80,18 @@ def test_the_plan_says_who_is_not_allowed(tmp_path: Path, run_suite: RunSuite) -
     with tunnel(tmp_path) as real, emulate(tmp_path) as emulated:
         plan = run_suite("-k", "cntr3_8", "--dut", real, "--dut-insecure", "--dut-plan")
         assert f"not allowed on {real}" in plan.output
-        assert "at most 45 min" in plan.output
+        assert f"plan for {real}: no failover, at most 0 s" in plan.output
+        assert "at most 45 min, if it were allowed" in plan.output
+        plan = run_suite("-k", "cntr3_8", "--dut", real, "--dut-insecure", "--dut-plan", "--dut-allow-disruption")
+        assert f"plan for {real}: 1 cold reboot, at most 45 min" in plan.output
+        assert "if it were allowed" not in plan.output
+        lab = tmp_path / "lab.yaml"
+        lab.write_text(
+            f"devices: {{a: {{address: '{real}', insecure: true}},"
+            f" b: {{address: '{real}', insecure: true, allow_disruption: true}}}}"
+        )
+        plan = run_suite("-k", "cntr3_8", "--testbed", str(lab), "--dut-plan")
+        assert "plan for a, b: 1 cold reboot, at most 45 min" in plan.output
         plan = run_suite("-k", "cntr3_8", "--dut", emulated, "--dut-insecure", "--dut-plan")
         assert "not allowed" not in plan.output
         assert "at most 16 s" in plan.output

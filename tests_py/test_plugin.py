@@ -212,7 +212,8 @@ def test_why_cases_did_not_begin_is_said_once(run_suite: RunSuite, tmp_path: Pat
 def test_a_plan_says_what_would_come_and_does_nothing(run_suite: RunSuite) -> None:
     run = run_suite("--dut", "192.0.2.1", "--dut-plan", "--dut-deadline", "switchover=10m")
     assert run.exit_code == 0, run.output
-    assert "plan for 192.0.2.1: 6 switchovers and 1 cold reboot, at most" in run.output
+    assert "plan for 192.0.2.1: no failover, at most 0 s" in run.output
+    assert "say --dut-allow-disruption, and it is 6 switchovers and 1 cold reboot, at most" in run.output
     assert "CNTR-3.2 to 3.4      1 switchover" in run.output
     assert run.output.count("at most 30 min") == 4
     run = run_suite("-k", "cntr3_8", "--dut-plan")

@@ -40,24 +40,35 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     emulated = [targets.surely_emulated(config, target) for target in known]
     limits = _core.deadlines(emulated=all(emulated))
     limits.update(dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ()))
-    disruptions = list(dict.fromkeys(found for item in items if (found := _of(item)) is not None))
-    switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
-    longest = sum(disruption.longest(limits) for disruption in disruptions)
+    goes = {
+        target.name: targets.is_allowed(config, target) or says_emulated
+        for target, says_emulated in zip(known, emulated, strict=True)
+    }
+    disruptions = {found: targets.of_item(item).name for item in items if (found := _of(item)) is not None}
     where = ", ".join("the EMULATED device" if not target.name else target.name for target in known)
-    in_all = str(PlannedDisruption("", switchovers, reboots)) or "no failover"
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     write: Callable[[str], None] = print if reporter is None else reporter.write_line
-    write(f"plan for {where}: {in_all}, at most {_time(longest)}")
-    for disruption in disruptions:
-        write(f"  {disruption.name:<20} {disruption!s:<40} at most {_time(disruption.longest(limits))}")
-    for target, says_emulated in zip(known, emulated, strict=True):
-        if not (targets.is_allowed(config, target) or says_emulated):
-            write(f"not allowed on {target.name}, so its cases skip: say --dut-allow-disruption")
+    in_all = _in_all([disruption for disruption, name in disruptions.items() if goes[name]], limits)
+    write(f"plan for {where}: {in_all}")
+    for disruption, name in disruptions.items():
+        time = f"at most {_time(disruption.longest(limits))}{'' if goes[name] else ', if it were allowed'}"
+        write(f"  {disruption.name:<20} {disruption!s:<40} {time}")
+    for name in (name for name, is_allowed in goes.items() if not is_allowed):
+        own = _in_all([disruption for disruption, where in disruptions.items() if where == name], limits)
+        write(f"not allowed on {name}, so its cases skip: say --dut-allow-disruption, and it is {own}")
     write("nothing was done: without --dut-plan, it is")
 
 
+def _in_all(disruptions: Sequence[PlannedDisruption], limits: Mapping[str, float]) -> str:
+    """How many of each, and how long they may take together."""
+    switchovers, reboots = sum(d.switchovers for d in disruptions), sum(d.reboots for d in disruptions)
+    longest = sum(disruption.longest(limits) for disruption in disruptions)
+    what = str(PlannedDisruption("", switchovers, reboots))
+    return f"{what or 'no failover'}, at most {_time(longest)}"
+
+
 def _of(item: pytest.Item) -> PlannedDisruption | None:
-    if item.get_closest_marker("disruptive") is None:
+    if item.get_closest_marker("disruptive") is None or item.get_closest_marker("skip") is not None:
         return None
     case = plan_of(item)
     if case is None:
