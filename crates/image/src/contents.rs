@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::image::{Image, Layer, Manifested};
-use super::manifest::{Config, Descriptor, Index, Manifest, SavedList};
+use super::manifest::{Config, Descriptor, Index, Manifest, Saved, SavedList};
 use super::reference::Reference;
 use super::scan::{Inside, Scan, plain};
 use holdfast_net::error::{Error, Result};
@@ -43,6 +43,14 @@ struct Found {
     manifested: Manifested,
     /// Whether it is one of several platforms, of which an archive may hold a part.
     is_partial: bool,
+}
+
+impl Found {
+    /// Where its configuration and its layers lie.
+    fn files(&self) -> (String, Vec<String>) {
+        let config = self.manifest.config.as_ref().map(|config| blob(&config.digest));
+        (config.unwrap_or_default(), self.manifest.layers.iter().map(|layer| blob(&layer.digest)).collect())
+    }
 }
 
 impl<'a> Contents<'a> {
@@ -95,14 +103,20 @@ impl<'a> Contents<'a> {
 
     /// At least one image.
     pub fn images(&self) -> Result<Vec<Image>> {
-        let images = if self.scan.entries.contains_key("manifest.json") {
-            self.saved_images()?
-        } else if self.scan.entries.contains_key("index.json") {
-            self.oci_images()?
-        } else {
+        let [has_saved, has_index] = ["manifest.json", "index.json"].map(|name| self.scan.entries.contains_key(name));
+        if !has_saved && !has_index {
             return Err(self
                 .bad("has neither manifest.json nor index.json, so it is no image archive")
                 .hint("`docker save` writes image archives; `docker export` does not"));
+        }
+        let SavedList(saved) = if has_saved { self.json("manifest.json")? } else { SavedList::default() };
+        if saved.len() > MAX_IMAGES {
+            return Err(self.too_many(&format!("{} images, more than {MAX_IMAGES}", saved.len())));
+        }
+        let images = match (saved.as_slice(), has_index) {
+            ([], true) => self.oci_images()?,
+            (saved, true) => self.of_both(saved, self.manifests().unwrap_or_default())?,
+            (saved, false) => self.saved_images(saved)?,
         };
         if images.is_empty() {
             let hint = "signatures, charts and other artifacts are no images; save the image itself";
@@ -111,27 +125,29 @@ impl<'a> Contents<'a> {
         Ok(images)
     }
 
-    /// By `manifest.json`, which `docker load` goes by. Where the archive is an OCI layout too, it has the digests.
-    fn saved_images(&self) -> Result<Vec<Image>> {
-        let SavedList(saved) = self.json("manifest.json")?;
-        if saved.len() > MAX_IMAGES {
-            return Err(self.too_many(&format!("{} images, more than {MAX_IMAGES}", saved.len())));
-        }
-        let manifests = if self.scan.entries.contains_key("index.json") {
-            self.manifests().unwrap_or_default()
-        } else {
-            Vec::new()
-        };
+    /// By `manifest.json`, which Docker's own store goes by.
+    fn saved_images(&self, saved: &[Saved]) -> Result<Vec<Image>> {
         let mut images: Vec<Image> = Vec::new();
         for each in saved {
             let layers: Vec<_> = each.layers.iter().map(|layer| plain(layer)).collect();
-            let mut image = self.image(&plain(&each.config), &layers, &each.repo_tags)?;
-            let same = |found: &&Found| found.manifest.config.as_ref().is_some_and(|it| it.digest == image.id);
-            for found in manifests.iter().filter(same) {
-                image.manifested.get_or_insert_with(|| found.manifested.clone());
-                image.manifests.extend(found.digests.iter().cloned());
+            add(&mut images, self.image(&plain(&each.config), &layers, &each.repo_tags)?);
+        }
+        Ok(images)
+    }
+
+    /// Those of `manifest.json` first, with the digests that the layout has of them; then those that the layout alone
+    /// has: writers name one platform of several in `manifest.json`, which has no place for more under one name.
+    fn of_both(&self, saved: &[Saved], manifests: Vec<Found>) -> Result<Vec<Image>> {
+        let mut images = self.saved_images(saved)?;
+        let listed = images.len();
+        for found in manifests {
+            let id = found.manifest.config.as_ref().map(|config| config.digest.as_str());
+            if let Some(image) = images[..listed].iter_mut().find(|image| Some(image.id.as_str()) == id) {
+                image.manifested.get_or_insert(found.manifested);
+                extend(&mut image.manifests, found.digests);
+            } else if self.absent(&found).is_none() {
+                add(&mut images, self.found_image(found)?);
             }
-            add(&mut images, image);
         }
         Ok(images)
     }
@@ -139,22 +155,30 @@ impl<'a> Contents<'a> {
     fn oci_images(&self) -> Result<Vec<Image>> {
         let (mut images, mut incomplete) = (Vec::new(), None);
         for found in self.manifests()? {
-            let layers: Vec<String> = found.manifest.layers.iter().map(|layer| blob(&layer.digest)).collect();
-            let config = blob(&found.manifest.config.map(|config| config.digest).unwrap_or_default());
-            let absent = [&config].into_iter().chain(&layers).find(|name| !self.scan.entries.contains_key(*name));
-            if let (Some(absent), true) = (absent, found.is_partial) {
-                incomplete.get_or_insert_with(|| self.missing(absent));
+            if let (Some(absent), true) = (self.absent(&found), found.is_partial) {
+                incomplete.get_or_insert_with(|| self.missing(&absent));
                 continue;
             }
-            let mut image = self.image(&config, &layers, &found.names)?;
-            image.manifests = found.digests;
-            image.manifested = Some(found.manifested);
-            add(&mut images, image);
+            add(&mut images, self.found_image(found)?);
         }
         match incomplete {
             Some(error) if images.is_empty() => Err(error),
             _ => Ok(images),
         }
+    }
+
+    /// The first file that an image names and the archive lacks.
+    fn absent(&self, found: &Found) -> Option<String> {
+        let (config, layers) = found.files();
+        [config].into_iter().chain(layers).find(|name| !self.scan.entries.contains_key(name))
+    }
+
+    fn found_image(&self, found: Found) -> Result<Image> {
+        let (config, layers) = found.files();
+        let mut image = self.image(&config, &layers, &found.names)?;
+        image.manifests = found.digests;
+        image.manifested = Some(found.manifested);
+        Ok(image)
     }
 
     /// Those of images, without signatures, attestations and platforms that the archive leaves out.
@@ -214,7 +238,7 @@ impl<'a> Contents<'a> {
         self.check_layers(&config, layers)?;
         let layer = |name: &String| {
             let entry = self.scan.entries.get(name).ok_or_else(|| self.missing(name))?;
-            Ok(Layer { digest: format!("sha256:{}", entry.digest), size: entry.size })
+            Ok(Layer { digest: format!("sha256:{}", entry.digest), size: entry.size, file: name.clone() })
         };
         let run = config.run;
         let platform = [config.os, config.architecture, config.variant].join("/");
@@ -272,11 +296,14 @@ fn add(images: &mut Vec<Image>, image: Image) {
             known.names.push(name);
         }
     }
-    for (list, more) in [(&mut known.not_names, image.not_names), (&mut known.manifests, image.manifests)] {
-        for each in more {
-            if !list.contains(&each) {
-                list.push(each);
-            }
+    extend(&mut known.not_names, image.not_names);
+    extend(&mut known.manifests, image.manifests);
+}
+
+fn extend(list: &mut Vec<String>, more: Vec<String>) {
+    for each in more {
+        if !list.contains(&each) {
+            list.push(each);
         }
     }
 }

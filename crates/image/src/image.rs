@@ -11,6 +11,8 @@ pub struct Layer {
     pub digest: String,
     /// In bytes, as it lies in the archive.
     pub size: u64,
+    /// Where it lies in the archive.
+    pub(super) file: String,
 }
 
 /// What an index says of a manifest.

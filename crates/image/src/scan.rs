@@ -281,10 +281,11 @@ impl Content {
     }
 }
 
-/// JSON may begin after spaces and lines.
+/// JSON may begin after spaces and lines. `null` is what Go writes for an empty list.
 fn looks_like_json(start: &[u8]) -> bool {
-    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
-    !start.is_empty() && first.is_none_or(|byte| matches!(byte, b'{' | b'['))
+    let text = start.trim_ascii_start();
+    !start.is_empty()
+        && (matches!(text.first(), None | Some(b'{' | b'[')) || b"null".iter().zip(text).all(|(a, b)| a == b))
 }
 
 /// Hashes what is read through it, and keeps it where that is wanted.

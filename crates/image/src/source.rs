@@ -146,6 +146,9 @@ impl Naming<'_> {
     fn saved(&self, items: Vec<Value>) -> Value {
         let its = |item: &Value| item["Config"].as_str().is_some_and(|config| plain(config) == self.image.config);
         let mut items: Vec<_> = items.into_iter().filter(its).collect();
+        if items.is_empty() {
+            items.push(self.item()); // `index.json` alone had it, which Docker's own store does not read
+        }
         if let Some(name) = self.name {
             items.truncate(1);
             for item in &mut items {
@@ -153,6 +156,12 @@ impl Naming<'_> {
             }
         }
         items.into()
+    }
+
+    fn item(&self) -> Value {
+        let layers: Vec<_> = self.image.layers.iter().map(|layer| layer.file.as_str()).collect();
+        let names: Vec<_> = self.image.names.iter().map(ToString::to_string).collect();
+        json!({ "Config": self.image.config, "RepoTags": names, "Layers": layers })
     }
 
     fn listed(&self, items: Vec<Value>) -> Value {
