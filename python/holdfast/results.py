@@ -521,7 +521,7 @@ class Archive(Shown):
     """An image archive that was read to its end and found sound.
 
     `size` and `unpacked` are in bytes, of the file and of the tar in it. `compression` is none, gzip, bzip2, xz or
-    zstd. `layout` is `docker-save` or `OCI`.
+    zstd. `layout` is `docker-save` or `OCI`. `notes` say in words what is odd about the file and does no harm.
     """
 
     path: str
@@ -530,6 +530,7 @@ class Archive(Shown):
     compression: str
     layout: str
     images: tuple[ArchiveImage, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def gzip(self) -> bool:

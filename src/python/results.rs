@@ -354,5 +354,6 @@ pub fn archive(py: Python<'_>, archive: &Archive) -> Object {
         compression: archive.compression.name(),
         layout: if archive.layout == Layout::Oci { "OCI" } else { "docker-save" },
         images: pyo3::types::PyTuple::new(py, images)?,
+        notes: pyo3::types::PyTuple::new(py, &archive.notes)?,
     )
 }

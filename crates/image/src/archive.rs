@@ -8,7 +8,7 @@ use super::compression::Compression;
 use super::contents::Contents;
 use super::image::Image;
 use super::platform::is_for;
-use super::scan::{Entry, scan};
+use super::scan::{Entry, NO_END, scan};
 use holdfast_net::error::{Error, Remedy, Result};
 
 /// How the archive is laid out.
@@ -35,6 +35,8 @@ pub struct Archive {
     pub layout: Layout,
     /// At least one.
     pub images: Vec<Image>,
+    /// What is odd about the file and does no harm, in words.
+    pub notes: Vec<String>,
     /// Where the files that carry names lie, and their content.
     pub(super) naming: Vec<(String, Entry, Vec<u8>)>,
 }
@@ -59,6 +61,11 @@ impl Archive {
             compression: found.compression,
             layout,
             images,
+            notes: if found.lacks_end {
+                vec![format!("{NO_END}; all that it names is there and whole")]
+            } else {
+                Vec::new()
+            },
             naming: naming.collect(),
         })
     }

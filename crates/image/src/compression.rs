@@ -25,6 +25,11 @@ pub enum Compression {
 /// In KiB: `xz -9` needs 65 MiB to unpack, and more is somebody's joke.
 const XZ_MEMORY: u32 = 256 << 10;
 
+/// Whether it was given up for the memory that unpacking would take: what is packed may be whole.
+pub fn takes_too_much(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+}
+
 /// As many bytes as it takes to know.
 pub const MAGIC: usize = 6;
 
@@ -48,6 +53,16 @@ impl Compression {
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
+        }
+    }
+
+    /// A command that unpacks what takes too much memory here.
+    pub const fn by_hand(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd -d --long=31",
+            Self::Xz => "xz -d",
+            Self::Bzip2 => "bzip2 -d",
+            Self::None | Self::Gzip => "gzip -d",
         }
     }
 
@@ -156,6 +171,10 @@ impl<R: BufRead> Frames<R> {
                 self.begun = false;
                 io::copy(&mut (&mut self.packed).take(u64::from(length)), &mut io::sink())?;
             }
+            Err(FrameDecoderError::WindowSizeTooBig { requested, max }) => {
+                let what = format!("its window has {requested} bytes, and at most {max} are given");
+                return Err(io::Error::new(io::ErrorKind::OutOfMemory, what));
+            }
             Err(error) => return Err(io::Error::other(error)),
         }
         Ok(())
@@ -192,6 +211,18 @@ mod tests {
         );
         assert_eq!(unpacked(b"plain"), b"plain");
         assert_eq!(unpacked(b""), b"");
+    }
+
+    #[test]
+    fn a_window_too_large_is_no_damage() {
+        // A frame's header: no checksum, no size, and a window of 1 KiB shifted by 20.
+        let large = [0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0];
+        let error = Compression::of(&large).reader(&large[..]).read_to_end(&mut Vec::new()).expect_err("too large");
+        assert!(takes_too_much(&error), "{error}");
+        assert!(error.to_string().contains("1073741824"), "{error}");
+        let damaged = [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 7, 0, 0];
+        let error = Compression::of(&damaged).reader(&damaged[..]).read_to_end(&mut Vec::new()).expect_err("damaged");
+        assert!(!takes_too_much(&error), "{error}");
     }
 
     #[test]

@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use super::image::{Image, Layer, Manifested};
 use super::manifest::{Config, Descriptor, Index, Manifest, Saved, SavedList};
 use super::reference::Reference;
-use super::scan::{Inside, Scan, plain};
+use super::scan::{BYTE_ORDER_MARK, Inside, NO_END, Scan, plain, truncated};
 use holdfast_net::error::{Error, Result};
 
 /// Nested indexes deeper than this are somebody's joke.
-const MAX_DEPTH: usize = 4;
+const MAX_DEPTH: usize = 8;
 /// How often files of an archive may be named to be read, and what that may come to in bytes: one file may be named
 /// again and again.
 const MAX_READ: usize = 4000;
@@ -63,6 +63,9 @@ impl<'a> Contents<'a> {
     }
 
     fn missing(&self, name: &str) -> Error {
+        if self.scan.lacks_end {
+            return truncated(self.path, &format!("{NO_END}, and so is {name}"));
+        }
         self.bad(&format!("{name} is named and not there")).hint("save it again, whole")
     }
 
@@ -82,6 +85,10 @@ impl<'a> Contents<'a> {
         self.read.set((files, size));
         if files > MAX_READ || size > MAX_READ_BYTES {
             return Err(self.too_many(&format!("more than {MAX_READ} files, or {} MiB", MAX_READ_BYTES >> 20)));
+        }
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            let what = format!("{name} begins with a byte order mark, which no runtime takes");
+            return Err(self.bad(&what).hint("write it without one, or save the image again"));
         }
         serde_json::from_slice::<Option<T>>(bytes).map(Option::unwrap_or_default).map_err(|error| {
             self.bad(&format!("{name} does not read: {error}")).hint("save it again, whole").caused_by(Arc::new(error))
@@ -104,6 +111,10 @@ impl<'a> Contents<'a> {
     /// At least one image.
     pub fn images(&self) -> Result<Vec<Image>> {
         let [has_saved, has_index] = ["manifest.json", "index.json"].map(|name| self.scan.entries.contains_key(name));
+        let is_layout = self.scan.entries.contains_key("oci-layout");
+        if self.scan.lacks_end && (is_layout != has_index || !(has_saved || has_index)) {
+            return Err(truncated(self.path, NO_END)); // what lists the images may be written last
+        }
         if !has_saved && !has_index {
             return Err(self
                 .bad("has neither manifest.json nor index.json, so it is no image archive")
@@ -115,7 +126,7 @@ impl<'a> Contents<'a> {
         }
         let images = match (saved.as_slice(), has_index) {
             ([], true) => self.oci_images()?,
-            (saved, true) => self.of_both(saved, self.manifests().unwrap_or_default())?,
+            (saved, true) => self.of_both(saved, self.manifests_beside()?)?,
             (saved, false) => self.saved_images(saved)?,
         };
         if images.is_empty() {
@@ -129,6 +140,13 @@ impl<'a> Contents<'a> {
     fn saved_images(&self, saved: &[Saved]) -> Result<Vec<Image>> {
         let mut images: Vec<Image> = Vec::new();
         for each in saved {
+            let layers = each.layers.iter().map(|layer| (layer, "a layer without a path"));
+            for (path, what) in [(&each.config, "no Config")].into_iter().chain(layers) {
+                if path.is_empty() {
+                    let hint = "it must name the files of each image: save the image again";
+                    return Err(self.bad(&format!("manifest.json names {what}")).hint(hint));
+                }
+            }
             let layers: Vec<_> = each.layers.iter().map(|layer| plain(layer)).collect();
             add(&mut images, self.image(&plain(&each.config), &layers, &each.repo_tags)?);
         }
@@ -145,7 +163,7 @@ impl<'a> Contents<'a> {
             if let Some(image) = images[..listed].iter_mut().find(|image| Some(image.id.as_str()) == id) {
                 image.manifested.get_or_insert(found.manifested);
                 extend(&mut image.manifests, found.digests);
-            } else if self.absent(&found).is_none() {
+            } else if self.scan.lacks_end || self.absent(&found).is_none() {
                 add(&mut images, self.found_image(found)?);
             }
         }
@@ -155,7 +173,7 @@ impl<'a> Contents<'a> {
     fn oci_images(&self) -> Result<Vec<Image>> {
         let (mut images, mut incomplete) = (Vec::new(), None);
         for found in self.manifests()? {
-            if let (Some(absent), true) = (self.absent(&found), found.is_partial) {
+            if let (Some(absent), true) = (self.absent(&found), found.is_partial && !self.scan.lacks_end) {
                 incomplete.get_or_insert_with(|| self.missing(&absent));
                 continue;
             }
@@ -181,6 +199,14 @@ impl<'a> Contents<'a> {
         Ok(image)
     }
 
+    /// As `manifests`, where `manifest.json` says enough by itself: it is what `docker load` goes by.
+    fn manifests_beside(&self) -> Result<Vec<Found>> {
+        match self.manifests() {
+            Err(error) if self.scan.lacks_end => Err(error),
+            found => Ok(found.unwrap_or_default()),
+        }
+    }
+
     /// Those of images, without signatures, attestations and platforms that the archive leaves out.
     fn manifests(&self) -> Result<Vec<Found>> {
         let index: Index = self.json("index.json")?;
@@ -190,7 +216,7 @@ impl<'a> Contents<'a> {
         let mut found = Vec::new();
         for top in &index.manifests {
             let is_partial = index.manifests.len() > 1 && top.platform.is_some();
-            if !is_partial || self.scan.entries.contains_key(&blob(&top.digest)) {
+            if !is_partial || self.may_be_there(top) {
                 self.follow(top, top, &[], is_partial, &mut found)?;
             }
         }
@@ -207,25 +233,42 @@ impl<'a> Contents<'a> {
         found: &mut Vec<Found>,
     ) -> Result<()> {
         if around.len() > MAX_DEPTH {
-            return Err(self.bad("its indexes are nested too deep"));
+            let hint = "copy the image into an archive of its own: `skopeo copy` reads such indexes";
+            return Err(self.bad(&format!("its indexes are nested more than {MAX_DEPTH} deep")).hint(hint));
         }
         if at.is_other() {
             return Ok(());
         }
+        self.need_digest(at, || "an index names a manifest".to_owned())?;
         let digests: Vec<_> = [&at.digest].into_iter().chain(around).cloned().collect();
         let name = blob(&at.digest);
         let manifest: Manifest = self.json(&name)?;
         for below in &manifest.manifests {
-            if self.scan.entries.contains_key(&blob(&below.digest)) {
+            if self.may_be_there(below) {
                 self.follow(top, below, &digests, true, found)?;
             }
         }
         if manifest.is_image() {
+            for part in manifest.config.iter().chain(&manifest.layers) {
+                self.need_digest(part, || format!("the manifest {} names a layer or a configuration", at.digest))?;
+            }
             let size = self.scan.entries.get(&name).map_or(0, |entry| entry.size);
             let manifested = Manifested { media_type: at.media_type.clone(), digest: at.digest.clone(), size };
             found.push(Found { digests, manifest, names: names(top), manifested, is_partial });
         }
         Ok(())
+    }
+
+    /// An archive may hold a part of the platforms that it names; one without an end may have had the others.
+    fn may_be_there(&self, part: &Descriptor) -> bool {
+        self.scan.entries.contains_key(&blob(&part.digest)) || self.scan.lacks_end
+    }
+
+    fn need_digest(&self, of: &Descriptor, who: impl Fn() -> String) -> Result<()> {
+        if !of.digest.is_empty() {
+            return Ok(());
+        }
+        Err(self.bad(&format!("{} without a digest", who())).hint("save the image again: the digest leads to it"))
     }
 
     fn image(&self, config_name: &str, layers: &[String], names: &[String]) -> Result<Image> {
@@ -273,6 +316,13 @@ impl<'a> Contents<'a> {
                 Some(Inside::Damaged(compression)) => {
                     let what = format!("the layer {name} is damaged: it does not unpack with {}", compression.name());
                     return Err(self.bad(&what).hint("copy or save it again, whole"));
+                }
+                Some(Inside::TooLarge(compression)) => {
+                    let packed = compression.name();
+                    let what =
+                        format!("the layer {name} is compressed with {packed}, and takes too much memory to unpack");
+                    let hint = "it may be whole; compress it anew: `skopeo copy --dest-compress-format gzip`";
+                    return Err(self.bad(&what).hint(hint));
                 }
             };
             if named.strip_prefix("sha256:") != Some(digest) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
-use super::compression::{Compression, MAGIC};
+use super::compression::{Compression, MAGIC, takes_too_much};
 use holdfast_net::error::{Error, Result};
 
 const BLOCK: u64 = 512;
@@ -42,6 +42,8 @@ pub enum Inside {
     Digest(String),
     /// It does not unpack.
     Damaged(Compression),
+    /// Unpacking it takes more memory than is given.
+    TooLarge(Compression),
 }
 
 /// Everything one pass found.
@@ -55,6 +57,9 @@ pub struct Scan {
     pub unpacked: u64,
     /// Of the whole file.
     pub compression: Compression,
+    /// Whether no zeros end the tar. Some writers leave them out; where a tar was cut between two of its entries they
+    /// are missing too, so that all that the archive names must be looked for.
+    pub lacks_end: bool,
 }
 
 /// Opens `path` and says how it is compressed, and its size in bytes.
@@ -88,21 +93,25 @@ pub fn scan(path: &Path) -> Result<Scan> {
     let mut archive = tar::Archive::new(io::Cursor::new(first).chain(tar));
     let found = Scan { compression, ..Scan::default() };
     let mut pass = Pass { path, found, json: 0, links: Vec::new(), strange: None, end_of_last: 0 };
-    for entry in archive.entries().map_err(|error| explain(path, &error, 0))? {
+    for entry in archive.entries().map_err(|error| explain(path, compression, &error, 0))? {
         let mut entry = entry.map_err(|error| match pass.end_of_last {
             0 => begins_badly(path, compression, &error),
-            at => explain(path, &error, at),
+            at => explain(path, compression, &error, at),
         })?;
         pass.take(&mut entry)?;
     }
     let (_, mut rest) = archive.into_inner().into_inner();
-    io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, &error, pass.end_of_last))?;
+    io::copy(&mut rest, &mut io::sink()).map_err(|error| explain(path, compression, &error, pass.end_of_last))?;
     pass.end(rest.count)
 }
 
 /// What a tar, compressed or not, has in it: files by path, without `./`.
 pub fn names(path: &Path) -> Result<Vec<String>> {
-    Ok(scan(path)?.entries.into_keys().collect())
+    let found = scan(path)?;
+    if found.lacks_end {
+        return Err(truncated(path, NO_END)); // nothing in it says whether all of it is there
+    }
+    Ok(found.entries.into_keys().collect())
 }
 
 /// The first header. GNU tar leaves the size of a label blank, which other readers take for 0.
@@ -181,7 +190,8 @@ impl Pass<'_> {
 
     fn file(&mut self, entry: &mut impl Read, name: String, header_at: u64, size: u64) -> Result<()> {
         let keep = size <= MAX_JSON && self.json < MAX_JSON_TOTAL;
-        let content = Content::read(entry, size, keep).map_err(|error| explain(self.path, &error, header_at))?;
+        let content = Content::read(entry, size, keep)
+            .map_err(|error| explain(self.path, self.found.compression, &error, header_at))?;
         if content.size != size {
             return Err(truncated(self.path, &format!("{name} has {} of its {size} bytes", content.size)));
         }
@@ -196,11 +206,16 @@ impl Pass<'_> {
 
     fn link(&mut self, entry: &tar::Entry<'_, impl Read>, kind: EntryType, name: String) {
         let target = entry.link_name_bytes().unwrap_or_default();
+        let target = String::from_utf8_lossy(&target);
         let base = match kind {
+            EntryType::Symlink if target.starts_with('/') => {
+                let what = format!("link {name:?} leads to {target:?}, outside of the archive");
+                return self
+                    .strange(&what, "write the archive with `tar --dereference`, which stores what links lead to");
+            }
             EntryType::Symlink => name.rsplit_once('/').map_or("", |(folder, _)| folder),
             _ => "",
         };
-        let target = String::from_utf8_lossy(&target);
         let Some(target) = safe_name(&target, base) else {
             let what = format!("link {name:?} leads out of the archive's folder");
             return self.strange(&what, "do not load this archive anywhere");
@@ -217,9 +232,10 @@ impl Pass<'_> {
             }
             _ => {}
         }
-        if unpacked < self.end_of_last + BLOCK {
-            return Err(truncated(self.path, "its end mark is missing"));
+        if unpacked < self.end_of_last {
+            return Err(truncated(self.path, "it ends inside its last entry"));
         }
+        self.found.lacks_end = unpacked < self.end_of_last + BLOCK;
         self.found.unpacked = unpacked;
         while !self.links.is_empty() {
             let before = self.links.len();
@@ -281,9 +297,12 @@ impl Content {
     }
 }
 
+/// What some editors put before a text, and no reader of JSON takes.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// JSON may begin after spaces and lines. `null` is what Go writes for an empty list.
 fn looks_like_json(start: &[u8]) -> bool {
-    let text = start.trim_ascii_start();
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
     !start.is_empty()
         && (matches!(text.first(), None | Some(b'{' | b'[')) || b"null".iter().zip(text).all(|(a, b)| a == b))
 }
@@ -315,6 +334,7 @@ impl<R: Read> Hashed<R> {
         match unpacked.read_all() {
             Ok(()) => Ok(Inside::Digest(hex::encode(unpacked.hash.finalize()))),
             Err(error) if self.failed || error.kind() == io::ErrorKind::FileTooLarge => Err(error),
+            Err(error) if takes_too_much(&error) => Ok(Inside::TooLarge(compression)),
             Err(_) => Ok(Inside::Damaged(compression)),
         }
     }
@@ -332,17 +352,18 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// A path below `base` in plain form, or None where it leaves the archive.
+/// A path below `base` in plain form, or None where it leaves the archive. `tar -P` writes absolute ones, which every
+/// reader takes below the folder that it unpacks to.
 fn safe_name(text: &str, base: &str) -> Option<String> {
     let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
     for component in Path::new(text).components() {
         match component {
             Component::Normal(part) => parts.push(part.to_str()?),
-            Component::CurDir => {}
+            Component::CurDir | Component::RootDir => {}
             Component::ParentDir => {
                 parts.pop()?;
             }
-            Component::RootDir | Component::Prefix(_) => return None,
+            Component::Prefix(_) => return None,
         }
     }
     Some(parts.join("/"))
@@ -353,12 +374,21 @@ pub fn plain(name: &str) -> String {
     safe_name(name, "").unwrap_or_else(|| name.to_owned())
 }
 
-fn truncated(path: &Path, why: &str) -> Error {
+/// What is said where the zeros at the end of a tar are missing.
+pub const NO_END: &str = "its end mark is missing";
+
+pub fn truncated(path: &Path, why: &str) -> Error {
     Error::image(format!("{}: is cut short: {why}", path.display())).hint("copy or save it again, whole")
 }
 
-fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
+fn explain(path: &Path, compression: Compression, error: &io::Error, at: u64) -> Error {
     match error.kind() {
+        _ if takes_too_much(error) => {
+            let packed = compression.name();
+            let what = format!("is compressed with {packed}, which here takes too much memory to unpack: {error}");
+            let hint = format!("it may be whole; unpack it first: `{} FILE`", compression.by_hand());
+            Error::image(format!("{}: {what}", path.display())).hint(hint)
+        }
         io::ErrorKind::UnexpectedEof => truncated(path, &format!("it ends inside the entry at byte {at}")),
         io::ErrorKind::FileTooLarge => Error::image(format!("{}: {error}", path.display()))
             .hint("this is a decompression bomb; if it really is an image, unpack it yourself and give the .tar"),
@@ -371,8 +401,8 @@ fn explain(path: &Path, error: &io::Error, at: u64) -> Error {
 
 /// Nothing came out of it.
 fn begins_badly(path: &Path, compression: Compression, error: &io::Error) -> Error {
-    if compression == Compression::None {
-        return explain(path, error, 0);
+    if compression == Compression::None || takes_too_much(error) {
+        return explain(path, compression, error, 0);
     }
     let what = format!("is compressed with {}, and holds no tar archive, or a damaged one", compression.name());
     Error::image(format!("{}: {what}: {error}", path.display())).hint("copy or save it again, whole")

@@ -54,6 +54,8 @@ def image_show(given: SharedOptions, file: str) -> None:
         return
     packed = "plain" if archive.compression == "none" else archive.compression
     click.echo(f"{archive.path}: {archive.layout} layout, {packed}, {archive.size} bytes")
+    for note in archive.notes:
+        click.echo(f"  note      {note}")
     for held in archive.images:
         click.echo(f"  names     {', '.join(held.names) or 'none'}")
         if held.not_names:

@@ -1,0 +1,309 @@
+"""Archives that are whole, or are not, in ways that other tools pass over or name poorly: each told for what it is."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from test_archives import APP, SHAPES, listed, packed, refused
+
+import holdfast
+from holdfast import exceptions
+from holdfast.cli import main
+
+import archives
+from archives import CONTAINERD_NAME, INDEX, MANIFEST, Files, Image, descriptor, edit, layout, named, saved, write
+
+BLOCK = 512
+
+
+def ends(content: bytes) -> int:
+    """Where the last entry of a tar ends."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as made:
+        last = made.getmembers()[-1]
+    return last.offset_data + -(-last.size // BLOCK) * BLOCK
+
+
+def borders(content: bytes) -> list[int]:
+    """Where the entries begin, but for the first."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as made:
+        return [entry.offset for entry in made.getmembers()[1:]]
+
+
+# Absolute names, as `tar -P` writes them.
+
+
+@pytest.mark.parametrize("prefix", ["/", "//", "/./", "./"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_absolute_names_are_those_below_the_root(
+    shape: str, prefix: str, device: holdfast.Device, tmp_path: Path
+) -> None:
+    image = packed("tar.gz", "tar")
+    path = write(tmp_path / "x.tar", SHAPES[shape](image), prefix=prefix)
+    for retag in (None, "other:v9"):
+        assert device.containerz.deploy(path, retag=retag).has_id(image.id)
+        assert listed(device) == {retag or APP}
+        device.containerz.remove_image(retag or APP)
+
+
+def test_names_inside_may_be_absolute_too(tmp_path: Path) -> None:
+    image = Image()
+    files = saved(image, APP, config="/{hex}.json", layers="/{hex}/layer.tar")
+    assert holdfast.Archive.open(write(tmp_path / "x.tar", files)).images[0].id == image.id
+
+
+def with_link(kind: bytes, target: str, *, prefix: str = "") -> tuple[bytes, Image]:
+    """A docker-archive whose first layer is stored as a link; `target` may name `{layer}`."""
+    image = Image()
+    files = saved(image, APP, layers="{hex}/layer.tar")
+    first = next(name for name in files if name.endswith("/layer.tar"))
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as made:
+        for name, content in files.items():
+            info = tarfile.TarInfo(prefix + (name if name != first else "shared.tar"))
+            info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo(prefix + first)
+        link.type, link.linkname = kind, target
+        made.addfile(link)
+    return buffer.getvalue(), image
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "prefix"),
+    [
+        (tarfile.SYMTYPE, "../shared.tar", ""), (tarfile.SYMTYPE, "../shared.tar", "/"),
+        (tarfile.LNKTYPE, "shared.tar", ""), (tarfile.LNKTYPE, "./shared.tar", ""),
+        (tarfile.LNKTYPE, "/shared.tar", "/"),
+    ],
+)  # fmt: skip
+def test_links_inside_are_followed(kind: bytes, target: str, prefix: str, tmp_path: Path) -> None:
+    content, image = with_link(kind, target, prefix=prefix)
+    (tmp_path / "x.tar").write_bytes(content)
+    assert holdfast.Archive.open(tmp_path / "x.tar").images[0].id == image.id
+
+
+def test_an_absolute_symbolic_link_is_no_attack(tmp_path: Path) -> None:
+    """As a build that keeps its layers in a cache links to them."""
+    (tmp_path / "x.tar").write_bytes(with_link(tarfile.SYMTYPE, "/var/cache/layer.tar")[0])
+    refused(tmp_path / "x.tar", r"leads to \"/var/cache/layer.tar\", outside of the archive\n.*tar --dereference")
+
+
+@pytest.mark.parametrize("name", ["../manifest.json", "a/../../b", "/../b"])
+def test_only_a_way_up_is_an_accusation(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tar", saved(Image(), APP) | {name: b"x"})
+    with pytest.raises(exceptions.ImageError, match=r"leaves the archive's folder\n.*do not load"):
+        holdfast.Archive.open(path)
+
+
+def test_a_link_up_is_an_accusation(tmp_path: Path) -> None:
+    for kind, target in ((tarfile.SYMTYPE, "../../etc/shadow"), (tarfile.LNKTYPE, "/../etc/shadow")):
+        (tmp_path / "x.tar").write_bytes(with_link(kind, target)[0])
+        with pytest.raises(exceptions.ImageError, match=r"leads out of the archive's folder\n.*do not load"):
+            holdfast.Archive.open(tmp_path / "x.tar")
+
+
+# Without the two blocks of zeros at the end.
+
+
+@pytest.mark.parametrize("packing", ["tar", "tar.gz"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_end_mark_may_be_missing(shape: str, packing: str, device: holdfast.Device, tmp_path: Path) -> None:
+    image = packed("tar.gz", "tar")
+    content = archives.tar(SHAPES[shape](image))
+    path = tmp_path / f"x.{packing}"
+    path.write_bytes(archives.PACKINGS[packing](content[: ends(content)]))
+    opened = holdfast.Archive.open(path)
+    assert [each for each in opened.notes if "end mark is missing" in each]
+    for retag in (None, "other:v9"):
+        assert device.containerz.deploy(path, retag=retag).has_id(image.id)
+        assert listed(device) == {retag or APP}
+        device.containerz.remove_image(retag or APP)
+    assert "note      its end mark is missing" in CliRunner().invoke(main, ["image", "show", str(path)]).output
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_whole_archive_has_no_note(shape: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tar", SHAPES[shape](Image()))
+    assert holdfast.Archive.open(path).notes == ()
+    assert "note" not in CliRunner().invoke(main, ["image", "show", str(path)]).output
+
+
+def _platforms() -> Files:
+    images = (Image(layers=[archives.layer("amd")]), Image(architecture="arm64", layers=[archives.layer("arm")]))
+    below = (descriptor(image.manifest, MANIFEST, platform=image.platform) for image in images)
+    inner = archives.index(*below)
+    first = saved(images[0], APP, config="blobs/sha256/{hex}", layers="blobs/sha256/{hex}")
+    top = descriptor(inner, INDEX, annotations={CONTAINERD_NAME: APP})
+    return {"manifest.json": first["manifest.json"]} | layout([top], archives.blobs(inner), *images)
+
+
+CUT: dict[str, Callable[[], Files]] = {
+    **{shape: lambda shape=shape: SHAPES[shape](packed("tar.gz", "tar")) for shape in SHAPES},  # type: ignore[misc]
+    "two platforms": _platforms,
+}
+
+
+@pytest.mark.parametrize("shape", CUT)
+@pytest.mark.parametrize("first", ["its lists", "its content"])
+def test_an_archive_that_is_cut_is_refused_wherever_it_was(shape: str, first: str, tmp_path: Path) -> None:
+    """Between two entries, where no reader of tar sees it, and within one. What is taken has lost no image."""
+    path, files = tmp_path / "x.tar", CUT[shape]()
+    lists = {name: files.pop(name) for name in ("oci-layout", "index.json", "manifest.json") if name in files}
+    content = archives.tar(lists | files if first == "its lists" else files | lists)
+    path.write_bytes(content)
+    whole = holdfast.Archive.open(path).images
+    for at in borders(content):
+        path.write_bytes(content[: at - BLOCK // 2])
+        refused(path, "cut short|damaged near byte|no tar archive")
+        path.write_bytes(content[:at])
+        try:
+            held = holdfast.Archive.open(path).images
+        except exceptions.ImageError as error:
+            assert "cut short" in str(error)
+        else:
+            assert {image.id for image in held} == {image.id for image in whole}
+            assert [image.names for image in held] == [image.names for image in whole]
+            assert "manifest.json" in lists
+            assert "index.json" in lists
+
+
+# Indexes in indexes.
+
+
+def nested(depth: int) -> Files:
+    """An image so many indexes deep."""
+    image = Image()
+    inner, found = archives.index(descriptor(image.manifest, MANIFEST, platform=image.platform)), {}
+    for _ in range(depth - 1):
+        found |= archives.blobs(inner)
+        inner = archives.index(descriptor(inner, INDEX))
+    top = descriptor(inner, INDEX, annotations={CONTAINERD_NAME: APP})
+    return layout([top], archives.blobs(inner), found, image)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 6, 8])
+def test_indexes_may_be_nested(depth: int, tmp_path: Path) -> None:
+    opened = holdfast.Archive.open(write(tmp_path / "x.tar", nested(depth)))
+    assert opened.images[0].names == (APP,)
+    assert len(opened.images[0].digests) == 2 + depth
+
+
+@pytest.mark.parametrize("depth", [9, 40])
+def test_indexes_that_are_nested_deeper_are_refused_in_words(depth: int, tmp_path: Path) -> None:
+    refused(write(tmp_path / "x.tar", nested(depth)), r"nested more than 8 deep\n.*skopeo copy")
+
+
+# What names nothing.
+
+
+def _without_config(document: Any) -> None:
+    del document[0]["Config"]
+
+
+@pytest.mark.parametrize("of", [_without_config, lambda items: items[0].update(Config=None)], ids=["absent", "null"])
+def test_a_list_without_a_configuration_says_so(of: Callable[[Any], None], tmp_path: Path) -> None:
+    refused(write(tmp_path / "x.tar", edit(saved(Image(), APP), "manifest.json", of)), "manifest.json names no Config")
+
+
+def test_a_list_with_a_layer_without_a_name_says_so(tmp_path: Path) -> None:
+    files = edit(saved(Image(), APP), "manifest.json", lambda items: items[0]["Layers"].insert(1, None))
+    refused(write(tmp_path / "x.tar", files), "manifest.json names a layer without a path")
+
+
+@pytest.mark.parametrize("part", ["config", "layers"])
+def test_a_manifest_without_a_digest_says_so(part: str, tmp_path: Path) -> None:
+    image = Image()
+    whole = {"manifest": image.manifest}
+
+    def change(document: Any) -> None:
+        (document[part] if part == "config" else document[part][0])["digest"] = None
+
+    manifest = edit(whole, "manifest", change)["manifest"]
+    top = descriptor(manifest, MANIFEST, annotations={CONTAINERD_NAME: APP})
+    path = write(tmp_path / "x.tar", layout([top], image, archives.blobs(manifest)))
+    refused(path, "manifest sha256:[0-9a-f]{64} names .* without a digest")
+
+
+def test_an_index_without_a_digest_says_so(tmp_path: Path) -> None:
+    image = Image()
+    files = edit(layout(named(image, APP), image), "index.json", lambda top: top["manifests"][0].update(digest=None))
+    refused(write(tmp_path / "x.tar", files), "an index names a manifest without a digest")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "index.json"])
+def test_a_byte_order_mark_is_named(name: str, tmp_path: Path) -> None:
+    image = Image()
+    files = saved(image, APP) if name == "manifest.json" else layout(named(image, APP), image)
+    path = write(tmp_path / "x.tar", files | {name: b"\xef\xbb\xbf" + files[name]})
+    refused(path, f"{name} begins with a byte order mark")
+
+
+def test_an_image_without_names_needs_none(tmp_path: Path) -> None:
+    files = edit(saved(Image()), "manifest.json", lambda items: items[0].update(RepoTags=None))
+    assert holdfast.Archive.open(write(tmp_path / "x.tar", files)).images[0].names == ()
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_names_may_be_longer_than_255(form: int, tmp_path: Path) -> None:
+    image, long = Image(), "/".join(["folder-with-a-long-name"] * 20)
+    files = saved(image, APP, config=f"{long}/{{hex}}.json", layers=f"{long}/{{hex}}/layer.tar")
+    assert holdfast.Archive.open(write(tmp_path / "x.tar", files, form=form)).images[0].id == image.id
+
+
+# Packed in a way that takes more memory to unpack than is given.
+
+
+def _zstd(content: bytes) -> bytes:
+    if shutil.which("zstd") is None:
+        pytest.skip("needs zstd: apt-get install zstd")
+    return subprocess.run(["zstd", "-q", "-c", "--long=30"], input=content, capture_output=True, check=True).stdout
+
+
+def _xz(content: bytes) -> bytes:
+    if shutil.which("xz") is None:
+        pytest.skip("needs xz: apt-get install xz-utils")
+    words = ["xz", "-c", "--lzma2=preset=0,dict=512MiB"]
+    return subprocess.run(words, input=content, capture_output=True, check=True).stdout
+
+
+LARGE = {"zstd": _zstd, "xz": _xz}
+
+
+@pytest.mark.parametrize("packing", LARGE)
+def test_a_large_window_is_no_damage(packing: str, tmp_path: Path) -> None:
+    whole = archives.tar(saved(Image(), APP))
+    (tmp_path / "x").write_bytes(LARGE[packing](whole))
+    says = rf"is compressed with {packing}.* memory to unpack(?s:.*)unpack it first: `{packing} -d"
+    refused(tmp_path / "x", says)
+
+
+def test_a_large_window_in_the_middle_is_no_damage(tmp_path: Path) -> None:
+    """Frames of a stream may differ."""
+    whole = archives.tar(saved(Image(), APP))
+    (tmp_path / "x").write_bytes(archives.PACKINGS["tar.zst"](whole[:5120]) + _zstd(whole[5120:]))
+    refused(tmp_path / "x", r"is compressed with zstd.* memory to unpack(?s:.*)unpack it first: `zstd -d")
+
+
+@pytest.mark.parametrize("packing", LARGE)
+def test_a_layer_with_a_large_window_is_no_damage(packing: str, tmp_path: Path) -> None:
+    image = Image(layers=[archives.layer("x")])
+    files = saved(image, APP, layers="layer")
+    path = write(tmp_path / "x.tar", files | {"layer": LARGE[packing](image.layers[0])})
+    refused(path, rf"the layer layer is compressed with {packing}.* memory to unpack(?s:.*)--dest-compress-format gzip")
+
+
+def test_members_of_gzip_may_be_many(tmp_path: Path) -> None:
+    image = Image()
+    whole = archives.tar(saved(image, APP))
+    members = b"".join(gzip.compress(whole[at : at + BLOCK]) for at in range(0, len(whole), BLOCK))
+    (tmp_path / "x").write_bytes(members)
+    assert holdfast.Archive.open(tmp_path / "x").images[0].id == image.id
