@@ -18,6 +18,7 @@ from test_archives import APP, SHAPES, listed, packed, refused
 import holdfast
 from holdfast import exceptions
 from holdfast.cli import main
+from holdfast.results import ArchiveImage
 
 import archives
 from archives import CONTAINERD_NAME, INDEX, MANIFEST, Files, Image, descriptor, edit, layout, named, saved, write
@@ -165,15 +166,21 @@ def test_an_archive_that_is_cut_is_refused_wherever_it_was(shape: str, first: st
         path.write_bytes(content[: at - BLOCK // 2])
         refused(path, "cut short|damaged near byte|no tar archive")
         path.write_bytes(content[:at])
-        try:
-            held = holdfast.Archive.open(path).images
-        except exceptions.ImageError as error:
-            assert "cut short" in str(error)
-        else:
-            assert {image.id for image in held} == {image.id for image in whole}
-            assert [image.names for image in held] == [image.names for image in whole]
-            assert "manifest.json" in lists
-            assert "index.json" in lists
+        held, says = _opened(path)
+        if held is None:
+            assert "cut short" in says
+            continue
+        assert {image.id for image in held} == {image.id for image in whole}
+        assert [image.names for image in held] == [image.names for image in whole]
+        assert {"manifest.json", "index.json"} <= lists.keys()
+
+
+def _opened(path: Path) -> tuple[tuple[ArchiveImage, ...] | None, str]:
+    """The images, or what is said instead."""
+    try:
+        return holdfast.Archive.open(path).images, ""
+    except exceptions.ImageError as error:
+        return None, str(error)
 
 
 # Indexes in indexes.
