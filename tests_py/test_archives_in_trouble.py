@@ -188,8 +188,8 @@ def _opened(path: Path) -> tuple[tuple[ArchiveImage, ...] | None, str]:
 
 def nested(depth: int) -> Files:
     """An image so many indexes deep."""
-    image = Image()
-    inner, found = archives.index(descriptor(image.manifest, MANIFEST, platform=image.platform)), {}
+    image, found = Image(), Files()
+    inner = archives.index(descriptor(image.manifest, MANIFEST, platform=image.platform))
     for _ in range(depth - 1):
         found |= archives.blobs(inner)
         inner = archives.index(descriptor(inner, INDEX))
