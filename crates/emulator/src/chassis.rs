@@ -116,6 +116,7 @@ impl Chassis {
             tls_within: TlsAcceptor::from(tls),
             config: Mutex::new(configuration::factory()),
             cli,
+            rib: Arc::default(),
             state: watch::Sender::new(State::powered_on()),
             life: CancellationToken::new(),
             tasks: TaskTracker::new(),

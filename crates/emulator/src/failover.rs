@@ -171,8 +171,11 @@ async fn restart(chassis: &Arc<SharedChassis>, falling: &[usize], active: usize,
         chassis.control_processors[index].fall().await;
     }
     let Some(leave) = chassis.control_processors[active].faults.step("reboot.leave.after", leave).await else { return };
-    if falling.len() > 1 && chassis.has(Quirk::CliLostUnlessSaved) {
-        chassis.cli.forget_unsaved();
+    if falling.len() > 1 {
+        chassis.rib.forget();
+        if chassis.has(Quirk::CliLostUnlessSaved) {
+            chassis.cli.forget_unsaved();
+        }
     }
     pause(chassis.settings.timings.reboot).await;
     let mut boots = Vec::new();

@@ -40,7 +40,7 @@ const HEALTHY: &[Name] = failpoints! {
         "file": "Get", "TransferToRemote", "Put", "Stat", "Remove";
         "healthz": "Get", "List", "Acknowledge", "Artifact", "Check";
         "gnmi": "Capabilities", "Get", "Set", "Subscribe";
-        "gribi": "Get";
+        "gribi": "Modify", "Get", "Flush";
         "cntr": "Ping", "Dial";
         "ledger": "Append", "Read", "Describe";
     }

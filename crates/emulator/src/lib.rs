@@ -21,6 +21,7 @@ mod layer;
 mod loading;
 mod message_sites;
 mod replication;
+mod rib;
 mod runtime;
 mod services;
 mod settings;

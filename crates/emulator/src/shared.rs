@@ -15,6 +15,7 @@ use super::configuration::Configuration;
 use super::faults::Faults;
 use super::files::Files;
 use super::health::Health;
+use super::rib::Rib;
 use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
 use super::sites::{self, Step};
@@ -118,6 +119,8 @@ pub struct SharedChassis {
     pub config: Mutex<Configuration>,
     /// What gNMI Set of origin cli configured.
     pub cli: Arc<Cli>,
+    /// What gRIBI programmed.
+    pub rib: Arc<Rib>,
     pub state: watch::Sender<State>,
     pub life: CancellationToken,
     pub tasks: TaskTracker,

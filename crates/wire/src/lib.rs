@@ -36,6 +36,11 @@ pub mod gnmi_ext {
 pub mod gribi {
     include!("../generated/gribi.rs");
 }
+/// `gribi_aft`: gRIBI's entries
+#[allow(missing_docs, clippy::pedantic)] // generated
+pub mod gribi_aft {
+    include!("../generated/gribi_aft.rs");
+}
 /// `holdfast.ledger.v1`
 #[allow(missing_docs, clippy::pedantic)] // generated
 pub mod ledger {

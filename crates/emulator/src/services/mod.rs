@@ -54,8 +54,9 @@ impl Offered {
 /// Those that an address offers, for one control processor.
 pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> Routes {
     let mut routes = Routes::default();
+    let gribi = || GRibiServer::new(gribi::GribiService::new(chassis.clone(), index));
     if offered == Offered::InnerGribi {
-        return routes.add_service(GRibiServer::new(gribi::GribiService));
+        return routes.add_service(gribi());
     }
     if matches!(offered, Offered::All | Offered::Gnoi) {
         let containerz = ContainerzServer::new(containerz::ContainerzService::new(chassis.clone(), index));
@@ -67,6 +68,9 @@ pub fn routes(chassis: &Arc<SharedChassis>, index: usize, offered: Offered) -> R
     }
     if offered != Offered::Gnoi {
         routes = routes.add_service(GNmiServer::new(gnmi::GnmiService::new(chassis.clone(), index)));
+    }
+    if matches!(offered, Offered::All | Offered::Gnmi) {
+        routes = routes.add_service(gribi());
     }
     routes
 }
