@@ -73,6 +73,8 @@ FILES = (
     "file-unimplemented", "healthz-unimplemented", "folder-stat-unimplemented", "folder-stat-itself", "bare-file-names",
     "no-file-times", "no-file-hash", "standby-files-hidden", "no-core-folder", "old-cores",
 )  # fmt: skip
+# How lists write the names of images and containers.
+NAMES = ("names-behind-one-id", "tag-behind-name", "digests-for-names", "linked-names")
 SLOW = ("containerz.ListImage", "containerz.ListContainer", "containerz.ListVolume", "gnmi.Subscribe")
 PLACES = ("auto", "auto", "auto,auto", "[::1]:0")
 
@@ -88,13 +90,15 @@ def draw(seed: int) -> tuple[str, ...]:
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
     oddities = [
-        name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in (*WAYS, *FILES)
+        name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in (*WAYS, *FILES, *NAMES)
     ]
     quirks = {name for name in oddities if chance.random() < 0.3}
     ways = random.Random(f"the ways of {seed}")
     quirks |= {name for name in WAYS if not name.startswith(ELSEWHERE) and ways.random() < 0.1}
     files = random.Random(f"the files of {seed}")
     quirks |= {name for name in FILES if files.random() < 0.2}
+    names = random.Random(f"the names of {seed}")
+    quirks |= {name for name in NAMES if names.random() < 0.2}
     for pair in EXCLUSIVE:
         quirks -= {(chance if not set(pair) & set(WAYS) else ways).choice(pair)} if quirks >= set(pair) else set()
     quirks -= {"inner-address"} if place != "auto" else set()

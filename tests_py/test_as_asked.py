@@ -118,12 +118,15 @@ def test_an_image_by_any_of_its_names_and_digests_is_the_one_that_was_asked_for(
 ) -> None:
     bare = sent.id.removeprefix("sha256:")
     names = ("app:v1", "docker.io/library/app:v1", "localhost/app:v1", "lab:5000/else/app:v2")
-    for listed in (*names, sent.id, bare, bare[:12], f"app:v1@sha256:{bare}", f"x/app@sha256:{bare}"):
+    digests = [f"{registry}/sha256:{bare}" for registry in ("localhost", "docker.io/library")]  # podman#8547
+    more = (f"app:v1@sha256:{bare}", f"x/app@sha256:{bare}", f"app:v1@sha256:{'0' * 64}", "docker://app:v1")
+    for listed in (*names, sent.id, bare, bare[:12], *digests, *more):
         expect_image_listed(device, sent, listed)
 
 
 def test_an_image_that_a_list_does_not_tell_is_not_checked(device: holdfast.Device, sent: ImageUnderTest) -> None:
-    for listed in ("", "app", "docker.io/library/app", "sha256:" + "0" * 64, "0" * 12):
+    unknown = "sha256:" + "0" * 64
+    for listed in ("", "<none>", "app:<none>", "app", "docker.io/library/app", unknown, f"localhost/{unknown}", "0" * 12):
         with pytest.raises(NotChecked):
             expect_image_listed(device, sent, listed)
 
@@ -132,6 +135,9 @@ def test_another_image_is_not_the_one_that_was_asked_for(device: holdfast.Device
     others = [row.id for row in device.containerz.images() if row.name == "other"]
     for listed in ("app:v2", "other:latest", "other", "lab:5000/app", "lab:5000/app:v1", "impostor:v1", *others):
         with pytest.raises(ExpectationFailed, match="app:v1 was asked for"):
+            expect_image_listed(device, sent, listed)
+    for listed in (f"app:v1@{others[0]}", f"app@{others[0]}", f"docker.io/library/{others[0]}"):
+        with pytest.raises(ExpectationFailed, match="is listed, which is other:latest"):
             expect_image_listed(device, sent, listed)
     with pytest.raises(ExpectationFailed):
         expect_image_listed(device, replace(sent, id=others[0], name="x"), "app:v1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,40 @@ def test_a_run_on_joined_rows_leaves_nothing(archive: Path, tmp_path: Path, run_
         run = run_suite("-k", "cntr3_1", *options)
         assert run.exit_code == 0, run.output
         assert there(device) == ["image aaa_first:latest"]
+
+
+@pytest.mark.parametrize("quirk", ["tag-behind-name", "names-behind-one-id", "normalised-names"])
+def test_an_image_that_stays_is_not_gone_however_it_is_listed(quirk: str, archive: Path) -> None:
+    """Its removal is answered with success, and changes nothing."""
+    with (
+        holdfast.emulator(quirks=[quirk]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        recorded(device).containerz.deploy(archive, retag="app:v1")
+        device.containerz.deploy(archive, retag="other:v1")
+        thing = leftovers.LeftOver("image", "app", "v1", "r1")
+        assert leftovers.survey(device).found == [replace(thing, made=leftovers.survey(device).found[0].made)]
+        with chassis.failpoint("remove_image.ignored", "error(x)"):
+            assert device.containerz.remove_image("app:v1")
+            with pytest.raises(exceptions.ExpectationFailed, match="app:v1 is listed"):
+                device.containerz.expect_no_image("app:v1", within=0, watch=0)
+            assert thing in leftovers.remove(device, [thing])
+        assert leftovers.remove(device, [thing]) == {}
+        device.containerz.expect_no_image("app:v1", watch=0)
+        assert device.containerz.expect_image("other:v1", watch=0).tags == ("v1",)
+
+
+def test_a_container_is_found_by_each_of_its_names(archive: Path) -> None:
+    with (
+        holdfast.emulator(quirks=["linked-names", "slashed-names"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        device.containerz.deploy(archive, retag="app:v1")
+        device.containerz.start("web", image="app:v1", ports={60061: 7007})
+        for name in ("web", "other/alias"):
+            found = device.containerz.expect_container(name, like=device.containerz.container(name), watch=0)
+            assert (found.name, found.aliases) == ("web", ("other/alias",))
+            with pytest.raises(exceptions.ExpectationFailed):
+                device.containerz.expect_no_container(name, within=0, watch=0)
+        assert there(device) == ["container web", "image app:v1"]
+        assert leftovers.remove(device, [leftovers.LeftOver("container", "web", "", "r1")]) == {}

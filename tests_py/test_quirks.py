@@ -31,6 +31,8 @@ FAMILIES = {
     "full path": ("full-path-only", "extra-components"),
     "sparse gnmi": ("no-switchover-ready", "no-component-type", "no-last-switchover-time", "json-ietf-only"),
     "containerd": ("manifest-ids", "normalised-names", "runtime-unreachable", "changes-refused-at-first"),
+    "whole names": ("names-behind-one-id", "digests-for-names", "linked-names"),
+    "names twice": ("tag-behind-name", "normalised-names", "linked-names", "slashed-names"),
     "bare lists": ("bare-lists",),
     "rich lists": ("rich-lists", "slashed-names", "manifest-ids"),
     "no subscribe": ("no-subscribe", "no-switchover-ready"),

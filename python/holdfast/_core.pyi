@@ -95,6 +95,7 @@ __all__ = [
     "emulator",
     "emulator_async",
     "failpoint_names",
+    "image_written",
     "log_calls",
     "message_decoded",
     "message_encoded",
@@ -104,6 +105,7 @@ __all__ = [
     "proxy_shown",
     "quirk_names",
     "remedies",
+    "same_image_id",
     "same_image_name",
     "storage_emulated",
     "storage_hosts",
@@ -186,6 +188,12 @@ def cntrsrv_archive(
 
 def own_platform() -> str:
     """This machine's platform as images name it, such as `linux/amd64`."""
+
+def image_written(text: str) -> tuple[str, str, str]:
+    """The name, the tag and the digest of an image as a device writes it; what is not written is empty."""
+
+def same_image_id(one: str, other: str) -> bool:
+    """Whether two ids of images mean one: `app@sha256:…` is `sha256:…`, and twelve digits or more are enough."""
 
 def same_image_name(one: str, other: str) -> bool:
     """Whether two names of images, without tags, mean one: `app` is `docker.io/library/app`."""

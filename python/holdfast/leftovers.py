@@ -54,7 +54,9 @@ class Listed:
         """Ask it."""
         others: dict[tuple[str, str], Mapping[str, str]] = {}
         for container in device.containerz.containers():
-            others["container", container.name] = container.labels
+            # A name with a slash is a link's: whoever removes that has removed the container.
+            for name in (container.name, *(alias for alias in container.aliases if "/" not in alias)):
+                others["container", name] = container.labels
         for volume in device.containerz.volumes():
             others["volume", volume.name] = volume.labels
         for plugin in _plugins(device):
@@ -65,13 +67,13 @@ class Listed:
         """Whether it is listed, or may be: some servers give an image one row, of one name and the tags of all."""
         if thing.kind != "image":
             return (thing.kind, thing.name) in self.others
-        return any(thing.tag in row.tags and (row.name == thing.name or _is_joined(row)) for row in self.images)
+        return any(row.may_be(thing.name, thing.tag) for row in self.images)
 
     def surely_has(self, thing: LeftOver) -> bool:
         """Whether nothing else can be meant."""
         if thing.kind != "image":
             return self.has(thing)
-        return any((row.name, row.tags) == (thing.name, (thing.tag,)) for row in self.images)
+        return any(not _is_joined(row) and row.may_be(thing.name, thing.tag) for row in self.images)
 
     def named_for(self, run: str) -> Iterator[tuple[str, str, str]]:
         """Kind, name and tag of what has the run's id in its name. Of a row of several names none is sure."""
@@ -175,7 +177,7 @@ def _images(listed: Listed, entries: Sequence[Entry]) -> Iterator[LeftOver]:
 
 def _names(entry: Entry, row: Image, tag: str) -> Iterable[str]:
     """What the row's image of that tag is called, if the entry tells of it."""
-    if entry.kind == "image" and entry.tag == tag and (entry.name == row.name or _is_joined(row)):
+    if entry.kind == "image" and entry.tag == tag and row.may_be(entry.name, tag):
         return (entry.name,)
     if not entry.kind and entry.name == tag:
         return (row.name, *_EARLIER_NAMES) if _is_joined(row) else (row.name,)

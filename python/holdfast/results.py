@@ -18,15 +18,11 @@ if TYPE_CHECKING:
     from holdfast.gnmi import Extension
 
 
-def _bare(image_id: str) -> str:
-    return image_id.removeprefix("sha256:")
-
-
 def same_id(one: str, other: str) -> bool:
     """Whether two image ids name the same image; listings may shorten them to twelve digits or more."""
-    one, other = _bare(one).lower(), _bare(other).lower()
-    shared = min(len(one), len(other))
-    return shared >= 12 and one[:shared] == other[:shared]
+    from holdfast import _core
+
+    return _core.same_image_id(one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +39,11 @@ class ControlProcessor(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Image(Shown):
-    """A row of ListImage. Where a device joins several names into one row, `tags` has several.
+    """A row of ListImage. Where a device joins the tags of several names into one row, `tags` has several; where it
+    joins whole names, `app:1,other:2`, each is a row here.
 
     `id` is what the device lists. `digests` are others that mean the same image (of its configuration, manifest or
-    index), as far as the archives show that were deployed in this session.
+    index), as far as its name says or the archives show that were deployed in this session.
     """
 
     id: str
@@ -90,13 +87,21 @@ class Images(Rows[Image]):
 
 @dataclass(frozen=True, slots=True)
 class Container(Shown):
-    """A row of ListContainer. `status` is RUNNING, STOPPED, PRESENT, NOT_FOUND or UNSPECIFIED."""
+    """A row of ListContainer. `status` is RUNNING, STOPPED, PRESENT, NOT_FOUND or UNSPECIFIED.
+
+    `aliases` are further names, such as `other/alias`, by which a link of Docker's knows it.
+    """
 
     id: str
     name: str
     image: str
     status: str
     labels: dict[str, str] = field(default_factory=dict, hash=False)
+    aliases: tuple[str, ...] = field(default=(), repr=False)
+
+    def is_named(self, name: str) -> bool:
+        """Whether that is its name, or one of its further ones."""
+        return name == self.name or name in self.aliases
 
     @property
     def running(self) -> bool:

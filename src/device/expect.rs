@@ -10,7 +10,7 @@ use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnoi::containerz::{Container, ContainerStatus, ListedImage, Volume};
-use crate::image::Reference;
+use crate::image::Written;
 use crate::waiting::{next_look, try_until};
 
 /// From one look to the next.
@@ -103,7 +103,7 @@ impl Device {
             |limits| limits.absence,
             |call| async move {
                 let containers = self.containerz.containers_by(true, call).await?;
-                Ok(match containers.iter().find(|container| container.name == name) {
+                Ok(match containers.iter().find(|container| container.is_named(name)) {
                     None => Ok(()),
                     Some(container) => Err(format!("container {name} is listed as {}", container.status.name())),
                 })
@@ -265,7 +265,7 @@ fn find_image(images: &[ListedImage], name: &str, tag: &str, id: Option<&str>) -
 }
 
 fn find_container(containers: &[Container], name: &str, like: Option<&Container>) -> Seen<Container> {
-    let found: Vec<_> = containers.iter().filter(|container| container.name == name).collect();
+    let found: Vec<_> = containers.iter().filter(|container| container.is_named(name)).collect();
     let container = match found.as_slice() {
         [] => return Err(format!("no container {name} is listed")),
         [only] => *only,
@@ -287,8 +287,7 @@ fn find_container(containers: &[Container], name: &str, like: Option<&Container>
 
 /// Whether a container's image is the same, however the device writes it.
 fn same_image(one: &str, other: &str) -> bool {
-    let read = |text: &str| text.parse::<Reference>().ok();
-    one == other || read(one).zip(read(other)).is_some_and(|(one, other)| one.is_same(&other))
+    one == other || Written::read(one).is_same(&Written::read(other))
 }
 
 fn find_volume(volumes: &[Volume], name: &str, like: Option<&Volume>) -> Seen<Volume> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use super::{errors, results};
-use crate::image::{Archive, Reference, TestContainer};
+use crate::image::{Archive, Reference, TestContainer, Written};
 
 /// Reads and checks an archive.
 #[pyfunction]
@@ -51,6 +51,19 @@ pub fn cntrsrv_archive(
 #[pyfunction]
 pub fn same_image_name(one: &str, other: &str) -> bool {
     crate::image::same_name(one, other)
+}
+
+/// Whether two ids of images mean one, however a runtime writes them.
+#[pyfunction]
+pub fn same_image_id(one: &str, other: &str) -> bool {
+    crate::image::same_id(one, other)
+}
+
+/// The name, the tag and the digest of an image as a device writes it.
+#[pyfunction]
+pub fn image_written(text: &str) -> (String, String, String) {
+    let Written { name, tag, digest } = Written::read(text);
+    (name, tag, digest)
 }
 
 /// This machine's platform as images name it, such as `linux/amd64`.

@@ -248,7 +248,7 @@ both_worlds! {
     fn container(device, name: String, timeout: Option<Seconds>) => results::container {
         async move {
             let all = device.containerz.containers(true, device.session().deadline(duration(timeout))).await?;
-            all.into_iter().find(|container| container.name == name).ok_or_else(|| {
+            all.into_iter().find(|container| container.is_named(&name)).ok_or_else(|| {
                 let device = device.session().name().to_owned();
                 Error { device: Some(device), ..Error::new(Kind::Status(Code::NotFound), format!("there is no container {name:?}")) }
             })

@@ -37,7 +37,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::archive::{archive_choose, archive_open, cntrsrv_archive, own_platform, same_image_name};
+    use super::archive::{
+        archive_choose, archive_open, cntrsrv_archive, image_written, own_platform, same_image_id, same_image_name,
+    };
     #[pymodule_export]
     use super::calls::log_calls;
     #[pymodule_export]

@@ -178,7 +178,7 @@ pub fn images(py: Python<'_>, images: Vec<ListedImage>) -> Object {
 pub fn container(py: Python<'_>, container: Container) -> Object {
     object!(py, "Container",
         id: container.id, name: container.name, image: container.image, status: container.status.name(),
-        labels: dict(py, container.labels)?,
+        labels: dict(py, container.labels)?, aliases: pyo3::types::PyTuple::new(py, container.aliases)?,
     )
 }
 

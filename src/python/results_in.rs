@@ -13,7 +13,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for ContainerLike {
         Ok(Self(Container {
             id: value.getattr("id")?.extract()?,
             name: value.getattr("name")?.extract()?,
-            aliases: Vec::new(),
+            aliases: value.getattr("aliases")?.extract()?,
             image: value.getattr("image")?.extract()?,
             status: ContainerStatus::Running,
             labels: value.getattr("labels")?.extract()?,

@@ -10,6 +10,7 @@ mod reference;
 mod scan;
 mod source;
 mod test_container;
+mod written;
 
 pub use archive::{Archive, Layout, choose};
 pub use compression::Compression;
@@ -19,6 +20,7 @@ pub use reference::{Reference, same_name, whole_name};
 pub use scan::names;
 pub use source::Source;
 pub use test_container::{TestContainer, own_platform};
+pub use written::{Names, Written, pieces};
 
 /// SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
@@ -26,9 +28,15 @@ pub fn digest(bytes: &[u8]) -> String {
     hex::encode(sha2::Sha256::digest(bytes))
 }
 
-/// An image's id without `sha256:`, for comparing what different places write differently.
+/// An image's id without `sha256:` and what stands before it, for comparing what different places write differently.
 pub fn bare_id(id: &str) -> &str {
-    id.strip_prefix("sha256:").unwrap_or(id)
+    const ALGORITHM: &str = "sha256:";
+    let marked = id.as_bytes().windows(ALGORITHM.len()).rposition(|it| it.eq_ignore_ascii_case(ALGORITHM.as_bytes()));
+    match (marked, id.rsplit_once("://")) {
+        (Some(at), _) => id.get(at + ALGORITHM.len()..).unwrap_or(id),
+        (None, Some((_, bare))) => bare,
+        (None, None) => id,
+    }
 }
 
 /// Whether two ids name the same image; listings may shorten them to twelve digits or more.
@@ -48,6 +56,10 @@ mod tests {
         assert!(same_id(id, "0123456789ab"));
         assert!(!same_id(id, "0123456789ac"));
         assert!(!same_id(id, "01234"));
+        for before in ["app@", "docker://", "docker-pullable://lab:5000/app@", "docker.io/library/", "app:1@"] {
+            assert!(same_id(id, &format!("{before}{id}")), "{before}");
+        }
+        assert!(same_id(id, &id.to_uppercase()) && same_id(id, &id.replace("sha256:", "docker://")));
         assert!(!same_id("", ""));
         assert!(!same_id("0123456789a\u{fffd}", "0123456789abc"), "a device may send anything");
     }

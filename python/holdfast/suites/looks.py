@@ -31,7 +31,7 @@ def look_image(dut: Device, image: ImageUnderTest) -> str:
 
 def look_container(dut: Device, name: str) -> str:
     """absent, running, stopped, or what else a listing says."""
-    found = [held for held in dut.containerz.containers() if held.name == name]
+    found = [held for held in dut.containerz.containers() if held.is_named(name)]
     if not found:
         return ABSENT
     return found[0].status.lower() if len(found) == 1 else f"there {len(found)} times"

@@ -22,7 +22,8 @@ from holdfast.results import Container, Volume, same_id
 
 # A label and a variable that each thing is asked to have, with its own name: no other thing has them with that value.
 NAME_LABEL, NAME_VARIABLE = "holdfast.name", f"{VARIABLES}NAME"
-_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+# An id as lists shorten it, which may as well be a name.
+_SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
 
 
 @dataclass(frozen=True)
@@ -147,19 +148,24 @@ def expect_image_listed(dut: Device, image: ImageUnderTest, listed: str) -> None
     """What a container's row names as its image is `image`. `NotChecked` where the row does not tell."""
     if not listed:
         raise NotChecked("the device lists no image of it")
-    named, _, digest = listed.rpartition("@")
-    if not named and _DIGEST.fullmatch(listed):
-        _expect_digest(dut, image, listed)
-        return
+    name, tag, digest = _core.image_written(listed)
+    if not tag and not digest and _SHORT_ID.fullmatch(name):
+        name, digest = "", name
     rows = dut.containerz.images()
-    if named and (same_id(digest, image.id) or any(row.has_id(digest) and row.has_id(image.id) for row in rows)):
+    known = [row for row in rows if digest and row.has_id(digest)]
+    if digest and (same_id(digest, image.id) or any(row.has_id(image.id) for row in known)):
         return
-    name, tag = _name_and_tag(named or listed)
-    if _core.same_image_name(name, image.name) and tag == image.tag:
+    of_its_name = bool(name) and _core.same_image_name(name, image.name)
+    if known and not (tag and any(row.may_be(image.name, image.tag) for row in known)):
+        other = f"{known[0].name}:{known[0].tag}" if known[0].tags else "another image"
+        raise ExpectationFailed(f"{image} was asked for, and {listed} is listed, which is {other}")
+    if of_its_name and tag == image.tag:
         return
     if tag and any(row.may_be(name, tag) and row.has_id(image.id) for row in rows):
         return  # another name of the same image
-    if not tag and _core.same_image_name(name, image.name):
+    if not name:
+        raise NotChecked(f"the device lists {listed}" + (", and no image of that digest" if digest else ""))
+    if of_its_name and not tag:
         raise NotChecked(f"the device lists {listed}, without a tag")
     raise ExpectationFailed(f"{image} was asked for, and {listed} is listed")
 
@@ -171,23 +177,6 @@ def names_image(dut: Device, image: ImageUnderTest, listed: str) -> bool:
     except ExpectationFailed:
         return False
     return True
-
-
-def _expect_digest(dut: Device, image: ImageUnderTest, digest: str) -> None:
-    if same_id(digest, image.id):
-        return
-    rows = [row for row in dut.containerz.images() if row.has_id(digest)]
-    if any(row.has_id(image.id) for row in rows):
-        return
-    if not rows:
-        raise NotChecked(f"the device lists {digest}, and no image of that digest")
-    raise ExpectationFailed(f"{image} was asked for, and {digest} is listed, which is {rows[0].name}:{rows[0].tag}")
-
-
-def _name_and_tag(text: str) -> tuple[str, str]:
-    """The tag is empty where there is none: a colon before the last slash is a registry's port."""
-    name, _, tag = text.rpartition(":")
-    return (name, tag) if name and "/" not in tag else (text, "")
 
 
 def expect_driver(asked: AskedVolume, volume: Volume) -> None:
@@ -280,7 +269,7 @@ def _expect_seen(case: Case, dut: Device, asked: AskedContainer) -> None:
 
 
 def _container(dut: Device, name: str) -> Container:
-    found = [row for row in dut.containerz.containers() if row.name == name]
+    found = [row for row in dut.containerz.containers() if row.is_named(name)]
     if len(found) != 1:
         raise NotChecked(f"it is listed {len(found)} times")
     return found[0]

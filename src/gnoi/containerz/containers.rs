@@ -9,7 +9,7 @@ use super::{Containerz, Made, client};
 use crate::dial::Call;
 use crate::dial::whole::all_of;
 use crate::error::{Error, Kind, Result, Subject};
-use crate::image::same_name;
+use crate::image::{Written, pieces};
 use crate::wire::gnoi::containerz::list_container_response::Status as WireStatus;
 use crate::wire::gnoi::containerz::start_container_request::{
     Capabilities, Limits, Location as WireLocation, Port, Restart, RunAs, restart::Policy,
@@ -37,7 +37,7 @@ impl Containerz {
 
     async fn check_and_start(&self, options: &StartOptions, deadline: Instant) -> Result<String> {
         self.check_volumes(options, deadline).await?;
-        let known = self.containers(true, deadline).await?.iter().any(|c| c.name == options.instance_name);
+        let known = self.containers(true, deadline).await?.iter().any(|c| c.is_named(&options.instance_name));
         let options = &StartOptions { labels: self.labelled(&options.labels), ..options.clone() };
         let request = to_request(options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartContainerRequest", &request);
@@ -53,7 +53,7 @@ impl Containerz {
         let name = &options.instance_name;
         let runs = |deadline| async move {
             let listed = self.containers(true, deadline).await?;
-            Ok(!known && listed.iter().any(|c| c.name == *name && c.status == ContainerStatus::Running))
+            Ok(!known && listed.iter().any(|c| c.is_named(name) && c.status == ContainerStatus::Running))
         };
         let answer =
             self.settled(answer, "Containerz.StartContainer", Some(StartContainerResponse::default()), deadline, runs);
@@ -106,7 +106,7 @@ impl Containerz {
             return error; // in the second case it is somebody else's, for it was not listed before
         }
         let left = self.containers(true, deadline).await.unwrap_or_default();
-        let left_over = left.iter().any(|c| c.name == *name && c.status != ContainerStatus::Running);
+        let left_over = left.iter().any(|c| c.is_named(name) && c.status != ContainerStatus::Running);
         if left_over && let Err(why) = self.remove(name, true, true, deadline).await {
             return error.hint(format!("the failed start left container {name:?} behind, and it stays: {why}"));
         }
@@ -144,7 +144,7 @@ impl Containerz {
             .await;
         let stands = |deadline| async move {
             let listed = self.containers(true, deadline).await?;
-            Ok(!restart && !listed.iter().any(|c| c.name == name && c.status == ContainerStatus::Running))
+            Ok(!restart && !listed.iter().any(|c| c.is_named(name) && c.status == ContainerStatus::Running))
         };
         let stopped = self.settled(stopped, "Containerz.StopContainer", None, deadline, stands).await;
         stopped.map_err(|error| error.missing(Subject::Container))
@@ -161,7 +161,8 @@ impl Containerz {
                 async move { client(connection).remove_container(request).await.map(|_| ()) }
             })
             .await;
-        let gone = |deadline| async move { Ok(!self.containers(true, deadline).await?.iter().any(|c| c.name == name)) };
+        let gone =
+            |deadline| async move { Ok(!self.containers(true, deadline).await?.iter().any(|c| c.is_named(name))) };
         let removed = self.settled(removed, "Containerz.RemoveContainer", None, deadline, gone).await;
         removed_or_absent(removed, missing_ok).map_err(|error| match error.code() {
             Some(Code::FailedPrecondition) => error.hint("it runs: stop it first, or remove it with force"),
@@ -194,7 +195,7 @@ impl Containerz {
         let name = options.instance_name.as_str();
         let image = |deadline| async move {
             let listed = self.containers(true, deadline).await?;
-            let running = |c: &Container| c.name == name && c.status == ContainerStatus::Running;
+            let running = |c: &Container| c.is_named(name) && c.status == ContainerStatus::Running;
             Ok::<_, Error>(listed.into_iter().find(running).map(|container| container.image))
         };
         let before = image(deadline).await.ok().flatten(); // who does not list it is asked all the same
@@ -207,7 +208,7 @@ impl Containerz {
             })
             .await;
         let wanted = format!("{}:{}", options.image_name, options.tag);
-        let is_wanted = |image: &str| same_reference(image, &wanted);
+        let is_wanted = |image: &str| Written::read(image).is_same(&Written::read(&wanted));
         // One that ran of this image before looks the same whether it was updated or not.
         let tells = before.as_deref().is_some_and(|before| !is_wanted(before));
         let done = tells.then(UpdateContainerResponse::default);
@@ -225,16 +226,6 @@ impl Containerz {
     }
 }
 
-/// Whether two image names with tags mean the same.
-fn same_reference(one: &str, other: &str) -> bool {
-    let parted = |text: &str| match text.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name.to_owned(), tag.to_owned()),
-        _ => (text.to_owned(), "latest".to_owned()),
-    };
-    let ((name, tag), (other, other_tag)) = (parted(one), parted(other));
-    tag == other_tag && same_name(&name, &other)
-}
-
 fn strip_slash(name: &str) -> &str {
     name.trim().trim_start_matches('/')
 }
@@ -247,11 +238,14 @@ fn listed(row: ListContainerResponse) -> Container {
         WireStatus::Present => ContainerStatus::Present,
         WireStatus::NotFound => ContainerStatus::NotFound,
     };
-    let mut names = row.name.split(',').map(|name| strip_slash(name).to_owned());
+    let mut names: Vec<_> = pieces(&row.name).map(|name| strip_slash(name).to_owned()).collect();
+    // Docker writes the name that a link gives it, other/alias, before or behind its own, which has no slash.
+    let own = names.iter().position(|name| !name.contains('/')).unwrap_or_default();
+    let name = if names.is_empty() { String::new() } else { names.remove(own) };
     Container {
         id: row.id,
-        name: names.next().unwrap_or_default(),
-        aliases: names.collect(),
+        name,
+        aliases: names,
         image: row.image_name,
         status,
         labels: row.labels.into_iter().collect(),
@@ -326,8 +320,27 @@ mod tests {
 
     #[test]
     fn names_lose_their_slash_and_are_split() {
-        let container = listed(ListContainerResponse { name: "/web,/link/web".into(), ..Default::default() });
-        assert_eq!(container.name, "web");
-        assert_eq!(container.aliases, ["link/web"]);
+        for name in ["/web,/link/web", "/link/web,/web", "[/web /link/web]", "web, link/web"] {
+            let container = listed(ListContainerResponse { name: name.into(), ..Default::default() });
+            assert_eq!((container.name.as_str(), container.aliases.as_slice()), ("web", &["link/web".to_owned()][..]));
+            assert!(container.is_named("web") && container.is_named("link/web") && !container.is_named("link"));
+        }
+        let nameless = listed(ListContainerResponse::default());
+        assert!(nameless.name.is_empty() && nameless.aliases.is_empty());
+        let linked = listed(ListContainerResponse { name: "/one/web".into(), ..Default::default() });
+        assert_eq!(linked.name, "one/web");
+    }
+
+    #[test]
+    fn it_uses_the_image_however_that_is_written() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        for image in ["app:1", "docker.io/library/app:1", &format!("app:1@{digest}"), "docker://app:1"] {
+            let container = listed(ListContainerResponse { image_name: image.into(), ..Default::default() });
+            assert!(container.uses("app", "1") && !container.uses("app", "latest"), "{image}");
+        }
+        for image in [digest.as_str(), &format!("app@{digest}"), "<none>", ""] {
+            let container = listed(ListContainerResponse { image_name: image.into(), ..Default::default() });
+            assert!(!container.uses("app", "latest"), "{image}");
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::image::{Reference, same_id, same_name};
+use crate::image::{Written, same_id, same_name};
 
-/// A row of an image listing.
+/// A row of an image listing; a device's row of several whole names is one for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedImage {
     /// As the device writes it.
@@ -14,7 +14,7 @@ pub struct ListedImage {
     pub name: String,
     /// One, or several that the device joined into one row.
     pub tags: Vec<String>,
-    /// Other digests of the same image, as far as archives showed: of its configuration, manifest and index.
+    /// Other digests of the same image, as far as its name or archives showed: of configuration, manifest and index.
     pub digests: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl ContainerStatus {
 pub struct Container {
     /// Noted, never judged: no contract promises that it stays.
     pub id: String,
-    /// The first of its names, without a leading slash.
+    /// Its own name, without a leading slash.
     pub name: String,
     /// Further names.
     pub aliases: Vec<String>,
@@ -87,10 +87,15 @@ pub struct Container {
 }
 
 impl Container {
+    /// Whether that is its name, or one of its further ones.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
     /// Whether it was started from the image of that name, as far as the device writes names.
     pub fn uses(&self, name: &str, tag: &str) -> bool {
-        let image = self.image.parse::<Reference>();
-        image.is_ok_and(|image| same_name(&image.name, name) && image.tag == tag)
+        let image = Written::read(&self.image).reference();
+        image.is_some_and(|image| same_name(&image.name, name) && image.tag == tag)
     }
 }
 

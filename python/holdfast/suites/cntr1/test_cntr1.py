@@ -344,7 +344,7 @@ def updating(dut: Device, asked: AskedContainer, wanted: str) -> Callable[[], ob
 
 def image_of(dut: Device, name: str, wanted: ImageUnderTest) -> str:
     """The image of a container that runs: the wanted one's name, however it is listed, or what is listed."""
-    found = [held for held in dut.containerz.containers() if held.name == name]
+    found = [held for held in dut.containerz.containers() if held.is_named(name)]
     if len(found) != 1 or not found[0].running:
         return f"there {len(found)} times, or not running"
     return str(wanted) if names_image(dut, wanted, found[0].image) else found[0].image

@@ -247,7 +247,7 @@ def test_midway_update_container(dut: Device, image: ImageUnderTest, case: Case)
     container_as_asked(case, dut, asked)
 
     def look() -> str:
-        listed = [held for held in dut.containerz.containers() if held.name == name]
+        listed = [held for held in dut.containerz.containers() if held.is_named(name)]
         of = {held.image: held.image for held in listed}
         of |= {listed: str(each) for listed in of for each in (image, other) if names_image(dut, each, listed)}
         return " and ".join(f"{held.status.lower()}, of {of[held.image]}" for held in listed) or ABSENT

@@ -117,7 +117,10 @@ impl ContainerzService {
         let listed = inventory.containers.iter().map(|container| self.listed(container));
         let wanted = listed.filter(|row| request.all || row.status() != Listed::Stopped).filter(|row| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
-                "name" => filter.value.iter().any(|value| row.name.trim_start_matches('/') == value),
+                "name" => row
+                    .name
+                    .split(',')
+                    .any(|name| filter.value.iter().any(|value| name.trim_start_matches('/') == value)),
                 "image" | "ancestor" => filter.value.contains(&row.image_name),
                 _ => true,
             })
@@ -135,10 +138,11 @@ impl ContainerzService {
             (false, Wanted::Running) | (_, Wanted::Stopped) => Listed::Stopped,
         };
         let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
+        let link = if self.has(Quirk::LinkedNames) { format!("{slash}other/alias,") } else { String::new() };
         let unlabelled = self.has(Quirk::NoLabelsListed) || self.has(Quirk::BareLists);
         let mut row = ListContainerResponse {
             id: container.id.clone(),
-            name: format!("{slash}{}", container.name),
+            name: format!("{link}{slash}{}", container.name),
             image_name: self.shown_image(container),
             status: status as i32,
             labels: if unlabelled { HashMap::default() } else { labels(container) },
@@ -157,6 +161,9 @@ impl ContainerzService {
         let (name, tag) = &container.image;
         match () {
             () if self.has(Quirk::BareLists) => String::new(),
+            () if self.has(Quirk::DigestsForNames) => {
+                format!("localhost/sha256:{}", holdfast_image::bare_id(&container.image_id))
+            }
             () if self.has(Quirk::RichLists) => {
                 format!("{}:{tag}@sha256:{}", self.listed_name(name), holdfast_image::bare_id(&container.image_id))
             }

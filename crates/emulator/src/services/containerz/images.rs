@@ -22,7 +22,14 @@ impl ContainerzService {
             })
         };
         let inventory = self.inventory();
-        let rows = inventory.images.iter().flat_map(|image| image_rows(&self.listed_image(image), joined));
+        let rows = inventory.images.iter().flat_map(|image| {
+            let image = self.listed_image(image);
+            match () {
+                () if self.has(Quirk::NamesBehindOneId) => vec![whole_row(&image)],
+                () if self.has(Quirk::TagBehindName) => image_rows(&image, false).into_iter().map(doubled).collect(),
+                () => image_rows(&image, joined),
+            }
+        });
         let mut listed: Vec<_> = rows.filter(fits).collect();
         self.defects().lasting().rows(&mut listed);
         Ok(stream_of(listed, request.limit))
@@ -85,6 +92,18 @@ impl ContainerzService {
         })?;
         Ok(Response::new(RemoveImageResponse {}))
     }
+}
+
+/// All names with their tags, in the place of the tag.
+fn whole_row(image: &Image) -> ListImageResponse {
+    let names: Vec<_> = image.names.iter().map(|(name, tag)| format!("{name}:{tag}")).collect();
+    ListImageResponse { id: image.id.clone(), image_name: String::new(), tag: names.join(",") }
+}
+
+/// With the tag behind the name, too.
+fn doubled(row: ListImageResponse) -> ListImageResponse {
+    let image_name = if row.tag.is_empty() { row.image_name } else { format!("{}:{}", row.image_name, row.tag) };
+    ListImageResponse { image_name, ..row }
 }
 
 fn image_rows(image: &Image, joined: bool) -> Vec<ListImageResponse> {
