@@ -89,9 +89,8 @@ def draw(seed: int) -> tuple[str, ...]:
     given.append(f"listen={place}")
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
-    oddities = [
-        name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in (*WAYS, *FILES, *NAMES)
-    ]
+    drawn_apart = (*WAYS, *FILES, *NAMES)
+    oddities = [name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in drawn_apart]
     quirks = {name for name in oddities if chance.random() < 0.3}
     ways = random.Random(f"the ways of {seed}")
     quirks |= {name for name in WAYS if not name.startswith(ELSEWHERE) and ways.random() < 0.1}

@@ -125,8 +125,8 @@ def test_an_image_by_any_of_its_names_and_digests_is_the_one_that_was_asked_for(
 
 
 def test_an_image_that_a_list_does_not_tell_is_not_checked(device: holdfast.Device, sent: ImageUnderTest) -> None:
-    unknown = "sha256:" + "0" * 64
-    for listed in ("", "<none>", "app:<none>", "app", "docker.io/library/app", unknown, f"localhost/{unknown}", "0" * 12):
+    unknown, short = f"sha256:{0:064}", "0" * 12
+    for listed in ("", "<none>", "app:<none>", "app", "docker.io/library/app", unknown, f"localhost/{unknown}", short):
         with pytest.raises(NotChecked):
             expect_image_listed(device, sent, listed)
 
