@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast import exit_codes
-from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, Option, Setting
+from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, VARIABLES, Option, Setting
 from holdfast.testbed import schema
 
 DOCS = Path(__file__).parent
@@ -22,9 +22,11 @@ INTRODUCTION = """# Options
 
 An option of pytest is `HOLDFAST_…` in the environment and `holdfast_…` in an ini file too, by its name in capitals or
 small letters, with `_` for `-`: `--dut-ca`, `HOLDFAST_DUT_CA`, `holdfast_dut_ca`. The command line goes before the
-environment, and that before the ini file. A flag there is `yes`, `true`, `on` or `1`, or `no`, `false`, `off` or `0`;
-another word is an error. A list has one entry a line. The command `holdfast` takes those of the device, before its
-own command or after it; what they mean in a testbed is in [testbeds.md](testbeds.md).
+environment, and that before the ini file, also where they contradict each other: with `--dut` on the command line,
+`HOLDFAST_TESTBED` is not heeded, nor is `HOLDFAST_DUT_INSECURE` with `--dut-ca`. In the environment and in an ini file,
+a flag is `yes`, `true`, `on` or `1`, or `no`, `false`, `off` or `0`; another word is an error. A list has one entry a
+line. The command `holdfast` takes those of the device, before its own command or after it; what they mean in a testbed
+is in [testbeds.md](testbeds.md).
 
 Secrets come from the environment or from files: `HOLDFAST_PASSWORD` is the password, `HOLDFAST_TOKEN` a bearer token,
 and `HOLDFAST_KEY_PASSWORD` opens the key. A token, metadata or a proxy with a password may stand on the command line
@@ -32,7 +34,9 @@ too, where other users of the machine see them; holdfast itself shows none of th
 """
 EXIT_CODES = """## Exit codes
 
-`pytest` has codes of its own beside these: 5, for example, where no test was found.
+`holdfast run` ends with the codes of `holdfast`. `pytest` has codes of its own beside these: 5, for example, where no
+test was found. A run of tests ends with 3 too where its one device cannot be used at all: it refuses the login, or does
+not serve Containerz.
 """
 ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
 
@@ -42,7 +46,7 @@ def options_page() -> str:
     parts = [INTRODUCTION]
     for title, room in ROOMS:
         parts += [f"## {title}\n", *options_table(room), ""]
-    return "\n".join([*parts, EXIT_CODES, exit_codes_table(), ""])
+    return "\n".join([*parts, variables_table(), "", EXIT_CODES, exit_codes_table(), ""])
 
 
 def options_table(room: Iterable[Option]) -> list[str]:
@@ -54,6 +58,12 @@ def _row(option: Option) -> str:
     shown = f"--{option.name}{'=' if option.kind == 'keep' else ' '}{option.shows}".strip().replace("|", r"\|")
     where = "; only the command line says it" + " or a testbed" * bool(option.testbed) if option.typed_only else ""
     return f"| `{shown}` | {f'`{option.testbed}`' if option.testbed else ''} | {option.help}{where} |"
+
+
+def variables_table() -> str:
+    """A row for each variable of the environment that is no option's."""
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items()]
+    return "\n".join(["## The environment, beside the options\n", "| variable | |", "|---|---|", *rows])
 
 
 def fields_table() -> str:

@@ -203,3 +203,103 @@ def test_the_core_takes_the_words_of_each_choice_and_no_other(device: holdfast.D
             assert all(word in str(caught.value) for word in choices.words(choice)), choice
     finally:
         lab.close()
+
+
+@pytest.mark.parametrize(("given", "means"), [("black-hole", True), ("black-hole=yes", True), ("black-hole=no", False)])
+def test_a_flag_of_the_emulated_device_needs_no_value(given: str, means: bool) -> None:
+    name, equals, said = given.partition("=")
+    setting = next(setting for setting in options.SETTINGS if setting.name == name)
+    assert setting.read_said(said if equals else None, name) is means
+
+
+@pytest.mark.parametrize("given", ["black-hole=", "outage", "outage=", "quirk", "names", "gnoi-port="])
+def test_a_setting_of_the_emulated_device_without_its_value_is_a_usage_error(given: str, run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", given)
+    assert run.exit_code == 4, run.output
+    assert f"--dut-emulator {given}: write KEY=VALUE" in run.output
+
+
+def test_what_to_keep_says_what_it_may_be(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", HOLDFAST_DUT_KEEP="bad")
+    assert run.exit_code == 4
+    assert "HOLDFAST_DUT_KEEP=bad: give always, failed or no" in run.output
+
+
+def test_what_the_command_is_given_wrong_is_told_by_the_name_of_the_option(tmp_path: Path) -> None:
+    done = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-silence", "abc", "roles")
+    assert done.returncode == 2
+    assert "--dut-silence abc: give a time such as 5s" in done.stderr
+    long = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-silence", "9" * 400, "roles")
+    assert long.returncode == 2
+    assert "--dut-silence: that is longer than a year" in long.stderr
+    done = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-server-name", "x", "roles")
+    assert done.returncode == 2
+    assert "--dut-server-name is for TLS" in done.stderr
+
+
+# What is typed, what the environment says to the contrary, and what is heeded.
+CONTRARY = [
+    (("--dut", "{address}", "--dut-insecure"), {"HOLDFAST_TESTBED": "absent.yaml"}),
+    (("--testbed", "{testbed}"), {"HOLDFAST_DUT": "127.0.0.1:1"}),
+    (("--dut", "{address}", "--dut-insecure"), {"HOLDFAST_DUT_CA": "absent.pem", "HOLDFAST_DUT_SKIP_VERIFY": "1"}),
+    (("--dut", "{encrypted}", "--dut-skip-verify"), {"HOLDFAST_DUT_INSECURE": "1"}),
+]
+
+
+@pytest.mark.parametrize(("words", "environment"), CONTRARY)
+def test_what_is_typed_goes_before_what_the_environment_says_to_the_contrary(
+    words: tuple[str, ...], environment: dict[str, str], tmp_path: Path, run_suite: RunSuite
+) -> None:
+    with holdfast.emulator() as plain, holdfast.emulator(tls=True) as encrypted:
+        (tmp_path / "lab.yaml").write_text(f"devices: {{a: {{address: '{plain.address}', insecure: true}}}}\n")
+        places = {"address": plain.address, "encrypted": encrypted.address, "testbed": tmp_path / "lab.yaml"}
+        typed = [word.format(**places) for word in words]
+        done = command(tmp_path, *typed, "roles", **environment)
+        assert done.returncode == 0, done.stderr
+        run = run_suite("-k", "cntr3_1", *typed, "--dut-plan", **environment)
+        assert run.exit_code == 0, run.output
+        (tmp_path / "empty" / "pytest.ini").write_text("[pytest]\nholdfast_dut_insecure = yes\nholdfast_dut = x:1\n")
+        run = run_suite("-k", "cntr3_1", *typed, "--dut-plan", **environment)
+        assert run.exit_code == 0, run.output
+
+
+def test_what_is_said_at_the_same_place_still_contradicts(tmp_path: Path, run_suite: RunSuite) -> None:
+    both = {"HOLDFAST_DUT": "127.0.0.1:1", "HOLDFAST_TESTBED": str(tmp_path)}
+    assert command(tmp_path, "roles", **both).returncode == 2
+    assert run_suite("-k", "cntr3_1", **both).exit_code == 4
+    assert run_suite("-k", "cntr3_1", "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-ca", "x").exit_code == 4
+
+
+@pytest.mark.parametrize("name", [name for name in options.VARIABLES if name.startswith("HOLDFAST_")])
+def test_the_variables_of_the_environment_are_told(name: str) -> None:
+    assert name in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_the_emulated_device_of_the_command_reads_its_quirks_from_the_environment(tmp_path: Path) -> None:
+    done = command(tmp_path, "emulate", "--listen", "auto", HOLDFAST_QUIRKS="joined-image-row")
+    assert done.returncode == 2
+    assert "there is no quirk 'joined-image-row'" in done.stderr
+    assert "did you mean joined-image-rows?" in done.stderr
+
+
+def test_a_quirk_that_is_not_known_names_the_nearest_and_not_all(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", "quirk=joined-image-row")
+    assert run.exit_code == 4
+    assert "did you mean joined-image-rows?" in run.output
+    with pytest.raises(InvalidArgumentError, match="`holdfast quirks` lists them"):
+        holdfast.emulator(quirks=["zzz"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("--dut-inner", "hots=x"), "inner has no 'hots'"), (("--testbed", "lab.yaml"), "a device has no 'adress'")],
+)
+def test_what_a_testbed_says_wrong_is_a_usage_error_and_no_error_of_collection(
+    words: tuple[str, ...], told: str, tmp_path: Path, run_suite: RunSuite
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "lab.yaml").write_text("devices: {a: {adress: x}}\n")
+    run = run_suite("-k", "cntr3", "--dut-insecure", *words)
+    assert run.exit_code == 4, run.output
+    assert told in run.output
+    assert "Interrupted" not in run.output

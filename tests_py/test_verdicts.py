@@ -342,7 +342,7 @@ def test_verdicts_are_derived_again_from_what_was_kept(tmp_path: Path) -> None:
     folder = written(tmp_path / "run", bad)
     done = CliRunner().invoke(main, ["judge", str(folder)])
     assert done.exit_code == 1, done.output
-    assert "1 cases; of 1 the run said the same" in done.output
+    assert "1 case; the run itself judged 1 of them alike" in done.output
     assert "CNTR-3.1   pass       FAIL" in done.output
     assert CliRunner().invoke(main, ["judge", str(folder), "--judge", "procedure"]).exit_code == 0
     told = json.loads(CliRunner().invoke(main, ["--json", "judge", str(folder)]).output)

@@ -49,7 +49,9 @@ class Connection:
             if given is not None and (given.total_seconds() if isinstance(given, timedelta) else given) <= 0:
                 raise InvalidArgumentError(f"{name}={given}: that is no time", hint="give seconds, more than none")
         if self.tls is False:
-            raise InvalidArgumentError("tls=False says nothing of what then", hint="give insecure=True for plaintext")
+            raise InvalidArgumentError(
+                "tls=False does not say what to use instead of TLS", hint="give insecure=True for plaintext"
+            )
         object.__setattr__(self, "metadata", Metadata.of(self.metadata.revealed()))
         for name, what in (("password", "a password"), ("token", "a token"), ("proxy", "a proxy")):
             secret = getattr(self, name)

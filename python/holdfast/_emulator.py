@@ -14,6 +14,7 @@ from holdfast import _core
 from holdfast.arguments import EmulatorArguments, Encryption, Seconds, hide_users, refuse_unknown, shown
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
+from holdfast.options import nearest
 from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
@@ -75,11 +76,20 @@ class Chassis:
             **personality,
             **chosen,
             "names": tuple(self.names or personality.get("names") or ()) or None,
-            "quirks": [*personality.get("quirks", ()), *self.quirks],
+            "quirks": [*personality.get("quirks", ()), *known_quirks(self.quirks)],
             "listen": ",".join(_resolved(part.strip()) for part in self.listen.split(",")),
             "encryption": {False: "none", True: "server"}[self.tls] if isinstance(self.tls, bool) else self.tls,
             "users": list(self.users.items()),
         }
+
+
+def known_quirks(names: Sequence[str]) -> Sequence[str]:
+    """The same names. Raises `InvalidArgumentError` with the nearest for one that there is not."""
+    known = [name for name, _ in _core.quirk_names()]
+    for name in (name for name in names if name not in known):
+        advice = nearest(name, known, "`holdfast quirks` lists them")
+        raise InvalidArgumentError(f"there is no quirk {name!r}", hint=advice)
+    return names
 
 
 def host_of(address: str) -> str:

@@ -120,7 +120,7 @@ class Failpoint:
         await self._emulator.wait_reached(self.name, timeout, times=times)
 
     async def release(self) -> None:
-        """Let go on who waits at a `pause`."""
+        """Let the calls that wait at a `pause` go on."""
         await self._emulator.release(self.name)
 
 
@@ -171,7 +171,7 @@ class Emulator:
         return await self._core.hits(name)
 
     async def release(self, name: str) -> None:
-        """Let go on who waits at a `pause`."""
+        """Let the calls that wait at a `pause` go on."""
         await self._core.release(name)
 
     async def wait_reached(self, name: str, timeout: float = 10, *, times: int = 1) -> None:

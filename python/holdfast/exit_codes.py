@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from holdfast.exceptions import (
     ConnectError,
+    DeviceOccupied,
     HoldfastError,
     ImageError,
     InvalidArgumentError,
@@ -35,6 +36,6 @@ ALL = (DONE, FAILED, USAGE, NO_DEVICE, INTERRUPTED)
 
 def ending_of(error: HoldfastError) -> Ending:
     """How a command ends that an error ended."""
-    if isinstance(error, ConnectError | OutcomeUnknown | Timeout):
+    if isinstance(error, ConnectError | DeviceOccupied | OutcomeUnknown | Timeout):
         return NO_DEVICE
     return USAGE if isinstance(error, InvalidArgumentError | TestbedError | ImageError) else FAILED

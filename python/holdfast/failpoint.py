@@ -116,7 +116,7 @@ class Failpoint:
         self._registry.reached(self.name, times, timeout)
 
     def release(self) -> None:
-        """Let go on who waits at a `pause`."""
+        """Let the calls that wait at a `pause` go on."""
         self._registry.release(self.name)
 
     def _disarm(self) -> None:
@@ -150,7 +150,7 @@ class Failpoints:
         return self._registry.hits(name)
 
     def release(self, name: str) -> None:
-        """Let go on who waits at a `pause`."""
+        """Let the calls that wait at a `pause` go on."""
         self._registry.release(name)
 
     def wait_reached(self, name: str, timeout: float = 10, *, times: int = 1) -> None:

@@ -66,7 +66,7 @@ class Option:
         if self.kind == "list":
             return [line for line in text.splitlines() if line]
         if self.kind == "keep":
-            return text if text in ("always", "failed") else ("always" if flag(text, where) else None)
+            return _kept(text, where)
         return self.checked(text, where)
 
     def checked(self, text: str, where: str) -> str:
@@ -112,7 +112,7 @@ DEVICE = (
           testbed="container_host", argument="container_host"),
     _text("dut-silence", "TIME", "how long the device may say nothing to a call, outside of a failover, before the"
           " session dials beside it (2s); the call goes on until the device is proved gone", command=True,
-          testbed="silence", argument="silence", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="a time such as 5s"),
+          testbed="silence", argument="silence", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="give a time such as 5s"),
     _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
     _text("dut-ca", "FILE", "a file of who signs the device's certificate, or with that very certificate (default:"
           " who the system trusts)", command=True, testbed="tls.ca", argument="tls.ca"),
@@ -146,6 +146,7 @@ DEVICE = (
 
 # What a run of tests is told beside that.
 RUN = (
+    _text("dut-device", "NAME[,NAME…]", "which devices of the testbed; all of them without it, or with all"),
     _flag("dut-allow-disruption", "run disruptive cases on a real device", typed_only=True, testbed="allow_disruption"),
     _flag("dut-configure", "let the profile configure the device; without it nothing is configured or saved",
           typed_only=True),
@@ -217,6 +218,18 @@ ALL = (*DEVICE, *RUN, *CNI, *TORPEDO)
 BY_NAME = {option.name: option for option in ALL}
 # Each says something of TLS, and so contradicts --dut-insecure.
 TLS = tuple(option for option in DEVICE if option.argument.startswith("tls.") and not option.name.endswith("-file"))
+# Where one of these is said nearer by (typed, rather than in the environment), what contradicts it is not heeded.
+_CONTRARY = (
+    ("dut", "testbed"),
+    ("dut", "dut-device"),
+    ("dut-token", "dut-token-file"),
+    *(("dut-insecure", option.name) for option in TLS),
+)
+
+
+def contrary(name: str) -> tuple[str, ...]:
+    """The options that contradict one."""
+    return tuple(other for pair in _CONTRARY if name in pair for other in pair if other != name)
 
 
 @dataclass(frozen=True)
@@ -239,6 +252,14 @@ class Setting:
         """What `holdfast.emulator` calls it."""
         return self.argument or self.name.replace("-", "_")
 
+    def read_said(self, text: str | None, where: str) -> Any:
+        """The same as `read`; where nothing follows the name (None), a flag is set. Raises `InvalidArgumentError`."""
+        if text:
+            return self.read(text, where)
+        if text is None and self.kind == "flag":
+            return True
+        raise InvalidArgumentError(f"{where} has no value")
+
     def read(self, text: str, where: str) -> Any:
         """A value that came as text. Raises `InvalidArgumentError`."""
         if self.kind == "time":
@@ -251,6 +272,17 @@ class Setting:
             raise InvalidArgumentError(f"{where} {text}: it wants two names: A,B")
         return int(text) if self.kind == "number" else tuple(text.split(",")) if self.kind == "pair" else text
 
+
+# What the environment says beside the options, by its variable.
+VARIABLES = {
+    "HOLDFAST_PASSWORD": "the password of --dut-username",
+    "HOLDFAST_KEY_PASSWORD": "what opens --dut-key",
+    "HOLDFAST_TOKEN": "a bearer token to log in with",
+    "HOLDFAST_FAILPOINTS": "what the emulated device arms, before --dut-failpoint: NAME=TERMS, one a line",
+    "HOLDFAST_QUIRKS": "its quirks, beside those of --dut-emulator quirk=NAME, joined by commas",
+    "HOLDFAST_BLACK_HOLE": "a flag: its outages are silence instead of closed sockets, as --dut-emulator black-hole",
+    "XDG_STATE_HOME": "where journals of what runs made are kept (~/.local/state)",
+}
 
 SETTINGS = (
     Setting("listen", "where it is managed; port 0 takes a free one; two: one for each control processor",
@@ -284,14 +316,33 @@ def flag(text: str, name: str) -> bool:
     return word in _YES
 
 
+def _kept(text: str, where: str) -> str | None:
+    if text in ("always", "failed"):
+        return text
+    try:
+        return "always" if flag(text, where) else None
+    except InvalidArgumentError:
+        raise InvalidArgumentError(f"{where}={text}: give always, failed or no") from None
+
+
+def emulator_environment() -> dict[str, Any]:
+    """What the environment says of the emulated device, as arguments of `holdfast.emulator`; only what it says."""
+    quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
+    black_hole = environment_flag("HOLDFAST_BLACK_HOLE")
+    return ({"quirks": quirks} if quirks else {}) | ({"black_hole": True} if black_hole else {})
+
+
 def environment_flag(variable: str) -> bool:
     """Whether an environment variable says yes. Raises `InvalidArgumentError` where it says neither."""
     return flag(os.environ.get(variable, ""), variable)
 
 
-def time(text: str | None) -> float | None:
-    """The seconds of a time that an option's shape allows, such as 500ms; None where there is none."""
-    return None if text is None else _seconds(text, "a time")
+def time(text: str | None, where: str) -> float | None:
+    """The seconds of a time that an option allows, such as 500ms; None where there is none.
+
+    `where` is the option. Raises `InvalidArgumentError`.
+    """
+    return None if text is None else _seconds(text, where)
 
 
 def _seconds(text: str, where: str) -> float:
@@ -303,8 +354,8 @@ def _seconds(text: str, where: str) -> float:
         raise InvalidArgumentError(f"{where}: {error}") from None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What to try instead of a word that is not known."""
+def nearest(word: str, known: Iterable[str], listing: str = "") -> str:
+    """What to try instead of a word that is not known; `listing` says where all are, if they are too many to say."""
     names = list(known)
     near = difflib.get_close_matches(word, names, 1)
-    return f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else listing or f"it has {', '.join(names)}"

@@ -150,3 +150,12 @@ def _words_of(kind: type) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def counted(number: int, what: str) -> str:
+    """How many of something there are, as a sentence has it.
+
+    >>> counted(1, "case"), counted(5, "case")
+    ('1 case', '5 cases')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from holdfast import exit_codes
+from holdfast import exit_codes, options
 from holdfast._version import __version__
 from holdfast.cli import (
     clean,
@@ -29,14 +29,11 @@ from holdfast.storage import commands
 __all__ = ["main"]
 
 
+_VARIABLES = "\n".join(f"  {name:<21}  {meaning}" for name, meaning in options.VARIABLES.items())
 _CODES = "\n".join(f"  {ending.command:<3} {ending.meaning}" for ending in exit_codes.ALL)
 EPILOG = f"""\b
 Environment, beside what stands in brackets above:
-  HOLDFAST_PASSWORD      the password of --dut-username
-  HOLDFAST_KEY_PASSWORD  what opens --dut-key
-  HOLDFAST_FAILPOINTS    NAME=TERMS, a line each: what `emulate` and pytest arm
-  HOLDFAST_QUIRKS        what pytest's emulated device departs from, joined by commas
-  XDG_STATE_HOME         where journals of what runs made are kept
+{_VARIABLES}
 
 \b
 Exit codes:

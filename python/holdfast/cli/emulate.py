@@ -77,13 +77,16 @@ def emulate(
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
     """What `holdfast.emulator` is given; what nobody said is left out. Raises `InvalidArgumentError`."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = options.emulator_environment()
+    quirks = found.pop("quirks", [])
     for setting in options.SETTINGS:
         said = given[setting.parameter]
         if setting.name == "listen":
             said = said or setting.default
         if said not in (None, ()):
             found[setting.parameter] = setting.read(said, f"--{setting.name}") if isinstance(said, str) else said
+    if quirks:
+        found["quirks"] = [*quirks, *found.get("quirks", ())]
     return found
 
 

@@ -72,7 +72,7 @@ def failpoint_disarm(given: SharedOptions, name: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def failpoint_release(given: SharedOptions, name: str) -> None:
-    """Let go on who waits at a pause."""
+    """Let the calls that wait at a pause go on."""
     _far_failpoints(given).release(name)
     done(given, f"released {name}", released=name)
 

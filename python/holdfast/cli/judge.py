@@ -13,6 +13,7 @@ import click
 from holdfast.choices import JudgedVerdict, words
 from holdfast.cli.shared import Command, SharedOptions
 from holdfast.exit_codes import DONE, FAILED
+from holdfast.tables import counted
 from holdfast.verdicts import store
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
             for line in each.differs:
                 click.echo(f"OTHERWISE: {each.case.plan_id}: {line}")
         agreed = sum(not each.differs for each in found)
-        click.echo(f"{len(found)} cases; of {agreed} the run said the same")
+        click.echo(f"{counted(len(found), 'case')}; the run itself judged {agreed} of them alike")
     failed = any(each.differs or each.case.outcome in ("failed", "error") for each in found)
     sys.exit((FAILED if failed else DONE).command)
 

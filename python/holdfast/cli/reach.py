@@ -77,8 +77,9 @@ def _named(given: SharedOptions, password: Secret | None) -> Device:
     if not address:
         raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE.")
     insecure, tls = bool(given.value("dut-insecure")), _tls(given)
-    if insecure and tls != holdfast.Tls():
-        raise click.UsageError("--dut-insecure is plaintext, and the other options are for TLS: give one of them.")
+    said = [option.name for option in options.TLS if given.value(option.name)]
+    if insecure and said:
+        raise click.UsageError(f"--dut-insecure is plaintext, and --{said[0]} is for TLS: give one of them.")
     if tls.skip_verify:
         click.echo(f"holdfast: NOT VERIFIED: whoever answers at {address} is trusted (--dut-skip-verify)", err=True)
     return holdfast.connect(
@@ -93,7 +94,7 @@ def _named(given: SharedOptions, password: Secret | None) -> Device:
         tls=None if insecure else tls,
         profile=given.value("dut-profile") or "auto",
         container_host=given.value("dut-container-host"),
-        silence=options.time(given.value("dut-silence")),
+        silence=options.time(given.value("dut-silence"), "--dut-silence"),
     )
 
 

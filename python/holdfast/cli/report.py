@@ -10,6 +10,7 @@ import click
 
 from holdfast.cli.shared import Command, SharedOptions, done, output_option, plain
 from holdfast.exit_codes import DONE, FAILED
+from holdfast.tables import counted
 
 
 @click.command(cls=Command)
@@ -22,7 +23,7 @@ def report(given: SharedOptions, folder: str, output: str) -> None:
 
     account = reports.read(folder)
     account.write(output)
-    done(given, f"{output}: {len(account.cases)} cases", report=output, cases=len(account.cases))
+    done(given, f"{output}: {counted(len(account.cases), 'case')}", report=output, cases=len(account.cases))
 
 
 @click.command(cls=Command)

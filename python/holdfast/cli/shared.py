@@ -29,8 +29,17 @@ class SharedOptions:
     def value(self, name: str) -> Any:
         """An option's value, by its name in the table; None where nobody said it. Raises `InvalidArgumentError`."""
         option = options.BY_NAME[name]
-        said = option.hidden(self.said[option.key])
-        return said if said not in (None, (), [], False) else option.hidden(option.from_environment())
+        if self._typed(name):
+            said = self.said[option.key]
+            if option.kind == "text" and not option.secret:
+                option.checked(said, f"--{name}")
+            return option.hidden(said)
+        if any(self._typed(other) for other in options.contrary(name)):
+            return None  # what is typed goes before the environment, whatever that says to the contrary
+        return option.hidden(option.from_environment())
+
+    def _typed(self, name: str) -> bool:
+        return self.said.get(options.BY_NAME[name].key) not in (None, (), [], False)
 
     @property
     def device(self) -> str | None:

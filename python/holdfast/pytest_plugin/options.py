@@ -43,18 +43,27 @@ def _arguments(option: table.Option) -> dict[str, Any]:
 
 def value(config: pytest.Config, name: str) -> Any:
     """The option's value: command line, then HOLDFAST_…, then the ini key; None where nobody set it."""
-    option = table.BY_NAME[name]
+    place, found = _said(config, table.BY_NAME[name])
+    if found and any(
+        other and nearer < place for nearer, other in (_said(config, table.BY_NAME[it]) for it in table.contrary(name))
+    ):
+        return None  # what is nearer by goes first, whatever the others say to the contrary
+    return found
+
+
+def _said(config: pytest.Config, option: table.Option) -> tuple[int, Any]:
+    """How far away an option is said (0 is the command line), and what; None where nobody said it."""
     given = option.hidden(config.getoption(option.key, None))
     if given not in (None, []):
-        return given
+        return 0, given
     if option.typed_only:
-        return None
+        return 0, None
     try:
         from_environment = option.from_environment()
         if from_environment is not None:
-            return option.hidden(from_environment)
+            return 1, option.hidden(from_environment)
         written = option.hidden(config.getini(option.key))
-        return option.read(written, option.key) if isinstance(written, str) and written else written or None
+        return 2, option.read(written, option.key) if isinstance(written, str) and written else written or None
     except InvalidArgumentError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -91,6 +100,8 @@ def check(config: pytest.Config) -> None:
     if value(config, "testbed") and value(config, "dut"):
         raise pytest.UsageError("--dut and --testbed both say where the devices are: give one of them")
     given = {option.name: value(config, option.name) for option in table.ALL}
+    if given["dut-device"] and not given["testbed"]:
+        raise pytest.UsageError("--dut-device names devices of a testbed: give --testbed FILE too")
     tls = [option.name for option in table.TLS if given[option.name]]
     if tls and given["dut-insecure"]:
         raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
@@ -108,6 +119,11 @@ def check(config: pytest.Config) -> None:
         _check_step(step)
     emulator_settings(config)
     _check_torpedo(config)
+    if given["testbed"] or given["dut-inner"]:
+        from holdfast.pytest_plugin import targets
+
+        targets.inner_names(config)
+        targets.of(config)
 
 
 def _check_ways_in(config: pytest.Config) -> None:
@@ -200,18 +216,29 @@ def emulator_settings(config: pytest.Config) -> dict[str, Any]:
     known = {setting.name: setting for setting in table.SETTINGS if setting.run}
     found: dict[str, Any] = {"quirks": []}
     for text in value(config, "dut-emulator") or ():
-        name, _, said = text.partition("=")
+        name, equals, said = text.partition("=")
         if name not in known:
             raise pytest.UsageError(f"--dut-emulator {text}: write KEY=VALUE; {table.nearest(name, known)}")
         try:
-            read = known[name].read(said, name)
+            read = known[name].read_said(said if equals else None, name)
         except InvalidArgumentError as error:
             raise pytest.UsageError(f"--dut-emulator {text}: write KEY=VALUE; {error.message}") from None
         if known[name].kind == "list":
             found[known[name].parameter].append(read)
         else:
             found[known[name].parameter] = read
+    if found["quirks"]:
+        _check_quirks(found["quirks"])
     return found
+
+
+def _check_quirks(names: list[str]) -> None:
+    from holdfast._emulator import known_quirks
+
+    try:
+        known_quirks(names)
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--dut-emulator quirk: {error}") from None
 
 
 def wanted_suites(config: pytest.Config) -> list[str]:

@@ -56,7 +56,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     for name in (name for name, is_allowed in goes.items() if not is_allowed):
         own = _in_all([disruption for disruption, where in disruptions.items() if where == name], limits)
         write(f"not allowed on {name}, so its cases skip: say --dut-allow-disruption, and it is {own}")
-    write("nothing was done: without --dut-plan, it is")
+    write("nothing was done: leave out --dut-plan to run the tests")
 
 
 def _in_all(disruptions: Sequence[PlannedDisruption], limits: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast import _core, profiles, visible, waiting
 from holdfast.exceptions import HoldfastError, OutcomeUnknown, Unavailable, Unimplemented
-from holdfast.options import environment_flag
+from holdfast.options import emulator_environment
 from holdfast.profiles import Profile
 from holdfast.pytest_plugin import options
 from holdfast.testbed import Target
@@ -55,9 +55,8 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     import holdfast
     from holdfast import failpoint
 
-    quirks = [name for name in os.environ.get("HOLDFAST_QUIRKS", "").split(",") if name]
-    settings = options.emulator_settings(config)
-    quirks += settings.pop("quirks")
+    told, settings = emulator_environment(), options.emulator_settings(config)
+    quirks = [*told.pop("quirks", ()), *settings.pop("quirks")]
     armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
     file = options.value(config, "dut-failpoint-file")
@@ -67,7 +66,7 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         quirks=quirks,
         users={target.username: target.login() or ""} if target.username else None,
         seed=int(options.value(config, "dut-seed") or 0),
-        **{"black_hole": environment_flag("HOLDFAST_BLACK_HOLE"), "chunk_size": CHUNK, **settings},
+        **{"chunk_size": CHUNK, **told, **settings},
     )
     try:
         for name, terms in armed:

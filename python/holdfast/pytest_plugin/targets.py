@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from holdfast import options as all_options
@@ -33,11 +35,22 @@ def _read(config: pytest.Config) -> tuple[Target, ...]:
     files = options.value(config, "testbed")
     if files:
         try:
-            return read(*files)
+            return _wanted(config, read(*files))
         except HoldfastError as error:
             raise pytest.UsageError(f"--testbed: {error}") from None
     address = options.value(config, "dut")
     return (_named(config, address),) if address else (emulated(config),)
+
+
+def _wanted(config: pytest.Config, targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Those that `--dut-device` names, in its order; all where it names none."""
+    names = [name for name in (options.value(config, "dut-device") or "").split(",") if name]
+    by_name = {target.name: target for target in targets}
+    if not names or (names == ["all"] and "all" not in by_name):
+        return tuple(targets)
+    if unknown := [name for name in names if name not in by_name]:
+        raise pytest.UsageError(f"--dut-device {unknown[0]}: {all_options.nearest(unknown[0], by_name)}")
+    return tuple(by_name[name] for name in dict.fromkeys(names))
 
 
 def emulated(config: pytest.Config) -> Target:
@@ -69,12 +82,12 @@ def _named(config: pytest.Config, address: str) -> Target:
         tls=None if insecure else _tls(config),
         profile=options.value(config, "dut-profile") or "auto",
         container_host=options.value(config, "dut-container-host"),
-        silence=all_options.time(options.value(config, "dut-silence")),
-        inner=_inner(config),
+        silence=all_options.time(options.value(config, "dut-silence"), "--dut-silence"),
+        inner=inner_names(config),
     )
 
 
-def _inner(config: pytest.Config) -> InnerNames:
+def inner_names(config: pytest.Config) -> InnerNames:
     """How containers name devices, as `--dut-inner` says."""
     pairs = (text.partition("=") for text in options.value(config, "dut-inner") or ())
     try:

@@ -44,7 +44,7 @@ class RunAccount:
             )
             for case in self.cases
         ]
-        return tables.table(f"{len(rows)} cases", heads, rows)
+        return tables.table(tables.counted(len(rows), "case"), heads, rows)
 
 
 def read(folder: str | os.PathLike[str], *, session: str | None = None) -> RunAccount:
