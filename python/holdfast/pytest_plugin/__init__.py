@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
     config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
     options.check(config)
+    if options.value(config, "testbed") or options.value(config, "dut-inner"):
+        from holdfast.pytest_plugin import targets
+
+        targets.check(config)
     if options.is_active(config):
         from holdfast.pytest_plugin import image_archive, plugin, report
 

@@ -119,11 +119,6 @@ def check(config: pytest.Config) -> None:
         _check_step(step)
     emulator_settings(config)
     _check_torpedo(config)
-    if given["testbed"] or given["dut-inner"]:
-        from holdfast.pytest_plugin import targets
-
-        targets.inner_names(config)
-        targets.of(config)
 
 
 def _check_ways_in(config: pytest.Config) -> None:

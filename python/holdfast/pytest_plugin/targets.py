@@ -31,6 +31,12 @@ def of(config: pytest.Config) -> tuple[Target, ...]:
     return found
 
 
+def check(config: pytest.Config) -> None:
+    """Refuse what says wrong which devices there are, before anything is collected."""
+    inner_names(config)
+    of(config)
+
+
 def _read(config: pytest.Config) -> tuple[Target, ...]:
     files = options.value(config, "testbed")
     if files:
