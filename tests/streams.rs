@@ -360,7 +360,12 @@ async fn a_stream_that_breaks_off_is_made_again_with_a_marker_between() {
         for resets in [false, true] {
             let peer = || Peer { resets, ..Peer::new([script.clone(), vec![Good("b\n"), Status("0")]]) };
             for (name, read) in read_both(peer, &resuming()).await {
-                assert_eq!(read.came, [text("a"), RESUMED, text("b")], "{script:?}: {name}: {:?}", read.end);
+                // A connection that ends as soon as it has said something may be gone before that is read: then the call
+                // is made again as one that nothing came of, and there is nothing that a marker could part.
+                let goes_away = script.iter().any(|step| matches!(step, GoAway(_)));
+                let unheard = goes_away && read.came == [text("b")];
+                let whole = read.came == [text("a"), RESUMED, text("b")];
+                assert!(whole || unheard, "{script:?}: {name}: {:?}, {:?}", read.came, read.end);
                 assert!(read.end.is_ok() && read.stays, "{script:?}: {name}: {:?}", read.end);
             }
         }
