@@ -118,18 +118,18 @@ impl Proxy {
     }
 
     async fn connect(&self, io: BoxedIo, target: &Address) -> Result<BoxedIo> {
-        let broken = |error: &hyper::Error| {
-            let what = if error.is_parse() { "its answer is no HTTP".to_owned() } else { root_cause(error) };
-            self.unreachable(&format!("does not do its work: {what}"))
+        let broken = |error: hyper::Error| {
+            let what = if error.is_parse() { "its answer is no HTTP".to_owned() } else { root_cause(&error) };
+            self.unreachable(&format!("does not do its work: {what}")).caused_by(Arc::new(error))
         };
-        let (mut send, connection) = http1::handshake(TokioIo::new(io)).await.map_err(|error| broken(&error))?;
+        let (mut send, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
         // It ends with the tunnel, and with `send`.
         tokio::spawn(connection.with_upgrades());
-        let answer = send.send_request(self.request(target)?).await.map_err(|error| broken(&error))?;
+        let answer = send.send_request(self.request(target)?).await.map_err(broken)?;
         if !answer.status().is_success() {
             return Err(self.refused(answer.status(), answer.headers(), target));
         }
-        let tunnel = hyper::upgrade::on(answer).await.map_err(|error| broken(&error))?;
+        let tunnel = hyper::upgrade::on(answer).await.map_err(broken)?;
         Ok(Box::new(TokioIo::new(tunnel)))
     }
 

@@ -92,7 +92,7 @@ impl Tls {
         let traffic = Traffic::new();
         let connecting = TlsConnector::from(self.config.clone()).connect(name, Metered::new(io, traffic.clone()));
         let stream = connecting.await.map_err(|error| {
-            tls_failure::explain(&error, host, &traffic.first_bytes(), &self.client.seen(), self.verified)
+            tls_failure::explain(error, host, &traffic.first_bytes(), &self.client.seen(), self.verified)
         })?;
         if let Some(why) = self.unchecked.get()
             && !self.told.swap(true, Ordering::Relaxed)

@@ -11,9 +11,9 @@ use super::verify::{Refusal, Why};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
 
 /// The error for a handshake with `host` that failed; `first` are the first bytes that came.
-pub fn explain(error: &io::Error, host: &str, first: &[u8], client: &ClientCertificate, verified: bool) -> Error {
+pub fn explain(error: io::Error, host: &str, first: &[u8], client: &ClientCertificate, verified: bool) -> Error {
     let failed = |what: String, hint: &str| fault(ConnectFault::TlsHandshakeFailed, what).hint(hint);
-    let explained = match of_tls(error) {
+    let explained = match of_tls(&error) {
         Some(rustls::Error::InvalidMessage(what)) if first.first().is_some_and(|byte| (0x14..=0x18).contains(byte)) => {
             failed(format!("the target's TLS cannot be read: {what:?}"), SPOKEN)
         }
@@ -51,7 +51,7 @@ pub fn explain(error: &io::Error, host: &str, first: &[u8], client: &ClientCerti
                 .remedy(Remedy::ClientCertificate)
         }
         None => {
-            let what = format!("the TLS handshake failed: {}", cut_off(error));
+            let what = format!("the TLS handshake failed: {}", cut_off(&error));
             let hint = if verified || first.is_empty() {
                 "is this the device's gRPC port, does it speak TLS 1.2 or 1.3, or is it plaintext that it serves?"
             } else {
@@ -60,10 +60,7 @@ pub fn explain(error: &io::Error, host: &str, first: &[u8], client: &ClientCerti
             fault(ConnectFault::Unreachable, what).hint(hint)
         }
     };
-    match of_tls(error) {
-        Some(tls) => explained.caused_by(Arc::new(tls.clone())),
-        None => explained.caused_by(Arc::new(io::Error::new(error.kind(), error.to_string()))),
-    }
+    explained.caused_by(Arc::new(error))
 }
 
 fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
@@ -240,4 +237,20 @@ fn odd(why: &CertificateError, shown: Option<&Certificate<'_>>) -> Error {
     fault(ConnectFault::CertificateUntrusted, format!("the target's certificate is not to be trusted: {what}"))
         .hint("give the device another, or trust this very certificate by its file")
         .remedy(Remedy::PinCertificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_a_handshake_is_kept() {
+        let alert_came = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
+        let failed = io::Error::new(io::ErrorKind::InvalidData, alert_came);
+        let error = explain(failed, "r7", &[], &ClientCertificate::default(), true);
+        assert_eq!(alert(&error), Some(AlertDescription::UnknownCA));
+        let cut = explain(io::ErrorKind::ConnectionReset.into(), "r7", &[], &ClientCertificate::default(), true);
+        let source = std::error::Error::source(&cut).and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!((source.map(io::Error::kind), alert(&cut)), (Some(io::ErrorKind::ConnectionReset), None));
+    }
 }
