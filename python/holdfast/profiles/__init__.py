@@ -142,6 +142,11 @@ def shown(device: Device, *, timeout: float | timedelta | None = None) -> Sequen
         return []
 
 
+def active(shown: Sequence[ControlProcessor]) -> str | None:
+    """The name of the first that is PRIMARY, if one is."""
+    return next((cp.name for cp in shown if cp.role == "PRIMARY"), None)
+
+
 def hides(refusal: RpcError) -> bool:
     """Whether a device that answers so does not show its roles, and may serve all else."""
     return not isinstance(refusal, (Unauthenticated, PermissionDenied, Unavailable, DeadlineExceeded, DataLoss))

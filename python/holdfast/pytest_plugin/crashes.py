@@ -75,7 +75,7 @@ class Look:
         time = None
         with suppress(HoldfastError):
             time = dut.system.time(timeout=LOOK)
-        active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
+        active = profiles.active(roles)
         cards = [cp.name for cp in roles]
         cores = core_files.look(dut, run.profile, active, time)
         return cls(cores, process_health.look(dut, cards, time, active), cards)
@@ -120,7 +120,7 @@ def _await_standby(dut: Device) -> None:
     """What the old active left is seen once it is back; whether it comes back is another step's."""
     with suppress(HoldfastError):
         roles = profiles.shown(dut, timeout=LOOK)
-        primary = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
+        primary = profiles.active(roles)
         if primary is not None and len(roles) > 1:
             dut.expect_redundant(primary)
 

@@ -129,7 +129,7 @@ class Run:
 
     def _occupy(self) -> None:
         roles = profiles.shown(self.device)
-        self._first_active = next((cp.name for cp in roles if cp.role == "PRIMARY"), None)
+        self._first_active = profiles.active(roles)
         self._alone = len(roles) < 2
         self.description = reach.describe(self.device, roles, self.profile, emulated=self.target.emulated)
         self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
@@ -441,7 +441,7 @@ class Run:
             self.config.issue_config_time_warning(pytest.PytestWarning(f"{self.device.name}: {left}"), stacklevel=2)
 
     def _restore_active(self) -> None:
-        active = next((cp.name for cp in profiles.shown(self.device) if cp.role == "PRIMARY"), None)
+        active = profiles.active(profiles.shown(self.device))
         if self._first_active is not None and active != self._first_active:
             self.device.switchover(self._first_active, redundant=True)
 
