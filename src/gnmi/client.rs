@@ -211,11 +211,14 @@ impl Gnmi {
 
     async fn once_call(&self, call: Call, subscribe: &Subscribe, encoding: Encoding) -> Result<Answered<Vec<Leaf>>> {
         let request = subscribe.message(Mode::Once, encoding);
+        let paths = if subscribe.updates_only { &[][..] } else { subscribe.paths.as_slice() };
+        let paths = paths.iter().map(|each| subscribe.envelope.prefix.join(&each.path)).collect();
+        let asked = &once::Asked { paths, call };
         let found = self.session.call(call, |connection| {
             let request = request.clone();
             async move {
                 let (_requests, stream) = begin(connection, request).await?;
-                once::collect(stream, &self.known.ending).await
+                once::collect(stream, asked, &self.known.ending).await
             }
         });
         let Answered { value, extensions } = found.await?;
