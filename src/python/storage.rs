@@ -537,8 +537,15 @@ pub fn storage_emulated(
                     let is_emulated = emulated.provider().emulated;
                     let nodes = sockets.nodes.clone();
                     let mask = Mask::default();
-                    let options =
-                        DockerPluginOptions { name, version, nodes, fences: true, emulated: is_emulated, mask };
+                    let options = DockerPluginOptions {
+                        name,
+                        version,
+                        nodes,
+                        fences: true,
+                        shared: None,
+                        emulated: is_emulated,
+                        mask,
+                    };
                     Arc::new(DockerPlugin::connect(options, deadline)?)
                 };
                 Ok((volumes, sockets))

@@ -34,6 +34,15 @@ pub struct LabGiven {
     secrets: BTreeMap<String, String>,
     timeout: Seconds,
     mask: Py<Mask>,
+    /// Of the plugins' commands.
+    #[pyo3(default)]
+    environment: BTreeMap<String, String>,
+    /// A command on a node that ends well once its plugin is up.
+    #[pyo3(default)]
+    ready: Option<String>,
+    /// Whether other nodes have a Docker plugin's volumes too, whatever it says itself.
+    #[pyo3(default)]
+    shared: Option<bool>,
 }
 
 impl LabGiven {
@@ -49,6 +58,8 @@ impl LabGiven {
             nodes: self.nodes,
             server: self.server.clone(),
             plugin: self.plugin.clone(),
+            environment: self.environment.clone().into_iter().collect(),
+            ready: self.ready.clone(),
             ledger: self.ledger.clone(),
             runtime: (self.runner != "own").then_some(runtime),
         };
@@ -69,6 +80,7 @@ impl LabGiven {
             version: self.version.clone(),
             nodes: sockets.collect(),
             fences: self.fences,
+            shared: self.shared,
             emulated: String::new(),
             mask: self.mask.get().mask.clone(),
         };

@@ -39,6 +39,8 @@ pub struct DockerPluginOptions {
     pub nodes: BTreeMap<String, PathBuf>,
     /// Whether it fences a node whose volume another takes.
     pub fences: bool,
+    /// Whether other nodes have its volumes too; none, where the plugin's word counts.
+    pub shared: Option<bool>,
     /// What of it is our own, in words for each report; empty where it is real.
     pub emulated: String,
     /// What no error may tell.
@@ -49,6 +51,8 @@ pub struct DockerPluginOptions {
 pub struct DockerPlugin {
     options: DockerPluginOptions,
     runtime: Handle,
+    /// Whether other nodes have its volumes too.
+    shared: bool,
     /// By node, volume and id. An engine has an id for each container, and mounts once for it.
     mounted: Mutex<BTreeMap<(String, String, String), PathBuf>>,
 }
@@ -56,11 +60,29 @@ pub struct DockerPlugin {
 impl DockerPlugin {
     /// Asks each plugin whether it drives volumes. Must be called within a runtime, from where blocking is allowed.
     pub fn connect(options: DockerPluginOptions, deadline: Instant) -> Result<Self> {
-        let plugin = Self { options, runtime: Handle::current(), mounted: Mutex::default() };
+        let mut plugin = Self { options, runtime: Handle::current(), shared: true, mounted: Mutex::default() };
         for node in plugin.options.nodes.keys() {
             plugin.ready(node, deadline)?;
         }
+        plugin.shared = match plugin.options.shared {
+            Some(shared) => shared,
+            None => plugin.says_shared(deadline)?,
+        };
         Ok(plugin)
+    }
+
+    /// What the plugins say of their volumes' scope. As an engine sees it: all that is not global is local, and so is
+    /// what a plugin says that does not know the question.
+    fn says_shared(&self, deadline: Instant) -> Result<bool> {
+        for node in self.options.nodes.keys() {
+            match self.call(node, "VolumeDriver.Capabilities", &json!({}), deadline) {
+                Ok(answer) if answer["Capabilities"]["Scope"] == "global" => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.code().is_some() => return Ok(false), // it answered
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     fn call(&self, node: &str, method: &str, body: &Value, deadline: Instant) -> Result<Value> {
@@ -134,6 +156,9 @@ impl Volumes for DockerPlugin {
         let mut capabilities = BTreeSet::from([Capability::List]);
         if fences {
             capabilities.insert(Capability::Fence);
+        }
+        if !self.shared {
+            capabilities.insert(Capability::Local);
         }
         Provider { name, version, capabilities, emulated }
     }

@@ -116,6 +116,8 @@ pub enum Capability {
     Fence,
     /// Its server can be stopped and started.
     Server,
+    /// Its volumes are of one node each, and no other has them.
+    Local,
 }
 
 impl Capability {
@@ -130,6 +132,7 @@ impl Capability {
             Self::Attach => "Attach",
             Self::Fence => "Fence",
             Self::Server => "Server",
+            Self::Local => "Local",
         }
     }
 }

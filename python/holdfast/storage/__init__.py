@@ -107,6 +107,7 @@ def lab(
             "run": secrets.randbits(128),
             "pace": pace,
             "fences": provider.fencing != "none",
+            "shared": provider.shared,
             "secrets": provider.secrets,
             "mask": provider.mask,
             "timeout": timeout,

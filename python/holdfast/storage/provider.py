@@ -26,8 +26,8 @@ ACCESS_MODES = choices.words(choices.VolumeAccess)
 _KEYS = {
     "": ("provider", "runner", "lab", "faults"),
     "provider": (
-        "kind", "name", "driver", "version", "start", "sockets", "server", "parameters", "fencing", "filesystems",
-        "access_modes", "secrets_file", "tools",
+        "kind", "name", "driver", "version", "scope", "start", "sockets", "server", "parameters", "fencing",
+        "filesystems", "access_modes", "secrets_file", "tools",
     ),
     "runner": ("kind", "manager"),
     "lab": ("kind", *fleet.KEYS),
@@ -36,6 +36,7 @@ _KEYS = {
 _KINDS = {
     "provider": ("csi", "docker-plugin"),
     "fencing": ("driver", "csi-addons", "none"),
+    "scope": ("local", "global"),
     "runner": choices.words(choices.StorageRunner),
     "lab": ("namespaces", "hosts"),
 }
@@ -64,6 +65,8 @@ class ProviderFile:
     server: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     fencing: str = "none"
+    # Whether other nodes have a Docker plugin's volumes too; None where its own word counts.
+    shared: bool | None = None
     filesystems: frozenset[str] = frozenset()
     access_modes: frozenset[str] = frozenset(("SINGLE_NODE_WRITER",))
     # Never shown, and neither is what else of the file is secret.
@@ -202,6 +205,7 @@ def _check(given: str, held: Mapping[str, Any], folder: Path) -> ProviderFile:
         version_command=str(provider.get("version", "")),
         parameters=_texts("provider: parameters", provider.get("parameters", {})),
         fencing=_choice("fencing", provider.get("fencing", "none")),
+        shared=_choice("scope", provider["scope"]) == "global" if "scope" in provider else None,
         filesystems=frozenset(_words("provider: filesystems", provider.get("filesystems", []))),
         access_modes=frozenset(
             _words("provider: access_modes", provider.get("access_modes", ["SINGLE_NODE_WRITER"]), ACCESS_MODES)

@@ -65,6 +65,25 @@ class Scenario:
             if capability not in self.provider.capabilities:
                 raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
 
+    @property
+    def is_local(self) -> bool:
+        """Whether each of the provider's volumes is one node's alone."""
+        return "Local" in self.provider.capabilities
+
+    def need_second_node(self) -> None:
+        """Another node can have a volume, or this does not run."""
+        if self.is_local:
+            raise ScenarioNotRun(f"{self.provider.name}: its volumes are local")
+
+    def other_node(self) -> str:
+        """A node that has not had a volume: the second; where volumes are local, the first again."""
+        if not self.is_local:
+            return self.nodes[1]
+        why = Unchecked("a volume on a second node", f"{self.provider.name}: its volumes are local")
+        if why not in self.account.not_checked:
+            self.account.not_checked.append(why)
+        return self.nodes[0]
+
     def need_fault(self, *faults: StorageFault) -> None:
         """The lab can do all of that harm, or this does not run."""
         for fault in faults:

@@ -25,6 +25,10 @@ pub struct LabOptions {
     pub server: Option<String>,
     /// The plugin on a node, with {socket} (or {socket_path}), {node}, {folder} and {control} (the server's address) in it.
     pub plugin: String,
+    /// What the plugin's environment has beside this process's own.
+    pub environment: Vec<(String, String)>,
+    /// A command on a node, with the same in it, that ends well once its plugin is up; none, where only it is asked.
+    pub ready: Option<String>,
     /// The executable of the ledger.
     pub ledger: PathBuf,
     /// The engines on the nodes, if they have some.

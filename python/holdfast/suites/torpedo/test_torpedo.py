@@ -67,6 +67,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T2")
 def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
+    torpedo.need_second_node()
     first, second = torpedo.nodes[:2]
     volume = torpedo.create(first)
     for mounts, unmounts in itertools.permutations((1, 2, 3), 2):
@@ -85,7 +86,7 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
 @pytest.mark.torpedo("T3")
 @pytest.mark.parametrize("fault", ["stop_plugin", "kill_plugin", "hang_plugin", "kill_server"])
 def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
-    first, second = torpedo.nodes[:2]
+    first = torpedo.nodes[0]
     of_server = fault == "kill_server"
     if of_server:
         torpedo.need("Server")
@@ -101,12 +102,14 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     torpedo.expect_undisturbed(tasks, before)
     torpedo.finish(tasks)
     torpedo.expect_nothing_left()
+    other = torpedo.other_node()
     for task in tasks:
-        torpedo.expect_whole(task.volume, second)
+        torpedo.expect_whole(task.volume, other)
 
 
 @pytest.mark.torpedo("T4")
 def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
+    torpedo.need_second_node()
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first)
 
@@ -122,6 +125,7 @@ def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T5")
 def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
+    torpedo.need_second_node()
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first)
 
@@ -175,6 +179,7 @@ def test_torpedo_8_storage_partitioned(torpedo: Scenario) -> None:
 
 def _partition(torpedo: Scenario, cut: StorageFault) -> None:
     """T7 and T8 are one procedure with another cut."""
+    torpedo.need_second_node()
     torpedo.need("Fence")
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first)
@@ -192,7 +197,7 @@ def _partition(torpedo: Scenario, cut: StorageFault) -> None:
 
 @pytest.mark.torpedo("T9")
 def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
-    first, second = torpedo.nodes[:2]
+    first = torpedo.nodes[0]
     torpedo.harm(first, "live_restore_off")
     tasks = torpedo.start(first)
 
@@ -204,15 +209,15 @@ def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
     for task in tasks:
         torpedo.lab.release(task)
     torpedo.expect_nothing_left()
-    again = []
+    again, other = [], torpedo.other_node()
     for task in tasks:
-        torpedo.expect_whole(task.volume, second)
-        again.append(torpedo.run(task.volume, second, task.stage))
+        torpedo.expect_whole(task.volume, other)
+        again.append(torpedo.run(task.volume, other, task.stage))
 
     torpedo.expect_progress(again)
     torpedo.finish(again)
     for task in again:
-        torpedo.expect_whole(task.volume, second)
+        torpedo.expect_whole(task.volume, other)
     torpedo.expect_nothing_left()
 
 

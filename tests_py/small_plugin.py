@@ -1,0 +1,175 @@
+"""A volume plugin of Docker in a few lines, for the lab: a volume is a folder of `--data`, bound where it is mounted.
+
+Run as a process of its own on each node. Healthy as it stands; each `--manner` is one way in which real ones are
+otherwise. What is mounted it reads from the kernel; for whom, from a file beside its socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+MANNERS = (
+    # healthy ones
+    "local", "forks", "daemonises", "another socket", "two sockets",
+    # broken ones
+    "trusts its database", "unmounts all", "ids are a set", "forgets counts", "leaves a mount", "outlives kill",
+    "prints a lot",
+)  # fmt: skip
+
+
+def mounted(path: Path) -> int:
+    """How often something is mounted there."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return sum(line.split(" ")[1] == str(path) for line in lines)
+
+
+def run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+
+
+class Plugin:
+    def __init__(self, folder: Path, data: Path, manner: str) -> None:
+        self.mounts, self.data, self.manner = folder / "mounts", data, manner
+        self.state = folder / "state.json"
+        self.held: dict[str, dict[str, int]] = {}
+        if manner != "forgets counts" and self.state.exists():
+            self.held = json.loads(self.state.read_text(encoding="utf-8"))
+
+    def keep(self) -> None:
+        self.state.write_text(json.dumps(self.held), encoding="utf-8")
+
+    def volume(self, name: str) -> Path:
+        if not name or not (self.data / name).is_dir():
+            raise KeyError(f"there is no volume {name!r}")
+        return self.data / name
+
+    def answer(self, method: str, asked: dict[str, Any]) -> dict[str, Any]:
+        what, name, caller = method.rpartition(".")[2], asked.get("Name", ""), asked.get("ID", "")
+        scope = "local" if self.manner == "local" else "global"
+        told: dict[str, Any] = {
+            "Activate": {"Implements": ["VolumeDriver"]},
+            "Capabilities": {"Capabilities": {"Scope": scope}},
+            "List": {"Volumes": [{"Name": each.name} for each in self.data.iterdir()]},
+            "Path": {"Mountpoint": str(self.mounts / name)},
+        }.get(what, {})
+        match what:
+            case "Create":
+                (self.data / name).mkdir(parents=True, exist_ok=True)
+            case "Remove":
+                for file in self.volume(name).iterdir():
+                    file.unlink()
+                self.volume(name).rmdir()
+            case "Get":
+                told = {"Volume": {"Name": self.volume(name).name}}
+            case "Mount":
+                told = {"Mountpoint": str(self.mount(self.volume(name), caller))}
+            case "Unmount":
+                self.unmount(self.volume(name), caller)
+        return {**told, "Err": ""}
+
+    def mount(self, volume: Path, caller: str) -> Path:
+        path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})
+        path.mkdir(parents=True, exist_ok=True)
+        there = bool(held) if self.manner in ("trusts its database", "forgets counts") else bool(mounted(path))
+        if not there:
+            held.clear()
+            run("mount", "--bind", str(volume), str(path))
+            if self.manner == "leaves a mount":
+                run("mount", "-t", "tmpfs", "tmpfs#left", "/mnt")
+        held[caller] = 1 if self.manner == "ids are a set" else held.get(caller, 0) + 1
+        self.keep()
+        return path
+
+    def unmount(self, volume: Path, caller: str) -> None:
+        path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})
+        if self.manner == "unmounts all":
+            run("umount", "-l", str(path))
+            held.clear()
+        elif caller in held:
+            held[caller] -= 1
+            if not held[caller]:
+                del held[caller]
+            if not held and mounted(path):
+                run("umount", str(path))
+        self.keep()
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    plugin: Plugin
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        try:
+            status, answer = 200, self.server.plugin.answer(self.path.lstrip("/"), asked)
+        except (KeyError, OSError, RuntimeError) as error:
+            status, answer = 500, {"Err": str(error)}
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "the engine"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve(path: Path, plugin: Plugin) -> None:
+    path.unlink(missing_ok=True)
+    with Server(str(path), Handler) as server:
+        server.plugin = plugin
+        server.serve_forever()
+
+
+def leave() -> None:
+    """As a daemon: an orphan in a session of its own."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--manner", choices=("healthy", *MANNERS), default="healthy")
+    given = parser.parse_args()
+    given.data.mkdir(parents=True, exist_ok=True)
+    plugin = Plugin(given.folder, given.data, given.manner)
+    if given.manner == "daemonises":
+        leave()
+    if given.manner == "forks":  # a master, and a worker that serves
+        worker = os.fork()
+        if worker:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            os.waitpid(worker, 0)
+            return
+    if given.manner == "prints a lot":
+        for _ in range(64):
+            sys.stdout.write("x" * (1 << 20) + "\n")
+    serve(given.socket, plugin)
+
+
+if __name__ == "__main__":
+    main()
