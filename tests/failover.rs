@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::device::expect::Patience;
-use holdfast::device::{Deadlines, Device, SwitchoverOptions};
+use holdfast::device::{Deadlines, Device, SwitchoverOptions, Trigger};
 use holdfast::dial::connector::BoxFuture;
 use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Tcp, Timeline};
 use holdfast::emulator::{self, Chassis, Outage, Quirk};
@@ -170,6 +170,48 @@ async fn each_way_a_switchover_fails_has_its_name() {
         let forms = if point.starts_with("system.") { 4 } else { 1 };
         assert_eq!(chassis.failpoints().hits(point).expect("a failpoint"), forms, "{point}");
     }
+}
+
+fn without_readiness(quirks: &[Quirk]) -> emulator::Settings {
+    let quirks = [&[Quirk::NoSwitchoverReady], quirks].concat();
+    emulator::Settings { quirks, ..emulator::Settings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_is_always_inactive_takes_over_and_is_not_called_in_step() {
+    let (_chassis, device) = device(without_readiness(&[Quirk::StandbyInactive])).await;
+    for _ in 0..2 {
+        let moved = switch(&device).await.expect("a switchover");
+        let unchecked: Vec<_> = moved.not_checked.iter().map(|each| each.what.as_str()).collect();
+        let standby = format!("whether {} is in step as the standby", moved.from);
+        assert_eq!(unchecked, ["switchover-ready", standby.as_str()]);
+    }
+    let asked = device.session().timeline().since(Duration::ZERO);
+    let asked = asked.iter().filter(|event| event.text.contains("no switchover-ready tells more")).count();
+    assert_eq!(asked, 1, "what this device's oper-status means is known after the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_stays_down_is_never_called_in_step() {
+    let (chassis, device) = device(without_readiness(&[])).await;
+    chassis.failpoints().arm("switchover.never_redundant", "1*error(x)").expect("a failpoint");
+    let error = switch(&device).await.expect_err("its standby was ACTIVE before, and is not any more");
+    assert_eq!(error.kind, Kind::Switchover(SwitchoverFault::NeverRedundant), "{error}");
+
+    // Who has never seen it ACTIVE cannot know what INACTIVE means there; the device knows, and refuses.
+    let target = Target::parse(&chassis.address().to_string(), Security::Plaintext).expect("an address");
+    let mut deadlines = Deadlines::emulated();
+    for step in ["ready", "redundant"] {
+        deadlines.set(step, Duration::from_millis(300)).expect("a step");
+    }
+    let newcomer = Device::connect(target, Settings::default(), deadlines).await.expect("a session");
+    assert!(newcomer.redundant("Supervisor2").await.expect("nobody can tell").is_some());
+    let error = switch(&newcomer).await.expect_err("the standby is down");
+    assert_eq!(error.kind, Kind::Switchover(SwitchoverFault::Refused), "{error}");
+    let rude = SwitchoverOptions { trigger: Trigger::RebootActive, ..SwitchoverOptions::default() };
+    let error = newcomer.switchover(&rude).await.expect_err("nobody fails the only one that is up");
+    assert_eq!(error.kind, Kind::Switchover(SwitchoverFault::NotReady), "{error}");
+    assert_eq!(chassis.active(), "Supervisor2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

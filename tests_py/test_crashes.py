@@ -23,7 +23,8 @@ from conftest import RunSuite, SuiteRun
 QUICK = ("--dut-deadline", "absence=100ms", "--dut-deadline", "watch=50ms")
 BEGAN = datetime(2026, 11, 29, 8, 0, 0, 500_000, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
-OLD = CoreFile("/var/core/core.1.agent.gz", 100, BEGAN - 3600 * SECOND)
+# By no local time is it of any of these moments.
+OLD = CoreFile("/var/core/core.1.agent.gz", 100, BEGAN - 4000 * SECOND)
 NEW = CoreFile("/var/core/core.2.agent.gz", 100, BEGAN + SECOND)
 
 
@@ -56,6 +57,19 @@ def seen(*found: CoreFile, active: str = "A", at: datetime | None = BEGAN, unsee
         ("no clock afterwards", seen(), seen(replace(NEW, written=BEGAN + 3 * SECOND), active="B", at=None), "new"),
         ("the clock went back", seen(), seen(OLD, at=BEGAN - 3600 * SECOND, active="B"), "clock went back"),
         ("whole seconds", seen(), seen(replace(NEW, written=BEGAN.replace(microsecond=0))), "new"),
+        ("a new one in another time zone, of another", seen(at=BEGAN - 60 * SECOND),
+         seen(replace(NEW, written=BEGAN - 18030 * SECOND), active="B"), "if it is a local one"),
+        ("whole seconds in another time zone, of another", seen(at=BEGAN - 60 * SECOND),
+         seen(replace(NEW, written=BEGAN.replace(microsecond=0) - 12660 * SECOND), active="B"), "a local one"),
+        ("one of no time zone", seen(at=BEGAN - 60 * SECOND),
+         seen(replace(NEW, written=BEGAN - 60_030 * SECOND), active="B"), ""),
+        ("one of the standby, whose files were shown before", replace(seen(), folders={"/var/core", "/var/core/B"}),
+         seen(OLD, active="B"), "was not there when the case began"),
+        ("an old one of the standby, shown before",
+         replace(seen(replace(OLD, path="/var/core/B/core.1.agent.gz")), folders={"/var/core", "/var/core/B"}),
+         seen(OLD, active="B"), ""),
+        ("an old one, by a clock that runs ahead", seen(), seen(NEW, active="B", at=BEGAN + 7200 * SECOND),
+         "more than ours"),
         ("written in an earlier case", seen(), seen(replace(OLD, written=BEGAN - 5 * SECOND), active="B"),
          "during this run"),
     ],
@@ -66,6 +80,16 @@ def test_a_core_file_is_new_or_old_or_nobody_knows(what: str, before: CoreFiles,
     told = ["new" for _ in judged.new] + [why for _, why in judged.doubtful]
     assert len(told) == (finds != ""), what
     assert all(finds in each for each in told), told
+
+
+def test_a_control_processor_is_compared_with_what_itself_had_when_it_was_last_active() -> None:
+    began, last = BEGAN - 10 * SECOND, seen(active="B", at=BEGAN - 9 * SECOND)
+    judged = core_files.judge(seen(), seen(OLD, active="B"), (), began, last)
+    assert "was not there when B was active last" in judged.doubtful[0][1]
+    another = replace(OLD, path="/var/core/B2/core.1", size=7)
+    assert core_files.judge(seen(), seen(another, active="B"), (), began, last) == core_files.Judged(), "not looked at"
+    held = seen(replace(OLD, size=50), active="B", at=last.at)
+    assert core_files.judge(seen(), seen(OLD, active="B"), (), began, held) == core_files.Judged(), "it was there"
 
 
 def test_what_an_earlier_case_saw_is_not_anothers() -> None:
@@ -235,6 +259,8 @@ def told(*found: Ailment, active: str = "A", at: datetime | None = BEGAN, unseen
         (told(), told(ails("A-rpd", named=""), active="B"), "another control processor"),
         (told(), told(ails("A-rpd", after=None, core="core.1"), active="B"), "another control processor"),
         (told(), told(ails("A-rpd", after=None, named="")), "crashed"),
+        (told(at=BEGAN - 60 * SECOND), told(ails("A-rpd", after=-7230), active="B"), "if it is a local one"),
+        (told(at=BEGAN - 60 * SECOND), told(ails("A-rpd", after=-7500), active="B"), ""),
         # By a clock that is not the device's.
         (told(), told(ails("A-rpd", after=18000)), "later than the device's clock"),
         (told(), told(ails("A-rpd", after=-9), at=BEGAN - 3600 * SECOND), "clock went back"),

@@ -49,6 +49,7 @@ from holdfast.results import (
     StorageProvider,
     Switchover,
     Timeline,
+    Unchecked,
     Updates,
     Volume,
 )
@@ -325,9 +326,11 @@ class Device:
         ('Supervisor1', 'Supervisor2', True)
         """
 
-    def expect_redundant(self, primary: str) -> None:
-        """Waits until `primary` has a standby in step. `SwitchoverReversed` if it is primary no more meanwhile,
-        `SwitchoverNeverRedundant` if the deadline passes.
+    def expect_redundant(self, primary: str) -> Unchecked | None:
+        """Waits until `primary` has a standby in step: by `switchover-ready`, or by an `oper-status` of ACTIVE where
+        the device has no such leaf. An `Unchecked` where it has neither, or where `oper-status` of its standbys was
+        never ACTIVE: whether the standby is in step is not known then. `SwitchoverReversed` if another became primary
+        meanwhile, `SwitchoverNeverRedundant` if the deadline passes.
         """
 
     def reboot(self, *, force: bool = False, progress: Callable[[float, str], object] | bool | None = None) -> Reboot:
@@ -466,7 +469,7 @@ class AsyncDevice:
     ) -> Awaitable[Switchover]:
         """As `Device.switchover`."""
 
-    def expect_redundant(self, primary: str) -> Awaitable[None]:
+    def expect_redundant(self, primary: str) -> Awaitable[Unchecked | None]:
         """As `Device.expect_redundant`."""
 
     def reboot(

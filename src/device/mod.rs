@@ -11,6 +11,7 @@ mod reading;
 mod reboot;
 mod role_reading;
 mod roles;
+mod standby;
 mod switchover;
 mod told_time;
 mod trigger;
@@ -32,6 +33,7 @@ pub use ways::Ways;
 
 use path_form::PathForm;
 use reading::Reading;
+use standby::StandbyWays;
 
 use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tcp};
 use crate::error::Result;
@@ -52,6 +54,8 @@ pub struct Device {
     emulated: Arc<Mutex<Option<bool>>>,
     /// How gNMI is asked for roles.
     reading: Arc<Reading>,
+    /// What its standby is known to say of itself.
+    standby_ways: Arc<StandbyWays>,
     /// The form of a control processor's path that gNOI took.
     path_form: Arc<Mutex<Option<PathForm>>>,
     /// gNMI.
@@ -105,6 +109,7 @@ impl Device {
             seen: Arc::default(),
             emulated: Arc::default(),
             reading: Arc::default(),
+            standby_ways: Arc::default(),
             path_form: Arc::default(),
         }
     }

@@ -58,7 +58,7 @@ pub struct ControlProcessor {
     pub last_switchover_time: Option<u64>,
     /// `software-version`
     pub software_version: Option<String>,
-    kind: Option<String>,
+    pub(super) kind: Option<String>,
 }
 
 impl fmt::Display for ControlProcessor {
@@ -84,9 +84,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Ready, as far as the device says; only the primary's word is reliable. A standby that is down is not.
+    /// `switchover-ready`, where the device has it; only the primary's word is reliable.
     pub fn ready(&self) -> Option<bool> {
-        self.primary.ready.or(self.secondary.ready).or(self.secondary.up.filter(|up| !up))
+        self.primary.ready.or(self.secondary.ready)
     }
 }
 
@@ -144,6 +144,7 @@ impl Device {
 
     /// Puts what gNMI says otherwise than before on the timeline.
     fn note_changes(&self, roles: &[ControlProcessor]) {
+        self.standby_ways.showed(roles);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for cp in roles.iter().filter(|cp| !seen.contains(cp)) {
             let fields = vec![("control_processor", cp.name.as_str().into()), ("role", cp.role.name().into())];
@@ -254,10 +255,10 @@ pub(super) fn pair_of(all: &[ControlProcessor]) -> Result<Pair> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn cp(name: &str, role: Role) -> ControlProcessor {
+    pub fn cp(name: &str, role: Role) -> ControlProcessor {
         ControlProcessor {
             name: name.into(),
             role,

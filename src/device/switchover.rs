@@ -5,22 +5,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::changes::Changes;
-use super::deadlines::{LAST_LOOK, LOOK};
+use super::deadlines::LOOK;
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
 use super::told_time::moved_on;
-use super::{ControlProcessor, Device, Role, Trigger};
+use super::{ControlProcessor, Device, Trigger};
 use crate::dial::{Call, Event, EventKind};
-use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
+use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::Path;
 use crate::gnmi::form::refuses_form;
 use crate::waiting::{next_look, pause};
 use crate::wire::gnoi::system::SwitchControlProcessorResponse;
 
 /// From one try to the next of a switchover that the device is too busy for.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is asked of a switchover.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +76,7 @@ impl Device {
         let before = if options.unready {
             self.pair(Call::read("gNMI.Subscribe", ready_by)).await?
         } else {
-            self.ready_pair(ready_by).await?
+            self.ready_pair(ready_by, options.trigger == Trigger::Switch).await?
         };
         let blind = options.trigger != Trigger::Switch && before.ready().is_none() && !options.unready;
         let before = if blind { self.standby_settled(ready_by).await? } else { before };
@@ -117,8 +116,9 @@ impl Device {
         if before.ready().is_none() {
             moved.not_checked.push(Unchecked::not_reported("switchover-ready"));
         }
+        self.standby_ways.took_over(&before);
         if options.redundant {
-            self.redundant(&moved.to).await?;
+            moved.not_checked.extend(self.redundant(&moved.to).await?);
         }
         Ok(moved)
     }
@@ -132,25 +132,6 @@ impl Device {
             session.leave(&connection);
         }
         Ok(())
-    }
-
-    /// Waits for a pair whose standby is ready, and refuses where it never gets so.
-    async fn ready_pair(&self, deadline: Instant) -> Result<Pair> {
-        let mut changes = Changes::of(self);
-        loop {
-            let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
-            let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
-            if pair.ready() != Some(false) {
-                return Ok(pair);
-            }
-            if !changes.next_look(deadline, BUSY_PAUSE / 2).await {
-                let what =
-                    format!("{} never became ready for a switchover, so none was asked for", pair.secondary.name);
-                return Err(Error::new(fault(SwitchoverFault::NotReady), what)
-                    .hint("look at the standby's state, or give it longer")
-                    .remedy(Remedy::ReadyDeadline));
-            }
-        }
     }
 
     /// Sends the request: in each form of the path that is refused while nothing moved, and again where the device is
@@ -264,38 +245,9 @@ impl Device {
         Error::new(fault(SwitchoverFault::NeverBack), never)
             .hint("the device was away and came back: look at its redundancy")
     }
-
-    /// Waits until `primary` has a standby that is in step; it must stay primary meanwhile.
-    pub async fn redundant(&self, primary: &str) -> Result<()> {
-        let began = Instant::now();
-        let deadline = began + self.known_deadlines().await.redundant;
-        let reversed = || reversal(primary).during(self.name(), "switchover", began.elapsed());
-        let mut changes = Changes::of(self);
-        loop {
-            let look = Call::read("gNMI.Subscribe", deadline + BUSY_PAUSE * 10);
-            let roles = self.roles_so_far(look).await;
-            let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
-            if let Ok(pair) = pair_of(&roles) {
-                if pair.primary.name != primary {
-                    return Err(reversed());
-                }
-                if pair.ready() != Some(false) {
-                    self.note(EventKind::Switchover, format!("{} is in step as the standby", pair.secondary.name));
-                    return Ok(());
-                }
-            } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
-                return Err(reversed());
-            }
-            if !changes.next_look(deadline, BUSY_PAUSE / 4).await {
-                let what = "the old primary did not come back in step in time";
-                let late = Error::new(fault(SwitchoverFault::NeverRedundant), what);
-                return Err(late.during(self.name(), "switchover", began.elapsed()));
-            }
-        }
-    }
 }
 
-fn fault(fault: SwitchoverFault) -> Kind {
+pub(super) fn fault(fault: SwitchoverFault) -> Kind {
     Kind::Switchover(fault)
 }
 
@@ -306,10 +258,10 @@ fn unproven() -> Error {
     )
 }
 
-fn reversal(target: &str) -> Error {
+pub(super) fn reversal(target: &str) -> Error {
     Error::new(
         fault(SwitchoverFault::Reversed),
-        format!("{target} was PRIMARY and is so no more: the roles swapped back"),
+        format!("{target} became PRIMARY, and is not PRIMARY any more: the roles swapped back"),
     )
 }
 

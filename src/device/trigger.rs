@@ -8,17 +8,12 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::Device;
-use super::deadlines::LAST_LOOK;
 use super::path_form::first_words;
 use super::roles::Pair;
-use crate::dial::Call;
-use crate::error::{Error, Kind, Remedy, Result, SwitchoverFault};
+use crate::error::{Error, Kind, Result, SwitchoverFault};
 use crate::gnmi::form::refuses_form;
-use crate::waiting::next_look;
 use crate::wire::gnoi::system::RebootMethod;
 
-/// From one look at the standby to the next.
-const LOOK: Duration = Duration::from_millis(40);
 /// How long a command may run before it counts as hung.
 const COMMAND: Duration = Duration::from_secs(120);
 
@@ -87,28 +82,6 @@ impl Device {
             }
         }
         Err(first_words(refusals))
-    }
-
-    /// Where the device does not say whether its standby is ready: it is there, and has been for a while.
-    pub(super) async fn standby_settled(&self, deadline: Instant) -> Result<Pair> {
-        let settle = self.deadlines().settle;
-        let mut up_since = None;
-        loop {
-            let pair = self.pair(Call::read("gNMI.Subscribe", deadline + LAST_LOOK)).await?;
-            let now = Instant::now();
-            let since = *up_since.get_or_insert(now);
-            if pair.secondary.up == Some(false) {
-                up_since = None;
-            } else if now >= since + settle {
-                return Ok(pair);
-            }
-            if !next_look(deadline, LOOK).await {
-                let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
-                return Err(Error::new(Kind::Switchover(SwitchoverFault::NotReady), what)
-                    .hint("look at the standby's state, or give it longer")
-                    .remedy(Remedy::ReadyDeadline));
-            }
-        }
     }
 
     async fn run_command(&self, command: &str, before: &Pair) -> Result<()> {

@@ -256,7 +256,7 @@ both_worlds! {
 
     /// Waits until `primary` has a standby in step, and is primary all the while.
     #[pyo3(signature = (primary))]
-    fn expect_redundant(device, primary: String) => results::nothing {
+    fn expect_redundant(device, primary: String) => results::maybe_unchecked {
         async move { device.redundant(&primary).await }
     }
 

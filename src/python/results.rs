@@ -235,8 +235,17 @@ fn outage(py: Python<'_>, outage: Option<Outage>) -> PyResult<Option<Py<PyAny>>>
         .transpose()
 }
 
+/// What the device gave no means to check, if there is such a thing.
+pub fn maybe_unchecked(py: Python<'_>, unchecked: Option<Unchecked>) -> Object {
+    unchecked.map_or_else(|| Ok(py.None()), |each| one_unchecked(py, each))
+}
+
+fn one_unchecked(py: Python<'_>, each: Unchecked) -> Object {
+    object!(py, "Unchecked", what: each.what, why: each.why)
+}
+
 fn unchecked(py: Python<'_>, all: Vec<Unchecked>) -> PyResult<Bound<'_, pyo3::types::PyTuple>> {
-    let all = all.into_iter().map(|each| object!(py, "Unchecked", what: each.what, why: each.why));
+    let all = all.into_iter().map(|each| one_unchecked(py, each));
     pyo3::types::PyTuple::new(py, all.collect::<PyResult<Vec<_>>>()?)
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::settings::{Quirk, Settings};
 
 /// How long before power-on the core files of `old-cores` were written.
-const HOUR: Duration = Duration::from_secs(3600);
+const OLD: Duration = Duration::from_secs(4000); // by no local time is it of now
 /// Of a core file, in bytes: several messages of gNOI File.
 const CORE_SIZE: usize = 150_000;
 
@@ -31,7 +31,7 @@ impl Files {
             fs::create_dir_all(files.place(folder).unwrap_or(log))?;
         }
         if settings.quirks.contains(&Quirk::OldCores) {
-            files.dump_core("agent", 412 + index, SystemTime::now() - HOUR)?;
+            files.dump_core("agent", 412 + index, SystemTime::now() - OLD)?;
         }
         Ok(files)
     }

@@ -169,6 +169,7 @@ quirks! {
     FullPathOnly "full-path-only" "SwitchControlProcessor knows a target by its full path only"
     NameOnly "name-only" "SwitchControlProcessor knows a target by its bare name only"
     NoSwitchoverReady "no-switchover-ready" "gNMI has no switchover-ready"
+    StandbyInactive "standby-inactive" "oper-status of the standby is INACTIVE, also where it is in step"
     NoComponentType "no-component-type" "gNMI has no type for components"
     NoLastSwitchoverTime "no-last-switchover-time" "gNMI has no last-switchover-time"
     JsonIetfOnly "json-ietf-only" "gNMI speaks JSON_IETF alone"

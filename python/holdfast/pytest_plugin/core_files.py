@@ -1,7 +1,8 @@
 """Core files: which lie on a device, and which of them came to be while it failed over.
 
-Those that lay there before are nobody's. After a switchover another control processor shows its own, which nobody saw
-before: when a file was written tells whether it is new, where the device says that.
+Those that lay there before are nobody's: each control processor's are compared with what itself had when it was last
+looked at. Where that is not known, as of one that was never active in the run and shows its own files alone, when a
+file was written tells whether it is new, as far as its time can be believed.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import PurePosixPath
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from holdfast.exceptions import DeadlineExceeded, HoldfastError, NotFound, RpcError, Unavailable, Unimplemented
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 LOOK = 5.0
 # Of a folder, so many things are asked whether they are folders with core files in them.
 MOST_ASKED = 64
+# Local times differ from the device's clock by a multiple of the first, and by no more than the second.
+ZONE, FARTHEST_ZONE = timedelta(minutes=15), timedelta(hours=14)
 # No device's clock is earlier; a time before it is none.
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -57,6 +61,8 @@ class CoreFiles:
     unseen: list[str] = field(default_factory=list)
     # Those whose contents were told.
     folders: set[str] = field(default_factory=set)
+    # When that was by our clock, which nobody sets.
+    looked: float = field(default_factory=monotonic)
 
 
 def look(dut: Device, profile: Profile, active: str | None, at: datetime | None) -> CoreFiles:
@@ -176,13 +182,21 @@ class Judged:
     doubtful: list[tuple[CoreFile, str]] = field(default_factory=list)
 
 
-def judge(before: CoreFiles, after: CoreFiles, known: Sequence[CoreFile], run_began: datetime | None) -> Judged:
-    """Of what lies there now: what came to be since `before`. `known` is what earlier cases of the run saw."""
+def judge(
+    before: CoreFiles,
+    after: CoreFiles,
+    known: Sequence[CoreFile],
+    run_began: datetime | None,
+    last_shown: CoreFiles | None = None,
+) -> Judged:
+    """Of what lies there now: what came to be since `before`. `known` is what earlier cases of the run saw, and
+    `last_shown` what the control processor that is active now showed when it last was.
+    """
     judged = Judged()
     for core in after.found:
         if any(_same(core, other) for other in (*before.found, *known)):
             continue
-        doubt = _doubt(core, before, after, run_began)
+        doubt = _doubt(core, before, after, run_began, last_shown)
         if doubt is None:
             judged.new.append(core)
         elif doubt:
@@ -197,10 +211,12 @@ def _same(core: CoreFile, other: CoreFile) -> bool:
     return core.written == other.written or core.path != other.path
 
 
-def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datetime | None) -> str | None:
+def _doubt(
+    core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datetime | None, last_shown: CoreFiles | None
+) -> str | None:
     """Why it may be old, or new; None where it is new, and nothing where it is old for sure."""
     earlier = next((other for other in before.found if other.path == core.path), None)
-    if doubt := doubt_of_clocks(core.written, before.at, after.at):
+    if doubt := doubt_of_clocks(core.written, before.at, after.at, after.looked - before.looked):
         return doubt
     if core.written is None or before.at is None:
         return _doubt_without_times(before, after, earlier)
@@ -209,8 +225,36 @@ def _doubt(core: CoreFile, before: CoreFiles, after: CoreFiles, run_began: datet
         return "it was there when the case began, and was written to since" if earlier is not None else None
     if run_began is not None and since(core.written, run_began):
         return "it was written during this run, before this case began"
-    if earlier is None and before.active == after.active and _normal(core.path, above=True) in before.folders:
-        return "it was not there when the case began, and its time is from before: it may be of another time zone"
+    return _doubt_of_time(core, before, after, last_shown)
+
+
+def _doubt_of_time(core: CoreFile, before: CoreFiles, after: CoreFiles, last_shown: CoreFiles | None) -> str:
+    """Why one that is old by its time may be new all the same; empty where nothing speaks against its time."""
+    folder, own_of = _normal(core.path, above=True), before
+    if before.active != after.active:
+        # What the standby had, where the active showed that before, lay in a folder of its name.
+        name = (after.active or "").replace("/", "_")
+        if name and any(PurePosixPath(each).name == name for each in before.folders):
+            return _UNSEEN_BEFORE.format("the case began")
+        if last_shown is None:
+            return in_another_zone(core.written, before.at, after.at)
+        own_of = last_shown
+    if folder in own_of.folders and not any(other.path == core.path for other in own_of.found):
+        return _UNSEEN_BEFORE.format("the case began" if own_of is before else f"{after.active} was active last")
+    return ""
+
+
+_UNSEEN_BEFORE = "it was not there when {}, and its time is from before: it may be of another time zone"
+
+
+def in_another_zone(told: datetime | None, before: datetime | None, after: datetime | None) -> str:
+    """Why a time from earlier than `before` may be a local one of between `before` and `after`; else empty."""
+    if told is None or before is None or after is None:
+        return ""
+    steps = (before - told) // ZONE
+    for shift in (steps * ZONE, (steps + 1) * ZONE):
+        if shift <= FARTHEST_ZONE and since(told + shift, before) and told + shift <= after:
+            return f"its time is of during the case if it is a local one, {shift} behind, and it was not seen before"
     return ""
 
 
@@ -223,10 +267,18 @@ def _doubt_without_times(before: CoreFiles, after: CoreFiles, earlier: CoreFile 
     return None
 
 
-def doubt_of_clocks(told: datetime | None, before: datetime | None, after: datetime | None) -> str | None:
-    """Why a time that the device tells of something proves nothing: `before` and `after` are its clock's."""
+def doubt_of_clocks(
+    told: datetime | None, before: datetime | None, after: datetime | None, elapsed: float
+) -> str | None:
+    """Why a time that the device tells of something proves nothing: `before` and `after` are its clock's, and `elapsed`
+    is what passed from one to the other by ours, in seconds.
+    """
     if before is not None and after is not None and told is not None and after < before - JITTER:
         return "the device's clock went back"
+    if before is not None and after is not None and told is not None and told >= before:
+        ahead = after - before - timedelta(seconds=elapsed)
+        if ahead > JITTER:
+            return f"the device's clock went forward by {ahead.total_seconds():.0f} s more than ours: it may be old"
     if after is not None and told is not None and told > after + JITTER:
         return "its time is later than the device's clock: it may be of another time zone, and old"
     return None

@@ -38,6 +38,14 @@ class Known:
     began: datetime | None = None
     cores: list[CoreFile] = field(default_factory=list)
     ailments: list[Ailment] = field(default_factory=list)
+    # What each control processor showed when it was last looked at as the active one, by its name.
+    shown: dict[str, core_files.CoreFiles] = field(default_factory=dict)
+
+    def note(self, cores: core_files.CoreFiles) -> None:
+        """Keeps what was seen."""
+        self.cores += cores.found
+        if cores.active is not None:
+            self.shown[cores.active] = cores
 
 
 @contextmanager
@@ -91,7 +99,8 @@ def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], befo
         _await_standby(dut)
     after = Look.at(run, dut)
     cards = [*before.cards, *after.cards]
-    cores = core_files.judge(before.cores, after.cores, known.cores, known.began)
+    last_shown = known.shown.get(after.cores.active or "")
+    cores = core_files.judge(before.cores, after.cores, known.cores, known.began, last_shown)
     signs = process_health.Signs(run.profile.is_core_file, partial(processes.is_process, dut, cards))
     crashes = process_health.judge(before.health, after.health, cards, known.ailments, signs)
     if run.trigger.startswith(RUDE):
@@ -99,7 +108,8 @@ def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], befo
         cores.doubtful += [(core, why) for core in cores.new]
         crashes.doubtful += [(ailment, why) for ailment in crashes.crashed]
         cores.new, crashes.crashed = [], []
-    known.cores += [*before.cores.found, *after.cores.found]
+    known.note(before.cores)
+    known.note(after.cores)
     known.ailments += [*before.health.found, *after.health.found]
     came = fetched.fetch(
         run,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from holdfast.exceptions import HoldfastError, NotFound, RpcError
@@ -41,6 +42,8 @@ class Health:
     found: list[Ailment] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     active: str | None = None
+    # When it was asked by our clock, which nobody sets.
+    asked: float = field(default_factory=monotonic)
 
 
 def look(dut: Device, components: Sequence[str], at: datetime | None, active: str | None = None) -> Health:
@@ -122,10 +125,11 @@ def judge(before: Health, after: Health, cards: Sequence[str], known: Sequence[A
 
 def _doubt(ailment: Ailment, before: Health, after: Health, cards: Sequence[str], signs: Signs) -> str | None:
     """Why it may be no crash, or an old one; None where it is a new one, and nothing where it is old for sure."""
-    if doubt := core_files.doubt_of_clocks(ailment.created, before.at, after.at):
+    if doubt := core_files.doubt_of_clocks(ailment.created, before.at, after.at, after.asked - before.asked):
         return doubt
     if before.at and ailment.created and not since(ailment.created, before.at):
-        return ""
+        seen_before = before.active == after.active
+        return "" if seen_before else core_files.in_another_zone(ailment.created, before.at, after.at)
     if before.active != after.active and not (ailment.created and before.at and ailment.id):
         return "it has no time, or no id, and another control processor tells of it now"
     if before.unseen and not (ailment.created and before.at):

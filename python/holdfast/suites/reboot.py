@@ -8,7 +8,7 @@ from holdfast.pytest_plugin.ledger import Ledger
 from holdfast.pytest_plugin.procedure import RebootStep, Steps
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.suites.made import container_as_asked, image_as_sent, note_unlisted, volume_as_asked
-from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
+from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, expect_standby_in_step, start
 
 
 def expect_in_step(dut: Device) -> None:
@@ -16,7 +16,7 @@ def expect_in_step(dut: Device) -> None:
     roles = dut.control_processors()
     if len(roles) < 2:
         raise NotChecked("the device has one control processor")
-    dut.expect_redundant(next(cp.name for cp in roles if cp.role == "PRIMARY"))
+    expect_standby_in_step(dut, next(cp.name for cp in roles if cp.role == "PRIMARY"))
 
 
 def reboot_with_container(dut: Device, image: ImageUnderTest, case: Case) -> Steps:

@@ -51,6 +51,12 @@ def create_volume(case: Case, dut: Device, name: str) -> AskedVolume:
     return asked
 
 
+def expect_standby_in_step(dut: Device, primary: str) -> None:
+    """`primary` has a standby in step; `NotChecked` where the device gives no means to tell."""
+    if (unchecked := dut.expect_redundant(primary)) is not None:
+        raise NotChecked(f"{unchecked.what}: {unchecked.why}")
+
+
 def expect_answer(
     case: Case, dut: Device, image: ImageUnderTest, *, port: int | None = None, after_switchover: bool = False
 ) -> None:

@@ -59,11 +59,12 @@ fn control_processor(
     let ControlProcessorState { boot_time, reboot_reason, switched, .. } = state.control_processor(index);
     let text = |text: &str| Value::String(text.to_owned());
     let role = if index == state.active() { "PRIMARY" } else { "SECONDARY" };
+    let is_active = state.is_up(index) && (index == state.active() || !chassis.has(Quirk::StandbyInactive));
     let mut fields = vec![
         ("name", text(name)),
         ("description", text("EMULATED control processor")),
         ("redundant-role", text(role)),
-        ("oper-status", text(if state.is_up(index) { "ACTIVE" } else { "INACTIVE" })),
+        ("oper-status", text(if is_active { "ACTIVE" } else { "INACTIVE" })),
         ("software-version", Value::String(software(chassis))),
         ("boot-time", Value::Uint(*boot_time)),
         ("last-reboot-time", Value::Uint(*boot_time)),

@@ -16,7 +16,7 @@ from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.pytest_plugin.surroundings import Surroundings
 from holdfast.suites.made import AskedVolume, container_as_asked, image_as_sent, note_unlisted, volume_as_asked
 from holdfast.suites.reboot import reboot_with_container
-from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, start
+from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer, expect_standby_in_step, start
 
 pytestmark = pytest.mark.disruptive
 
@@ -37,7 +37,7 @@ def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Cas
     with case.depth("it is the same image"):
         dut.containerz.expect_image(image)
     with case.depth("the old primary is back in step"):
-        dut.expect_redundant(failover.primary)
+        expect_standby_in_step(dut, failover.primary)
     with case.depth("what else is on the device is as it was"):
         around.expect_unchanged()
     with case.depth("its clock went on"):
@@ -91,7 +91,7 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
     with of_volume.depth("it takes records again"):
         ledger.write_on(RECORDS)
     with common.depth("the old primary is back in step"):
-        dut.expect_redundant(failover.primary)
+        expect_standby_in_step(dut, failover.primary)
     with of_volume.depth("it has all that was written to it"):
         ledger.compare()
     with of_container.depth("it was started once, and not once more"):
@@ -137,7 +137,7 @@ def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, c
     with case.depth("it stays gone, by its name and by its id"):
         dut.containerz.expect_no_image(own)
     with case.depth("the old primary is back in step"):
-        dut.expect_redundant(failover.primary)
+        expect_standby_in_step(dut, failover.primary)
 
 
 @pytest.mark.cntr3("CNTR-3.6", switchovers=1)
@@ -169,7 +169,7 @@ def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTes
     with case.depth("the volume is gone too"):
         dut.containerz.expect_no_volume(volume, watch=0)
     with case.depth("the old primary is back in step"):
-        dut.expect_redundant(failover.primary)
+        expect_standby_in_step(dut, failover.primary)
 
 
 @pytest.mark.cntr3("CNTR-3.7", switchovers=2)
@@ -193,7 +193,7 @@ def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnde
     with case.depth("the roles swapped twice"):
         assert back.primary == there.origin, f"{back.primary} is primary now; {there.origin} was at the start"
     with case.depth("the other is back in step"):
-        dut.expect_redundant(back.primary)
+        expect_standby_in_step(dut, back.primary)
 
 
 @pytest.mark.cntr3("CNTR-3.8", reboots=1)

@@ -40,7 +40,7 @@ from holdfast.suites.made import (
     volume_as_asked,
 )
 from holdfast.suites.midway.operation import LONGEST, Operation, tolerant
-from holdfast.suites.steps import create_volume, deploy, start
+from holdfast.suites.steps import create_volume, deploy, expect_standby_in_step, start
 
 pytestmark = pytest.mark.disruptive
 
@@ -104,7 +104,7 @@ def ask_for_switchover(case: Case, dut: Device, standby: str) -> None:
 def finish(case: Case, dut: Device, around: Surroundings, primary: str) -> None:
     """What must hold at the end of any case."""
     with case.depth("the old primary is back in step"):
-        dut.expect_redundant(primary)
+        expect_standby_in_step(dut, primary)
     with case.depth("what else is on the device is as it was"):
         around.expect_unchanged()
 
@@ -343,7 +343,7 @@ def test_midway_while_the_standby_syncs(dut: Device, image: ImageUnderTest, case
         dut.containerz.expect_volume(volume, watch=0)
     volume_as_asked(case, dut, asked_volume)
     with case.procedure("the standby gets in step, and takes over with all of it"):
-        dut.expect_redundant(primary)
+        expect_standby_in_step(dut, primary)
     failover = yield SwitchoverStep("switch over once the standby is in step")
     with case.procedure("all of it is there still"):
         dut.containerz.expect_image(image)
@@ -377,7 +377,7 @@ def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, c
     with case.procedure("there is one primary, and a standby in step"):
         primaries = [cp.name for cp in dut.control_processors() if cp.role == "PRIMARY"]
         assert len(primaries) == 1, f"primaries: {', '.join(primaries) or 'none'}"
-        dut.expect_redundant(primaries[0])
+        expect_standby_in_step(dut, primaries[0])
     with case.procedure("the container runs, the image and the volume are there"):
         dut.containerz.expect_container(name, watch=0)
         dut.containerz.expect_image(image)

@@ -1,0 +1,202 @@
+//! The standby: whether it is in step, by switchover-ready, or by what the device tells in its place.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::changes::Changes;
+use super::deadlines::LAST_LOOK;
+use super::evidence::{Unchecked, or_late};
+use super::roles::{Pair, pair_of};
+use super::switchover::{BUSY_PAUSE, fault, reversal};
+use super::{ControlProcessor, Device, Role};
+use crate::dial::{Call, EventKind};
+use crate::error::{Error, Remedy, Result, SwitchoverFault};
+use crate::waiting::next_look;
+
+/// From one look at the standby to the next.
+const LOOK: Duration = Duration::from_millis(40);
+
+/// How a standby stands, by what the device tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is in step, or said to be up where nothing tells more.
+    InStep,
+    /// It is not.
+    Behind,
+    /// `oper-status` says that it is down, and nothing else tells. It may boot, or the device may say so of each standby.
+    Down,
+    /// The device does not tell, or what it tells is known to mean nothing.
+    Untold,
+}
+
+/// What a device was seen to say of its standbys where it has no switchover-ready: there are devices whose `oper-status`
+/// is ACTIVE for a standby that is in step, and others for which only the primary is ACTIVE.
+#[derive(Debug, Default)]
+pub struct StandbyWays {
+    /// A standby said that it was up.
+    said_up: AtomicBool,
+    /// A standby took over that had said that it was down.
+    took_over_down: AtomicBool,
+}
+
+impl StandbyWays {
+    /// Notes what control processors say of themselves.
+    pub fn showed(&self, roles: &[ControlProcessor]) {
+        if roles.iter().any(|cp| cp.role == Role::Secondary && cp.up == Some(true)) {
+            self.said_up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the standby of `before` took over.
+    pub fn took_over(&self, before: &Pair) {
+        if self.standing(before) == Standing::Down {
+            self.took_over_down.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn standing(&self, pair: &Pair) -> Standing {
+        match (pair.ready(), pair.secondary.up) {
+            (Some(true), _) | (None, Some(true)) => Standing::InStep,
+            (Some(false), _) => Standing::Behind,
+            (None, None) => Standing::Untold,
+            (None, Some(false)) if self.said_up.load(Ordering::Relaxed) => Standing::Behind,
+            (None, Some(false)) if self.took_over_down.load(Ordering::Relaxed) => Standing::Untold,
+            (None, Some(false)) => Standing::Down,
+        }
+    }
+}
+
+impl Device {
+    /// Waits for a pair whose standby is ready, and refuses where it never gets so.
+    ///
+    /// A standby that only its oper-status calls down is waited for as long; then the device decides, if it can refuse
+    /// (`asks`): by its own word nobody can tell.
+    pub(super) async fn ready_pair(&self, deadline: Instant, asks: bool) -> Result<Pair> {
+        let mut changes = Changes::of(self);
+        loop {
+            let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
+            let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
+            let standing = self.standby_ways.standing(&pair);
+            if matches!(standing, Standing::InStep | Standing::Untold) {
+                return Ok(pair);
+            }
+            if !changes.next_look(deadline, BUSY_PAUSE / 2).await {
+                let name = &pair.secondary.name;
+                if standing == Standing::Down && asks {
+                    let what =
+                        format!("oper-status of {name} is not ACTIVE, and no switchover-ready tells more; asking");
+                    self.note(EventKind::Note, what);
+                    return Ok(pair);
+                }
+                let what = format!("{name} never became ready for a switchover, so none was asked for");
+                return Err(Error::new(fault(SwitchoverFault::NotReady), what)
+                    .hint("look at the standby's state, or give it longer")
+                    .remedy(Remedy::ReadyDeadline));
+            }
+        }
+    }
+
+    /// Where the device does not say whether its standby is ready: it is there, and has been for a while.
+    pub(super) async fn standby_settled(&self, deadline: Instant) -> Result<Pair> {
+        let settle = self.deadlines().settle;
+        let mut up_since = None;
+        loop {
+            let pair = self.pair(Call::read("gNMI.Subscribe", deadline + LAST_LOOK)).await?;
+            let now = Instant::now();
+            let since = *up_since.get_or_insert(now);
+            if matches!(self.standby_ways.standing(&pair), Standing::Behind | Standing::Down) {
+                up_since = None;
+            } else if now >= since + settle {
+                return Ok(pair);
+            }
+            if !next_look(deadline, LOOK).await {
+                let what = format!("{} never stayed up, so the active was not failed", pair.secondary.name);
+                return Err(Error::new(fault(SwitchoverFault::NotReady), what)
+                    .hint("look at the standby's state, or give it longer")
+                    .remedy(Remedy::ReadyDeadline));
+            }
+        }
+    }
+
+    /// Waits until `primary` has a standby that is in step; it must stay primary meanwhile. Some where the standby is
+    /// there, and the device gives no means to tell whether it is in step.
+    pub async fn redundant(&self, primary: &str) -> Result<Option<Unchecked>> {
+        let began = Instant::now();
+        let deadline = began + self.known_deadlines().await.redundant;
+        let reversed = || reversal(primary).during(self.name(), "switchover", began.elapsed());
+        let mut changes = Changes::of(self);
+        let mut untold_since = None;
+        loop {
+            let look = Call::read("gNMI.Subscribe", deadline + BUSY_PAUSE * 10);
+            let roles = self.roles_so_far(look).await;
+            let roles = or_late(roles, fault(SwitchoverFault::NeverRedundant), "the device does not answer")?;
+            let mut standing = None;
+            if let Ok(pair) = pair_of(&roles) {
+                if pair.primary.name != primary {
+                    return Err(reversed());
+                }
+                let found = self.standby_ways.standing(&pair);
+                if found == Standing::InStep {
+                    self.note(EventKind::Switchover, format!("{} is in step as the standby", pair.secondary.name));
+                    return Ok(None);
+                }
+                standing = Some((found, pair.secondary.name));
+            } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
+                return Err(reversed());
+            }
+            let untold = standing.as_ref().is_some_and(|(found, _)| *found == Standing::Untold);
+            untold_since = untold.then(|| untold_since.unwrap_or_else(Instant::now));
+            let settled = untold_since.is_some_and(|since| since.elapsed() >= self.deadlines().settle);
+            if settled || !changes.next_look(deadline, BUSY_PAUSE / 4).await {
+                if let Some((Standing::Untold | Standing::Down, name)) = standing {
+                    let what = format!("whether {name} is in step as the standby");
+                    self.note(EventKind::Switchover, format!("the device does not tell {what}"));
+                    return Ok(Some(Unchecked::not_reported(what)));
+                }
+                let what = "the old primary did not come back in step in time";
+                let late = Error::new(fault(SwitchoverFault::NeverRedundant), what);
+                return Err(late.during(self.name(), "switchover", began.elapsed()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roles::tests::cp;
+    use super::*;
+
+    fn pair(ready: Option<bool>, up: Option<bool>) -> Pair {
+        let (primary, secondary) = (cp("A", Role::Primary), cp("B", Role::Secondary));
+        Pair { primary: ControlProcessor { ready, ..primary }, secondary: ControlProcessor { up, ..secondary } }
+    }
+
+    #[test]
+    fn an_oper_status_counts_where_no_other_leaf_tells() {
+        let ways = StandbyWays::default();
+        for up in [None, Some(true), Some(false)] {
+            assert_eq!(ways.standing(&pair(Some(true), up)), Standing::InStep);
+            assert_eq!(ways.standing(&pair(Some(false), up)), Standing::Behind);
+        }
+        assert_eq!(ways.standing(&pair(None, Some(true))), Standing::InStep);
+        assert_eq!(ways.standing(&pair(None, Some(false))), Standing::Down);
+        assert_eq!(ways.standing(&pair(None, None)), Standing::Untold);
+    }
+
+    #[test]
+    fn what_a_standby_said_before_tells_what_its_oper_status_means() {
+        let ways = StandbyWays::default();
+        let down = pair(None, Some(false));
+        ways.took_over(&down);
+        assert_eq!(ways.standing(&down), Standing::Untold);
+        ways.showed(&[ControlProcessor { up: Some(true), ..cp("A", Role::Primary) }]);
+        assert_eq!(ways.standing(&down), Standing::Untold, "the primary's tells nothing of a standby");
+        ways.showed(&[ControlProcessor { up: Some(true), ..cp("B", Role::Secondary) }]);
+        assert_eq!(ways.standing(&down), Standing::Behind);
+        let ways = StandbyWays::default();
+        ways.took_over(&pair(Some(true), Some(false)));
+        assert_eq!(ways.standing(&down), Standing::Down, "it took over because another leaf said that it was ready");
+    }
+}
