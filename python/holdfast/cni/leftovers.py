@@ -1,8 +1,9 @@
-"""What a network leaves on a host: interfaces, leases, NAT rules, namespaces, processes."""
+"""What a network leaves on a host: interfaces, leases, rules of iptables, namespaces, processes."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +86,18 @@ def _files(folder: Path) -> frozenset[str]:
 
 
 def _rules(host: NetworkNamespace | None) -> frozenset[str]:
-    rules: set[str] = set()
+    """Rules and chains of plugins in all tables; of those that are there several times, each."""
+    rules: Counter[str] = Counter()
     for tool in ("iptables-save", "ip6tables-save"):
-        if shutil.which(tool):
-            lines = (host or _Here()).run([tool, "-t", "nat"]).splitlines()
-            rules.update(f"{tool}: {line}" for line in lines if line.startswith("-A"))
-            rules.update(f"{tool}: {line.split()[0]}" for line in lines if line.startswith(":CNI"))
-    return frozenset(rules)
+        table = ""
+        for line in (host or _Here()).run([tool]).splitlines() if shutil.which(tool) else ():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith("-A"):
+                rules[f"{tool}: {table}: {line}"] += 1
+            elif line.startswith(":CNI"):
+                rules[f"{tool}: {table}: {line.split()[0]}"] += 1
+    return frozenset(f"{rule} ({at})" if at > 1 else rule for rule, held in rules.items() for at in range(1, held + 1))
 
 
 def plugin_processes(plugins: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,5 +79,7 @@ def _run(words: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HoldfastError(f"{' '.join(words)}: {error}", hint="install iproute2, util-linux and iptables") from None
     if done.returncode != 0:
-        raise HoldfastError(f"{' '.join(words)}: {done.stderr.strip()}", hint="this needs root")
+        raise HoldfastError(
+            f"{' '.join(words)}: {done.stderr.strip()}", hint="this needs root" if os.geteuid() != 0 else None
+        )
     return done.stdout
