@@ -109,7 +109,7 @@ def test_no_object_shows_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("change", "said"),
     [
         (('"kind": "csi"', f'"kind": "csi", "sockets": "tcp://admin:{ON_LINE}@host"'), "provider: sockets is for"),
-        (('"kind": "csi"', '"kind": "Planted-on-line"'), "provider: '***'"),
+        (('"kind": "csi"', '"kind": "Planted-on-line"'), "provider: kind: '***'"),
         (('"lab": {', '"lab": {, Planted'), "it is no YAML"),
         (("key1=", ""), "each line must be KEY=VALUE"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.exceptions import InvalidArgumentError
 
@@ -53,31 +53,22 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
     What runs there is in containers with the label holdfast.task. `pace` is from one write of a task to the next,
     `timeout` for all engines to answer; in seconds. Raises a `HoldfastError` that says what did not come about.
     """
-    from holdfast import _core, ledger
+    from holdfast import _core
 
     if provider.hosts is None:
         raise InvalidArgumentError(f"{provider.path} names no hosts", hint="lab: {kind: hosts, …}")
     nodes = provider.hosts.nodes
     return _core.storage_hosts(
         {
-            "kind": provider.kind,
-            "name": provider.name,
-            "version": provider.version(),
+            **_given(provider, pace, timeout),
             "sockets": dict(provider.hosts.sockets),
             "folder": provider.hosts.folder,
-            "secrets": provider.secrets,
-            "mask": provider.mask,
             "driver": provider.driver,
-            "fences": provider.fencing != "none",
             "addresses": {name: host.address for name, host in nodes.items()},
             "engines": {name: host.engine for name, host in nodes.items()},
             "commands": dict(provider.hosts.commands),
             "tester": provider.hosts.tester,
             "manager": provider.manager,
-            "ledger": ledger.executable(),
-            "run": secrets.randbits(128),
-            "pace": pace,
-            "timeout": timeout,
         }
     )
 
@@ -91,25 +82,44 @@ def lab(
     next, `timeout` for all plugins to answer; in seconds. Raises a `HoldfastError` that says what did not come about;
     what the plugins printed is in `FOLDER/NODE/log`.
     """
-    from holdfast import _core, ledger
+    from holdfast import _core
 
     return _core.storage_lab(
         {
-            "kind": provider.kind,
-            "name": provider.name,
-            "version": provider.version(),
+            **_given(provider, pace, timeout),
             "folder": os.fspath(folder),
             "nodes": provider.nodes,
             "server": provider.server,
             "plugin": provider.start,
-            "ledger": ledger.executable(),
             "runner": provider.runner,
-            "run": secrets.randbits(128),
-            "pace": pace,
-            "fences": provider.fencing != "none",
             "shared": provider.shared,
-            "secrets": provider.secrets,
-            "mask": provider.mask,
-            "timeout": timeout,
+            "environment": provider.environment,
+            "ready": provider.ready,
+            "socket": provider.socket,
+            "controller_start": provider.controller_start,
         }
     )
+
+
+def _given(provider: ProviderFile, pace: float, timeout: float) -> dict[str, Any]:
+    """What a lab of either kind is told of its provider; sizes are bytes, times seconds."""
+    from holdfast import ledger
+
+    return {
+        "kind": provider.kind,
+        "name": provider.name,
+        "version": provider.version(),
+        "fences": provider.fencing != "none",
+        "secrets": provider.secrets,
+        "call_secrets": provider.call_secrets,
+        "mask": provider.mask,
+        "controller_socket": provider.controller_socket,
+        "calls": provider.calls,
+        "mount_flags": provider.mount_flags,
+        "filesystem_options": provider.filesystem_options,
+        "topology": provider.topology,
+        "ledger": ledger.executable(),
+        "run": secrets.randbits(128),
+        "pace": pace,
+        "timeout": timeout,
+    }

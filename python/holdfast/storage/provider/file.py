@@ -1,0 +1,102 @@
+"""A provider file as it was read."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.storage import concealed, fleet
+
+if TYPE_CHECKING:
+    from holdfast import _core
+
+# What the runners but our own need on this machine.
+_ENGINE_TOOLS = ("dockerd", "containerd", "runc")
+
+
+@dataclass(frozen=True, repr=False)
+class ProviderFile:
+    """A provider, checked.
+
+    Commands are lines for a shell, with {socket}, {node}, {folder}, {control}, {storage} in them. Where there are
+    `hosts`, a plugin runs there already, and their engines call it `driver`. Sizes are bytes, times seconds.
+    """
+
+    path: str
+    kind: str
+    # What it names is relative to this.
+    folder: Path = Path()
+    start: str = ""
+    driver: str = ""
+    # Docker's protocol tells neither; the version is what this command prints first.
+    name: str = ""
+    version_command: str = ""
+    server: str | None = None
+    environment: Mapping[str, str] = field(default_factory=concealed.Secrets)
+    ready: str | None = None
+    # Of a Docker volume plugin that serves elsewhere.
+    socket: str | None = None
+    # One controller for all nodes: how it is started, or where it is.
+    controller_start: str | None = None
+    controller_socket: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    minimum: int | None = None
+    sizes: tuple[int, ...] = ()
+    # By RPC, `default` and `start`.
+    calls: Mapping[str, float] = field(default_factory=dict)
+    mount_flags: tuple[str, ...] = ()
+    # By file system.
+    filesystem_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    topology: bool = True
+    fencing: str = "none"
+    # Whether other nodes have a Docker plugin's volumes too; None where its own word counts.
+    shared: bool | None = None
+    filesystems: frozenset[str] = frozenset()
+    access_modes: frozenset[str] = frozenset(("SINGLE_NODE_WRITER",))
+    # Never shown, and neither is what else of the file is secret. Those for each kind of call (`keys.SECRET_CALLS`)
+    # where it has its own, else `secrets`.
+    secrets: dict[str, str] = field(default_factory=concealed.Secrets)
+    call_secrets: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    mask: _core.Mask | None = None
+    tools: tuple[str, ...] = ()
+    runner: str = "own"
+    # Of a Swarm of hosts; the address of an engine that manages it.
+    manager: str | None = None
+    nodes: int = 3
+    hosts: fleet.Hosts | None = None
+
+    def __repr__(self) -> str:
+        return f"ProviderFile({self.path!r}, {self.kind}, runner {self.runner})"  # commands may have secrets in them
+
+    def hide(self, text: str) -> str:
+        """The same text without what of the file is secret."""
+        return text if self.mask is None else self.mask.hide(text)
+
+    def version(self) -> str:
+        """What its version command prints first; empty where there is none."""
+        if not self.version_command:
+            return ""
+        try:
+            words = shlex.split(self.version_command)
+            done = subprocess.run(  # noqa: S603
+                words, capture_output=True, text=True, errors="replace", timeout=30, check=False, cwd=self.folder
+            )
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise InvalidArgumentError(self.hide(f"provider: version: {error}")) from None
+        return (self.hide(done.stdout).splitlines() or [""])[0]
+
+    def lacks(self) -> list[str]:
+        """Why it cannot run here, a line each; empty where it can."""
+        from holdfast import _core
+
+        lab = _core.storage_lab_lacks() if self.hosts is None else None
+        lacking = [why for why in (lab,) if why is not None]
+        engines = _ENGINE_TOOLS if self.runner != "own" and self.hosts is None else ()
+        tools = (*self.tools, *engines)
+        return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]

@@ -1,0 +1,216 @@
+"""Reading a provider file: each key by the table, and then what they say together."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from holdfast.exceptions import InvalidArgumentError
+from holdfast.storage import concealed, fleet
+from holdfast.storage.provider import document, keys, secret_files
+from holdfast.storage.provider.document import Place
+from holdfast.storage.provider.file import ProviderFile
+from holdfast.storage.provider.keys import Key
+from holdfast.storage.provider.kinds import no_key
+
+SHIPPED = Path(__file__).parent.parent / "providers"
+# A path at the beginning of a word; a node's working directory is another.
+_OWN_FOLDER = re.compile(r"(?:(?<=^)|(?<=[\s=;&|(]))\./")
+
+
+def read(given: str, *, runner: str | None = None) -> ProviderFile:
+    """Read a provider file, or a shipped one by its name; `InvalidArgumentError` says what is wrong and in which line.
+
+    `runner` is the kind of runner, instead of the file's. What the file names is relative to its own folder.
+    """
+    path = Path(given)
+    if not path.is_file():
+        path = SHIPPED / f"{given}.yaml"
+    if "\0" in given or not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+        raise InvalidArgumentError(f"{given}: there is no such file", hint=f"give a file, or one of: {shipped}")
+    root = document.load(path, given)
+    mask = concealed.mask({"": root.plain()}, {})
+    try:
+        found, secrets = _File(root, path.resolve().parent, runner).read()
+    except InvalidArgumentError as error:
+        hint = None if error.hint is None else mask.hide(error.hint)
+        raise InvalidArgumentError(mask.hide(error.message), hint=hint) from None
+    return replace(found, mask=concealed.mask({"": root.plain()}, secrets))
+
+
+class _File:
+    """A file under way: its values by their keys, and where each stands."""
+
+    def __init__(self, root: Place, folder: Path, runner: str | None) -> None:
+        self.root = root
+        self.folder = folder
+        self.values: dict[str, Any] = {}
+        self.places: dict[str, Place] = {}
+        self.secrets: list[Mapping[str, str]] = []
+        self.runner = runner
+        self.lab = "namespaces"
+
+    def read(self) -> tuple[ProviderFile, dict[str, str]]:
+        parts = self.root.items()
+        for name, place in parts.items():
+            if name not in keys.PARTS:
+                raise no_key(self.root, name, place, keys.PARTS, _part_of(name))
+        if "provider" not in parts:
+            raise self.root.wrong("has no key 'provider'", "docs/storage.md has an example")
+        held = {part: place.items() for part, place in parts.items()}
+        self._read(held, {"provider": "kind", "lab": "kind"})
+        self.lab = self.values.get("lab.kind", "namespaces")
+        self._read(held, {})
+        self._require(parts)
+        if self.runner is not None:
+            self.values["runner.kind"] = self.runner
+        found = self._on_hosts(self._common()) if self.lab == "hosts" else self._in_namespaces(self._common())
+        every = [*enumerate(self.secrets), (-1, found.environment)]
+        return found, {f"{number} {key}": value for number, each in every for key, value in each.items()}
+
+    def _read(self, held: Mapping[str, Mapping[str, Place]], first: Mapping[str, str]) -> None:
+        """Each key, or only those that decide what others may be."""
+        for part, places in held.items():
+            for name, place in places.items():
+                if first and first.get(part) != name:
+                    continue
+                if name not in keys.names(part):
+                    raise no_key(held_place(self.root, part), name, place, keys.names(part), _part_of(name, part))
+                key = self._key(part, name, place)
+                self.places[key.path] = place
+                self.values[key.path] = key.kind.read(place)
+
+    def _key(self, part: str, name: str, place: Place) -> Key:
+        """The row of the table that is for this lab and this protocol."""
+        rows = [key for key in keys.of_part(part) if key.name == name]
+        found = next((key for key in rows if key.lab in ("", self.lab)), None)
+        what = "faults" if part == "faults" else place.where
+        if found is None and self.lab == "hosts":
+            raise place.error(f"{what}: on hosts it runs already", "leave it out")
+        if found is None:
+            raise place.error(f"{what} is for hosts; the lab of namespaces has its own")
+        kind = self.values.get("provider.kind")
+        if found.protocol and kind is not None and found.protocol != kind:
+            other = "a CSI driver" if kind == "csi" else "a plugin of Docker"
+            raise place.error(f"{what}: {other} has none", f"leave it out: it is for kind: {found.protocol}")
+        if not found.offered:
+            raise place.error(f"{what} is not offered by this version", "leave it out")
+        return found
+
+    def _require(self, parts: Mapping[str, Place]) -> None:
+        kind = self.values.get("provider.kind")
+        for key in keys.KEYS:
+            meant = key.required and key.lab in ("", self.lab) and (not key.protocol or key.protocol == kind)
+            if meant and key.path not in self.values:
+                raise parts.get(key.part, self.root).error(f"{key.part} has no key {key.name!r}", f"it {_says(key)}")
+
+    def _common(self) -> ProviderFile:
+        value: Callable[..., Any] = self.values.get
+        provider = "provider."
+        name = value(provider + "name", Path(self.root.file).stem)
+        secrets = self._secrets("provider.secrets_file")
+        return ProviderFile(
+            path=self.root.file,
+            folder=self.folder,
+            kind=value(provider + "kind"),
+            name=name,
+            driver=value(provider + "driver", name),
+            version_command=self._command("provider.version") or "",
+            parameters=value(provider + "parameters", {}),
+            minimum=value(provider + "minimum"),
+            sizes=value(provider + "sizes", ()),
+            calls=value(provider + "calls", {}),
+            mount_flags=value(provider + "mount_flags", ()),
+            filesystem_options=value(provider + "filesystem_options", {}),
+            topology=value(provider + "topology", True),
+            fencing=value(provider + "fencing", "none"),
+            filesystems=frozenset(value(provider + "filesystems", ())),
+            access_modes=frozenset(value(provider + "access_modes", ("SINGLE_NODE_WRITER",))),
+            secrets=secrets,
+            call_secrets=self._call_secrets(secrets),
+            controller_socket=value(provider + "controller", {}).get("socket"),
+            tools=value(provider + "tools", ()),
+            runner=value("runner.kind", "own"),
+            manager=value("runner.manager"),
+        )
+
+    def _in_namespaces(self, found: ProviderFile) -> ProviderFile:
+        value = self.values.get
+        controller = value("provider.controller", {}).get("start")
+        return replace(
+            found,
+            nodes=value("lab.nodes", 3),
+            start=self._command("provider.start") or "",
+            server=self._command("provider.server"),
+            environment=concealed.Secrets(value("provider.environment", {})),
+            ready=self._command("provider.ready"),
+            shared=None if value("provider.scope") is None else value("provider.scope") == "global",
+            socket=value("provider.socket"),
+            controller_start=None if controller is None else self._own(controller),
+        )
+
+    def _on_hosts(self, found: ProviderFile) -> ProviderFile:
+        value = self.values.get
+        if found.runner == "own":
+            raise self._wrong("lab.kind", "lab: hosts do not go with the runner own", "give runner: {kind: docker}")
+        if found.runner == "swarm" and found.manager is None:
+            hint = "give the engine that manages the Swarm"
+            raise self._wrong("runner.kind", "runner has no key 'manager'", hint)
+        if found.runner != "swarm" and found.manager is not None:
+            raise self._wrong("runner.manager", "runner: manager is for the runner swarm")
+        if "start" in value("provider.controller", {}):
+            raise self._wrong("provider.controller", "provider: controller: start: on hosts it runs already")
+        lab = {name: self.values[f"lab.{name}"] for name in fleet.KEYS if f"lab.{name}" in self.values}
+        commands = {key.name: self.values[key.path] for key in keys.of_part("faults") if key.path in self.values}
+        try:
+            hosts = fleet.check(lab, commands, value("provider.sockets", ""))
+        except InvalidArgumentError as error:
+            raise self._wrong("lab.nodes", error.message, error.hint) from None
+        return replace(found, hosts=hosts)
+
+    def _wrong(self, path: str, message: str, hint: str | None = None) -> InvalidArgumentError:
+        return self.places.get(path, self.root).error(message, hint)
+
+    def _command(self, path: str) -> str | None:
+        command = self.values.get(path)
+        return None if command is None else self._own(command)
+
+    def _own(self, command: str) -> str:
+        """A command as it is run on a node: `./` is the provider file's folder."""
+        filled = command.replace("{python}", shlex.quote(sys.executable))
+        return _OWN_FOLDER.sub(lambda _: f"{shlex.quote(str(self.folder))}/", filled)
+
+    def _secrets(self, path: str) -> dict[str, str]:
+        if path not in self.values:
+            return concealed.Secrets()
+        found = secret_files.read(self.places[path], self.values[path], self.folder)
+        self.secrets.append(found)
+        return found
+
+    def _call_secrets(self, every: dict[str, str]) -> dict[str, dict[str, str]]:
+        files: Mapping[str, str] = self.values.get("provider.secrets", {})
+        found: dict[str, dict[str, str]] = dict.fromkeys(keys.SECRET_CALLS, every)
+        for call, name in files.items():
+            found[call] = secret_files.read(self.places["provider.secrets"].items()[call], name, self.folder)
+            self.secrets.append(found[call])
+        return found
+
+
+def held_place(root: Place, part: str) -> Place:
+    """Where a part of the file is."""
+    return root.items()[part]
+
+
+def _part_of(name: str, part: str = "") -> str:
+    """Which other part of the file has a key of this name."""
+    return next((each for each in keys.PARTS if each != part and name in keys.names(each)), "")
+
+
+def _says(key: Key) -> str:
+    return f"says: {key.help}"
