@@ -24,11 +24,12 @@ from test_torpedo import verdicts, wrong
 
 WORKERS = 3
 SEEDS = 100
+SCENARIOS = 15
 PAGE = Path(__file__).parent.parent / "docs" / "storage-detection.md"
 HEAD = """# What the Torpedo scenarios catch
 
 Written by `nox -s storage_detection` on {date} with holdfast {version} ({machine}): each defect of the catalogue
-(`tests_py/storage_defects.py`) is planted in the emulated provider, and all ten scenarios are run. A defect counts as
+(`tests_py/storage_defects.py`) is planted in the emulated provider, and all scenarios are run. A defect counts as
 caught where the scenarios it belongs to fail, the first of them with the right reason.
 
 **{caught} of {all} caught.** {seeds}
@@ -68,7 +69,7 @@ def healthy(seed: int) -> list[str]:
     found = verdicts(run(*options, "--torpedo-face", draw.choice(["process", "csi", "docker"])))
     bad = [(name, told) for name, all_told in found.items() for told in all_told if told[0] not in ("Pass", "NotRun")]
     return [f"seed {seed}: {name}: {verdict}: {reason}" for name, (verdict, reason) in bad] or (
-        [] if len(found) == 10 else [f"seed {seed}: {len(found)} scenarios ran"]
+        [] if len(found) == SCENARIOS else [f"seed {seed}: {len(found)} scenarios ran"]
     )
 
 

@@ -23,7 +23,9 @@ from holdfast.storage.scenario import Scenario
 from conftest import RunSuite, SuiteRun
 from storage_defects import CATALOGUE, Defect
 
-SCENARIOS = 14
+SCENARIOS = 19
+# Those beyond Torpedo's ten, of what CSI has calls for.
+FEATURES = {f"T{number}" for number in range(11, 16)}
 
 
 def verdicts(run: SuiteRun) -> dict[str, list[tuple[str, str]]]:
@@ -45,13 +47,15 @@ def wrong(defect: Defect, run: SuiteRun) -> list[str]:
 
 
 @pytest.mark.parametrize("face", ["process", "csi", "docker"])
-def test_a_healthy_provider_passes_all_ten(face: str, run_suite: RunSuite, tmp_path: Path) -> None:
+def test_a_healthy_provider_passes_all(face: str, run_suite: RunSuite, tmp_path: Path) -> None:
     report = tmp_path / "table"
     run = run_suite("-k", "torpedo", "--torpedo-face", face, "--torpedo-report", str(report))
     assert run.exit_code == 0, run.output
     found = verdicts(run)
-    assert sorted(found, key=lambda name: int(name[1:])) == [f"T{number}" for number in range(1, 11)]
+    assert sorted(found, key=lambda name: int(name[1:])) == [f"T{number}" for number in range(1, 16)]
     unlike = {name: told for name, told in found.items() if {verdict for verdict, _ in told} != {"Pass"}}
+    if face != "process":
+        assert all({verdict for verdict, _ in unlike.pop(name)} == {"NotRun"} for name in FEATURES)
     if face != "process":  # no orchestrator restarts a provider's server
         assert [verdict for verdict, _ in unlike.pop("T3")].count("NotRun") == 1
     assert unlike == {}
@@ -102,7 +106,7 @@ def test_every_defect_of_the_emulated_provider_is_in_the_catalogue() -> None:
 
 
 def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
-    for number in range(1, 11):
+    for number in range(1, 16):
         own = [defect for defect in CATALOGUE if f"T{number}" in defect.scenarios]
         assert len(own) >= 2, number
 
@@ -114,7 +118,7 @@ def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
         (("--torpedo-failpoint", "storage.fence.none=eror(x)"), "eror"),
         (("--torpedo-face", "http"), "give process, csi or docker"),
         (("--torpedo-seed", "x"), "give a number"),
-        (("--torpedo-deadline", "T11=3s"), "there is no scenario 'T11'"),
+        (("--torpedo-deadline", "T16=3s"), "there is no scenario 'T16'"),
         (("--torpedo-deadline", "T5"), "such as T5=60s"),
         (("--torpedo-timing", "speed=3s"), "give sync, attach, pace or patience"),
         (("--torpedo-failpoint", "storage.fence.none"), "write NAME=TERMS"),

@@ -47,6 +47,7 @@ from holdfast.results import (
     StatInfo,
     StorageLeftover,
     StorageProvider,
+    StorageStatistics,
     Switchover,
     Timeline,
     Unchecked,
@@ -78,6 +79,7 @@ __all__ = [
     "Mask",
     "StorageLab",
     "StorageService",
+    "StorageSnapshot",
     "StorageTask",
     "StorageVolume",
     "Subscription",
@@ -1545,6 +1547,17 @@ class StorageVolume:
     def nodes(self) -> list[str] | None: ...
 
 @final
+class StorageSnapshot:
+    """A snapshot of a volume, as its provider tells of it; `bytes` is None where it does not."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int | None: ...
+
+@final
 class StorageTask:
     """A task that was started: it writes a ledger on its volume, and tells what is on the disk."""
 
@@ -1606,9 +1619,32 @@ class StorageLab:
         filesystem: str = "",
         access: VolumeAccess = "SINGLE_NODE_WRITER",
         parameters: Mapping[str, str] = ...,
+        block: bool = False,
+        source: StorageSnapshot | StorageVolume | None = None,
         timeout: _Seconds | None = None,
     ) -> StorageVolume:
-        """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume."""
+        """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume.
+
+        With `block` it is a device without a file system. With a `source` it is a copy of that, and must hold all that
+        was acknowledged when the copy was asked for (CSI's CreateVolume with a content source).
+        """
+
+    def expand(
+        self, volume: StorageVolume, bytes: int, *, tasks: Sequence[StorageTask] = ..., timeout: _Seconds | None = None
+    ) -> int:
+        """Makes a volume larger, and what these tasks have mounted of it; the size that it is said to have now.
+
+        Where no task has it, the node of its next task is told (ControllerExpandVolume, NodeExpandVolume).
+        """
+
+    def take_snapshot(self, volume: StorageVolume, name: str, *, timeout: _Seconds | None = None) -> StorageSnapshot:
+        """Takes a snapshot (CSI's CreateSnapshot), and keeps what had been acknowledged, for volumes made from it."""
+
+    def remove_snapshot(self, snapshot: StorageSnapshot, *, timeout: _Seconds | None = None) -> None:
+        """Removes a snapshot; one that is not there is removed already."""
+
+    def statistics(self, task: StorageTask, *, timeout: _Seconds | None = None) -> StorageStatistics:
+        """What the plugin counts on a task's volume, or where that was mounted (CSI's NodeGetVolumeStats)."""
 
     def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None: ...
     def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]: ...

@@ -336,6 +336,28 @@ class StorageProvider(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class StorageSpace(Shown):
+    """How much there is `total`, `used` and `available` of bytes, or of inodes."""
+
+    total: int
+    used: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatistics(Shown):
+    """What a node's plugin counts on a mounted volume (CSI's NodeGetVolumeStats); None what it does not tell.
+
+    `abnormal` is the volume's condition as the plugin sees it, and `message` what it says of that.
+    """
+
+    bytes: StorageSpace | None
+    inodes: StorageSpace | None
+    abnormal: bool | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageLeftover(Shown):
     """What is left of a volume or its tasks: a `mount`, `process`, `container` or `attachment`, and on which node.
 
@@ -371,7 +393,7 @@ class LedgerFinding(Shown):
 class LedgerVerdict(Shown):
     """What the judge found on a volume (docs/ledger.md): counts of records, and each finding.
 
-    `bytes` and `filesystem` are the volume's, as far as its node can tell.
+    `bytes`, how many of them are `used`, and `filesystem` are the volume's, as far as its node can tell.
     """
 
     acknowledged: int
@@ -380,6 +402,7 @@ class LedgerVerdict(Shown):
     stale: int
     findings: tuple[LedgerFinding, ...]
     bytes: int | None
+    used: int | None
     filesystem: str | None
 
     @property

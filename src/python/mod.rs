@@ -28,6 +28,7 @@ mod storage_hosts;
 #[cfg(target_os = "linux")]
 mod storage_namespaces;
 #[cfg(target_os = "linux")]
+mod storage_results;
 mod storage_service;
 mod system;
 
@@ -71,13 +72,15 @@ mod _core {
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]
-    use super::storage::{StorageLab, StorageTask, StorageVolume, storage_emulated, storage_lab_lacks};
+    use super::storage::{StorageLab, StorageTask, storage_emulated, storage_lab_lacks};
     #[cfg(unix)]
     #[pymodule_export]
     use super::storage_hosts::storage_hosts;
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::storage_namespaces::storage_lab;
+    #[pymodule_export]
+    use super::storage_results::{StorageSnapshot, StorageVolume};
     #[cfg(target_os = "linux")]
     #[pymodule_export]
     use super::storage_service::{StorageService, storage_plugin, storage_server};

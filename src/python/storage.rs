@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 
 use super::arguments::Seconds;
 use super::runtime::{RuntimeOf, block};
+use super::storage_results::{Source, StorageSnapshot, StorageVolume, counted, judged};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Dialect, Registry, Terms};
@@ -20,7 +21,7 @@ use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, ser
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
     Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Fault, Lab, Leftover, Mask, Network, Own,
-    Part, Stage, Started, TaskEnding, Verdict, Volume, VolumeRequest, Volumes,
+    Part, Stage, Started, TaskEnding, Volume, VolumeRequest, Volumes,
 };
 
 /// Where no time is given.
@@ -67,48 +68,6 @@ const FAULTS: [(&str, Fault); 17] = [
 ];
 
 const FACES: [(&str, Face); 2] = [("csi", Face::Csi), ("docker", Face::Docker)];
-
-/// A volume as its provider tells of it.
-#[pyclass(frozen, module = "holdfast._core")]
-#[derive(Clone)]
-pub struct StorageVolume {
-    volume: Volume,
-    mask: Mask,
-}
-
-#[pymethods]
-impl StorageVolume {
-    #[getter]
-    fn id(&self) -> String {
-        self.mask.hide(&self.volume.id)
-    }
-
-    #[getter]
-    fn name(&self) -> String {
-        self.mask.hide(&self.volume.name)
-    }
-
-    #[getter]
-    fn bytes(&self) -> Option<u64> {
-        self.volume.bytes
-    }
-
-    #[getter]
-    fn parameters(&self) -> Option<BTreeMap<String, String>> {
-        let parameters = self.volume.parameters.iter().flatten();
-        let hidden = parameters.map(|(key, value)| (self.mask.hide(key), self.mask.hide(value))).collect();
-        self.volume.parameters.is_some().then_some(hidden)
-    }
-
-    #[getter]
-    fn nodes(&self) -> Option<Vec<String>> {
-        self.volume.nodes.as_ref().map(|nodes| nodes.iter().map(|node| self.mask.hide(node)).collect())
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<volume {} ({})>", self.name(), self.id())
-    }
-}
 
 /// A task that was started.
 #[pyclass(frozen, module = "holdfast._core")]
@@ -290,7 +249,7 @@ impl StorageLab {
         self.lab.run_name()
     }
 
-    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), timeout=None))]
+    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), block=false, source=None, timeout=None))]
     #[allow(clippy::too_many_arguments)]
     fn create(
         &self,
@@ -301,12 +260,64 @@ impl StorageLab {
         filesystem: &str,
         access: &str,
         parameters: BTreeMap<String, String>,
+        block: bool,
+        source: Option<Source>,
         timeout: Option<Seconds>,
     ) -> PyResult<StorageVolume> {
         let access = chosen("access", access, &Access::ALL)?;
-        let request = VolumeRequest { name, bytes, filesystem: filesystem.to_owned(), access, parameters };
+        let request = VolumeRequest {
+            name,
+            bytes,
+            filesystem: filesystem.to_owned(),
+            access,
+            parameters,
+            block,
+            content: source.map(Source::content),
+        };
         let deadline = deadline(timeout);
         Ok(self.volume(self.ask(py, move |lab| lab.create(&node, &request, deadline))?))
+    }
+
+    /// Makes a volume larger, and what tasks have mounted of it; the size that the provider says it has now.
+    #[pyo3(signature = (volume, bytes, *, tasks=Vec::new(), timeout=None))]
+    fn expand(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        bytes: u64,
+        tasks: Vec<Py<StorageTask>>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<u64> {
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        let tasks: Vec<_> = tasks.iter().map(|task| task.get().started.clone()).collect();
+        self.ask(py, move |lab| lab.expand(&volume, bytes, &tasks, deadline))
+    }
+
+    #[pyo3(signature = (volume, name, *, timeout=None))]
+    fn take_snapshot(
+        &self,
+        py: Python<'_>,
+        volume: &StorageVolume,
+        name: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<StorageSnapshot> {
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        let snapshot = self.ask(py, move |lab| lab.take_snapshot(&volume, &name, deadline))?;
+        Ok(StorageSnapshot { snapshot, mask: self.lab.mask().clone() })
+    }
+
+    #[pyo3(signature = (snapshot, *, timeout=None))]
+    fn remove_snapshot(&self, py: Python<'_>, snapshot: &StorageSnapshot, timeout: Option<Seconds>) -> PyResult<()> {
+        let (snapshot, deadline) = (snapshot.snapshot.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.remove_snapshot(&snapshot, deadline))
+    }
+
+    /// What the plugin counts on a task's volume; of a task that was released, where it was mounted.
+    #[pyo3(signature = (task, *, timeout=None))]
+    fn statistics(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<Py<PyAny>> {
+        let (started, deadline) = (task.started.clone(), deadline(timeout));
+        let statistics = self.ask(py, move |lab| lab.statistics(&started, deadline))?;
+        counted(py, &statistics, self.lab.mask())
     }
 
     #[pyo3(signature = (node, volume, *, timeout=None))]
@@ -477,20 +488,6 @@ impl StorageLab {
         let armed = self.failpoints.iter().flat_map(|failpoints| failpoints.armed());
         armed.map(|each| (each.name.to_owned(), each.hits)).collect()
     }
-}
-
-fn judged(py: Python<'_>, verdict: &Verdict, mask: &Mask) -> PyResult<Py<PyAny>> {
-    let fields = PyDict::new(py);
-    let findings = verdict.findings.iter().map(|finding| results::finding(py, finding));
-    let findings = findings.collect::<PyResult<Vec<_>>>()?;
-    fields.set_item("acknowledged", verdict.acknowledged)?;
-    fields.set_item("lost", verdict.lost())?;
-    fields.set_item("altered", verdict.altered())?;
-    fields.set_item("stale", verdict.stale())?;
-    fields.set_item("findings", pyo3::types::PyTuple::new(py, findings)?)?;
-    fields.set_item("bytes", verdict.bytes)?;
-    fields.set_item("filesystem", verdict.filesystem.as_deref().map(|name| mask.hide(name)))?;
-    results::make(py, "LedgerVerdict", &fields)
 }
 
 /// The emulated provider on emulated nodes, all of it in this process.

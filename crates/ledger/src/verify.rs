@@ -60,6 +60,8 @@ pub enum Finding {
     TwoWriters(u64, u64),
     /// After this record comes what is none.
     Damaged(u64),
+    /// A copy holds this record, which was written long after this one, the last when it was made.
+    Later(u64, u64),
 }
 
 impl Finding {
@@ -78,6 +80,7 @@ impl Finding {
             Self::Stale(..) => "stale",
             Self::TwoWriters(..) => "two writers",
             Self::Damaged(_) => "damaged",
+            Self::Later(..) => "later",
         }
     }
 
@@ -95,7 +98,8 @@ impl Finding {
             | Self::Foreign(number)
             | Self::Stale(number, _)
             | Self::TwoWriters(number, _)
-            | Self::Damaged(number) => Some(*number),
+            | Self::Damaged(number)
+            | Self::Later(number, _) => Some(*number),
         }
     }
 
@@ -136,6 +140,10 @@ impl fmt::Display for Finding {
                 "two writers: record {number} was acknowledged to incarnation {incarnation} after another had followed it"
             ),
             Self::Damaged(last) => write!(f, "after record {last} comes what is no record"),
+            Self::Later(number, last) => write!(
+                f,
+                "later: the copy holds record {number}, and record {last} was the last when the provider had answered"
+            ),
         }
     }
 }

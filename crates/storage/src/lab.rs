@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cut::{Cut, Cuts};
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
 use super::nodes::{Leftover, LeftoverKind, Mount, Nodes, Process, Spec};
@@ -28,6 +29,10 @@ pub struct Lab {
     run: u128,
     pace: Duration,
     ledgers: Mutex<BTreeMap<String, Ledger>>,
+    /// Of snapshots.
+    cuts: Mutex<Cuts>,
+    /// Volumes that were made larger while nobody had them, and how large.
+    grown: Mutex<BTreeMap<String, u64>>,
     /// Nodes that can be told nothing.
     lost: Mutex<BTreeSet<String>>,
     /// Nodes whose runtime was harmed.
@@ -38,10 +43,31 @@ pub struct Lab {
 
 /// Who wrote on a volume so far.
 #[derive(Default)]
-struct Ledger {
-    writer: u64,
-    incarnation: u64,
-    tasks: Vec<Arc<Task>>,
+pub struct Ledger {
+    pub writer: u64,
+    pub incarnation: u64,
+    pub tasks: Vec<Arc<Task>>,
+    /// What it held from its beginning on, where its volume is a copy.
+    copied: Option<Cut>,
+}
+
+impl From<Cut> for Ledger {
+    fn from(cut: Cut) -> Self {
+        Self { writer: cut.writer, incarnation: cut.incarnation, tasks: Vec::new(), copied: Some(cut) }
+    }
+}
+
+impl Ledger {
+    /// All that was acknowledged and must be there.
+    fn receipts(&self) -> Vec<Receipt> {
+        let copied = self.copied.iter().flat_map(|cut| cut.receipts(self.found()));
+        copied.chain(self.tasks.iter().flat_map(|task| task.receipts())).collect()
+    }
+
+    /// The last record that was there when its first task opened it.
+    fn found(&self) -> Option<u64> {
+        self.tasks.iter().find_map(|task| task.found())
+    }
 }
 
 /// A task that was started.
@@ -71,6 +97,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// The volume's size, as far as the node can tell.
     pub bytes: Option<u64>,
+    /// How much of that is in use, as far as the node can tell.
+    pub used: Option<u64>,
     /// Its file system, as far as the node can tell.
     pub filesystem: Option<String>,
 }
@@ -117,6 +145,8 @@ impl Lab {
             run,
             pace,
             ledgers: Mutex::default(),
+            cuts: Mutex::default(),
+            grown: Mutex::default(),
             lost: Mutex::default(),
             stopped: Mutex::default(),
             mask,
@@ -167,7 +197,15 @@ impl Lab {
         format!("holdfast-{}", &format!("{:032x}", self.run)[..8])
     }
 
-    fn ledgers(&self) -> MutexGuard<'_, BTreeMap<String, Ledger>> {
+    pub(super) fn cuts(&self) -> MutexGuard<'_, Cuts> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn grown(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.grown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ledgers(&self) -> MutexGuard<'_, BTreeMap<String, Ledger>> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,7 +217,7 @@ impl Lab {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(super) fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let (began, what) = (Instant::now(), self.mask.hide(what));
         let done = work().map_err(|error| self.mask.error(error));
         match &done {
@@ -193,7 +231,7 @@ impl Lab {
     /// Makes a volume.
     pub fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         let what = format!("create {} of {} bytes on {node}", request.name, request.bytes);
-        self.note(&what, || self.volumes.create(node, request, deadline))
+        self.create_copy(request, || self.note(&what, || self.volumes.create(node, request, deadline)))
     }
 
     /// Removes a volume.
@@ -253,7 +291,10 @@ impl Lab {
         let process =
             self.note(&format!("run {name} with {} on {node}", volume.name), || self.runner.run(&request, deadline))?;
         let incarnation = opening.incarnation.unwrap_or(0);
-        Ok(Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation })
+        let started =
+            Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation };
+        self.expand_if_grown(&started, deadline)?;
+        Ok(started)
     }
 
     /// Lets go of the volume of a task that ended.
@@ -283,18 +324,18 @@ impl Lab {
         let look = self.note(&format!("read the ledger on {} on {node}", volume.name), || {
             self.runner.look(volume, node, deadline)
         })?;
-        let mut receipts: Vec<Receipt> = self
-            .ledgers()
-            .get(&volume.id)
-            .into_iter()
-            .flat_map(|ledger| &ledger.tasks)
-            .flat_map(|task| task.receipts())
-            .collect();
+        let (mut receipts, later) = {
+            let ledgers = self.ledgers();
+            let ledger = ledgers.get(&volume.id);
+            let later = ledger.and_then(|ledger| ledger.copied.as_ref()?.later(ledger.found()));
+            (ledger.map(Ledger::receipts).unwrap_or_default(), later)
+        };
         receipts.sort_by_key(|receipt| receipt.at);
         let verdict = Verdict {
             acknowledged: receipts.len() as u64,
-            findings: verify(&receipts, look.places),
+            findings: verify(&receipts, look.places).into_iter().chain(later).collect(),
             bytes: look.bytes,
+            used: look.used,
             filesystem: look.filesystem,
         };
         let findings = verdict.findings.len();

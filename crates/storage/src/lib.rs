@@ -1,12 +1,15 @@
 //! Storage for stateful containers: who gives volumes, who runs tasks on them, who does them harm, and what is judged
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
+mod copies;
 pub mod csi;
+mod cut;
 pub mod docker;
 mod docker_plugin;
 pub mod emulated;
 mod executable;
 mod faults;
+mod features;
 #[cfg(unix)]
 mod hosts;
 mod lab;
@@ -25,6 +28,7 @@ mod volumes;
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
 pub use faults::{Fault, Faults, Network, Part};
+pub use features::{Condition, ContentSource, Expanded, Features, Snapshot, Space, Statistics};
 #[cfg(unix)]
 pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};

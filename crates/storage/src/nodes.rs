@@ -73,6 +73,8 @@ pub struct Look {
     pub places: Vec<Place>,
     /// Its size, as far as the node can tell.
     pub bytes: Option<u64>,
+    /// How much of that is in use, as far as the node can tell.
+    pub used: Option<u64>,
     /// Its file system, as far as the node can tell.
     pub filesystem: Option<String>,
 }

@@ -66,7 +66,8 @@ pub struct Task {
 
 #[derive(Default)]
 struct Heard {
-    opened: bool,
+    /// The last record that was there when it opened its ledger.
+    found: Option<u64>,
     idle: bool,
     syncing: u64,
     receipts: Vec<Receipt>,
@@ -79,7 +80,7 @@ struct Heard {
 impl Heard {
     fn keep(&mut self, message: WriterMessage) {
         match message {
-            WriterMessage::Opened(..) => self.opened = true,
+            WriterMessage::Opened(last, _) => self.found = Some(last),
             WriterMessage::Idle(_) => self.idle = true,
             WriterMessage::Syncing(_) => self.syncing += 1,
             WriterMessage::Acknowledged(receipt) => {
@@ -123,6 +124,11 @@ impl Task {
     /// All it acknowledged.
     pub fn receipts(&self) -> Vec<Receipt> {
         self.heard().receipts.clone()
+    }
+
+    /// The last record that was there when it opened its ledger, once it did.
+    pub fn found(&self) -> Option<u64> {
+        self.heard().found
     }
 
     /// How much it acknowledged.

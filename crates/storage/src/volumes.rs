@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::features::{ContentSource, Features};
 use holdfast_net::error::{Error, Result};
 
 /// Who may use a volume, and how; as CSI names it.
@@ -53,6 +54,10 @@ pub struct VolumeRequest {
     pub access: Access,
     /// For the provider.
     pub parameters: BTreeMap<String, String>,
+    /// A device without a file system.
+    pub block: bool,
+    /// What it holds from its beginning on; nothing, where none is given.
+    pub content: Option<ContentSource>,
 }
 
 /// A volume as its provider tells of it.
@@ -74,6 +79,8 @@ pub struct Volume {
     pub access: Access,
     /// What the provider wants to be told again.
     pub context: BTreeMap<String, String>,
+    /// A device without a file system.
+    pub block: bool,
 }
 
 impl Volume {
@@ -85,6 +92,7 @@ impl Volume {
             filesystem: request.filesystem.clone(),
             access: request.access,
             context: request.parameters.clone(),
+            block: request.block,
             ..Self::default()
         }
     }
@@ -118,6 +126,20 @@ pub enum Capability {
     Server,
     /// Its volumes are of one node each, and no other has them.
     Local,
+    /// A volume can be made larger.
+    Expand,
+    /// The same while a task uses it.
+    ExpandInUse,
+    /// A snapshot can be taken of a volume, and volumes made from it.
+    Snapshot,
+    /// A volume can be made from another.
+    Clone,
+    /// Volumes can be devices without a file system.
+    Block,
+    /// What is on a mounted volume is counted.
+    Statistics,
+    /// Whether a volume is well is told.
+    Condition,
 }
 
 impl Capability {
@@ -133,6 +155,13 @@ impl Capability {
             Self::Fence => "Fence",
             Self::Server => "Server",
             Self::Local => "Local",
+            Self::Expand => "Expand",
+            Self::ExpandInUse => "ExpandInUse",
+            Self::Snapshot => "Snapshot",
+            Self::Clone => "Clone",
+            Self::Block => "Block",
+            Self::Statistics => "Statistics",
+            Self::Condition => "Condition",
         }
     }
 }
@@ -200,6 +229,11 @@ pub trait Volumes: Send + Sync {
 
     /// Waits until the plugin on a node answers.
     fn ready(&self, node: &str, deadline: Instant) -> Result<()>;
+
+    /// What it can do beyond this, if it can.
+    fn features(&self) -> Option<&dyn Features> {
+        None
+    }
 
     /// What is wrong with a provider that is the lab's own, so that nothing can be said of it.
     fn trouble(&self, _deadline: Instant) -> Option<Error> {

@@ -30,6 +30,11 @@ NAMES = {
     "T8": "storage partitioned",
     "T9": "runtime crash",
     "T10": "runtime crash, live restore",
+    "T11": "expansion under write",
+    "T12": "snapshot under write",
+    "T13": "clone under write",
+    "T14": "block volumes",
+    "T15": "statistics",
 }
 # What a scenario's verdict is as a step's outcome.
 OUTCOMES: dict[str, Outcome] = {"Pass": PASS, "Fail": FAIL, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_CHECKED}
@@ -103,7 +108,7 @@ class ScenarioOutcome:
 
 
 def scenario_of(item: pytest.Item) -> str:
-    """Which scenario a test is, as its mark says: T1 to T10."""
+    """Which scenario a test is, as its mark says: T1 to T15."""
     mark = item.get_closest_marker("torpedo")
     assert mark is not None, f"{item.nodeid} has no mark torpedo(scenario)"
     return str(mark.args[0])

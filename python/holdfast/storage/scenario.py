@@ -14,7 +14,7 @@ from holdfast.results import Unchecked
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 
 if TYPE_CHECKING:
-    from holdfast._core import StorageLab, StorageTask, StorageVolume
+    from holdfast._core import StorageLab, StorageSnapshot, StorageTask, StorageVolume
     from holdfast.results import LedgerVerdict, StorageLeftover, StorageProvider
 
 STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
@@ -42,6 +42,7 @@ class Scenario:
         self.provider: StorageProvider = lab.provider()
         self.nodes: list[str] = lab.nodes()
         self.volumes: list[StorageVolume] = []
+        self.snapshots: list[StorageSnapshot] = []
         self.tasks: list[StorageTask] = []
         # What a volume of this provider can be asked for.
         self.filesystems: frozenset[str] = frozenset(("ext4", "xfs"))
@@ -110,6 +111,8 @@ class Scenario:
         filesystem: str = "",
         access: VolumeAccess = "SINGLE_NODE_WRITER",
         parameters: dict[str, str] | None = None,
+        block: bool = False,
+        source: StorageSnapshot | StorageVolume | None = None,
         timeout: float | None = None,
     ) -> StorageVolume:
         """A volume, which is removed at the end."""
@@ -122,11 +125,19 @@ class Scenario:
             filesystem=filesystem,
             access=access,
             parameters={**always, **(parameters or {})},
+            block=block,
+            source=source,
             timeout=timeout or self.limits.call,
         )
         if all(known.id != volume.id for known in self.volumes):
             self.volumes.append(volume)
         return volume
+
+    def take_snapshot(self, volume: StorageVolume) -> StorageSnapshot:
+        """A snapshot, which is removed at the end."""
+        snapshot = self.lab.take_snapshot(volume, self.unused_name(), timeout=self.limits.call)
+        self.snapshots.append(snapshot)
+        return snapshot
 
     def unused_name(self) -> str:
         """A name that no volume has."""
@@ -149,11 +160,11 @@ class Scenario:
         """A task in each stage, each on a volume of its own."""
         return [self.run(self.create(node), node, stage) for stage in STAGES]
 
-    def expect_progress(self, tasks: Iterable[StorageTask]) -> None:
-        """Each task that writes goes on writing."""
+    def expect_progress(self, tasks: Iterable[StorageTask], records: int | None = None) -> None:
+        """Each task that writes goes on writing, so many records at least."""
         for task in tasks:
             if task.stage != "idle":
-                task.wait_acknowledged(task.acknowledged + self.limits.enough, timeout=self.limits.call)
+                task.wait_acknowledged(task.acknowledged + (records or self.limits.enough), timeout=self.limits.call)
 
     def finish(self, tasks: Iterable[StorageTask]) -> None:
         """Each task stops, and gives its volume back."""
@@ -235,8 +246,8 @@ class Scenario:
         """What the judge finds on a volume, as a node sees it."""
         return self.lab.verify(volume, node, timeout=self.limits.call)
 
-    def expect_whole(self, volume: StorageVolume, node: str) -> None:
-        """Every acknowledged record is there, unaltered, in order, and of the one writer that held the volume."""
+    def expect_whole(self, volume: StorageVolume, node: str) -> LedgerVerdict:
+        """What the judge found: every acknowledged record, unaltered, in order, of the one writer that had it."""
         found = self.look(volume, node)
         account = self.account
         account.acknowledged += found.acknowledged
@@ -250,6 +261,7 @@ class Scenario:
                 f"of {found.acknowledged} acknowledged records on {volume.name}: {told}{more}",
                 hint="docs/ledger.md says what each finding means",
             )
+        return found
 
     def expect_errors(self, tasks: Iterable[StorageTask]) -> None:
         """Each task that writes is told that it cannot any more."""
@@ -387,7 +399,7 @@ class Scenario:
 
     def leave(self) -> list[str]:
         """Undo all harm, end all tasks, remove all volumes; what could not be is told."""
-        done = [self._try(work) for work in (self.undo, self._end_tasks, self._remove_volumes)]
+        done = [self._try(work) for work in (self.undo, self._end_tasks, self._remove_snapshots, self._remove_volumes)]
         return [trouble for trouble in done if trouble]
 
     def _try(self, work: Callable[[], None]) -> str:
@@ -403,6 +415,10 @@ class Scenario:
         for volume in self.volumes:
             for node in self.nodes:
                 self.lab.reconcile(volume, node, timeout=self.limits.call)
+
+    def _remove_snapshots(self) -> None:
+        for snapshot in self.snapshots:
+            self.lab.remove_snapshot(snapshot, timeout=self.limits.call)
 
     def _remove_volumes(self) -> None:
         for volume in self.volumes:

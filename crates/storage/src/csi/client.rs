@@ -425,6 +425,7 @@ impl Volumes for Csi {
             filesystem: request.filesystem.clone(),
             access: request.access,
             context: checked(made.volume_context, "volume context")?,
+            block: request.block,
         };
         volume.parameters = self.parameters_in_force(&socket, &volume, request, wanted, deadline)?;
         Ok(volume)

@@ -191,6 +191,8 @@ impl<B: Backend> Controller for Plugin<B> {
             filesystem,
             access,
             parameters: asked_for.parameters.into_iter().collect(),
+            block: false,
+            content: None,
         };
         let volume = self.blocking(move |backend, deadline| backend.create(&request, deadline)).await?;
         Ok(Response::new(csi::CreateVolumeResponse { volume: Some(described(&volume)) }))

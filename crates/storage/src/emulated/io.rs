@@ -146,7 +146,7 @@ impl Medium for Mounted {
     fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
         let mut world = self.emulated.world();
         let disk = self.mount(&mut world)?.disk.clone();
-        let size = disk.and_then(|disk| world.server.volumes.get(&disk)).map_or(u64::MAX, |disk| disk.bytes);
+        let size = disk.and_then(|disk| world.server.volumes.get(&disk)).map_or(u64::MAX, |disk| disk.usable);
         if offset + BLOCK as u64 > size {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }

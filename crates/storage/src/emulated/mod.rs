@@ -4,6 +4,7 @@
 mod defects;
 mod docker;
 mod faults;
+mod features;
 mod io;
 mod nodes;
 mod plugin;

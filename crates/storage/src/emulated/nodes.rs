@@ -62,13 +62,14 @@ impl Nodes for Emulated {
         let mounted = world.node(node)?.mounts.get(&volume);
         let serial = mounted.map_or(0, |mount| mount.serial);
         let disk = mounted.and_then(|mount| mount.disk.as_ref()).and_then(|disk| world.server.volumes.get(disk));
-        let bytes = disk.map(|disk| disk.bytes);
+        let bytes = disk.map(|disk| disk.usable);
+        let used = disk.map(|disk| (disk.pages.len() * BLOCK) as u64);
         let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
         drop(world);
         let mut medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: None };
         let places = read(&mut medium)
             .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
-        Ok(Look { places, bytes, filesystem })
+        Ok(Look { places, bytes, used, filesystem })
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::features::Snapshot;
 use crate::volumes::{Volume, VolumeRequest};
 use holdfast_ledger::Stop;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
@@ -19,6 +20,7 @@ pub struct EmulatedState {
 pub struct Server {
     pub up: bool,
     pub volumes: BTreeMap<String, Disk>,
+    pub snapshots: BTreeMap<String, SnapshotDisk>,
 }
 
 pub type Pages = BTreeMap<u64, Arc<Vec<u8>>>;
@@ -28,6 +30,8 @@ pub type Pages = BTreeMap<u64, Arc<Vec<u8>>>;
 pub struct Disk {
     pub request: VolumeRequest,
     pub bytes: u64,
+    /// As large as its file system is, or its device on a node.
+    pub usable: u64,
     pub parameters: BTreeMap<String, String>,
     pub pages: Pages,
     pub epoch: u64,
@@ -35,18 +39,38 @@ pub struct Disk {
     pub attached: BTreeMap<String, u64>,
     /// The epochs whose writes count.
     pub admitted: BTreeSet<u64>,
+    /// The disk that it wrongly is one with.
+    pub shares: Option<String>,
+}
+
+/// How a volume was at one moment.
+pub struct SnapshotDisk {
+    pub name: String,
+    pub volume: String,
+    pub bytes: u64,
+    pub pages: Pages,
+}
+
+impl SnapshotDisk {
+    /// As the provider tells of it.
+    pub fn snapshot(&self, id: &str) -> Snapshot {
+        let (name, volume) = (self.name.clone(), self.volume.clone());
+        Snapshot { id: id.to_owned(), name, volume, bytes: Some(self.bytes), ready: true }
+    }
 }
 
 impl Disk {
     pub fn new(request: VolumeRequest) -> Self {
         Self {
             bytes: request.bytes,
+            usable: request.bytes,
             parameters: request.parameters.clone(),
             request,
             pages: Pages::new(),
             epoch: 0,
             attached: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            shares: None,
         }
     }
 
@@ -61,6 +85,7 @@ impl Disk {
             filesystem: self.request.filesystem.clone(),
             access: self.request.access,
             context: BTreeMap::new(),
+            block: self.request.block,
         }
     }
 }
@@ -153,7 +178,7 @@ impl EmulatedState {
     /// With nodes of these names.
     pub fn new(nodes: &[String]) -> Self {
         let nodes = nodes.iter().map(|name| (name.clone(), Node::default())).collect();
-        Self { server: Server { up: true, volumes: BTreeMap::new() }, nodes, next: 0 }
+        Self { server: Server { up: true, volumes: BTreeMap::new(), snapshots: BTreeMap::new() }, nodes, next: 0 }
     }
 
     pub fn node(&self, name: &str) -> Result<&Node> {

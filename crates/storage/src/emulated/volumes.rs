@@ -7,8 +7,9 @@ use std::time::Instant;
 use tonic::Code;
 
 use super::sites::{Keeps, Step};
-use super::state::{Disk, EmulatedState, Mount, Pages, mount_path};
+use super::state::{EmulatedState, Mount, Pages, mount_path};
 use super::world::Emulated;
+use crate::features::Features;
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -16,9 +17,9 @@ use holdfast_net::error::{Error, Kind, Result};
 const PARAMETERS: [(&str, &[&str]); 2] = [("media", &["fast", "slow"]), ("replicas", &["1", "2", "3"])];
 const FILESYSTEMS: [&str; 3] = ["", "ext4", "xfs"];
 /// Of the server.
-const CAPACITY: u64 = 1 << 40;
+pub const CAPACITY: u64 = 1 << 40;
 
-fn refuse(code: Code, why: impl Into<String>) -> Error {
+pub fn refuse(code: Code, why: impl Into<String>) -> Error {
     Error::new(Kind::Status(code), why)
 }
 
@@ -44,7 +45,10 @@ impl Emulated {
         self.check(request)?;
         let same = world.server.volumes.iter().find(|(_, disk)| disk.request.name == request.name);
         if let Some((id, disk)) = same {
-            let equal = disk.request.bytes == request.bytes && disk.request.parameters == request.parameters;
+            let told = |request: &VolumeRequest| {
+                (request.bytes, request.parameters.clone(), request.block, request.content.clone())
+            };
+            let equal = told(&disk.request) == told(request);
             if !equal && !self.defects().skips(Step::RefuseConflict) {
                 let why = format!("{} is there, and is another", request.name);
                 return Err(refuse(Code::AlreadyExists, why));
@@ -53,8 +57,9 @@ impl Emulated {
                 return Ok(disk.volume(id));
             }
         }
-        let mut disk = Disk::new(request.clone());
+        let mut disk = self.filled(world, request)?;
         self.defects().new_disk(&mut disk);
+        disk.usable = disk.bytes;
         let id = world.add(disk.clone());
         Ok(disk.volume(&id))
     }
@@ -107,7 +112,12 @@ impl Emulated {
     /// Mounts a volume on a node, once for all tasks.
     pub(super) fn stage_in(&self, world: &mut EmulatedState, volume: &str, node: &str, epoch: u64) -> Result<()> {
         let serial = world.number();
-        let disk = world.server.volumes.contains_key(volume).then(|| volume.to_owned());
+        let held = world.server.volumes.get_mut(volume);
+        if let Some(held) = held.filter(|held| held.request.block && epoch > 1) {
+            self.defects().block_staged(&mut held.pages);
+        }
+        let held = world.server.volumes.get(volume);
+        let disk = held.map(|held| held.shares.clone().unwrap_or_else(|| volume.to_owned()));
         let on = world.node_mut(node)?;
         on.known.entry(volume.to_owned()).or_default();
         let before = on.mounts.get(volume);
@@ -216,11 +226,31 @@ impl Emulated {
 
 impl Volumes for Emulated {
     fn provider(&self) -> Provider {
-        use Capability::{Attach, Fence, List, ListNodes, Parameters, RefusesUnknownParameters, Server, Size};
+        use Capability::{
+            Attach, Block, Clone, Condition, Expand, ExpandInUse, Fence, List, ListNodes, Parameters,
+            RefusesUnknownParameters, Server, Size, Snapshot, Statistics,
+        };
         Provider {
             name: "holdfast emulated storage".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: [Size, Parameters, RefusesUnknownParameters, List, ListNodes, Attach, Fence, Server].into(),
+            capabilities: [
+                Size,
+                Parameters,
+                RefusesUnknownParameters,
+                List,
+                ListNodes,
+                Attach,
+                Fence,
+                Server,
+                Expand,
+                ExpandInUse,
+                Snapshot,
+                Clone,
+                Block,
+                Statistics,
+                Condition,
+            ]
+            .into(),
             emulated: "EMULATED: a storage server, nodes and plugins in this process".to_owned(),
         }
     }
@@ -283,6 +313,10 @@ impl Volumes for Emulated {
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
         self.plugin(node, deadline).map(drop)
+    }
+
+    fn features(&self) -> Option<&dyn Features> {
+        Some(self)
     }
 }
 

@@ -340,6 +340,7 @@ impl Nodes for Namespaces {
         Ok(Look {
             places: bytes.chunks(BLOCK).map(Place::of).collect(),
             bytes: Some(space.f_blocks * space.f_frsize),
+            used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
             filesystem: line.and_then(|line| line.split(' ').nth(2).map(str::to_owned)),
         })
     }

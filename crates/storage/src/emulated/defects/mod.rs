@@ -7,6 +7,7 @@ mod attaching;
 mod creating;
 mod data;
 mod detaching;
+mod features;
 mod fencing;
 mod mounting;
 mod plugin;
@@ -25,6 +26,7 @@ pub const GROUPS: Groups<At> = &[
     plugin::DEFECTS,
     data::DEFECTS,
     tasks::DEFECTS,
+    features::DEFECTS,
 ];
 
 /// A defect of a storage provider.

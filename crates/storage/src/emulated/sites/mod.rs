@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::state::{Disk, EmulatedState, Health, Mount, Node, Pages, Server};
+use crate::features::Statistics;
 use crate::volumes::{Volume, VolumeRequest};
 use holdfast_failpoint::{Groups, Registry};
 use lasting::{Lasting, OfVolume};
@@ -51,6 +52,20 @@ pub enum At {
     RuntimeDied(fn(&mut Node)),
     /// A runtime died, and its tasks live on.
     TasksLeft(fn(&mut Lasting, &Node)),
+    /// A volume was made larger.
+    Expanded(fn(&mut EmulatedState, &str)),
+    /// A snapshot is about to be kept: what it holds, and a state of its volume before.
+    Snapshot(fn(&mut Pages, &Pages)),
+    /// A snapshot of a volume was taken.
+    SnapshotTaken(fn(&mut EmulatedState, &str)),
+    /// A volume is about to be made from a snapshot: what it holds, and what the snapshot's volume holds now.
+    Restored(fn(&mut Pages, &Pages)),
+    /// A volume is about to be made from another: what it holds.
+    Cloned(fn(&mut Pages)),
+    /// A device was attached before, and is staged again: what it holds.
+    BlockStaged(fn(&mut Pages)),
+    /// What is on a volume was counted.
+    Counted(fn(&mut Statistics)),
     /// A runtime with live restore started again. The number is unlike that of any mount before.
     LiveRestored(fn(&mut Node, u64)),
 }
@@ -82,6 +97,16 @@ pub enum Step {
     NoticeDeath,
     /// Ending the tasks of a runtime that dies.
     EndTasks,
+    /// Making a file system as large as its volume.
+    GrowFilesystem,
+    /// Leaving a volume as large as it is where less is asked for.
+    KeepLarger,
+    /// Refusing the name of a snapshot of another volume.
+    RefuseSnapshotConflict,
+    /// Giving a copy pages of its own.
+    CopyPages,
+    /// Refusing to count where a volume is not mounted.
+    RefuseUnknownPath,
 }
 
 /// What is said of a volume that a node keeps.
@@ -168,6 +193,42 @@ impl Defects {
             let hung = |at| if let At::TakenDiskBesideAnother(act) = at { Some(act) } else { None };
             self.showing(hung).for_each(|act| act(&mut disk.pages, &another));
         }
+    }
+
+    pub fn expanded(&self, world: &mut EmulatedState, volume: &str) {
+        let hung = |at| if let At::Expanded(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(world, volume));
+    }
+
+    pub fn snapshot(&self, volume: &str, pages: &mut Pages) {
+        let older = self.lasting().snapshot(volume);
+        let hung = |at| if let At::Snapshot(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(pages, &older));
+    }
+
+    pub fn snapshot_taken(&self, world: &mut EmulatedState, volume: &str) {
+        let hung = |at| if let At::SnapshotTaken(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(world, volume));
+    }
+
+    pub fn restored(&self, pages: &mut Pages, now: &Pages) {
+        let hung = |at| if let At::Restored(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(pages, now));
+    }
+
+    pub fn cloned(&self, pages: &mut Pages) {
+        let hung = |at| if let At::Cloned(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(pages));
+    }
+
+    pub fn block_staged(&self, pages: &mut Pages) {
+        let hung = |at| if let At::BlockStaged(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(pages));
+    }
+
+    pub fn counted(&self, statistics: &mut Statistics) {
+        let hung = |at| if let At::Counted(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(statistics));
     }
 
     pub fn detach(&self, node: &Node, volume: &str) -> Option<Keeps> {

@@ -1,0 +1,195 @@
+"""Beyond Torpedo's ten, for providers that have what they ask of: expansion, snapshots, copies, devices, statistics.
+
+As there, each runs with a task in every stage, each on a volume of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast.exceptions import FailedPrecondition, InvalidArgument, Unimplemented
+from holdfast.results import Unchecked
+from holdfast.storage.account import ScenarioNotRun
+from holdfast.storage.scenario import MEBIBYTE, SIZE, STAGES, Scenario
+from holdfast.suites.torpedo.lab import torpedo
+
+if TYPE_CHECKING:
+    from holdfast._core import StorageTask, StorageVolume
+
+__all__ = ["torpedo"]  # a fixture
+
+# Records that a task writes after a copy of its volume was made: none of them may be in it.
+LATER = 64
+# Records before a volume is counted: more than file systems take for themselves by and by.
+COUNTED = 512
+# By how much two counts of one file system may differ.
+COUNT = MEBIBYTE
+
+
+@pytest.mark.torpedo("T11")
+def test_torpedo_11_expansion_under_write(torpedo: Scenario) -> None:
+    torpedo.need("Expand")
+    first, second = torpedo.nodes[:2]
+    tasks = torpedo.start(first)
+    acknowledged = [task.acknowledged for task in tasks]
+
+    in_use = torpedo.can("ExpandInUse", "an expansion under write")
+    if not in_use:
+        torpedo.finish(tasks)
+    sizes = {task.volume.id: task.volume.bytes or SIZE for task in tasks}
+    for task in tasks:
+        _expand(torpedo, task, sizes[task.volume.id] * 2, [task] if in_use else [])
+    if not in_use:
+        tasks = [torpedo.run(task.volume, first, task.stage) for task in tasks]
+
+    torpedo.expect_progress(tasks)
+    if in_use:
+        torpedo.expect_undisturbed(tasks, acknowledged)
+    torpedo.finish(tasks)
+    for task in tasks:
+        size = sizes[task.volume.id]
+        for node in (first, second):
+            found = torpedo.expect_whole(task.volume, node)
+            usable = found.bytes
+            grown = usable is None or usable > size
+            torpedo.expect(grown, f"a volume of {size} bytes was made twice as large, and has {usable} on {node}")
+    torpedo.expect_nothing_left()
+
+
+def _expand(torpedo: Scenario, task: StorageTask, size: int, tasks: Sequence[StorageTask]) -> None:
+    """Make a volume larger; again, which changes nothing; and to less, which changes nothing either."""
+    for asked in (size, size, size // 2):
+        told = torpedo.lab.expand(task.volume, asked, tasks=tasks, timeout=torpedo.limits.call)
+        torpedo.expect(told >= size, f"made {size} bytes large, and asked for {asked} bytes is said to have {told}")
+
+
+@pytest.mark.torpedo("T12")
+def test_torpedo_12_snapshot_under_write(torpedo: Scenario) -> None:
+    torpedo.need("Snapshot")
+    first, second = torpedo.nodes[:2]
+    tasks = torpedo.start(first)
+    acknowledged = [task.acknowledged for task in tasks]
+
+    snapshots = [torpedo.take_snapshot(task.volume) for task in tasks]
+    torpedo.expect_progress(tasks, LATER)
+    torpedo.expect_undisturbed(tasks, acknowledged)
+    again = torpedo.lab.take_snapshot(tasks[0].volume, snapshots[0].name, timeout=torpedo.limits.call)
+    torpedo.expect(again.id == snapshots[0].id, f"{again.name} asked for again became another: {again.id}")
+    with torpedo.refused("the name of a snapshot of another volume"):
+        torpedo.lab.take_snapshot(tasks[1].volume, snapshots[0].name, timeout=torpedo.limits.call)
+    torpedo.finish(tasks)
+
+    copies = [
+        torpedo.create(second, size=task.volume.bytes or SIZE, source=snapshot)
+        for task, snapshot in zip(tasks, snapshots, strict=True)
+    ]
+    _expect_copies(torpedo, tasks, copies)
+    for snapshot in (*snapshots, snapshots[0]):
+        torpedo.lab.remove_snapshot(snapshot, timeout=torpedo.limits.call)
+    torpedo.expect_nothing_left()
+
+
+@pytest.mark.torpedo("T13")
+def test_torpedo_13_clone_under_write(torpedo: Scenario) -> None:
+    torpedo.need("Clone")
+    first = torpedo.nodes[0]
+    tasks = torpedo.start(first)
+    acknowledged = [task.acknowledged for task in tasks]
+
+    copies = []
+    try:
+        copies = [_clone(torpedo, task) for task in tasks]
+    except FailedPrecondition as error:
+        torpedo.account.not_checked.append(Unchecked("a clone of a volume in use", error.message))
+    torpedo.expect_progress(tasks, LATER)
+    torpedo.expect_undisturbed(tasks, acknowledged)
+    torpedo.finish(tasks)
+    copies = copies or [_clone(torpedo, task) for task in tasks]
+
+    _expect_copies(torpedo, tasks, copies)
+    torpedo.expect_nothing_left()
+
+
+def _clone(torpedo: Scenario, task: StorageTask) -> StorageVolume:
+    return torpedo.create(task.node, size=task.volume.bytes or SIZE, source=task.volume)
+
+
+def _expect_copies(torpedo: Scenario, tasks: Sequence[StorageTask], copies: Sequence[StorageVolume]) -> None:
+    """Each copy holds what its source held and goes on by itself; the source does not notice."""
+    second = torpedo.nodes[1]
+    for task, copy in zip(tasks, copies, strict=True):
+        torpedo.expect(copy.id != task.volume.id, f"the copy of {task.volume.name} is that volume itself")
+        torpedo.expect_whole(copy, second)
+        own = torpedo.run(copy, second, task.stage)
+        torpedo.finish([own])
+        torpedo.expect_whole(copy, second)
+        torpedo.expect_whole(task.volume, second)
+
+
+@pytest.mark.torpedo("T14")
+def test_torpedo_14_block_volumes(torpedo: Scenario) -> None:
+    torpedo.need("Block")
+    first, second = torpedo.nodes[:2]
+    tasks = [torpedo.run(_device(torpedo, first), first, stage) for stage in STAGES]
+    torpedo.expect_progress(tasks)
+    torpedo.finish(tasks)
+
+    again = []
+    for task in tasks:
+        found = torpedo.expect_whole(task.volume, second)
+        torpedo.expect(found.bytes is None or found.bytes >= SIZE, f"a device of {SIZE} bytes has {found.bytes}")
+        torpedo.expect(not found.filesystem, f"a device came with a file system: {found.filesystem}")
+        again.append(torpedo.run(task.volume, first, task.stage))
+
+    torpedo.harm(first, "power_off", undo="power_on", under=again)
+    moved = torpedo.move(again, second)
+    torpedo.undo()
+    torpedo.settle(again, moved)
+
+
+def _device(torpedo: Scenario, node: str) -> StorageVolume:
+    try:
+        return torpedo.create(node, block=True)
+    except (InvalidArgument, Unimplemented) as error:
+        if torpedo.volumes:
+            raise
+        raise ScenarioNotRun(f"{torpedo.provider.name} gives no devices: {error.message}") from None
+
+
+@pytest.mark.torpedo("T15")
+def test_torpedo_15_statistics(torpedo: Scenario) -> None:
+    torpedo.need("Statistics")
+    first = torpedo.nodes[0]
+    task = torpedo.run(torpedo.create(first), first, "mid-fsync")
+    task.wait_acknowledged(COUNTED, timeout=torpedo.limits.deadline)
+    task.stop(timeout=torpedo.limits.call)
+    told = torpedo.lab.statistics(task, timeout=torpedo.limits.call)
+    torpedo.lab.release(task, timeout=torpedo.limits.call)
+    with torpedo.refused("statistics of a volume where it is not mounted"):
+        torpedo.lab.statistics(task, timeout=torpedo.limits.call)
+
+    found = torpedo.expect_whole(task.volume, first)
+    if told.bytes is None:
+        torpedo.account.not_checked.append(Unchecked("bytes of a volume", "the plugin counts none"))
+    elif found.bytes is None or found.used is None:
+        torpedo.account.not_checked.append(Unchecked("bytes of a volume", f"nobody else counts them on {first}"))
+    else:
+        margin = max(COUNT, found.bytes // 50)
+        space = told.bytes
+        torpedo.expect(
+            abs(space.total - found.bytes) <= margin or space.total == task.volume.bytes,
+            f"{space.total} bytes in all are told, and the node sees {found.bytes}",
+        )
+        torpedo.expect(
+            abs(space.used - found.used) <= margin, f"{space.used} used bytes are told, and the node sees {found.used}"
+        )
+        torpedo.expect(
+            space.available <= space.total,
+            f"{space.available} available bytes are told, and {space.total} in all",
+        )
+    if torpedo.can("Condition", "the condition of a volume"):
+        torpedo.expect(not told.abnormal, f"a volume that nobody harmed is said to be abnormal: {told.message}")
+    torpedo.expect_nothing_left()
