@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cut::{Cut, last};
-use super::features::{ContentSource, Features, Snapshot, Statistics};
+use super::features::{ContentSource, Snapshot, Statistics};
 use super::lab::{Lab, Started};
-use super::volumes::{Volume, VolumeRequest};
+use super::volumes::{Features, Volume, VolumeRequest};
 use holdfast_net::error::{Error, Kind, Result};
 use tonic::Code;
 

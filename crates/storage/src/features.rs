@@ -1,9 +1,4 @@
-//! What only some providers can do beyond giving volumes: make them larger, take snapshots, count what is on them.
-
-use std::time::Instant;
-
-use super::volumes::Volume;
-use holdfast_net::error::Result;
+//! What only some providers tell of beyond volumes: what new ones are made from, snapshots, what is counted on them.
 
 /// What a new volume holds from its beginning on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub struct Snapshot {
 pub struct Expanded {
     /// The size that the provider says the volume has now.
     pub bytes: u64,
-    /// Whether the node that has it must be told: [`Features::expand_on_node`].
+    /// Whether the node that has it must be told.
     pub on_node: bool,
 }
 
@@ -67,22 +62,4 @@ pub struct Statistics {
     pub inodes: Option<Space>,
     /// Where it tells.
     pub condition: Option<Condition>,
-}
-
-/// What a provider does of that. Each call fails in time, and says why; a call that is repeated does no harm.
-pub trait Features: Send + Sync {
-    /// Makes a volume larger.
-    fn expand(&self, volume: &Volume, bytes: u64, deadline: Instant) -> Result<Expanded>;
-
-    /// Makes what a task has mounted as large as its volume.
-    fn expand_on_node(&self, volume: &Volume, bytes: u64, node: &str, task: &str, deadline: Instant) -> Result<()>;
-
-    /// Takes a snapshot: what is written after this returned is not in it.
-    fn take_snapshot(&self, volume: &Volume, name: &str, deadline: Instant) -> Result<Snapshot>;
-
-    /// Removes a snapshot; one that is not there is removed already.
-    fn remove_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<()>;
-
-    /// What the plugin on `node` counts where a task has a volume mounted.
-    fn statistics(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<Statistics>;
 }

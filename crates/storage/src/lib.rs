@@ -28,7 +28,7 @@ mod volumes;
 pub use csi::{Csi, CsiOptions, Endpoint};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
 pub use faults::{Fault, Faults, Network, Part};
-pub use features::{Condition, ContentSource, Expanded, Features, Snapshot, Space, Statistics};
+pub use features::{Condition, ContentSource, Expanded, Snapshot, Space, Statistics};
 #[cfg(unix)]
 pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};
@@ -36,4 +36,4 @@ pub use mask::Mask;
 pub use nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding, Tell};
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};
-pub use volumes::{Access, Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
+pub use volumes::{Access, Attachment, Capability, Features, Provider, Volume, VolumeRequest, Volumes};

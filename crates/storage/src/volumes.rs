@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::features::{ContentSource, Features};
+use super::features::{ContentSource, Expanded, Snapshot, Statistics};
 use holdfast_net::error::{Error, Result};
 
 /// Who may use a volume, and how; as CSI names it.
@@ -239,4 +239,22 @@ pub trait Volumes: Send + Sync {
     fn trouble(&self, _deadline: Instant) -> Option<Error> {
         None
     }
+}
+
+/// What only some providers can do beyond that. Each call fails in time, and says why; a call that is repeated does no harm.
+pub trait Features: Send + Sync {
+    /// Makes a volume larger.
+    fn expand(&self, volume: &Volume, bytes: u64, deadline: Instant) -> Result<Expanded>;
+
+    /// Makes what a task has mounted as large as its volume.
+    fn expand_on_node(&self, volume: &Volume, bytes: u64, node: &str, task: &str, deadline: Instant) -> Result<()>;
+
+    /// Takes a snapshot: what is written after this returned is not in it.
+    fn take_snapshot(&self, volume: &Volume, name: &str, deadline: Instant) -> Result<Snapshot>;
+
+    /// Removes a snapshot; one that is not there is removed already.
+    fn remove_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<()>;
+
+    /// What the plugin on `node` counts where a task has a volume mounted.
+    fn statistics(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<Statistics>;
 }

@@ -9,8 +9,8 @@ use super::sites::Step;
 use super::state::{Disk, EmulatedState, SnapshotDisk, mount_path};
 use super::volumes::{CAPACITY, refuse};
 use super::world::Emulated;
-use crate::features::{Condition, ContentSource, Expanded, Features, Snapshot, Space, Statistics};
-use crate::volumes::{Volume, VolumeRequest};
+use crate::features::{Condition, ContentSource, Expanded, Snapshot, Space, Statistics};
+use crate::volumes::{Features, Volume, VolumeRequest};
 use holdfast_ledger::BLOCK;
 use holdfast_net::error::Result;
 

@@ -9,8 +9,7 @@ use tonic::Code;
 use super::sites::{Keeps, Step};
 use super::state::{EmulatedState, Mount, Pages, mount_path};
 use super::world::Emulated;
-use crate::features::Features;
-use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
+use crate::volumes::{Attachment, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 
 /// The parameters there are.
