@@ -12,6 +12,7 @@ mod reboot;
 mod role_reading;
 mod roles;
 mod standby;
+mod standing;
 mod switchover;
 mod told_time;
 mod trigger;
@@ -33,7 +34,7 @@ pub use ways::Ways;
 
 use path_form::PathForm;
 use reading::Reading;
-use standby::StandbyWays;
+use standing::StandbyWays;
 
 use crate::dial::{EventKind, OnLoss, ResumeLimits, Session, Settings, Target, Tcp};
 use crate::error::Result;
