@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Of a run of pytest, and of an emulated device, which the core makes.
 RUN, EMULATED_DEVICE = "holdfast-run-", "holdfast-emulator-"
 # Names the process that made the folder, when that began, and the namespace in which it has its number.
 OWNER = "owner"
+# The longest that this may be, in bytes.
+_LONGEST = 200
 
 
 def make(prefix: str) -> Path:
@@ -24,7 +28,26 @@ def make(prefix: str) -> Path:
 
 def remove(folder: Path) -> None:
     """A folder, with all that is in it, as far as that can be removed."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        remove_whole(folder)
+
+
+def remove_whole(folder: Path) -> None:
+    """A folder, with all that is in it. Raises `OSError`, also where something is mounted in it: that is not ours."""
+    mounted = _mounted_in(folder)
+    if mounted is not None:
+        raise OSError(errno.EBUSY, f"something is mounted there: umount {mounted}")
+    shutil.rmtree(folder)
+
+
+def _mounted_in(folder: Path) -> str | None:
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # a system without
+        return None
+    inside = f"{folder.resolve()}/"
+    places = (line.split(" ")[4].encode("latin-1", "surrogateescape").decode("unicode_escape") for line in lines)
+    return next((place for place in places if f"{place}/".startswith(inside)), None)
 
 
 def left(prefix: str) -> list[Path]:
@@ -41,13 +64,10 @@ def remove_left(prefixes: Iterable[str] = (RUN, EMULATED_DEVICE)) -> list[Path]:
 
 
 def _own(prefix: str) -> list[Path]:
+    """Folders of this user's. In a folder where all may write, anything of anybody's may have such a name."""
     folders = []
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
-        try:
-            known = folder.lstat()
-        except OSError:  # removed meanwhile
-            continue
-        if stat.S_ISDIR(known.st_mode) and known.st_uid == os.getuid():
+        with suppress(OSError), _opened(folder, os.O_DIRECTORY):  # no folder of ours, or removed meanwhile
             folders.append(folder)
     return folders
 
@@ -55,10 +75,32 @@ def _own(prefix: str) -> list[Path]:
 def _is_abandoned(folder: Path) -> bool:
     """Whether the process that made it is no more: not where it lives out of sight, or nothing says which it was."""
     try:
-        process, started, namespace = (folder / OWNER).read_text(encoding="utf-8").split(" ")
+        with _opened(folder, os.O_DIRECTORY) as held, _opened(OWNER, 0, held) as file:
+            process, started, namespace = os.read(file, _LONGEST).decode("utf-8").split(" ")
         return namespace == _namespace() and _started(int(process)) != started
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def _opened(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
+    """A folder (O_DIRECTORY) or regular file of this user's. Raises `OSError` where it is none.
+
+    What it is is known before it is opened to be read, for a FIFO, a device or a link of somebody else's does what its
+    maker wants when it is opened.
+    """
+    wanted = stat.S_ISDIR if flags & os.O_DIRECTORY else stat.S_ISREG
+    known = os.lstat(path) if folder is None else os.stat(path, dir_fd=folder, follow_symlinks=False)
+    if not wanted(known.st_mode):
+        raise OSError(errno.EINVAL, "it is of another kind", str(path))
+    held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=folder)
+    try:
+        found = os.fstat(held)
+        if not wanted(found.st_mode) or found.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "it is not this user's", str(path))
+        yield held
+    finally:
+        os.close(held)
 
 
 def _namespace() -> str:

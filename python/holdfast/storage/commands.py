@@ -96,13 +96,20 @@ def lab() -> None:
 @lab.command("clean")
 @click.option("--yes", is_flag=True, help="Remove them.")
 def clean(yes: bool) -> None:
-    """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left."""
+    """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left.
+
+    Only folders of this user's are looked at.
+    """
+    from holdfast import visible
     from holdfast.storage import leftovers
 
-    for folder in leftovers.find():
-        click.echo(str(folder))
-        if yes:
-            leftovers.remove(folder)
+    found = leftovers.find()
+    for folder in found:
+        click.echo(visible.line(str(folder)))
+    stayed = leftovers.remove_all(found) if yes else {}
+    for folder, why in stayed.items():
+        click.echo(f"holdfast: could not remove {visible.line(f'{folder}: {why}')}", err=True)
+    sys.exit((FAILED if stayed else DONE).command)
 
 
 @click.group()

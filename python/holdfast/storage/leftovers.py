@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast import scratch, waiting
@@ -26,9 +26,28 @@ def find() -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """One of them, with all that is in it; and the control groups of the engines that ran in it."""
+    """One of them, with all that is in it; and the control groups of the engines that ran in it. Raises `OSError`."""
     remove_control_groups(folder.name)
-    shutil.rmtree(folder)
+    scratch.remove_whole(folder)
+
+
+def remove_all(folders: Iterable[Path]) -> dict[Path, str]:
+    """Each of them; those that stay, and why."""
+    stayed = {}
+    for folder in folders:
+        why = _why_it_stays(folder)
+        if why is not None:
+            stayed[folder] = why
+    return stayed
+
+
+def _why_it_stays(folder: Path) -> str | None:
+    try:
+        remove(folder)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}"
+    return None
 
 
 def remove_control_groups(name: str) -> None:
