@@ -28,7 +28,7 @@ impl Device {
         loop {
             let known = Self::soon(deadline + LAST_LOOK, self.deadlines().roles);
             let pair = self.pair(Call::read("gNMI.Subscribe", known)).await?;
-            let standing = self.standby_ways.standing(&pair);
+            let standing = self.standby_ways.standing(pair.ready(), pair.secondary.up);
             if matches!(standing, Standing::InStep | Standing::Untold) {
                 return Ok(pair);
             }
@@ -56,7 +56,8 @@ impl Device {
             let pair = self.pair(Call::read("gNMI.Subscribe", deadline + LAST_LOOK)).await?;
             let now = Instant::now();
             let since = *up_since.get_or_insert(now);
-            if matches!(self.standby_ways.standing(&pair), Standing::Behind | Standing::Down) {
+            if matches!(self.standby_ways.standing(pair.ready(), pair.secondary.up), Standing::Behind | Standing::Down)
+            {
                 up_since = None;
             } else if now >= since + settle {
                 return Ok(pair);
@@ -87,7 +88,7 @@ impl Device {
                 if pair.primary.name != primary {
                     return Err(reversed());
                 }
-                let found = self.standby_ways.standing(&pair);
+                let found = self.standby_ways.standing(pair.ready(), pair.secondary.up);
                 if found == Standing::InStep {
                     self.note(EventKind::Switchover, format!("{} is in step as the standby", pair.secondary.name));
                     return Ok(None);

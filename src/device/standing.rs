@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::roles::{ControlProcessor, Pair, Role};
-
 /// How a standby stands, by what the device tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -28,23 +26,23 @@ pub struct StandbyWays {
 }
 
 impl StandbyWays {
-    /// Notes what control processors say of themselves.
-    pub fn showed(&self, roles: &[ControlProcessor]) {
-        if roles.iter().any(|cp| cp.role == Role::Secondary && cp.up == Some(true)) {
+    /// Notes that a standby says of itself whether it is up.
+    pub fn said(&self, up: Option<bool>) {
+        if up == Some(true) {
             self.said_up.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes that the standby of `before` took over.
-    pub fn took_over(&self, before: &Pair) {
-        if self.standing(before) == Standing::Down {
+    /// Notes that a standby took over that had told this of itself.
+    pub fn took_over(&self, ready: Option<bool>, up: Option<bool>) {
+        if self.standing(ready, up) == Standing::Down {
             self.took_over_down.store(true, Ordering::Relaxed);
         }
     }
 
-    /// How the standby of a pair stands.
-    pub fn standing(&self, pair: &Pair) -> Standing {
-        match (pair.ready(), pair.secondary.up) {
+    /// How a standby stands, by whether it is said to be ready, and to be up.
+    pub fn standing(&self, ready: Option<bool>, up: Option<bool>) -> Standing {
+        match (ready, up) {
             (Some(true), _) | (None, Some(true)) => Standing::InStep,
             (Some(false), _) => Standing::Behind,
             (None, None) => Standing::Untold,
@@ -57,38 +55,29 @@ impl StandbyWays {
 
 #[cfg(test)]
 mod tests {
-    use super::super::roles::tests::cp;
     use super::*;
-
-    fn pair(ready: Option<bool>, up: Option<bool>) -> Pair {
-        let (primary, secondary) = (cp("A", Role::Primary), cp("B", Role::Secondary));
-        Pair { primary: ControlProcessor { ready, ..primary }, secondary: ControlProcessor { up, ..secondary } }
-    }
 
     #[test]
     fn an_oper_status_counts_where_no_other_leaf_tells() {
         let ways = StandbyWays::default();
         for up in [None, Some(true), Some(false)] {
-            assert_eq!(ways.standing(&pair(Some(true), up)), Standing::InStep);
-            assert_eq!(ways.standing(&pair(Some(false), up)), Standing::Behind);
+            assert_eq!(ways.standing(Some(true), up), Standing::InStep);
+            assert_eq!(ways.standing(Some(false), up), Standing::Behind);
         }
-        assert_eq!(ways.standing(&pair(None, Some(true))), Standing::InStep);
-        assert_eq!(ways.standing(&pair(None, Some(false))), Standing::Down);
-        assert_eq!(ways.standing(&pair(None, None)), Standing::Untold);
+        assert_eq!(ways.standing(None, Some(true)), Standing::InStep);
+        assert_eq!(ways.standing(None, Some(false)), Standing::Down);
+        assert_eq!(ways.standing(None, None), Standing::Untold);
     }
 
     #[test]
     fn what_a_standby_said_before_tells_what_its_oper_status_means() {
         let ways = StandbyWays::default();
-        let down = pair(None, Some(false));
-        ways.took_over(&down);
-        assert_eq!(ways.standing(&down), Standing::Untold);
-        ways.showed(&[ControlProcessor { up: Some(true), ..cp("A", Role::Primary) }]);
-        assert_eq!(ways.standing(&down), Standing::Untold, "the primary's tells nothing of a standby");
-        ways.showed(&[ControlProcessor { up: Some(true), ..cp("B", Role::Secondary) }]);
-        assert_eq!(ways.standing(&down), Standing::Behind);
+        ways.took_over(None, Some(false));
+        assert_eq!(ways.standing(None, Some(false)), Standing::Untold);
+        ways.said(Some(true));
+        assert_eq!(ways.standing(None, Some(false)), Standing::Behind);
         let ways = StandbyWays::default();
-        ways.took_over(&pair(Some(true), Some(false)));
-        assert_eq!(ways.standing(&down), Standing::Down, "it took over because another leaf said that it was ready");
+        ways.took_over(Some(true), Some(false));
+        assert_eq!(ways.standing(None, Some(false)), Standing::Down, "another leaf said that it was ready");
     }
 }

@@ -116,7 +116,7 @@ impl Device {
         if before.ready().is_none() {
             moved.not_checked.push(Unchecked::not_reported("switchover-ready"));
         }
-        self.standby_ways.took_over(&before);
+        self.standby_ways.took_over(before.ready(), before.secondary.up);
         if options.redundant {
             moved.not_checked.extend(self.redundant(&moved.to).await?);
         }
