@@ -1,4 +1,4 @@
-"""Writes the tables that docs show of options, testbeds' fields, settings and exit codes, from what the code reads.
+"""Writes the tables of the docs from what the code reads: options, testbeds, provider files, settings and exit codes.
 
 python docs/options_tables.py            # writes them
 python docs/options_tables.py --check    # says which page is not what the tables say, and exits with 1
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from holdfast import exit_codes
 from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, VARIABLES, Option, Setting
+from holdfast.storage.provider import keys
 from holdfast.testbed import schema
 
 DOCS = Path(__file__).parent
@@ -84,6 +85,19 @@ def _setting_row(setting: Setting) -> str:
     return f"| `{shown}`{star} | `{setting.parameter}` | {setting.default} | {setting.help} |"
 
 
+def provider_table() -> str:
+    """A row for each key of a provider file; faults, which are all of one kind, have one."""
+    shown = [key for key in keys.KEYS if key.offered and key.part != "faults"]
+    return "\n".join(["| key | holds | default | |", "|---|---|---|---|", *(_key_row(key) for key in shown)])
+
+
+def _key_row(key: keys.Key) -> str:
+    who = {"csi": "CSI", "docker-plugin": "Docker plugins"}.get(key.protocol, "")
+    meant = ", ".join(filter(None, (who, key.lab)))
+    default = "**must be there**" if key.required else key.default
+    return f"| `{key.part}: {key.name}` | {key.kind.word} | {default} | {f'({meant}) ' if meant else ''}{key.help} |"
+
+
 def exit_codes_table() -> str:
     """A row for each way to end."""
     rows = [f"| {ending.command} | {ending.pytest} | {ending.meaning} |" for ending in exit_codes.ALL]
@@ -93,7 +107,12 @@ def exit_codes_table() -> str:
 def pages() -> dict[Path, str]:
     """What each page should be."""
     found = {DOCS / "options.md": options_page()}
-    for name, mark, table in (("testbeds", "fields", fields_table()), ("emulator", "settings", settings_table())):
+    tables = (
+        ("testbeds", "fields", fields_table()),
+        ("emulator", "settings", settings_table()),
+        ("storage", "keys", provider_table()),
+    )
+    for name, mark, table in tables:
         page = DOCS / f"{name}.md"
         begin, end = f"<!-- {mark}: docs/options_tables.py -->", f"<!-- end of {mark} -->"
         inside = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)

@@ -134,6 +134,14 @@ def check(file: str, runner: str | None) -> None:
     sys.exit((FAILED if lacking else DONE).command)
 
 
+@provider.command("schema")
+def schema() -> None:
+    """Print the JSON schema of a provider file, for an editor."""
+    from holdfast.storage.provider import schema as schemas
+
+    click.echo(schemas.written(), nl=False)
+
+
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,

@@ -37,18 +37,21 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is not empty; a whole number is one as it is written."""
+    """A text, by default none that is empty; a whole number is one as it is written."""
 
     word: str = "text"
+    empty: bool = False
 
     def read(self, at: Place) -> str:
         text = at.text()
         if "\0" in text:
             raise at.wrong("has a NUL in it")
+        if not text and not self.empty:
+            raise at.wrong("is empty", "give one, or leave the key out")
         return text
 
     def schema(self) -> dict[str, Any]:
-        return {"type": ["string", "integer"], "pattern": _NO_NUL}
+        return {"type": ["string", "integer"], "pattern": _NO_NUL if self.empty else _NO_NUL.replace("*", "+")}
 
 
 @dataclass(frozen=True)
