@@ -320,6 +320,30 @@ async fn what_cannot_be_read_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_would_fill_the_memory_is_not_decoded() {
+    // Each two bytes are an empty message within: of Get's answer a notification, of Subscribe's an update of its own.
+    let nothings = 4_300_000;
+    let mut update = vec![0x0a];
+    prost::encoding::encode_varint(nothings * 2, &mut update);
+    update.extend([0x22, 0].repeat(usize::try_from(nothings).expect("fits")));
+    for (name, message) in [("Get", [0x0a, 0].repeat(usize::try_from(nothings).expect("fits"))), ("ONCE", update)] {
+        let length = u32::try_from(message.len()).expect("far below the longest message");
+        let framed: &'static [u8] = [&[0], &length.to_be_bytes()[..], &message].concat().leak();
+        let peer = Peer::new(vec![head(), Data(framed), status("0")]);
+        let gnmi = Gnmi::new(session(peer.listen().await).await);
+        let paths = ["/system/state".parse::<Path>().expect("a path")];
+        let until = Instant::now() + AMPLE;
+        let outcome = match name {
+            "Get" => gnmi.get(&Get::all(&paths), until).await.map(drop),
+            _ => gnmi.once(&paths, Call::read("gNMI.Subscribe", until)).await.map(drop),
+        };
+        let error = outcome.expect_err("it would be gigabytes");
+        assert_eq!(error.kind, Kind::Status(Code::ResourceExhausted), "{name}: {error}");
+        assert!(error.message.contains("in memory"), "{name}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_is_none_is_an_error() {
     for number in ["abc", "-1", "", "0x0", "0 0"] {
         all_fail(number, vec![head(), Good, status(number)], unreadable()).await;

@@ -21,6 +21,7 @@ use tonic::codegen::StdError;
 use tonic::{Code, Status};
 
 use super::calls::{Copied, MESSAGE_HEADER, Observed};
+use super::weight::Weight;
 use crate::error::{broken_off, of_something_between, unreadable};
 use holdfast_wire::DESCRIPTORS;
 
@@ -52,7 +53,8 @@ pub async fn read(
     let unary = UNARY.contains(path);
     let ended = body.is_end_stream();
     check_head(&mut head, ended, unary)?;
-    Ok(Response::from_parts(head, Answer { body, messages: Messages::default(), unary, ended, copy: None }))
+    let messages = Messages::of_answers_to(path);
+    Ok(Response::from_parts(head, Answer { body, messages, unary, ended, copy: None }))
 }
 
 /// An answer whose messages are seen as they come.
@@ -147,18 +149,24 @@ impl Answer {
 }
 
 /// How far the messages of one answer have come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Messages {
     begun: u64,
     header: Vec<u8>,
     missing: usize,
+    weight: Weight,
 }
 
 impl Messages {
+    fn of_answers_to(path: &str) -> Self {
+        Self { begun: 0, header: Vec::new(), missing: 0, weight: Weight::of_answers_to(path) }
+    }
+
     fn follow(&mut self, mut data: &[u8]) -> Result<(), Status> {
         while !data.is_empty() {
             let content = self.missing.min(data.len());
             self.missing -= content;
+            self.weight.follow(&data[..content])?;
             data = &data[content..];
             let header = (MESSAGE_HEADER - self.header.len()).min(data.len());
             self.header.extend_from_slice(&data[..header]);
@@ -168,6 +176,7 @@ impl Messages {
             {
                 check_flag(*flag)?;
                 self.missing = u32::from_be_bytes(length) as usize;
+                self.weight.begin(self.missing as u64);
                 self.begun += 1;
                 self.header.clear();
             }
@@ -183,11 +192,15 @@ impl Messages {
             return Err(unreadable("it was cut short, before the length of its last message"));
         }
         match self.begun {
-            0 if unary => Err(unreadable("its status is OK, and no message came")),
+            0 if unary => Err(no_message()),
             count if unary && count > 1 => Err(unreadable(format!("{count} messages came, where one is due"))),
             _ => Ok(()),
         }
     }
+}
+
+fn no_message() -> Status {
+    unreadable("its status is OK, and no message came")
 }
 
 fn check_flag(flag: u8) -> Result<(), Status> {
@@ -213,7 +226,8 @@ fn check_head(head: &mut Parts, ends_here: bool, unary: bool) -> Result<(), Stat
     }
     match status {
         None if ends_here => Err(broken_off()),
-        Some(_) if ends_here => Messages::default().check_complete(unary),
+        Some(_) if ends_here && unary => Err(no_message()),
+        Some(_) if ends_here => Ok(()),
         _ => {
             head.headers.remove(STATUS); // what is said before the messages does not tell whether they all came
             Ok(())
@@ -344,7 +358,7 @@ mod tests {
         let bytes = [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[0, 0, 0, 0, 0], &[0, 0, 0, 0, 1, 9]].concat();
         for end in 0..=bytes.len() {
             for piece in 1..=bytes.len() {
-                let mut messages = Messages::default();
+                let mut messages = Messages::of_answers_to("/gnmi.gNMI/Subscribe");
                 for part in bytes[..end].chunks(piece) {
                     messages.follow(part).expect("good flags");
                 }

@@ -25,6 +25,7 @@ mod tls_failure;
 mod traffic;
 pub mod trust;
 mod verify;
+mod weight;
 pub mod whole;
 
 pub use address::Address;
