@@ -56,6 +56,7 @@ EXCLUSIVE = (
     ("once-refused", "get-refused"),
     ("once-stays-open", "once-ends-without-sync"),  # nobody could tell when it has told all
     ("once-ends-cancelled", "once-ends-without-sync"),  # or whether
+    ("boot-time-in-seconds", "boot-time-in-milliseconds"),
     ("no-component-type", "extra-components"),  # nobody could tell which cards count
     ("lockstep-only", "rare-progress"),  # nobody could send a second chunk
 )
@@ -73,6 +74,11 @@ FILES = (
     "file-unimplemented", "healthz-unimplemented", "folder-stat-unimplemented", "folder-stat-itself", "bare-file-names",
     "no-file-times", "no-file-hash", "standby-files-hidden", "no-core-folder", "old-cores",
 )  # fmt: skip
+# When a device says that it booted, and how slowly it tells what a ONCE asks for.
+TOLD_LATE = (
+    "slow-once", "boot-time-in-seconds", "boot-time-in-milliseconds", "boot-time-late", "boot-time-zero",
+    "boot-time-unset", "standby-inactive",
+)  # fmt: skip
 # How lists write the names of images and containers.
 NAMES = ("names-behind-one-id", "tag-behind-name", "digests-for-names", "linked-names")
 SLOW = ("containerz.ListImage", "containerz.ListContainer", "containerz.ListVolume", "gnmi.Subscribe")
@@ -89,7 +95,7 @@ def draw(seed: int) -> tuple[str, ...]:
     given.append(f"listen={place}")
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
-    drawn_apart = (*WAYS, *FILES, *NAMES)
+    drawn_apart = (*WAYS, *FILES, *NAMES, *TOLD_LATE)
     oddities = [name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in drawn_apart]
     quirks = {name for name in oddities if chance.random() < 0.3}
     ways = random.Random(f"the ways of {seed}")
@@ -98,6 +104,8 @@ def draw(seed: int) -> tuple[str, ...]:
     quirks |= {name for name in FILES if files.random() < 0.2}
     names = random.Random(f"the names of {seed}")
     quirks |= {name for name in NAMES if names.random() < 0.2}
+    late = random.Random(f"what {seed} tells late")
+    quirks |= {name for name in TOLD_LATE if late.random() < 0.2}
     for pair in EXCLUSIVE:
         quirks -= {(chance if not set(pair) & set(WAYS) else ways).choice(pair)} if quirks >= set(pair) else set()
     quirks -= {"inner-address"} if place != "auto" else set()
@@ -126,6 +134,8 @@ def _cases(chance: random.Random, words: list[str], less: random.Random) -> tupl
         chosen.append("--dut-combine")
     if chance.random() < 0.2:
         chosen += ["--dut-trigger", chance.choice(("reboot-active", "kill:supervisor"))]
+        if "--dut-emulator=quirk=no-switchover-ready" in words:  # nobody could tell that its standby is there
+            words = [word for word in words if word != "--dut-emulator=quirk=standby-inactive"]
     if chance.random() < 0.1:
         vendor = chance.choice([name for name in profiles.testable() if not profiles.load(name).emulator.get("listen")])
         return (*chosen, *words[:6], f"--dut-profile={vendor}", "--dut-configure")

@@ -23,6 +23,8 @@ use holdfast_wire::gnmi::{Encoding, SubscribeRequest, SubscribeResponse, Subscri
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
 
+/// From one update of a ONCE to the next, where that is slow.
+const SLOW_ONCE: Duration = Duration::from_millis(30);
 /// How long a target that takes it for the subscription's end gives a client to end its requests.
 const HALF_CLOSE: Duration = Duration::from_millis(20);
 
@@ -98,6 +100,9 @@ impl Subscriber {
             self.sync().await?;
         }
         for together in self.batches() {
+            if has(Quirk::SlowOnce) {
+                waiting::pause(SLOW_ONCE).await;
+            }
             self.send(&together, &[]).await?;
             if has(Quirk::SyncAfterEachUpdate) {
                 self.sync().await?;

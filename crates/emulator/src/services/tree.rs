@@ -1,13 +1,16 @@
 //! The device's state as gNMI leaves.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::health::PROCESS;
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
-use crate::state::{ControlProcessorState, State};
+use crate::state::{ControlProcessorState, State, now};
 use holdfast_wire::path::Path;
 use holdfast_wire::value::Value;
+
+/// How long after a boot a device may not know its time yet.
+const UNSET: Duration = Duration::from_millis(500);
 
 /// What the device says its software is.
 pub fn software(chassis: &SharedChassis) -> String {
@@ -38,12 +41,15 @@ pub fn leaves(chassis: &SharedChassis) -> Vec<(Path, Value)> {
     let hostname = config.iter().find(|(path, _)| path.to_string() == "/system/config/hostname");
     for (leaf, value) in [
         ("current-datetime", Value::String(rfc3339(chassis.clock()))),
-        ("boot-time", Value::Uint(state.boot_time)),
         ("hostname", hostname.map_or_else(|| text("emulated"), |(_, value)| value.clone())),
         ("software-version", Value::String(software(chassis))),
     ] {
         let path: Path = "/system/state".parse().unwrap_or_default();
         leaves.push((path.child(leaf), value));
+    }
+    if let Some(time) = boot_time(chassis, state.boot_time) {
+        let path: Path = "/system/state/boot-time".parse().unwrap_or_default();
+        leaves.push((path, time));
     }
     leaves.extend(config);
     leaves
@@ -66,10 +72,11 @@ fn control_processor(
         ("redundant-role", text(role)),
         ("oper-status", text(if is_active { "ACTIVE" } else { "INACTIVE" })),
         ("software-version", Value::String(software(chassis))),
-        ("boot-time", Value::Uint(*boot_time)),
-        ("last-reboot-time", Value::Uint(*boot_time)),
         ("last-reboot-reason", text(reboot_reason)),
     ];
+    if let Some(time) = self::boot_time(chassis, *boot_time) {
+        fields.extend([("boot-time", time.clone()), ("last-reboot-time", time)]);
+    }
     if !chassis.has(Quirk::NoComponentType) {
         fields.push(("type", text("openconfig-platform-types:CONTROLLER_CARD")));
     }
@@ -94,6 +101,23 @@ fn control_processor(
 fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value)>) {
     let state = Path { origin: String::new(), ..Path::component(name) }.child("state");
     leaves.extend(fields.iter().map(|(leaf, value)| (state.child(leaf), value.clone())));
+}
+
+/// When something booted, as the device tells it; None where it does not.
+fn boot_time(chassis: &SharedChassis, nanoseconds: u64) -> Option<Value> {
+    let unset = now().saturating_sub(nanoseconds) < u64::try_from(UNSET.as_nanos()).unwrap_or(u64::MAX);
+    let told = match () {
+        () if unset && chassis.has(Quirk::BootTimeLate) => return None,
+        () if unset && chassis.has(Quirk::BootTimeZero) => 0,
+        () if unset && chassis.has(Quirk::BootTimeUnset) => 30_000_000_000, // half a minute past the epoch
+        () => nanoseconds,
+    };
+    let unit = match () {
+        () if chassis.has(Quirk::BootTimeInSeconds) => 1_000_000_000,
+        () if chassis.has(Quirk::BootTimeInMilliseconds) => 1_000_000,
+        () => 1,
+    };
+    Some(Value::Uint(told / unit))
 }
 
 /// A time as gNMI writes it.
