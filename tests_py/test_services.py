@@ -22,6 +22,7 @@ from holdfast.doctor import Finding, examine
 from holdfast.exceptions import Internal, InvalidArgument, Unauthenticated, Unimplemented
 from holdfast.services import CONTAINERZ, GNMI, SYSTEM
 
+import peers
 from conftest import RunSuite, emulate, isolated
 from seeds import LESS, NOTHING
 
@@ -239,6 +240,20 @@ def test_a_device_fetches_an_archive(archive: Path, quirks: list[str]) -> None:
             dut.containerz.deploy_remote("fetched:v1", f"{url}/{archive.name}")
         with pytest.raises(InvalidArgument, match="http://"):
             dut.containerz.deploy_remote("fetched:v1", "fetched.tar", protocol="HTTP")
+
+
+def test_the_command_has_a_device_fetch_an_archive(archive: Path, tmp_path: Path) -> None:
+    with serving(archive.parent) as url, holdfast.emulator() as chassis:
+        command = functools.partial(peers.command, tmp_path, "--dut", chassis.address, "--dut-insecure")
+        fetched = command("deploy-remote", f"{url}/{archive.name}", "fetched:v1")
+        assert (fetched.returncode, fetched.stdout.strip()) == (0, f"deployed fetched:v1 from {url}/{archive.name}")
+        assert "fetched" in command("images").stdout
+        unclear = command("deploy-remote", archive.name, "fetched:v1")
+        assert unclear.returncode == 2
+        assert "begin it with one of" in unclear.stderr
+        unknown = command("deploy-remote", f"{url}/nothing.tar", "fetched:v1", "--protocol", "http")
+        assert unknown.returncode == 1
+        assert "404" in unknown.stderr
 
 
 def test_an_older_device_takes_no_archive_that_is_sent(archive: Path) -> None:

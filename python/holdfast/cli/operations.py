@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from holdfast import visible
-from holdfast.choices import VolumeDriver, words
+from holdfast.choices import RemoteProtocol, VolumeDriver, words
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, SharedOptions, done, pairs, plain, show
 
@@ -100,6 +100,31 @@ def deploy(
         file, retag=retag, platform=platform, replace=replace, lockstep=lockstep, is_plugin=plugin
     )
     done(given, f"deployed {sent.name}:{sent.tag} {sent.id}", name=sent.name, tag=sent.tag, id=sent.id)
+
+
+@click.command("deploy-remote", cls=Command)
+@click.argument("url")
+@click.argument("name", metavar="NAME:TAG")
+@click.option(
+    "--protocol",
+    type=click.Choice(words(RemoteProtocol), case_sensitive=False),
+    help="How the device fetches it; by how the URL begins if none is given.",
+)
+@click.pass_obj
+def deploy_remote(given: SharedOptions, url: str, name: str, protocol: RemoteProtocol | None) -> None:
+    """Have the device fetch an image archive from a URL by itself."""
+    reach.device(given).containerz.deploy_remote(name, url, protocol=protocol or _protocol_of(url))
+    done(given, f"deployed {name} from {url}", deployed=name, url=url)
+
+
+def _protocol_of(url: str) -> RemoteProtocol:
+    scheme = url.partition("://")[0].upper() if "://" in url else ""
+    if scheme in words(RemoteProtocol):
+        return cast("RemoteProtocol", scheme)
+    known = ", ".join(f"{protocol.lower()}://" for protocol in words(RemoteProtocol))
+    raise click.UsageError(
+        f"{url!r} does not say by which protocol it is fetched: begin it with one of {known}, or give --protocol"
+    )
 
 
 @click.command("remove-image", cls=Command)
@@ -285,6 +310,7 @@ ALL = (
     containers,
     volumes,
     deploy,
+    deploy_remote,
     remove_image,
     start,
     stop,
