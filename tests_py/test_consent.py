@@ -76,6 +76,27 @@ def test_a_device_that_does_not_answer_who_asks_is_not_taken_for_a_real_one(
     assert "say --dut-allow-disruption" not in run.output
 
 
+@pytest.mark.parametrize("more", [("--dut-plan",), ()])
+def test_a_wrong_password_is_not_taken_for_a_device_that_says_nothing(
+    more: tuple[str, ...], tmp_path: Path, run_suite: RunSuite
+) -> None:
+    """Neither by the plan, nor of a test that reaches the device by means of its own."""
+    own = tmp_path / "test_own.py"
+    own.write_text(
+        "import pytest\n@pytest.mark.disruptive\ndef test_own() -> None:\n    raise AssertionError('it ran')\n"
+    )
+    with emulate(tmp_path, "--user", "me", HOLDFAST_PASSWORD="right") as address:
+        chosen = ("-k", "cntr3_1") if more else (str(own),)
+        login = ("--dut", address, "--dut-insecure", "--dut-username=me")
+        run = run_suite(*chosen, *login, *more, HOLDFAST_PASSWORD="wrong")
+    assert "UNAUTHENTICATED: wrong username or password" in run.output
+    assert "say --dut-allow-disruption" not in run.output
+    assert "not allowed" not in run.output
+    assert "it ran" not in run.output
+    assert "INTERNALERROR" not in run.output
+    assert run.exit_code == 3, run.output
+
+
 def test_the_plan_says_who_is_not_allowed(tmp_path: Path, run_suite: RunSuite) -> None:
     with tunnel(tmp_path) as real, emulate(tmp_path) as emulated:
         plan = run_suite("-k", "cntr3_8", "--dut", real, "--dut-insecure", "--dut-plan")

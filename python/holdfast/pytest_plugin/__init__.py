@@ -151,9 +151,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         image_archive.check(session.config)
         plugin.check(session.config)
     if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
+        from holdfast.exceptions import HoldfastError
         from holdfast.pytest_plugin import ending, plan
 
-        plan.show(session.config, session.items)
+        try:
+            plan.show(session.config, session.items)
+        except HoldfastError as error:
+            ending.refuse(session.config, error, begun=True)
         ending.succeed(session.config)
 
 

@@ -18,6 +18,8 @@ SUITES = Path(__file__).parent.parent / "suites"
 DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
 # Whose cases have numbers: they are shown in their order.
 NUMBERED_SUITES = ("cntr1", "cntr2", "cntr3")
+# Options that say something of the emulated provider.
+OF_THE_EMULATED_PROVIDER = ("torpedo-failpoint", "torpedo-timing", "torpedo-face", "torpedo-seed")
 SUITE_NAMES = (*DEVICE_SUITES, "cni", "torpedo")
 
 
@@ -157,6 +159,12 @@ def _check_torpedo(config: pytest.Config) -> None:
         name, _ = deadline(text, "torpedo-timing", "sync=1ms")
         if name not in ("sync", "attach", "pace", "patience"):
             raise pytest.UsageError(f"--torpedo-timing {text}: give sync, attach, pace or patience")
+    if value(config, "provider"):
+        for name in OF_THE_EMULATED_PROVIDER:
+            if value(config, name):
+                raise pytest.UsageError(
+                    f"--{name} is of the emulated provider, and --provider names another: leave one of them out"
+                )
     for text in value(config, "torpedo-failpoint") or ():
         _check_storage_failpoint(text)
 

@@ -8,7 +8,16 @@ import pytest
 
 from holdfast import options as all_options
 from holdfast import profiles
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import (
+    CertificateError,
+    HoldfastError,
+    InvalidArgumentError,
+    PermissionDenied,
+    PlaintextExpected,
+    ProxyRefused,
+    TlsExpected,
+    Unauthenticated,
+)
 from holdfast.metadata import Metadata
 from holdfast.pytest_plugin import options
 from holdfast.secret import Secret, first_line, from_environment
@@ -21,6 +30,16 @@ _KEY = pytest.StashKey[tuple[Target, ...]]()
 _EMULATED = pytest.StashKey[dict[str, bool]]()
 # How long a device may take to say what it is, in seconds.
 LOOK = 10.0
+# What is wrong with what was said of a device, not with the device.
+_WAY_IN = (
+    Unauthenticated,
+    PermissionDenied,
+    CertificateError,
+    TlsExpected,
+    PlaintextExpected,
+    ProxyRefused,
+    InvalidArgumentError,
+)
 
 
 def of(config: pytest.Config) -> tuple[Target, ...]:
@@ -135,9 +154,14 @@ def says_emulated(config: pytest.Config, target: Target) -> bool:
 
 
 def surely_emulated(config: pytest.Config, target: Target) -> bool:
-    """The same; False where it cannot be reached."""
+    """The same; False where it cannot be reached, or answers and does not tell.
+
+    Raises what is amiss with the way in, as a wrong password: of such a device nothing is known.
+    """
     try:
         return says_emulated(config, target)
+    except _WAY_IN:
+        raise
     except HoldfastError:
         return False
 
