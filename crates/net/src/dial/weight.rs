@@ -261,10 +261,10 @@ mod tests {
     #[test]
     fn many_messages_of_nothing_are_too_many_at_the_top_and_below() {
         let many = usize::try_from(LARGEST_DECODED / MESSAGE).expect("fits") + 1;
-        let empty = vec![0x0a, 0].repeat(many); // GetResponse.notification
+        let empty = [0x0a, 0].repeat(many); // GetResponse.notification
         let mut below = vec![0x0a];
         prost::encoding::encode_varint(many as u64 * 2, &mut below);
-        below.extend(vec![0x22, 0].repeat(many)); // Notification.update
+        below.extend([0x22, 0].repeat(many)); // Notification.update
         for message in [empty, below] {
             assert!(message.len() < 16 << 20, "far below what a message may have");
             let error = weighed(GET, &message, 16 << 10).expect_err("it would take gigabytes");
