@@ -81,10 +81,13 @@ class Plugin:
     def mount(self, volume: Path, caller: str) -> Path:
         path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})
         path.mkdir(parents=True, exist_ok=True)
-        there = bool(held) if self.manner in ("trusts its database", "forgets counts") else bool(mounted(path))
+        there = bool(held) if self.manner == "forgets counts" else bool(mounted(path))
+        if self.manner == "trusts its database":
+            there = (self.mounts / f"{volume.name}.mounted").exists()
         if not there:
             held.clear()
             run("mount", "--bind", str(volume), str(path))
+            (self.mounts / f"{volume.name}.mounted").touch()
             if self.manner == "leaves a mount":
                 run("mount", "-t", "tmpfs", "tmpfs#left", "/mnt")
         held[caller] = 1 if self.manner == "ids are a set" else held.get(caller, 0) + 1
@@ -100,8 +103,9 @@ class Plugin:
             held[caller] -= 1
             if not held[caller]:
                 del held[caller]
-            if not held and mounted(path):
+            if not held and (mounted(path) or self.manner == "trusts its database"):
                 run("umount", str(path))
+                (self.mounts / f"{volume.name}.mounted").unlink()
         self.keep()
 
 
@@ -148,6 +152,24 @@ def leave() -> None:
         os._exit(0)
 
 
+def outlive(folder: Path) -> None:
+    """Somebody outside of its control group and without its environment starts it again, once it is dead."""
+    again = folder / "again"
+    if again.exists():
+        return
+    again.touch()
+    if os.fork():
+        return
+    for root in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
+        if (root / "cgroup.procs").exists():
+            (root / "cgroup.procs").write_text("0", encoding="utf-8")
+            break
+    os.setsid()
+    alive = os.getppid()
+    script = 'while kill -0 "$0" 2>/dev/null; do sleep 0.01; done; exec "$@"'
+    os.execve("/bin/sh", ["sh", "-c", script, str(alive), sys.executable, *sys.argv], {"PATH": os.environ["PATH"]})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=Path, required=True)
@@ -165,6 +187,8 @@ def main() -> None:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             os.waitpid(worker, 0)
             return
+    if given.manner == "outlives kill":  # whoever watches over it is no process of its own
+        outlive(given.folder)
     if given.manner == "prints a lot":
         for _ in range(64):
             sys.stdout.write("x" * (1 << 20) + "\n")

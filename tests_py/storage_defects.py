@@ -19,14 +19,22 @@ class Defect:
     reason: str
     # Among those that every run of the tests goes through.
     sample: bool = False
+    # By which face of the emulated provider it shows.
+    face: str = "process"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--torpedo-failpoint", self.failpoints, "--torpedo-face", self.face)
 
     @property
     def failpoints(self) -> str:
         return f"storage.{self.failpoint}=error(x)"
 
 
-def defect(name: str, failpoint: str, scenarios: str, reason: str, *, sample: bool = False) -> Defect:
-    return Defect(name, failpoint, tuple(scenarios.split()), reason, sample)
+def defect(
+    name: str, failpoint: str, scenarios: str, reason: str, *, sample: bool = False, face: str = "process"
+) -> Defect:
+    return Defect(name, failpoint, tuple(scenarios.split()), reason, sample, face)
 
 
 CATALOGUE = (
@@ -39,9 +47,15 @@ CATALOGUE = (
     defect("mount with nothing behind it", "mount.nothing", "T1", "a new volume does not hold"),
     defect("mount counted up", "unmount.counted_up", "T2", "is mounted for a task", sample=True),
     defect("unmount counted down", "unmount.counted_down", "T2", "is not staged"),
+    defect("unmount takes every path", "unmount.takes_all", "T2 T3", "is not where it was mounted", sample=True),
+    defect("ids of Docker's are a set", "unmount.ids_are_a_set", "T2", "a second mount for the task, .* is not where it was mounted", sample=True, face="docker"),
+    defect("staging stays mounted", "unmount.staging_left", "T2 T1 T3", r"left over: .* \(for nobody\) is mounted"),
+    defect("mount of the plugin's own stays", "unmount.own_mount_left", "T2 T1 T3", "left over: /run/emulated/server#share#", sample=True),
     defect("attachments leaked", "detach.leaked", "T2", "is attached to node1"),
     defect("plugin restart drops mounts", "plugin.restart_drops_mounts", "T3", "Input/output error"),
     defect("plugin restart forgets mounts", "plugin.restart_forgets_mounts", "T3", "left over", sample=True),
+    defect("plugin restart stacks mounts", "plugin.restart_stacks_mounts", "T3", "left over: /emulated/"),
+    defect("mounted as a database says after a power cut", "plugin.trusts_database", "T5", "not there|emptied|lost tail", sample=True),
     defect("plugin in the data path", "plugin.in_data_path", "T3", "stood still"),
     defect("data acknowledged from the plugin's cache", "plugin.cached", "T3", "acknowledged"),
     defect("data acknowledged from the server's cache", "server.cached", "T3", "acknowledged"),

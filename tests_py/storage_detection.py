@@ -58,7 +58,7 @@ def run(*options: str, within: float = 300) -> SuiteRun:
 
 
 def planted(defect: Defect) -> SuiteRun:
-    return run("--torpedo-failpoint", defect.failpoints)
+    return run(*defect.options)
 
 
 def healthy(seed: int) -> list[str]:

@@ -73,7 +73,7 @@ def test_a_healthy_provider_passes_all(face: str, run_suite: RunSuite, tmp_path:
 @pytest.mark.parametrize("defect", [each for each in CATALOGUE if each.sample], ids=lambda each: each.name)
 def test_a_planted_defect_is_caught_by_the_scenario_it_belongs_to(defect: Defect, run_suite: RunSuite) -> None:
     chosen = " or ".join(f"torpedo_{name[1:]}_" for name in defect.scenarios)
-    run = run_suite("-k", chosen, "--torpedo-failpoint", defect.failpoints)
+    run = run_suite("-k", chosen, *defect.options)
     assert run.exit_code == 1, run.output
     assert wrong(defect, run) == [], run.output
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -65,3 +66,67 @@ def test_the_file_may_say_that_others_have_volumes_which_a_plugin_calls_local(
 ) -> None:
     run = qualified(run_suite, tmp_path, "torpedo_5_", "local", more="  scope: global\n")
     assert of(run) == {"T5": {"Pass"}}, run.output
+
+
+@pytest.mark.parametrize("manner", ["forks", "daemonises"])
+def test_a_plugin_is_all_its_processes(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    run = qualified(run_suite, tmp_path, "torpedo_3_ or torpedo_4_", manner)
+    assert [verdict for verdict, _ in verdicts(run)["T3"]].count("Pass") == 3, run.output
+    assert of(run)["T4"] == {"Pass"}, run.output
+
+
+def test_a_plugin_that_outlives_what_kills_it_is_nobodys_fault(run_suite: RunSuite, tmp_path: Path) -> None:
+    run = qualified(run_suite, tmp_path, "torpedo_4_ or (kill_plugin and torpedo_3_)", "outlives kill")
+    assert {verdict for told in of(run).values() for verdict in told} == {"Inconclusive"}, run.output
+    for name in ("T3", "T4"):
+        assert all("was killed, and it answers" in why for _, why in verdicts(run)[name])
+
+
+# Each by the scenario it belongs to, and what that says.
+BROKEN = {
+    "trusts its database": ("T5", "torpedo_5_", "not there|emptied"),
+    "unmounts all": ("T2", "torpedo_2_", "is not where it was mounted"),
+    "ids are a set": ("T2", "torpedo_2_", "a second mount for the task.*(target is busy|is not where it was mounted)"),
+    "forgets counts": (
+        "T3",
+        "torpedo_3_ and kill_plugin",
+        "left over: .* is mounted on node1|is not where it was mounted",
+    ),
+    "leaves a mount": ("T2", "torpedo_2_", "left over: /mnt is mounted on node1"),
+}
+
+
+@pytest.mark.parametrize("manner", BROKEN)
+def test_a_broken_plugin_is_caught(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    name, chosen, said = BROKEN[manner]
+    run = qualified(run_suite, tmp_path, chosen, manner)
+    assert of(run) == {name: {"Fail"}}, run.output
+    assert all(re.search(said, why) for _, why in verdicts(run)[name]), run.output
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("./no-such-driver {socket}", "exit status: 127; it printed: .*no-such-driver"),
+        ("echo I need a licence; exit 3", "exit status: 3; it printed: I need a licence"),
+        ("printf 'a\\033[2Jb\\n'; exit 3", r"exit status: 3; it printed: a\\u\{1b\}\[2Jb"),
+        ("true && VAR=x exit 4", "exit status: 4; it printed nothing"),
+    ],
+)
+def test_a_plugin_that_ends_at_once_is_told_with_what_it_printed(
+    start: str, said: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    run = qualified(run_suite, tmp_path, "torpedo_1_", "healthy", start=start)
+    assert re.search(f"the lab did not come up: the plugin on node1 ended by itself: {said}", run.output), run.output
+    assert "\x1b[2J" not in run.output
+
+
+def test_a_start_is_a_line_of_a_shell(run_suite: RunSuite, tmp_path: Path) -> None:
+    start = 'WORD=it && cd / && [ "$(hostname)" = {node} ] && (LINE)'
+    run = qualified(run_suite, tmp_path, "torpedo_4_", "healthy", start=start)
+    assert of(run) == {"T4": {"Pass"}}, run.output
+
+
+def test_what_a_plugin_prints_is_kept_in_bounds(tmp_path: Path, run_suite: RunSuite) -> None:
+    run = qualified(run_suite, tmp_path, "torpedo_1_", "prints a lot")
+    assert of(run) == {"T1": {"Pass"}}, run.output

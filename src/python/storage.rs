@@ -374,7 +374,7 @@ impl StorageLab {
     #[pyo3(signature = (node, *, timeout=None))]
     fn wait_ready(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = deadline(timeout);
-        self.ask(py, move |lab| lab.volumes().ready(&node, deadline))
+        self.ask(py, move |lab| lab.wait_ready(&node, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, stage="appending", timeout=None))]
@@ -396,6 +396,20 @@ impl StorageLab {
     fn release(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<()> {
         let (started, deadline) = (task.started.clone(), deadline(timeout));
         self.ask(py, move |lab| lab.release(&started, deadline))
+    }
+
+    /// Mounts the volume of a task that runs once more for it, and takes that back; false where nobody can.
+    #[pyo3(signature = (task, *, timeout=None))]
+    fn mount_again(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<bool> {
+        let (started, deadline) = (task.started.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.mount_again(&started, deadline))
+    }
+
+    /// Opens the ledger of a task that runs anew, where its volume is mounted; false where nobody can look there.
+    #[pyo3(signature = (task, *, timeout=None))]
+    fn see(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<bool> {
+        let (started, deadline) = (task.started.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.see(&started, deadline))
     }
 
     #[pyo3(signature = (volume, node, *, timeout=None))]

@@ -62,6 +62,7 @@ impl LabGiven {
             ready: self.ready.clone(),
             ledger: self.ledger.clone(),
             runtime: (self.runner != "own").then_some(runtime),
+            mask: self.mask.get().mask.clone(),
         };
         Namespaces::create(options, deadline)
     }
@@ -143,7 +144,13 @@ pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
     let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
     wait(py, move || {
         let namespaces = given.namespaces(deadline);
-        let made = namespaces.and_then(|namespaces| Ok((given.lab(&namespaces, deadline)?, namespaces)));
+        let made = namespaces.and_then(|namespaces| {
+            namespaces.await_plugins(deadline)?;
+            let lab = given.lab(&namespaces, deadline);
+            let lab = lab.map_err(|error| namespaces.ended_plugin().unwrap_or(error))?;
+            namespaces.begin()?;
+            Ok((lab, namespaces))
+        });
         let (lab, namespaces) = made.map_err(|error| mask.error(error))?;
         Ok(StorageLab::real(lab, Some(namespaces)))
     })

@@ -208,6 +208,14 @@ impl Volumes for DockerPlugin {
         Ok(path)
     }
 
+    /// As an engine does for `docker cp`: it mounts by the id of the container, which has the volume, and unmounts. Mounts
+    /// are counted by id.
+    fn mount_again(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        let asked = json!({"Name": volume.name, "ID": task});
+        self.call(node, "VolumeDriver.Mount", &asked, deadline)?;
+        self.call(node, "VolumeDriver.Unmount", &asked, deadline).map(drop)
+    }
+
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
         self.mounted().remove(&(node.to_owned(), volume.name.clone(), task.to_owned()));
         match self.call(node, "VolumeDriver.Unmount", &json!({"Name": volume.name, "ID": task}), deadline) {
@@ -218,6 +226,11 @@ impl Volumes for DockerPlugin {
             }
             answer => answer.map(drop),
         }
+    }
+
+    fn answers(&self, node: &str, deadline: Instant) -> bool {
+        let answer = self.call(node, "Plugin.Activate", &json!({}), deadline.min(Instant::now() + ATTEMPT));
+        answer.map_or_else(|error| error.code().is_some(), |_| true)
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {

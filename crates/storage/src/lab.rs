@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tonic::Code;
+
 use super::cut::{Cut, Cuts};
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
@@ -15,6 +17,7 @@ use super::volumes::{Volume, VolumeRequest, Volumes};
 use holdfast_ledger::{Finding, Opening, Receipt, verify};
 use holdfast_net::dial::{EventKind, Timeline};
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking;
 
 /// The clock of tasks in this process.
 pub static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -37,9 +40,16 @@ pub struct Lab {
     lost: Mutex<BTreeSet<String>>,
     /// Nodes whose runtime was harmed.
     stopped: Mutex<BTreeSet<String>>,
+    /// Nodes whose plugin must not answer, and what it suffered.
+    down: Mutex<BTreeMap<String, &'static str>>,
     /// What no text may tell.
     mask: Mask,
 }
+
+/// For a plugin that goes on to have come up, before what else may have become of it is asked.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Who wrote on a volume so far.
 #[derive(Default)]
@@ -149,6 +159,7 @@ impl Lab {
             grown: Mutex::default(),
             lost: Mutex::default(),
             stopped: Mutex::default(),
+            down: Mutex::default(),
             mask,
         }
     }
@@ -183,7 +194,11 @@ impl Lab {
     pub fn trouble(&self, deadline: Instant) -> Option<Error> {
         let harmed: BTreeSet<String> = self.lost().union(&self.stopped()).cloned().collect();
         let mut whole = self.nodes.names().into_iter().filter(|node| !harmed.contains(node));
-        let trouble = whole.find_map(|node| self.nodes.trouble(&node, deadline));
+        let risen = || {
+            let down: Vec<String> = self.down().keys().cloned().collect();
+            down.iter().find_map(|node| self.is_down(node, deadline).err())
+        };
+        let trouble = whole.find_map(|node| self.nodes.trouble(&node, deadline)).or_else(risen);
         trouble.or_else(|| self.volumes.trouble(deadline)).map(|error| self.mask.error(error))
     }
 
@@ -215,6 +230,21 @@ impl Lab {
 
     fn stopped(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn down(&self) -> MutexGuard<'_, BTreeMap<String, &'static str>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plugin that must not answer does not, or what was done to it did not take.
+    fn is_down(&self, node: &str, deadline: Instant) -> Result<()> {
+        let suffered = self.down().get(node).copied();
+        match suffered {
+            Some(what) if self.volumes.answers(node, deadline) => {
+                Err(Error::lab(format!("the plugin on {node} {what}, and it answers")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn note<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -262,7 +292,47 @@ impl Lab {
             }
             _ => {}
         }
-        self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))
+        if fault == Fault::Start(Part::Plugin) || fault == Fault::PowerOn {
+            self.is_down(node, deadline)?; // else there was no fault
+            self.down().remove(node);
+        }
+        self.note(&format!("{fault:?} on {node}"), || self.faults.inflict(node, fault, deadline))?;
+        let suffered = match fault {
+            Fault::PowerOff => "was powered off",
+            Fault::Stop(Part::Plugin) => "was stopped",
+            Fault::Kill(Part::Plugin) => "was killed",
+            Fault::Hang(Part::Plugin) => "was made to hang",
+            _ => return Ok(()),
+        };
+        self.down().insert(node.to_owned(), suffered);
+        self.is_down(node, deadline)
+    }
+
+    /// Waits until the plugin on a node answers; an error at once where it failed.
+    pub fn wait_ready(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.nodes.await_plugin(node, deadline)?;
+        blocking::until(deadline, LOOK, || match self.volumes.ready(node, deadline.min(Instant::now() + ATTEMPT)) {
+            Ok(()) => Ok(Ok(())),
+            Err(error) => match self.nodes.plugin_end(node) {
+                Some(end) => Ok(Err(end)),
+                None if error.code().is_some_and(|code| code != Code::Unavailable) => Ok(Err(error)), // it answered
+                None => Err(error),
+            },
+        })?
+    }
+
+    /// Mounts the volume of a task that runs once more for it; false where nobody can.
+    pub fn mount_again(&self, started: &Started, deadline: Instant) -> Result<bool> {
+        let Started { volume, node, name, .. } = started;
+        self.note(&format!("mount {} once more for {name} on {node}", volume.name), || {
+            self.runner.mount_again(volume, node, name, deadline)
+        })
+    }
+
+    /// Opens the ledger of a task that runs anew; false where nobody can.
+    pub fn see(&self, started: &Started, deadline: Instant) -> Result<bool> {
+        let Started { volume, node, name, .. } = started;
+        self.runner.see(volume, node, name, deadline).map_err(|error| self.mask.error(error))
     }
 
     /// Runs the next incarnation of a volume's task.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -105,6 +105,8 @@ pub enum LeftoverKind {
     Container,
     /// That the provider has the volume attached.
     Attachment,
+    /// A loop device.
+    Device,
 }
 
 impl LeftoverKind {
@@ -115,6 +117,7 @@ impl LeftoverKind {
             Self::Process => "process",
             Self::Container => "container",
             Self::Attachment => "attachment",
+            Self::Device => "device",
         }
     }
 }
@@ -145,6 +148,7 @@ impl fmt::Display for Leftover {
             LeftoverKind::Process => write!(f, "{name} runs on {node}"),
             LeftoverKind::Container => write!(f, "the container {name} is on {node}"),
             LeftoverKind::Attachment => write!(f, "{name} is attached to {node}"),
+            LeftoverKind::Device => write!(f, "{name} is set up on {node}"),
         }
     }
 }
@@ -160,12 +164,38 @@ pub trait Nodes: Send + Sync {
     /// Looks at a mounted volume, past whatever its writer itself remembers.
     fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look>;
 
+    /// Whether the ledger of a task that writes is where its volume is mounted, opened anew: what the task itself holds
+    /// open outlives any unmount. False where nobody can look there.
+    fn see(&self, _node: &str, _mount: &Path, _deadline: Instant) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Where the engine of a node has a volume mounted, where there is one.
+    fn mountpoint(&self, _node: &str, _volume: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
+    /// Copies something out of a task's container; false where there is none.
+    fn copy_out(&self, _node: &str, _task: &str, _deadline: Instant) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Mounts, devices and processes of `volumes` and their tasks on a node.
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>>;
 
     /// Clears away what is left on a node of a task that ended, or of all tasks of a volume.
     fn clear(&self, _node: &str, _volume: &str, _task: Option<&str>, _deadline: Instant) -> Result<()> {
         Ok(())
+    }
+
+    /// Waits until the plugin on a node was started, as far as the node can tell; an error where it failed instead.
+    fn await_plugin(&self, _node: &str, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
+    /// How the plugin on a node ended by itself, where it did and the node can tell.
+    fn plugin_end(&self, _node: &str) -> Option<Error> {
+        None
     }
 
     /// What is wrong with a node that nobody harmed.

@@ -1,6 +1,6 @@
 //! The second seam: who runs tasks. Our own runner is the orchestrator itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -34,6 +34,13 @@ pub trait Runner: Send + Sync {
     /// Lets go of a task's volume once the task ended: unmounts it, and with the last task of a node detaches it.
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
 
+    /// Mounts the volume of a task that runs once more for it, and takes that back, as an engine does to copy a
+    /// file. False where nobody can make it do that.
+    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool>;
+
+    /// Looks where the volume of a task that runs is mounted, and opens its ledger anew. False where nobody can.
+    fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool>;
+
     /// What a node finds on a volume that it has, or gets for that.
     fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look>;
 
@@ -58,7 +65,8 @@ pub struct Own {
 struct Held {
     attachment: Option<Attachment>,
     staged: bool,
-    tasks: BTreeSet<String>,
+    /// And where it is mounted for each.
+    tasks: BTreeMap<String, PathBuf>,
     /// It was taken from the node behind its back.
     evicted: bool,
 }
@@ -101,8 +109,12 @@ impl Own {
             self.note(volume, node, |held| held.staged = true); // a call that failed may have been carried out
             self.volumes.stage(volume, &attachment, node, deadline)?;
         }
-        self.note(volume, node, |held| held.tasks.extend([task.to_owned()]));
-        self.volumes.mount(volume, &attachment, node, task, deadline)
+        self.note(volume, node, |held| {
+            held.tasks.entry(task.to_owned()).or_default();
+        });
+        let path = self.volumes.mount(volume, &attachment, node, task, deadline)?;
+        self.note(volume, node, |held| held.tasks.extend([(task.to_owned(), path.clone())]));
+        Ok(path)
     }
 }
 
@@ -131,9 +143,9 @@ impl Runner for Own {
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
         self.nodes.clear(node, &volume.id, Some(task), deadline)?;
         let held = self.held(volume, node);
-        if held.tasks.contains(task) {
+        if held.tasks.contains_key(task) {
             self.volumes.unmount(volume, node, task, deadline)?;
-            self.note(volume, node, |held| held.tasks.retain(|held| held != task));
+            self.note(volume, node, |held| drop(held.tasks.remove(task)));
         }
         let held = self.held(volume, node);
         if !held.tasks.is_empty() {
@@ -148,6 +160,16 @@ impl Runner for Own {
         }
         self.table().remove(&key(volume, node));
         Ok(())
+    }
+
+    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        let attachment = self.held(volume, node).attachment.unwrap_or_default();
+        self.volumes.mount_again(volume, &attachment, node, task, deadline).map(|()| true)
+    }
+
+    fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        let held = self.held(volume, node);
+        held.tasks.get(task).map_or(Ok(false), |path| self.nodes.see(node, path, deadline))
     }
 
     fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
@@ -166,7 +188,7 @@ impl Runner for Own {
 
     fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
         self.nodes.clear(node, &volume.id, None, deadline)?;
-        for task in self.held(volume, node).tasks {
+        for task in self.held(volume, node).tasks.into_keys() {
             self.release(volume, node, &task, deadline)?;
         }
         let left = self.held(volume, node);

@@ -221,11 +221,29 @@ pub trait Volumes: Send + Sync {
         deadline: Instant,
     ) -> Result<PathBuf>;
 
+    /// Mounts a volume once more for a task that has it, as happens in the middle of its life, and takes back what must be
+    /// taken back of that. The task must notice nothing.
+    fn mount_again(
+        &self,
+        volume: &Volume,
+        attachment: &Attachment,
+        node: &str,
+        task: &str,
+        deadline: Instant,
+    ) -> Result<()> {
+        self.mount(volume, attachment, node, task, deadline).map(drop)
+    }
+
     /// The reverse; what is not mounted is unmounted already.
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
 
     /// Whether a node can be reached over the control network: who cannot be is not asked on behalf of others.
     fn reaches(&self, _node: &str, _reachable: bool) {}
+
+    /// Whether the plugin on a node answers, whatever it says, in a moment: one that was killed must not.
+    fn answers(&self, _node: &str, _deadline: Instant) -> bool {
+        false
+    }
 
     /// Waits until the plugin on a node answers.
     fn ready(&self, node: &str, deadline: Instant) -> Result<()>;

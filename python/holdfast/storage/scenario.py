@@ -80,9 +80,7 @@ class Scenario:
         """A node that has not had a volume: the second; where volumes are local, the first again."""
         if not self.is_local:
             return self.nodes[1]
-        why = Unchecked("a volume on a second node", f"{self.provider.name}: its volumes are local")
-        if why not in self.account.not_checked:
-            self.account.not_checked.append(why)
+        self._not_checked("a volume on a second node", f"{self.provider.name}: its volumes are local")
         return self.nodes[0]
 
     def need_fault(self, *faults: StorageFault) -> None:
@@ -357,8 +355,12 @@ class Scenario:
             else:
                 yield variation
 
-    def mount_unevenly(self, volume: StorageVolume, node: str, order: Iterable[str]) -> None:
-        """Mounts (M) and unmounts (U) by two tasks in turn, and at the end the unmounts that are missing."""
+    def mount_unevenly(self, keeper: StorageTask, order: Iterable[str]) -> None:
+        """Mounts (M) and unmounts (U) by two tasks in turn, and at the end the unmounts that are missing.
+
+        After each unmount the keeper still has its volume where it had it.
+        """
+        volume, node = keeper.volume, keeper.node
         names = ("uneven-a", "uneven-b")
         counts = {"M": 0, "U": 0}
         for each in order:
@@ -367,9 +369,51 @@ class Scenario:
             if each == "M":
                 self.lab.mount(volume, node, name, timeout=self.limits.call)
             else:
-                self.lab.unmount(volume, node, name, timeout=self.limits.call)
+                self.unmount_beside(keeper, name)
         for name in names:
-            self.lab.unmount(volume, node, name, timeout=self.limits.call)
+            self.unmount_beside(keeper, name)
+
+    def mount_beside(self, keeper: StorageTask, name: str) -> None:
+        """A mount for a second task on the volume of another."""
+        self.lab.mount(keeper.volume, keeper.node, name, timeout=self.limits.call)
+        self.expect_seen(keeper, f"a mount for the task {name}")
+
+    def unmount_beside(self, keeper: StorageTask, name: str) -> None:
+        """An unmount for a task of that name, which takes nothing from another task on the same volume."""
+        self.lab.unmount(keeper.volume, keeper.node, name, timeout=self.limits.call)
+        self.expect_seen(keeper, f"an unmount for the task {name}")
+
+    def mount_again(self, keeper: StorageTask) -> None:
+        """A volume is mounted once more for a task that has it, and that is taken back: the task has it still."""
+        what = "a second mount for the task, taken back,"
+        try:
+            done = self.lab.mount_again(keeper, timeout=self.limits.call)
+        except LabError:
+            raise
+        except HoldfastError as error:
+            raise ExpectationFailed(f"{what} is not one of two: {error}") from error
+        if done:
+            self.expect_seen(keeper, what)
+        else:
+            self._not_checked("two mounts for one task", f"the runner {self.provider.runner} cannot be made to do that")
+
+    def expect_seen(self, keeper: StorageTask, after: str) -> None:
+        """A task's volume is where it was mounted, for whoever opens it anew; what a task holds open tells less."""
+        try:
+            seen = self.lab.see(keeper, timeout=self.limits.call)
+        except LabError:
+            raise
+        except HoldfastError as error:
+            raise ExpectationFailed(
+                f"after {after} the volume of the task is not where it was mounted: {error}"
+            ) from error
+        if not seen:
+            self._not_checked("where a task has its volume", "nobody can look there")
+
+    def _not_checked(self, what: str, why: str) -> None:
+        unchecked = Unchecked(what, why)
+        if unchecked not in self.account.not_checked:
+            self.account.not_checked.append(unchecked)
 
     def lose_unmount(self, task: StorageTask) -> None:
         """Let go of a task's volume while the plugin is dead: the provider refuses, or nobody hears of it."""
@@ -385,13 +429,23 @@ class Scenario:
             why = f"the runner {self.provider.runner} lost the unmounts"
             self.account.not_checked.append(Unchecked(f"what stays mounted on {task.node}", why))
 
-    def settle(self, old: Iterable[StorageTask], moved: Sequence[StorageTask]) -> None:
-        """After a failover: the old node comes in order, the new tasks go on, and nothing was lost or is left."""
+    def settle(self, old: Sequence[StorageTask], moved: Sequence[StorageTask]) -> None:
+        """After a failover the old node comes in order, the new tasks go on, nothing was lost or is left; then back."""
         for task in old:
             self.lab.reconcile(task.volume, task.node, timeout=self.limits.call)
         self.expect_progress(moved)
         self.finish(moved)
         for task in moved:
+            self.expect_whole(task.volume, task.node)
+        self.expect_nothing_left()
+        self._go_back(old, moved)
+
+    def _go_back(self, old: Sequence[StorageTask], moved: Sequence[StorageTask]) -> None:
+        """Each volume runs a task on the node that it was taken from: that node is as good as any other again."""
+        back = [self.run(task.volume, before.node, task.stage) for before, task in zip(old, moved, strict=True)]
+        self.expect_progress(back)
+        self.finish(back)
+        for task in back:
             self.expect_whole(task.volume, task.node)
         self.expect_nothing_left()
 

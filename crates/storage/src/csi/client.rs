@@ -529,15 +529,12 @@ impl Volumes for Csi {
             return Ok(());
         }
         let path = self.staging(volume, node);
-        let unstage = csi::NodeUnstageVolumeRequest { volume_id: volume.id.clone(), staging_target_path: path.clone() };
+        let unstage = csi::NodeUnstageVolumeRequest { volume_id: volume.id.clone(), staging_target_path: path };
         let socket = self.socket(node)?;
         self.node(&socket, "NodeUnstageVolume", deadline, async |mut client| {
             client.node_unstage_volume(unstage).await
         })?;
-        if self.options.folders.is_none() {
-            let _ = std::fs::remove_dir(path); // the driver may have removed it
-        }
-        Ok(())
+        Ok(()) // the folder stays: to remove what is mounted on the node would detach it, from outside of its namespace
     }
 
     fn mount(
@@ -587,6 +584,17 @@ impl Volumes for Csi {
         let reached = self.options.nodes.iter().filter(|(name, _)| !away.contains(*name));
         let mut answers = reached.map(|(_, socket)| self.probe(socket, deadline.min(Instant::now() + ATTEMPT)));
         answers.find_map(|answer| answer.err().filter(|error| error.kind == Kind::Lab))
+    }
+
+    fn answers(&self, node: &str, deadline: Instant) -> bool {
+        let soon = deadline.min(Instant::now() + ATTEMPT);
+        let Ok(socket) = self.socket(node) else { return false };
+        let answer = self.identity(&socket, "Probe", soon, async |mut client| client.probe(csi::ProbeRequest {}).await);
+        let none = [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Unknown];
+        match answer {
+            Ok(_) => true,
+            Err(error) => error.kind == Kind::Lab || error.code().is_some_and(|code| !none.contains(&code)),
+        }
     }
 
     fn reaches(&self, node: &str, reachable: bool) {

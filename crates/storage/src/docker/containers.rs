@@ -1,7 +1,7 @@
 //! Tasks as containers of the engine on their node.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -262,6 +262,26 @@ impl Nodes for Containers {
             }
         }
         Ok(left)
+    }
+
+    fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {
+        self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
+    }
+
+    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        self.engine(node)?.mountpoint(volume, deadline)
+    }
+
+    fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        self.engine(node)?.read(task, EXECUTABLE, deadline).map(|_| true)
+    }
+
+    fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.beneath.as_ref().map_or(Ok(()), |beneath| beneath.await_plugin(node, deadline))
+    }
+
+    fn plugin_end(&self, node: &str) -> Option<Error> {
+        self.beneath.as_ref().and_then(|beneath| beneath.plugin_end(node))
     }
 
     fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {

@@ -45,6 +45,18 @@ impl Runner for ByEngine {
         self.nodes.clear(node, &volume.id, Some(task), deadline)
     }
 
+    /// A copy out of a running container mounts its volumes by the container's own id, and unmounts them.
+    fn mount_again(&self, _: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        self.nodes.copy_out(node, task, deadline)
+    }
+
+    fn see(&self, volume: &Volume, node: &str, _: &str, deadline: Instant) -> Result<bool> {
+        match self.nodes.mountpoint(node, &volume.name, deadline)? {
+            Some(path) => self.nodes.see(node, &path, deadline),
+            None => Ok(false),
+        }
+    }
+
     fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
         let reader = format!("{}-reader", volume.name);
         self.nodes.look(node, &mounted_by_engine(volume, &self.driver), &reader, deadline)

@@ -1,6 +1,7 @@
 //! Tasks as services of a Swarm, each with one replica that is pinned to a node and never restarts: a scenario says
 //! where a task runs, and Swarm starts it, watches it and tells what became of it.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bollard::models::{
@@ -194,6 +195,22 @@ impl Nodes for Services {
             }
         }
         self.containers.clear(node, volume, task, deadline)
+    }
+
+    fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {
+        self.containers.see(node, mount, deadline)
+    }
+
+    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        self.containers.mountpoint(node, volume, deadline)
+    }
+
+    fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.containers.await_plugin(node, deadline)
+    }
+
+    fn plugin_end(&self, node: &str) -> Option<Error> {
+        self.containers.plugin_end(node)
     }
 
     fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {

@@ -66,6 +66,10 @@ impl Volumes for EngineVolumes {
         self.containers.engine(node)?.remove(&holder(volume, task), deadline)
     }
 
+    fn answers(&self, node: &str, deadline: Instant) -> bool {
+        self.plugins.as_ref().is_some_and(|plugins| plugins.answers(node, deadline))
+    }
+
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
         if let Some(plugins) = &self.plugins {
             plugins.ready(node, deadline)?;

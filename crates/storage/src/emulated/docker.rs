@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::plugin::EmulatedPlugin;
+use super::sites::Step;
 use super::state::{EmulatedState, mount_path};
 use crate::volumes::{Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
@@ -106,7 +107,12 @@ impl EmulatedPlugin {
             let epoch = self.emulated.give(world, &volume.id, &self.node)?;
             self.emulated.stage_in(world, &volume.id, &self.node, epoch)?;
             let path = mount_path(&volume.id, id);
-            self.emulated.publish_in(world, &volume.id, &self.node, &path).map(|()| path)
+            let repeated = world.node(&self.node)?.published.contains_key(&path);
+            self.emulated.publish_in(world, &volume.id, &self.node, &path)?;
+            if repeated && !self.emulated.defects().skips(Step::CountIds) {
+                *world.node_mut(&self.node)?.repeats.entry(path.clone()).or_default() += 1;
+            }
+            Ok(path)
         })?;
         Ok(json!({"Mountpoint": path, "Err": ""}))
     }
@@ -120,7 +126,12 @@ impl EmulatedPlugin {
     fn docker_unmount(&self, name: &str, id: &str, deadline: Instant) -> Result<Value> {
         let volume = self.emulated.by_plugin(&self.node, deadline, |world| {
             let volume = named(world, name)?.id;
-            self.emulated.unpublish_in(world, &volume, &self.node, &mount_path(&volume, id))?;
+            let path = mount_path(&volume, id);
+            if let Some(repeats) = world.node_mut(&self.node)?.repeats.get_mut(&path).filter(|repeats| **repeats > 0) {
+                *repeats -= 1;
+                return Ok(volume);
+            }
+            self.emulated.unpublish_in(world, &volume, &self.node, &path)?;
             if !world.node(&self.node)?.is_in_use(&volume) {
                 self.emulated.unstage_in(world, &volume, &self.node)?;
             }

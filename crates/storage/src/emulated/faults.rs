@@ -56,9 +56,12 @@ impl Emulated {
         self.with(node, |node| {
             node.kill_processes();
             (node.powered, node.plugin, node.runtime) = (false, Health::Running, Health::Running);
+            node.database = node.mounts.keys().cloned().collect();
             node.mounts.clear();
+            node.elsewhere.clear();
             node.known.clear();
             node.published.clear();
+            node.repeats.clear();
         });
     }
 

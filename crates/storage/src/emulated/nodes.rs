@@ -1,6 +1,7 @@
 //! Nodes on which a task's process is a thread.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::io::{KILLED, Mounted};
@@ -72,6 +73,15 @@ impl Nodes for Emulated {
         Ok(Look { places, bytes, used, filesystem })
     }
 
+    fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
+        let world = self.world();
+        let volume = world.volume_at(node, mount);
+        match world.node(node)?.mounts.get(&volume) {
+            Some(held) if held.targets.contains(mount) => Ok(true),
+            _ => Err(Error::new(Kind::Expectation, format!("{} on {node}: nothing is mounted there", mount.display()))),
+        }
+    }
+
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
         let world = self.world();
         let on = world.node(node)?;
@@ -80,6 +90,9 @@ impl Nodes for Emulated {
             let tasks: Vec<String> = mount.targets.iter().map(|target| target.display().to_string()).collect();
             let users = if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") };
             left.push(Leftover::on(node, LeftoverKind::Mount, format!("{volume} (for {users})")));
+        }
+        for (place, _) in &on.elsewhere {
+            left.push(Leftover::on(node, LeftoverKind::Mount, place.display().to_string()));
         }
         for running in
             on.processes.values().filter(|running| running.ended.is_none() && volumes.contains(&running.volume))

@@ -110,8 +110,14 @@ pub struct Node {
     pub known: BTreeMap<String, BTreeSet<PathBuf>>,
     /// Where volumes are mounted for tasks, and which.
     pub published: BTreeMap<PathBuf, String>,
+    /// How often a mount for one id of Docker's was repeated.
+    pub repeats: BTreeMap<PathBuf, u64>,
     /// What the kernel has mounted.
     pub mounts: BTreeMap<String, Mount>,
+    /// What the plugin has mounted for itself, at places of its own, for which volume.
+    pub elsewhere: BTreeMap<PathBuf, String>,
+    /// What the plugin had mounted when the power went: a database of its own would tell.
+    pub database: BTreeSet<String>,
     pub runtime: Health,
     pub live_restore: bool,
     pub processes: BTreeMap<u64, Running>,
@@ -127,7 +133,10 @@ impl Default for Node {
             plugin_deaths: 0,
             known: BTreeMap::new(),
             published: BTreeMap::new(),
+            repeats: BTreeMap::new(),
             mounts: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            database: BTreeSet::new(),
             runtime: Health::Running,
             live_restore: false,
             processes: BTreeMap::new(),
@@ -220,6 +229,16 @@ impl EmulatedState {
 /// Where an emulated mount is said to be.
 pub fn mount_path(volume: &str, task: &str) -> PathBuf {
     Path::new("/emulated").join(volume).join(task)
+}
+
+/// Where the plugin has a volume for itself: outside of all that it was told, as some do.
+pub fn own_path(volume: &str) -> PathBuf {
+    Path::new("/run/emulated").join(format!("server#share#{volume}"))
+}
+
+/// Where a second mount of a volume would be that is there already.
+pub fn stacked_path(volume: &str) -> PathBuf {
+    Path::new("/emulated").join(volume)
 }
 
 fn unknown_node<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Error {

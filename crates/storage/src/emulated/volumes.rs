@@ -7,7 +7,7 @@ use std::time::Instant;
 use tonic::Code;
 
 use super::sites::{Keeps, Step};
-use super::state::{EmulatedState, Mount, Pages, mount_path};
+use super::state::{EmulatedState, Mount, Pages, mount_path, own_path, stacked_path};
 use super::world::Emulated;
 use crate::volumes::{Attachment, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
@@ -127,7 +127,11 @@ impl Emulated {
         let targets = before.map(|mount| mount.targets.clone()).unwrap_or_default();
         let mut mount = Mount { serial, epoch, disk, targets, dirty: Pages::new(), broken: None };
         self.defects().new_mount(&mut mount);
+        if on.database.contains(volume) && self.defects().skips(Step::LookAtMounts) {
+            mount.disk = None; // nobody mounted it
+        }
         on.mounts.insert(volume.to_owned(), mount);
+        on.elsewhere.insert(own_path(volume), volume.to_owned());
         Ok(())
     }
 
@@ -140,7 +144,14 @@ impl Emulated {
         if on.known.remove(volume).is_none() && self.defects().skips(Step::UnmountUnknown) {
             return Ok(());
         }
+        if on.mounts.contains_key(volume) && self.defects().skips(Step::Unstage) {
+            return Ok(());
+        }
+        if !self.defects().skips(Step::UnmountOwn) {
+            on.elsewhere.remove(&own_path(volume));
+        }
         if let Some(mount) = on.mounts.remove(volume) {
+            on.database.remove(volume);
             self.defects().unmounted(&mut world.server, volume, &mount);
         }
         Ok(())
@@ -153,6 +164,9 @@ impl Emulated {
             return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
         };
         mount.targets.insert(target.to_owned());
+        if !on.known.contains_key(volume) && self.defects().skips(Step::CountMounts) {
+            on.elsewhere.insert(stacked_path(volume), volume.to_owned());
+        }
         on.published.insert(target.to_owned(), volume.to_owned());
         let fresh = on.known.entry(volume.to_owned()).or_default().insert(target.to_owned());
         self.defects().published(node, target, !fresh);
@@ -174,6 +188,12 @@ impl Emulated {
             return Ok(());
         }
         if self.defects().unmounts_later(node, target) {
+            return Ok(());
+        }
+        if known.len() > 1 && self.defects().skips(Step::KeepOtherTasks) {
+            known.clear();
+            on.published.retain(|_, held| held != volume);
+            on.mounts.get_mut(volume).into_iter().for_each(|mount| mount.targets.clear());
             return Ok(());
         }
         known.remove(target);
@@ -308,6 +328,10 @@ impl Volumes for Emulated {
 
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
         self.unpublish(&volume.id, node, &mount_path(&volume.id, task), deadline, || Ok(()))
+    }
+
+    fn answers(&self, node: &str, _: Instant) -> bool {
+        self.world().plugin_takes_calls(node).unwrap_or(false)
     }
 
     fn ready(&self, node: &str, deadline: Instant) -> Result<()> {

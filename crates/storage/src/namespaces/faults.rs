@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::namespace::Namespace;
+use rustix::process::Signal;
+
+use super::namespace::{Namespace, reaches};
 use super::nodes::{NETWORKS, Namespaces, NodeState};
+use super::starting::Started;
 use crate::faults::{Fault, Faults, Network, Part};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -43,8 +46,8 @@ impl Faults for Namespaces {
         match fault {
             Fault::PowerOff => self.power_off(node, deadline),
             Fault::PowerOn => self.power_on(node, deadline),
-            Fault::Cut(network) => self.links(node, |name| cut(network, name), false, deadline),
-            Fault::Heal => self.links(node, |_| true, true, deadline),
+            Fault::Cut(network) => self.wire(node, |name| cut(network, name), false, deadline),
+            Fault::Heal => self.wire(node, |_| true, true, deadline),
             Fault::Stop(Part::Runtime) => self.end_runtime(node, "-TERM", deadline),
             Fault::Kill(Part::Runtime) => self.end_runtime(node, "-KILL", deadline),
             Fault::Start(Part::Runtime) => self.start_runtime(node, deadline),
@@ -53,7 +56,7 @@ impl Faults for Namespaces {
             }
             Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
             Fault::Stop(_) => self.stop_plugin(node, deadline),
-            Fault::Kill(_) => self.end_part(node, node, "-KILL", deadline),
+            Fault::Kill(_) => self.kill_plugin(node, deadline),
             Fault::Hang(_) => self.hang_plugin(node, deadline),
             Fault::Start(_) => self.start_plugin(node, deadline),
         }
@@ -71,8 +74,8 @@ fn cut(network: Network, name: &str) -> bool {
 impl Namespaces {
     fn links(&self, node: &str, which: impl Fn(&str) -> bool, up: bool, deadline: Instant) -> Result<()> {
         let number = self.state().known(node)?.number;
-        let networks = NETWORKS.iter().map(|(network, _)| network).filter(|network| which(network));
-        let links: Vec<String> = networks.map(|network| format!("{network}{number}")).collect();
+        let networks: Vec<(&str, &str)> = NETWORKS.into_iter().filter(|(network, _)| which(network)).collect();
+        let links: Vec<String> = networks.iter().map(|(network, _)| format!("{network}{number}")).collect();
         let to = if up { "up" } else { "down" };
         let lines: Vec<String> = links.iter().map(|link| format!("link set {link} {to}")).collect();
         self.on_server(|server| {
@@ -81,7 +84,22 @@ impl Namespaces {
                 Some(link) => Err(Error::lab(format!("ip ended well, and {link} is not {to}"))),
                 None => Ok(()),
             }
-        })
+        })?;
+        Ok(())
+    }
+
+    /// Cuts networks, or heals them; and sees that the server cannot be reached over them, or can.
+    fn wire(&self, node: &str, which: impl Fn(&str) -> bool, up: bool, deadline: Instant) -> Result<()> {
+        self.links(node, &which, up, deadline)?;
+        let pid = self.within(node, |namespace| Ok(namespace.pid))?;
+        for (network, prefix) in NETWORKS.into_iter().filter(|(network, _)| which(network)) {
+            let server = format!("{prefix}.1");
+            let what = if up { "cannot reach" } else { "still reaches" };
+            let why = format!("ip ended well, and {node} {what} the server over the network {network}");
+            wait_until(deadline.min(Instant::now() + GRACE), network, || reaches(pid, &server) == Some(up))
+                .map_err(|_| Error::lab(why))?;
+        }
+        Ok(())
     }
 
     /// Lets the state of the server's links be seen, by the kernel itself.
@@ -108,7 +126,7 @@ impl Namespaces {
         self.links(node, |_| true, false, deadline)?;
         self.state().nodes.get_mut(node).map(NodeState::wake);
         let gone = self.state().nodes.get_mut(node).and_then(|node| node.namespace.take());
-        drop(gone);
+        gone.map_or(Ok(()), |namespace| namespace.end(deadline))?;
         let number = self.state().known(node)?.number;
         for (network, _) in NETWORKS {
             // the kernel may have taken it with the other end already
@@ -125,10 +143,20 @@ impl Namespaces {
         }
     }
 
-    /// As a supervisor stops a service: asked to end, and killed where it does not.
+    /// As a supervisor stops a service: all its processes are asked to end, and killed where they do not.
     fn stop_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
-        let asked = self.end_part(node, node, "-TERM", deadline.min(Instant::now() + GRACE));
-        asked.or_else(|_| self.end_part(node, node, "-KILL", deadline))
+        let (tree, plugin) = (self.tree(node), self.started(node)?);
+        let asked = tree.end(plugin.group(), Signal::TERM, deadline.min(Instant::now() + GRACE));
+        asked.or_else(|_| tree.end(plugin.group(), Signal::KILL, deadline))
+    }
+
+    fn kill_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.tree(node).end(self.started(node)?.group(), Signal::KILL, deadline)
+    }
+
+    fn started(&self, node: &str) -> Result<Started> {
+        let plugin = self.state().known(node)?.plugin.clone();
+        plugin.ok_or_else(|| Error::lab(format!("no plugin was started on {node}")))
     }
 
     /// Ends a part that has a folder of the lab by a signal.
@@ -144,26 +172,23 @@ impl Namespaces {
     }
 
     fn hang_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
-        let pid = self.pid_of(node)?;
-        self.within(node, |namespace| namespace.run(&["kill", "-STOP", &pid], deadline))?;
-        let stopped = || self.process(node, &pid) == Some('T');
-        wait_until(deadline, "a process that kill -STOP stopped", stopped).map_err(Error::of_lab)?;
+        self.tree(node).stop(self.started(node)?.group(), deadline)?;
         if let Some(node) = self.state().nodes.get_mut(node) {
             node.hung = true;
         }
         Ok(())
     }
 
-    fn start_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+    fn start_plugin(&self, node: &str, _: Instant) -> Result<()> {
         let hung = self.state().nodes.get_mut(node).filter(|node| node.hung).map(NodeState::wake);
         if hung.is_some() {
-            let pid = self.pid_of(node)?;
-            return self.within(node, |namespace| namespace.run(&["kill", "-CONT", &pid], deadline)).map(drop);
+            self.tree(node).go_on();
+            return Ok(());
         }
         let command = self.plugin_command(node);
-        let waiting = self.within(node, |namespace| self.start_in(namespace, node, &command))?;
+        let started = self.within(node, |namespace| self.start_in(namespace, node, &command, Some(self.tree(node))))?;
         if let Some(node) = self.state().nodes.get_mut(node) {
-            node.waiting = Some(waiting);
+            node.plugin = Some(started);
         }
         Ok(())
     }

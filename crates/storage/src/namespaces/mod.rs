@@ -3,9 +3,12 @@
 //! The first process of each lives as long as a pipe of ours is open. So all of it is gone when we are, however we end.
 
 mod faults;
+mod mounts;
 mod namespace;
 mod nodes;
 mod runtime;
+mod starting;
+mod tree;
 
 pub use namespace::missing;
 pub use nodes::{LabOptions, Namespaces, RuntimeOptions, address};

@@ -1,9 +1,15 @@
 //! One set of namespaces, and processes in it.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::mounts::{self, Mounted};
 use crate::tools;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -29,8 +35,15 @@ pub fn missing() -> Option<String> {
 }
 
 /// The first process. A shell that waits reaps whatever was orphaned; to a dockerd that starts again, a containerd that
-/// nobody reaped would still be running.
-const INIT: &str = "cat; exit";
+/// nobody reaped would still be running. First of all it gives the node a host name of its own.
+const INIT: &str = r#"echo "$0" > /proc/sys/kernel/hostname; cat; exit"#;
+
+/// A port that nobody listens on: that of the protocol discard.
+const UNUSED: u16 = 9;
+/// For a refusal by a server that can be reached.
+const ANSWER: Duration = Duration::from_millis(500);
+/// For a namespace to go.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// A set of namespaces; its processes and mounts go with it.
 pub struct Namespace {
@@ -40,8 +53,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A new one.
-    pub fn create(deadline: Instant) -> Result<Self> {
+    /// A new one, whose host has this name.
+    pub fn create(name: &str, deadline: Instant) -> Result<Self> {
         let mut first = Command::new("unshare")
             .args([
                 "--fork",
@@ -56,6 +69,7 @@ impl Namespace {
                 "sh",
                 "-c",
                 INIT,
+                name,
             ])
             .stdin(Stdio::piped()) // it lives until this is closed
             .stdout(Stdio::null())
@@ -67,10 +81,11 @@ impl Namespace {
         let born = wait_until(deadline, "a namespace by unshare", || {
             let listed = std::fs::read_to_string(&children).unwrap_or_default();
             pid = listed.split_whitespace().next().and_then(|pid| pid.parse().ok());
-            // it has its own /proc once the file system of processes is its own
+            // it has its own /proc once the file system of processes is its own, and a name once it waits
             pid.is_some_and(|pid: u32| {
                 let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                name.trim() == "sh"
+                let started = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+                name.trim() == "sh" && !started.is_empty()
             })
         });
         match (born, pid) {
@@ -120,10 +135,25 @@ impl Namespace {
         stat.rsplit_once(')')?.1.trim_start().chars().next()
     }
 
-    /// What it has mounted, a line each.
-    pub fn mounts(&self) -> Vec<String> {
-        let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", self.pid)).unwrap_or_default();
-        mounts.lines().map(str::to_owned).collect()
+    /// What it has mounted.
+    pub fn mounts(&self) -> Result<Vec<Mounted>> {
+        let file = format!("/proc/{}/mountinfo", self.pid);
+        let told = std::fs::read_to_string(&file).map_err(|error| Error::lab_io(file, error))?;
+        Ok(mounts::parse(&told))
+    }
+
+    /// Ends it: once this returns, all within is gone.
+    pub fn end(mut self, deadline: Instant) -> Result<()> {
+        self.kill();
+        let ended = wait_until(deadline, "the end of a namespace", || self.ended().is_some());
+        ended.map_err(Error::of_lab)
+    }
+
+    fn kill(&self) {
+        let first = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = first {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may have ended
+        }
     }
 
     /// A path within, as this machine sees it.
@@ -133,12 +163,24 @@ impl Namespace {
     }
 }
 
+/// Whether a server takes connections from the network of a process; none, where nobody can tell. It refuses them, which
+/// is an answer.
+pub fn reaches(pid: u32, address: &str) -> Option<bool> {
+    let network = std::fs::File::open(format!("/proc/{pid}/ns/net")).ok()?;
+    let address: SocketAddr = format!("{address}:{UNUSED}").parse().ok()?;
+    let asking = std::thread::spawn(move || {
+        // of this thread alone, which ends with that
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
+        let answer = TcpStream::connect_timeout(&address, ANSWER);
+        Some(answer.map_or_else(|error| error.kind() == ErrorKind::ConnectionRefused, |_| true))
+    });
+    asking.join().ok().flatten()
+}
+
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let first = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = first {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may have ended
-        }
-        let _ = self.first.wait(); // all within is gone then
+        self.kill();
+        // all within is gone then; a process that the kernel does not let go of must not keep us
+        let _ = wait_until(Instant::now() + LONGEST_END, "the end of a namespace", || self.ended().is_some());
     }
 }

@@ -1,21 +1,25 @@
 //! The nodes of a lab and its server, wired together; and the processes of tasks on them.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::mounts::{Mounted, counted, loop_devices};
 use super::namespace::Namespace;
+use super::starting::{Started, wait_started};
+use super::tree::Tree;
 use crate::executable::{LEDGER, arguments};
+use crate::mask::Mask;
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_ledger::{BLOCK, Place};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// What a lab is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LabOptions {
     /// A folder of its own.
     pub folder: PathBuf,
@@ -33,6 +37,8 @@ pub struct LabOptions {
     pub ledger: PathBuf,
     /// The engines on the nodes, if they have some.
     pub runtime: Option<RuntimeOptions>,
+    /// What no error may tell.
+    pub mask: Mask,
 }
 
 /// Where a lab's nodes have engines.
@@ -43,9 +49,6 @@ pub struct RuntimeOptions {
     /// The server has an engine too, to manage a Swarm.
     pub manager: bool,
 }
-
-/// For a process to start within a node, which is the lab's affair.
-const START: Duration = Duration::from_secs(5);
 
 /// The lab.
 #[derive(Clone)]
@@ -65,8 +68,34 @@ pub struct NodeState {
     /// None while its power is off.
     pub namespace: Option<Namespace>,
     pub hung: bool,
-    /// The process outside that waits for the plugin's end.
-    pub waiting: Option<u32>,
+    /// Its plugin, once it was started.
+    pub plugin: Option<Started>,
+    /// What it had before a scenario.
+    pub before: Possessions,
+}
+
+/// What a node has beside volumes: whatever more is there after a scenario is left of it.
+#[derive(Debug, Clone, Default)]
+pub struct Possessions {
+    /// How often something is mounted at each place.
+    pub mounts: BTreeMap<PathBuf, usize>,
+    /// Processes that serve mounts.
+    pub serving: BTreeSet<i32>,
+    /// Loop devices over files of its own.
+    pub devices: BTreeSet<String>,
+}
+
+impl Possessions {
+    /// With what it has beside that.
+    fn and(mut self, other: Self) -> Self {
+        for (place, count) in other.mounts {
+            let held = self.mounts.entry(place).or_default();
+            *held = count.max(*held);
+        }
+        self.serving.extend(other.serving);
+        self.devices.extend(other.devices);
+        self
+    }
 }
 
 impl State {
@@ -83,9 +112,8 @@ impl NodeState {
     /// Lets a plugin that hangs go on. Who waits for it outside was stopped with it, and would never see its end.
     pub fn wake(&mut self) {
         self.hung = false;
-        if let Some(pid) = self.waiting.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT); // it may have ended
+        if let Some(plugin) = &self.plugin {
+            plugin.wake();
         }
     }
 }
@@ -101,7 +129,7 @@ pub fn address(number: usize) -> String {
 impl Namespaces {
     /// Makes the nodes, starts the server, and a plugin on each node.
     pub fn create(options: LabOptions, deadline: Instant) -> Result<Self> {
-        let server = Namespace::create(deadline)?;
+        let server = Namespace::create("server", deadline)?;
         let mut wiring = vec!["link set lo up".to_owned()];
         for ((network, prefix), last) in NETWORKS.iter().zip(1..) {
             // else a bridge has the address of one of its ports, and another once that port is gone
@@ -111,14 +139,17 @@ impl Namespaces {
         }
         server.wire(&wiring, deadline)?;
         let numbers = 1..=options.nodes;
-        let empty =
-            |number| (format!("node{number}"), NodeState { number, namespace: None, hung: false, waiting: None });
+        let empty = |number| {
+            let state =
+                NodeState { number, namespace: None, hung: false, plugin: None, before: Possessions::default() };
+            (format!("node{number}"), state)
+        };
         let state = State { server: Some(server), nodes: numbers.map(empty).collect() };
         let lab = Self { options, state: Arc::new(Mutex::new(state)) };
         lab.show_links(deadline)?;
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
-            lab.on_server(|server| lab.start_in(server, "server", &command).map(drop))?;
+            lab.on_server(|server| lab.start_in(server, "server", &command, None).map(drop))?;
         }
         if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
             lab.on_server(|server| lab.install_runtime(server, "server", runtime, deadline))?;
@@ -138,7 +169,7 @@ impl Namespaces {
         self.options.folder.join(node).join("plugin.sock")
     }
 
-    fn filled(&self, command: &str, node: &str) -> String {
+    pub(super) fn filled(&self, command: &str, node: &str) -> String {
         let folder = self.options.folder.join(node);
         command
             .replace("{socket}", &format!("unix://{}", self.socket(node).display()))
@@ -155,7 +186,7 @@ impl Namespaces {
 
     /// A node comes up: its namespaces, its two networks, its plugin.
     pub(super) fn boot(&self, node: &str, deadline: Instant) -> Result<()> {
-        let namespace = Namespace::create(deadline)?;
+        let namespace = Namespace::create(node, deadline)?;
         let number = self.state().known(node)?.number;
         let ports = NETWORKS.map(|(network, _)| {
             format!("link add {network}{number} type veth peer name {network} netns {}", namespace.pid)
@@ -171,30 +202,56 @@ impl Namespaces {
         if let Some(runtime) = self.options.runtime {
             self.install_runtime(&namespace, node, runtime, deadline)?;
         }
-        let waiting = self.start_in(&namespace, node, &self.plugin_command(node))?;
+        let bare = self.possessions(node, &namespace, None)?;
+        let plugin = self.start_in(&namespace, node, &self.plugin_command(node), Some(self.tree(node)))?;
         if let Some(held) = self.state().nodes.get_mut(node) {
-            (held.namespace, held.hung, held.waiting) = (Some(namespace), false, Some(waiting));
+            let before = std::mem::take(&mut held.before).and(bare);
+            (held.namespace, held.hung, held.plugin, held.before) = (Some(namespace), false, Some(plugin), before);
         }
         Ok(())
     }
 
-    /// Starts a plugin or the server; what it prints goes into a log, its process id into a file. The process outside
-    /// that waits for its end.
-    pub(super) fn start_in(&self, namespace: &Namespace, name: &str, command: &str) -> Result<u32> {
-        let folder = self.options.folder.join(name);
-        let disk = |error: std::io::Error| Error::lab_io(folder.display(), error);
-        std::fs::create_dir_all(&folder).map_err(disk)?;
-        let pid = folder.join("pid");
-        let _ = std::fs::remove_file(&pid); // of one that is no more
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).map_err(disk)?;
-        let script = format!("echo $$ > {}; exec {}{command}", pid.display(), environment(command));
-        let mut started = namespace.command(&["sh", "-c", &script]);
-        started.stdout(log.try_clone().map_err(disk)?).stderr(log);
-        let mut child = started.spawn().map_err(|error| Error::lab_io("nsenter", error))?;
-        wait_started(&mut child, &pid, name)?;
-        let waiting = child.id();
-        std::thread::spawn(move || child.wait()); // so that it does not stay as a zombie
-        Ok(waiting)
+    /// The processes of the plugin on a node.
+    pub(super) fn tree(&self, node: &str) -> Tree {
+        Tree::of(&self.options.folder, node)
+    }
+
+    /// Waits until each plugin is up; an error where one ended instead.
+    pub fn await_plugins(&self, deadline: Instant) -> Result<()> {
+        self.names().iter().try_for_each(|node| self.await_start(node, deadline))
+    }
+
+    /// How a plugin ended that should not have.
+    pub fn ended_plugin(&self) -> Option<Error> {
+        self.names().iter().find_map(|node| self.plugin_end(node))
+    }
+
+    /// A scenario begins: what the nodes have now is not left of it.
+    pub fn begin(&self) -> Result<()> {
+        for node in self.names() {
+            let plugin = self.state().known(&node)?.plugin.clone();
+            let before = self.within(&node, |namespace| self.possessions(&node, namespace, plugin.as_ref()))?;
+            if let Some(held) = self.state().nodes.get_mut(&node) {
+                held.before = std::mem::take(&mut held.before).and(before);
+            }
+        }
+        Ok(())
+    }
+
+    fn possessions(&self, node: &str, namespace: &Namespace, plugin: Option<&Started>) -> Result<Possessions> {
+        let engines = self.engine_folders(node);
+        let ours = |mount: &Mounted| !engines.iter().any(|folder| mount.path.starts_with(folder));
+        let mounts: Vec<Mounted> = namespace.mounts()?.into_iter().filter(ours).collect();
+        let serving = plugin.map(|plugin| self.tree(node).serving_mounts(plugin.group())).unwrap_or_default();
+        let devices = loop_devices(&self.options.folder.join(node)).into_iter().collect();
+        Ok(Possessions { mounts: counted(&mounts), serving, devices })
+    }
+
+    /// Where the engine on a node mounts what is its own affair.
+    fn engine_folders(&self, node: &str) -> Vec<PathBuf> {
+        let own = ["/run/docker", "/run/containerd", "/var/run/docker"].map(PathBuf::from);
+        let all = own.into_iter().chain([self.options.folder.join(node).join("runtime")]);
+        all.filter(|_| self.options.runtime.is_some()).collect()
     }
 
     /// The process id of a part on a node, within it.
@@ -226,30 +283,6 @@ impl Namespaces {
             None => Err(Error::lab(format!("{node} is powered off"))),
         }
     }
-}
-
-/// What makes assignments that a command begins with those of its environment: a shell's `exec` takes none.
-fn environment(command: &str) -> &'static str {
-    let first = command.split(['=', ' ']).next().unwrap_or_default();
-    let named = first.chars().all(|each| each.is_ascii_alphanumeric() || each == '_');
-    if named && command[first.len()..].starts_with('=') { "env " } else { "" }
-}
-
-/// Waits until a shell within has told its process id: whoever did not get so far was never started.
-fn wait_started(child: &mut Child, pid: &Path, what: &str) -> Result<()> {
-    let (mut ended, mut started) = (None, false);
-    let _ = wait_until(Instant::now() + START, "its start", || {
-        ended = child.try_wait().ok().flatten();
-        started = std::fs::read_to_string(pid).is_ok_and(|pid| pid.ends_with('\n')); // also of one that ended since
-        started || ended.is_some()
-    });
-    if started {
-        return Ok(());
-    }
-    let _ = child.kill(); // it may have ended
-    let _ = child.wait();
-    let why = ended.map_or_else(|| "not in time".to_owned(), |status| status.to_string());
-    Err(Error::lab(format!("nsenter did not start {what}: {why}")))
 }
 
 /// The process that `nsenter` runs.
@@ -323,10 +356,9 @@ impl Nodes for Namespaces {
 
     fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
         let mount = mount.path()?;
-        let (path, line) = self.within(node, |namespace| {
-            let wanted = mount.display().to_string();
-            let line = namespace.mounts().into_iter().rev().find(|line| line.split(' ').nth(1) == Some(&wanted));
-            Ok((namespace.seen(mount), line))
+        let (path, mounted) = self.within(node, |namespace| {
+            let mounted = namespace.mounts()?.into_iter().rev().find(|mounted| mounted.path == *mount);
+            Ok((namespace.seen(mount), mounted))
         })?;
         // what the volume itself answers
         let failed =
@@ -341,8 +373,16 @@ impl Nodes for Namespaces {
             places: bytes.chunks(BLOCK).map(Place::of).collect(),
             bytes: Some(space.f_blocks * space.f_frsize),
             used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
-            filesystem: line.and_then(|line| line.split(' ').nth(2).map(str::to_owned)),
+            filesystem: mounted.map(|mounted| mounted.filesystem),
         })
+    }
+
+    fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
+        let file = mount.join(LEDGER);
+        let seen = self.within(node, |namespace| Ok(namespace.seen(&file)))?;
+        let opened = std::fs::File::open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
+        let gone = |error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", file.display()));
+        opened.map(|()| true).map_err(gone)
     }
 
     fn trouble(&self, node: &str, _: Instant) -> Option<Error> {
@@ -355,14 +395,34 @@ impl Nodes for Namespaces {
         ended.map(Error::lab)
     }
 
-    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
+    /// Whatever its volumes are called: all that it has now and did not have before.
+    fn leftovers(&self, node: &str, _: &[String]) -> Result<Vec<Leftover>> {
         let state = self.state();
-        let Some(namespace) = &state.known(node)?.namespace else { return Ok(Vec::new()) };
-        let folder = self.options.folder.join(node).display().to_string();
-        let ours =
-            |path: &str| path.starts_with(&folder) && volumes.iter().any(|volume| path.contains(volume.as_str()));
-        let points = namespace.mounts().into_iter().filter_map(|line| line.split(' ').nth(1).map(str::to_owned));
-        Ok(points.filter(|path| ours(path)).map(|path| Leftover::on(node, LeftoverKind::Mount, path)).collect())
+        let NodeState { namespace: Some(namespace), plugin, before, .. } = state.known(node)? else {
+            return Ok(Vec::new());
+        };
+        let now = self.possessions(node, namespace, plugin.as_ref())?;
+        let mut left = Vec::new();
+        for (place, count) in &now.mounts {
+            let more = count.saturating_sub(before.mounts.get(place).copied().unwrap_or_default());
+            left.extend((0..more).map(|_| Leftover::on(node, LeftoverKind::Mount, place.display().to_string())));
+        }
+        for device in now.devices.difference(&before.devices) {
+            left.push(Leftover::on(node, LeftoverKind::Device, device));
+        }
+        for pid in now.serving.difference(&before.serving) {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            left.push(Leftover::on(node, LeftoverKind::Process, format!("{} (process {pid})", name.trim())));
+        }
+        Ok(left)
+    }
+
+    fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.await_start(node, deadline)
+    }
+
+    fn plugin_end(&self, node: &str) -> Option<Error> {
+        Self::plugin_end(self, node)
     }
 }
 
@@ -400,17 +460,5 @@ impl Process for Writing {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may have ended meanwhile
         }
         wait_until(deadline, "the end of a task", || self.running().ended.is_some())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_may_begin_with_its_environment() {
-        assert_eq!(environment("LEVEL=debug ./driver --nodeid=node1"), "env ");
-        assert_eq!(environment("./driver --nodeid=node1"), "");
-        assert_eq!(environment("driver a=b"), "");
     }
 }

@@ -1,13 +1,16 @@
 //! The container runtime on a node of a lab: a dockerd of its own, as on a machine of its own.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
 use super::nodes::{Namespaces, RuntimeOptions};
 use crate::docker::Engine;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
+
+/// For an engine that must not answer to do so.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// What the nodes' engines call the provider's plugin.
 pub const DRIVER: &str = "qualified";
@@ -30,7 +33,7 @@ impl Namespaces {
         })
     }
 
-    /// A machine that just came up gets what a dockerd expects: a name, an empty /run, an empty /etc/docker.
+    /// A machine that just came up gets what a dockerd expects: an empty /run, an empty /etc/docker.
     pub(super) fn install_runtime(
         &self,
         namespace: &Namespace,
@@ -39,7 +42,6 @@ impl Namespaces {
         deadline: Instant,
     ) -> Result<()> {
         let mut script = vec![
-            format!("echo {node} > /proc/sys/kernel/hostname"),
             "mount -t tmpfs tmpfs /run".to_owned(),
             "mkdir -p /etc/docker".to_owned(),
             "mount -t tmpfs tmpfs /etc/docker".to_owned(),
@@ -71,12 +73,16 @@ impl Namespaces {
             format!("--data-root={folder}/data --host=unix://{folder}/docker.sock"),
             format!("--config-file={folder}/daemon.json"),
         ];
-        self.start_in(namespace, &format!("{node}/runtime"), &command.join(" ")).map(drop)
+        self.start_in(namespace, &format!("{node}/runtime"), &format!("exec {}", command.join(" ")), None).map(drop)
     }
 
     /// Ends the engine on a node by a signal; what it runs stays where that kills it.
     pub(super) fn end_runtime(&self, node: &str, signal: &str, deadline: Instant) -> Result<()> {
-        self.end_part(node, &format!("{node}/runtime"), signal, deadline)
+        self.end_part(node, &format!("{node}/runtime"), signal, deadline)?;
+        match Engine::connect(&self.engine(node), deadline.min(Instant::now() + GLANCE)) {
+            Ok(_) => Err(Error::lab(format!("dockerd on {node} ended by kill {signal}, and an engine answers"))),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Starts the engine on a node, and waits until it answers.

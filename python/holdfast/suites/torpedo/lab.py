@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import _core, storage
+from holdfast import _core, storage, visible
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.results import Unchecked
@@ -139,5 +139,5 @@ def _logs(folder: Path, provider: ProviderFile) -> str:
     for log in sorted((*folder.glob("*/log"), *folder.glob("*/runtime/log"))):
         # hidden as a whole: a secret may be split over lines
         tail = provider.hide(log.read_text(encoding="utf-8", errors="replace")).splitlines()[-10:]
-        lines += [f"{log.parent.relative_to(folder)}: {line}" for line in tail]
+        lines += [f"{log.parent.relative_to(folder)}: {visible.line(line)}" for line in tail]
     return "\n".join(lines)

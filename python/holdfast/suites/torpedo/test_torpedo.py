@@ -12,7 +12,7 @@ import time
 import pytest
 
 from holdfast.choices import StorageFault
-from holdfast.storage.scenario import MEBIBYTE, SIZE, Scenario, Variation
+from holdfast.storage.scenario import MEBIBYTE, SIZE, STAGES, Scenario, Variation
 from holdfast.suites.torpedo.lab import torpedo
 
 __all__ = ["torpedo"]  # a fixture
@@ -73,7 +73,8 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
     for mounts, unmounts in itertools.permutations((1, 2, 3), 2):
         keeper = torpedo.run(volume, first)
         for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
-            torpedo.mount_unevenly(volume, first, order)
+            torpedo.mount_unevenly(keeper, order)
+        torpedo.mount_again(keeper)
         torpedo.expect_progress([keeper])
         torpedo.finish([keeper])
         torpedo.expect_nothing_left()
@@ -91,6 +92,8 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     if of_server:
         torpedo.need("Server")
     tasks = torpedo.start(first)
+    shared = tasks[STAGES.index("appending")]
+    torpedo.mount_beside(shared, "guest-before")
     before = [task.acknowledged for task in tasks]
 
     torpedo.harm(first, fault, undo="start_server" if of_server else "start_plugin", under=tasks)
@@ -98,6 +101,9 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     torpedo.expect_undisturbed(tasks, before)
     torpedo.undo()
 
+    torpedo.mount_beside(shared, "guest-after")
+    for name in ("guest-before", "guest-after"):
+        torpedo.unmount_beside(shared, name)
     torpedo.expect_progress(tasks)
     torpedo.expect_undisturbed(tasks, before)
     torpedo.finish(tasks)

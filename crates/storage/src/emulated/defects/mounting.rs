@@ -26,4 +26,24 @@ pub const DEFECTS: &[Defect] = &[
             node.mounts.remove(volume);
         })],
     },
+    Defect {
+        name: "storage.unmount.takes_all",
+        help: "an unmount for one task takes the mounts of all",
+        at: &[At::Skip(Step::KeepOtherTasks)],
+    },
+    Defect {
+        name: "storage.unmount.ids_are_a_set",
+        help: "two mounts by one id of Docker's are undone by one unmount",
+        at: &[At::Skip(Step::CountIds)],
+    },
+    Defect {
+        name: "storage.unmount.staging_left",
+        help: "a volume that nobody uses stays mounted",
+        at: &[At::Skip(Step::Unstage)],
+    },
+    Defect {
+        name: "storage.unmount.own_mount_left",
+        help: "what the plugin mounted at a place of its own stays there",
+        at: &[At::Skip(Step::UnmountOwn)],
+    },
 ];

@@ -26,6 +26,23 @@ pub const DEFECTS: &[Defect] = &[
         ],
     },
     Defect {
+        name: "storage.plugin.restart_stacks_mounts",
+        help: "a plugin that starts again mounts over what is mounted, and unmounts one of the two",
+        at: &[
+            At::PluginStarted(|node, before| {
+                if before == Health::Dead {
+                    node.known.clear();
+                }
+            }),
+            At::Skip(Step::CountMounts),
+        ],
+    },
+    Defect {
+        name: "storage.plugin.trusts_database",
+        help: "after a power cut a database says what is mounted, and the mount succeeds with nothing behind it",
+        at: &[At::Skip(Step::LookAtMounts)],
+    },
+    Defect {
         name: "storage.plugin.in_data_path",
         help: "no data flows while the plugin is down",
         at: &[At::Reach(|node| node.plugin != Health::Running)],

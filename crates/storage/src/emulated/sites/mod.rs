@@ -93,6 +93,18 @@ pub enum Step {
     DropFenced,
     /// Writing to the server's disk, before that is acknowledged.
     Save,
+    /// Looking at what is mounted, where a database says so.
+    LookAtMounts,
+    /// Leaving other tasks their mounts at an unmount for one.
+    KeepOtherTasks,
+    /// Counting how often one id of Docker's mounts.
+    CountIds,
+    /// Knowing after a start how often a volume is mounted.
+    CountMounts,
+    /// Unmounting a volume at the last.
+    Unstage,
+    /// Unmounting what the plugin mounted for itself.
+    UnmountOwn,
     /// Noticing that a task died with its runtime.
     NoticeDeath,
     /// Ending the tasks of a runtime that dies.

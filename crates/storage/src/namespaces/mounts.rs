@@ -1,0 +1,93 @@
+//! What a node has mounted, as its kernel tells, and what else it has of the machine.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// A mount of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
+    /// Its file system.
+    pub filesystem: String,
+}
+
+/// The mounts of a line each of `/proc/PID/mountinfo` (proc(5)), in the order in which they were made.
+pub fn parse(mountinfo: &str) -> Vec<Mounted> {
+    mountinfo.lines().filter_map(mounted).collect()
+}
+
+fn mounted(line: &str) -> Option<Mounted> {
+    let mut fields = line.split(' ');
+    let path = PathBuf::from(decoded(fields.nth(4)?));
+    let filesystem = fields.skip_while(|field| *field != "-").nth(1)?.to_owned(); // behind fields of any number
+    Some(Mounted { path, filesystem })
+}
+
+/// A field as it is meant: the kernel writes blanks and the like as `\` and three octal digits.
+fn decoded(field: &str) -> OsString {
+    let bytes = field.as_bytes();
+    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let digits =
+            bytes.get(at + 1..at + 4).filter(|_| *byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) => {
+                plain.push(escaped);
+                at += 4;
+            }
+            None => {
+                plain.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    OsString::from_vec(plain)
+}
+
+/// How often something is mounted at each place.
+pub fn counted(mounts: &[Mounted]) -> BTreeMap<PathBuf, usize> {
+    let mut counts = BTreeMap::new();
+    for mount in mounts {
+        *counts.entry(mount.path.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// The loop devices over files in a folder. They are this machine's, whatever namespace made them.
+pub fn loop_devices(folder: &Path) -> Vec<String> {
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let backed = devices.filter_map(|device| {
+        let file = std::fs::read_to_string(device.path().join("loop/backing_file")).ok()?;
+        Path::new(file.trim_end()).starts_with(folder).then(|| format!("/dev/{}", device.file_name().to_string_lossy()))
+    });
+    backed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_known_by_its_place_whatever_is_in_the_name() {
+        let table = "36 35 98:0 /mnt1 /mnt/two\\040words\\134and\\011more rw,noatime master:1 shared:3 - ext4 /dev/root rw\n\
+                     37 35 0:33 / /srv#share#pvc-1 rw - nfs4 10.0.0.1:/a\\040b rw\n\
+                     38 35 0:34 / /broken\\04 rw - fuse.sshfs - rw\n\
+                     nonsense\n";
+        let found = parse(table);
+        let told: Vec<(&str, &str)> =
+            found.iter().map(|mount| (mount.path.to_str().expect("text"), mount.filesystem.as_str())).collect();
+        assert_eq!(
+            told,
+            [("/mnt/two words\\and\tmore", "ext4"), ("/srv#share#pvc-1", "nfs4"), ("/broken\\04", "fuse.sshfs")]
+        );
+    }
+
+    #[test]
+    fn mounts_over_each_other_are_counted() {
+        let line = "37 35 0:33 / /a rw - tmpfs tmpfs rw\n";
+        assert_eq!(counted(&parse(&line.repeat(2))), BTreeMap::from([(PathBuf::from("/a"), 2)]));
+    }
+}
