@@ -91,7 +91,7 @@ impl Nodes for Emulated {
             let users = if tasks.is_empty() { "nobody".to_owned() } else { tasks.join(", ") };
             left.push(Leftover::on(node, LeftoverKind::Mount, format!("{volume} (for {users})")));
         }
-        for (place, _) in &on.elsewhere {
+        for place in on.elsewhere.keys() {
             left.push(Leftover::on(node, LeftoverKind::Mount, place.display().to_string()));
         }
         for running in

@@ -6,6 +6,7 @@ mod faults;
 mod mounts;
 mod namespace;
 mod nodes;
+mod plugins;
 mod runtime;
 mod starting;
 mod tree;

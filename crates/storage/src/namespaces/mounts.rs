@@ -33,16 +33,9 @@ fn decoded(field: &str) -> OsString {
     while let Some(byte) = bytes.get(at) {
         let digits =
             bytes.get(at + 1..at + 4).filter(|_| *byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) => {
-                plain.push(escaped);
-                at += 4;
-            }
-            None => {
-                plain.push(*byte);
-                at += 1;
-            }
-        }
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        plain.push(escaped.unwrap_or(*byte));
+        at += if escaped.is_some() { 4 } else { 1 };
     }
     OsString::from_vec(plain)
 }

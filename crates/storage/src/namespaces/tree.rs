@@ -170,10 +170,10 @@ fn open(pid: i32) -> impl Iterator<Item = String> {
 
 /// Whether a process has a socket open that takes connections.
 fn listens(pid: i32) -> bool {
-    let table = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
-    let field = |line: &str, at: usize| line.split_whitespace().nth(at).map(str::to_owned).unwrap_or_default();
     const ACCEPTS: &str = "00010000"; // of a unix socket's flags
     const LISTENS: &str = "0A"; // of a TCP socket's states
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+    let field = |line: &str, at: usize| line.split_whitespace().nth(at).map(str::to_owned).unwrap_or_default();
     let mut inodes: BTreeSet<String> = BTreeSet::new();
     inodes.extend(table("unix").lines().filter(|line| field(line, 3) == ACCEPTS).map(|line| field(line, 6)));
     for family in ["tcp", "tcp6"] {
