@@ -27,7 +27,7 @@ fn csi(socket: &Path, deadline: Instant) -> Result<Csi> {
 }
 
 fn docker(socket: &Path, deadline: Instant) -> Result<DockerPlugin> {
-    let nodes = BTreeMap::from([("node1".to_owned(), socket.to_owned())]);
+    let nodes = BTreeMap::from([("node1".to_owned(), socket.to_owned().into())]);
     DockerPlugin::connect(DockerPluginOptions { nodes, ..DockerPluginOptions::default() }, deadline)
 }
 

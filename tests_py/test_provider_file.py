@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     text = GOOD.replace("  fencing", f"  secrets_file: {secrets}\n  fencing")
     provider = read(written(tmp_path, text))
     assert (provider.kind, provider.nodes, provider.parameters) == ("csi", 2, {"type": "fast"})
-    assert provider.start == f"{tmp_path}/driver --endpoint={{socket}} --nodeid={{node}}"
+    assert provider.start == "./driver --endpoint={socket} --nodeid={node}"
+    assert provider.line("./driver") == f"cd {tmp_path} || exit\n./driver"
     assert provider.secrets == {"user": "me", "key": "hunter2"}
     assert "hunter2" not in repr(provider)
 
@@ -75,13 +77,110 @@ def test_what_makes_no_sense_is_named(change: tuple[str, str], said: str, tmp_pa
     assert "provider.yaml" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        # each place by its line
+        (("fencing: driver", "fencing: drivers"), "provider.yaml:6: provider: fencing: 'drivers'"),
+        (
+            ("fencing: driver", "fencing: driver\n  fencing: none"),
+            "yaml:7: provider has the key 'fencing' twice",
+        ),
+        (("lab: {", "provider: {kind: csi}\nlab: {"), "provider.yaml:7: the file has the key 'provider' twice"),
+        (("{type: fast}", "{type: fast, type: slow}"), "provider: parameters has the key 'type' twice"),
+        (("fencing: driver", "nodes: 3"), "provider.yaml:6: provider has no key 'nodes'"),
+        # what YAML makes of texts
+        (("{type: fast}", "{mode: 0700}"), "parameters: mode must be a text, and YAML reads 0700 as the number 448"),
+        (("{type: fast}", "{nfsvers: 1.10}"), "YAML reads 1.10 as the number 1.1"),
+        (("{type: fast}", "{soft: yes}"), "YAML reads yes as the truth value true"),
+        (("{type: fast}", "{on: x}"), "YAML reads on as the truth value true"),
+        (("{type: fast}", "{at: 2026-11-29}"), "YAML reads 2026-11-29 as a date"),
+        (("{type: fast}", "{time: 12:30:45}"), "YAML reads 12:30:45 as the number 45045"),
+        (("{type: fast}", "{type: }"), "parameters: type has no value"),
+        (("{type: fast}", "{type: [a]}"), "parameters: type must be a text"),
+        (("start: ./driver --endpoint={socket} --nodeid={node}", "start: true"), "YAML reads true as the truth value"),
+        (("start: ./driver --endpoint={socket} --nodeid={node}", "start: ' '"), "provider: start must be a command"),
+        (("nodes: 2", "nodes: 2.5"), "lab: nodes: 2.5"),
+        # what is no YAML, or no file for this
+        (("{type: fast}", "{type: fast"), "provider.yaml:6: it is no YAML"),
+        (("{type: fast}", "{type: *fast}"), "it is no YAML: found undefined alias"),
+        (("{type: fast}", "!!python/object:os.system {}"), "it is no YAML"),
+        (("{type: fast}", "&all {all: *all}"), "aliases that go in a circle"),
+        (("kind: csi", "kind: csi\x07"), "provider.yaml:3: it is no YAML: special characters"),
+        ((GOOD, ""), "it is empty"),
+        ((GOOD, "# nothing\n"), "it is empty"),
+        ((GOOD, "- provider"), "the file must be keys and values"),
+        ((GOOD, f"{GOOD}---{GOOD}"), "it is no YAML"),
+        ((GOOD, "[" * 5000), "nested too deep"),
+        ((GOOD, "a" * (1 << 21)), "longer than"),
+        # in the words of others
+        (("{type: fast}", "{type: fast}\n  paramters: {}"), "the nearest is 'parameters'"),
+        (("fencing: driver", "secrets_file: ''"), "secrets_file is empty"),
+        (("fencing: driver", "tools: ext4"), "tools must be a list of programs"),
+        (("fencing: driver", "tools: [nbdkit, nbdkit]"), "more than once"),
+        (("fencing: driver", "access_modes: [SINGLE_NODE_WRITERS]"), "did you mean 'SINGLE_NODE_WRITER'?"),
+        (("fencing: driver", "access_modes: []"), "is empty"),
+        (("fencing: driver", "socket: x.spec"), "provider: socket: a CSI driver has none"),
+    ],
+)
+def test_each_mistake_is_told_with_its_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(InvalidArgumentError) as refused:
+        read(written(tmp_path, GOOD.replace(*change)))
+    assert said in str(refused.value)
+    assert re.match(rf"{tmp_path}/provider.yaml(:\d+)?: ", str(refused.value))
+
+
+def test_what_is_said_twice_by_reference_is_said_once(tmp_path: Path) -> None:
+    """`<<` merges, and what a mapping says itself goes before that."""
+    text = GOOD.replace("{type: fast}", "&p {type: fast, replicas: 3}") + "faults: {}\n"
+    text = text.replace("faults: {}\n", "").replace("provider:", "provider:\n  <<: {driver2: x}", 1)
+    with pytest.raises(InvalidArgumentError, match="no key 'driver2'"):
+        read(written(tmp_path, text))
+    text = GOOD.replace("parameters: {type: fast}", "parameters: {<<: {type: slow, replicas: 3}, type: fast}")
+    assert read(written(tmp_path, text)).parameters == {"replicas": "3", "type": "fast"}
+
+
+def test_all_is_relative_to_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    secrets = "\ufeff# of mine\r\n\r\nuser = me\r\n  # more\nkey= a = b #c \n"
+    (folder / "own.secrets").write_text(secrets, encoding="utf-8")
+    written(folder, GOOD.replace("fencing: driver", "secrets_file: own.secrets"))
+    monkeypatch.chdir(tmp_path)
+    provider = read("a folder/provider.yaml")
+    assert provider.folder == folder
+    assert provider.secrets == {"user": " me", "key": " a = b #c "}
+    shell = ["sh", "-c", str(provider.line("pwd; cd /; echo $0"))]
+    assert subprocess.check_output(shell, text=True) == f"{folder}\nsh\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"user=me\nplanted\n", "each line must be KEY=VALUE, and line 2 is not"),
+        (b"=planted\n", "line 1 is not"),
+        (b"a=1\nb=2\na=planted\n", "line 3 has a key that another line has"),
+        (b"a=planted\xff\n", "in UTF-8"),
+        (b"a=" + b"planted" * (1 << 18), "longer than"),
+    ],
+)
+def test_a_file_of_secrets_that_makes_no_sense_is_told_without_them(text: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_bytes(text)
+    with pytest.raises(InvalidArgumentError) as refused:
+        read(written(tmp_path, GOOD.replace("fencing: driver", "secrets_file: secrets")))
+    assert said in str(refused.value)
+    assert f"{tmp_path}/secrets" in str(refused.value)
+    assert "planted" not in str(refused.value)
+
+
 def test_check_says_what_would_run_and_touches_nothing(tmp_path: Path) -> None:
     started = tmp_path / "started"
     text = GOOD.replace("./driver", f"touch {started}; ./driver").replace("fencing: driver", "fencing: none")
-    command = [sys.executable, "-m", "holdfast.cli", "provider", "check", written(tmp_path, text)]
+    command = [sys.executable, "-m", "holdfast.cli", "provider", "check", "--no-start", written(tmp_path, text)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("T")}
-    assert len(rows) == 10, done.stdout + done.stderr
+    assert len(rows) == 15, done.stdout + done.stderr
     assert rows["T5"].endswith("runs")
     assert "fencing: none" in rows["T7"]
     assert "container runtime" in rows["T10"]

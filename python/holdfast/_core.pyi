@@ -112,6 +112,7 @@ __all__ = [
     "same_image_name",
     "storage_emulated",
     "storage_hosts",
+    "storage_introduce",
     "storage_lab",
     "storage_lab_lacks",
     "storage_plugin",
@@ -1729,6 +1730,11 @@ def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
 
 def storage_lab_lacks() -> str | None:
     """Why there can be no lab on this machine; None where there can."""
+
+def storage_introduce(address: str, *, mask: Mask, timeout: _Seconds) -> dict[str, Any]:
+    """What the plugin at an address says of itself, of CSI or of Docker's plugin protocol: `holdfast.storage.provider`
+    makes an `Introduction` of it. What `mask` hides is not in it. Nothing is made, mounted or removed.
+    """
 
 def storage_server(listen: str, exports: str, folder: str | os.PathLike[str]) -> StorageService:
     """The server of the lab's own driver: volumes in `folder`, CSI on `listen`, their data on `exports`."""

@@ -23,6 +23,7 @@ mod results;
 mod results_in;
 mod runtime;
 mod storage;
+mod storage_asking;
 #[cfg(unix)]
 mod storage_hosts;
 #[cfg(target_os = "linux")]
@@ -73,6 +74,8 @@ mod _core {
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]
     use super::storage::{StorageLab, StorageTask, storage_emulated, storage_lab_lacks};
+    #[pymodule_export]
+    use super::storage_asking::storage_introduce;
     #[cfg(unix)]
     #[pymodule_export]
     use super::storage_hosts::storage_hosts;

@@ -546,16 +546,14 @@ pub fn storage_emulated(
                 } else {
                     let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                     let is_emulated = emulated.provider().emulated;
-                    let nodes = sockets.nodes.clone();
-                    let mask = Mask::default();
+                    let nodes = sockets.nodes.iter().map(|(node, path)| (node.clone(), path.clone().into())).collect();
                     let options = DockerPluginOptions {
                         name,
                         version,
                         nodes,
                         fences: true,
-                        shared: None,
                         emulated: is_emulated,
-                        mask,
+                        ..DockerPluginOptions::default()
                     };
                     Arc::new(DockerPlugin::connect(options, deadline)?)
                 };

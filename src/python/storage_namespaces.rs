@@ -34,6 +34,9 @@ pub struct LabGiven {
     secrets: BTreeMap<String, String>,
     timeout: Seconds,
     mask: Py<Mask>,
+    /// Where a Docker plugin serves, where it does not do so on {socket}.
+    #[pyo3(default)]
+    socket: Option<String>,
     /// Of the plugins' commands.
     #[pyo3(default)]
     environment: BTreeMap<String, String>,
@@ -58,6 +61,7 @@ impl LabGiven {
             nodes: self.nodes,
             server: self.server.clone(),
             plugin: self.plugin.clone(),
+            socket: self.socket.clone(),
             environment: self.environment.clone().into_iter().collect(),
             ready: self.ready.clone(),
             ledger: self.ledger.clone(),
@@ -69,17 +73,23 @@ impl LabGiven {
 
     /// The provider, asked by its own protocol.
     fn provider(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Arc<dyn Volumes>> {
-        let sockets = namespaces.names().into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
         if self.by_csi() {
+            let sockets = namespaces.names().into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
             let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
             let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
             let options = CsiOptions { nodes, folder, secrets, fences: self.fences, ..CsiOptions::default() };
             return Ok(Arc::new(Csi::connect(options, deadline)?));
         }
+        let mut nodes = BTreeMap::new();
+        for node in namespaces.names() {
+            nodes.insert(node.clone(), namespaces.plugin_address(&node)?);
+        }
+        let inside = namespaces.clone();
         let options = DockerPluginOptions {
             name: self.name.clone(),
             version: self.version.clone(),
-            nodes: sockets.collect(),
+            nodes,
+            processes: Some(Arc::new(move |node| inside.first_process(node))),
             fences: self.fences,
             shared: self.shared,
             emulated: String::new(),

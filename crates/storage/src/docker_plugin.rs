@@ -1,22 +1,23 @@
-//! A provider behind Docker's volume plugin protocol, version 1: JSON over HTTP/1.1 on a unix socket for each node.
+//! A provider behind Docker's volume plugin protocol, version 1: JSON over HTTP/1.1 to a plugin on each node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
 use super::mask::Mask;
+use super::plugin_address::{PluginAddress, Surroundings};
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
+use holdfast_net::dial::BoxedIo;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_net::waiting::blocking;
 
@@ -28,15 +29,20 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 /// From one of them to the next.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// By node, a process of it; none of one that is powered off.
+pub type Processes = Arc<dyn Fn(&str) -> Option<u32> + Send + Sync>;
+
 /// Where a plugin is, and what its volumes are made with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct DockerPluginOptions {
     /// What it is called; the protocol does not tell.
     pub name: String,
     /// Its version; neither does it tell that.
     pub version: String,
-    /// The socket of its plugin on each node.
-    pub nodes: BTreeMap<String, PathBuf>,
+    /// Where its plugin on each node serves.
+    pub nodes: BTreeMap<String, PluginAddress>,
+    /// A process of each node; where that is none, there are no nodes but this machine.
+    pub processes: Option<Processes>,
     /// Whether it fences a node whose volume another takes.
     pub fences: bool,
     /// Whether other nodes have its volumes too; none, where the plugin's word counts.
@@ -87,16 +93,27 @@ impl DockerPlugin {
 
     fn call(&self, node: &str, method: &str, body: &Value, deadline: Instant) -> Result<Value> {
         let known: Vec<&str> = self.options.nodes.keys().map(String::as_str).collect();
-        let socket = self.options.nodes.get(node).ok_or_else(|| {
+        let address = self.options.nodes.get(node).ok_or_else(|| {
             Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
         })?;
         let began = Instant::now();
-        let asked = async { timeout_at(deadline.into(), ask(socket, method, body, &self.options.mask)).await };
+        let asked = async {
+            let stream = address.connect(&self.surroundings(node)?).await?;
+            ask(stream, method, body, &self.options.mask).await
+        };
+        let asked = async { timeout_at(deadline.into(), asked).await };
         let answer = self.runtime.block_on(asked).unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
         });
         let masked = answer.map_err(|error| self.options.mask.error(error));
-        masked.map_err(|error| error.during(&socket.display().to_string(), method, began.elapsed()))
+        masked.map_err(|error| error.during(&address.to_string(), method, began.elapsed()))
+    }
+
+    fn surroundings(&self, node: &str) -> Result<Surroundings> {
+        let Some(processes) = &self.options.processes else { return Ok(Surroundings::default()) };
+        let process = processes(node)
+            .ok_or_else(|| Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{node} is powered off")))?;
+        Ok(Surroundings { process: Some(process) })
     }
 
     fn mounted(&self) -> MutexGuard<'_, BTreeMap<(String, String, String), PathBuf>> {
@@ -112,11 +129,9 @@ impl DockerPlugin {
     }
 }
 
-async fn ask(socket: &Path, method: &str, body: &Value, mask: &Mask) -> Result<Value> {
+/// What a plugin answers to a call. It must be an object, and what else it may be is no answer to an engine either.
+pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask) -> Result<Value> {
     let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
-    let stream = UnixStream::connect(socket).await.map_err(|error| {
-        unreachable(error.to_string()).hint("is the plugin running, and may this user open its socket?")
-    })?;
     let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable(format!("HTTP did not start: {error}")))?;
@@ -138,15 +153,26 @@ async fn ask(socket: &Path, method: &str, body: &Value, mask: &Mask) -> Result<V
     let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     driver.abort();
     let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
-    let answer: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        // hidden before it is cut: half a secret is not known for one
-        let began: String = mask.hide(&String::from_utf8_lossy(&bytes)).chars().take(60).collect();
-        Error::new(Kind::Status(Code::DataLoss), format!("the answer is no JSON ({error}): {began:?}"))
-    })?;
-    match answer["Err"].as_str().filter(|why| !why.is_empty()) {
-        Some(why) => Err(Error::new(Kind::Status(Code::Unknown), why)),
-        None if !status.is_success() => Err(Error::new(Kind::Status(Code::Unknown), format!("HTTP status {status}"))),
-        None => Ok(answer),
+    answered(status, &bytes, mask)
+}
+
+fn answered(status: StatusCode, bytes: &[u8], mask: &Mask) -> Result<Value> {
+    let refused = |why: String| Error::new(Kind::Status(Code::Unknown), why);
+    // hidden before it is cut: half a secret is not known for one
+    let began = || mask.hide(&String::from_utf8_lossy(bytes)).chars().take(60).collect::<String>();
+    let answer: Value = match serde_json::from_slice(bytes) {
+        Ok(answer) => answer,
+        Err(_) if !status.is_success() => return Err(refused(format!("HTTP status {status}: {:?}", began()))),
+        Err(error) => {
+            let message = format!("the answer is no JSON ({error}): {:?}", began());
+            return Err(Error::new(Kind::Status(Code::DataLoss), message));
+        }
+    };
+    match &answer["Err"] {
+        Value::String(why) if !why.is_empty() => Err(refused(why.clone())),
+        Value::Null | Value::String(_) if !status.is_success() => Err(refused(format!("HTTP status {status}"))),
+        Value::Null | Value::String(_) if answer.is_object() => Ok(answer),
+        _ => Err(Error::new(Kind::Status(Code::DataLoss), format!("the answer is of another form: {:?}", began()))),
     }
 }
 
@@ -249,5 +275,34 @@ impl Volumes for DockerPlugin {
         }
         let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
         Err(Error::new(Kind::Expectation, what).during(node, "Plugin.Activate", Duration::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_answer_to_an_engine_is_none() {
+        let said = |status: u16, text: &str| {
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            answered(status, text.as_bytes(), &Mask::default()).map_err(|error| (error.code(), error.message))
+        };
+        assert_eq!(said(200, r#"{"Err": ""}"#), Ok(json!({"Err": ""})));
+        assert_eq!(said(200, "{}"), Ok(json!({})));
+        assert_eq!(said(500, r#"{"Err": "no"}"#), Err((Some(Code::Unknown), "no".to_owned())));
+        assert_eq!(said(200, r#"{"Err": "no"}"#), Err((Some(Code::Unknown), "no".to_owned())));
+        for (status, text, why) in [
+            (500, "{}", "HTTP status 500"),
+            (404, "404 page not found", "404 page"),
+            (200, "", "no JSON"),
+            (200, "[]", "another form"),
+            (200, "null", "another form"),
+            (200, r#"{"Err": {"why": "no"}}"#, "another form"),
+            (200, r#"{"Err": false}"#, "another form"),
+        ] {
+            let told = said(status, text);
+            assert!(told.as_ref().is_err_and(|(_, message)| message.contains(why)), "{told:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Storage for stateful containers: who gives volumes, who runs tasks on them, who does them harm, and what is judged
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
+mod asking;
 mod copies;
 pub mod csi;
 mod cut;
@@ -19,14 +20,16 @@ pub mod namespaces;
 #[cfg(target_os = "linux")]
 pub mod nbd;
 mod nodes;
+mod plugin_address;
 mod runner;
 mod task;
 #[cfg(unix)]
 mod tools;
 mod volumes;
 
+pub use asking::{Introduction, introduce};
 pub use csi::{Csi, CsiOptions, Endpoint};
-pub use docker_plugin::{DockerPlugin, DockerPluginOptions};
+pub use docker_plugin::{DockerPlugin, DockerPluginOptions, Processes};
 pub use faults::{Fault, Faults, Network, Part};
 pub use features::{Condition, ContentSource, Expanded, Snapshot, Space, Statistics};
 #[cfg(unix)]
@@ -34,6 +37,7 @@ pub use hosts::Hosts;
 pub use lab::{Lab, Started, Verdict};
 pub use mask::Mask;
 pub use nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding, Tell};
+pub use plugin_address::PluginAddress;
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};
 pub use volumes::{Access, Attachment, Capability, Features, Provider, Volume, VolumeRequest, Volumes};

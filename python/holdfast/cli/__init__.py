@@ -24,7 +24,7 @@ from holdfast.cli import (
     run,
 )
 from holdfast.cli.shared import RootGroup, SharedOptions, device_options
-from holdfast.storage import commands
+from holdfast.storage import commands, provider_commands
 
 __all__ = ["main"]
 
@@ -64,4 +64,4 @@ main.add_commands("A device's state", (doctor.doctor, clean.clean, files.files, 
 main.add_commands("Emulated devices and faults", (emulate.emulate, failpoints.failpoints, failpoints.failpoint))
 main.add_commands("Emulated devices and faults", (failpoints.quirks, cni.cni))
 main.add_commands("Archives", (image.image,))
-main.add_commands("Storage providers", (commands.storage, commands.provider, commands.lab, commands.ledger))
+main.add_commands("Storage providers", (commands.storage, provider_commands.provider, commands.lab, commands.ledger))

@@ -120,6 +120,7 @@ def check(config: pytest.Config) -> None:
         step, _ = deadline(text)
         _check_step(step)
     emulator_settings(config)
+    _check_provider(config)
     _check_torpedo(config)
 
 
@@ -167,6 +168,20 @@ def _check_torpedo(config: pytest.Config) -> None:
                 )
     for text in value(config, "torpedo-failpoint") or ():
         _check_storage_failpoint(text)
+
+
+def _check_provider(config: pytest.Config) -> None:
+    """A mistake in the file is told once, and not by each scenario."""
+    given = value(config, "provider")
+    if given is None:
+        return
+    from holdfast.storage.provider import read
+
+    try:
+        read(given, runner=value(config, "torpedo-runner"))
+    except InvalidArgumentError as error:
+        hint = f"; try: {error.hint}" if error.hint else ""
+        raise pytest.UsageError(f"--provider {error.message}{hint}") from None
 
 
 def _check_storage_failpoint(text: str) -> None:

@@ -66,7 +66,7 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
             "driver": provider.driver,
             "addresses": {name: host.address for name, host in nodes.items()},
             "engines": {name: host.engine for name, host in nodes.items()},
-            "commands": dict(provider.hosts.commands),
+            "commands": {name: provider.line(command) for name, command in provider.hosts.commands.items()},
             "tester": provider.hosts.tester,
             "manager": provider.manager,
         }
@@ -89,14 +89,14 @@ def lab(
             **_given(provider, pace, timeout),
             "folder": os.fspath(folder),
             "nodes": provider.nodes,
-            "server": provider.server,
-            "plugin": provider.start,
+            "server": provider.line(provider.server),
+            "plugin": provider.line(provider.start),
             "runner": provider.runner,
             "shared": provider.shared,
             "environment": provider.environment,
-            "ready": provider.ready,
+            "ready": provider.line(provider.ready),
             "socket": provider.socket,
-            "controller_start": provider.controller_start,
+            "controller_start": provider.line(provider.controller_start),
         }
     )
 

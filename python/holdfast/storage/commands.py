@@ -1,4 +1,4 @@
-"""`holdfast storage`, `holdfast provider` and `holdfast ledger`."""
+"""`holdfast storage`, `holdfast lab` and `holdfast ledger`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holdfast import choices
 from holdfast.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -110,36 +109,6 @@ def clean(yes: bool) -> None:
     for folder, why in stayed.items():
         click.echo(f"holdfast: could not remove {visible.line(f'{folder}: {why}')}", err=True)
     sys.exit((FAILED if stayed else DONE).command)
-
-
-@click.group()
-def provider() -> None:
-    """Storage providers to qualify."""
-
-
-@provider.command("check")
-@click.argument("file")
-@click.option("--runner", type=click.Choice(choices.words(choices.StorageRunner)), help="Instead of the file's.")
-def check(file: str, runner: str | None) -> None:
-    """Say what would run with a provider file, and what would be NotRun; nothing is touched."""
-    from holdfast.storage.plan import plan
-    from holdfast.storage.provider import read
-
-    found = read(file, runner=runner)
-    lacking = found.lacks()
-    for why in lacking:
-        click.echo(f"cannot run here: {why}")
-    for name, title, verdict in plan(found):
-        click.echo(f"{name:<4} {title:<30} {verdict}")
-    sys.exit((FAILED if lacking else DONE).command)
-
-
-@provider.command("schema")
-def schema() -> None:
-    """Print the JSON schema of a provider file, for an editor."""
-    from holdfast.storage.provider import schema as schemas
-
-    click.echo(schemas.written(), nl=False)
 
 
 @click.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import NAMES
@@ -22,17 +22,51 @@ _FAULTS = {
 }
 
 
-def plan(provider: ProviderFile) -> Iterator[tuple[str, str, str]]:
-    """Each scenario, its title, and whether it would run. What the driver itself lacks shows when it is asked."""
+# By scenario: what the driver must be able to do, as a lab names it.
+_NEEDS = {
+    "T7": "Fence",
+    "T8": "Fence",
+    "T11": "Expand",
+    "T12": "Snapshot",
+    "T13": "Clone",
+    "T14": "Block",
+    "T15": "Statistics",
+}
+# What moves a volume to another node.
+_MOVES = ("T4", "T5", "T7", "T8")
+
+
+def plan(provider: ProviderFile, capabilities: Collection[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Each scenario, its title, and whether it would run.
+
+    `capabilities` are the driver's, as a lab names them; where it was not asked, what it lacks shows when it is.
+    """
     for name, title in NAMES.items():
-        if name in _RUNTIME and provider.runner == "own":
-            verdict = "NotRun: holdfast's own runner has no container runtime that could crash"
-        elif name in _FENCING and provider.fencing == "none":
-            verdict = "NotRun: the provider does not fence (fencing: none)"
-        elif name == "T10" and provider.runner == "swarm":
-            verdict = "NotRun: Swarm refuses live restore"
-        elif provider.hosts is not None and (why := provider.hosts.lacks(*_FAULTS.get(name, ()))):
-            verdict = f"NotRun: {why}"
+        why = _lacking(provider, name) or _cannot(name, capabilities)
+        if why:
+            yield name, title, f"NotRun: {why}"
+        elif capabilities is None and name in _NEEDS and name not in _FENCING:
+            yield name, title, f"runs, if the driver has the capability {_NEEDS[name]}"
         else:
-            verdict = "runs"
-        yield name, title, verdict
+            yield name, title, "runs"
+
+
+def _lacking(provider: ProviderFile, name: str) -> str | None:
+    """What the file says against a scenario."""
+    if name in _RUNTIME and provider.runner == "own":
+        return "holdfast's own runner has no container runtime that could crash"
+    if name in _FENCING and provider.fencing == "none":
+        return "the provider does not fence (fencing: none)"
+    if name == "T10" and provider.runner == "swarm":
+        return "Swarm refuses live restore"
+    return None if provider.hosts is None else provider.hosts.lacks(*_FAULTS.get(name, ()))
+
+
+def _cannot(name: str, capabilities: Collection[str] | None) -> str | None:
+    """What the driver's own word says against it."""
+    if capabilities is None:
+        return None
+    if "Local" in capabilities and name in _MOVES:
+        return "its volumes are local"
+    needed = _NEEDS.get(name)
+    return None if needed is None or needed in capabilities else f"it does not have the capability {needed}"

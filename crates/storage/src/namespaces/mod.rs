@@ -7,6 +7,7 @@ mod mounts;
 mod namespace;
 mod nodes;
 mod plugins;
+mod reaching;
 mod runtime;
 mod starting;
 mod tree;

@@ -29,6 +29,8 @@ pub struct LabOptions {
     pub server: Option<String>,
     /// The plugin on a node, with {socket} (or {socket_path}), {node}, {folder} and {control} (the server's address) in it.
     pub plugin: String,
+    /// Where a Docker volume plugin serves, if not on {socket}; with the same in it.
+    pub socket: Option<String>,
     /// What the plugin's environment has beside this process's own.
     pub environment: Vec<(String, String)>,
     /// A command on a node, with the same in it, that ends well once its plugin is up; none, where only it is asked.

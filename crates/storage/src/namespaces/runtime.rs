@@ -48,8 +48,7 @@ impl Namespaces {
             "mkdir /etc/docker/plugins".to_owned(),
         ];
         if runtime.plugin {
-            let socket = self.socket(node);
-            script.push(format!("echo unix://{} > /etc/docker/plugins/{DRIVER}.spec", socket.display()));
+            script.push(self.tell_engine(node, DRIVER)?);
         }
         namespace.run(&["sh", "-c", &script.join(" && ")], deadline)?;
         self.configure(node, false)?;

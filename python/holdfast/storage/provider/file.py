@@ -78,6 +78,10 @@ class ProviderFile:
         """The same text without what of the file is secret."""
         return text if self.mask is None else self.mask.hide(text)
 
+    def line(self, command: str | None) -> str | None:
+        """A command as a shell line that is run in the file's folder, wherever that shell begins."""
+        return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit\n{command}"
+
     def version(self) -> str:
         """What its version command prints first; empty where there is none."""
         if not self.version_command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -19,8 +18,6 @@ from holdfast.storage.provider.keys import Key
 from holdfast.storage.provider.kinds import no_key
 
 SHIPPED = Path(__file__).parent.parent / "providers"
-# A path at the beginning of a word; a node's working directory is another.
-_OWN_FOLDER = re.compile(r"(?:(?<=^)|(?<=[\s=;&|(]))\./")
 
 
 def read(given: str, *, runner: str | None = None) -> ProviderFile:
@@ -71,7 +68,7 @@ class _File:
         if self.runner is not None:
             self.values["runner.kind"] = self.runner
         found = self._on_hosts(self._common()) if self.lab == "hosts" else self._in_namespaces(self._common())
-        every = [*enumerate(self.secrets), (-1, found.environment)]
+        every = enumerate(self.secrets)
         return found, {f"{number} {key}": value for number, each in every for key, value in each.items()}
 
     def _read(self, held: Mapping[str, Mapping[str, Place]], first: Mapping[str, str]) -> None:
@@ -151,8 +148,8 @@ class _File:
             environment=concealed.Secrets(value("provider.environment", {})),
             ready=self._command("provider.ready"),
             shared=None if value("provider.scope") is None else value("provider.scope") == "global",
-            socket=value("provider.socket"),
-            controller_start=None if controller is None else self._own(controller),
+            socket=self._socket(value("provider.socket")),
+            controller_start=None if controller is None else _filled(controller),
         )
 
     def _on_hosts(self, found: ProviderFile) -> ProviderFile:
@@ -179,12 +176,12 @@ class _File:
 
     def _command(self, path: str) -> str | None:
         command = self.values.get(path)
-        return None if command is None else self._own(command)
+        return None if command is None else _filled(command)
 
-    def _own(self, command: str) -> str:
-        """A command as it is run on a node: `./` is the provider file's folder."""
-        filled = command.replace("{python}", shlex.quote(sys.executable))
-        return _OWN_FOLDER.sub(lambda _: f"{shlex.quote(str(self.folder))}/", filled)
+    def _socket(self, given: str | None) -> str | None:
+        """An address as it is; a path, which may have {node} and {folder} in it, from the file's folder."""
+        is_path = given is not None and "://" not in given and not given.startswith(("/", "{"))
+        return f"{self.folder}/{str(given).removeprefix('./')}" if is_path else given
 
     def _secrets(self, path: str) -> dict[str, str]:
         if path not in self.values:
@@ -200,6 +197,10 @@ class _File:
             found[call] = secret_files.read(self.places["provider.secrets"].items()[call], name, self.folder)
             self.secrets.append(found[call])
         return found
+
+
+def _filled(command: str) -> str:
+    return command.replace("{python}", shlex.quote(sys.executable))
 
 
 def held_place(root: Place, part: str) -> Place:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import _core, storage, visible
+from holdfast import _core, storage
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.results import Unchecked
-from holdfast.storage import leftovers
+from holdfast.storage import leftovers, logs
 from holdfast.storage import provider as providers
 from holdfast.storage.account import Limits
 from holdfast.storage.provider import ProviderFile
@@ -109,9 +109,9 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
         try:
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
         except HoldfastError as error:
-            logs = _logs(folder, provider)
+            printed = logs.tails(folder, provider.hide)
             told = str(error).replace(str(folder), "…")
-            raise pytest.fail.Exception(f"the lab did not come up: {told}\n{logs}", pytrace=False) from None
+            raise pytest.fail.Exception(f"the lab did not come up: {told}\n{printed}", pytrace=False) from None
         yield made, str(folder)
     finally:
         if made is not None:
@@ -132,12 +132,3 @@ def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:
         if scenario.upper() == name:
             limits = replace(limits, deadline=seconds)
     return limits
-
-
-def _logs(folder: Path, provider: ProviderFile) -> str:
-    lines = []
-    for log in sorted((*folder.glob("*/log"), *folder.glob("*/runtime/log"))):
-        # hidden as a whole: a secret may be split over lines
-        tail = provider.hide(log.read_text(encoding="utf-8", errors="replace")).splitlines()[-10:]
-        lines += [f"{log.parent.relative_to(folder)}: {visible.line(line)}" for line in tail]
-    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""What a plugin says of itself, asked by either protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from holdfast import visible
+
+if TYPE_CHECKING:
+    from holdfast import _core
+
+# For all questions together, in seconds.
+TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """A plugin that runs: `protocol` is csi or docker-plugin, and what a Docker plugin does not tell is empty.
+
+    `plugin`, `controller` and `node` are capabilities by CSI's names, `topology` pairs of a key and a value,
+    `unanswered` questions and why they got no answer. All of it is what the plugin said: to be escaped where it is
+    shown.
+    """
+
+    protocol: str
+    name: str = ""
+    version: str = ""
+    ready: bool | None = None
+    plugin: list[str] = field(default_factory=list)
+    controller: list[str] = field(default_factory=list)
+    node: list[str] = field(default_factory=list)
+    node_id: str = ""
+    max_volumes: int = 0
+    topology: list[tuple[str, str]] = field(default_factory=list)
+    scope: str = ""
+    unanswered: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_csi(self) -> bool:
+        """Whether it is a CSI driver."""
+        return self.protocol == "csi"
+
+    def lines(self) -> list[str]:
+        """It in words, a line each, escaped."""
+        told = []
+        if self.is_csi:
+            told.append(f"CSI driver {self.name} {self.version}".rstrip())
+            readiness = {True: "it is ready", False: "it says that it is not ready", None: ""}[self.ready]
+            place = ", ".join(f"{key}={value}" for key, value in self.topology)
+            told += [readiness] if readiness else []
+            told.append(f"plugin: {_listed(self.plugin)}; controller: {_listed(self.controller)}")
+            told.append(f"node: {_listed(self.node)}; its name for the node: {self.node_id or 'none'}")
+            told += [f"the node's topology: {place}"] if place else []
+        else:
+            told.append(f"Docker plugin: {_listed(self.plugin)}; scope of its volumes: {self.scope or 'not told'}")
+        told += [f"{question} got no answer: {why}" for question, why in self.unanswered]
+        return [visible.line(each) for each in told]
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words) or "none"
+
+
+def introduce(address: str, mask: _core.Mask | None = None, *, timeout: float = TIMEOUT) -> Introduction:
+    """Ask the plugin at an address: unix:///PATH, tcp://HOST:PORT, a path, or a `.spec` or `.json` file.
+
+    Raises a `HoldfastError` where nobody is there, or whoever is there speaks neither protocol.
+    """
+    from holdfast import _core
+
+    told = _core.storage_introduce(address, mask=mask or _core.Mask([]), timeout=timeout)
+    return Introduction(**{each.name: told[each.name] for each in fields(Introduction)})
