@@ -173,6 +173,11 @@ impl Connection {
         self.shared.traffic.written()
     }
 
+    /// Has nothing leave on it any more, which is for one that is lost; the bytes that left.
+    pub(super) fn seal(&self) -> u64 {
+        self.shared.traffic.seal()
+    }
+
     /// How long the peer has said nothing.
     pub fn silent_for(&self) -> Duration {
         self.shared.traffic.silent_for()

@@ -211,7 +211,7 @@ fn unreachable_at(address: &Address, why: &str) -> Error {
     } else {
         "is the device up, and is this its gRPC port?".to_owned()
     };
-    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{address}: {why}")).hint(hint)
+    Error::new(Kind::Connect(ConnectFault::Unreachable), why).at(address).hint(hint)
 }
 
 fn silent(address: &Address) -> Error {

@@ -256,7 +256,13 @@ impl Session {
             }
             let written = connection.written();
             let attempt = self.attempt(call, &connection, &send).await;
-            let unsent = connection.written() == written;
+            // What was handed to HTTP/2 may leave yet: where a lost connection says that nothing left, nothing may from now on.
+            let unsent = match attempt {
+                Outcome::Lost(_) if call.repeat == Repeat::IfUnsent && connection.written() == written => {
+                    connection.seal() == written
+                }
+                _ => connection.written() == written,
+            };
             match attempt {
                 Outcome::Answered(Ok(answer)) => {
                     connection.set_in_charge(true);

@@ -35,6 +35,8 @@ pub struct Traffic {
     ping: Mutex<(bool, Option<Waker>)>,
     ended: CancellationToken,
     failure: OnceLock<Arc<io::Error>>,
+    /// Whether nothing may leave any more. Whoever writes holds it meanwhile.
+    sealed: Mutex<bool>,
 }
 
 impl Traffic {
@@ -49,6 +51,7 @@ impl Traffic {
             ping: Mutex::default(),
             ended: CancellationToken::new(),
             failure: OnceLock::new(),
+            sealed: Mutex::new(false),
         })
     }
 
@@ -60,6 +63,24 @@ impl Traffic {
     /// Whether bytes wait that the peer does not take.
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Acquire)
+    }
+
+    /// Has nothing leave any more, and gives the bytes that were handed to the socket until then, and ever will be.
+    pub fn seal(&self) -> u64 {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        *sealed = true;
+        self.written()
+    }
+
+    /// Writes, unless nothing may leave any more.
+    fn writing(&self, write: impl FnOnce() -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *sealed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let polled = write();
+        self.wrote(&polled);
+        polled
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -208,8 +229,8 @@ impl<T: AsyncWrite + Unpin> Metered<T> {
     /// Writes what is to go out of a ping, if it may now.
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.frames.are_whole() && !self.ping.is_empty() {
-            let polled = Pin::new(&mut self.inner).poll_write(cx, self.ping);
-            self.traffic.wrote(&polled);
+            let Self { inner, traffic, ping, .. } = self;
+            let polled = traffic.writing(|| Pin::new(inner).poll_write(cx, ping));
             match ready!(polled)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.ping = &self.ping[count..],
@@ -241,8 +262,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_ping(cx))?;
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf).map(|done| self.traffic.kept(done));
-        self.traffic.wrote(&polled);
+        let Self { inner, traffic, .. } = &mut *self;
+        let polled = traffic.writing(|| Pin::new(inner).poll_write(cx, buf).map(|done| traffic.kept(done)));
         if let Poll::Ready(Ok(count)) = polled {
             self.frames.follow(&buf[..count]);
         }
@@ -255,8 +276,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_ping(cx))?;
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs).map(|done| self.traffic.kept(done));
-        self.traffic.wrote(&polled);
+        let Self { inner, traffic, .. } = &mut *self;
+        let polled = traffic.writing(|| Pin::new(inner).poll_write_vectored(cx, bufs).map(|done| traffic.kept(done)));
         if let Poll::Ready(Ok(mut count)) = polled {
             for buf in bufs {
                 let written = count.min(buf.len());
@@ -284,6 +305,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn nothing_leaves_once_it_is_sealed() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let traffic = Traffic::new();
+        let mut metered = Metered::new(ours, traffic.clone());
+        metered.write_all(b"before").await.expect("open");
+        assert_eq!(traffic.seal(), 6);
+        traffic.ping();
+        assert!(metered.write_all(b"after").await.is_err());
+        assert!(metered.write_vectored(&[io::IoSlice::new(b"after")]).await.is_err());
+        assert_eq!(traffic.written(), 6);
+        drop(metered);
+        let mut came = Vec::new();
+        theirs.read_to_end(&mut came).await.expect("its end");
+        assert_eq!(came, b"before");
+    }
 
     #[test]
     fn a_ping_goes_between_frames_however_they_are_parted() {
