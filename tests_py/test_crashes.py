@@ -209,7 +209,7 @@ def test_a_folder_below_that_nobody_may_read_hides_no_core_file() -> None:
         ({"var": {"core": {}, "crash": exceptions.PermissionDenied("no", code="PERMISSION_DENIED")}}, JUNIPER,
          "/var/crash: PERMISSION_DENIED"),
         ({"var": exceptions.InvalidArgument("File.Stat: INVALID_ARGUMENT: File does not exist", operation="File.Stat",
-                                            code="INVALID_ARGUMENT")}, ARISTA,
+                                            device_message="File does not exist", code="INVALID_ARGUMENT")}, ARISTA,
          "File.Stat of /var/core/: INVALID_ARGUMENT: File does not exist"),
         ({"var": exceptions.Unknown("no such file", code="UNKNOWN")}, ARISTA, "UNKNOWN: no such file"),
         ({"var": {"core": 4096}}, GENERIC, "tells of the folder alone"),

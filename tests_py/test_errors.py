@@ -382,6 +382,8 @@ def test_an_error_has_its_reason_apart_from_where_and_after_how_long(device: hol
         refusals.append(caught.value)
     one, other = refusals
     assert one.reason == other.reason == 'Containerz.StopContainer: NOT_FOUND: there is no container "none"'
+    assert one.device_message == 'there is no container "none"'
+    assert holdfast.exceptions.Timeout("late").device_message is None
     assert one.message == f"{device.name}: {one.reason} (after {one.after:.2f} s)"
     assert one.without_device() == f"{one.reason} (after {one.after:.2f} s)"
     ours = exceptions.InvalidArgumentError("x.yaml: no", hint="look")

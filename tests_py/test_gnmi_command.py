@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -263,11 +264,15 @@ def test_debug_shows_each_rpc_and_no_secret(command: Run, tmp_path: Path) -> Non
         tree = json.dumps({"username": "bob", "password": PASSWORD, "nested": [{"secret-key": PASSWORD}]})
         done = command(
             *told, "set", "--update", f"/system/aaa/user={tree}", "--update", f"/snmp/community={PASSWORD}",
-            "--update", f"cli:/=username bob secret {PASSWORD}", HOLDFAST_PASSWORD=PASSWORD,
+            "--update", f"cli:/=username bob secret {PASSWORD}", "--update", f"/system/config/motd=hi {PASSWORD}!",
+            "--update", f"/system/config/note=aGk6{base64.b64encode(PASSWORD.encode()).decode()}",
+            HOLDFAST_PASSWORD=PASSWORD,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         shown = done.stderr
         assert PASSWORD not in shown + done.stdout
+        assert "motd" in shown, "told, without what is secret in it"
+        assert base64.b64encode(PASSWORD.encode()).decode() not in shown
         for word in ("/gnmi.gNMI/Set", "-> SetRequest", "<- SetResponse", "ended: OK", "bob", "password", "x-lab",
                      "authorization", "(hidden)"):  # fmt: skip
             assert word in shown, (word, shown)

@@ -17,6 +17,7 @@ class HoldfastError(Exception):
 
     `device`, `operation`, `code` (a gRPC status by name) and `hint` are None where they do not apply; `after` is in
     seconds. `reason` is the message without the device and the time: what two failures for one reason have in common.
+    `device_message` is what the device itself said, as it said it, where it answered with a status; else None.
     `subject` is what a device does not have by that name, where it answers NOT_FOUND and the call tells: image,
     container, volume or plugin. `remedy` is the setting that would help, as a word of `holdfast.remedies.REMEDIES`, or
     None: `hint` leads up to it. `fails_procedure` says which verdict of a case it belongs to.
@@ -33,6 +34,7 @@ class HoldfastError(Exception):
         operation: str | None = None,
         code: str | None = None,
         reason: str | None = None,
+        device_message: str | None = None,
         subject: str | None = None,
         after: float | None = None,
         hint: str | None = None,
@@ -45,6 +47,7 @@ class HoldfastError(Exception):
         self.operation = operation
         self.code = code
         self.reason = message if reason is None else reason
+        self.device_message = device_message
         self.subject = subject
         self.after = after
         self._hint = hint

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use super::calls::conceal;
 use super::errors::invalid;
 use crate::device::expect::Patience;
 use crate::gnoi::containerz::RestartPolicy;
@@ -37,11 +38,10 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Secret {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(text) = value.extract() {
-            return Ok(Self(text));
-        }
-        let revealed = value.call_method0("reveal").and_then(|text| text.extract());
-        revealed.map(Self).map_err(|_| PyTypeError::new_err("a password is a text"))
+        let revealed = value.extract().or_else(|_| value.call_method0("reveal").and_then(|text| text.extract()));
+        let text: String = revealed.map_err(|_| PyTypeError::new_err("a password is a text"))?;
+        conceal(&text);
+        Ok(Self(text))
     }
 }
 

@@ -14,6 +14,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         details.set_item("operation", error.operation.as_deref())?;
         details.set_item("code", error.code().map(code_name))?;
         details.set_item("reason", error.reason())?;
+        details.set_item("device_message", error.device_message())?;
         details.set_item("subject", error.subject.map(Subject::name))?;
         details.set_item("after", error.after.map(|after| after.as_secs_f64()))?;
         details.set_item("hint", &error.hint)?;

@@ -90,8 +90,8 @@ def _look_into(dut: Device, profile: Profile, folder: str, seen: CoreFiles) -> N
 def said(error: HoldfastError) -> str:
     """A status by its name, and the device's own words: they tell what no status does."""
     kind = error.code or type(error).__name__
-    words = error.reason.removeprefix(f"{error.operation}: ")
-    return words if words.startswith(kind) else f"{kind}: {words}" if words else kind
+    words = error.reason if error.device_message is None else error.device_message
+    return f"{kind}: {words}" if words else kind
 
 
 def _in_folder(dut: Device, profile: Profile, folder: str, told: set[str]) -> Iterator[CoreFile]:

@@ -9,6 +9,7 @@ use std::time::Duration;
 use holdfast_wire::path::PathError;
 use tonic::{Code, Status};
 
+use self::status::is_ours;
 pub use self::status::{
     broken_off, code_by_name, code_name, is_broken_off, is_of_something_between, is_unreadable, of_something_between,
     unreadable,
@@ -165,6 +166,8 @@ pub struct Error {
     pub message: String,
     /// The target's name, when one was involved.
     pub device: Option<String>,
+    /// Where it was dialled, when that is what failed.
+    pub address: Option<Box<str>>,
     /// The RPC or step, such as `Containerz.StartContainer`.
     pub operation: Option<Box<str>>,
     /// Of `NOT_FOUND`, what kind of thing is not there, where the call tells.
@@ -196,6 +199,7 @@ impl Error {
             kind,
             message: message.into(),
             device: None,
+            address: None,
             operation: None,
             subject: None,
             after: None,
@@ -254,6 +258,13 @@ impl Error {
         self
     }
 
+    /// Adds where it was dialled.
+    #[must_use]
+    pub fn at(mut self, address: impl fmt::Display) -> Self {
+        self.address = Some(address.to_string().into());
+        self
+    }
+
     /// Adds what to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -303,13 +314,18 @@ impl From<PathError> for Error {
 }
 
 impl Error {
-    /// The message, without the address that it begins with where that is the device's, which is said already.
-    fn message_of_device(&self) -> &str {
+    /// Where it was dialled, unless that is the device's name or the end of it, which is said already.
+    fn address_beside_device(&self) -> Option<&str> {
         let device = self.device.as_deref().unwrap_or_default();
-        match self.message.split_once(": ") {
-            Some((address, rest)) if device == address || device.ends_with(&format!(" {address}")) => rest,
-            _ => &self.message,
-        }
+        let address = self.address.as_deref()?;
+        let said = device.strip_suffix(address).is_some_and(|before| before.is_empty() || before.ends_with(' '));
+        (!said).then_some(address)
+    }
+
+    /// The device's own words, as it answered with a status, whatever was made of that.
+    pub fn device_message(&self) -> Option<&str> {
+        let status = self.source.as_deref()?.downcast_ref::<Status>()?;
+        (!is_ours(status)).then(|| status.message())
     }
 }
 
@@ -322,8 +338,8 @@ impl Error {
             Kind::Status(code) => Some(code_name(code)),
             _ => None,
         };
-        let message = if self.message.is_empty() { "no message" } else { self.message_of_device() };
-        operation.chain(code).chain([message]).collect::<Vec<_>>().join(": ")
+        let message = if self.message.is_empty() { "no message" } else { &self.message };
+        operation.chain(code).chain(self.address_beside_device()).chain([message]).collect::<Vec<_>>().join(": ")
     }
 }
 
@@ -383,7 +399,7 @@ mod tests {
     #[test]
     fn the_address_of_a_device_is_said_once() {
         let refused = |device: &str| {
-            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), "r1:1: Connection refused");
+            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), "Connection refused").at("r1:1");
             error.during(device, "connect", Duration::ZERO).to_string()
         };
         assert_eq!(refused("r1:1"), "r1:1: connect: Connection refused (after 0.00 s)");
@@ -391,7 +407,20 @@ mod tests {
             refused("lab container on r1:1"),
             "lab container on r1:1: connect: Connection refused (after 0.00 s)"
         );
-        assert_eq!(refused("lab"), "lab: connect: r1:1: Connection refused (after 0.00 s)");
+        for other in ["lab", "xr1:1", "r1:1 at last"] {
+            assert_eq!(refused(other), format!("{other}: connect: r1:1: Connection refused (after 0.00 s)"));
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_device_are_its_own_whatever_is_made_of_them() {
+        let said = Error::from_status(&Status::not_found("File.Stat: gone")).during("lab", "File.Stat", Duration::ZERO);
+        let refused = Error { kind: Kind::Switchover(SwitchoverFault::Refused), message: "no".into(), ..said.clone() };
+        for error in [said, refused] {
+            assert_eq!(error.device_message(), Some("File.Stat: gone"));
+        }
+        assert_eq!(Error::from_status(&unreadable("cut")).device_message(), None);
+        assert_eq!(Error::new(Kind::Timeout, "late").device_message(), None);
     }
 
     #[test]

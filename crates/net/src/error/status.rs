@@ -58,6 +58,11 @@ pub fn is_of_something_between(status: &Status) -> bool {
     Ours::of(status) == Some(Ours::OfSomethingBetween)
 }
 
+/// Whether a status was made by us, not sent by the peer.
+pub fn is_ours(status: &Status) -> bool {
+    Ours::of(status).is_some()
+}
+
 /// A status as gRPC's documents spell it.
 pub fn code_name(code: Code) -> &'static str {
     CODES.iter().find(|(_, known)| *known == code).map_or("UNKNOWN", |(name, _)| name)
