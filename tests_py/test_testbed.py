@@ -140,6 +140,11 @@ def test_an_ondatra_binding(tmp_path: Path) -> None:
         ca=tmp_path / "ca.pem", cert=tmp_path / "c.pem", key=tmp_path / "k.pem", skip_verify=True
     )
     assert (second.name, second.insecure, second.gnoi, second.username) == ("dut2", True, None, "lab")
+    assert (first.gribi_port, second.gribi_port) == (None, None)
+    elsewhere = BINDING.replace("gnoi {", 'gribi { target: "r1.lab:57777" } gnoi {', 1).replace(
+        "colour", "vendor: NOKIA #"
+    )
+    assert [target.gribi_port for target in testbed.read(write(tmp_path, "gribi.binding", elsewhere))] == [57777, None]
 
 
 def test_a_binding_with_its_testbed_gives_what_the_testbed_asks_for(tmp_path: Path) -> None:

@@ -22,7 +22,13 @@ def hosts(address: str) -> list[str]:
 
 def port(address: str) -> int:
     """The (first) port of `HOST[:PORT][,HOST…]`: gNMI's own, if none is given."""
+    written = written_port(address)
+    return GNMI_PORT if written is None else written
+
+
+def written_port(address: str) -> int | None:
+    """The same; None, if none is given."""
     first = address.partition(",")[0].strip()
     _, colon, last = first.rpartition(":")
     written = colon and last.isdigit() and (first.startswith("[") or first.count(":") == 1)
-    return int(last) if written else GNMI_PORT
+    return int(last) if written else None

@@ -232,7 +232,7 @@ class Run:
         return InnerNames(
             host=host,
             gnmi=given.gnmi or f"{inner}:{addresses.port(self.address)}",
-            gribi=given.gribi or f"{inner}:{GRIBI_PORT}",
+            gribi=given.gribi or f"{inner}:{self.target.gribi_port or GRIBI_PORT}",
             link=given.link or self.target.container_host or addresses.hosts(self.address)[0],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from holdfast import _core
+from holdfast import _core, addresses
 from holdfast.exceptions import TestbedError
 from holdfast.testbed.target import Target
 from holdfast.testbed.textproto import Message, TextprotoError, parse
@@ -14,7 +14,7 @@ from holdfast.tls import Tls
 BINDING, TESTBED = "openconfig.testing.Binding", "ondatra.Testbed"
 PROFILES = {"ARISTA": "arista-eos", "CISCO": "cisco-iosxr", "JUNIPER": "juniper-junos", "NOKIA": "nokia-srlinux"}
 # Fields of a binding that say something of other services or of traffic generators, which these tests do not use.
-FOREIGN = ("ates", "links", "config", "ports", "ssh", "gnsi", "gribi", "p4rt", "ixnetwork", "otg", "gnpsi")
+FOREIGN = ("ates", "links", "config", "ports", "ssh", "gnsi", "p4rt", "ixnetwork", "otg", "gnpsi")
 
 
 def read(files: Sequence[Path]) -> tuple[list[Target], list[str]]:
@@ -94,6 +94,7 @@ def _target(file: Path, binding: Message, device: Message, vendor: str | None) -
     if not name or not address:
         raise TestbedError(f"{file}: a device has no id, or no name and no target to dial")
     timeout = gnmi.text("timeout")
+    gribi = next((target for each in device.messages("gribi") if (target := each.text("target"))), None)
     return Target(
         name=name,
         address=address,
@@ -104,6 +105,7 @@ def _target(file: Path, binding: Message, device: Message, vendor: str | None) -
         tls=None if gnmi.flag("insecure") else _tls(gnmi, file.parent),
         profile=PROFILES.get(vendor or "", "auto"),
         dial_timeout=float(timeout) if timeout and float(timeout) > 0 else None,
+        gribi_port=None if gribi is None else addresses.written_port(gribi),
     )
 
 

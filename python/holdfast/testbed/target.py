@@ -57,6 +57,8 @@ class Target:
     allow_disruption: bool = False
     emulated: bool = False
     inner: InnerNames = InnerNames()
+    # Where it serves gRIBI, beside the port that is usual.
+    gribi_port: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("password", "token", "proxy"):
