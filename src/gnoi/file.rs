@@ -69,7 +69,7 @@ impl File {
             Ok((download, hash)) => finish(download, hash, None).await,
             Err(error) => Err(error),
         };
-        finished.map_err(|error| Error { device: Some(self.session.name().to_owned()), ..error })
+        finished.map_err(|error| Error { device: Some(self.session.name().into()), ..error })
     }
 
     /// `gnoi.file.File/TransferToRemote`: the device itself sends a file of its own elsewhere. The hash that it gives.

@@ -119,7 +119,7 @@ impl Healthz {
             Ok((download, header, whole)) => finished(download, header, whole, destination.check).await,
             Err(error) => Err(error),
         };
-        finished.map_err(|error| Error { device: Some(self.session.name().to_owned()), ..error })
+        finished.map_err(|error| Error { device: Some(self.session.name().into()), ..error })
     }
 }
 

@@ -250,7 +250,7 @@ both_worlds! {
             let all = device.containerz.containers(true, device.session().deadline(duration(timeout))).await?;
             all.into_iter().find(|container| container.is_named(&name)).ok_or_else(|| {
                 let device = device.session().name().to_owned();
-                Error { device: Some(device), ..Error::new(Kind::Status(Code::NotFound), format!("there is no container {name:?}")) }
+                Error { device: Some(device.into()), ..Error::new(Kind::Status(Code::NotFound), format!("there is no container {name:?}")) }
             })
         }
     }

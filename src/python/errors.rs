@@ -10,7 +10,7 @@ use crate::error::{ConnectFault, Error, Kind, RebootFault, Remedy, Subject, Swit
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let made = || -> PyResult<Bound<'_, PyAny>> {
         let details = PyDict::new(py);
-        details.set_item("device", &error.device)?;
+        details.set_item("device", error.device.as_deref())?;
         details.set_item("operation", error.operation.as_deref())?;
         details.set_item("code", error.code().map(code_name))?;
         details.set_item("reason", error.reason())?;

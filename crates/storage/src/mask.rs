@@ -72,7 +72,7 @@ impl Mask {
         let hide = |text: String| self.hide(&text);
         Error {
             message: self.hide(&error.message),
-            device: error.device.map(hide),
+            device: error.device.map(|device| self.hide(&device).into()),
             operation: error.operation.map(|operation| self.hide(&operation).into()),
             hint: error.hint.map(hide),
             source,
