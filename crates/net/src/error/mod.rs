@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dial::Address;
 use holdfast_wire::path::PathError;
 use tonic::{Code, Status};
 
@@ -168,7 +167,7 @@ pub struct Error {
     /// The target's name, when one was involved.
     pub device: Option<Box<str>>,
     /// Where it was dialled, when that is what failed.
-    pub address: Option<Box<Address>>,
+    pub address: Option<Arc<String>>,
     /// The RPC or step, such as `Containerz.StartContainer`.
     pub operation: Option<Box<str>>,
     /// Of `NOT_FOUND`, what kind of thing is not there, where the call tells.
@@ -261,8 +260,8 @@ impl Error {
 
     /// Adds where it was dialled.
     #[must_use]
-    pub fn at(mut self, address: &Address) -> Self {
-        self.address = Some(Box::new(address.clone()));
+    pub fn at(mut self, address: impl fmt::Display) -> Self {
+        self.address = Some(Arc::new(address.to_string()));
         self
     }
 
@@ -316,10 +315,10 @@ impl From<PathError> for Error {
 
 impl Error {
     /// Where it was dialled, unless that is the device's name or the end of it, which is said already.
-    fn address_beside_device(&self) -> Option<String> {
+    fn address_beside_device(&self) -> Option<&str> {
         let device = self.device.as_deref().unwrap_or_default();
-        let address = self.address.as_deref()?.to_string();
-        let said = device.strip_suffix(&*address).is_some_and(|before| before.is_empty() || before.ends_with(' '));
+        let address = self.address.as_deref()?.as_str();
+        let said = device.strip_suffix(address).is_some_and(|before| before.is_empty() || before.ends_with(' '));
         (!said).then_some(address)
     }
 
@@ -340,8 +339,7 @@ impl Error {
             _ => None,
         };
         let message = if self.message.is_empty() { "no message" } else { &self.message };
-        let address = self.address_beside_device();
-        operation.chain(code).chain(address.as_deref()).chain([message]).collect::<Vec<_>>().join(": ")
+        operation.chain(code).chain(self.address_beside_device()).chain([message]).collect::<Vec<_>>().join(": ")
     }
 }
 
@@ -401,8 +399,7 @@ mod tests {
     #[test]
     fn the_address_of_a_device_is_said_once() {
         let refused = |device: &str| {
-            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), "Connection refused")
-                .at(&"r1:1".parse().expect("an address"));
+            let error = Error::new(Kind::Connect(ConnectFault::Unreachable), "Connection refused").at("r1:1");
             error.during(device, "connect", Duration::ZERO).to_string()
         };
         assert_eq!(refused("r1:1"), "r1:1: connect: Connection refused (after 0.00 s)");
