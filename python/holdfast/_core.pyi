@@ -125,13 +125,15 @@ _Path: TypeAlias = str | os.PathLike[str]
 _Image: TypeAlias = str | Any
 
 def connect(address: str, options: Mapping[str, Any]) -> Device:
-    """A session with one device; `holdfast.connect` says what the options are."""
+    """A session with one device; `holdfast.connect` says what the options are. Raises `InvalidArgumentError` or
+    `ConnectError`.
+    """
 
 def connect_async(address: str, options: Mapping[str, Any]) -> Awaitable[AsyncDevice]:
     """As `connect`, to be awaited."""
 
 def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
-    """The container runtime at a CRI socket, such as `/run/containerd/containerd.sock`."""
+    """The container runtime at a CRI socket, such as `/run/containerd/containerd.sock`. Raises `ConnectError`."""
 
 def container_runtime_async(socket: str | os.PathLike[str]) -> AsyncContainerRuntime:
     """As `container_runtime`, to be awaited."""
@@ -158,7 +160,7 @@ def failpoint_names() -> list[tuple[str, str, str]]:
     """Every failpoint: its provider, its name, and a line on it."""
 
 def message_fields(name: str) -> list[tuple[str, str | None]]:
-    """The fields of a message, by its full name, and of which message each is, where it is one."""
+    """The fields of a message, by its full name, and of which message each is, where it is one; none of an unknown."""
 
 def log_calls() -> None:
     """Has all calls of this process told to `logging.getLogger("holdfast.calls")`, at level DEBUG; see `calls`."""
@@ -173,7 +175,7 @@ def quirk_names() -> list[tuple[str, str]]:
     """Every quirk of the emulated device, with a line on each."""
 
 def archive_open(path: _Path) -> Archive:
-    """Reads and checks an archive; see `holdfast.Archive.open`."""
+    """Reads and checks an archive; see `holdfast.Archive.open`. Raises `ImageError`."""
 
 def archive_choose(path: _Path, images: Sequence[tuple[str, str]], platform: str | None) -> int:
     """Which of an archive's images is meant, each given as its platform and its name. Raises `ImageError`."""
@@ -188,7 +190,9 @@ def cntrsrv_archive(
     labels: Mapping[str, str],
     environment: Mapping[str, str],
 ) -> None:
-    """Writes the test container's archive from the executable at `cntrsrv`; see `holdfast.cntrsrv.write_archive`."""
+    """Writes the test container's archive from the executable at `cntrsrv`; see `holdfast.cntrsrv.write_archive`.
+    Raises `ImageError`.
+    """
 
 def own_platform() -> str:
     """This machine's platform as images name it, such as `linux/amd64`."""
@@ -293,6 +297,7 @@ class Device:
     def control_processors(self, *, timeout: _Seconds | None = None) -> Rows[ControlProcessor]:
         """The components with a redundant-role: gNMI Subscribe ONCE, or Get, of leaves below
         `/components/component[name=*]/state`. Other cards with a role are left out where `type` tells them apart.
+        Raises `RpcError`, `Timeout` or `ConnectError`.
         """
 
     def is_emulated(self) -> bool:
@@ -343,7 +348,9 @@ class Device:
         """
 
     def ping_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> datetime:
-        """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock."""
+        """Cntr.Ping over TLS (not verified) on a container's published port: the container's clock. Raises `RpcError`,
+        `Timeout` or `ConnectError`.
+        """
 
     def connect_container(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> None:
         """Connect to a container's published port over TCP, whatever it serves there; asks nothing.
@@ -363,9 +370,10 @@ class Device:
         timeout: _Seconds | None = None,
     ) -> Dialled:
         """Has the test container on `port` dial `address` (`HOST:PORT`, TLS that verifies nobody) and ask there for
-        `ping` (of another test container), `gnmi` (Capabilities), `gribi` (Get of everything) or `nothing`; what it
-        was told. `username` and `password` are what it logs in with. Its failure is raised as its status is:
-        Cntr.Dial (shared contract `openconfig.featureprofiles.cntr`). 12 s unless `timeout` says otherwise.
+        `ping` (of another test container), `gnmi` (Capabilities), `gribi` (Get of everything) or `nothing`; what it was
+        told. `username` and `password` are what it logs in with. Its failure is raised as its status is: Cntr.Dial
+        (shared contract `openconfig.featureprofiles.cntr`). 12 s unless `timeout` says otherwise. Raises `RpcError`,
+        `Timeout` or `ConnectError`.
         """
 
     def append_record(
@@ -379,7 +387,9 @@ class Device:
     def describe_container(
         self, port: int, *, host: str | None = None, timeout: _Seconds | None = None
     ) -> ContainerDescription:
-        """What the test container on a published port sees of itself (holdfast.ledger.v1.Ledger/Describe)."""
+        """What the test container on a published port sees of itself (holdfast.ledger.v1.Ledger/Describe). Raises
+        `RpcError`, `Timeout` or `ConnectError`.
+        """
 
     def read_records(self, port: int, *, host: str | None = None, timeout: _Seconds | None = None) -> Rows[Record]:
         """All records of that ledger (Ledger/Read). `DataLoss` where something follows that is no record."""
@@ -563,15 +573,20 @@ class Containerz:
     def deploy_remote(
         self, image: _Image, url: str, *, protocol: RemoteProtocol = "HTTPS", timeout: _Seconds | None = None
     ) -> None:
-        """Deploy with `remote_download`: the device fetches `url` by SFTP, HTTP, HTTPS or SCP."""
+        """Deploy with `remote_download`: the device fetches `url` by SFTP, HTTP, HTTPS or SCP. Raises `RpcError`,
+        `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def contract(self, *, timeout: _Seconds | None = None) -> str | None:
         """Which contract of Containerz the device serves, by its version: `0.2.0`, which all else here is for, or
         `0.1.1` (gNOI 0.2 to 0.4: Deploy, Remove, List, Start, Stop, Log), of which `deploy_remote` works; or None.
+        Raises `RpcError`, `Timeout` or `ConnectError`.
         """
 
     def images(self, *, timeout: _Seconds | None = None) -> Images:
-        """ListImage, all of it. `in` takes an id, `NAME:TAG`, or anything with an `id`."""
+        """ListImage, all of it. `in` takes an id, `NAME:TAG`, or anything with an `id`. Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
 
     def remove_image(
         self, image: _Image, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
@@ -612,18 +627,22 @@ class Containerz:
         """
 
     def containers(self, *, all: bool = True, timeout: _Seconds | None = None) -> Rows[Container]:
-        """ListContainer; the running ones alone with `all=False`."""
+        """ListContainer; the running ones alone with `all=False`. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def container(self, name: str, *, timeout: _Seconds | None = None) -> Container:
         """ListContainer, one of them. Raises `NotFound`."""
 
     def stop(self, name: str, *, force: bool = False, restart: bool = False, timeout: _Seconds | None = None) -> None:
-        """StopContainer. Some devices wait for ever without `force`: the deadline holds."""
+        """StopContainer. Some devices wait for ever without `force`: the deadline holds. Raises `RpcError`,
+        `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def remove(
         self, name: str, *, force: bool = False, missing_ok: bool = False, timeout: _Seconds | None = None
     ) -> bool:
-        """RemoveContainer. True where it was removed; with `missing_ok`, False where it was not there."""
+        """RemoveContainer. True where it was removed; with `missing_ok`, False where it was not there. Raises
+        `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def update(
         self,
@@ -640,10 +659,14 @@ class Containerz:
         run_async: bool = False,
         timeout: _Seconds | None = None,
     ) -> bool:
-        """UpdateContainer to another image. True where the device goes on with it by itself (`run_async`)."""
+        """UpdateContainer to another image. True where the device goes on with it by itself (`run_async`). Raises
+        `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def logs(self, name: str, *, timeout: _Seconds | None = None) -> list[str]:
-        """Log: all lines there are now, without their ends, whatever chunks they came in."""
+        """Log: all lines there are now, without their ends, whatever chunks they came in. Raises `RpcError`, `Timeout`
+        or `ConnectError`.
+        """
 
     def follow_logs(self, name: str, *, resume: bool = True, timeout: _Seconds | None = None) -> LogLines:
         """Log with `follow`: an iterator of lines that goes on until the container ends.
@@ -680,7 +703,7 @@ class Containerz:
         """
 
     def volumes(self, *, timeout: _Seconds | None = None) -> Rows[Volume]:
-        """ListVolume, all of it."""
+        """ListVolume, all of it. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def remove_volume(
         self,
@@ -692,20 +715,24 @@ class Containerz:
         timeout: _Seconds | None = None,
     ) -> bool:
         """RemoveVolume. True where it was removed; absence is judged by the listing, with `look_first=False` by what
-        the device answers.
+        the device answers. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`.
         """
 
     def start_plugin(self, name: str, instance_name: str, *, config: str = "", timeout: _Seconds | None = None) -> str:
-        """StartPlugin of a tar that `deploy(…, is_plugin=True)` brought; the instance's name."""
+        """StartPlugin of a tar that `deploy(…, is_plugin=True)` brought; the instance's name. Raises `RpcError`,
+        `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def stop_plugin(self, instance_name: str, *, timeout: _Seconds | None = None) -> None:
-        """StopPlugin."""
+        """StopPlugin. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`."""
 
     def plugins(self, *, timeout: _Seconds | None = None) -> Rows[Plugin]:
-        """ListPlugins, all of them, without the `:latest` that some devices add."""
+        """ListPlugins, all of them, without the `:latest` that some devices add. Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
 
     def remove_plugin(self, instance_name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None) -> bool:
-        """RemovePlugin. True where it was removed."""
+        """RemovePlugin. True where it was removed. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`."""
 
     def remove_plugin_tar(self, name: str, *, missing_ok: bool = False, timeout: _Seconds | None = None) -> bool:
         """RemovePluginTar. `Unimplemented` means that the tar stays on the device."""
@@ -716,7 +743,9 @@ class Containerz:
         """
 
     def expect_no_image(self, image: _Image, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
-        """Waits until the image is listed neither by id nor by name, then watches that it stays away."""
+        """Waits until the image is listed neither by id nor by name, then watches that it stays away. Raises
+        `ExpectationFailed`, or what the device answers (`RpcError`).
+        """
 
     def expect_container(
         self,
@@ -726,7 +755,8 @@ class Containerz:
         within: _Seconds | None = None,
         watch: _Seconds | None = None,
     ) -> Container:
-        """Waits until the container runs, with the image and labels of `like`, then watches that it goes on.
+        """Waits until the container runs, with the image and labels of `like`, then watches that it goes on. Raises
+        `ExpectationFailed`, or what the device answers (`RpcError`).
 
         >>> before = dut.containerz.expect_container("web")
         >>> moved = dut.switchover()
@@ -735,7 +765,9 @@ class Containerz:
         """
 
     def expect_no_container(self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
-        """Waits until the container is not listed at all, then watches that it stays away."""
+        """Waits until the container is not listed at all, then watches that it stays away. Raises `ExpectationFailed`,
+        or what the device answers (`RpcError`).
+        """
 
     def expect_volume(
         self,
@@ -745,10 +777,14 @@ class Containerz:
         within: _Seconds | None = None,
         watch: _Seconds | None = None,
     ) -> Volume:
-        """Waits until the volume is listed, with the driver, options and labels of `like`, then watches it."""
+        """Waits until the volume is listed, with the driver, options and labels of `like`, then watches it. Raises
+        `ExpectationFailed`, or what the device answers (`RpcError`).
+        """
 
     def expect_no_volume(self, name: str, *, within: _Seconds | None = None, watch: _Seconds | None = None) -> None:
-        """Waits until the volume is not listed, then watches that it stays away."""
+        """Waits until the volume is not listed, then watches that it stays away. Raises `ExpectationFailed`, or what
+        the device answers (`RpcError`).
+        """
 
 @final
 class AsyncContainerz:
@@ -933,15 +969,15 @@ class System:
     """gNOI System of a device, call by call, without a look at what follows."""
 
     def time(self, *, timeout: _Seconds | None = None) -> datetime:
-        """Time: the device's clock."""
+        """Time: the device's clock. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def ping(self, destination: str, *, count: int = 3, timeout: _Seconds | None = None) -> PingSummary:
-        """Ping, from the device."""
+        """Ping, from the device. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def switch_control_processor(
         self, target: str, *, name_only: bool = False, timeout: _Seconds | None = None
     ) -> None:
-        """SwitchControlProcessor."""
+        """SwitchControlProcessor. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`."""
 
     def reboot(
         self,
@@ -951,16 +987,20 @@ class System:
         force: bool = False,
         timeout: _Seconds | None = None,
     ) -> None:
-        """Reboot(COLD) of the chassis, or of the components named."""
+        """Reboot(COLD) of the chassis, or of the components named. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or
+        `ConnectError`.
+        """
 
     def reboot_status(self, *, timeout: _Seconds | None = None) -> RebootStatus:
-        """RebootStatus."""
+        """RebootStatus. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def kill_process(self, name: str, *, restart: bool = False, timeout: _Seconds | None = None) -> None:
-        """KillProcess, with SIGKILL; `restart` asks the device to start it again."""
+        """KillProcess, with SIGKILL; `restart` asks the device to start it again. Raises `RpcError`, `OutcomeUnknown`,
+        `Timeout` or `ConnectError`.
+        """
 
     def cancel_reboot(self, *, message: str = "", timeout: _Seconds | None = None) -> None:
-        """CancelReboot."""
+        """CancelReboot. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`."""
 
 @final
 class AsyncSystem:
@@ -1036,6 +1076,7 @@ class File:
         """TransferToRemote: the device itself sends a file of its own to `remote`, such as `HOST:PATH`.
 
         `protocol` is SFTP, SCP, HTTP or HTTPS. Returns the hash that the device gives, such as `SHA256:…`, or nothing.
+        Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`.
         """
 
 @final
@@ -1076,12 +1117,15 @@ class Healthz:
     def list(
         self, component: str, *, include_acknowledged: bool = False, timeout: _Seconds | None = None
     ) -> Rows[ComponentStatus]:
-        """List: the events of a component; those that somebody acknowledged only where they are asked for."""
+        """List: the events of a component; those that somebody acknowledged only where they are asked for. Raises
+        `RpcError`, `Timeout` or `ConnectError`.
+        """
 
     def check(self, component: str, *, event_id: str = "", timeout: _Seconds | None = None) -> ComponentStatus:
         """Check: the device looks at a component now, or collects more on the event `event_id`.
 
-        What it does for that is the vendor's, and may be expensive.
+        What it does for that is the vendor's, and may be expensive. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or
+        `ConnectError`.
         """
 
     def artifact(
@@ -1096,6 +1140,7 @@ class Healthz:
         """Artifact: what was collected on an event, into the file `to`; as `File.get` takes it.
 
         An artifact of messages is each message (`google.protobuf.Any`) after its length, as protobuf delimits them.
+        Raises `RpcError`, `Timeout` or `ConnectError`.
         """
 
 @final
@@ -1135,7 +1180,7 @@ class Gnmi:
     def capabilities(
         self, *, extensions: Sequence[Extension | bytes] | None = None, timeout: _Seconds | None = None
     ) -> Capabilities:
-        """Capabilities."""
+        """Capabilities. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def get(
         self,
@@ -1149,7 +1194,7 @@ class Gnmi:
         extensions: Sequence[Extension | bytes] | None = None,
         timeout: _Seconds | None = None,
     ) -> Leaves:
-        """Get, as leaves: all of them, or of one `type`."""
+        """Get, as leaves: all of them, or of one `type`. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def set(
         self,
@@ -1172,7 +1217,7 @@ class Gnmi:
         takes leaves, ASCII texts, BYTES and PROTO bytes; with origin `cli` a text is a command line. `union_replace`
         replaces the whole configuration with all of its values together. `compare=True` reads the configuration (Get of
         type CONFIG) at the paths that are touched, before and after, and gives what changed as `changes`; where it
-        cannot be read before, nothing is set.
+        cannot be read before, nothing is set. Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`.
         """
 
     def once(
@@ -1188,7 +1233,7 @@ class Gnmi:
         allow_aggregation: bool = False,
         timeout: _Seconds | None = None,
     ) -> Leaves:
-        """Subscribe ONCE, as leaves."""
+        """Subscribe ONCE, as leaves. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def stream(
         self,
@@ -1233,7 +1278,9 @@ class Gnmi:
         resume: bool = True,
         timeout: _Seconds | None = None,
     ) -> Subscription:
-        """Subscribe POLL; `ask` for the current values. `resume` as for `stream`: what was asked for is asked again."""
+        """Subscribe POLL; `ask` for the current values. `resume` as for `stream`: what was asked for is asked again.
+        Raises `RpcError`, `Timeout` or `ConnectError`.
+        """
 
 @final
 class AsyncGnmi:
@@ -1340,7 +1387,7 @@ class Subscription:
         """
 
     def ask(self) -> None:
-        """Asks for the current values (POLL)."""
+        """Asks for the current values (POLL). Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def __iter__(self) -> Subscription: ...
     def __next__(self) -> Updates: ...
@@ -1363,16 +1410,16 @@ class Chassis:
     """The emulated device; `holdfast.Emulator` is its face."""
 
     def arm(self, name: str, terms: str) -> None:
-        """Arms a failpoint. An unknown name is an error that names the nearest."""
+        """Arms a failpoint. An unknown name is an error that names the nearest. Raises `InvalidArgumentError`."""
 
     def disarm(self, name: str) -> int:
-        """Disarms a failpoint; how often it was hit."""
+        """Disarms a failpoint; how often it was hit. An unknown one is `InvalidArgumentError`."""
 
     def hits(self, name: str) -> int:
-        """How often a term of a failpoint fired since it was armed."""
+        """How often a term of a failpoint fired since it was armed. An unknown one is `InvalidArgumentError`."""
 
     def release(self, name: str) -> None:
-        """Lets go on who waits at a failpoint's `pause`."""
+        """Lets go on who waits at a failpoint's `pause`. An unknown one is `InvalidArgumentError`."""
 
     def reached(self, name: str, times: int, timeout: _Seconds) -> None:
         """Waits until a failpoint was hit `times` times. Raises `Timeout`."""
@@ -1461,7 +1508,7 @@ class ContainerRuntime:
     """A container runtime on this machine, by its CRI socket (runtime.v1.RuntimeService)."""
 
     def version(self, *, timeout: _Seconds | None = None) -> str:
-        """Its name and version (RPC Version)."""
+        """Its name and version (RPC Version). Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def run_pod(
         self,
@@ -1472,22 +1519,30 @@ class ContainerRuntime:
         labels: Mapping[str, str] = ...,
         timeout: _Seconds | None = None,
     ) -> str:
-        """Runs a pod and gives its id (RunPodSandbox). Network plugins see `annotations`."""
+        """Runs a pod and gives its id (RunPodSandbox). Network plugins see `annotations`. Raises `RpcError`,
+        `OutcomeUnknown`, `Timeout` or `ConnectError`.
+        """
 
     def stop_pod(self, pod: str, *, timeout: _Seconds | None = None) -> None:
-        """Stops a pod, by its id (StopPodSandbox)."""
+        """Stops a pod, by its id (StopPodSandbox). Raises `RpcError`, `OutcomeUnknown`, `Timeout` or `ConnectError`."""
 
     def remove_pod(self, pod: str, *, timeout: _Seconds | None = None) -> None:
-        """Removes a pod, by its id (RemovePodSandbox)."""
+        """Removes a pod, by its id (RemovePodSandbox). Raises `RpcError`, `OutcomeUnknown`, `Timeout` or
+        `ConnectError`.
+        """
 
     def pod_addresses(self, pod: str, *, timeout: _Seconds | None = None) -> list[str]:
-        """The addresses of a pod, by its id (PodSandboxStatus)."""
+        """The addresses of a pod, by its id (PodSandboxStatus). Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def pod_namespace(self, pod: str, *, timeout: _Seconds | None = None) -> str | None:
-        """The path of a pod's network namespace, where the runtime tells it as containerd does (PodSandboxStatus)."""
+        """The path of a pod's network namespace, where the runtime tells it as containerd does (PodSandboxStatus).
+        Raises `RpcError`, `Timeout` or `ConnectError`.
+        """
 
     def pods(self, *, timeout: _Seconds | None = None) -> list[tuple[str, str, bool, dict[str, str]]]:
-        """All pods: id, name, whether it is ready, labels (ListPodSandbox)."""
+        """All pods: id, name, whether it is ready, labels (ListPodSandbox). Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
 
 @final
 class AsyncContainerRuntime:
