@@ -9,16 +9,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
 from holdfast import _core, waiting
-from holdfast.exceptions import InvalidArgumentError
+from holdfast.exceptions import HoldfastError, InvalidArgumentError
 from holdfast.storage.provider import read
+from holdfast.storage.provider.introduction import introduce
 from holdfast.storage.provider.trying import first_word, look_for
 
 from conftest import isolated
@@ -133,9 +135,13 @@ def test_init_finds_a_docker_plugin_over_tcp(told: str, tmp_path: Path) -> None:
         assert "scope of its volumes: global" in done.stdout
 
 
-def test_init_by_docker_plugin_on_a_unix_socket(tmp_path: Path) -> None:
-    done = holdfast(tmp_path, "init", "--start", SMALL, "-o", "mine.yaml")
+@pytest.mark.parametrize("line", ["{}", "exec {}", "{} --manner forks", "({}) &", "{} --manner daemonises"])
+def test_init_by_docker_plugin_on_a_unix_socket(line: str, tmp_path: Path) -> None:
+    if "daemon" in line and os.geteuid():
+        pytest.skip("without root, who leaves its process group is not found again")
+    done = holdfast(tmp_path, "init", "--start", line.format(SMALL), "-o", "mine.yaml")
     assert done.returncode == 0, done.stderr
+    assert running(f"{tmp_path}/tmp/holdfast-ask") == []
     assert read(str(tmp_path / "mine.yaml")).kind == "docker-plugin"
 
 
@@ -293,3 +299,93 @@ def test_a_typo_in_a_provider_is_one_line_and_4(tmp_path: Path) -> None:
         told = [line for line in done.stderr.splitlines() if line.strip() and "Warning" not in line]
         assert [line for line in told if said in line] == [line for line in told if line.startswith("ERROR:")]
         assert "collected" not in done.stdout
+
+
+@contextmanager
+def answering(folder: Path, *parts: bytes, forever: bytes = b"") -> Iterator[str]:
+    """A peer that speaks no protocol: to whatever comes it says that, and then one thing again and again."""
+    at = folder / "hostile.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(at))
+        listener.listen()
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    stream, _ = listener.accept()
+                    threading.Thread(target=speak, args=(stream,), daemon=True).start()
+
+        def speak(stream: socket.socket) -> None:
+            with stream, suppress(OSError):
+                stream.recv(4096)
+                stream.sendall(b"".join(parts))
+                while forever:
+                    stream.sendall(forever)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"unix://{at}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "forever"),
+    [
+        ((), b""),
+        ((b"SSH-2.0-OpenSSH_9.9\r\n",), b""),
+        ((), b"\0" * 65536),
+        ((OK,), b"X-More: again\r\n"),
+        ((OK, b"Content-Length: 99999999999\r\n\r\n"), b"x" * 65536),
+        ((OK, b"Transfer-Encoding: chunked\r\n\r\n"), b"10000\r\n" + b"[" * 65536 + b"\r\n"),
+        ((OK, b"Content-Length: 20\r\n\r\n", b'{"Implements"'), b""),
+        ((OK, b"Content-Length: 2\r\n\r\n", b"[]"), b""),
+        ((OK, b"Content-Length: 100000\r\n\r\n", b"[" * 100000), b""),
+        ((OK, b'Content-Length: 26\r\n\r\n{"Implements": ["authz"]}\n'), b""),
+        ((OK, b'Content-Length: 23\r\n\r\n{"Implements": "Volume"}'), b""),
+        ((b"HTTP/1.1 500 no\r\nContent-Length: 13\r\n\r\n\x1b[2Jplanted\xff\xff",), b""),
+        ((b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",), b""),
+    ],
+)
+def test_a_peer_that_is_no_plugin_is_told_of_in_bounds(
+    parts: tuple[bytes, ...], forever: bytes, tmp_path: Path
+) -> None:
+    with answering(tmp_path, *parts, forever=forever) as address, pytest.raises(HoldfastError) as refused:
+        introduce(address, timeout=4)
+    assert "it speaks neither CSI" in str(refused.value)
+    assert len(str(refused.value)) < 2000
+
+
+def test_check_asks_the_plugins_on_hosts(tmp_path: Path) -> None:
+    at = tmp_path / "csi.sock"
+    with served(tmp_path, str(HERE / "talkative_driver.py"), str(at), "hostile", at=at), answering(tmp_path) as engine:
+        held = {
+            "provider": {"kind": "csi", "sockets": f"unix://{tmp_path}/{{node}}.sock", "fencing": "driver"},
+            "runner": {"kind": "docker"},
+            "lab": {
+                "kind": "hosts",
+                "tester": "192.0.2.9",
+                "nodes": {
+                    "csi": {"address": "192.0.2.1", "engine": engine},
+                    "gone": {"address": "192.0.2.2", "engine": f"unix://{tmp_path}/gone.sock"},
+                },
+            },
+            "faults": {"cut": "./cut {node}", "heal": "true"},
+        }
+        (tmp_path / "mine.yaml").write_text(json.dumps(held))
+        done = holdfast(tmp_path, "check", "mine.yaml")
+    assert done.returncode == 1
+    said = done.stdout
+    for line in (
+        "ok: the engine of csi: ",
+        "wrong: the engine of gone: ",
+        "ok: the plugin on csi: it answers",
+        "wrong: the plugin on gone: ",
+        "wrong: faults: cut: ",
+        "not tried: the faults: their commands do harm",
+        "CSI driver evil\\n  start: ",
+    ):
+        assert line in said, said
+    assert "planted" not in [line.strip() for line in said.splitlines()]
+    assert "T5   node powered off               NotRun: the provider file has no command faults: power_off" in said

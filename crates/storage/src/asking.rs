@@ -61,9 +61,6 @@ pub async fn introduce(address: &str, mask: &Mask, deadline: Instant) -> Result<
         Ok(found) => Ok(found),
         Err(refused) if is_unreachable(&refused) => Err(refused),
         Err(refused) => by_csi(&address, deadline).await.map_err(|error| {
-            if is_unreachable(&error) {
-                return error;
-            }
             let message = format!(
                 "it speaks neither CSI ({}: {}) nor Docker's volume plugin protocol ({})",
                 "GetPluginInfo", error.message, refused.message

@@ -16,13 +16,15 @@ from typing import IO
 from holdfast import visible, waiting
 from holdfast.exceptions import HoldfastError, InvalidArgumentError
 from holdfast.storage import concealed
-from holdfast.storage.provider.introduction import Introduction, introduce
+from holdfast.storage.provider.introduction import TIMEOUT, Introduction, introduce
 
 # Of what it printed, so much is kept, in bytes, and so many lines of that are shown.
 _SHOWN = 4096
 _LINES = 10
 # What the path of a socket may have, in bytes.
 _LONGEST_SOCKET = 107
+# Tells how a command ended, and stays for what that left running: a plugin may be a daemon.
+_KEEPER = 'sh -c "$1"; echo $? > "$2.part"; mv "$2.part" "$2"; exec sleep infinity > /dev/null 2>&1'
 # As root, all that it starts ends with it, and its mounts are nobody else's.
 _APART = ("unshare", "--fork", "--kill-child", "--pid", "--mount-proc", "--mount", "--")
 
@@ -30,19 +32,19 @@ _APART = ("unshare", "--fork", "--kill-child", "--pid", "--mount-proc", "--mount
 def ask_started(command: str, folder: Path, *, timeout: float) -> Introduction:
     """Start a plugin by a shell line, as `start` has it, and ask it; `folder` is where its `./` is."""
     mask = concealed.mask({"start": command}, {})
-    with _started(command, folder) as (process, socket, printed):
+    with _started(command, folder) as (socket, ended, printed):
         found: list[Introduction] = []
         last: list[HoldfastError] = []
 
         def answers() -> bool:
-            if process.poll() is not None:
-                raise InvalidArgumentError(
-                    f"the command ended at once, with {_ending(process)}{mask.hide(str(printed))}"
-                )
+            code = ended.read_text(encoding="ascii").strip() if ended.exists() else "0"
+            if code != "0":
+                printed.settle()
+                raise InvalidArgumentError(f"the command ended at once, with exit code {code}{mask.hide(str(printed))}")
             if not Path(socket).exists():
                 return False
             try:
-                found.append(introduce(socket, mask))
+                found.append(introduce(socket, mask, timeout=min(timeout, TIMEOUT)))
             except HoldfastError as error:
                 last.append(error)
                 return False
@@ -50,12 +52,13 @@ def ask_started(command: str, folder: Path, *, timeout: float) -> Introduction:
 
         if not waiting.until(answers, timeout):
             why = f"the last try: {last[-1]}" if last else "it made no socket: is {socket} in the line?"
+            why += "; its command ended" if ended.exists() else ""
             raise InvalidArgumentError(f"the plugin did not answer in {timeout} s; {why}{mask.hide(str(printed))}")
         return found[-1]
 
 
 @contextmanager
-def _started(command: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, _Printed]]:
+def _started(command: str, folder: Path) -> Iterator[tuple[str, Path, _Printed]]:
     own = Path(tempfile.mkdtemp(prefix="holdfast-ask-"))
     socket = str(own / "plugin.sock")
     if len(os.fsencode(socket)) > _LONGEST_SOCKET:
@@ -69,7 +72,8 @@ def _started(command: str, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
         command = command.replace(f"{{{name}}}", value)
     (own / "node1").mkdir()
     apart = _APART if os.geteuid() == 0 and shutil.which("unshare") else ()
-    words = [*apart, "sh", "-c", command]
+    ended = own / "ended"
+    words = [*apart, "sh", "-c", _KEEPER, "sh", command, str(ended)]
     process = subprocess.Popen(  # noqa: S603
         words,
         stdin=subprocess.DEVNULL,
@@ -81,7 +85,7 @@ def _started(command: str, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
     assert process.stdout is not None
     printed = _Printed(process.stdout)
     try:
-        yield process, socket, printed
+        yield socket, ended, printed
     finally:
         _end(process)
         printed.close()
@@ -95,11 +99,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
 class _Printed:
     """The last of what a process printed, however much it is."""
 
@@ -111,15 +110,21 @@ class _Printed:
 
     def _read(self) -> None:
         while some := os.read(self._pipe.fileno(), 1 << 16):
-            self._last = (self._last + some)[-_SHOWN:]
+            held = self._last + some
+            # whole lines alone: half a secret is not known for one
+            self._last = held if len(held) <= _SHOWN else held[-_SHOWN:].partition(b"\n")[2]
 
     def __str__(self) -> str:
         lines = self._last.decode("utf-8", errors="replace").strip().splitlines()[-_LINES:]
         text = "\n".join(lines)
         return f"\n{visible.lines(text)}" if text else ", and printed nothing"
 
+    def settle(self) -> None:
+        """Until all is read of a command that ended, if nothing that it left may print more."""
+        self._reader.join(1)
+
     def close(self) -> None:
         """Once all who could print are gone; who is not keeps the thread, which ends with them."""
-        self._reader.join(1)
+        self.settle()
         if not self._reader.is_alive():
             self._pipe.close()
