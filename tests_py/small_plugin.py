@@ -7,12 +7,14 @@ otherwise. What is mounted it reads from the kernel; for whom, from a file besid
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import signal
 import socketserver
 import subprocess
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,26 @@ def serve(path: Path, plugin: Plugin) -> None:
     path.unlink(missing_ok=True)
     with Server(str(path), Handler) as server:
         server.plugin = plugin
+        if plugin.manner == "two sockets":
+            path.with_suffix(".other").unlink(missing_ok=True)
+            other = Server(str(path.with_suffix(".other")), Handler)
+            other.plugin = plugin
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+        if plugin.manner == "another socket":
+            threading.Thread(target=serve_anew, args=(path, server), daemon=True).start()
         server.serve_forever()
+
+
+def serve_anew(path: Path, before: Server) -> None:
+    """The socket's file becomes another again and again; whoever is connected stays so."""
+    for number in itertools.count():
+        beside = path.with_suffix(f".{number}")
+        beside.unlink(missing_ok=True)
+        server = Server(str(beside), Handler)
+        server.plugin = before.plugin
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        beside.rename(path)
+        threading.Event().wait(0.2)
 
 
 def leave() -> None:

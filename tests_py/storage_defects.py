@@ -49,7 +49,7 @@ CATALOGUE = (
     defect("unmount counted down", "unmount.counted_down", "T2", "is not staged"),
     defect("unmount takes every path", "unmount.takes_all", "T2 T3", "is not where it was mounted", sample=True),
     defect("ids of Docker's are a set", "unmount.ids_are_a_set", "T2", "a second mount for the task, .* is not where it was mounted", sample=True, face="docker"),
-    defect("staging stays mounted", "unmount.staging_left", "T2 T1 T3", r"left over: .* \(for nobody\) is mounted"),
+    defect("staging stays mounted", "unmount.staging_left", "T2 T1 T3", r"left over: .* \(for nobody\) is mounted", sample=True),
     defect("mount of the plugin's own stays", "unmount.own_mount_left", "T2 T1 T3", "left over: /run/emulated/server#share#", sample=True),
     defect("attachments leaked", "detach.leaked", "T2", "is attached to node1"),
     defect("plugin restart drops mounts", "plugin.restart_drops_mounts", "T3", "Input/output error"),

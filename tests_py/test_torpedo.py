@@ -261,3 +261,27 @@ def test_findings_and_leftovers_are_data_with_words_for_people() -> None:
 def test_what_this_machine_would_not_do_is_an_error_of_the_lab() -> None:
     with pytest.raises(LabError, match="/proc/nothing: "):
         _core.storage_server("127.0.0.1:0", "127.0.0.1", "/proc/nothing")
+
+
+def test_the_folder_of_staging_stays_for_the_driver_to_remove(tmp_path: Path) -> None:
+    lab = storage.emulated(served=("csi", tmp_path))
+    try:
+        (node, *_) = lab.nodes()
+        task = lab.run(lab.create(node, "v", 64 << 20), node)
+        task.stop()
+        lab.release(task)
+        assert list((tmp_path / node / "staging").iterdir()) != []  # from outside of a node, a rmdir detaches
+    finally:
+        lab.close()
+
+
+def test_a_plugin_that_was_killed_answers_nothing_and_one_that_does_was_not() -> None:
+    lab = storage.emulated()
+    try:
+        (node, *_) = lab.nodes()
+        lab.inflict(node, "kill_plugin")
+        assert lab.trouble() is None
+        lab.inflict(node, "start_plugin")
+        assert lab.trouble() is None
+    finally:
+        lab.close()

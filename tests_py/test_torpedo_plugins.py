@@ -68,6 +68,12 @@ def test_the_file_may_say_that_others_have_volumes_which_a_plugin_calls_local(
     assert of(run) == {"T5": {"Pass"}}, run.output
 
 
+@pytest.mark.parametrize("manner", ["another socket", "two sockets"])
+def test_a_plugin_may_do_with_its_sockets_as_it_likes(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    run = qualified(run_suite, tmp_path, "torpedo_4_ or torpedo_5_", manner)
+    assert of(run) == {"T4": {"Pass"}, "T5": {"Pass"}}, run.output
+
+
 @pytest.mark.parametrize("manner", ["forks", "daemonises"])
 def test_a_plugin_is_all_its_processes(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
     run = qualified(run_suite, tmp_path, "torpedo_3_ or torpedo_4_", manner)

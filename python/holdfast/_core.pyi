@@ -1722,8 +1722,8 @@ class StorageLab:
     def release(self, task: StorageTask, *, timeout: _Seconds | None = None) -> None:
         """Lets go of the volume of a task that ended."""
 
-    def mount_again(self, task: StorageTask, *, timeout: _Seconds | None = None) -> bool:
-        """Mounts the volume of a task that runs once more for it, and takes that back; False where nobody can."""
+    def mount_again(self, task: StorageTask, *, timeout: _Seconds | None = None) -> str | None:
+        """Mounts the volume of a task that runs once more for it, and takes that back; why not, if it cannot."""
 
     def see(self, task: StorageTask, *, timeout: _Seconds | None = None) -> bool:
         """Opens the ledger of a task that runs anew, where its volume is mounted; False where nobody can look there."""

@@ -398,11 +398,12 @@ impl StorageLab {
         self.ask(py, move |lab| lab.release(&started, deadline))
     }
 
-    /// Mounts the volume of a task that runs once more for it, and takes that back; false where nobody can.
+    /// Mounts the volume of a task that runs once more for it, and takes that back; why not, where that cannot be had.
     #[pyo3(signature = (task, *, timeout=None))]
-    fn mount_again(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<bool> {
+    fn mount_again(&self, py: Python<'_>, task: &StorageTask, timeout: Option<Seconds>) -> PyResult<Option<String>> {
         let (started, deadline) = (task.started.clone(), deadline(timeout));
-        self.ask(py, move |lab| lab.mount_again(&started, deadline))
+        let refusal = self.ask(py, move |lab| lab.mount_again(&started, deadline))?;
+        Ok(refusal.map(|why| self.lab.mask().hide(&why)))
     }
 
     /// Opens the ledger of a task that runs anew, where its volume is mounted; false where nobody can look there.

@@ -235,11 +235,21 @@ impl Volumes for DockerPlugin {
     }
 
     /// As an engine does for `docker cp`: it mounts by the id of the container, which has the volume, and unmounts. Mounts
-    /// are counted by id.
-    fn mount_again(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<()> {
+    /// are counted by id, or the second is refused.
+    fn mount_again(
+        &self,
+        volume: &Volume,
+        _: &Attachment,
+        node: &str,
+        task: &str,
+        deadline: Instant,
+    ) -> Result<Option<String>> {
         let asked = json!({"Name": volume.name, "ID": task});
-        self.call(node, "VolumeDriver.Mount", &asked, deadline)?;
-        self.call(node, "VolumeDriver.Unmount", &asked, deadline).map(drop)
+        match self.call(node, "VolumeDriver.Mount", &asked, deadline) {
+            Err(error) if error.code().is_some() => return Ok(Some(error.to_string())),
+            answer => answer?,
+        };
+        self.call(node, "VolumeDriver.Unmount", &asked, deadline).map(|_| None)
     }
 
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {

@@ -321,8 +321,8 @@ impl Lab {
         })?
     }
 
-    /// Mounts the volume of a task that runs once more for it; false where nobody can.
-    pub fn mount_again(&self, started: &Started, deadline: Instant) -> Result<bool> {
+    /// Mounts the volume of a task that runs once more for it, and takes that back; why not, where that cannot be had.
+    pub fn mount_again(&self, started: &Started, deadline: Instant) -> Result<Option<String>> {
         let Started { volume, node, name, .. } = started;
         self.note(&format!("mount {} once more for {name} on {node}", volume.name), || {
             self.runner.mount_again(volume, node, name, deadline)

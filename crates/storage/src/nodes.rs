@@ -170,8 +170,8 @@ pub trait Nodes: Send + Sync {
         Ok(false)
     }
 
-    /// Where the engine of a node has a volume mounted, where there is one.
-    fn mountpoint(&self, _node: &str, _volume: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
+    /// Where the engine of a node has the volume of a task's container mounted, where there is one.
+    fn mountpoint(&self, _node: &str, _task: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 
@@ -193,7 +193,7 @@ pub trait Nodes: Send + Sync {
         Ok(())
     }
 
-    /// How the plugin on a node ended by itself, where it did and the node can tell.
+    /// How the plugin on a node failed by itself, where it did and the node can tell.
     fn plugin_end(&self, _node: &str) -> Option<Error> {
         None
     }

@@ -35,8 +35,8 @@ pub trait Runner: Send + Sync {
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
 
     /// Mounts the volume of a task that runs once more for it, and takes that back, as an engine does to copy a
-    /// file. False where nobody can make it do that.
-    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool>;
+    /// file. Why not, where that cannot be had.
+    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<Option<String>>;
 
     /// Looks where the volume of a task that runs is mounted, and opens its ledger anew. False where nobody can.
     fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool>;
@@ -162,9 +162,9 @@ impl Runner for Own {
         Ok(())
     }
 
-    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+    fn mount_again(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<Option<String>> {
         let attachment = self.held(volume, node).attachment.unwrap_or_default();
-        self.volumes.mount_again(volume, &attachment, node, task, deadline).map(|()| true)
+        self.volumes.mount_again(volume, &attachment, node, task, deadline)
     }
 
     fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {

@@ -222,7 +222,7 @@ pub trait Volumes: Send + Sync {
     ) -> Result<PathBuf>;
 
     /// Mounts a volume once more for a task that has it, as happens in the middle of its life, and takes back what must be
-    /// taken back of that. The task must notice nothing.
+    /// taken back of that. The task must notice nothing. Why that could not be had, where a provider may refuse it.
     fn mount_again(
         &self,
         volume: &Volume,
@@ -230,8 +230,8 @@ pub trait Volumes: Send + Sync {
         node: &str,
         task: &str,
         deadline: Instant,
-    ) -> Result<()> {
-        self.mount(volume, attachment, node, task, deadline).map(drop)
+    ) -> Result<Option<String>> {
+        self.mount(volume, attachment, node, task, deadline).map(|_| None)
     }
 
     /// The reverse; what is not mounted is unmounted already.

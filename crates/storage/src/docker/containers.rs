@@ -86,6 +86,12 @@ impl Containers {
         mounts
     }
 
+    /// The container of a task, whoever named it.
+    fn container_of(&self, node: &str, task: &str, deadline: Instant) -> Result<Option<String>> {
+        let named = self.engine(node)?.labelled(&[format!("{TASK_LABEL}={task}")], deadline)?;
+        Ok(named.into_iter().next())
+    }
+
     fn body(&self, node: &str, volume: &str, task: &str, mount: &Mount, command: Vec<String>) -> ContainerCreateBody {
         ContainerCreateBody {
             image: Some(self.image.clone()),
@@ -268,12 +274,16 @@ impl Nodes for Containers {
         self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
     }
 
-    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
-        self.engine(node)?.mountpoint(volume, deadline)
+    fn mountpoint(&self, node: &str, task: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        let Some(name) = self.container_of(node, task, deadline)? else { return Ok(None) };
+        let mounts = self.engine(node)?.container(&name, deadline)?.and_then(|container| container.mounts);
+        let volume = mounts.into_iter().flatten().find(|mount| mount.destination.as_deref() == Some(VOLUME));
+        Ok(volume.and_then(|mount| mount.source).map(PathBuf::from).filter(|path| path.is_absolute()))
     }
 
     fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {
-        self.engine(node)?.read(task, EXECUTABLE, deadline).map(|_| true)
+        let Some(name) = self.container_of(node, task, deadline)? else { return Ok(false) };
+        self.engine(node)?.read(&name, EXECUTABLE, deadline).map(|_| true)
     }
 
     fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as Refusal;
@@ -319,12 +319,6 @@ impl Engine {
             Err(error) if !answered(&error, 404) => Err(self.refused(error, "remove a volume")),
             _ => Ok(()),
         }
-    }
-
-    /// Where a volume is mounted on its host, as its plugin told; none, where it is not.
-    pub fn mountpoint(&self, name: &str, deadline: Instant) -> Result<Option<PathBuf>> {
-        let volume = self.call("inspect a volume", deadline, self.docker.inspect_volume(name))?;
-        Ok(Some(PathBuf::from(volume.mountpoint)).filter(|path| path.is_absolute()))
     }
 
     /// The names of a plugin's volumes.

@@ -46,12 +46,17 @@ impl Runner for ByEngine {
     }
 
     /// A copy out of a running container mounts its volumes by the container's own id, and unmounts them.
-    fn mount_again(&self, _: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
-        self.nodes.copy_out(node, task, deadline)
+    fn mount_again(&self, _: &Volume, node: &str, task: &str, deadline: Instant) -> Result<Option<String>> {
+        match self.nodes.copy_out(node, task, deadline) {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some("its container is not to be found".to_owned())),
+            Err(error) if error.code().is_some() => Ok(Some(error.to_string())), // the plugin may refuse the second
+            Err(error) => Err(error),
+        }
     }
 
-    fn see(&self, volume: &Volume, node: &str, _: &str, deadline: Instant) -> Result<bool> {
-        match self.nodes.mountpoint(node, &volume.name, deadline)? {
+    fn see(&self, _: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        match self.nodes.mountpoint(node, task, deadline)? {
             Some(path) => self.nodes.see(node, &path, deadline),
             None => Ok(false),
         }

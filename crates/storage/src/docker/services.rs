@@ -201,8 +201,12 @@ impl Nodes for Services {
         self.containers.see(node, mount, deadline)
     }
 
-    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
-        self.containers.mountpoint(node, volume, deadline)
+    fn mountpoint(&self, node: &str, task: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        self.containers.mountpoint(node, task, deadline)
+    }
+
+    fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        self.containers.copy_out(node, task, deadline)
     }
 
     fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {

@@ -40,6 +40,35 @@ fn decoded(field: &str) -> OsString {
     OsString::from_vec(plain)
 }
 
+/// What holds no volume: windows into the kernel, which tools open as they need them and nobody closes.
+const OF_THE_KERNEL: [&str; 18] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "efivarfs",
+    "fusectl",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "proc",
+    "pstore",
+    "rpc_pipefs",
+    "sysfs",
+    "tracefs",
+];
+
+impl Mounted {
+    /// Whether a volume could be behind it.
+    pub fn may_hold_a_volume(&self) -> bool {
+        !OF_THE_KERNEL.contains(&self.filesystem.as_str())
+    }
+}
+
 /// How often something is mounted at each place.
 pub fn counted(mounts: &[Mounted]) -> BTreeMap<PathBuf, usize> {
     let mut counts = BTreeMap::new();
@@ -76,6 +105,13 @@ mod tests {
             told,
             [("/mnt/two words\\and\tmore", "ext4"), ("/srv#share#pvc-1", "nfs4"), ("/broken\\04", "fuse.sshfs")]
         );
+    }
+
+    #[test]
+    fn a_window_into_the_kernel_holds_no_volume() {
+        let table = "36 35 0:7 / /sys/kernel/config rw - configfs configfs rw\n37 35 0:33 / /a rw - tmpfs tmpfs rw\n";
+        let holding = parse(table).iter().map(Mounted::may_hold_a_volume).collect::<Vec<_>>();
+        assert_eq!(holding, [false, true]);
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Namespaces {
 
     /// How a plugin ended that should not have.
     pub fn ended_plugin(&self) -> Option<Error> {
-        self.names().iter().find_map(|node| self.plugin_end(node))
+        self.names().iter().find_map(|node| self.plugin_end(node)).map(|(_, error)| error)
     }
 
     /// A scenario begins: what the nodes have now is not left of it.
@@ -242,7 +242,8 @@ impl Namespaces {
 
     fn possessions(&self, node: &str, namespace: &Namespace, plugin: Option<&Started>) -> Result<Possessions> {
         let engines = self.engine_folders(node);
-        let ours = |mount: &Mounted| !engines.iter().any(|folder| mount.path.starts_with(folder));
+        let ours =
+            |mount: &Mounted| mount.may_hold_a_volume() && !engines.iter().any(|folder| mount.path.starts_with(folder));
         let mounts: Vec<Mounted> = namespace.mounts()?.into_iter().filter(ours).collect();
         let serving = plugin.map(|plugin| self.tree(node).serving_mounts(plugin.group())).unwrap_or_default();
         let devices = loop_devices(&self.options.folder.join(node)).into_iter().collect();
@@ -424,7 +425,7 @@ impl Nodes for Namespaces {
     }
 
     fn plugin_end(&self, node: &str) -> Option<Error> {
-        Self::plugin_end(self, node)
+        self.plugin_failure(node)
     }
 }
 

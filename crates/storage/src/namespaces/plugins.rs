@@ -1,6 +1,7 @@
 //! The plugins on the nodes, and what else a node runs from then on: their starts, their ends, what they printed.
 
 use std::os::unix::process::CommandExt;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const BEGIN: &str = r#"[ -z "$1" ] || echo 0 > "$1/cgroup.procs"
 [ -z "$2" ] || export "$2"
 echo $$ > "$0"; exec sh -c "$3""#;
+/// For a command that does nothing.
+const ASKED: Duration = Duration::from_secs(5);
 /// For a plugin that ends at once to have ended.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -76,8 +79,8 @@ impl Namespaces {
         last.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" | ")
     }
 
-    /// That nothing of a plugin lives any more, and how it ended.
-    pub(super) fn plugin_end(&self, node: &str) -> Option<Error> {
+    /// That nothing of a plugin lives any more, and how it ended. One that ended well may have been started elsewhere.
+    pub(super) fn plugin_end(&self, node: &str) -> Option<(ExitStatus, Error)> {
         let started = self.state().nodes.get(node)?.plugin.clone()?;
         let status = started.ended()?;
         if !self.tree(node).mortal(started.group()).is_empty() {
@@ -86,7 +89,12 @@ impl Namespaces {
         let printed = self.printed(node);
         let said = if printed.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {printed}") };
         let error = Error::new(Kind::Expectation, format!("the plugin on {node} ended by itself: {status}; {said}"));
-        Some(error.hint("`start` is a shell's line; the plugin must stay there, or start what stays"))
+        Some((status, error.hint("`start` is a shell's line; the plugin must stay there, or start what stays")))
+    }
+
+    /// That a plugin ended, and not well.
+    pub(super) fn plugin_failure(&self, node: &str) -> Option<Error> {
+        self.plugin_end(node).filter(|(status, _)| !status.success()).map(|(_, error)| error)
     }
 
     /// Waits until the plugin on a node is up, as its user can tell by a command; without one, until there is a socket. An
@@ -96,13 +104,18 @@ impl Namespaces {
             let (soon, socket) = (deadline.min(Instant::now() + AT_ONCE), self.socket(node));
             // one that is late, or makes its socket elsewhere, is asked all the same
             let _ = wait_until(soon, "a socket", || socket.exists() || self.plugin_end(node).is_some());
-            return self.plugin_end(node).map_or(Ok(()), Err);
+            return self.plugin_failure(node).map_or(Ok(()), Err);
         };
-        let look = || match self.plugin_end(node) {
+        let look = || match self.plugin_failure(node) {
             Some(ended) => Ok(Err(ended)),
             None => self.within(node, |namespace| self.ask_ready(namespace, &ready, deadline)).map(Ok),
         };
         blocking::until(deadline, LOOK, look).map_err(|error: Error| {
+            // what cannot be asked for anything has said nothing of the plugin
+            let asked = self.within(node, |namespace| namespace.run(&["true"], Instant::now() + ASKED));
+            if let Err(trouble) = asked {
+                return trouble;
+            }
             let message = format!("the plugin on {node} did not get ready, as `ready` says: {}", plain(&error.message));
             Error::new(Kind::Timeout, message)
         })?

@@ -58,10 +58,9 @@ impl Tree {
 
     /// Those that live.
     pub fn processes(&self) -> BTreeSet<i32> {
-        let pids = match &self.group {
-            Some(group) if group.exists() => within(group),
-            _ => marked(&self.mark),
-        };
+        let held = self.group.as_ref().map(|group| within(group)).unwrap_or_default();
+        // a group that could not be joined holds nobody
+        let pids = if held.is_empty() { marked(&self.mark) } else { held };
         pids.into_iter().filter(|pid| stat(*pid).is_some_and(|stat| !"ZX".contains(stat.state))).collect()
     }
 
