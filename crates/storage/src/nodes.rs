@@ -170,8 +170,8 @@ pub trait Nodes: Send + Sync {
         Ok(false)
     }
 
-    /// Where the engine of a node has the volume of a task's container mounted, where there is one.
-    fn mountpoint(&self, _node: &str, _task: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
+    /// Where the engine of a node has a volume mounted, where there is one and it tells.
+    fn mountpoint(&self, _node: &str, _volume: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
         Ok(None)
     }
 

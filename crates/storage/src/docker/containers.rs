@@ -274,11 +274,8 @@ impl Nodes for Containers {
         self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
     }
 
-    fn mountpoint(&self, node: &str, task: &str, deadline: Instant) -> Result<Option<PathBuf>> {
-        let Some(name) = self.container_of(node, task, deadline)? else { return Ok(None) };
-        let mounts = self.engine(node)?.container(&name, deadline)?.and_then(|container| container.mounts);
-        let volume = mounts.into_iter().flatten().find(|mount| mount.destination.as_deref() == Some(VOLUME));
-        Ok(volume.and_then(|mount| mount.source).map(PathBuf::from).filter(|path| path.is_absolute()))
+    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        self.engine(node)?.mountpoint(volume, deadline)
     }
 
     fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {

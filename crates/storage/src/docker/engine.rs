@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as Refusal;
@@ -323,10 +323,20 @@ impl Engine {
 
     /// The names of a plugin's volumes.
     pub fn volumes(&self, driver: &str, deadline: Instant) -> Result<Vec<String>> {
-        let filters = HashMap::from([("driver".to_owned(), vec![driver.to_owned()])]);
+        Ok(self.listed("driver", driver, deadline)?.map(|volume| volume.name).collect())
+    }
+
+    /// Where a volume is mounted on its host, as its plugin lists it; none, where that does not tell.
+    pub fn mountpoint(&self, name: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        let found = self.listed("name", name, deadline)?.find(|volume| volume.name == name);
+        Ok(found.map(|volume| PathBuf::from(volume.mountpoint)).filter(|path| path.is_absolute()))
+    }
+
+    fn listed(&self, filter: &str, value: &str, deadline: Instant) -> Result<impl Iterator<Item = Volume>> {
+        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let listed = self.call("list volumes", deadline, self.docker.list_volumes(Some(options)))?;
-        Ok(listed.volumes.into_iter().flatten().map(|volume| volume.name).collect())
+        Ok(listed.volumes.into_iter().flatten())
     }
 }
 

@@ -55,8 +55,8 @@ impl Runner for ByEngine {
         }
     }
 
-    fn see(&self, _: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
-        match self.nodes.mountpoint(node, task, deadline)? {
+    fn see(&self, volume: &Volume, node: &str, _: &str, deadline: Instant) -> Result<bool> {
+        match self.nodes.mountpoint(node, &volume.name, deadline)? {
             Some(path) => self.nodes.see(node, &path, deadline),
             None => Ok(false),
         }

@@ -201,8 +201,8 @@ impl Nodes for Services {
         self.containers.see(node, mount, deadline)
     }
 
-    fn mountpoint(&self, node: &str, task: &str, deadline: Instant) -> Result<Option<PathBuf>> {
-        self.containers.mountpoint(node, task, deadline)
+    fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
+        self.containers.mountpoint(node, volume, deadline)
     }
 
     fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {
