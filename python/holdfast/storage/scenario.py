@@ -392,9 +392,9 @@ class Scenario:
             raise
         except HoldfastError as error:
             raise ExpectationFailed(f"{what} is not one of two: {error}") from error
-        self.expect_seen(keeper, what)
         if refusal is not None:
             self._not_checked("two mounts for one task", refusal)
+        self.expect_seen(keeper, what)
 
     def expect_seen(self, keeper: StorageTask, after: str) -> None:
         """A task's volume is where it was mounted, for whoever opens it anew; what a task holds open tells less."""
