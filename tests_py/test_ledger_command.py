@@ -81,3 +81,27 @@ def test_the_executable_is_static(tmp_path: Path) -> None:
     path = ledger.executable()
     assert os.access(path, os.X_OK)
     assert b"/lib64/ld-linux" not in path.read_bytes()[:65536]
+
+
+# Far more than it takes, and far less than a volume of 8 GiB.
+MEMORY = 64 << 20
+VOLUME = 8 << 30
+
+
+def test_a_volume_of_8_gib_is_judged_in_bounded_memory(tmp_path: Path) -> None:
+    """The kernel gives the judge no more than that; the file is sparse, and read all the same."""
+    file, acknowledged = tmp_path / "ledger", tmp_path / "acknowledged"
+    words = [str(ledger.executable()), "write", str(file), "--run", "ab", "--records", "2000", "--batch", "100"]
+    with acknowledged.open("wb") as told, subprocess.Popen(words, stdout=told) as writer:
+        wait_until(lambda: acknowledged.read_bytes().count(b"acknowledged ") == 2000, 60, "2000 records")
+        writer.kill()
+    with file.open("r+b") as held:
+        held.seek(VOLUME - 4096)
+        held.write(b"\xa5" * 4096)
+    judge = [str(ledger.executable()), "verify", str(file), "--acknowledgements", str(acknowledged)]
+    done = subprocess.run(["prlimit", f"--as={MEMORY}", *judge], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "after record 2000 comes what is no record",
+        "2000 acknowledged, 0 lost, 1 findings",
+    ], done.stderr
+    assert done.returncode == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -136,3 +138,54 @@ def test_a_start_is_a_line_of_a_shell(run_suite: RunSuite, tmp_path: Path) -> No
 def test_what_a_plugin_prints_is_kept_in_bounds(tmp_path: Path, run_suite: RunSuite) -> None:
     run = qualified(run_suite, tmp_path, "torpedo_1_", "prints a lot")
     assert of(run) == {"T1": {"Pass"}}, run.output
+
+
+# Judges a volume of one process, several at a time, and says how much memory that took beyond what was held before.
+JUDGES = """
+import os, re, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from holdfast import storage
+from holdfast.storage import provider
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+file, folder, data, size = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+lab = storage.lab(provider.read(file), folder, timeout=30)
+try:
+    volumes = []
+    for at in range(3):
+        volume = lab.create("node1", f"{lab.run_name()}-{at}", 8 << 20, timeout=20)
+        task = lab.run(volume, "node1", stage="idle", timeout=20)
+        task.wait_acknowledged(24, timeout=20)
+        task.stop(timeout=20)
+        lab.release(task, timeout=20)
+        volumes.append(volume)
+    ledgers = list(data.glob("*/holdfast.ledger"))
+    assert len(ledgers) == 3, ledgers
+    for ledger in ledgers:
+        os.truncate(ledger, size)
+    before = peak()
+    with ThreadPoolExecutor(3) as threads:
+        verdicts = list(threads.map(lambda volume: lab.verify(volume, "node1", timeout=200), volumes))
+    print([(each.acknowledged, [str(found) for found in each.findings]) for each in verdicts])
+    print(peak() - before)
+finally:
+    lab.close()
+"""
+
+
+def test_large_volumes_are_judged_side_by_side_in_bounded_memory(tmp_path: Path) -> None:
+    line = f"{{python}} {PLUGIN} --socket {{socket_path}} --folder {{folder}} --data {tmp_path}/data --manner healthy"
+    provider = tmp_path / "provider.yaml"
+    provider.write_text(
+        f"provider:\n  kind: docker-plugin\n  start: |-\n    {line}\nlab: {{nodes: 2}}\n", encoding="utf-8"
+    )
+    with tempfile.TemporaryDirectory(prefix="hf-") as short:
+        words = [sys.executable, "-c", JUDGES, str(provider), short, f"{tmp_path}/data", str(2 << 30)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    verdicts, grown = done.stdout.splitlines()
+    assert verdicts == str([(24, [])] * 3)
+    assert int(grown) < 64 << 20

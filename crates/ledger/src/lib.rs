@@ -14,7 +14,7 @@ pub use medium::{Medium, OnFile};
 pub use payload::generate;
 pub use record::{BLOCK, Head, Identity, MAX_PAYLOAD, ORIGIN, Place, Record, hash_from};
 pub use task::{Stop, Work, run};
-pub use verify::{Finding, Receipt, verify};
+pub use verify::{Finding, Judge, Receipt, verify};
 pub use writer::{Opening, Refused, Writer, sync_folder};
 
 /// What a ledger's bytes hold.

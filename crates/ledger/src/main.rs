@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-use holdfast_ledger::{BLOCK, OnFile, Place, Receipt, Stop, Writer, WriterMessage, run, sync_folder, verify};
+use holdfast_ledger::{Judge, OnFile, Receipt, Stop, Writer, WriterMessage, run, sync_folder};
 
 use options::Options;
 
@@ -124,12 +124,9 @@ fn compare(options: &Options) -> Result<ExitCode, Trouble> {
     let from = from.ok_or_else(|| Trouble::Usage("say what was acknowledged: --acknowledgements FILE".to_owned()))?;
     let receipts = receipts(from)?;
     let failed = |error: io::Error| Trouble::Failed(format!("{}: {error}", options.file.display()));
-    let mut places =
-        Places { file: File::open(&options.file).map_err(failed)?, chunk: vec![0; CHUNK], held: 0..0, failed: None };
-    let findings = verify(&receipts, &mut places);
-    if let Some(error) = places.failed {
-        return Err(failed(error));
-    }
+    let mut judge = Judge::new(&receipts);
+    judge.read(File::open(&options.file).map_err(failed)?).map_err(failed)?;
+    let findings = judge.findings();
     for finding in findings.iter().take(SHOWN) {
         println!("{finding}");
     }
@@ -160,38 +157,3 @@ fn receipts(from: &str) -> Result<Vec<Receipt>, Trouble> {
 
 /// How many findings are printed.
 const SHOWN: usize = 20;
-const CHUNK: usize = 256 * BLOCK;
-
-/// The places of a file of any size.
-struct Places {
-    file: File,
-    chunk: Vec<u8>,
-    held: std::ops::Range<usize>,
-    failed: Option<io::Error>,
-}
-
-impl Iterator for Places {
-    type Item = Place;
-
-    fn next(&mut self) -> Option<Place> {
-        if self.held.is_empty() {
-            let mut filled = 0;
-            while filled < CHUNK {
-                match self.file.read(&mut self.chunk[filled..]) {
-                    Ok(0) => break,
-                    Ok(some) => filled += some,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => {
-                        self.failed = Some(error);
-                        return None;
-                    }
-                }
-            }
-            self.held = 0..filled;
-        }
-        let end = (self.held.start + BLOCK).min(self.held.end);
-        let place = self.chunk.get(self.held.start..end).filter(|bytes| !bytes.is_empty()).map(Place::of);
-        self.held.start = end;
-        place
-    }
-}

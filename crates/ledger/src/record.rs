@@ -15,6 +15,8 @@ const TAIL: usize = BLOCK - 4;
 
 /// SHA-256.
 pub type Hash = [u8; 32];
+/// An empty place.
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
 /// Before the first record there is this.
 pub const ORIGIN: Hash = [0; 32];
 
@@ -115,7 +117,7 @@ pub enum Place {
 impl Place {
     /// Reads one place; the last of a file may be shorter than the others.
     pub fn of(bytes: &[u8]) -> Self {
-        if bytes.iter().all(|byte| *byte == 0) {
+        if ZEROS.get(..bytes.len()).map_or_else(|| bytes.iter().all(|byte| *byte == 0), |zeros| bytes == zeros) {
             return Self::Nothing;
         }
         if bytes.len() == BLOCK

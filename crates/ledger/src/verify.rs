@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::io::{self, Read};
 
 use super::payload;
 use super::record::{BLOCK, Hash as RecordHash, Head, Place, Record, SECTOR};
@@ -151,11 +152,61 @@ impl fmt::Display for Finding {
 /// Compares what was acknowledged, in the order in which it was, with the places of the file in their order. A record
 /// more than was acknowledged is no finding: its acknowledgement may have been lost.
 pub fn verify(receipts: &[Receipt], places: impl IntoIterator<Item = Place>) -> Vec<Finding> {
-    let mut comparison = Comparison::new(as_written(receipts));
-    for (place, offset) in places.into_iter().zip((0..).step_by(BLOCK)) {
-        comparison.pass(offset, place);
+    let mut judge = Judge::new(receipts);
+    places.into_iter().for_each(|place| judge.pass(place));
+    judge.findings()
+}
+
+/// The same, a place at a time: of a place that is as it was acknowledged it keeps a few words, of an empty one nothing,
+/// so that a volume of any size can be judged.
+pub struct Judge<'a> {
+    comparison: Comparison<'a>,
+}
+
+impl<'a> Judge<'a> {
+    /// What was acknowledged, in the order in which it was.
+    pub fn new(receipts: &'a [Receipt]) -> Self {
+        Self { comparison: Comparison::new(as_written(receipts)) }
     }
-    comparison.finish()
+
+    /// The next place of the file.
+    pub fn pass(&mut self, place: Place) {
+        self.comparison.pass(self.comparison.end, place);
+    }
+
+    /// All places that follow, read to the end, some at a time.
+    pub fn read(&mut self, mut from: impl Read) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let filled = fill(&mut from, &mut chunk)?;
+            chunk[..filled].chunks(BLOCK).map(Place::of).for_each(|place| self.pass(place));
+            if filled < CHUNK {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What must not be, once all places have passed.
+    pub fn findings(self) -> Vec<Finding> {
+        self.comparison.finish()
+    }
+}
+
+/// What is read at once, in bytes.
+const CHUNK: usize = 256 * BLOCK;
+
+/// Reads until `chunk` is full, or nothing is left; how much that was.
+fn fill(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match from.read(&mut chunk[filled..]) {
+            Ok(0) => break,
+            Ok(some) => filled += some,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// The acknowledgements in the order of their records. One that a cut held up may come after those of the incarnation
@@ -173,6 +224,25 @@ fn as_written(receipts: &[Receipt]) -> Vec<&Receipt> {
     ordered
 }
 
+/// A record that is there.
+enum Found<'a> {
+    /// It was acknowledged.
+    Told(&'a Head),
+    /// Nobody was told of it.
+    Untold(Box<Head>),
+}
+
+impl std::ops::Deref for Found<'_> {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        match self {
+            Self::Told(head) => head,
+            Self::Untold(head) => head,
+        }
+    }
+}
+
 struct Comparison<'a> {
     receipts: Vec<&'a Receipt>,
     /// At each offset, the indices of its receipts.
@@ -180,7 +250,7 @@ struct Comparison<'a> {
     known: HashMap<RecordHash, usize>,
     highest: u64,
     /// What is there, by offset, where it is a record.
-    found: BTreeMap<u64, Head>,
+    found: BTreeMap<u64, Found<'a>>,
     /// The end of what was passed.
     end: u64,
     /// The receipts that should be there, and what is there is older.
@@ -219,7 +289,7 @@ impl<'a> Comparison<'a> {
             (Place::Record(record), Some(wanted)) => self.compare(offset, record.head, wanted),
             (Place::Record(record), None) => {
                 if record.head.offset == offset {
-                    self.found.insert(offset, record.head);
+                    self.find(offset, record.head);
                 } else {
                     self.findings.push(Finding::Misplaced(record.head.number));
                     self.elsewhere.insert(record.head.hash);
@@ -237,7 +307,7 @@ impl<'a> Comparison<'a> {
     fn compare(&mut self, offset: u64, head: Head, wanted: usize) {
         let receipt = &self.receipts[wanted].head;
         if head.hash == receipt.hash {
-            self.found.insert(offset, head);
+            self.found.insert(offset, Found::Told(receipt));
             return;
         }
         let (theirs, ours) = (head.identity, receipt.identity);
@@ -249,17 +319,22 @@ impl<'a> Comparison<'a> {
             self.gone.insert(wanted);
         } else if self.known.get(&head.hash).is_some_and(|known| *known < wanted) {
             self.gone.insert(wanted);
-            self.found.insert(offset, head);
+            self.find(offset, head);
         } else if theirs.incarnation < ours.incarnation {
             self.findings.push(Finding::Stale(head.number, theirs.incarnation));
         } else if theirs.incarnation > ours.incarnation && head.number <= receipt.number {
             self.gone.insert(wanted); // whoever wrote over it did not know of it
-            self.found.insert(offset, head);
+            self.find(offset, head);
         } else if head.number > self.highest {
-            self.found.insert(offset, head); // its acknowledgement was lost
+            self.find(offset, head); // its acknowledgement was lost
         } else {
             self.findings.push(Finding::Altered(receipt.number));
         }
+    }
+
+    fn find(&mut self, offset: u64, head: Head) {
+        let told = self.known.get(&head.hash).map(|known| Found::Told(&self.receipts[*known].head));
+        self.found.insert(offset, told.unwrap_or_else(|| Found::Untold(Box::new(head))));
     }
 
     fn writers(&self) -> HashSet<u64> {
@@ -325,7 +400,7 @@ impl<'a> Comparison<'a> {
 
     /// Records that stand after one that they do not follow on.
     fn unbound(&self) -> Vec<Finding> {
-        let by_number: BTreeMap<u64, &Head> = self.found.values().map(|head| (head.number, head)).collect();
+        let by_number: BTreeMap<u64, &Head> = self.found.values().map(|head| (head.number, &**head)).collect();
         let pairs = by_number.iter().zip(by_number.iter().skip(1));
         let unbound = pairs.filter(|((before, first), (after, second))| {
             **after == **before + 1 && second.previous != first.hash && first.identity.run == second.identity.run
@@ -335,13 +410,14 @@ impl<'a> Comparison<'a> {
 
     fn stale(&self) -> Vec<Finding> {
         let mut first: BTreeMap<u64, u64> = BTreeMap::new();
-        for head in self.found.values().chain(self.receipts.iter().map(|receipt| &receipt.head)) {
+        let found = self.found.values().map(|head| &**head);
+        for head in found.chain(self.receipts.iter().map(|receipt| &receipt.head)) {
             let number = first.entry(head.identity.incarnation).or_insert(head.number);
             *number = head.number.min(*number);
         }
         let followed =
             |head: &&Head| first.range(head.identity.incarnation + 1..).any(|(_, begun)| *begun <= head.number);
-        let stale = self.found.values().filter(followed);
+        let stale = self.found.values().map(|head| &**head).filter(followed);
         stale.map(|head| Finding::Stale(head.number, head.identity.incarnation)).collect()
     }
 }
@@ -441,6 +517,39 @@ mod tests {
         let over = ring(10, 4);
         assert_eq!(judged(&receipts(&over), &file(&over)), []);
         assert_eq!(judged(&receipts(&over[..8]), &file(&over)), []);
+    }
+
+    #[test]
+    fn what_is_read_is_judged_as_what_is_held() {
+        let all = chain(&[1; 300]); // more than is read at once
+        let whole = receipts(&all);
+        let mut bytes = [file(&all), vec![0; 9 * BLOCK], b"nonsense".to_vec()].concat();
+        bytes[3 * BLOCK + 200] ^= 1;
+        bytes[290 * BLOCK..291 * BLOCK].fill(0);
+        let read = |from: &mut dyn Read| {
+            let mut judge = Judge::new(&whole);
+            judge.read(from).expect("it is in the memory");
+            judge.findings()
+        };
+        let held = judged(&whole, &bytes);
+        assert_eq!(held, [Finding::Lost(291), Finding::BitFlip(4), Finding::Damaged(300)]);
+        assert_eq!(read(&mut bytes.as_slice()), held);
+        assert_eq!(read(&mut Dribble(bytes.as_slice())), held, "a few bytes at a time");
+    }
+
+    /// Reads an odd number of bytes at a time, interrupted now and then.
+    struct Dribble<'a>(&'a [u8]);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.len() % 2 == 1 {
+                let (one, rest) = self.0.split_at(1);
+                (buffer[0], self.0) = (one[0], rest);
+                return Ok(1);
+            }
+            let many = buffer.len().min(4099);
+            self.0.read(&mut buffer[..many])
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::nodes::{Leftover, LeftoverKind, Mount, Nodes, Process, Spec};
 use super::runner::{Runner, TaskRequest};
 use super::task::{Stage, Task};
 use super::volumes::{Volume, VolumeRequest, Volumes};
-use holdfast_ledger::{Finding, Opening, Receipt, verify};
+use holdfast_ledger::{Finding, Judge, Opening, Receipt};
 use holdfast_net::dial::{EventKind, Timeline};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking;
@@ -391,19 +391,19 @@ impl Lab {
 
     /// Compares what all tasks on a volume acknowledged with what `node` finds there.
     pub fn verify(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Verdict> {
-        let look = self.note(&format!("read the ledger on {} on {node}", volume.name), || {
-            self.runner.look(volume, node, deadline)
-        })?;
-        let (mut receipts, later) = {
-            let ledgers = self.ledgers();
-            let ledger = ledgers.get(&volume.id);
-            let later = ledger.and_then(|ledger| ledger.copied.as_ref()?.later(ledger.found()));
-            (ledger.map(Ledger::receipts).unwrap_or_default(), later)
-        };
+        let mut receipts = self.ledgers().get(&volume.id).map(Ledger::receipts).unwrap_or_default();
         receipts.sort_by_key(|receipt| receipt.at);
+        let mut judge = Judge::new(&receipts);
+        let look = self.note(&format!("read the ledger on {} on {node}", volume.name), || {
+            self.runner.look(volume, node, &mut judge, deadline)
+        })?;
+        let later = {
+            let ledgers = self.ledgers();
+            ledgers.get(&volume.id).and_then(|ledger| ledger.copied.as_ref()?.later(ledger.found()))
+        };
         let verdict = Verdict {
             acknowledged: receipts.len() as u64,
-            findings: verify(&receipts, look.places).into_iter().chain(later).collect(),
+            findings: judge.findings().into_iter().chain(later).collect(),
             bytes: look.bytes,
             used: look.used,
             filesystem: look.filesystem,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_ledger::{Opening, Place, Work, WriterMessage};
+use holdfast_ledger::{Judge, Opening, Work, WriterMessage};
 use holdfast_net::error::{Error, Result};
 
 /// Gets what a task tells; an error is trouble of who runs it, and not the volume's.
@@ -69,8 +69,6 @@ pub enum TaskEnding {
 /// What a mounted volume is.
 #[derive(Debug, Clone, Default)]
 pub struct Look {
-    /// The places of the ledger on it.
-    pub places: Vec<Place>,
     /// Its size, as far as the node can tell.
     pub bytes: Option<u64>,
     /// How much of that is in use, as far as the node can tell.
@@ -161,8 +159,9 @@ pub trait Nodes: Send + Sync {
     /// Starts a task's process.
     fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>>;
 
-    /// Looks at a mounted volume, past whatever its writer itself remembers.
-    fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look>;
+    /// Looks at a mounted volume, past whatever its writer itself remembers. The ledger on it goes before the judge, a
+    /// place at a time: no volume is too large to be looked at.
+    fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look>;
 
     /// Whether the ledger of a task that writes is where its volume is mounted, opened anew: what the task itself holds
     /// open outlives any unmount. False where nobody can look there.

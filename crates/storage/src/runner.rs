@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::nodes::{Look, Mount, Nodes, Process, Spec};
 use super::volumes::{Attachment, Volume, Volumes};
+use holdfast_ledger::Judge;
 use holdfast_net::error::Result;
 
 /// A task to run.
@@ -41,8 +42,8 @@ pub trait Runner: Send + Sync {
     /// Looks where the volume of a task that runs is mounted, and opens its ledger anew. False where nobody can.
     fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool>;
 
-    /// What a node finds on a volume that it has, or gets for that.
-    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look>;
+    /// What a node finds on a volume that it has, or gets for that; the ledger on it goes before the judge.
+    fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look>;
 
     /// Takes a volume from a node that cannot be asked: nothing is unmounted there.
     fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()>;
@@ -172,10 +173,10 @@ impl Runner for Own {
         held.tasks.get(task).map_or(Ok(false), |path| self.nodes.see(node, path, deadline))
     }
 
-    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
+    fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
         const READER: &str = "holdfast-reader";
         let mounted = self.mount(volume, node, READER, deadline);
-        let look = mounted.and_then(|mount| self.nodes.look(node, &Mount::Path(mount), READER, deadline));
+        let look = mounted.and_then(|mount| self.nodes.look(node, &Mount::Path(mount), READER, judge, deadline));
         let released = self.release(volume, node, READER, deadline);
         look.and_then(|look| released.map(|()| look))
     }

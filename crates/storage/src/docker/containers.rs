@@ -15,7 +15,7 @@ use super::hearing::{Channels, Hearing, WITHIN};
 use crate::csi::Folders;
 use crate::executable::{LEDGER, arguments};
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
-use holdfast_ledger::{BLOCK, Place};
+use holdfast_ledger::Judge;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -240,20 +240,20 @@ impl Nodes for Containers {
     }
 
     /// Where the node itself cannot be looked at, a container that is never started has the volume for that.
-    fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look> {
+    fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
         if let (Some(beneath), Mount::Path(_)) = (&self.beneath, mount) {
-            return beneath.look(node, mount, task, deadline);
+            return beneath.look(node, mount, task, judge, deadline);
         }
         let engine = self.engine(node)?;
         // others may read other volumes on the same host
         let name = format!("{task}-{}", &holdfast_image::digest(format!("{mount:?}").as_bytes())[..12]);
         let volume = if let Mount::Engine { name, .. } = mount { name } else { &name };
         engine.run(&name, self.body(node, volume, task, mount, Vec::new()), false, deadline)?;
-        let read = engine.read(&name, &format!("{VOLUME}/{LEDGER}"), deadline);
+        let path = format!("{VOLUME}/{LEDGER}");
+        let read = engine.read(&name, &path, deadline, |file| judge.read(file));
         let removed = engine.remove(&name, deadline);
-        let bytes = read?.unwrap_or_default();
-        removed?;
-        Ok(Look { places: bytes.chunks(BLOCK).map(Place::of).collect(), ..Look::default() })
+        read.and(removed)?;
+        Ok(Look::default())
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
@@ -280,7 +280,7 @@ impl Nodes for Containers {
 
     fn copy_out(&self, node: &str, task: &str, deadline: Instant) -> Result<bool> {
         let Some(name) = self.container_of(node, task, deadline)? else { return Ok(false) };
-        self.engine(node)?.read(&name, EXECUTABLE, deadline).map(|_| true)
+        self.engine(node)?.read(&name, EXECUTABLE, deadline, |_| Ok(())).map(|()| true)
     }
 
     fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {

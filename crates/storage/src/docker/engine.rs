@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 const IMAGE: &str = "holdfast-ledger";
 /// Where a container has the ledger's executable.
 pub const EXECUTABLE: &str = "/ledger";
-/// A ledger of more bytes than this is not fetched.
-const MAX_LEDGER: u64 = 1 << 30;
 
 /// An engine.
 #[derive(Clone)]
@@ -275,24 +273,33 @@ impl Engine {
         Ok(names.map(|name| name.trim_start_matches('/').to_owned()).collect())
     }
 
-    /// The bytes of a file in a container; none, where there is no such file.
-    pub fn read(&self, name: &str, path: &str, deadline: Instant) -> Result<Option<Vec<u8>>> {
+    /// Reads a file in a container, if there is such a file. It comes as an archive, which a file of ours without a name
+    /// holds meanwhile: however large it is, the memory is not.
+    pub fn read(
+        &self,
+        name: &str,
+        path: &str,
+        deadline: Instant,
+        reader: impl FnOnce(&mut dyn Read) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let here = |error: std::io::Error| Error::lab_io(std::env::temp_dir().display(), error);
+        let mut tar = tempfile::tempfile().map_err(here)?;
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
-        let fetching = collect(self.docker.download_from_container(name, Some(options)));
-        let tar = match self.ask("fetch a file", deadline, fetching)? {
-            Ok(tar) => tar,
-            Err(error) if answered(&error, 404) => return Ok(None),
+        let fetching = fetch(self.docker.download_from_container(name, Some(options)), &tar);
+        match self.ask("fetch a file", deadline, fetching)? {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(here(error)),
+            Err(error) if answered(&error, 404) => return Ok(()),
             Err(error) => return Err(self.refused(error, "fetch a file")),
-        };
+        }
+        tar.rewind().map_err(here)?;
         let broken = |error: std::io::Error| {
             let why = format!("{path} came as a broken archive: {error}");
             self.during(Error::lab(why), "fetch a file")
         };
-        let mut archive = tar::Archive::new(tar.as_slice());
-        let Some(entry) = archive.entries().map_err(broken)?.next() else { return Ok(None) };
-        let mut bytes = Vec::new();
-        entry.map_err(broken)?.take(MAX_LEDGER).read_to_end(&mut bytes).map_err(broken)?;
-        Ok(Some(bytes))
+        let mut archive = tar::Archive::new(tar);
+        let Some(entry) = archive.entries().map_err(broken)?.next() else { return Ok(()) };
+        reader(&mut entry.map_err(broken)?).map_err(broken)
     }
 
     /// Makes a volume by a plugin; one that is there already stays as it is.
@@ -340,13 +347,16 @@ impl Engine {
     }
 }
 
-async fn collect(
+/// Writes what comes; the inner error is of the file.
+async fn fetch(
     parts: impl Stream<Item = std::result::Result<bytes::Bytes, Refusal>>,
-) -> std::result::Result<Vec<u8>, Refusal> {
+    mut into: &std::fs::File,
+) -> std::result::Result<std::io::Result<()>, Refusal> {
     let mut parts = std::pin::pin!(parts);
-    let mut all = Vec::new();
     while let Some(part) = parts.next().await {
-        all.extend_from_slice(&part?);
+        if let Err(error) = into.write_all(&part?) {
+            return Ok(Err(error));
+        }
     }
-    Ok(all)
+    Ok(Ok(()))
 }

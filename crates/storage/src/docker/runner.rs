@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::nodes::{Look, Mount, Nodes, Process, Spec};
 use crate::runner::{Runner, TaskRequest};
 use crate::volumes::Volume;
+use holdfast_ledger::Judge;
 use holdfast_net::error::Result;
 
 /// Tasks on nodes whose engines mount and unmount by themselves.
@@ -62,9 +63,9 @@ impl Runner for ByEngine {
         }
     }
 
-    fn look(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Look> {
+    fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
         let reader = format!("{}-reader", volume.name);
-        self.nodes.look(node, &mounted_by_engine(volume, &self.driver), &reader, deadline)
+        self.nodes.look(node, &mounted_by_engine(volume, &self.driver), &reader, judge, deadline)
     }
 
     /// Nothing is attached by an engine: whoever is lost still has what it had.

@@ -14,6 +14,7 @@ use super::engine::{EXECUTABLE, of_whom};
 use super::hearing::Hearing;
 use super::swarm::Swarm;
 use crate::nodes::{Leftover, Look, Mount, Nodes, Process, Spec, TaskEnding};
+use holdfast_ledger::Judge;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -168,8 +169,8 @@ impl Nodes for Services {
         Ok(Box::new(Serviced { services: self.clone(), node, volume, name, hearing }))
     }
 
-    fn look(&self, node: &str, mount: &Mount, task: &str, deadline: Instant) -> Result<Look> {
-        self.containers.look(node, mount, task, deadline)
+    fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
+        self.containers.look(node, mount, task, judge, deadline)
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {

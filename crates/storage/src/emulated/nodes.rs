@@ -9,7 +9,7 @@ use super::sites::Step;
 use super::state::{EmulatedState, Running};
 use super::world::Emulated;
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
-use holdfast_ledger::{BLOCK, Medium, Place, Stop, Writer, WriterMessage, run};
+use holdfast_ledger::{BLOCK, Judge, Medium, Place, Stop, Writer, WriterMessage, run};
 use holdfast_net::error::{Error, Kind, Result};
 
 struct Thread {
@@ -57,7 +57,7 @@ impl Nodes for Emulated {
         Ok(Box::new(process))
     }
 
-    fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
+    fn look(&self, node: &str, mount: &Mount, _: &str, judge: &mut Judge<'_>, _: Instant) -> Result<Look> {
         let world = self.world();
         let volume = world.volume_at(node, mount.path()?);
         let mounted = world.node(node)?.mounts.get(&volume);
@@ -68,9 +68,9 @@ impl Nodes for Emulated {
         let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
         drop(world);
         let mut medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: None };
-        let places = read(&mut medium)
+        read(&mut medium, judge)
             .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
-        Ok(Look { places, bytes, used, filesystem })
+        Ok(Look { bytes, used, filesystem })
     }
 
     fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
@@ -103,9 +103,12 @@ impl Nodes for Emulated {
     }
 }
 
-fn read(medium: &mut Mounted) -> io::Result<Vec<Place>> {
+fn read(medium: &mut Mounted, judge: &mut Judge<'_>) -> io::Result<()> {
     let end = medium.length()?;
-    (0..end).step_by(BLOCK).map(|offset| Ok(Place::of(&medium.read(offset)?))).collect()
+    (0..end).step_by(BLOCK).try_for_each(|offset| {
+        judge.pass(Place::of(&medium.read(offset)?));
+        Ok(())
+    })
 }
 
 /// A task's life; how it ended.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use super::tree::Tree;
 use crate::executable::{LEDGER, arguments};
 use crate::mask::Mask;
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
-use holdfast_ledger::{BLOCK, Place};
+use holdfast_ledger::{BLOCK, Judge};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -288,6 +289,18 @@ impl Namespaces {
     }
 }
 
+/// Opens what a driver has made of a ledger: a FIFO is not waited for, and a link does not lead out of the node.
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    #[expect(clippy::cast_possible_wrap, reason = "flags of open are what the C library calls an int")]
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(file);
+    }
+    Err(std::io::Error::other("the ledger is no file: something else has its name"))
+}
+
 /// The process that `nsenter` runs.
 fn forked_by(nsenter: u32) -> Option<rustix::process::Pid> {
     let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children")).ok()?;
@@ -357,7 +370,7 @@ impl Nodes for Namespaces {
         }))
     }
 
-    fn look(&self, node: &str, mount: &Mount, _: &str, _: Instant) -> Result<Look> {
+    fn look(&self, node: &str, mount: &Mount, _: &str, judge: &mut Judge<'_>, _: Instant) -> Result<Look> {
         let mount = mount.path()?;
         let (path, mounted) = self.within(node, |namespace| {
             let mounted = namespace.mounts()?.into_iter().rev().find(|mounted| mounted.path == *mount);
@@ -366,14 +379,13 @@ impl Nodes for Namespaces {
         // what the volume itself answers
         let failed =
             |error: std::io::Error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", mount.display()));
-        let bytes = match std::fs::read(path.join(LEDGER)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        match open(&path.join(LEDGER)) {
+            Ok(file) => judge.read(file).map_err(failed)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
-        };
+        }
         let space = rustix::fs::statvfs(&path).map_err(|error| failed(error.into()))?;
         Ok(Look {
-            places: bytes.chunks(BLOCK).map(Place::of).collect(),
             bytes: Some(space.f_blocks * space.f_frsize),
             used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
             filesystem: mounted.map(|mounted| mounted.filesystem),
@@ -383,7 +395,7 @@ impl Nodes for Namespaces {
     fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
         let file = mount.join(LEDGER);
         let seen = self.within(node, |namespace| Ok(namespace.seen(&file)))?;
-        let opened = std::fs::File::open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
+        let opened = open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
         let gone = |error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", file.display()));
         opened.map(|()| true).map_err(gone)
     }
