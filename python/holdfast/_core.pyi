@@ -133,7 +133,7 @@ def connect_async(address: str, options: Mapping[str, Any]) -> Awaitable[AsyncDe
     """As `connect`, to be awaited."""
 
 def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
-    """The container runtime at a CRI socket, such as `/run/containerd/containerd.sock`. Raises `ConnectError`."""
+    """The container runtime at a CRI socket, such as `/run/containerd/containerd.sock`; the first call dials it."""
 
 def container_runtime_async(socket: str | os.PathLike[str]) -> AsyncContainerRuntime:
     """As `container_runtime`, to be awaited."""

@@ -100,7 +100,7 @@ class Case:
     # Which of the windows that a parametrised case names, if it does.
     window: str = ""
     # The errors that its steps tell.
-    _told: list[BaseException] = field(default_factory=list, repr=False)
+    _reported: list[BaseException] = field(default_factory=list, repr=False)
 
     KEY = pytest.StashKey["Case"]()
 
@@ -147,11 +147,11 @@ class Case:
 
     def tells(self, error: BaseException) -> bool:
         """Whether a step says that it failed by this error."""
-        return any(told is error for told in self._told)
+        return any(known is error for known in self._reported)
 
     def include(self, shared: Case) -> None:
         """Take over what a shared part of the procedure found."""
-        self._told.extend(shared._told)
+        self._reported.extend(shared._reported)
         self.steps.extend(shared.steps)
         self.noted.extend(shared.noted)
         self.outages.extend(shared.outages)
@@ -180,7 +180,7 @@ class Case:
             reason = f"{type(error).__name__}: {error.reason}"
             if error.device == self.run.device.name:  # of which the case is
                 words = error.without_device()
-        self._told.append(error)
+        self._reported.append(error)
         self._add(kind, name, FAIL, f"{type(error).__name__}: {words}", reason)
         self.run.note(f"{kind} failed at: {name}")
 
@@ -203,7 +203,7 @@ def judge(item: pytest.Item) -> None:
     outcome = outcome_of(case.steps, case.run.judged)
     if outcome == "failed":
         failure = pytest.fail.Exception(_listed([step for step in case.failures if step.kind in kinds]), pytrace=False)
-        case._told.append(failure)
+        case._reported.append(failure)
         raise failure
     if not case.steps:
         pytest.fail("the case checked nothing", pytrace=False)

@@ -94,11 +94,11 @@ def said(error: HoldfastError) -> str:
     return f"{kind}: {words}" if words else kind
 
 
-def _in_folder(dut: Device, profile: Profile, folder: str, told: set[str]) -> Iterator[CoreFile]:
+def _in_folder(dut: Device, profile: Profile, folder: str, listed: set[str]) -> Iterator[CoreFile]:
     below = _in_either_spelling(dut, folder)
     if _is_itself(folder, below):
         raise LookupError("it tells of the folder alone, and not of what is in it")
-    told.add(_normal(folder))
+    listed.add(_normal(folder))
     asked = 0
     for entry in _without_itself(folder, below):
         matches, unclear = profile.is_core_file(entry.path), "." not in entry.name
@@ -109,7 +109,7 @@ def _in_folder(dut: Device, profile: Profile, folder: str, told: set[str]) -> It
             with suppress(RpcError):  # it went meanwhile, or is a folder that nobody may read
                 within = ask(dut, entry.path)
         if within and not _is_itself(entry.path, within):
-            told.add(_normal(entry.path))
+            listed.add(_normal(entry.path))
             yield from (each for each in _without_itself(entry.path, within) if profile.is_core_file(each.path))
         elif matches:  # where Stat gives no row for it: listed it was, and a device may tell of folders alone
             yield entry
@@ -123,21 +123,21 @@ def _in_either_spelling(dut: Device, folder: str) -> list[CoreFile]:
     bare = folder.rstrip("/")
     other = bare if folder.endswith("/") else f"{bare}/"
     first: RpcError | None = None
-    told: list[CoreFile] = []
+    entries: list[CoreFile] = []
     try:
-        told = _entries(dut, folder)
+        entries = _entries(dut, folder)
     except RpcError as error:
         if isinstance(error, (Unimplemented, Unavailable, DeadlineExceeded)) or not bare:
             raise
         first = error
-    if not bare or (told and not _is_itself(folder, told)):
-        return told
+    if not bare or (entries and not _is_itself(folder, entries)):
+        return entries
     try:
-        return _entries(dut, other) or told
+        return _entries(dut, other) or entries
     except RpcError:
         if first is not None:
             raise first from None
-        return told
+        return entries
 
 
 def _normal(path: str, *, above: bool = False) -> str:
@@ -150,11 +150,11 @@ def _entries(dut: Device, path: str) -> list[CoreFile]:
     return [CoreFile(_whole(row.path, path), row.size, _time(row)) for row in dut.file.stat(path, timeout=LOOK)]
 
 
-def _whole(told: str, folder: str) -> str:
+def _whole(path: str, folder: str) -> str:
     disk, named, _ = folder.partition(":")  # as in harddisk:/core
-    if told.startswith("/") or (named and "/" not in disk and told.startswith(f"{disk}:")):
-        return told
-    return f"{folder.rstrip('/')}/{told}"
+    if path.startswith("/") or (named and "/" not in disk and path.startswith(f"{disk}:")):
+        return path
+    return f"{folder.rstrip('/')}/{path}"
 
 
 def _time(row: object) -> datetime | None:
@@ -247,39 +247,39 @@ def _doubt_of_time(core: CoreFile, before: CoreFiles, after: CoreFiles, last_sho
 _UNSEEN_BEFORE = "it was not there when {}, and its time is from before: it may be of another time zone"
 
 
-def in_another_zone(told: datetime | None, before: datetime | None, after: datetime | None) -> str:
+def in_another_zone(time: datetime | None, before: datetime | None, after: datetime | None) -> str:
     """Why a time from earlier than `before` may be a local one of between `before` and `after`; else empty."""
-    if told is None or before is None or after is None:
+    if time is None or before is None or after is None:
         return ""
-    steps = (before - told) // ZONE
+    steps = (before - time) // ZONE
     for shift in (steps * ZONE, (steps + 1) * ZONE):
-        if shift <= FARTHEST_ZONE and since(told + shift, before) and told + shift <= after:
+        if shift <= FARTHEST_ZONE and since(time + shift, before) and time + shift <= after:
             return f"its time is of during the case if it is a local one, {shift} behind, and it was not seen before"
     return ""
 
 
 def _doubt_without_times(before: CoreFiles, after: CoreFiles, earlier: CoreFile | None) -> str | None:
-    told = "when it was written is not known"
+    unknown = "when it was written is not known"
     if before.active != after.active:
-        return f"{told}, and another control processor answers now"
+        return f"{unknown}, and another control processor answers now"
     if earlier is not None or before.unseen:
-        return f"{told}, and {'something was there before' if earlier else 'what was there before was not seen'}"
+        return f"{unknown}, and {'something was there before' if earlier else 'what was there before was not seen'}"
     return None
 
 
 def doubt_of_clocks(
-    told: datetime | None, before: datetime | None, after: datetime | None, elapsed: float
+    time: datetime | None, before: datetime | None, after: datetime | None, elapsed: float
 ) -> str | None:
     """Why a time that the device tells of something proves nothing: `before` and `after` are its clock's, and `elapsed`
     is what passed from one to the other by ours, in seconds.
     """
-    if before is not None and after is not None and told is not None and after < before - JITTER:
+    if before is not None and after is not None and time is not None and after < before - JITTER:
         return "the device's clock went back"
-    if before is not None and after is not None and told is not None and told >= before:
+    if before is not None and after is not None and time is not None and time >= before:
         ahead = after - before - timedelta(seconds=elapsed)
         if ahead > JITTER:
             return f"the device's clock went forward by {ahead.total_seconds():.0f} s more than ours: it may be old"
-    if after is not None and told is not None and told > after + JITTER:
+    if after is not None and time is not None and time > after + JITTER:
         return "its time is later than the device's clock: it may be of another time zone, and old"
     return None
 

@@ -55,8 +55,8 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
     import holdfast
     from holdfast import failpoint
 
-    told, settings = emulator_environment(), options.emulator_settings(config)
-    quirks = [*told.pop("quirks", ()), *settings.pop("quirks")]
+    variables, settings = emulator_environment(), options.emulator_settings(config)
+    quirks = [*variables.pop("quirks", ()), *settings.pop("quirks")]
     armed = failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
     armed += failpoint.read_environment("\n".join(options.value(config, "dut-failpoint") or ()))
     file = options.value(config, "dut-failpoint-file")
@@ -66,7 +66,7 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         quirks=quirks,
         users={target.username: target.login() or ""} if target.username else None,
         seed=int(options.value(config, "dut-seed") or 0),
-        **{"chunk_size": CHUNK, **told, **settings},
+        **{"chunk_size": CHUNK, **variables, **settings},
     )
     try:
         for name, terms in armed:
