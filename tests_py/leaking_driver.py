@@ -74,13 +74,17 @@ def refuse(_: bytes, context: grpc.ServicerContext) -> bytes:
     return b""
 
 
+def makes_volumes(_: bytes, __: grpc.ServicerContext) -> bytes:
+    return field(1, field(1, b"\x08\x01"))  # the capability CREATE_DELETE_VOLUME
+
+
 def nothing(_: bytes, __: grpc.ServicerContext) -> bytes:
     return b""
 
 
 METHODS: dict[str, dict[str, Callable[[bytes, grpc.ServicerContext], bytes]]] = {
     "Identity": {"GetPluginInfo": name, "Probe": nothing},
-    "Controller": {"ControllerGetCapabilities": nothing, "CreateVolume": create, "DeleteVolume": refuse},
+    "Controller": {"ControllerGetCapabilities": makes_volumes, "CreateVolume": create, "DeleteVolume": refuse},
     "Node": {"NodeGetCapabilities": nothing, "NodeGetInfo": node, "NodePublishVolume": refuse},
 }
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from holdfast.results import RebootStatus as RebootStatus
     from holdfast.results import Record as Record
     from holdfast.results import StatInfo as StatInfo
+    from holdfast.results import StorageCalls as StorageCalls
     from holdfast.results import StorageLeftover as StorageLeftover
     from holdfast.results import StorageProvider as StorageProvider
     from holdfast.results import Switchover as Switchover
@@ -108,6 +109,7 @@ _RESULTS = (
     "RebootStatus",
     "Record",
     "StatInfo",
+    "StorageCalls",
     "StorageLeftover",
     "StorageProvider",
     "Switchover",
@@ -158,6 +160,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "RebootStatus",
     "Record",
     "StatInfo",
+    "StorageCalls",
     "StorageLeftover",
     "StorageProvider",
     "Switchover",

@@ -45,6 +45,7 @@ from holdfast.results import (
     Record,
     Rows,
     StatInfo,
+    StorageCalls,
     StorageLeftover,
     StorageProvider,
     StorageStatistics,
@@ -115,7 +116,9 @@ __all__ = [
     "storage_introduce",
     "storage_lab",
     "storage_lab_lacks",
+    "storage_personalities",
     "storage_plugin",
+    "storage_rpcs",
     "storage_server",
     "verify_records",
 ]
@@ -1601,6 +1604,9 @@ class StorageVolume:
     def parameters(self) -> dict[str, str] | None: ...
     @property
     def nodes(self) -> list[str] | None: ...
+    @property
+    def accessible(self) -> list[str] | None:
+        """The nodes that can have it; None where all can."""
 
 @final
 class StorageSnapshot:
@@ -1702,6 +1708,31 @@ class StorageLab:
     def statistics(self, task: StorageTask, *, timeout: _Seconds | None = None) -> StorageStatistics:
         """What the plugin counts on a task's volume, or where that was mounted (CSI's NodeGetVolumeStats)."""
 
+    def confirm(
+        self, node: str, volume: StorageVolume, parameters: Mapping[str, str], *, timeout: _Seconds | None = None
+    ) -> dict[str, str] | None:
+        """The parameters in force of a volume that was made with `parameters`, where the provider tells. An
+        `ExpectationFailed`, where it does not stand by what it made.
+        """
+
+    def repeat(
+        self,
+        node: str,
+        name: str,
+        bytes: int,
+        *,
+        filesystem: str = "",
+        access: VolumeAccess = "SINGLE_NODE_WRITER",
+        parameters: Mapping[str, str] = ...,
+        timeout: _Seconds | None = None,
+    ) -> None:
+        """A volume's whole life on a node, each call made twice; an error where a second call is not answered as the
+        first was.
+        """
+
+    def calls(self) -> list[StorageCalls]:
+        """How long the calls of each kind took so far; empty where nobody counts them."""
+
     def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None: ...
     def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]: ...
     def attach(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
@@ -1767,6 +1798,8 @@ def storage_emulated(
     attach: _Seconds | None = None,
     patience: _Seconds | None = None,
     served: tuple[str, str | os.PathLike[str]] | None = None,
+    personalities: Sequence[str] = ...,
+    limits: Mapping[str, _Seconds] = ...,
 ) -> StorageLab:
     """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""
 
@@ -1782,6 +1815,12 @@ def storage_lab(given: Mapping[str, Any]) -> StorageLab:
 
 def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
     """The user's own hosts, with a provider's plugins on them (`holdfast.storage.hosts`)."""
+
+def storage_personalities() -> list[tuple[str, str]]:
+    """The healthy ways of the emulated provider, by name, each with its line."""
+
+def storage_rpcs() -> list[str]:
+    """The RPCs of CSI that are asked, by name."""
 
 def storage_lab_lacks() -> str | None:
     """Why there can be no lab on this machine; None where there can."""

@@ -29,8 +29,9 @@ StorageFace: TypeAlias = Literal["process", "csi", "docker"]
 TaskStage: TypeAlias = Literal["idle", "appending", "overwriting", "mid-fsync"]
 # Who may have a volume at once, as CSI names it.
 VolumeAccess: TypeAlias = Literal[
-    "SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER"
-]
+    "SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "SINGLE_NODE_SINGLE_WRITER", "SINGLE_NODE_MULTI_WRITER",
+    "MULTI_NODE_READER_ONLY", "MULTI_NODE_SINGLE_WRITER", "MULTI_NODE_MULTI_WRITER",
+]  # fmt: skip
 # The harm that a storage lab does, and undoes.
 StorageFault: TypeAlias = Literal[
     "power_off", "power_on", "cut", "cut_storage", "cut_control", "heal", "stop_plugin", "kill_plugin", "hang_plugin",

@@ -205,6 +205,10 @@ TORPEDO = (
     _choice("torpedo-runner", "RUNNER", choices.StorageRunner, "who runs the tasks, instead of who the provider's file"
             " says: own, docker or swarm"),
     _text("torpedo-start", "TIME", "how long the plugins of a provider may take to answer at first, such as 60s"),
+    _list("torpedo-call", "RPC=TIME", "how long an RPC of a CSI driver may take, all attempts together, such as"
+          " CreateVolume=12s, or default=2m; may be given several times"),
+    _list("torpedo-personality", "NAME", "a healthy way of the emulated provider, such as rounds-sizes; may be given"
+          " several times"),
     _list("torpedo-timing", "NAME=TIME", "sync, attach, pace or patience of the emulated provider"),
     _list("torpedo-failpoint", "NAME=TERMS", "armed on the emulated provider; may be given several times"),
     _choice("torpedo-face", "FACE", choices.StorageFace, "how the emulated provider is reached: process (the default),"

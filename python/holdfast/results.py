@@ -325,6 +325,8 @@ class StorageProvider(Shown):
     """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`).
 
     `tells_unmounts`: whether the runner tells what came of an unmount. A container engine keeps that to itself.
+    `lacks` says why it cannot be qualified, and is empty where it can; `minimum` is its smallest volume in bytes, 0
+    where it does not tell.
     """
 
     name: str
@@ -333,6 +335,21 @@ class StorageProvider(Shown):
     emulated: str
     runner: str
     tells_unmounts: bool
+    lacks: str = ""
+    minimum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCalls(Shown):
+    """The calls of one RPC to a provider: their `limit` and the `slowest` that was answered, in seconds, all attempts
+    together; how many there were, and how many attempts beside the first ones (`repeated`).
+    """
+
+    name: str
+    limit: float
+    calls: int
+    repeated: int
+    slowest: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ mod results_in;
 mod runtime;
 mod storage;
 mod storage_asking;
+mod storage_csi;
+mod storage_emulated;
 #[cfg(unix)]
 mod storage_hosts;
 #[cfg(target_os = "linux")]
@@ -73,9 +75,13 @@ mod _core {
     #[pymodule_export]
     use super::runtime::{run_jobs, stop};
     #[pymodule_export]
-    use super::storage::{StorageLab, StorageTask, storage_emulated, storage_lab_lacks};
+    use super::storage::{StorageLab, StorageTask, storage_lab_lacks};
     #[pymodule_export]
     use super::storage_asking::storage_introduce;
+    #[pymodule_export]
+    use super::storage_csi::storage_rpcs;
+    #[pymodule_export]
+    use super::storage_emulated::{storage_emulated, storage_personalities};
     #[cfg(unix)]
     #[pymodule_export]
     use super::storage_hosts::storage_hosts;

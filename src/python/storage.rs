@@ -3,7 +3,6 @@
 //! Long because it is the one face of the storage lab for Python, a method for each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,13 +14,13 @@ use super::runtime::{RuntimeOf, block};
 use super::storage_results::{Source, StorageSnapshot, StorageVolume, counted, judged};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
-use crate::failpoint::{Dialect, Registry, Terms};
-use crate::storage::emulated::{Emulated, FAILPOINTS, Face, Sockets, Timings, serve_plugins};
+use crate::failpoint::Registry;
+use crate::storage::emulated::Sockets;
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Fault, Lab, Leftover, Mask, Network, Own,
-    Part, Stage, Started, TaskEnding, Volume, VolumeRequest, Volumes,
+    Access, Fault, Lab, Leftover, Mask, Network, Part, Stage, Started, TaskEnding, Volume, VolumeRequest,
+    every_call_twice,
 };
 
 /// Where no time is given.
@@ -35,12 +34,12 @@ pub fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> 
     })
 }
 
-fn deadline(timeout: Option<Seconds>) -> Instant {
+pub fn deadline(timeout: Option<Seconds>) -> Instant {
     Instant::now() + timeout.map_or(TIMEOUT, |seconds| seconds.0)
 }
 
 /// One of the words of a table, or an error that names them all.
-fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
+pub fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
     words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         errors::invalid(format!("{what}={given:?}: one of {}", known.join(", ")))
@@ -66,8 +65,6 @@ const FAULTS: [(&str, Fault); 17] = [
     ("live_restore_on", Fault::LiveRestore(true)),
     ("live_restore_off", Fault::LiveRestore(false)),
 ];
-
-const FACES: [(&str, Face); 2] = [("csi", Face::Csi), ("docker", Face::Docker)];
 
 /// A task that was started.
 #[pyclass(frozen, module = "holdfast._core")]
@@ -212,6 +209,17 @@ impl StorageLab {
         StorageVolume { volume, mask: self.lab.mask().clone() }
     }
 
+    /// Of the emulated provider, served on sockets or not.
+    pub fn emulated(lab: Lab, failpoints: Arc<Registry>, sockets: Option<Sockets>) -> Self {
+        Self {
+            lab: Arc::new(lab),
+            failpoints: Some(failpoints),
+            sockets: Mutex::new(sockets),
+            #[cfg(target_os = "linux")]
+            namespaces: None,
+        }
+    }
+
     /// Of a lab of real nodes.
     pub fn real(lab: Lab, #[cfg(target_os = "linux")] namespaces: Option<Namespaces>) -> Self {
         Self {
@@ -236,6 +244,8 @@ impl StorageLab {
         fields.set_item("capabilities", pyo3::types::PyFrozenSet::new(py, capabilities)?)?;
         fields.set_item("emulated", mask.hide(&provider.emulated))?;
         fields.set_item("runner", self.lab.runner().name())?;
+        fields.set_item("lacks", mask.hide(&provider.lacks))?;
+        fields.set_item("minimum", provider.minimum)?;
         fields.set_item("tells_unmounts", self.lab.runner().tells_unmounts())?;
         results::make(py, "StorageProvider", &fields)
     }
@@ -273,6 +283,7 @@ impl StorageLab {
             parameters,
             block,
             content: source.map(Source::content),
+            ..VolumeRequest::default()
         };
         let deadline = deadline(timeout);
         Ok(self.volume(self.ask(py, move |lab| lab.create(&node, &request, deadline))?))
@@ -318,6 +329,59 @@ impl StorageLab {
         let (started, deadline) = (task.started.clone(), deadline(timeout));
         let statistics = self.ask(py, move |lab| lab.statistics(&started, deadline))?;
         counted(py, &statistics, self.lab.mask())
+    }
+
+    /// The parameters in force of a volume that was made with `parameters`, where the provider tells.
+    #[pyo3(signature = (node, volume, parameters, *, timeout=None))]
+    fn confirm(
+        &self,
+        py: Python<'_>,
+        node: String,
+        volume: &StorageVolume,
+        parameters: BTreeMap<String, String>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Option<BTreeMap<String, String>>> {
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        let request = VolumeRequest { parameters, ..VolumeRequest::default() };
+        let confirmed = self.ask(py, move |lab| lab.volumes().confirm(&node, &volume, &request, deadline))?;
+        let mask = self.lab.mask();
+        let hidden = |(key, value): (String, String)| (mask.hide(&key), mask.hide(&value));
+        Ok(confirmed.map(|parameters| parameters.into_iter().map(hidden).collect()))
+    }
+
+    /// A volume's whole life on a node, each call made twice.
+    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), timeout=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn repeat(
+        &self,
+        py: Python<'_>,
+        node: String,
+        name: String,
+        bytes: u64,
+        filesystem: &str,
+        access: &str,
+        parameters: BTreeMap<String, String>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<()> {
+        let (access, filesystem) = (chosen("access", access, &Access::ALL)?, filesystem.to_owned());
+        let request = VolumeRequest { name, bytes, filesystem, access, parameters, ..VolumeRequest::default() };
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| every_call_twice(lab.volumes(), &node, &request, deadline))
+    }
+
+    /// How long the calls of each kind took so far.
+    fn calls(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let made = self.lab.volumes().calls();
+        let told = made.into_iter().map(|times| {
+            let fields = PyDict::new(py);
+            fields.set_item("name", times.name)?;
+            fields.set_item("limit", times.limit.as_secs_f64())?;
+            fields.set_item("calls", times.calls)?;
+            fields.set_item("repeated", times.repeated)?;
+            fields.set_item("slowest", times.slowest.as_secs_f64())?;
+            results::make(py, "StorageCalls", &fields)
+        });
+        told.collect()
     }
 
     #[pyo3(signature = (node, volume, *, timeout=None))]
@@ -503,75 +567,6 @@ impl StorageLab {
         let armed = self.failpoints.iter().flat_map(|failpoints| failpoints.armed());
         armed.map(|each| (each.name.to_owned(), each.hits)).collect()
     }
-}
-
-/// The emulated provider on emulated nodes, all of it in this process.
-#[pyfunction]
-#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None, served=None))]
-#[allow(clippy::too_many_arguments)]
-pub fn storage_emulated(
-    py: Python<'_>,
-    nodes: Vec<String>,
-    run: u128,
-    pace: Seconds,
-    seed: u64,
-    failpoints: Vec<(String, String)>,
-    sync: Option<Seconds>,
-    attach: Option<Seconds>,
-    patience: Option<Seconds>,
-    served: Option<(String, PathBuf)>,
-) -> PyResult<StorageLab> {
-    let registry = Arc::new(Registry::new(FAILPOINTS, seed));
-    for (name, text) in failpoints {
-        let terms = Terms::parse(&text, Dialect::Extended).map_err(|error| Error::invalid(format!("{name}: {error}")));
-        let armed =
-            terms.and_then(|terms| registry.arm(&name, terms).map_err(|unknown| Error::invalid(unknown.to_string())));
-        armed.map_err(|error| errors::to_python(py, &error))?;
-    }
-    let mut timings = Timings::default();
-    for (slot, given) in [(&mut timings.sync, sync), (&mut timings.attach, attach), (&mut timings.patience, patience)] {
-        *slot = given.map_or(*slot, |seconds| seconds.0);
-    }
-    let emulated = Arc::new(Emulated::new(&nodes, registry.clone(), timings));
-    let (volumes, sockets): (Arc<dyn Volumes>, _) = match served {
-        None => (emulated.clone(), None),
-        Some((face, folder)) => {
-            let face = chosen("face", &face, &FACES)?;
-            let (emulated, deadline) = (emulated.clone(), deadline(None));
-            let (volumes, sockets) = wait(py, move || {
-                let sockets = serve_plugins(&emulated, &nodes, &folder, face)?;
-                let volumes: Arc<dyn Volumes> = if face == Face::Csi {
-                    let each = sockets.nodes.iter().map(|(node, path)| (node.clone(), Endpoint::Unix(path.clone())));
-                    let options = CsiOptions { nodes: each.collect(), folder, fences: true, ..CsiOptions::default() };
-                    Arc::new(Csi::connect(options, deadline)?)
-                } else {
-                    let (name, version) = ("emulated volume plugin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-                    let is_emulated = emulated.provider().emulated;
-                    let nodes = sockets.nodes.iter().map(|(node, path)| (node.clone(), path.clone().into())).collect();
-                    let options = DockerPluginOptions {
-                        name,
-                        version,
-                        nodes,
-                        fences: true,
-                        emulated: is_emulated,
-                        ..DockerPluginOptions::default()
-                    };
-                    Arc::new(DockerPlugin::connect(options, deadline)?)
-                };
-                Ok((volumes, sockets))
-            })?;
-            (volumes, Some(sockets))
-        }
-    };
-    let runner = Arc::new(Own::new("own", volumes.clone(), emulated.clone()));
-    let lab = Lab::new(volumes, runner, emulated.clone(), emulated, run, pace.0, Mask::default());
-    Ok(StorageLab {
-        lab: Arc::new(lab),
-        failpoints: Some(registry),
-        sockets: Mutex::new(sockets),
-        #[cfg(target_os = "linux")]
-        namespaces: None,
-    })
 }
 
 /// Why there can be no lab on this machine; None where there can.

@@ -11,9 +11,10 @@ use pyo3::prelude::*;
 use super::arguments::Seconds;
 use super::mask::Mask;
 use super::storage::{StorageLab, wait};
+use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, Engine, EngineVolumes, Services, Swarm};
-use crate::storage::{Capability, Csi, CsiOptions, Hosts, Lab, Nodes, Own, Provider};
+use crate::storage::{Capability, Csi, Hosts, Lab, Nodes, Own, Provider};
 
 /// What `holdfast.storage.hosts` was given, checked there.
 #[derive(FromPyObject)]
@@ -25,7 +26,6 @@ pub struct HostsGiven {
     driver: String,
     sockets: BTreeMap<String, String>,
     folder: PathBuf,
-    secrets: BTreeMap<String, String>,
     fences: bool,
     addresses: BTreeMap<String, String>,
     engines: BTreeMap<String, String>,
@@ -40,7 +40,7 @@ pub struct HostsGiven {
 }
 
 impl HostsGiven {
-    fn lab(self, deadline: Instant) -> Result<Lab> {
+    fn lab(self, csi: &CsiGiven, deadline: Instant) -> Result<Lab> {
         let mut engines = BTreeMap::new();
         for (node, address) in &self.engines {
             engines.insert(node.clone(), Engine::connect(address, deadline)?);
@@ -61,24 +61,18 @@ impl HostsGiven {
             for (node, socket) in self.sockets {
                 plugins.insert(node, socket.parse()?);
             }
-            let options = CsiOptions {
-                nodes: plugins,
-                controller: None,
-                folder: self.folder,
-                folders: Some(Arc::new(containers)),
-                secrets: self.secrets,
-                fences: self.fences,
-            };
+            let mut options = csi.options(plugins, self.folder)?;
+            options.folders = Some(Arc::new(containers));
             let volumes = Arc::new(Csi::connect(options, deadline)?);
             let runner = Arc::new(Own::new(name, volumes.clone(), nodes.clone()));
             return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask));
         }
-        let capabilities = [Some(Capability::List), self.fences.then_some(Capability::Fence)];
+        let capabilities = [Some(Capability::Create), Some(Capability::List), self.fences.then_some(Capability::Fence)];
         let provider = Provider {
             name: self.name,
             version: self.version,
             capabilities: capabilities.into_iter().flatten().collect(),
-            emulated: String::new(),
+            ..Provider::default()
         };
         let volumes = Arc::new(EngineVolumes::new(containers, self.driver.clone(), provider, None));
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), self.driver));
@@ -88,11 +82,12 @@ impl HostsGiven {
 
 /// The user's own hosts, with a provider's plugins on them.
 #[pyfunction]
-pub fn storage_hosts(py: Python<'_>, given: HostsGiven) -> PyResult<StorageLab> {
+pub fn storage_hosts(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<StorageLab> {
+    let (csi, given): (CsiGiven, HostsGiven) = (given.extract()?, given.extract()?);
     let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
     wait(py, move || {
         Ok(StorageLab::real(
-            given.lab(deadline).map_err(|error| mask.error(error))?,
+            given.lab(&csi, deadline).map_err(|error| mask.error(error))?,
             #[cfg(target_os = "linux")]
             None,
         ))

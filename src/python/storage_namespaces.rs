@@ -10,10 +10,11 @@ use pyo3::prelude::*;
 use super::arguments::Seconds;
 use super::mask::Mask;
 use super::storage::{StorageLab, wait};
+use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
-use crate::storage::namespaces::{DRIVER, LabOptions, Namespaces, RuntimeOptions, address};
-use crate::storage::{Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Volumes};
+use crate::storage::namespaces::{CONTROLLER, DRIVER, LabOptions, Namespaces, RuntimeOptions, address};
+use crate::storage::{Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Volumes};
 
 /// What `holdfast.storage.lab` was given, checked there.
 #[derive(FromPyObject)]
@@ -31,7 +32,6 @@ pub struct LabGiven {
     run: u128,
     pace: Seconds,
     fences: bool,
-    secrets: BTreeMap<String, String>,
     timeout: Seconds,
     mask: Py<Mask>,
     /// Where a Docker plugin serves, where it does not do so on {socket}.
@@ -46,6 +46,9 @@ pub struct LabGiven {
     /// Whether other nodes have a Docker plugin's volumes too, whatever it says itself.
     #[pyo3(default)]
     shared: Option<bool>,
+    /// What is run beside the server: the one controller of all nodes.
+    #[pyo3(default)]
+    controller_start: Option<String>,
 }
 
 impl LabGiven {
@@ -60,6 +63,7 @@ impl LabGiven {
             folder: self.folder.clone(),
             nodes: self.nodes,
             server: self.server.clone(),
+            controller: self.controller_start.clone(),
             plugin: self.plugin.clone(),
             socket: self.socket.clone(),
             environment: self.environment.clone().into_iter().collect(),
@@ -72,12 +76,14 @@ impl LabGiven {
     }
 
     /// The provider, asked by its own protocol.
-    fn provider(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Arc<dyn Volumes>> {
+    fn provider(&self, csi: &CsiGiven, namespaces: &Namespaces, deadline: Instant) -> Result<Arc<dyn Volumes>> {
         if self.by_csi() {
             let sockets = namespaces.names().into_iter().map(|node| (node.clone(), namespaces.socket(&node)));
             let nodes = sockets.map(|(node, socket)| (node, Endpoint::Unix(socket))).collect();
-            let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
-            let options = CsiOptions { nodes, folder, secrets, fences: self.fences, ..CsiOptions::default() };
+            let mut options = csi.options(nodes, self.folder.clone())?;
+            if self.controller_start.is_some() {
+                options.controller = Some(Endpoint::Unix(namespaces.socket(CONTROLLER)));
+            }
             return Ok(Arc::new(Csi::connect(options, deadline)?));
         }
         let mut nodes = BTreeMap::new();
@@ -122,8 +128,8 @@ impl LabGiven {
     }
 
     /// The three seams.
-    fn lab(&self, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
-        let plugins = self.provider(namespaces, deadline)?;
+    fn lab(&self, csi: &CsiGiven, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
+        let plugins = self.provider(csi, namespaces, deadline)?;
         let mask = self.mask.get().mask.clone();
         let shared = Arc::new(namespaces.clone());
         if self.runner == "own" {
@@ -150,13 +156,14 @@ impl LabGiven {
 
 /// Nodes as namespaces of this machine, with a provider on them.
 #[pyfunction]
-pub fn storage_lab(py: Python<'_>, given: LabGiven) -> PyResult<StorageLab> {
+pub fn storage_lab(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<StorageLab> {
+    let (csi, given): (CsiGiven, LabGiven) = (given.extract()?, given.extract()?);
     let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
     wait(py, move || {
         let namespaces = given.namespaces(deadline);
         let made = namespaces.and_then(|namespaces| {
             namespaces.await_plugins(deadline)?;
-            let lab = given.lab(&namespaces, deadline);
+            let lab = given.lab(&csi, &namespaces, deadline);
             let lab = lab.map_err(|error| namespaces.ended_plugin().unwrap_or(error))?;
             namespaces.begin()?;
             Ok((lab, namespaces))

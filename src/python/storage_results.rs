@@ -45,6 +45,12 @@ impl StorageVolume {
         self.volume.nodes.as_ref().map(|nodes| nodes.iter().map(|node| self.mask.hide(node)).collect())
     }
 
+    /// The nodes that can have it; None where all can.
+    #[getter]
+    fn accessible(&self) -> Option<Vec<String>> {
+        self.volume.accessible.clone()
+    }
+
     fn __repr__(&self) -> String {
         format!("<volume {} ({})>", self.name(), self.id())
     }

@@ -179,14 +179,14 @@ fn answered(status: StatusCode, bytes: &[u8], mask: &Mask) -> Result<Value> {
 impl Volumes for DockerPlugin {
     fn provider(&self) -> Provider {
         let DockerPluginOptions { name, version, fences, emulated, .. } = self.options.clone();
-        let mut capabilities = BTreeSet::from([Capability::List]);
+        let mut capabilities = BTreeSet::from([Capability::Create, Capability::List]);
         if fences {
             capabilities.insert(Capability::Fence);
         }
         if !self.shared {
             capabilities.insert(Capability::Local);
         }
-        Provider { name, version, capabilities, emulated }
+        Provider { name, version, capabilities, emulated, ..Provider::default() }
     }
 
     /// As an engine does: who is known already is not made again.

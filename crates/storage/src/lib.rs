@@ -21,6 +21,7 @@ pub mod namespaces;
 pub mod nbd;
 mod nodes;
 mod plugin_address;
+mod repeats;
 mod runner;
 mod task;
 #[cfg(unix)]
@@ -28,7 +29,7 @@ mod tools;
 mod volumes;
 
 pub use asking::{Introduction, introduce};
-pub use csi::{Csi, CsiOptions, Endpoint};
+pub use csi::{Calls, Csi, CsiOptions, Endpoint, Rpc};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions, Processes};
 pub use faults::{Fault, Faults, Network, Part};
 pub use features::{Condition, ContentSource, Expanded, Snapshot, Space, Statistics};
@@ -38,6 +39,7 @@ pub use lab::{Lab, Started, Verdict};
 pub use mask::Mask;
 pub use nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding, Tell};
 pub use plugin_address::PluginAddress;
+pub use repeats::every_call_twice;
 pub use runner::{Own, Runner, TaskRequest};
 pub use task::{Stage, Task};
-pub use volumes::{Access, Attachment, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
+pub use volumes::{Access, Attachment, CallTimes, Capability, Features, Provider, Volume, VolumeRequest, Volumes};

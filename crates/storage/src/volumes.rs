@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::features::{ContentSource, Expanded, Snapshot, Statistics};
 use holdfast_net::error::{Error, Result};
@@ -15,24 +15,33 @@ pub enum Access {
     SingleNodeWriter,
     /// One node, reading.
     SingleNodeReaderOnly,
+    /// One task on one node, reading and writing.
+    SingleNodeSingleWriter,
+    /// Many tasks on one node, reading and writing.
+    SingleNodeMultiWriter,
     /// Many nodes, reading.
     MultiNodeReaderOnly,
+    /// Many nodes, reading, and one of them writing.
+    MultiNodeSingleWriter,
     /// Many nodes, reading and writing.
     MultiNodeMultiWriter,
 }
 
 impl Access {
     /// All of them, by CSI's names.
-    pub const ALL: [(&'static str, Self); 4] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("SINGLE_NODE_WRITER", Self::SingleNodeWriter),
         ("SINGLE_NODE_READER_ONLY", Self::SingleNodeReaderOnly),
+        ("SINGLE_NODE_SINGLE_WRITER", Self::SingleNodeSingleWriter),
+        ("SINGLE_NODE_MULTI_WRITER", Self::SingleNodeMultiWriter),
         ("MULTI_NODE_READER_ONLY", Self::MultiNodeReaderOnly),
+        ("MULTI_NODE_SINGLE_WRITER", Self::MultiNodeSingleWriter),
         ("MULTI_NODE_MULTI_WRITER", Self::MultiNodeMultiWriter),
     ];
 
     /// Whether more than one node may have it.
     pub fn is_shared(self) -> bool {
-        matches!(self, Self::MultiNodeReaderOnly | Self::MultiNodeMultiWriter)
+        matches!(self, Self::MultiNodeReaderOnly | Self::MultiNodeSingleWriter | Self::MultiNodeMultiWriter)
     }
 
     /// Whether nobody writes.
@@ -58,6 +67,8 @@ pub struct VolumeRequest {
     pub block: bool,
     /// What it holds from its beginning on; nothing, where none is given.
     pub content: Option<ContentSource>,
+    /// The node that it shall be near to, where it cannot be everywhere; empty where that is all the same.
+    pub place: String,
 }
 
 /// A volume as its provider tells of it.
@@ -73,6 +84,8 @@ pub struct Volume {
     pub parameters: Option<BTreeMap<String, String>>,
     /// The nodes that have it, where the provider tells.
     pub nodes: Option<Vec<String>>,
+    /// The nodes that can have it; none, where all can.
+    pub accessible: Option<Vec<String>>,
     /// The file system asked for.
     pub filesystem: String,
     /// Who may use it.
@@ -105,9 +118,26 @@ pub struct Attachment {
     pub context: BTreeMap<String, String>,
 }
 
+/// How long the calls of one kind took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallTimes {
+    /// As the protocol calls them.
+    pub name: &'static str,
+    /// For each, all attempts together.
+    pub limit: Duration,
+    /// How many there were.
+    pub calls: u64,
+    /// How many attempts there were beside the first ones.
+    pub repeated: u64,
+    /// Of the slowest that was answered.
+    pub slowest: Duration,
+}
+
 /// What a provider can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
+    /// Volumes can be made and removed.
+    Create,
     /// Volumes have a size.
     Size,
     /// The parameters in force can be read back.
@@ -120,6 +150,10 @@ pub enum Capability {
     ListNodes,
     /// A volume is attached to a node before it is mounted there, so that another node can take it.
     Attach,
+    /// A volume may be for many tasks of one node, and it is said which.
+    SingleNodeMultiWriter,
+    /// Whatever is asked twice is answered twice, and done once.
+    Repeats,
     /// A node that is cut off is fenced when another takes its volume.
     Fence,
     /// Its server can be stopped and started.
@@ -140,18 +174,23 @@ pub enum Capability {
     Statistics,
     /// Whether a volume is well is told.
     Condition,
+    /// It says from which nodes a volume can be reached.
+    Topology,
 }
 
 impl Capability {
     /// In a word, as tests ask for it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Create => "Create",
             Self::Size => "Size",
             Self::Parameters => "Parameters",
             Self::RefusesUnknownParameters => "RefusesUnknownParameters",
             Self::List => "List",
             Self::ListNodes => "ListNodes",
             Self::Attach => "Attach",
+            Self::SingleNodeMultiWriter => "SingleNodeMultiWriter",
+            Self::Repeats => "Repeats",
             Self::Fence => "Fence",
             Self::Server => "Server",
             Self::Local => "Local",
@@ -162,6 +201,7 @@ impl Capability {
             Self::Block => "Block",
             Self::Statistics => "Statistics",
             Self::Condition => "Condition",
+            Self::Topology => "Topology",
         }
     }
 }
@@ -177,6 +217,10 @@ pub struct Provider {
     pub capabilities: BTreeSet<Capability>,
     /// Whether it is our own, in words for each report; empty where it is real.
     pub emulated: String,
+    /// Why it cannot be qualified at all; empty where it can.
+    pub lacks: String,
+    /// The smallest volume that it makes, in bytes; 0 where it does not tell.
+    pub minimum: u64,
 }
 
 /// A provider. Each call fails in time, and says why; a call that is repeated does no harm.
@@ -186,6 +230,23 @@ pub trait Volumes: Send + Sync {
 
     /// Makes a volume, asked of the plugin on `node` where the provider has one on each.
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume>;
+
+    /// The parameters in force of a volume that was made as `request` says, where the provider tells; an error, where it
+    /// does not stand by what it made.
+    fn confirm(
+        &self,
+        _node: &str,
+        volume: &Volume,
+        _request: &VolumeRequest,
+        _deadline: Instant,
+    ) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(volume.parameters.clone())
+    }
+
+    /// How long its calls took so far.
+    fn calls(&self) -> Vec<CallTimes> {
+        Vec::new()
+    }
 
     /// Removes a volume; one that is not there is removed already.
     fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()>;

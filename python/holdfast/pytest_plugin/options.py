@@ -168,6 +168,25 @@ def _check_torpedo(config: pytest.Config) -> None:
                 )
     for text in value(config, "torpedo-failpoint") or ():
         _check_storage_failpoint(text)
+    _check_names(config)
+
+
+def _check_names(config: pytest.Config) -> None:
+    """The RPCs and the healthy ways that are named are there."""
+    calls, ways = value(config, "torpedo-call") or (), value(config, "torpedo-personality") or ()
+    if not calls and not ways:
+        return
+    from holdfast import _core
+
+    rpcs = ["default", *_core.storage_rpcs()]
+    for text in calls:
+        rpc, _ = deadline(text, "torpedo-call", "CreateVolume=12s")
+        if rpc not in rpcs:
+            raise pytest.UsageError(f"--torpedo-call {text}: there is no call {rpc!r}; {table.nearest(rpc, rpcs)}")
+    names = [name for name, _ in _core.storage_personalities()]
+    for name in ways:
+        if name not in names:
+            raise pytest.UsageError(f"--torpedo-personality {name}: there is none; {table.nearest(name, names)}")
 
 
 def _check_provider(config: pytest.Config) -> None:

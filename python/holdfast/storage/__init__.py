@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Of the emulated provider, in seconds.
 TIMINGS = {"pace": 0.002, "sync": 0.0002, "attach": 0.01, "patience": 3.0}
+# How long an RPC of CSI may take, with all its attempts, where nothing else is said; in seconds.
+CALL = 60.0
 EMULATED_NODES = ("node1", "node2", "node3")
 
 
@@ -25,6 +27,8 @@ def emulated(
     seed: int = 0,
     timings: Mapping[str, float] | None = None,
     served: tuple[str, str | os.PathLike[str]] | None = None,
+    personalities: Sequence[str] = (),
+    calls: Mapping[str, float] | None = None,
 ) -> _core.StorageLab:
     """The emulated provider on emulated nodes, all of it in this process.
 
@@ -32,7 +36,9 @@ def emulated(
     write of a task to the next, `sync` and `attach` what those take, `patience` how long a node waits for its storage
     network.
     `served` is a face, csi or docker, and an existing, empty folder: the plugins serve it on sockets there, and are
-    reached by them. Raises `InvalidArgumentError` for a failpoint that does not exist.
+    reached by them. `personalities` are healthy ways in which it differs (`_core.storage_personalities()`), and `calls`
+    how long an RPC of CSI may take, or `default`, in seconds. Raises `InvalidArgumentError` for a name that does not
+    exist.
     """
     from holdfast import _core
 
@@ -43,15 +49,20 @@ def emulated(
         seed=seed,
         failpoints=armed,
         served=served,
+        personalities=list(personalities),
+        limits=dict(calls or {}),
         **{**TIMINGS, **(timings or {})},
     )
 
 
-def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) -> _core.StorageLab:
+def hosts(
+    provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0, calls: Mapping[str, float] | None = None
+) -> _core.StorageLab:
     """The hosts that a provider file names, with the plugins that they have.
 
     What runs there is in containers with the label holdfast.task. `pace` is from one write of a task to the next,
-    `timeout` for all engines to answer; in seconds. Raises a `HoldfastError` that says what did not come about.
+    `timeout` for all engines to answer, `calls` how long an RPC of CSI may take, or `default`; in seconds. Raises a
+    `HoldfastError` that says what did not come about.
     """
     from holdfast import _core
 
@@ -60,7 +71,7 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
     nodes = provider.hosts.nodes
     return _core.storage_hosts(
         {
-            **_given(provider, pace, timeout),
+            **_given(provider, pace, timeout, calls),
             "sockets": dict(provider.hosts.sockets),
             "folder": provider.hosts.folder,
             "driver": provider.driver,
@@ -74,19 +85,24 @@ def hosts(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 30.0) 
 
 
 def lab(
-    provider: ProviderFile, folder: str | os.PathLike[str], *, pace: float = 0.005, timeout: float = 30.0
+    provider: ProviderFile,
+    folder: str | os.PathLike[str],
+    *,
+    pace: float = 0.005,
+    timeout: float = 30.0,
+    calls: Mapping[str, float] | None = None,
 ) -> _core.StorageLab:
     """A lab of namespaces on this machine, with a provider's plugin on each node. Linux, as root.
 
     `folder` is an empty one of its own; everything of the lab is in it. `pace` is from one write of a task to the
-    next, `timeout` for all plugins to answer; in seconds. Raises a `HoldfastError` that says what did not come about;
-    what the plugins printed is in `FOLDER/NODE/log`.
+    next, `timeout` for all plugins to answer, `calls` how long an RPC of CSI may take, or `default`; in seconds. Raises
+    a `HoldfastError` that says what did not come about; what the plugins printed is in `FOLDER/NODE/log`.
     """
     from holdfast import _core
 
     return _core.storage_lab(
         {
-            **_given(provider, pace, timeout),
+            **_given(provider, pace, timeout, calls),
             "folder": os.fspath(folder),
             "nodes": provider.nodes,
             "server": provider.line(provider.server),
@@ -101,7 +117,7 @@ def lab(
     )
 
 
-def _given(provider: ProviderFile, pace: float, timeout: float) -> dict[str, Any]:
+def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[str, float] | None) -> dict[str, Any]:
     """What a lab of either kind is told of its provider; sizes are bytes, times seconds."""
     from holdfast import ledger
 
@@ -114,7 +130,7 @@ def _given(provider: ProviderFile, pace: float, timeout: float) -> dict[str, Any
         "call_secrets": provider.call_secrets,
         "mask": provider.mask,
         "controller_socket": provider.controller_socket,
-        "calls": provider.calls,
+        "calls": {"default": CALL, **provider.calls, **(calls or {})},
         "mount_flags": provider.mount_flags,
         "filesystem_options": provider.filesystem_options,
         "topology": provider.topology,

@@ -21,7 +21,8 @@ class Limits:
 
     `deadline` is the scenario's own; `call` is for one call to the provider; `pause` the longest time without an
     acknowledgement where nothing should be noticed; `settle` for what must be gone to be gone. `enough` is how many
-    records a task writes before and after a fault.
+    records a task writes before and after a fault. `refusal` is for a call that is to be refused, or that nobody can
+    answer.
     """
 
     deadline: float
@@ -29,6 +30,7 @@ class Limits:
     pause: float
     settle: float
     enough: int
+    refusal: float = 10.0
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class ScenarioOutcome:
             ("stale", str(account.stale)),
             ("faults", json.dumps(account.faults)),
             ("not_checked", json.dumps([str(each) for each in self.not_checked()])),
+            ("calls", json.dumps([asdict(each) for each in self.scenario.lab.calls()])),
             ("timeline", "\n".join(events[-60:])),
         ]
 
@@ -223,7 +225,7 @@ def _without_a_lab(item: pytest.Item, report: pytest.TestReport, error: BaseExce
         "verdict": "NotRun" if report.skipped else "Inconclusive",
         "reason": _reason(error),
         **dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0"),
-        **dict.fromkeys(("faults", "not_checked"), "[]"),
+        **dict.fromkeys(("faults", "not_checked", "calls"), "[]"),
     }
 
 
@@ -252,6 +254,23 @@ def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> No
             write(f"{'':<{width}} {visible.line(row['reason'])}")
         for line in json.loads(row["not_checked"]):
             write(f"{'':<{width}} not checked: {visible.line(line)}")
+    for call in calls_of(rows):
+        repeated = f", and {call['repeated']} times again" if call["repeated"] else ""
+        write(
+            f"{call['name']}: slowest {call['slowest']:.2f} s of {call['limit']:g} s; {call['calls']} calls{repeated}"
+        )
+
+
+def calls_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls of each RPC in all scenarios together: the slowest of them, and how many there were."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for call in json.loads(row["calls"]):
+            known = found.setdefault(call["name"], {**call, "calls": 0, "repeated": 0})
+            known["calls"] += call["calls"]
+            known["repeated"] += call["repeated"]
+            known["slowest"] = max(known["slowest"], call["slowest"])
+    return list(found.values())
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -289,6 +308,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             *(f"- {title}: {said(found)}" for title, found in faults),
         ]
+    calls = calls_of(rows)
+    if calls:
+        lines += ["", "| call | limit | slowest | calls | again |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {call['name']} | {call['limit']:g} s | {call['slowest']:.2f} s | {call['calls']} | {call['repeated']} |"
+            for call in calls
+        ]
     unchecked = [(row["torpedo"], line) for row in rows for line in json.loads(row["not_checked"])]
     if unchecked:
         lines += ["", *(f"- {name}: not checked: {said(line)}" for name, line in unchecked)]
@@ -300,6 +326,6 @@ def write_files(folder: Path, rows: list[dict[str, Any]]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     table, data = folder / "torpedo.md", folder / "torpedo.json"
     table.write_text(markdown(rows), encoding="utf-8")
-    decoded = [{**row, **{name: json.loads(row[name]) for name in ("faults", "not_checked")}} for row in rows]
+    decoded = [{**row, **{name: json.loads(row[name]) for name in ("faults", "not_checked", "calls")}} for row in rows]
     data.write_text(json.dumps({"holdfast": __version__, "scenarios": decoded}, indent=2) + "\n", encoding="utf-8")
     return [table, data]

@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.choices import StorageFault, TaskStage, VolumeAccess
-from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError
+from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange
 from holdfast.results import Unchecked
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
+from holdfast.storage.offer import SIZE, Offer
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageSnapshot, StorageTask, StorageVolume
     from holdfast.results import LedgerVerdict, StorageLeftover, StorageProvider
 
 STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
-MEBIBYTE = 1 << 20
-# Size in bytes, file system, access mode, parameters.
-Variation = tuple[int, str, VolumeAccess, dict[str, str]]
-# Of each volume, if nothing else is said; in bytes.
-SIZE = 64 * MEBIBYTE
-
-
 # From one look to the next, in seconds.
 LOOK = 0.02
 
@@ -44,12 +38,11 @@ class Scenario:
         self.volumes: list[StorageVolume] = []
         self.snapshots: list[StorageSnapshot] = []
         self.tasks: list[StorageTask] = []
-        # What a volume of this provider can be asked for.
-        self.filesystems: frozenset[str] = frozenset(("ext4", "xfs"))
-        self.accesses: frozenset[str] = frozenset(("SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"))
-        self.knows_parameters = True
-        # Of every volume.
-        self.parameters: dict[str, str] = {}
+        self.offer = Offer(minimum=self.provider.minimum)
+        # What each volume was asked for, by its name.
+        self.sent: dict[str, dict[str, str]] = {}
+        # Why no second node can have a volume; None until that is known.
+        self._alone: str | None = None
         # What of the nodes cannot be looked at.
         self.unseen: Unchecked | None = None
         self._undo: list[tuple[str, StorageFault]] = []
@@ -66,22 +59,42 @@ class Scenario:
             if capability not in self.provider.capabilities:
                 raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
 
-    @property
-    def is_local(self) -> bool:
-        """Whether each of the provider's volumes is one node's alone."""
-        return "Local" in self.provider.capabilities
+    def _why_alone(self) -> str:
+        """Why no second node can have a volume of the first; empty where it can. A driver with a topology says so of
+        a volume that it made.
+        """
+        if "Local" in self.provider.capabilities:
+            return f"{self.provider.name}: its volumes are local"
+        if "Topology" not in self.provider.capabilities:
+            return ""
+        if self._alone is None:
+            first, second = self.nodes[:2]
+            reach = self.create(first).accessible
+            told = ", ".join(reach or ()) or "no node"
+            self._alone = (
+                ""
+                if reach is None or second in reach
+                else f"{self.provider.name}: a volume for {first} is accessible from {told} alone"
+            )
+        return self._alone
 
     def need_second_node(self) -> None:
         """Another node can have a volume, or this does not run."""
-        if self.is_local:
-            raise ScenarioNotRun(f"{self.provider.name}: its volumes are local")
+        if self._why_alone():
+            raise ScenarioNotRun(self._why_alone())
 
     def other_node(self) -> str:
-        """A node that has not had a volume: the second; where volumes are local, the first again."""
-        if not self.is_local:
+        """A node that has not had a volume: the second; where no second can have it, the first again."""
+        if not self._why_alone():
             return self.nodes[1]
-        self._not_checked("a volume on a second node", f"{self.provider.name}: its volumes are local")
+        self.unchecked("a volume on a second node", self._why_alone())
         return self.nodes[0]
+
+    def unchecked(self, what: str, why: str) -> None:
+        """List something as not checked, once."""
+        unchecked = Unchecked(what, why.replace(self.folder, "…") if self.folder else why)
+        if unchecked not in self.account.not_checked:
+            self.account.not_checked.append(unchecked)
 
     def need_fault(self, *faults: StorageFault) -> None:
         """The lab can do all of that harm, or this does not run."""
@@ -94,9 +107,13 @@ class Scenario:
         """Whether the provider can do that; if not, `what` is listed as not checked."""
         if capability in self.provider.capabilities:
             return True
-        why = f"{self.provider.name} does not have the capability {capability}"
-        self.account.not_checked.append(Unchecked(what, why))
+        self.unchecked(what, f"{self.provider.name} does not have the capability {capability}")
         return False
+
+    @property
+    def access(self) -> VolumeAccess:
+        """What a task's volume is for."""
+        return self.offer.access(self.provider)
 
     # Volumes and tasks.
 
@@ -107,29 +124,48 @@ class Scenario:
         name: str | None = None,
         size: int = SIZE,
         filesystem: str = "",
-        access: VolumeAccess = "SINGLE_NODE_WRITER",
+        access: VolumeAccess | None = None,
         parameters: dict[str, str] | None = None,
         block: bool = False,
         source: StorageSnapshot | StorageVolume | None = None,
+        refusable: bool = False,
         timeout: float | None = None,
     ) -> StorageVolume:
-        """A volume, which is removed at the end."""
+        """A volume, which is removed at the end; of a provider that makes none of this size, this does not run, unless
+        it shall be refused.
+        """
+        if self.provider.lacks:
+            raise ScenarioNotRun(f"{self.provider.name}: {self.provider.lacks}")
         name = name or self.unused_name()
-        always = {key: text.replace("{volume}", name) for key, text in self.parameters.items()}
-        volume = self.lab.create(
-            node or self.nodes[0],
-            name,
-            size,
-            filesystem=filesystem,
-            access=access,
-            parameters={**always, **(parameters or {})},
-            block=block,
-            source=source,
-            timeout=timeout or self.limits.call,
-        )
+        sent = self.parameters_of(name, parameters)
+        try:
+            volume = self.lab.create(
+                node or self.nodes[0],
+                name,
+                self.offer.size(size),
+                filesystem=filesystem,
+                access=access or self.access,
+                parameters=sent,
+                block=block,
+                source=source,
+                timeout=timeout or self.limits.call,
+            )
+        except OutOfRange as error:
+            if refusable:
+                raise
+            raise ScenarioNotRun(
+                f"{self.provider.name} makes no volume of {self.offer.size(size)} bytes: give its file `minimum` or "
+                f"`sizes`: {error.message}"
+            ) from error
+        self.sent.setdefault(name, sent)
         if all(known.id != volume.id for known in self.volumes):
             self.volumes.append(volume)
         return volume
+
+    def parameters_of(self, name: str, parameters: dict[str, str] | None = None) -> dict[str, str]:
+        """Those of every volume, and its own."""
+        always = {key: text.replace("{volume}", name) for key, text in self.offer.parameters.items()}
+        return {**always, **(parameters or {})}
 
     def take_snapshot(self, volume: StorageVolume) -> StorageSnapshot:
         """A snapshot, which is removed at the end."""
@@ -142,9 +178,11 @@ class Scenario:
         self._count += 1
         return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
 
-    def begin(self, volume: StorageVolume, node: str, stage: TaskStage = "appending") -> StorageTask:
+    def begin(
+        self, volume: StorageVolume, node: str, stage: TaskStage = "appending", *, timeout: float | None = None
+    ) -> StorageTask:
         """A task that starts to write on a volume."""
-        task = self.lab.run(volume, node, stage=stage, timeout=self.limits.call)
+        task = self.lab.run(volume, node, stage=stage, timeout=timeout or self.limits.call)
         self.tasks.append(task)
         return task
 
@@ -293,8 +331,10 @@ class Scenario:
     def expect_nothing_left(self) -> None:
         """Nothing of this scenario's volumes is mounted, attached or running."""
         left: list[StorageLeftover] = []
-        if self.unseen and self.unseen not in self.account.not_checked:
-            self.account.not_checked.append(self.unseen)
+        if self.unseen:
+            self.unchecked(self.unseen.what, self.unseen.why)
+        if "Attach" in self.provider.capabilities:
+            self.can("ListNodes", "what stays attached")
 
         def nothing() -> bool:
             found = self.lab.leftovers(self.volumes, timeout=self.limits.call)
@@ -323,37 +363,7 @@ class Scenario:
             return
         raise ExpectationFailed(f"accepted: {what}")
 
-    def expect_refused(
-        self, what: str, *, name: str | None = None, size: int = SIZE, parameters: dict[str, str] | None = None
-    ) -> None:
-        """A volume that makes no sense is refused, and nothing is there of it after that."""
-        before = {volume.id: volume.bytes for volume in self.lab.volumes(self.nodes[0])}
-        with self.refused(what):
-            self.create(name=name, size=size, parameters=parameters)
-        after = {volume.id: volume.bytes for volume in self.lab.volumes(self.nodes[0])}
-        self.expect(before == after, f"{what} was refused, and changed something: {before} became {after}")
-
     # What several scenarios do.
-
-    def offered(self, variations: Iterable[Variation]) -> Iterator[Variation]:
-        """The variations of a volume that this provider is for."""
-        for variation in variations:
-            _, filesystem, access, parameters = variation
-            lacking = [
-                what
-                for what, there in (
-                    (f"the file system {filesystem}", not filesystem or filesystem in self.filesystems),
-                    (f"access by {access}", access in self.accesses),
-                    (f"parameters {parameters}", not parameters or self.knows_parameters),
-                )
-                if not there
-            ]
-            if lacking:
-                self.account.not_checked.append(
-                    Unchecked(" and ".join(lacking), f"{self.provider.name} is not asked for it")
-                )
-            else:
-                yield variation
 
     def mount_unevenly(self, keeper: StorageTask, order: Iterable[str]) -> None:
         """Mounts (M) and unmounts (U) by two tasks in turn, and at the end the unmounts that are missing.
@@ -393,7 +403,7 @@ class Scenario:
         except HoldfastError as error:
             raise ExpectationFailed(f"{what} is not one of two: {error}") from error
         if refusal is not None:
-            self._not_checked("two mounts for one task", refusal)
+            self.unchecked("two mounts for one task", refusal)
         self.expect_seen(keeper, what)
 
     def expect_seen(self, keeper: StorageTask, after: str) -> None:
@@ -407,12 +417,7 @@ class Scenario:
                 f"after {after} the volume of the task is not where it was mounted: {error}"
             ) from error
         if not seen:
-            self._not_checked("where a task has its volume", "nobody can look there")
-
-    def _not_checked(self, what: str, why: str) -> None:
-        unchecked = Unchecked(what, why.replace(self.folder, "…") if self.folder else why)
-        if unchecked not in self.account.not_checked:
-            self.account.not_checked.append(unchecked)
+            self.unchecked("where a task has its volume", "nobody can look there")
 
     def lose_unmount(self, task: StorageTask) -> None:
         """Let go of a task's volume while the plugin is dead: the provider refuses, or nobody hears of it."""

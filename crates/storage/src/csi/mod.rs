@@ -1,8 +1,20 @@
 //! CSI v1, from both sides: as an orchestrator asks, and as a plugin answers.
 
+mod calls;
 mod client;
+mod endpoint;
 mod face;
+mod introduction;
+mod messages;
+mod options;
+mod rpc;
+mod services;
+mod topology;
 mod trouble;
 
-pub use client::{Csi, CsiOptions, Endpoint, Folders};
-pub use face::{Backend, Plugin, routes};
+pub use calls::Calls;
+pub use client::Csi;
+pub use endpoint::Endpoint;
+pub use face::{Backend, Reach, Ways, routes};
+pub use options::{CsiOptions, Folders};
+pub use rpc::Rpc;

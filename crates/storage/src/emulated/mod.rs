@@ -7,6 +7,7 @@ mod faults;
 mod features;
 mod io;
 mod nodes;
+mod personalities;
 mod plugin;
 mod serving;
 mod sites;
@@ -17,5 +18,6 @@ mod volumes;
 mod world;
 
 pub use defects::FAILPOINTS;
+pub use personalities::{PERSONALITIES, Personality, ways};
 pub use serving::{Face, Sockets, serve_plugins};
 pub use world::{Emulated, Timings};

@@ -1,12 +1,12 @@
 //! The plugin of one emulated node, as CSI asks of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tonic::Code;
 
 use super::world::Emulated;
-use crate::csi::Backend;
+use crate::csi::{Backend, Ways};
 use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -31,8 +31,20 @@ impl Backend for EmulatedPlugin {
         &self.node
     }
 
+    fn ways(&self) -> Ways {
+        self.emulated.ways().clone()
+    }
+
+    fn doubt(&self) -> Option<String> {
+        self.emulated.doubt()
+    }
+
+    fn published(&self, volume: &str) -> Vec<PathBuf> {
+        self.emulated.published(volume, &self.node)
+    }
+
     fn ready(&self, deadline: Instant) -> Result<()> {
-        Volumes::ready(&self.emulated, &self.node, deadline)
+        self.emulated.controller(&self.node, deadline).map(drop)
     }
 
     fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
@@ -56,12 +68,19 @@ impl Backend for EmulatedPlugin {
     }
 
     fn stage(&self, volume: &Volume, attachment: &Attachment, _: &Path, deadline: Instant) -> Result<()> {
-        Volumes::stage(&self.emulated, volume, attachment, &self.node, deadline)
+        if self.emulated.ways().attaches {
+            return Volumes::stage(&self.emulated, volume, attachment, &self.node, deadline);
+        }
+        self.take_and_stage(volume, deadline)
     }
 
     fn unstage(&self, volume: &str, _: &Path, deadline: Instant) -> Result<()> {
         let volume = Volume { id: volume.to_owned(), ..Volume::default() };
-        Volumes::unstage(&self.emulated, &volume, &self.node, deadline)
+        Volumes::unstage(&self.emulated, &volume, &self.node, deadline)?;
+        if self.emulated.ways().attaches {
+            return Ok(());
+        }
+        self.emulated.by_server(deadline, |world| self.emulated.take(world, &volume.id, &self.node))
     }
 
     fn publish(&self, volume: &str, _: &Path, target: &Path, deadline: Instant) -> Result<()> {
@@ -80,6 +99,20 @@ impl Backend for EmulatedPlugin {
 
     fn is_published(&self, volume: &str, target: &Path) -> bool {
         self.emulated.is_published(volume, &self.node, target)
+    }
+}
+
+impl EmulatedPlugin {
+    /// Who is not attached takes a volume by mounting it: another that has it loses it first, and is fenced.
+    fn take_and_stage(&self, volume: &Volume, deadline: Instant) -> Result<()> {
+        self.emulated.by_both(&self.node, 1, deadline, |world| {
+            let others = volume.nodes.iter().flatten().filter(|node| **node != self.node && !volume.access.is_shared());
+            for other in others {
+                self.emulated.take(world, &volume.id, other)?;
+            }
+            let epoch = self.emulated.give(world, &volume.id, &self.node)?;
+            self.emulated.stage_in(world, &volume.id, &self.node, epoch)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use super::docker;
 use super::plugin::EmulatedPlugin;
@@ -27,13 +28,15 @@ pub enum Face {
 pub struct Sockets {
     /// Of each node's plugin.
     pub nodes: BTreeMap<String, PathBuf>,
+    /// Of the one controller, where there is one.
+    pub controller: Option<PathBuf>,
     life: CancellationToken,
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         self.life.cancel();
-        for path in self.nodes.values() {
+        for path in self.nodes.values().chain(&self.controller) {
             let _ = std::fs::remove_file(path); // gone with its folder, or never made
         }
     }
@@ -41,7 +44,14 @@ impl Drop for Sockets {
 
 /// Serves the plugin of each node in `folder`, as `NODE.sock`. Must be called within a runtime.
 pub fn serve_plugins(emulated: &Emulated, nodes: &[String], folder: &Path, face: Face) -> Result<Sockets> {
-    let mut sockets = Sockets { nodes: BTreeMap::new(), life: CancellationToken::new() };
+    let mut sockets = Sockets { nodes: BTreeMap::new(), controller: None, life: CancellationToken::new() };
+    if face == Face::Csi && emulated.ways().one_controller {
+        let path = folder.join("controller.sock");
+        let listener = listen(&path)?;
+        let routes = csi::routes(EmulatedPlugin { emulated: emulated.clone(), node: String::new() });
+        tokio::spawn(accept(listener, routes, sockets.life.clone()));
+        sockets.controller = Some(path);
+    }
     for node in nodes {
         let path = folder.join(format!("{node}.sock"));
         let listener = listen(&path)?;
@@ -67,6 +77,19 @@ type Handle = Box<dyn Fn(UnixStream, CancellationToken) + Send + Sync>;
 fn listen(path: &Path) -> Result<UnixListener> {
     let _ = std::fs::remove_file(path); // what a plugin left that was killed
     UnixListener::bind(path).map_err(|error| Error::lab_io(path.display(), error))
+}
+
+/// A controller lives as long as its server's machine, which nobody harms.
+async fn accept(listener: UnixListener, routes: Routes, life: CancellationToken) {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                drop(tokio::spawn(serve::connection(stream, routes.clone(), life.clone())));
+            }
+            () = life.cancelled() => return,
+        }
+    }
 }
 
 /// A plugin's life, from one start to the next.

@@ -82,6 +82,7 @@ impl Disk {
             bytes: Some(self.bytes),
             parameters: Some(self.parameters.clone()),
             nodes: Some(self.attached.keys().cloned().collect()),
+            accessible: (!self.request.place.is_empty()).then(|| vec![self.request.place.clone()]),
             filesystem: self.request.filesystem.clone(),
             access: self.request.access,
             context: BTreeMap::new(),

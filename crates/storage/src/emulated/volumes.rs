@@ -1,6 +1,6 @@
 //! The provider's face in this process: what its plugins and its server do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -28,6 +28,10 @@ impl Emulated {
         if !FILESYSTEMS.contains(&request.filesystem.as_str()) {
             return Err(refuse(Code::InvalidArgument, format!("no file system {:?}", request.filesystem)));
         }
+        if request.bytes < self.ways().minimum {
+            let least = self.ways().minimum;
+            return Err(refuse(Code::OutOfRange, format!("{} bytes: a volume has {least} at least", request.bytes)));
+        }
         if request.bytes > CAPACITY {
             return Err(refuse(Code::OutOfRange, format!("{} bytes are more than there are", request.bytes)));
         }
@@ -44,10 +48,9 @@ impl Emulated {
         self.check(request)?;
         let same = world.server.volumes.iter().find(|(_, disk)| disk.request.name == request.name);
         if let Some((id, disk)) = same {
-            let told = |request: &VolumeRequest| {
-                (request.bytes, request.parameters.clone(), request.block, request.content.clone())
-            };
-            let equal = told(&disk.request) == told(request);
+            let told = |request: &VolumeRequest| (request.parameters.clone(), request.block, request.content.clone());
+            let large_enough = disk.request.bytes == request.bytes || disk.bytes >= request.bytes;
+            let equal = large_enough && told(&disk.request) == told(request);
             if !equal && !self.defects().skips(Step::RefuseConflict) {
                 let why = format!("{} is there, and is another", request.name);
                 return Err(refuse(Code::AlreadyExists, why));
@@ -57,6 +60,7 @@ impl Emulated {
             }
         }
         let mut disk = self.filled(world, request)?;
+        disk.bytes = disk.bytes.next_multiple_of(self.ways().rounds_to);
         self.defects().new_disk(&mut disk);
         disk.usable = disk.bytes;
         let id = world.add(disk.clone());
@@ -71,7 +75,14 @@ impl Emulated {
             return Err(refuse(Code::NotFound, format!("there is no volume {volume}")));
         };
         if let Some(epoch) = disk.attached.get(node) {
+            if self.defects().skips(Step::RepeatAttach) {
+                return Err(refuse(Code::AlreadyExists, format!("{volume} is attached to {node} already")));
+            }
             return Ok(*epoch);
+        }
+        if !disk.request.place.is_empty() && disk.request.place != node {
+            let why = format!("{volume} is accessible from {} alone", disk.request.place);
+            return Err(refuse(Code::FailedPrecondition, why));
         }
         let held: Vec<String> = disk.attached.keys().cloned().collect();
         if !held.is_empty() && !disk.request.access.is_shared() && !self.defects().skips(Step::RefuseSecondNode) {
@@ -90,6 +101,9 @@ impl Emulated {
         world.node(node)?; // says what there is
         let EmulatedState { server, nodes, .. } = world;
         let (Some(loser), Some(disk)) = (nodes.get(node), server.volumes.get_mut(volume)) else { return Ok(()) };
+        if !disk.attached.contains_key(node) && self.defects().skips(Step::RepeatDetach) {
+            return Err(refuse(Code::NotFound, format!("{volume} is not attached to {node}")));
+        }
         match self.defects().detach(loser, volume) {
             Some(Keeps::Silently) => return Ok(()),
             Some(Keeps::Because(why)) => {
@@ -121,6 +135,9 @@ impl Emulated {
         on.known.entry(volume.to_owned()).or_default();
         let before = on.mounts.get(volume);
         if before.is_some_and(|mount| mount.epoch == epoch) {
+            if self.defects().skips(Step::RepeatStage) {
+                return Err(refuse(Code::AlreadyExists, format!("{volume} is staged on {node} already")));
+            }
             return Ok(());
         }
         // what is left of an attachment before this one is no mount any more, and its tasks are still there
@@ -141,8 +158,12 @@ impl Emulated {
         if on.is_in_use(volume) {
             return Err(refuse(Code::FailedPrecondition, format!("{volume} is mounted for a task")));
         }
-        if on.known.remove(volume).is_none() && self.defects().skips(Step::UnmountUnknown) {
+        let known = on.known.remove(volume).is_some();
+        if !known && self.defects().skips(Step::UnmountUnknown) {
             return Ok(());
+        }
+        if !known && self.defects().skips(Step::RepeatUnstage) {
+            return Err(refuse(Code::NotFound, format!("{volume} is not staged on {node}")));
         }
         if on.mounts.contains_key(volume) && self.defects().skips(Step::Unstage) {
             return Ok(());
@@ -163,6 +184,10 @@ impl Emulated {
         let Some(mount) = on.mounts.get_mut(volume) else {
             return Err(refuse(Code::FailedPrecondition, format!("{volume} is not staged on {node}")));
         };
+        if mount.targets.contains(target) && self.defects().skips(Step::RepeatMount) {
+            let why = format!("{volume} is mounted at {} already", target.display());
+            return Err(refuse(Code::AlreadyExists, why));
+        }
         mount.targets.insert(target.to_owned());
         if !on.known.contains_key(volume) && self.defects().skips(Step::CountMounts) {
             on.elsewhere.insert(stacked_path(volume), volume.to_owned());
@@ -184,6 +209,9 @@ impl Emulated {
         let on = world.node_mut(node)?;
         let Some(known) = on.known.get_mut(volume) else { return Ok(()) };
         if !known.contains(target) {
+            if self.defects().skips(Step::RepeatUnmount) {
+                return Err(refuse(Code::NotFound, format!("{volume} is not mounted at {}", target.display())));
+            }
             self.defects().repeated_unmount(on, volume);
             return Ok(());
         }
@@ -237,6 +265,18 @@ impl Emulated {
         })
     }
 
+    /// Why it does not stand by what it made.
+    pub(super) fn doubt(&self) -> Option<String> {
+        self.defects().skips(Step::Confirm).then(|| "not today".to_owned())
+    }
+
+    /// Where on a node a volume is mounted, as far as its plugin knows.
+    pub(super) fn published(&self, volume: &str, node: &str) -> Vec<PathBuf> {
+        let world = self.world();
+        let known = world.node(node).ok().and_then(|node| node.known.get(volume));
+        known.into_iter().flatten().cloned().collect()
+    }
+
     /// Whether a volume is mounted at `target`.
     pub(super) fn is_published(&self, volume: &str, node: &str, target: &Path) -> bool {
         self.world().node(node).is_ok_and(|node| node.published.get(target).is_some_and(|held| held == volume))
@@ -246,45 +286,51 @@ impl Emulated {
 impl Volumes for Emulated {
     fn provider(&self) -> Provider {
         use Capability::{
-            Attach, Block, Clone, Condition, Expand, ExpandInUse, Fence, List, ListNodes, Parameters,
-            RefusesUnknownParameters, Server, Size, Snapshot, Statistics,
+            Attach, Block, Clone, Condition, Create, Expand, ExpandInUse, Fence, List, ListNodes, Parameters,
+            RefusesUnknownParameters, Repeats, Server, Size, Snapshot, Statistics,
         };
+        let mut can = BTreeSet::from([Create, Size, Parameters, RefusesUnknownParameters, List, ListNodes, Attach]);
+        can.extend([Fence, Server, Repeats, Expand, ExpandInUse, Snapshot, Clone, Block, Statistics, Condition]);
         Provider {
             name: "holdfast emulated storage".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: [
-                Size,
-                Parameters,
-                RefusesUnknownParameters,
-                List,
-                ListNodes,
-                Attach,
-                Fence,
-                Server,
-                Expand,
-                ExpandInUse,
-                Snapshot,
-                Clone,
-                Block,
-                Statistics,
-                Condition,
-            ]
-            .into(),
+            capabilities: can,
             emulated: "EMULATED: a storage server, nodes and plugins in this process".to_owned(),
+            minimum: if self.ways().tells_minimum { self.ways().minimum } else { 0 },
+            lacks: String::new(),
         }
     }
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
-        if let Some(volume) = self.defects().unheard_create(self.world().node(node)?, request) {
+        if !node.is_empty()
+            && let Some(volume) = self.defects().unheard_create(self.world().node(node)?, request)
+        {
             return Ok(volume);
         }
-        let mut world =
-            self.plugin(node, deadline).inspect_err(|_| self.defects().failed_create(&mut self.world(), request))?;
+        let mut world = self
+            .controller(node, deadline)
+            .inspect_err(|_| self.defects().failed_create(&mut self.world(), request))?;
         self.make(&mut world, request)
     }
 
+    fn confirm(
+        &self,
+        _: &str,
+        volume: &Volume,
+        _: &VolumeRequest,
+        _: Instant,
+    ) -> Result<Option<BTreeMap<String, String>>> {
+        match self.doubt() {
+            Some(doubt) => Err(Error::new(Kind::Expectation, format!("what was made is not confirmed: {doubt}"))),
+            None => Ok(volume.parameters.clone()),
+        }
+    }
+
     fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
-        self.by_plugin(node, deadline, |world| match world.server.volumes.get(&volume.id) {
+        self.by_controller(node, deadline, |world| match world.server.volumes.get(&volume.id) {
+            None if self.defects().skips(Step::RepeatRemove) => {
+                Err(refuse(Code::NotFound, format!("there is no volume {}", volume.id)))
+            }
             Some(disk) if !disk.attached.is_empty() => {
                 let nodes: Vec<_> = disk.attached.keys().cloned().collect();
                 Err(refuse(Code::FailedPrecondition, format!("{} is attached to {}", volume.id, nodes.join(", "))))
@@ -297,7 +343,7 @@ impl Volumes for Emulated {
     }
 
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
-        let world = self.plugin(node, deadline)?;
+        let world = self.controller(node, deadline)?;
         Ok(world.server.volumes.iter().map(|(id, disk)| disk.volume(id)).collect())
     }
 

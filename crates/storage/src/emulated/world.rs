@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::defects::GROUPS;
 use super::sites::Defects;
 use super::state::{EmulatedState, Health, Node};
+use crate::csi::Ways;
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking;
@@ -46,17 +47,24 @@ struct SharedWorld {
     changes: tokio::sync::watch::Sender<u64>,
     defects: Defects,
     timings: Timings,
+    ways: Ways,
 }
 
 impl Emulated {
     /// With nodes of these names.
     pub fn new(nodes: &[String], failpoints: Arc<Registry>, timings: Timings) -> Self {
+        Self::with_ways(nodes, failpoints, timings, Ways::default())
+    }
+
+    /// The same, in healthy ways of its own.
+    pub fn with_ways(nodes: &[String], failpoints: Arc<Registry>, timings: Timings, ways: Ways) -> Self {
         let shared = SharedWorld {
             world: Mutex::new(EmulatedState::new(nodes)),
             changed: Condvar::new(),
             changes: tokio::sync::watch::Sender::new(0),
             defects: Defects::new(failpoints, GROUPS),
             timings,
+            ways,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -64,6 +72,11 @@ impl Emulated {
     /// How long things take.
     pub fn timings(&self) -> Timings {
         self.shared.timings
+    }
+
+    /// Its healthy ways.
+    pub fn ways(&self) -> &Ways {
+        &self.shared.ways
     }
 
     pub(super) fn defects(&self) -> &Defects {
@@ -130,6 +143,11 @@ impl Emulated {
         self.wait(deadline, &format!("the plugin on {node}"), |world| world.plugin_takes_calls(node))
     }
 
+    /// Waits until the plugin on `node` takes calls; the controller of all nodes, where none is named.
+    pub(super) fn controller(&self, node: &str, deadline: Instant) -> Result<MutexGuard<'_, EmulatedState>> {
+        if node.is_empty() { self.server(deadline) } else { self.plugin(node, deadline) }
+    }
+
     /// Waits until the server takes calls.
     pub(super) fn server(&self, deadline: Instant) -> Result<MutexGuard<'_, EmulatedState>> {
         self.wait(deadline, "the server", |world| Ok(world.server.up))
@@ -143,6 +161,16 @@ impl Emulated {
         act: impl FnOnce(&mut EmulatedState) -> Result<T>,
     ) -> Result<T> {
         self.and_tell(self.plugin(node, deadline)?, act)
+    }
+
+    /// The same of the controller.
+    pub(super) fn by_controller<T>(
+        &self,
+        node: &str,
+        deadline: Instant,
+        act: impl FnOnce(&mut EmulatedState) -> Result<T>,
+    ) -> Result<T> {
+        self.and_tell(self.controller(node, deadline)?, act)
     }
 
     /// The same of the server, after the time that the way to it takes.

@@ -13,5 +13,5 @@ mod starting;
 mod tree;
 
 pub use namespace::missing;
-pub use nodes::{LabOptions, Namespaces, RuntimeOptions, address};
+pub use nodes::{CONTROLLER, LabOptions, Namespaces, RuntimeOptions, address};
 pub use runtime::DRIVER;

@@ -28,6 +28,9 @@ pub struct LabOptions {
     pub nodes: usize,
     /// What serves the volumes, with {control}, {storage} and {folder} in it; nothing, where the driver brings its own.
     pub server: Option<String>,
+    /// The one controller, beside the server, with the same and {socket} in it; nothing, where the nodes' plugins are
+    /// controllers, or it is elsewhere.
+    pub controller: Option<String>,
     /// The plugin on a node, with {socket} (or {socket_path}), {node}, {folder} and {control} (the server's address) in it.
     pub plugin: String,
     /// Where a Docker volume plugin serves, if not on {socket}; with the same in it.
@@ -52,6 +55,9 @@ pub struct RuntimeOptions {
     /// The server has an engine too, to manage a Swarm.
     pub manager: bool,
 }
+
+/// What a lab calls the one controller of all nodes.
+pub const CONTROLLER: &str = "controller";
 
 /// The lab.
 #[derive(Clone)]
@@ -153,6 +159,10 @@ impl Namespaces {
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
             lab.on_server(|server| lab.start_in(server, "server", &command, None).map(drop))?;
+        }
+        if let Some(command) = &lab.options.controller {
+            let command = lab.filled(command, CONTROLLER);
+            lab.on_server(|server| lab.start_in(server, CONTROLLER, &command, None).map(drop))?;
         }
         if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
             lab.on_server(|server| lab.install_runtime(server, "server", runtime, deadline))?;

@@ -17,12 +17,15 @@ from holdfast.results import Unchecked
 from holdfast.storage import leftovers, logs
 from holdfast.storage import provider as providers
 from holdfast.storage.account import Limits
+from holdfast.storage.offer import Offer
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import ScenarioOutcome, scenario_of
 from holdfast.storage.scenario import Scenario
 
 # On the emulated tier calls take milliseconds.
-EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10)
+EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10, refusal=2.0)
+# In other ways they may take longer: a call is put off, or slow.
+OTHERWISE = replace(EMULATED, deadline=20.0, call=15.0, settle=5.0)
 # On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
@@ -53,16 +56,26 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
     seed = int(options.value(config, "torpedo-seed") or 0)
     face = options.value(config, "torpedo-face") or "process"
     served = None if face == "process" else (face, folder)
+    personalities = options.value(config, "torpedo-personality") or ()
     timings = dict(options.deadline(text) for text in options.value(config, "torpedo-timing") or ())
+    if personalities:
+        timings.setdefault("pace", PACE[False] / 2)  # no volume may be full before a slow scenario ends
     try:
-        lab = storage.emulated(failpoints=failpoints, seed=seed, served=served, timings=timings)
+        lab = storage.emulated(
+            failpoints=failpoints,
+            seed=seed,
+            served=served,
+            timings=timings,
+            personalities=personalities,
+            calls={"default": OTHERWISE.call / 3, **_calls(config)},
+        )
     except HoldfastError as error:
         raise pytest.fail.Exception(f"{error}", pytrace=False) from None
     try:
-        scenario = Scenario(lab, name, _limits(config, name, EMULATED))
+        scenario = Scenario(lab, name, _limits(config, name, OTHERWISE if personalities else EMULATED))
         if face == "docker":
-            scenario.accesses = frozenset(("SINGLE_NODE_WRITER",))
-            scenario.filesystems = frozenset()
+            scenario.offer.accesses = frozenset(("SINGLE_NODE_WRITER",))
+            scenario.offer.filesystems = frozenset()
         yield scenario
     finally:
         lab.close()
@@ -78,12 +91,17 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     if lacking:
         pytest.skip("; ".join(lacking))
     with _nodes(config, provider) as (lab, folder):
-        limits = replace(_patience(provider), deadline=DEADLINES.get(name, REAL.deadline))
+        limits = replace(_patience(config, provider), deadline=DEADLINES.get(name, REAL.deadline))
         scenario = Scenario(lab, name, _limits(config, name, limits))
         scenario.folder = folder
-        scenario.filesystems, scenario.accesses = provider.filesystems, provider.access_modes
-        scenario.knows_parameters = False
-        scenario.parameters = provider.parameters
+        scenario.offer = Offer(
+            filesystems=provider.filesystems,
+            accesses=provider.access_modes,
+            knows_parameters=False,
+            parameters=provider.parameters,
+            minimum=max(scenario.offer.minimum, provider.minimum or 0),
+            sizes=provider.sizes,
+        )
         if provider.hosts is not None:
             scenario.unseen = Unchecked("what stays mounted on the hosts", "only their containers are looked at")
         yield scenario
@@ -92,10 +110,12 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
 @contextmanager
 def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_core.StorageLab, str]]:
     """The hosts of a provider file, or a lab of namespaces that is gone after that, and its folder."""
-    start = options.deadline(f"start={options.value(config, 'torpedo-start') or '30s'}")[1]
+    given = options.value(config, "torpedo-start")
+    start = provider.calls.get("start", 30.0) if given is None else options.deadline(f"start={given}")[1]
+    calls = _calls(config)
     if provider.hosts is not None:
         try:
-            lab = storage.hosts(provider, timeout=start)
+            lab = storage.hosts(provider, timeout=start, calls=calls)
         except HoldfastError as error:
             raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
         yield lab, ""
@@ -107,7 +127,7 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
     made: _core.StorageLab | None = None
     try:
         try:
-            made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start)
+            made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start, calls=calls)
         except HoldfastError as error:
             printed = logs.tails(folder, provider.hide)
             told = str(error).replace(str(folder), "…")
@@ -119,11 +139,25 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
         leftovers.remove(folder)
 
 
-def _patience(provider: ProviderFile) -> Limits:
+def _calls(config: pytest.Config) -> dict[str, float]:
+    """How long calls to a CSI driver may take, by RPC."""
+    given = options.value(config, "torpedo-call") or ()
+    return dict(options.deadline(text, "torpedo-call", "CreateVolume=12s") for text in given)
+
+
+def _patience(config: pytest.Config, provider: ProviderFile) -> Limits:
     """How long calls may take: by who mounts, and who schedules."""
     if provider.hosts is not None:
-        return HOSTS
-    return REAL if provider.runner == "own" or (provider.runner, provider.kind) == ("docker", "csi") else ENGINES
+        limits = HOSTS
+    elif provider.runner == "own" or (provider.runner, provider.kind) == ("docker", "csi"):
+        limits = REAL
+    else:
+        limits = ENGINES
+    if provider.kind != "csi":
+        return limits
+    # a task takes three calls and more until it runs
+    calls = {"default": storage.CALL, **provider.calls, **_calls(config)}
+    return replace(limits, call=max(limits.call, 3 * max(calls.values())))
 
 
 def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:

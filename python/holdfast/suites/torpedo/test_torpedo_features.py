@@ -13,7 +13,8 @@ import pytest
 from holdfast.exceptions import FailedPrecondition, InvalidArgument, Unimplemented
 from holdfast.results import Unchecked
 from holdfast.storage.account import ScenarioNotRun
-from holdfast.storage.scenario import MEBIBYTE, SIZE, STAGES, Scenario
+from holdfast.storage.offer import MEBIBYTE, SIZE
+from holdfast.storage.scenario import STAGES, Scenario
 from holdfast.suites.torpedo.lab import torpedo
 
 if TYPE_CHECKING:

@@ -36,6 +36,11 @@ pub const DEFECTS: &[Defect] = &[
         at: &[At::UnheardCreate(|request| Disk::new(request.clone()).volume("volume-0"))],
     },
     Defect {
+        name: "storage.create.unconfirmed",
+        help: "what was made is not confirmed when it is asked about",
+        at: &[At::Skip(Step::Confirm)],
+    },
+    Defect {
         name: "storage.create.half_made",
         help: "a create that failed leaves a volume",
         at: &[At::FailedCreate(leave)],

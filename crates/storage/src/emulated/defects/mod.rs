@@ -11,6 +11,7 @@ mod features;
 mod fencing;
 mod mounting;
 mod plugin;
+mod repeating;
 mod tasks;
 
 use super::sites::{At, Keeps, Step};
@@ -24,6 +25,7 @@ pub const GROUPS: Groups<At> = &[
     fencing::DEFECTS,
     mounting::DEFECTS,
     plugin::DEFECTS,
+    repeating::DEFECTS,
     data::DEFECTS,
     tasks::DEFECTS,
     features::DEFECTS,

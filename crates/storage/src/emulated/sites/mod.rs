@@ -119,6 +119,16 @@ pub enum Step {
     CopyPages,
     /// Refusing to count where a volume is not mounted.
     RefuseUnknownPath,
+    /// Standing by a volume that was made.
+    Confirm,
+    /// Answering well what is asked a second time, and done already.
+    RepeatAttach,
+    RepeatStage,
+    RepeatMount,
+    RepeatUnmount,
+    RepeatUnstage,
+    RepeatDetach,
+    RepeatRemove,
 }
 
 /// What is said of a volume that a node keeps.

@@ -1,0 +1,212 @@
+//! Who a driver is, what it can do, and which of its plugins can do it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
+
+use super::calls::Caller;
+use super::endpoint::Endpoint;
+use super::options::CsiOptions;
+use super::rpc::Rpc;
+use super::services::{self, controller, identity, node};
+use super::topology::Segments;
+use crate::volumes::{Capability, Provider};
+use holdfast_net::error::{Error, Kind, Result};
+use holdfast_wire::csi;
+use holdfast_wire::csi::controller_service_capability::rpc::Type as OfController;
+use holdfast_wire::csi::node_service_capability::rpc::Type as OfNode;
+use holdfast_wire::csi::plugin_capability::service::Type as OfPlugin;
+
+/// What the plugins said of themselves.
+#[derive(Default)]
+pub struct Introduced {
+    pub provider: Provider,
+    /// What the driver calls the nodes.
+    pub ids: BTreeMap<String, String>,
+    /// The nodes whose plugin is a controller too.
+    pub controllers: BTreeSet<String>,
+    /// Where each node is, as the driver sees it; nothing, where its volumes are everywhere.
+    pub topology: BTreeMap<String, Segments>,
+    pub attaches: bool,
+    pub stages: bool,
+}
+
+/// Asks each plugin who it is and what it can do, once it is up.
+pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Result<Introduced> {
+    let any = options.controller.as_ref().or_else(|| options.nodes.values().next());
+    let Some(first) = any else {
+        return Err(Error::invalid("no node has a plugin").hint("say where its sockets are, or how to start it"));
+    };
+    for socket in options.controller.iter().chain(options.nodes.values()) {
+        match services::ready(caller, socket, deadline) {
+            Err(error) if error.code() == Some(Code::Unimplemented) => {
+                return of_another_version(caller, first, deadline);
+            }
+            up => up?, // it may be on its way up
+        }
+    }
+    let info = caller.ask(first, Rpc::GetPluginInfo, deadline, async |connection| {
+        identity(connection).get_plugin_info(csi::GetPluginInfoRequest {}).await
+    })?;
+    if info.name.is_empty() {
+        let unnamed = Error::new(Kind::Expectation, "the driver has no name");
+        return Err(unnamed.hint("GetPluginInfo must tell one"));
+    }
+    let mut found = Introduced {
+        provider: Provider {
+            name: info.name,
+            version: info.vendor_version,
+            emulated: info.manifest.get("emulated").cloned().unwrap_or_default(),
+            ..Provider::default()
+        },
+        ..Introduced::default()
+    };
+    let mut constrained = false;
+    if let Some(socket) = &options.controller {
+        constrained |=
+            plugin_capabilities(caller, socket, deadline)?.contains(&OfPlugin::VolumeAccessibilityConstraints);
+    }
+    let mut multi_writer = !options.nodes.is_empty();
+    for (name, socket) in &options.nodes {
+        let plugin = plugin_capabilities(caller, socket, deadline)?;
+        constrained |= plugin.contains(&OfPlugin::VolumeAccessibilityConstraints);
+        if plugin.contains(&OfPlugin::ControllerService) {
+            found.controllers.insert(name.clone());
+        }
+        let can = node_capabilities(caller, socket, deadline)?;
+        found.stages |= can.contains(&OfNode::StageUnstageVolume);
+        multi_writer &= can.contains(&OfNode::SingleNodeMultiWriter);
+        found.add_node(name, caller, socket, deadline)?;
+    }
+    let of_a_node = || found.controllers.first().and_then(|name| options.nodes.get(name));
+    let Some(socket) = options.controller.as_ref().or_else(of_a_node) else {
+        found.provider.lacks =
+            "it has no controller service, only that of nodes: nobody can be asked for a volume".into();
+        return Ok(found);
+    };
+    let can = controller_capabilities(caller, socket, deadline)?;
+    found.attaches = can.contains(&OfController::PublishUnpublishVolume);
+    if !can.contains(&OfController::CreateDeleteVolume) {
+        found.provider.lacks = "its controller does not have the capability CREATE_DELETE_VOLUME".to_owned();
+    }
+    if can.contains(&OfController::GetCapacity) {
+        found.provider.minimum = minimum(caller, socket, deadline)?;
+    }
+    multi_writer &= can.contains(&OfController::SingleNodeMultiWriter);
+    found.provider.capabilities = capabilities(&can, options.fences, multi_writer);
+    if !constrained || !options.topology {
+        found.topology.clear();
+    }
+    if !found.topology.is_empty() {
+        found.provider.capabilities.insert(Capability::Topology);
+    }
+    Ok(found)
+}
+
+impl Introduced {
+    fn add_node(&mut self, name: &str, caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<()> {
+        let info = caller.ask(socket, Rpc::NodeGetInfo, deadline, async |connection| {
+            node(connection).node_get_info(csi::NodeGetInfoRequest {}).await
+        })?;
+        if info.node_id.is_empty() {
+            let why = format!("the plugin on {name} gives its node no id");
+            return Err(Error::new(Kind::Expectation, why).hint("NodeGetInfo must tell one"));
+        }
+        if let Some((other, _)) = self.ids.iter().find(|(_, id)| **id == info.node_id) {
+            let why = format!("the plugins on {other} and {name} give their nodes one id, {:?}", info.node_id);
+            let hint = "tell each its own in `start`, by {node}; each node has a host name of its own";
+            return Err(Error::new(Kind::Expectation, why).hint(hint));
+        }
+        self.ids.insert(name.to_owned(), info.node_id);
+        if let Some(topology) = info.accessible_topology.filter(|topology| !topology.segments.is_empty()) {
+            self.topology.insert(name.to_owned(), topology.segments.into_iter().collect());
+        }
+        Ok(())
+    }
+}
+
+/// A driver that does not know CSI v1: what of its own it says.
+fn of_another_version(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Introduced> {
+    // the answer of v0 has the same fields in the same places
+    let older = caller.ask_once(socket, Rpc::GetPluginInfo, deadline, async |connection| {
+        let mut client = tonic::client::Grpc::new(connection);
+        client.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        let codec = ProstCodec::<csi::GetPluginInfoRequest, csi::GetPluginInfoResponse>::default();
+        let path = PathAndQuery::from_static("/csi.v0.Identity/GetPluginInfo");
+        client.unary(Request::new(csi::GetPluginInfoRequest {}), path, codec).await
+    });
+    let Ok(info) = older else {
+        let why = "the plugin does not know CSI v1: it has no csi.v1.Identity";
+        return Err(Error::new(Kind::Status(Code::Unimplemented), why).hint("is this the socket of a CSI driver?"));
+    };
+    let lacks = "it speaks CSI v0, which nobody asks for any more; holdfast asks for v1".to_owned();
+    let provider = Provider { name: info.name, version: info.vendor_version, lacks, ..Provider::default() };
+    Ok(Introduced { provider, ..Introduced::default() })
+}
+
+/// A driver that does not tell is taken for one with a controller, as drivers were before they told.
+fn plugin_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfPlugin>> {
+    use csi::plugin_capability::Type;
+    let told = caller.ask(socket, Rpc::GetPluginCapabilities, deadline, async |connection| {
+        identity(connection).get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
+    });
+    let told = match told {
+        Err(error) if error.code() == Some(Code::Unimplemented) => return Ok(vec![OfPlugin::ControllerService]),
+        told => told?,
+    };
+    let services = told.capabilities.into_iter().filter_map(|each| match each.r#type {
+        Some(Type::Service(service)) => Some(service.r#type()),
+        _ => None,
+    });
+    Ok(services.collect())
+}
+
+fn controller_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfController>> {
+    use csi::controller_service_capability::Type;
+    let offered = caller.ask(socket, Rpc::ControllerGetCapabilities, deadline, async |connection| {
+        controller(connection).controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {}).await
+    })?;
+    let types = offered.capabilities.iter().filter_map(|each| each.r#type.as_ref());
+    Ok(types.map(|Type::Rpc(rpc)| rpc.r#type()).collect())
+}
+
+fn node_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfNode>> {
+    use csi::node_service_capability::Type;
+    let offered = caller.ask(socket, Rpc::NodeGetCapabilities, deadline, async |connection| {
+        node(connection).node_get_capabilities(csi::NodeGetCapabilitiesRequest {}).await
+    })?;
+    let types = offered.capabilities.iter().filter_map(|each| each.r#type.as_ref());
+    Ok(types.map(|Type::Rpc(rpc)| rpc.r#type()).collect())
+}
+
+/// The smallest volume there is, where the driver tells.
+fn minimum(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<u64> {
+    let capacity = caller.ask(socket, Rpc::GetCapacity, deadline, async |connection| {
+        controller(connection).get_capacity(csi::GetCapacityRequest::default()).await
+    });
+    match capacity {
+        Ok(capacity) => Ok(capacity.minimum_volume_size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)),
+        Err(error) if error.kind == Kind::Lab => Err(error),
+        Err(_) => Ok(0), // of all pools together it may have nothing to say
+    }
+}
+
+fn capabilities(can: &[OfController], fences: bool, multi_writer: bool) -> BTreeSet<Capability> {
+    let offered = |kind| can.contains(&kind);
+    let named = [
+        (Capability::Create, offered(OfController::CreateDeleteVolume)),
+        (Capability::Size, true),
+        (Capability::Parameters, true),
+        (Capability::RefusesUnknownParameters, true),
+        (Capability::Repeats, true),
+        (Capability::Attach, offered(OfController::PublishUnpublishVolume)),
+        (Capability::List, offered(OfController::ListVolumes)),
+        (Capability::ListNodes, offered(OfController::ListVolumes) && offered(OfController::ListVolumesPublishedNodes)),
+        (Capability::SingleNodeMultiWriter, multi_writer),
+        (Capability::Fence, fences),
+    ];
+    named.into_iter().filter(|(_, there)| *there).map(|(capability, _)| capability).collect()
+}

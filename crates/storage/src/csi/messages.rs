@@ -1,0 +1,119 @@
+//! Parts of CSI's messages, and the names of folders.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::volumes::Access;
+use holdfast_net::error::{Error, Kind, Result};
+use holdfast_wire::csi;
+use holdfast_wire::csi::volume_capability::access_mode::Mode;
+
+/// What a driver may hand us to be told again, in bytes.
+const MAX_CONTEXT: usize = 4 << 20;
+/// As many bytes of a name are shown in a folder's.
+const SHOWN: usize = 120;
+
+/// An access mode, as CSI has it.
+pub fn mode(access: Access) -> Mode {
+    match access {
+        Access::SingleNodeWriter => Mode::SingleNodeWriter,
+        Access::SingleNodeReaderOnly => Mode::SingleNodeReaderOnly,
+        Access::SingleNodeSingleWriter => Mode::SingleNodeSingleWriter,
+        Access::SingleNodeMultiWriter => Mode::SingleNodeMultiWriter,
+        Access::MultiNodeReaderOnly => Mode::MultiNodeReaderOnly,
+        Access::MultiNodeSingleWriter => Mode::MultiNodeSingleWriter,
+        Access::MultiNodeMultiWriter => Mode::MultiNodeMultiWriter,
+    }
+}
+
+/// The reverse; none, where it is missing or unknown.
+pub fn access(mode: Mode) -> Option<Access> {
+    Access::ALL.into_iter().map(|(_, access)| access).find(|access| self::mode(*access) == mode)
+}
+
+/// What a volume shall be able to.
+pub fn capability(filesystem: &str, access: Access, mount_flags: &[String]) -> csi::VolumeCapability {
+    use csi::volume_capability::{AccessMode, AccessType, MountVolume};
+    let mount =
+        MountVolume { fs_type: filesystem.to_owned(), mount_flags: mount_flags.to_vec(), ..MountVolume::default() };
+    csi::VolumeCapability {
+        access_mode: Some(AccessMode { mode: mode(access).into() }),
+        access_type: Some(AccessType::Mount(mount)),
+    }
+}
+
+/// What a driver wants to be told again, if that is not too much.
+pub fn checked(context: HashMap<String, String>, what: &str) -> Result<BTreeMap<String, String>> {
+    let size: usize = context.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > MAX_CONTEXT {
+        let why = format!("the driver's {what} has {size} bytes, and {MAX_CONTEXT} are taken");
+        return Err(Error::new(Kind::Expectation, why));
+    }
+    Ok(context.into_iter().collect())
+}
+
+/// A name that is one folder's, whatever a driver calls its volumes: another for each.
+pub fn plain(name: &str) -> String {
+    let kept = |each: char| if each.is_ascii_alphanumeric() || "-_.".contains(each) { each } else { '_' };
+    let shown: String = name.chars().map(kept).take(SHOWN).collect();
+    if shown == name && !name.is_empty() && !name.starts_with('.') {
+        return shown;
+    }
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    format!("{}~{:016x}", shown.trim_start_matches('.'), hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_driver_calls_a_volume_is_one_folder_of_its_own() {
+        assert_eq!(plain("volume-1"), "volume-1");
+        let long = "x".repeat(4096);
+        let unicode = "卷".repeat(128);
+        let names = [
+            "",
+            "_",
+            ".",
+            "..",
+            "...",
+            "../../etc",
+            "a/b",
+            "a_b",
+            "a b",
+            "a#b",
+            "a:b",
+            "srv#share#1",
+            "srv/share/1",
+            &long,
+            &long[1..],
+            &unicode,
+            &unicode[3..],
+        ];
+        let folders: BTreeSet<String> = names.iter().map(|name| plain(name)).collect();
+        assert_eq!(folders.len(), names.len(), "{folders:?}");
+        for folder in folders {
+            assert!(folder.len() <= 200 && !folder.starts_with('.') && !folder.contains('/'), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_context_of_megabytes_is_refused() {
+        let context = [("key".to_owned(), "x".repeat(10 << 20))].into();
+        let refused = checked(context, "volume context").expect_err("too large");
+        assert!(refused.to_string().contains("volume context has 10485763 bytes"), "{refused}");
+    }
+
+    #[test]
+    fn every_access_mode_of_the_specification_is_known() {
+        for (name, access) in Access::ALL {
+            assert_eq!(mode(access).as_str_name(), name);
+            assert_eq!(super::access(mode(access)), Some(access));
+        }
+        assert_eq!(super::access(Mode::Unknown), None);
+    }
+}

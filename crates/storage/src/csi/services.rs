@@ -1,0 +1,63 @@
+//! The services of a plugin as they are asked, and whether it is up.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+
+use super::calls::Caller;
+use super::endpoint::Endpoint;
+use super::rpc::{Rpc, may_be_starting};
+use holdfast_net::dial::Connection;
+use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking;
+use holdfast_wire::csi;
+use holdfast_wire::csi::controller_client::ControllerClient;
+use holdfast_wire::csi::identity_client::IdentityClient;
+use holdfast_wire::csi::node_client::NodeClient;
+
+/// For a plugin to say who it is, before another is asked; when all have been, twice as long.
+pub const ATTEMPT: Duration = Duration::from_secs(1);
+/// From one of them to the next.
+const LOOK: Duration = Duration::from_millis(20);
+/// An answer may have so many bytes: what is too large is told by us, and not by a code that a driver may use too.
+const LARGEST: usize = 64 << 20;
+
+pub fn identity(connection: Connection) -> IdentityClient<Connection> {
+    let origin = connection.origin();
+    IdentityClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+}
+
+pub fn controller(connection: Connection) -> ControllerClient<Connection> {
+    let origin = connection.origin();
+    ControllerClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+}
+
+pub fn node(connection: Connection) -> NodeClient<Connection> {
+    let origin = connection.origin();
+    NodeClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+}
+
+pub fn probe(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<()> {
+    let answer = caller.ask_once(socket, Rpc::Probe, deadline, async |connection| {
+        identity(connection).probe(csi::ProbeRequest {}).await
+    })?;
+    match answer.ready {
+        Some(false) => Err(Error::new(Kind::Status(Code::Unavailable), "the plugin says that it is not ready")),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until a plugin says that it is ready. Each attempt may take longer than the last: whether it hangs or takes its
+/// time is not known.
+pub fn ready(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<()> {
+    let mut limit = ATTEMPT;
+    let last_attempt = deadline.checked_sub(ATTEMPT).unwrap_or(deadline);
+    blocking::until(last_attempt, LOOK, || {
+        let answer = probe(caller, socket, deadline.min(Instant::now() + limit));
+        limit *= 2;
+        match answer {
+            Err(error) if may_be_starting(&error) => Err(error),
+            answer => Ok(answer),
+        }
+    })?
+}

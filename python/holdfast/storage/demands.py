@@ -1,0 +1,100 @@
+"""What a provider's volumes must be: as was asked for, and as its protocol has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from holdfast.exceptions import FailedPrecondition
+from holdfast.storage.offer import ONE_WRITER, SIZE, Variation
+
+if TYPE_CHECKING:
+    from holdfast._core import StorageVolume
+    from holdfast.storage.scenario import Scenario
+
+
+def expect_refused(
+    scenario: Scenario,
+    what: str,
+    *,
+    name: str | None = None,
+    size: int = SIZE,
+    parameters: dict[str, str] | None = None,
+) -> None:
+    """A volume that makes no sense is refused, and nothing is there of it after that."""
+    lists = scenario.can("List", f"whether {what}, refused, changed nothing")
+    before = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
+    with scenario.refused(what):
+        scenario.create(name=name, size=size, parameters=parameters, refusable=True, timeout=scenario.limits.refusal)
+    after = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
+    scenario.expect(before == after, f"{what} was refused, and changed something: {before} became {after}")
+
+
+def offered(scenario: Scenario, variations: Iterable[Variation]) -> Iterator[Variation]:
+    """The variations of a volume that this provider is for."""
+    for variation in scenario.offer.variations(variations, scenario.access):
+        size, filesystem, access, parameters = variation
+        why = f"{scenario.provider.name} is not asked for it"
+        if parameters and not scenario.offer.knows_parameters:
+            scenario.unchecked(f"parameters {parameters}", why)
+            parameters = {}
+        lacking = scenario.offer.lacks(filesystem, access, scenario.provider)
+        if lacking:
+            scenario.unchecked(" and ".join(lacking), why)
+        else:
+            yield size, filesystem, access, parameters
+
+
+def expect_size(scenario: Scenario, volume: StorageVolume, size: int) -> None:
+    """A volume is as large as was asked for, or larger, where its provider tells."""
+    if volume.bytes is not None:
+        scenario.expect(volume.bytes >= size, f"asked for {size} bytes, and got {volume.bytes}")
+    elif scenario.can("Size", "the size of a volume"):
+        scenario.unchecked("the size of a volume", f"{scenario.provider.name} says that it is unknown")
+
+
+def expect_confirmed(scenario: Scenario, volume: StorageVolume, node: str) -> None:
+    """The provider stands by a volume that it made, with the parameters that it was asked for."""
+    sent = scenario.sent[volume.name]
+    confirmed = scenario.lab.confirm(node, volume, sent, timeout=scenario.limits.call)
+    if confirmed is not None:
+        scenario.expect(sent.items() <= confirmed.items(), f"asked for {sent}, and got {confirmed}")
+
+
+def expect_larger_refused(scenario: Scenario, volume: StorageVolume) -> None:
+    """The name of a volume with a size that it cannot serve as it is."""
+    what = "the same name with another size"
+    if scenario.can("Size", what):
+        if volume.bytes is None:
+            scenario.unchecked(what, f"{scenario.provider.name} says that the size of a volume is unknown")
+        else:
+            expect_refused(scenario, what, name=volume.name, size=max(volume.bytes, scenario.offer.size(SIZE)) * 2)
+
+
+def admits_two_paths(scenario: Scenario, volume: StorageVolume, node: str) -> bool:
+    """Whether a volume that a task has can be mounted for another on its node. The specification lets a driver
+    refuse that of a volume for one writer: then it is listed as not checked.
+    """
+    try:
+        scenario.lab.mount(volume, node, "second-path", timeout=scenario.limits.call)
+    except FailedPrecondition as error:
+        if scenario.access not in ONE_WRITER:
+            raise
+        scenario.unchecked(f"two paths of a volume for {scenario.access} on a node", f"refused: {error.message}")
+        return False
+    scenario.lab.unmount(volume, node, "second-path", timeout=scenario.limits.call)
+    return True
+
+
+def expect_repeatable(scenario: Scenario, node: str) -> None:
+    """Each call of a volume's life may be made twice, where the protocol says so."""
+    if "Repeats" in scenario.provider.capabilities:
+        name = scenario.unused_name()
+        scenario.lab.repeat(
+            node,
+            name,
+            scenario.offer.size(SIZE),
+            access=scenario.access,
+            parameters=scenario.parameters_of(name),
+            timeout=scenario.limits.call,
+        )

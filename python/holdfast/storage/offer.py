@@ -1,0 +1,89 @@
+"""What a provider's volumes can be asked for: sizes, file systems, access modes, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from holdfast.choices import VolumeAccess
+from holdfast.storage.account import ScenarioNotRun
+
+if TYPE_CHECKING:
+    from holdfast.results import StorageProvider
+
+MEBIBYTE = 1 << 20
+# Of each volume, if nothing else is said; in bytes.
+SIZE = 64 * MEBIBYTE
+# Of a volume that is made for its access mode alone; in bytes.
+SMALL = 16 * MEBIBYTE
+# Size in bytes, file system, access mode, parameters.
+Variation = tuple[int, str, VolumeAccess, dict[str, str]]
+# In these a task can write, and others on its node are refused, or may be.
+ONE_WRITER = ("SINGLE_NODE_WRITER", "SINGLE_NODE_SINGLE_WRITER")
+# In these several tasks of one node can.
+_MULTI_WRITER: VolumeAccess = "SINGLE_NODE_MULTI_WRITER"
+# What a task's volume is for, the first that is offered: as few others as can be.
+_WRITERS: tuple[VolumeAccess, ...] = (
+    "SINGLE_NODE_WRITER", _MULTI_WRITER, "SINGLE_NODE_SINGLE_WRITER", "MULTI_NODE_SINGLE_WRITER",
+    "MULTI_NODE_MULTI_WRITER",
+)  # fmt: skip
+_READERS: tuple[VolumeAccess, ...] = ("SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY")
+# Those that the specification has for drivers with the capability SINGLE_NODE_MULTI_WRITER.
+_BY_CAPABILITY = (_MULTI_WRITER, "SINGLE_NODE_SINGLE_WRITER")
+
+
+@dataclass
+class Offer:
+    """What may be asked of a provider, by its file and by what it says itself. Sizes are bytes."""
+
+    filesystems: frozenset[str] = frozenset(("ext4", "xfs"))
+    accesses: frozenset[str] = frozenset(("SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"))
+    knows_parameters: bool = True
+    # Of every volume.
+    parameters: dict[str, str] = field(default_factory=dict)
+    minimum: int = 0
+    # Those of T1, instead of its own.
+    sizes: tuple[int, ...] = ()
+
+    def size(self, wanted: int) -> int:
+        """As much as wanted, or the least there is."""
+        return max(wanted, self.minimum)
+
+    def access(self, provider: StorageProvider) -> VolumeAccess:
+        """What a task's volume is for. A driver that tells one writer from many is told which, as orchestrators do."""
+        knows = "SingleNodeMultiWriter" in provider.capabilities
+        if knows and self.accesses & {"SINGLE_NODE_WRITER", _MULTI_WRITER}:
+            return _MULTI_WRITER
+        for access in _WRITERS:
+            if access in self.accesses and (knows or access not in _BY_CAPABILITY):
+                return access
+        given = ", ".join(sorted(self.accesses))
+        raise ScenarioNotRun(f"{provider.name}: no task can write by access_modes: {given}")
+
+    def variations(self, own: Iterable[Variation], usual: VolumeAccess) -> Iterator[Variation]:
+        """T1's own, of the sizes that the file gives and for the access that tasks' volumes have; then each access
+        mode that is left, and each size.
+        """
+        left = list(self.sizes)
+        asked: set[VolumeAccess] = set()
+        for size, filesystem, access, parameters in own:
+            meant = usual if access == "SINGLE_NODE_WRITER" else access
+            asked.add(meant)
+            yield self.size(left.pop(0) if left else size), filesystem, meant, parameters
+        for other in (*_WRITERS, *_READERS):
+            if other in self.accesses - asked and other != "SINGLE_NODE_WRITER":
+                yield self.size(SMALL), "", other, {}
+        for size in left:
+            yield self.size(size), "", usual, {}
+
+    def lacks(self, filesystem: str, access: VolumeAccess, provider: StorageProvider) -> list[str]:
+        """What of these is not for this provider."""
+        knows = "SingleNodeMultiWriter" in provider.capabilities
+        may_ask = access in self.accesses or (knows and access == _MULTI_WRITER)
+        lacking = []
+        if filesystem and filesystem not in self.filesystems:
+            lacking.append(f"the file system {filesystem}")
+        if not may_ask or access not in _WRITERS or (access in _BY_CAPABILITY and not knows):
+            lacking.append(f"access by {access}")
+        return lacking

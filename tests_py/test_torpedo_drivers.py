@@ -1,0 +1,133 @@
+"""CSI drivers that nobody here wrote would do this: each is served for real, in a lab, and judged in clear words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast import _core
+
+from conftest import RunSuite, SuiteRun
+from test_torpedo import verdicts
+
+DRIVER = Path(__file__).parent / "scripted_driver.py"
+pytestmark = pytest.mark.skipif(bool(_core.storage_lab_lacks()), reason=str(_core.storage_lab_lacks()))
+
+
+def run(suite: RunSuite, folder: Path, script: dict[str, Any], *options: str, **keys: Any) -> SuiteRun:
+    """One scenario, T1 if nothing else is said, with a driver that does as a script says."""
+    told = folder / "script.json"
+    told.write_text(json.dumps(script), encoding="utf-8")
+    command = f'{sys.executable} {DRIVER} {{socket}} {{node}} {folder}/volumes "$(cat {told})"'
+    file = folder / "scripted.yaml"
+    provider = {"kind": "csi", "start": command, "calls": {"default": "2s"}, **keys}
+    file.write_text(json.dumps({"provider": provider, "lab": {"nodes": 2}}), encoding="utf-8")
+    return suite("-k", "torpedo_1_", "--provider", str(file), "--torpedo-start", "15s", *options)
+
+
+def judged(found: SuiteRun) -> tuple[str, str]:
+    """The verdict and the reason."""
+    ((verdict, reason),) = verdicts(found)["T1"]
+    return verdict, reason
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {},
+        {"CreateVolume": {"codes": ["ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]}},
+        {"CreateVolume": {"slow": 3}},
+        {"NodePublishVolume": {"codes": ["INTERNAL"]}, "DeleteVolume": {"codes": ["FAILED_PRECONDITION"]}},
+        {"Probe": {"codes": ["FAILED_PRECONDITION", "UNAVAILABLE"]}},
+        {"ways": {"id": "srv#share/../{name}:1"}},
+        {"ways": {"id": "卷{name}" + "卷" * 60}},
+    ],
+    ids=["whole", "put off", "slow", "hiccups", "starts slowly", "an id with a path in it", "an id in Unicode"],
+)
+def test_a_driver_that_is_right_passes(script: dict[str, Any], run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, script, calls={"default": "20s"})
+    assert judged(found)[0] == "Pass", found.output
+    assert "CreateVolume: slowest " in found.output
+
+
+@pytest.mark.parametrize(
+    "rpc", ["CreateVolume", "NodePublishVolume", "NodeUnpublishVolume", "ValidateVolumeCapabilities"]
+)
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"hang": True}, "no answer in time"),
+        ({"die": True}, "connection refused"),
+        ({"garbage": True}, "is no message"),
+        ({"codes": ["ABORTED"], "forever": True}, "ABORTED: as the script says (asked "),
+        ({"codes": ["INVALID_ARGUMENT"], "forever": True}, "INVALID_ARGUMENT: as the script says"),
+    ],
+    ids=["hangs", "dies", "garbage", "for ever pending", "refuses"],
+)
+def test_a_driver_that_does_not_answer_fails_in_clear_words(
+    rpc: str, what: dict[str, Any], said: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    found = run(run_suite, tmp_path, {rpc: what})
+    verdict, reason = judged(found)
+    assert verdict == "Fail", found.output
+    assert f"{rpc}: " in reason
+    assert said.lower() in reason.lower(), reason
+
+
+@pytest.mark.parametrize(
+    ("ways", "verdict", "said"),
+    [
+        ({"unconfirmed": "no such pool"}, "Fail", "does not confirm what CreateVolume made: no such pool"),
+        ({"context": 10 << 20}, "Fail", "volume context has 10485763 bytes"),
+        ({"offers": ["LIST_VOLUMES"], "pages": "the same"}, "Fail", "the pages never end"),
+        ({"controller": False}, "NotRun", "it has no controller service"),
+        ({"version": "v0"}, "NotRun", "it speaks CSI v0"),
+        ({"id": ""}, "Fail", "CreateVolume without a volume id"),
+    ],
+    ids=["confirms nothing", "10 MB of context", "endless pages", "no controller", "CSI v0", "no id"],
+)
+def test_what_else_a_driver_does_is_judged(
+    ways: dict[str, Any], verdict: str, said: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    found = run(run_suite, tmp_path, {"ways": ways})
+    assert judged(found)[0] == verdict, found.output
+    assert said in judged(found)[1]
+
+
+def test_one_id_for_two_nodes_ends_the_start_with_those_words(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"ways": {"one_id": True}})
+    assert 'the plugins on node1 and node2 give their nodes one id, "host"' in found.output
+
+
+def test_a_driver_is_told_what_its_file_says(run_suite: RunSuite, tmp_path: Path) -> None:
+    (tmp_path / "made").write_text("token=first\n", encoding="utf-8")
+    (tmp_path / "mounted").write_text("token=second\n", encoding="utf-8")
+    found = run(
+        run_suite,
+        tmp_path,
+        {},
+        mount_flags=["noatime"],
+        filesystem_options={"ext4": ["discard"]},
+        filesystems=["ext4"],
+        parameters={"pool": "{volume}"},
+        sizes=["32MiB", "48MiB"],
+        minimum="20MiB",
+        secrets={"create": "made", "node_publish": "mounted"},
+    )
+    assert judged(found)[0] == "Pass", found.output
+    asked = [json.loads(file.read_text()) for file in (tmp_path / "volumes").glob("*.asked")]
+    made = [each for each in asked if "capacity_range" in each]
+    assert {each["secrets"]["token"] for each in made} == {"first"}
+    assert all(each["parameters"]["pool"] == each["name"] for each in made)
+    sizes = {int(each["capacity_range"]["required_bytes"]) >> 20 for each in made}
+    assert {32, 48} <= sizes
+    assert min(sizes) >= 20
+    flags = [each["volume_capabilities"][0]["mount"] for each in made]
+    assert all("noatime" in each["mount_flags"] for each in flags)
+    assert {"discard" in each["mount_flags"] for each in flags if each.get("fs_type") == "ext4"} == {True}
+    (published,) = [each for each in asked if "target_path" in each]
+    assert published["secrets"]["token"] == "second"
