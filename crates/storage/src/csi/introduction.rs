@@ -83,14 +83,14 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
     }
     let of_a_node = || found.controllers.first().and_then(|name| options.nodes.get(name));
     let Some(socket) = options.controller.as_ref().or_else(of_a_node) else {
-        found.provider.lacks =
-            "it has no controller service, only that of nodes: nobody can be asked for a volume".into();
+        "it has no controller service, only that of nodes: nobody can be asked for a volume"
+            .clone_into(&mut found.provider.lacks);
         return Ok(found);
     };
     let can = controller_capabilities(caller, socket, deadline)?;
     found.attaches = can.contains(&OfController::PublishUnpublishVolume);
     if !can.contains(&OfController::CreateDeleteVolume) {
-        found.provider.lacks = "its controller does not have the capability CREATE_DELETE_VOLUME".to_owned();
+        "its controller does not have the capability CREATE_DELETE_VOLUME".clone_into(&mut found.provider.lacks);
     }
     if can.contains(&OfController::GetCapacity) {
         found.provider.minimum = minimum(caller, socket, deadline)?;
