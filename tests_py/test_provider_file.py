@@ -36,7 +36,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     provider = read(written(tmp_path, text))
     assert (provider.kind, provider.nodes, provider.parameters) == ("csi", 2, {"type": "fast"})
     assert provider.start == "./driver --endpoint={socket} --nodeid={node}"
-    assert provider.line("./driver") == f"cd {tmp_path} || exit\n./driver"
+    assert provider.line("./driver") == f"cd {tmp_path} || exit; ./driver"
     assert provider.secrets == {"user": "me", "key": "hunter2"}
     assert "hunter2" not in repr(provider)
 

@@ -98,9 +98,11 @@ def _docker(found: Introduction) -> list[str]:
         f"  # It implements {_comment(', '.join(found.plugin))}.",
     ]
     if found.scope == "local":
-        lines.append("  # Its volumes are local, so T4, T5, T7 and T8, which move them to another node, are NotRun.")
+        lines.append("  # It says that its volumes are local: T4, T5, T7 and T8, which move one away, are NotRun.")
     elif found.scope != "global":
         lines.append("  # It does not say that other nodes have its volumes too, so they count as local.")
+    if found.scope != "global":
+        lines.append("  # scope: global                   # if other nodes have them all the same")
     lines += [f"  # {_comment(question)} got no answer: {_comment(why)}" for question, why in found.unanswered]
     return lines
 

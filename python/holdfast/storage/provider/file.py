@@ -80,7 +80,7 @@ class ProviderFile:
 
     def line(self, command: str | None) -> str | None:
         """A command as a shell line that is run in the file's folder, wherever that shell begins."""
-        return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit\n{command}"
+        return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit; {command}"
 
     def version(self) -> str:
         """What its version command prints first; empty where there is none."""

@@ -105,7 +105,10 @@ class _File:
         for key in keys.KEYS:
             meant = key.required and key.lab in ("", self.lab) and (not key.protocol or key.protocol == kind)
             if meant and key.path not in self.values:
-                raise parts.get(key.part, self.root).error(f"{key.part} has no key {key.name!r}", f"it {_says(key)}")
+                hint = "a plugin that runs already is one of hosts: lab: {kind: hosts, …}"
+                runs = key.name == "start" and "provider.socket" in self.values
+                place = parts.get(key.part, self.root)
+                raise place.error(f"{key.part} has no key {key.name!r}", hint if runs else f"it {_says(key)}")
 
     def _common(self) -> ProviderFile:
         value: Callable[..., Any] = self.values.get
