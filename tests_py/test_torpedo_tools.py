@@ -76,8 +76,6 @@ def shim(folder: Path, tool: str, manner: str, after: int) -> str:
         ("dockerd", "fails", 3, "torpedo_9_", "docker"),
         ("dockerd", "hangs", 3, "torpedo_9_", "docker"),
         ("runc", "fails", 4, "torpedo_9_", "docker"),
-        ("runc", "hangs", 6, "torpedo_9_", "docker"),
-        ("containerd", "is killed", 3, "torpedo_9_", "docker"),
     ],
 )
 def test_a_tool_that_breaks_is_nobodys_fault_but_the_labs(

@@ -218,7 +218,12 @@ class Scenario:
         for task in under:
             if task.stage == "mid-fsync":
                 task.wait_syncing(timeout=self.limits.call)
-        self._inflict(node, fault)
+        try:
+            self._inflict(node, fault)
+        except ScenarioInconclusive:
+            if undo is not None and not self.folder:  # what was done by half to a host is undone all the same
+                self._try(lambda: self.lab.inflict(node, undo, timeout=self.limits.call))
+            raise
         self._harmed = time.monotonic()
         if undo is not None:
             self._undo.append((node, undo))

@@ -64,10 +64,16 @@ fn refused(error: Refusal) -> Error {
 }
 
 /// An engine's refusal: the provider's, where it speaks of a volume, of the plugin, or of how a task ended; else its own.
+/// How what starts tasks ended (runc, its shim) is its own too.
 pub fn of_whom(said: String) -> Error {
     let lower = said.to_lowercase();
-    let provider = ["volume", "plugin", "mount", "exit"].iter().any(|word| lower.contains(word));
-    if provider { Error::new(Kind::Status(Code::Unknown), said) } else { Error::lab(format!("dockerd: {said}")) }
+    let speaks_of = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let ended = speaks_of(&["exit"]) && !speaks_of(&["oci runtime", "runc", "shim", "containerd"]);
+    if ended || speaks_of(&["volume", "plugin", "mount"]) {
+        Error::new(Kind::Status(Code::Unknown), said)
+    } else {
+        Error::lab(format!("dockerd: {said}"))
+    }
 }
 
 /// An error with all that caused it: the outermost alone says little.
@@ -359,4 +365,23 @@ async fn fetch(
         }
     }
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_says_of_itself_is_the_labs() {
+        for (said, kind) in [
+            ("error while mounting volume '': VolumeDriver.Mount: no", Kind::Status(Code::Unknown)),
+            ("task: non-zero exit (1)", Kind::Status(Code::Unknown)),
+            ("OCI runtime create failed: error mounting \"/x\" to rootfs", Kind::Status(Code::Unknown)),
+            ("OCI runtime create failed: runc did not terminate successfully: exit status 1: broken", Kind::Lab),
+            ("failed to start shim: exit status 1", Kind::Lab),
+            ("no space left on device", Kind::Lab),
+        ] {
+            assert_eq!(of_whom(said.to_owned()).kind, kind, "{said}");
+        }
+    }
 }
