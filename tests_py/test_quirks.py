@@ -119,3 +119,8 @@ def test_both_worlds_read_a_device_of_this_way(way: str) -> None:
         assert asyncio.run(read()) == blocking
     assert blocking[0] == ["Supervisor1", "Supervisor2"]
     assert blocking[1] > 5
+
+
+def test_an_image_that_comes_in_the_middle_is_the_runs_own_by_its_whole_name_too(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "midway_deploy_first_chunk", *QUICK, HOLDFAST_QUIRKS="normalised-names")
+    assert run.exit_code == 0, run.output

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from holdfast import waiting
+from holdfast import _core, waiting
 from holdfast.exceptions import ExpectationFailed, Unimplemented
 from holdfast.pytest_plugin.case import NotChecked
 
@@ -37,12 +37,14 @@ class Surroundings:
         there = [("container", row.name) for row in containerz.containers()]
         there += [("volume", row.name) for row in containerz.volumes()]
         found: dict[tuple[str, ...], str] = {key: " ".join(key) for key in there if (*key, "") not in own}
-        tags = {tag for kind, _, tag in own if kind == "image"}
+        images = {(name, tag) for kind, name, tag in own if kind == "image"}
+        tags = {tag for _, tag in images}
         for row in containerz.images():
             bare = row.id.removeprefix("sha256:")[:12]
             for tag in row.tags if row.name else ():
                 # A row of several tags has one name of theirs, and after a failover maybe another.
-                ours = ("image", row.name, tag) in own or (len(row.tags) > 1 and tag in tags)
+                ours = any(tag == own_tag and _core.same_image_name(row.name, name) for name, own_tag in images)
+                ours = ours or (len(row.tags) > 1 and tag in tags)
                 if not ours:
                     found["image", bare, tag] = f"image {row.name}:{tag}"
         return found
