@@ -1,7 +1,7 @@
 """A CSI driver that says who it is and what it can do, and makes no volumes; its answers are put together by hand.
 
 Its words: the socket, and its manner: `plain`, `hostile` (its name and its topology try to become YAML), `silent` (no
-capability is told), `unready`.
+capability is told), `unready`, `node-alone` (no controller).
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ def refuse(_: bytes, context: grpc.ServicerContext) -> bytes:
     raise AssertionError
 
 
+PLUGIN = b"" if manner == "node-alone" else capability(1) + capability(2)
 place = field(1, field(1, b"zone") + field(2, (HOSTILE if manner == "hostile" else "a").encode()))
 silent = grpc.unary_unary_rpc_method_handler(refuse)
 identity = {
     "GetPluginInfo": answer(field(1, NAME.encode()) + field(2, b"1.10")),
-    "GetPluginCapabilities": silent if manner == "silent" else answer(capability(1) + capability(2)),
+    "GetPluginCapabilities": silent if manner == "silent" else answer(PLUGIN),
     "Probe": answer(field(1, b"" if manner == "unready" else b"\x08\x01")),
 }
 controller = {"ControllerGetCapabilities": answer(capability(1) + capability(2) + capability(9))}
@@ -48,7 +49,7 @@ node = {
     "NodeGetCapabilities": answer(capability(1)),
     "NodeGetInfo": answer(field(1, b"node-of-mine") + b"\x10\x07" + field(3, place)),
 }
-if manner == "silent":
+if manner in ("silent", "node-alone"):
     controller = {"ControllerGetCapabilities": silent}
 server = grpc.server(futures.ThreadPoolExecutor(4))
 for service, methods in (("Identity", identity), ("Controller", controller), ("Node", node)):

@@ -389,3 +389,11 @@ def test_check_asks_the_plugins_on_hosts(tmp_path: Path) -> None:
         assert line in said, said
     assert "planted" not in [line.strip() for line in said.splitlines()]
     assert "T5   node powered off               NotRun: the provider file has no command faults: power_off" in said
+
+
+@in_lab
+def test_check_of_a_driver_without_a_controller_says_that_nothing_runs(tmp_path: Path) -> None:
+    done = holdfast(tmp_path, "check", provider_file(tmp_path, f"{DRIVER} node-alone"), "--json")
+    told = json.loads(done.stdout)
+    assert {each["verdict"][:6] for each in told["scenarios"]} == {"NotRun"}, done.stdout
+    assert "CONTROLLER_SERVICE" in told["scenarios"][0]["verdict"] or "controller" in told["scenarios"][0]["verdict"]

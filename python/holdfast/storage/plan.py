@@ -36,13 +36,16 @@ _NEEDS = {
 _MOVES = ("T4", "T5", "T7", "T8")
 
 
-def plan(provider: ProviderFile, capabilities: Collection[str] | None = None) -> Iterator[tuple[str, str, str]]:
+def plan(
+    provider: ProviderFile, capabilities: Collection[str] | None = None, lacks: str = ""
+) -> Iterator[tuple[str, str, str]]:
     """Each scenario, its title, and whether it would run.
 
-    `capabilities` are the driver's, as a lab names them; where it was not asked, what it lacks shows when it is.
+    `capabilities` are the driver's, as a lab names them; where it was not asked, what it lacks shows when it is. Why it
+    cannot be qualified at all is `lacks`.
     """
     for name, title in NAMES.items():
-        why = _lacking(provider, name) or _cannot(name, capabilities)
+        why = lacks or _lacking(provider, name) or _cannot(name, capabilities)
         if why:
             yield name, title, f"NotRun: {why}"
         elif capabilities is None and name in _NEEDS and name not in _FENCING:

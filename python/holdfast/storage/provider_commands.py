@@ -23,9 +23,9 @@ def provider() -> None:
 @click.argument("file")
 @click.option("--runner", type=click.Choice(choices.words(choices.StorageRunner)), help="Instead of the file's.")
 @click.option("--start/--no-start", default=True, help="Start the plugin on one node of a lab (as root), and ask it.")
-@click.option("--timeout", default="30s", show_default=True, metavar="TIME", help="For the plugin to answer.")
+@click.option("--timeout", metavar="TIME", help="For the plugin to answer, instead of the file's (30s).")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def check(file: str, runner: str | None, start: bool, timeout: str, as_json: bool) -> None:
+def check(file: str, runner: str | None, start: bool, timeout: str | None, as_json: bool) -> None:
     """Try what a provider file names, and say of each scenario whether it would run, and why not.
 
     Commands, tools, sockets and files are looked for; the plugin is started on one node of a lab of its own and asked
@@ -35,8 +35,8 @@ def check(file: str, runner: str | None, start: bool, timeout: str, as_json: boo
     from holdfast.storage.provider import read, trying
 
     found = read(file, runner=runner)
-    trial = trying.try_out(found, start=start, timeout=_seconds(timeout))
-    planned = list(plan(found, trial.capabilities))
+    trial = trying.try_out(found, start=start, timeout=None if timeout is None else _seconds(timeout))
+    planned = list(plan(found, trial.capabilities, trial.lacks))
     if as_json:
         told = {
             "file": file,

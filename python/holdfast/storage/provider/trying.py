@@ -27,6 +27,8 @@ _SHELL = frozenset((
     "!",
 ))  # fmt: skip
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+# For a plugin to answer at first, in seconds.
+_START = 30.0
 # For a host or its engine to take a connection, in seconds.
 _CONNECT = 5.0
 
@@ -51,6 +53,8 @@ class Trial:
     tried: list[Tried] = field(default_factory=list)
     plugin: Introduction | None = None
     capabilities: frozenset[str] | None = None
+    # Why it cannot be qualified at all, as it says itself.
+    lacks: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -58,8 +62,11 @@ class Trial:
         return all(each.ok is not False for each in self.tried)
 
 
-def try_out(provider: ProviderFile, *, start: bool = True, timeout: float = 30.0) -> Trial:
-    """Try a provider file; `start` is whether its plugin is started, `timeout` how long that may take, in seconds."""
+def try_out(provider: ProviderFile, *, start: bool = True, timeout: float | None = None) -> Trial:
+    """Try a provider file; `start` is whether its plugin is started, `timeout` how long that may take, in seconds.
+
+    Without a timeout it is as long as the file's `calls: start`, or 30 s.
+    """
     trial = Trial(list(_looked_for(provider)))
     lacking = provider.lacks()
     trial.tried += [Tried("this machine", False, why) for why in lacking]
@@ -70,7 +77,7 @@ def try_out(provider: ProviderFile, *, start: bool = True, timeout: float = 30.0
     elif lacking or not trial.is_good:
         trial.tried.append(Tried("the plugin", None, "it is not started before the rest is right"))
     else:
-        _on_one_node(provider, trial, timeout)
+        _on_one_node(provider, trial, timeout or provider.calls.get("start", _START))
     return trial
 
 
@@ -177,7 +184,8 @@ def _on_one_node(provider: ProviderFile, trial: Trial, timeout: float) -> None:
     try:
         # engines and other nodes are not asked anything
         lab = storage.lab(replace(provider, runner="own", nodes=1), folder, timeout=timeout)
-        trial.capabilities = frozenset(lab.provider().capabilities)
+        found = lab.provider()
+        trial.capabilities, trial.lacks = frozenset(found.capabilities), visible.line(found.lacks)
         trial.tried.append(Tried("the plugin on one node", True, "it starts and answers"))
         if provider.socket is None:
             trial.plugin, why = _asked(f"unix://{folder}/node1/plugin.sock", provider)
