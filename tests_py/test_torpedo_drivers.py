@@ -62,7 +62,7 @@ def test_a_driver_that_is_right_passes(script: dict[str, Any], run_suite: RunSui
     [
         ({"hang": True}, "no answer in time"),
         ({"die": True}, "connection refused"),
-        ({"garbage": True}, "is no message"),
+        ({"garbage": True}, "failed to decode Protobuf message"),
         ({"codes": ["ABORTED"], "forever": True}, "ABORTED: as the script says (asked "),
         ({"codes": ["INVALID_ARGUMENT"], "forever": True}, "INVALID_ARGUMENT: as the script says"),
     ],
