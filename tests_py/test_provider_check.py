@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -109,6 +110,12 @@ def test_init_starts_a_driver_and_ends_it(manner: str, tmp_path: Path) -> None:
     assert set(held["provider"]) == {"kind", "start", "fencing"}
     assert held["provider"]["start"].startswith("exec ")
     assert read(str(tmp_path / "mine.yaml")).kind == "csi"
+    for name in ("secrets", "publish-secrets"):
+        (tmp_path / name).write_text("key=value\n")
+    text = (tmp_path / "mine.yaml").read_text()
+    (tmp_path / "all.yaml").write_text(re.sub(r"^  # ([a-z_]+: .* # )", r"  \1", text, flags=re.MULTILINE))
+    every = read(str(tmp_path / "all.yaml"))
+    assert (every.minimum, every.topology, every.parameters) == (1 << 30, False, {"type": "fast"})
     if manner == "silent":
         assert "got no answer: " in done.stdout
         assert "I say nothing" in (tmp_path / "mine.yaml").read_text()

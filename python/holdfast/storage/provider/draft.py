@@ -122,7 +122,7 @@ def _csi_keys(found: Introduction) -> list[str]:
     ]
     if found.topology or "VOLUME_ACCESSIBILITY_CONSTRAINTS" in found.plugin:
         lines.append(("topology", "false", "if CreateVolume shall not say on which node the volume is wanted"))
-    return [f"  # {f'{name}: {value}':<34}# {what}" for name, value, what in lines if name in offered]
+    return [f"  # {f'{name}: {value}':<31} # {what}" for name, value, what in lines if name in offered]
 
 
 def _quoted(text: str) -> str:
