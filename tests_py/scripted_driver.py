@@ -67,7 +67,7 @@ def create(request: Fields, context: grpc.ServicerContext) -> Fields:
     wanted = int(request.get("capacity_range", {}).get("required_bytes", 0))
     if "nonsense" in request.get("parameters", {}):
         return refuse(context, "INVALID_ARGUMENT", "there is no such parameter")
-    there = place(volume)
+    there = place(volume or "none")
     size = there.with_suffix(".size")
     if size.exists() and int(size.read_text()) < wanted:
         return refuse(context, "ALREADY_EXISTS", "it is there, and smaller")

@@ -132,7 +132,8 @@ impl Introduced {
 fn of_another_version(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Introduced> {
     // the answer of v0 has the same fields in the same places
     let older = caller.ask_once(socket, Rpc::GetPluginInfo, deadline, async |connection| {
-        let mut client = tonic::client::Grpc::new(connection);
+        let origin = connection.origin();
+        let mut client = tonic::client::Grpc::with_origin(connection, origin);
         client.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
         let codec = ProstCodec::<csi::GetPluginInfoRequest, csi::GetPluginInfoResponse>::default();
         let path = PathAndQuery::from_static("/csi.v0.Identity/GetPluginInfo");
