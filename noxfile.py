@@ -283,7 +283,7 @@ def providers(session: nox.Session) -> None:
 
 @nox.session
 def providers_sample(session: nox.Session) -> None:
-    """Three of their tables, others each day. As root."""
+    """Two of their tables, others each day. As root."""
     qualify(session, "sample")
 
 

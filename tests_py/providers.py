@@ -1,7 +1,8 @@
 """`nox -s providers`: docs/providers.md stays true: the providers that are listed there get the verdicts written there.
 
-`-- write` writes the page anew; `-- sample`, which is what CI runs, takes those of today: another part each day, and
-all within a week. Real plugins, mounts, networks and engines: Linux, as root.
+`-- write` writes the tables anew, `-- NAME` or `-- NAME/RUNNER` takes some alone, with `write` too; `-- sample`,
+which is what CI runs, takes those of today: others each day, and all within a week. Real plugins, mounts, networks and
+engines: Linux, as root.
 """
 
 from __future__ import annotations
@@ -48,13 +49,7 @@ DRIVERS = {
 }
 EXAMPLES = Path(__file__).parent.parent / "examples" / "providers"
 # How many of them CI qualifies in a run.
-SAMPLE = 3
-HEAD = """# Qualified providers
-
-What was run here, with the table as `--torpedo-report` writes it; `nox -s providers` holds the verdicts true. CI runs
-three of the tables each day, and all of them within a week. Send yours as
-a pull request: the table, and the provider file.
-"""
+SAMPLE = 2
 
 
 def file_of(name: str) -> str:
@@ -93,14 +88,15 @@ def verdicts_of(section: str) -> dict[str, str]:
 
 
 def sample(day: date) -> tuple[tuple[str, str], ...]:
-    """Those of a day: the next three each day, so that none waits longer than a week."""
+    """Those of a day: the next two each day, so that none waits longer than a week."""
     first = day.toordinal() * SAMPLE % len(LISTED)
     return (*LISTED, *LISTED)[first : first + SAMPLE]
 
 
 def main(words: Sequence[str]) -> int:
-    chosen = sample(date.today()) if "sample" in words else LISTED  # noqa: DTZ011 - whichever day it is here
-    if chosen != LISTED:
+    named = tuple(each for each in LISTED if {each[0], "/".join(each)} & set(words))
+    chosen = sample(date.today()) if "sample" in words else named or LISTED  # noqa: DTZ011 - whichever day it is here
+    if "sample" in words:
         names = ", ".join(" under ".join(each) for each in chosen)
         print(
             f"SAMPLED: {len(chosen)} of {len(LISTED)} tables, those of today: {names}. All: nox -s providers",
@@ -112,10 +108,14 @@ def main(words: Sequence[str]) -> int:
         return 1 if os.environ.get("CI") else 0
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(lambda each: qualify(*each), chosen))
+    head, *before = PAGE.read_text("utf-8").split("\n## ")
     if "write" in words:
-        PAGE.write_text("\n".join([HEAD, *(section for section, _ in sorted(found))]), encoding="utf-8")
+        kept = {} if chosen == LISTED else {section.splitlines()[0]: f"## {section}" for section in before}
+        kept |= {section.splitlines()[0].removeprefix("## "): section for section, _ in found}
+        sections = (section.rstrip("\n") + "\n" for _, section in sorted(kept.items()))
+        PAGE.write_text("\n".join([head, *sections]), encoding="utf-8")
         return 0
-    listed = {section.splitlines()[0]: verdicts_of(section) for section in PAGE.read_text("utf-8").split("\n## ")[1:]}
+    listed = {section.splitlines()[0]: verdicts_of(section) for section in before}
     wrong = 0
     for section, verdicts in found:
         title = section.splitlines()[0].removeprefix("## ")

@@ -135,7 +135,9 @@ class _File:
             secrets=secrets,
             call_secrets=self._call_secrets(secrets),
             controller_socket=value(provider + "controller", {}).get("socket"),
-            tools=value(provider + "tools", ()),
+            tools=tuple(
+                str(self.folder / tool) if tool.startswith("./") else tool for tool in value(provider + "tools", ())
+            ),
             runner=value("runner.kind", "own"),
             manager=value("runner.manager"),
         )
