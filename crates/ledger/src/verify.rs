@@ -325,7 +325,7 @@ impl<'a> Comparison<'a> {
         } else if theirs.incarnation > ours.incarnation && head.number <= receipt.number {
             self.gone.insert(wanted); // whoever wrote over it did not know of it
             self.find(offset, head);
-        } else if head.number > self.highest {
+        } else if head.number > self.highest || head.number > receipt.number && self.is_followed(&head) {
             self.find(offset, head); // its acknowledgement was lost
         } else {
             self.findings.push(Finding::Altered(receipt.number));
@@ -335,6 +335,11 @@ impl<'a> Comparison<'a> {
     fn find(&mut self, offset: u64, head: Head) {
         let told = self.known.get(&head.hash).map(|known| Found::Told(&self.receipts[*known].head));
         self.found.insert(offset, told.unwrap_or_else(|| Found::Untold(Box::new(head))));
+    }
+
+    /// Whether the writer of an acknowledged record went on from this one.
+    fn is_followed(&self, head: &Head) -> bool {
+        self.receipts.iter().any(|receipt| receipt.head.previous == head.hash)
     }
 
     fn writers(&self) -> HashSet<u64> {
@@ -577,6 +582,19 @@ mod tests {
         acknowledged[1].at = Some(9);
         acknowledged[1..].rotate_left(1); // the second came last, and the fourth stands in its place
         assert_eq!(judged(&acknowledged, &file(&all)), []);
+    }
+
+    #[test]
+    fn a_record_whose_acknowledgement_was_lost_may_stand_over_an_older_one_though_others_followed() {
+        let all = ring_of(&[1, 1, 1, 1, 1, 1, 2, 2], 4);
+        let mut acknowledged = receipts(&all);
+        acknowledged.remove(5); // its writer died before it told; the next went on from it
+        assert_eq!(judged(&acknowledged, &file(&all)), []);
+        let mut late = all.clone();
+        late[6] =
+            Record::new(late[6].head.identity, 7, late[6].head.offset, late[4].head.hash, late[6].payload.clone());
+        acknowledged[5] = Receipt { head: late[6].head.clone(), ..acknowledged[5].clone() };
+        assert_ne!(judged(&acknowledged, &file(&all)), [], "the next did not know of it");
     }
 
     #[test]
