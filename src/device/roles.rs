@@ -144,9 +144,8 @@ impl Device {
 
     /// Puts what gNMI says otherwise than before on the timeline.
     fn note_changes(&self, roles: &[ControlProcessor]) {
-        for standby in roles.iter().filter(|cp| cp.role == Role::Secondary) {
-            self.standby_ways.said(standby.up);
-        }
+        let up = roles.iter().find(|cp| cp.role == Role::Secondary && cp.up == Some(true));
+        self.standby_ways.said_up(up.map(|cp| cp.name.as_str()));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for cp in roles.iter().filter(|cp| !seen.contains(cp)) {
             let fields = vec![("control_processor", cp.name.as_str().into()), ("role", cp.role.name().into())];

@@ -1,6 +1,7 @@
 //! What a device's words about its standby mean, as far as it was seen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How a standby stands, by what the device tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +22,21 @@ pub enum Standing {
 pub struct StandbyWays {
     /// A standby said that it was up.
     said_up: AtomicBool,
+    /// The standby that said so at the last look: leaves are not read in one moment, and one look over a switchover may
+    /// show the new primary's state beside its old role.
+    last_up: Mutex<Option<String>>,
     /// A standby took over that had said that it was down.
     took_over_down: AtomicBool,
 }
 
 impl StandbyWays {
-    /// Notes that a standby says of itself whether it is up.
-    pub fn said(&self, up: Option<bool>) {
-        if up == Some(true) {
+    /// Notes which standby a look showed to say that it is up, if one did.
+    pub fn said_up(&self, standby: Option<&str>) {
+        let mut last = self.last_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if standby.is_some() && last.as_deref() == standby {
             self.said_up.store(true, Ordering::Relaxed);
         }
+        *last = standby.map(str::to_owned);
     }
 
     /// Notes that a standby took over that had told this of itself.
@@ -74,8 +80,12 @@ mod tests {
         let ways = StandbyWays::default();
         ways.took_over(None, Some(false));
         assert_eq!(ways.standing(None, Some(false)), Standing::Untold);
-        ways.said(Some(true));
-        assert_eq!(ways.standing(None, Some(false)), Standing::Behind);
+        for over_a_switchover in [Some("B"), None, Some("A"), Some("B")] {
+            ways.said_up(over_a_switchover);
+            assert_eq!(ways.standing(None, Some(false)), Standing::Untold);
+        }
+        ways.said_up(Some("B"));
+        assert_eq!(ways.standing(None, Some(false)), Standing::Behind, "it said so at two looks");
         let ways = StandbyWays::default();
         ways.took_over(Some(true), Some(false));
         assert_eq!(ways.standing(None, Some(false)), Standing::Down, "another leaf said that it was ready");
