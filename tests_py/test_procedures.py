@@ -162,3 +162,29 @@ def test_what_breaks_a_case_hides_no_step_of_it(run_suite: RunSuite, tmp_path: P
     assert len(json.loads(told["outages"])) == 1
     assert "look again" in told["checked"]
     assert "depth: look: AssertionError: gone" in run.output
+
+
+OWN_NAMES = """
+from holdfast.pytest_plugin.surroundings import Surroundings
+from holdfast.suites.steps import deploy
+
+@pytest.mark.cntr3("OWN-1", switchovers=1)
+@case()
+def test_1(dut, image, case):
+    around = Surroundings(case.run, dut)
+    with case.procedure("deploy"):
+        deploy(dut, image)
+    with case.depth("what else is on the device is as it was"):
+        around.expect_unchanged()
+    yield SwitchoverStep("switch over")
+"""
+
+
+@pytest.mark.parametrize("quirk", ["normalised-names", "tag-behind-name", "joined-image-rows"])
+def test_a_run_knows_its_own_image_by_whatever_name_the_device_has_for_it(
+    quirk: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "test_own.py").write_text(BEGIN + OWN_NAMES)
+    run = run_suite("test_own.py", f"--dut-emulator=quirk={quirk}", *QUICK)
+    assert run.exit_code == 0, run.output

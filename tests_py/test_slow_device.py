@@ -89,6 +89,31 @@ def test_what_a_device_forgot_is_looked_for(tmp_path: Path) -> None:
         assert "it was not executed" in str(caught.value)
 
 
+def test_after_a_failover_nobody_waits_for_what_the_new_active_never_heard_of() -> None:
+    with (
+        holdfast.emulator(black_hole=True, outage=0.3) as chassis,
+        holdfast.connect(chassis.address, insecure=True, silence=SILENCE) as dut,
+        ThreadPoolExecutor(1) as pool,
+        chassis.failpoint("containerz.CreateVolume", "1*hang") as held,
+    ):
+        asked = pool.submit(dut.containerz.create_volume, "never", timeout=60)
+        held.wait_reached()
+        dut.switchover()
+        with pytest.raises(OutcomeUnknown):
+            asked.result(timeout=60)
+        looks = [event.repeated for event in dut.timeline if "Containerz.ListVolume" in event.text]
+        assert looks == [0], "it was looked for but once, before it was asked for: an outage was expected meanwhile"
+
+
+@pytest.mark.parametrize("quirk", ["path-form-internal", "path-form-not-found", "path-form-precondition"])
+def test_a_switchover_is_asked_for_in_the_form_that_the_device_takes(quirk: str) -> None:
+    with holdfast.emulator(quirks=[quirk]) as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        standby = next(cp.name for cp in dut.control_processors() if cp.role == "SECONDARY")
+        assert dut.ask_for_switchover() == standby
+        with pytest.raises(InvalidArgumentError, match="is not the standby"):
+            dut.ask_for_switchover("Supervisor9")
+
+
 def test_what_nobody_knows_to_have_been_there_is_not_called_removed() -> None:
     with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True, silence=SILENCE) as dut:
         with chassis.failpoint("containerz.RemoveContainer", "1*hang"), pytest.raises(OutcomeUnknown) as caught:

@@ -337,6 +337,12 @@ class Device:
         ('Supervisor1', 'Supervisor2', True)
         """
 
+    def ask_for_switchover(self, to: str | None = None, *, name_only: bool = False) -> str:
+        """Asks for a failover (System.SwitchControlProcessor), and returns with the new primary's name once the device
+        agreed, without waiting for anything else: `switchover` does that. The path is put in each form that devices
+        take; a device that is too busy is asked again. Raises a `SwitchoverError`, `RolesError` or `RpcError`.
+        """
+
     def expect_redundant(self, primary: str) -> Unchecked | None:
         """Waits until `primary` has a standby in step: by `switchover-ready`, or by an `oper-status` of ACTIVE where
         the device has no such leaf. An `Unchecked` where it has neither, or where `oper-status` of its standbys was
@@ -484,6 +490,9 @@ class AsyncDevice:
         progress: Callable[[float, str], object] | bool | None = None,
     ) -> Awaitable[Switchover]:
         """As `Device.switchover`."""
+
+    def ask_for_switchover(self, to: str | None = None, *, name_only: bool = False) -> Awaitable[str]:
+        """As `Device.ask_for_switchover`."""
 
     def expect_redundant(self, primary: str) -> Awaitable[Unchecked | None]:
         """As `Device.expect_redundant`."""

@@ -71,6 +71,20 @@ impl Device {
         }
     }
 
+    /// Asks for a switchover and waits for nothing but the device's agreement; which control processor shall be primary.
+    pub async fn ask_for_switchover(&self, options: &SwitchoverOptions) -> Result<String> {
+        let began = Instant::now();
+        let asked = async {
+            let ready_by = began + self.known_deadlines().await.ready;
+            let before = self.ready_pair(ready_by, true).await?;
+            let target = target(&before, options)?;
+            self.note(EventKind::Switchover, format!("asking for {} -> {target}", before.primary.name));
+            self.ask_for(&target, &before, options).await?;
+            Ok(target)
+        };
+        asked.await.map_err(|error: Error| error.during(self.name(), "switchover", began.elapsed()))
+    }
+
     async fn switch(&self, options: &SwitchoverOptions) -> Result<Switchover> {
         let ready_by = Instant::now() + self.known_deadlines().await.ready;
         let before = if options.unready {
@@ -80,16 +94,7 @@ impl Device {
         };
         let blind = options.trigger != Trigger::Switch && before.ready().is_none() && !options.unready;
         let before = if blind { self.standby_settled(ready_by).await? } else { before };
-        let target = match &options.to {
-            None => before.secondary.name.clone(),
-            Some(name) if *name == before.secondary.name => name.clone(),
-            Some(name) => {
-                return Err(Error::invalid(format!(
-                    "{name:?} is not the standby; that is {:?}",
-                    before.secondary.name
-                )));
-            }
-        };
+        let target = target(&before, options)?;
         let mut watch = FailoverWatch::begin(self, Instant::now() + self.deadlines().ready).await?;
         if options.trigger == Trigger::Switch {
             self.note(EventKind::Switchover, format!("asking for {} -> {target}", before.primary.name));
@@ -249,6 +254,17 @@ impl Device {
 
 pub(super) fn fault(fault: SwitchoverFault) -> Kind {
     Kind::Switchover(fault)
+}
+
+/// Which control processor shall be primary.
+fn target(before: &Pair, options: &SwitchoverOptions) -> Result<String> {
+    let standby = &before.secondary.name;
+    match &options.to {
+        Some(name) if name != standby => {
+            Err(Error::invalid(format!("{name:?} is not the standby; that is {standby:?}")))
+        }
+        _ => Ok(standby.clone()),
+    }
 }
 
 fn unproven() -> Error {

@@ -246,6 +246,15 @@ both_worlds! {
         }
     }
 
+    /// Asks for a switchover, in whichever form of the path the device takes, and does not wait for it.
+    #[pyo3(signature = (to=None, *, name_only=false))]
+    fn ask_for_switchover(device, to: Option<String>, name_only: bool) => results::text {
+        async move {
+            let options = SwitchoverOptions { to, name_only, ..SwitchoverOptions::default() };
+            device.ask_for_switchover(&options).await
+        }
+    }
+
     /// Ends the session; every later call fails.
     fn close(device) => results::nothing {
         async move {

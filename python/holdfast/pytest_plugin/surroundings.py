@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from holdfast import _core, waiting
+from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, Unimplemented
 from holdfast.pytest_plugin.case import NotChecked
 
@@ -34,18 +34,19 @@ class Surroundings:
     def _others(self) -> dict[tuple[str, ...], str]:
         """By what stays the same of it, what to call it."""
         containerz, own = self._dut.containerz, self._run.made
-        there = [("container", row.name) for row in containerz.containers()]
-        there += [("volume", row.name) for row in containerz.volumes()]
-        found: dict[tuple[str, ...], str] = {key: " ".join(key) for key in there if (*key, "") not in own}
-        images = {(name, tag) for kind, name, tag in own if kind == "image"}
-        tags = {tag for _, tag in images}
+        containers = [name for kind, name, _ in own if kind == "container"]
+        there = [
+            ("container", row.name)
+            for row in containerz.containers()
+            if not any(row.is_named(name) for name in containers)
+        ]
+        there += [("volume", row.name) for row in containerz.volumes() if ("volume", row.name, "") not in own]
+        found: dict[tuple[str, ...], str] = {key: " ".join(key) for key in there}
+        images = [(name, tag) for kind, name, tag in own if kind == "image"]
         for row in containerz.images():
             bare = row.id.removeprefix("sha256:")[:12]
             for tag in row.tags if row.name else ():
-                # A row of several tags has one name of theirs, and after a failover maybe another.
-                ours = any(tag == own_tag and _core.same_image_name(row.name, name) for name, own_tag in images)
-                ours = ours or (len(row.tags) > 1 and tag in tags)
-                if not ours:
+                if not any(own_tag == tag and row.may_be(name, tag) for name, own_tag in images):
                     found["image", bare, tag] = f"image {row.name}:{tag}"
         return found
 

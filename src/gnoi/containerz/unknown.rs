@@ -14,12 +14,15 @@ use crate::waiting::until;
 const LOOK: Duration = Duration::from_millis(100);
 /// What the last look may take, before the deadline.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// For a change to show whose being there proves nothing: it is only said.
+const SHORTLY: Duration = Duration::from_secs(5);
 
 impl Containerz {
     /// `outcome`, or where that is unknown, `done` if `look` finds before `deadline` that the change `what` was made.
     ///
-    /// Where an outage is expected nobody looks: what a device lists right before it goes away proves nothing. Without
-    /// `done` it is only said how things are: nobody knows that they were otherwise before.
+    /// Where an outage was expected meanwhile nobody looks: what a device lists right before it goes away proves nothing,
+    /// and what never reached the one that lists now does not come. Without `done` it is only said how things are: nobody
+    /// knows that they were otherwise before.
     pub(super) async fn settled<T, F>(
         &self,
         outcome: Result<T>,
@@ -32,11 +35,14 @@ impl Containerz {
         F: Future<Output = Result<bool>>,
     {
         let Err(error) = outcome else { return outcome };
-        if error.kind != Kind::OutcomeUnknown || self.session.is_outage_expected() || Instant::now() >= deadline {
+        let now = Instant::now();
+        let asked = error.after.and_then(|after| now.checked_sub(after)).unwrap_or(now);
+        if error.kind != Kind::OutcomeUnknown || self.session.was_outage_expected(asked) || now >= deadline {
             return Err(error);
         }
-        let seen = until(deadline - LAST_LOOK, LOOK, || async {
-            match look(deadline).await {
+        let end = if done.is_some() { deadline } else { deadline.min(now + SHORTLY) };
+        let seen = until(end - LAST_LOOK, LOOK, || async {
+            match look(end).await {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Some("it was not executed, as far as the device lists")),
                 Err(_) => Err(None), // it is on its way up, perhaps

@@ -187,6 +187,11 @@ impl Session {
         self.connections().dialler.outage.is_expected()
     }
 
+    /// Whether somebody expected that at any moment from `since` on.
+    pub fn was_outage_expected(&self, since: Instant) -> bool {
+        self.connections().dialler.outage.was_expected(since)
+    }
+
     /// Ends the session: calls under way and to come fail.
     pub fn close(&self) {
         self.connections().close();

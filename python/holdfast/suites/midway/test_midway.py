@@ -17,14 +17,11 @@ from holdfast import Device
 from holdfast.exceptions import (
     AlreadyExists,
     ExpectationFailed,
-    FailedPrecondition,
     HoldfastError,
-    InvalidArgument,
     NotFound,
     OutcomeUnknown,
     RebootRefused,
     SwitchoverRefused,
-    Unavailable,
 )
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.procedure import Steps, SwitchoverStep, case
@@ -82,23 +79,6 @@ def look_or_again(look: Callable[[], str], again: Callable[[], object], done: st
     if found != done:
         tolerant(again, AlreadyExists, NotFound)
     return found
-
-
-def ask_for_switchover(case: Case, dut: Device, standby: str) -> None:
-    """Ask, by the path that the device knows its control processors by, until it agrees; and do not wait for more."""
-    paths = [not case.run.profile.name_only, case.run.profile.name_only]
-
-    def ask() -> str:
-        try:
-            dut.system.switch_control_processor(standby, name_only=paths[-1])
-        except InvalidArgument:
-            paths.reverse()  # it is known by the other
-            return "known by another path"
-        except (FailedPrecondition, Unavailable) as error:
-            return f"refused ({error.message})"
-        return "agreed"
-
-    settled(case, ask, ("agreed",), watch=0)
 
 
 def finish(case: Case, dut: Device, around: Surroundings, primary: str) -> None:
@@ -367,7 +347,7 @@ def test_midway_reboot_during_a_switchover(dut: Device, image: ImageUnderTest, c
     roles = {cp.role: cp.name for cp in dut.control_processors()}
     dut.expect_redundant(roles["PRIMARY"])
     with case.procedure("ask for a switchover"):
-        ask_for_switchover(case, dut, roles["SECONDARY"])
+        dut.ask_for_switchover(roles["SECONDARY"], name_only=case.run.profile.name_only)
     with case.procedure("reboot the chassis meanwhile, by force: it may be refused, or lost on the way"):
         try:
             dut.reboot(force=True)
