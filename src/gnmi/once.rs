@@ -50,6 +50,8 @@ struct Seen {
     longest_pause: Duration,
     /// What was asked for and waited for in vain.
     absent: HashSet<Path>,
+    /// Something was, for as long as it may take: what else is not there is waited for as long as what is there takes.
+    waited_in_vain: bool,
 }
 
 /// What is asked of a ONCE, and how long there is for the answer.
@@ -82,6 +84,7 @@ impl Ending {
             return long; // its end tells when it has told all
         }
         let wanted = match *seen {
+            Seen { syncs_early: true, waited_in_vain: true, .. } if missing => QUIET_BETWEEN_SYNCS.max(slower),
             _ if missing => long,
             Seen { syncs_early: true, stays_open: false, .. } => long,
             Seen { syncs_early: true, .. } => QUIET_BETWEEN_SYNCS.max(slower),
@@ -102,6 +105,7 @@ impl Ending {
     fn stayed_open(&self, asked: &Asked, found: &[Leaf], waited: Duration, trusted: bool) {
         let missing: Vec<_> = asked.missing(found).collect();
         let mut seen = self.seen();
+        seen.waited_in_vain |= waited >= IN_VAIN && !missing.is_empty();
         let all = trusted || missing.iter().all(|path| seen.absent.contains(path));
         if all || waited >= IN_VAIN {
             seen.absent.extend(missing);
@@ -280,6 +284,18 @@ mod tests {
         ending.stayed_open(&asked, &some, IN_VAIN, false);
         assert!(!ending.may_come(&asked, &some) && ending.may_come(&asked, &[]));
         assert!(ending.seen().stays_open);
+    }
+
+    #[test]
+    fn once_something_was_waited_for_in_vain_what_else_is_absent_is_waited_for_as_long_as_what_comes_takes() {
+        let (ending, asked) = (Ending::default(), asked(None));
+        let patience = || ending.patience(true, &asked.call);
+        ending.followed(Duration::from_millis(50));
+        assert_eq!(patience(), LONG);
+        ending.stayed_open(&asked, &leaves(&[("id", 2)]), LONG, false);
+        assert_eq!(patience(), QUIET_BETWEEN_SYNCS);
+        ending.followed(Duration::from_secs(1));
+        assert_eq!(patience(), Duration::from_secs(1) * SLOWER, "a device that is slow");
     }
 
     #[test]
