@@ -2,6 +2,7 @@
 //!
 //! Long because the rules V1 to V5 are one judgement, and half of this is their tests.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
@@ -248,6 +249,8 @@ struct Comparison<'a> {
     /// At each offset, the indices of its receipts.
     at: BTreeMap<u64, Vec<usize>>,
     known: HashMap<RecordHash, usize>,
+    /// What acknowledged records went on from, once that is asked.
+    followed: OnceCell<HashSet<RecordHash>>,
     highest: u64,
     /// What is there, by offset, where it is a record.
     found: BTreeMap<u64, Found<'a>>,
@@ -271,6 +274,7 @@ impl<'a> Comparison<'a> {
         Self {
             at,
             known: receipts.iter().enumerate().map(|(index, receipt)| (receipt.head.hash, index)).collect(),
+            followed: OnceCell::new(),
             highest: receipts.iter().map(|receipt| receipt.head.number).max().unwrap_or(0),
             receipts,
             found: BTreeMap::new(),
@@ -339,7 +343,8 @@ impl<'a> Comparison<'a> {
 
     /// Whether the writer of an acknowledged record went on from this one.
     fn is_followed(&self, head: &Head) -> bool {
-        self.receipts.iter().any(|receipt| receipt.head.previous == head.hash)
+        let all = || self.receipts.iter().map(|receipt| receipt.head.previous).collect();
+        self.followed.get_or_init(all).contains(&head.hash)
     }
 
     fn writers(&self) -> HashSet<u64> {
