@@ -99,7 +99,9 @@ impl Subscriber {
         if has(Quirk::SyncFirst) {
             self.sync().await?;
         }
-        for together in self.batches() {
+        let batches = self.batches();
+        let is_synced = has(Quirk::SyncFirst) || has(Quirk::SyncAfterEachUpdate) && !batches.is_empty();
+        for together in batches {
             if has(Quirk::SlowOnce) {
                 waiting::pause(SLOW_ONCE).await;
             }
@@ -108,7 +110,7 @@ impl Subscriber {
                 self.sync().await?;
             }
         }
-        if ![Quirk::SyncFirst, Quirk::SyncAfterEachUpdate, Quirk::OnceEndsWithoutSync].into_iter().any(has) {
+        if !is_synced && !has(Quirk::OnceEndsWithoutSync) {
             self.sync().await?;
         }
         if has(Quirk::OnceStaysOpen) {
