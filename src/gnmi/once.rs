@@ -40,6 +40,7 @@ const LEAVES_AT_ONCE: usize = 1000;
 pub struct Ending(Mutex<Seen>);
 
 #[derive(Debug, Default, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen by itself")]
 struct Seen {
     /// It ended a stream by itself.
     closes: bool,
