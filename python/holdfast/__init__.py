@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from holdfast.results import StorageCalls as StorageCalls
     from holdfast.results import StorageLeftover as StorageLeftover
     from holdfast.results import StorageProvider as StorageProvider
+    from holdfast.results import StorageSpace as StorageSpace
+    from holdfast.results import StorageStatistics as StorageStatistics
     from holdfast.results import Switchover as Switchover
     from holdfast.results import Timeline as Timeline
     from holdfast.results import Unchecked as Unchecked
@@ -112,6 +114,8 @@ _RESULTS = (
     "StorageCalls",
     "StorageLeftover",
     "StorageProvider",
+    "StorageSpace",
+    "StorageStatistics",
     "Switchover",
     "Timeline",
     "Unchecked",
@@ -163,6 +167,8 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "StorageCalls",
     "StorageLeftover",
     "StorageProvider",
+    "StorageSpace",
+    "StorageStatistics",
     "Switchover",
     "Timeline",
     "Unchecked",
