@@ -65,8 +65,13 @@ def of_node(_: Fields, __: grpc.ServicerContext) -> Fields:
 def create(request: Fields, context: grpc.ServicerContext) -> Fields:
     volume = WAYS.get("id", "{name}").replace("{name}", request["name"])
     wanted = int(request.get("capacity_range", {}).get("required_bytes", 0))
-    if "nonsense" in request.get("parameters", {}):
+    if "nonsense" in request.get("parameters", {}) and WAYS.get("nonsense") != "taken late":
+        if WAYS.get("nonsense") == "dies":
+            os._exit(1)
+        waiting.until(lambda: WAYS.get("nonsense") != "hangs", 3600)
         return refuse(context, "INVALID_ARGUMENT", "there is no such parameter")
+    if "nonsense" in request.get("parameters", {}):
+        waiting.until(lambda: False, 11)
     there = place(volume or "none")
     size = there.with_suffix(".size")
     if size.exists() and int(size.read_text()) < wanted:
@@ -82,6 +87,8 @@ def create(request: Fields, context: grpc.ServicerContext) -> Fields:
 
 
 def delete(request: Fields, _: grpc.ServicerContext) -> Fields:
+    if WAYS.get("keeps"):
+        return {}
     there = place(request["volume_id"])
     subprocess.run(["rm", "-rf", str(there), str(there.with_suffix(".size"))], check=True)
     return {}
@@ -100,6 +107,9 @@ def validate(request: Fields, _: grpc.ServicerContext) -> Fields:
 
 def pages(_: Fields, __: grpc.ServicerContext) -> Fields:
     token = str(asked["ListVolumes", ""]) if WAYS.get("pages") == "ever new" else "again"
+    if WAYS.get("lists"):
+        sizes = VOLUMES.glob("*.size")
+        return {"entries": [{"volume": {"volume_id": bytes.fromhex(each.stem).decode()}} for each in sizes]}
     return {"entries": [], "next_token": token if WAYS.get("pages") else ""}
 
 

@@ -24,7 +24,7 @@ MANNERS = (
     "local", "forks", "daemonises", "another socket", "two sockets",
     # broken ones
     "trusts its database", "unmounts all", "ids are a set", "forgets counts", "leaves a mount", "outlives kill",
-    "prints a lot",
+    "prints a lot", "cannot remove", "keeps what it removed", "tidies up when asked",
 )  # fmt: skip
 
 
@@ -68,6 +68,10 @@ class Plugin:
         match what:
             case "Create":
                 (self.data / name).mkdir(parents=True, exist_ok=True)
+            case "Remove" if self.manner == "cannot remove":
+                raise RuntimeError("it is in use")
+            case "Remove" if self.manner == "keeps what it removed":
+                pass
             case "Remove":
                 for file in self.volume(name).iterdir():
                     file.unlink()

@@ -134,7 +134,7 @@ def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
 def test_bad_options_are_refused(options: tuple[str, ...], said: str, run_suite: RunSuite) -> None:
     run = run_suite("-k", "torpedo_1_", *options)
     assert said in run.output, run.output
-    assert run.exit_code == (1 if options[0] == "--provider" and len(options) == 2 else 4)
+    assert run.exit_code == 4
 
 
 def test_without_the_tools_of_a_provider_every_scenario_is_not_run(run_suite: RunSuite, tmp_path: Path) -> None:

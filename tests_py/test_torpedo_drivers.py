@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,23 @@ def test_a_driver_that_does_not_answer_fails_in_clear_words(
         ({"controller": False}, "NotRun", "it has no controller service"),
         ({"version": "v0"}, "NotRun", "it speaks CSI v0"),
         ({"id": ""}, "Fail", "CreateVolume without a volume id"),
+        ({"nonsense": "hangs"}, "Fail", "a parameter that does not exist is not refused, but left without an answer"),
+        ({"nonsense": "dies"}, "Fail", "a parameter that does not exist is not refused, but left without an answer"),
+        ({"offers": ["LIST_VOLUMES"], "lists": True}, "Pass", ""),
+        ({"offers": ["LIST_VOLUMES"], "lists": True, "keeps": True}, "Fail", "removed, and there still: holdfast-"),
     ],
-    ids=["confirms nothing", "10 MB of context", "endless pages", "no controller", "CSI v0", "no id"],
+    ids=[
+        "confirms nothing",
+        "10 MB of context",
+        "endless pages",
+        "no controller",
+        "CSI v0",
+        "no id",
+        "hangs at nonsense",
+        "dies at nonsense",
+        "lists",
+        "keeps what it removed",
+    ],
 )
 def test_what_else_a_driver_does_is_judged(
     ways: dict[str, Any], verdict: str, said: str, run_suite: RunSuite, tmp_path: Path
@@ -96,6 +112,25 @@ def test_what_else_a_driver_does_is_judged(
     found = run(run_suite, tmp_path, {"ways": ways})
     assert judged(found)[0] == verdict, found.output
     assert said in judged(found)[1]
+
+
+def test_who_takes_nonsense_late_has_taken_it(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"ways": {"nonsense": "taken late"}}, calls={"default": "20s"})
+    assert judged(found) == ("Fail", "accepted: a parameter that does not exist"), found.output
+
+
+def test_a_driver_that_cannot_remove_fails(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"DeleteVolume": {"hang": True}})
+    verdict, reason = judged(found)
+    assert (verdict, "DeleteVolume: no answer in time" in reason) == ("Fail", True), found.output
+
+
+def test_who_hangs_is_not_waited_for_with_each_volume_of_the_clean_up(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"NodeUnpublishVolume": {"hang": True}}, calls={"default": "5s"})
+    assert judged(found)[0] == "Fail"
+    waited = re.findall(r"clean-up: .*NodeUnpublishVolume: no answer in time \(after (\d)\.", found.output)
+    assert waited.count("5") == 1, found.output
+    assert set(waited) == {"1", "5"}
 
 
 def test_one_id_for_two_nodes_ends_the_start_with_those_words(run_suite: RunSuite, tmp_path: Path) -> None:

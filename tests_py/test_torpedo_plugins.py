@@ -100,6 +100,8 @@ BROKEN = {
         "torpedo_3_ and kill_plugin",
         "left over: .* is mounted on node1|is not where it was mounted",
     ),
+    "cannot remove": ("T1", "torpedo_1_", "VolumeDriver.Remove: .*it is in use"),
+    "keeps what it removed": ("T1", "torpedo_1_", "removed, and there still: holdfast-"),
     "leaves a mount": ("T2", "torpedo_2_", "left over: /mnt is mounted on node1"),
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from holdfast.exceptions import FailedPrecondition
+from holdfast import waiting
+from holdfast.exceptions import ConnectError, FailedPrecondition, Timeout
 from holdfast.storage.offer import ONE_WRITER, SIZE, Variation
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def expect_refused(
     """A volume that makes no sense is refused, and nothing is there of it after that."""
     lists = scenario.can("List", f"whether {what}, refused, changed nothing")
     before = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
-    with scenario.refused(what):
-        scenario.create(name=name, size=size, parameters=parameters, refusable=True, timeout=scenario.limits.refusal)
+    with scenario.refused(what, but=(ConnectError, Timeout)):
+        scenario.create(name=name, size=size, parameters=parameters, refusable=True)
     after = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
     scenario.expect(before == after, f"{what} was refused, and changed something: {before} became {after}")
 
@@ -69,6 +70,33 @@ def expect_larger_refused(scenario: Scenario, volume: StorageVolume) -> None:
             scenario.unchecked(what, f"{scenario.provider.name} says that the size of a volume is unknown")
         else:
             expect_refused(scenario, what, name=volume.name, size=max(volume.bytes, scenario.offer.size(SIZE)) * 2)
+
+
+def expect_for_one_node(scenario: Scenario, volume: StorageVolume, other: str) -> None:
+    """A volume for one node is not attached to another as well."""
+    what = "a volume for one node, given to a second"
+    with scenario.refused(what, but=(ConnectError,)):
+        try:
+            scenario.lab.attach(volume, other, timeout=scenario.limits.refusal)
+        except Timeout:  # a driver may wait for the first node to let go
+            scenario.unchecked(what, f"no answer in {scenario.limits.refusal:g} s")
+            raise
+
+
+def expect_removed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:
+    """Volumes can be removed, and are gone after that."""
+    lists = scenario.can("List", "whether what was removed is gone")
+    removed = list(volumes)
+    for volume in removed:
+        scenario.remove(volume)
+
+    def left() -> list[str]:
+        there = {volume.id for volume in scenario.lab.volumes(node)}
+        return [volume.name for volume in removed if volume.id in there]
+
+    if lists:
+        gone = waiting.until(lambda: not left(), scenario.limits.settle)
+        scenario.expect(gone, f"removed, and there still: {', '.join(left())}")
 
 
 def admits_two_paths(scenario: Scenario, volume: StorageVolume, node: str) -> bool:

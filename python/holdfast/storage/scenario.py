@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
@@ -12,6 +12,7 @@ from holdfast.choices import StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange
 from holdfast.results import Unchecked
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
+from holdfast.storage.leaving import Leaving
 from holdfast.storage.offer import SIZE, Offer
 
 if TYPE_CHECKING:
@@ -162,6 +163,11 @@ class Scenario:
             self.volumes.append(volume)
         return volume
 
+    def remove(self, volume: StorageVolume) -> None:
+        """A volume that nobody has any more goes before the end."""
+        self.lab.remove(self.nodes[0], volume, timeout=self.limits.call)
+        self.volumes.remove(volume)
+
     def parameters_of(self, name: str, parameters: dict[str, str] | None = None) -> dict[str, str]:
         """Those of every volume, and its own."""
         always = {key: text.replace("{volume}", name) for key, text in self.offer.parameters.items()}
@@ -222,19 +228,25 @@ class Scenario:
             self._inflict(node, fault)
         except ScenarioInconclusive:
             if undo is not None and not self.folder:  # what was done by half to a host is undone all the same
-                self._try(lambda: self.lab.inflict(node, undo, timeout=self.limits.call))
+                with suppress(HoldfastError):
+                    self.lab.inflict(node, undo, timeout=self.limits.call)
             raise
         self._harmed = time.monotonic()
         if undo is not None:
             self._undo.append((node, undo))
 
-    def undo(self) -> None:
-        """Undo all harm."""
+    @property
+    def harmed(self) -> bool:
+        """Whether harm is left to be undone."""
+        return bool(self._undo)
+
+    def undo(self, *, within: float | None = None) -> None:
+        """Undo all harm; what comes up again has so many seconds, the scenario's deadline if nothing else is said."""
         while self._undo:
             node, fault = self._undo.pop()
             self._inflict(node, fault)
             if fault in ("start_plugin", "power_on", "heal", "start_server", "start_runtime"):
-                self.lab.wait_ready(node, timeout=self.limits.deadline)
+                self.lab.wait_ready(node, timeout=within or self.limits.deadline)
 
     def _inflict(self, node: str, fault: StorageFault) -> None:
         try:
@@ -358,13 +370,15 @@ class Scenario:
             raise ExpectationFailed(otherwise)
 
     @contextmanager
-    def refused(self, what: str) -> Iterator[None]:
-        """The provider refuses what is done within."""
+    def refused(self, what: str, *, but: tuple[type[HoldfastError], ...] = ()) -> Iterator[None]:
+        """The provider refuses what is done within, `but` by some errors: who hangs or dies refuses nothing."""
         try:
             yield
         except LabError:
             raise  # that was not the provider
-        except HoldfastError:
+        except HoldfastError as error:
+            if isinstance(error, but):
+                raise ExpectationFailed(f"{what} is not refused, but left without an answer: {error}") from error
             return
         raise ExpectationFailed(f"accepted: {what}")
 
@@ -462,27 +476,4 @@ class Scenario:
 
     def leave(self) -> list[str]:
         """Undo all harm, end all tasks, remove all volumes; what could not be is told."""
-        done = [self._try(work) for work in (self.undo, self._end_tasks, self._remove_snapshots, self._remove_volumes)]
-        return [trouble for trouble in done if trouble]
-
-    def _try(self, work: Callable[[], None]) -> str:
-        try:
-            work()
-        except (HoldfastError, ScenarioInconclusive) as error:
-            return str(error)
-        return ""
-
-    def _end_tasks(self) -> None:
-        for task in self.tasks:
-            task.stop(kill=True, timeout=self.limits.call)
-        for volume in self.volumes:
-            for node in self.nodes:
-                self.lab.reconcile(volume, node, timeout=self.limits.call)
-
-    def _remove_snapshots(self) -> None:
-        for snapshot in self.snapshots:
-            self.lab.remove_snapshot(snapshot, timeout=self.limits.call)
-
-    def _remove_volumes(self) -> None:
-        for volume in self.volumes:
-            self.lab.remove(self.nodes[0], volume, timeout=self.limits.call)
+        return Leaving(self).leave()

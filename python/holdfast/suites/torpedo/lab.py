@@ -34,6 +34,8 @@ ENGINES = replace(REAL, call=35.0, settle=30.0)
 HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
 PACE = {True: 0.005, False: 0.05}
+# What could not be cleaned up is told, and no more of it than this.
+TOLD = 5
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 
 
@@ -46,7 +48,9 @@ def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario
     with made as scenario:
         request.node.stash[ScenarioOutcome.KEY] = ScenarioOutcome(scenario)
         yield scenario
-        for trouble in scenario.leave():
+        troubles = scenario.leave()
+        more = len(troubles) - TOLD
+        for trouble in [*troubles[:TOLD], *([f"and {more} more that could not be done"] if more > 0 else [])]:
             warnings.warn(pytest.PytestWarning(f"{name}: clean-up: {trouble}"), stacklevel=1)
 
 

@@ -54,14 +54,14 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     torpedo.expect(again.id == volume.id, f"{volume.name} is there, and asked for again became another: {again.id}")
     demands.expect_larger_refused(torpedo, volume)
     if torpedo.access.startswith("SINGLE_NODE") and torpedo.can("Attach", "a volume for one node on a second"):
-        with torpedo.refused("a volume for one node, given to a second"):
-            torpedo.lab.attach(volume, second, timeout=torpedo.limits.refusal)
+        demands.expect_for_one_node(torpedo, volume, second)
 
     torpedo.expect_progress(in_use)
     torpedo.finish(in_use)
     for task in in_use:
         torpedo.expect_whole(task.volume, first)
     torpedo.expect_nothing_left()
+    demands.expect_removed(torpedo, torpedo.volumes, first)
 
 
 @pytest.mark.torpedo("T2")
