@@ -43,6 +43,8 @@ def run(*words: str) -> None:
 class Plugin:
     def __init__(self, folder: Path, data: Path, manner: str) -> None:
         self.mounts, self.data, self.manner = folder / "mounts", data, manner
+        if "FOLDERS" in os.environ:  # where each node has its mounts: the same place, by its path
+            self.mounts = Path(os.environ["FOLDERS"])
         self.state = folder / "state.json"
         self.held: dict[str, dict[str, int]] = {}
         if manner != "forgets counts" and self.state.exists():
@@ -88,7 +90,7 @@ class Plugin:
         path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})
         path.mkdir(parents=True, exist_ok=True)
         there = bool(held) if self.manner == "forgets counts" else bool(mounted(path))
-        if self.manner == "trusts its database":
+        if self.manner in ("trusts its database", "tidies up when asked"):
             there = (self.mounts / f"{volume.name}.mounted").exists()
         if not there:
             held.clear()
@@ -111,7 +113,8 @@ class Plugin:
                 del held[caller]
             if not held and (mounted(path) or self.manner == "trusts its database"):
                 run("umount", str(path))
-                (self.mounts / f"{volume.name}.mounted").unlink()
+            if not held:
+                (self.mounts / f"{volume.name}.mounted").unlink(missing_ok=True)
         self.keep()
 
 

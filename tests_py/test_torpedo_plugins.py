@@ -92,7 +92,8 @@ def test_a_plugin_that_outlives_what_kills_it_is_nobodys_fault(run_suite: RunSui
 
 # Each by the scenario it belongs to, and what that says.
 BROKEN = {
-    "trusts its database": ("T5", "torpedo_5_", "not there|emptied"),
+    "trusts its database": ("T5", "torpedo_5_", "and nothing is mounted there"),
+    "tidies up when asked": ("T5", "torpedo_5_", "and nothing is mounted there"),
     "unmounts all": ("T2", "torpedo_2_", "is not where it was mounted"),
     "ids are a set": ("T2", "torpedo_2_", "a second mount for the task.*(target is busy|is not where it was mounted)"),
     "forgets counts": (
@@ -104,6 +105,20 @@ BROKEN = {
     "keeps what it removed": ("T1", "torpedo_1_", "removed, and there still: holdfast-"),
     "leaves a mount": ("T2", "torpedo_2_", "left over: /mnt is mounted on node1"),
 }
+
+
+def test_what_is_written_where_nothing_is_mounted_is_seen_though_all_nodes_have_the_path(
+    run_suite: RunSuite, tmp_path: Path
+) -> None:
+    run = qualified(
+        run_suite,
+        tmp_path,
+        "torpedo_5_",
+        "trusts its database",
+        more=f"  environment: {{FOLDERS: {tmp_path}/mounts}}\n",
+    )
+    assert of(run) == {"T5": {"Fail"}}, run.output
+    assert all("and nothing is mounted there" in why for _, why in verdicts(run)["T5"]), run.output
 
 
 @pytest.mark.parametrize("manner", BROKEN)

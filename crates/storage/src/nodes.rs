@@ -169,6 +169,11 @@ pub trait Nodes: Send + Sync {
         Ok(false)
     }
 
+    /// Whether something that is no part of the node itself is mounted at a path or above it. None where nobody can tell.
+    fn is_mounted(&self, _node: &str, _path: &Path) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
     /// Where the engine of a node has a volume mounted, where there is one and it tells.
     fn mountpoint(&self, _node: &str, _volume: &str, _deadline: Instant) -> Result<Option<PathBuf>> {
         Ok(None)

@@ -1,14 +1,15 @@
 //! The second seam: who runs tasks. Our own runner is the orchestrator itself.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::nodes::{Look, Mount, Nodes, Process, Spec};
 use super::volumes::{Attachment, Volume, Volumes};
 use holdfast_ledger::Judge;
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Kind, Result};
 
 /// A task to run.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ pub struct Own {
     volumes: Arc<dyn Volumes>,
     nodes: Arc<dyn Nodes>,
     held: Mutex<BTreeMap<(String, String), Held>>,
+    /// Whether this provider mounts volumes at all: there are those whose volumes are folders of one mount.
+    mounts: AtomicBool,
 }
 
 /// What a node has of a volume.
@@ -75,7 +78,7 @@ struct Held {
 impl Own {
     /// Over a provider and nodes; `name` is what starts the processes there.
     pub fn new(name: &'static str, volumes: Arc<dyn Volumes>, nodes: Arc<dyn Nodes>) -> Self {
-        Self { name, volumes, nodes, held: Mutex::default() }
+        Self { name, volumes, nodes, held: Mutex::default(), mounts: AtomicBool::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<(String, String), Held>> {
@@ -102,7 +105,8 @@ impl Own {
             attachment
         } else {
             let attachment = self.volumes.attach(volume, node, deadline)?;
-            let attached = Held { attachment: Some(attachment.clone()), ..Held::default() };
+            let tasks = self.held(volume, node).tasks; // of before it was taken, which nobody has asked about yet
+            let attached = Held { attachment: Some(attachment.clone()), tasks, ..Held::default() };
             self.note(volume, node, |held| *held = attached);
             attachment
         };
@@ -115,7 +119,24 @@ impl Own {
         });
         let path = self.volumes.mount(volume, &attachment, node, task, deadline)?;
         self.note(volume, node, |held| held.tasks.extend([(task.to_owned(), path.clone())]));
+        self.expect_mounted(node, &path)?;
         Ok(path)
+    }
+
+    /// A provider that mounts its volumes has mounted this one: a path where nothing is may be on a disk that every node
+    /// of a lab sees, and look as whole as a volume.
+    fn expect_mounted(&self, node: &str, path: &Path) -> Result<()> {
+        match self.nodes.is_mounted(node, path)? {
+            Some(true) => self.mounts.store(true, Ordering::Relaxed),
+            Some(false) if self.mounts.load(Ordering::Relaxed) => {
+                let path = path.display();
+                let why =
+                    format!("the plugin says that the volume is at {path} on {node}, and nothing is mounted there");
+                return Err(Error::new(Kind::Expectation, why));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 

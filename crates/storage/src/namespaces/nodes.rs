@@ -410,6 +410,14 @@ impl Nodes for Namespaces {
         opened.map(|()| true).map_err(gone)
     }
 
+    fn is_mounted(&self, node: &str, path: &Path) -> Result<Option<bool>> {
+        let state = self.state();
+        let NodeState { namespace: Some(namespace), before, .. } = state.known(node)? else { return Ok(None) };
+        let now = counted(&namespace.mounts()?);
+        let had = |place: &PathBuf| before.mounts.get(place).copied().unwrap_or_default();
+        Ok(Some(now.iter().any(|(place, count)| path.starts_with(place) && *count > had(place))))
+    }
+
     fn trouble(&self, node: &str, _: Instant) -> Option<Error> {
         let mut state = self.state();
         let State { server, nodes } = &mut *state;

@@ -143,7 +143,7 @@ def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
     moved = torpedo.move(tasks, second)
     torpedo.undo()
 
-    torpedo.settle(tasks, moved)
+    torpedo.settle(tasks, moved, lost_power=True)
 
 
 @pytest.mark.torpedo("T6")
