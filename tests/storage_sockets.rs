@@ -191,7 +191,7 @@ impl Backend for Odd {
         Ok(())
     }
 
-    fn publish(&self, _: &str, _: &Path, _: &Path, _: Instant) -> Result<()> {
+    fn publish(&self, _: &Volume, _: &Path, _: &Path, _: Instant) -> Result<()> {
         Ok(())
     }
 

@@ -41,10 +41,12 @@ impl Lab {
             self.features()?.expand(volume, bytes, deadline)
         })?;
         if expanded.on_node && tasks.is_empty() {
-            self.grown().insert(volume.id.clone(), bytes);
+            let mut grown = self.grown();
+            let known = grown.entry(volume.id.clone()).or_default();
+            *known = expanded.bytes.max(*known);
         }
         for task in tasks.iter().filter(|_| expanded.on_node) {
-            self.expand_on_node(task, bytes, deadline)?;
+            self.expand_on_node(task, expanded.bytes, deadline)?;
         }
         Ok(expanded.bytes)
     }
@@ -70,7 +72,10 @@ impl Lab {
             })
         })?;
         self.cuts().entry(snapshot.id.clone()).or_insert(cut); // the same name again is the same snapshot
-        Ok(snapshot)
+        if snapshot.ready {
+            return Ok(snapshot);
+        }
+        self.note(&format!("wait for the snapshot {name}"), || self.features()?.await_snapshot(snapshot, deadline))
     }
 
     /// Removes a snapshot.

@@ -1,5 +1,7 @@
 //! What only some providers tell of beyond volumes: what new ones are made from, snapshots, what is counted on them.
 
+use std::time::SystemTime;
+
 /// What a new volume holds from its beginning on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContentSource {
@@ -22,6 +24,8 @@ pub struct Snapshot {
     pub bytes: Option<u64>,
     /// Whether volumes can be made from it; it is taken already where not.
     pub ready: bool,
+    /// When, where the provider tells.
+    pub taken: Option<SystemTime>,
 }
 
 /// What an expansion gave.

@@ -331,6 +331,11 @@ pub trait Features: Send + Sync {
     /// Takes a snapshot: what is written after this returned is not in it.
     fn take_snapshot(&self, volume: &Volume, name: &str, deadline: Instant) -> Result<Snapshot>;
 
+    /// Waits until volumes can be made from a snapshot that was taken.
+    fn await_snapshot(&self, snapshot: Snapshot, _deadline: Instant) -> Result<Snapshot> {
+        Ok(snapshot)
+    }
+
     /// Removes a snapshot; one that is not there is removed already.
     fn remove_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<()>;
 

@@ -40,10 +40,15 @@ class Leaving:
         for volume in scenario.volumes:
             for node in scenario.nodes:
                 self._try(node, lab.reconcile, volume, node)
+        # a provider may keep what another is made from
+        copies = [volume for volume in scenario.volumes if volume.id in scenario.copies]
+        for volume in copies:
+            self._try(_PROVIDER, lab.remove, scenario.nodes[0], volume)
         for snapshot in scenario.snapshots:
             self._try(_PROVIDER, lab.remove_snapshot, snapshot)
         for volume in scenario.volumes:
-            self._try(_PROVIDER, lab.remove, scenario.nodes[0], volume)
+            if volume not in copies:
+                self._try(_PROVIDER, lab.remove, scenario.nodes[0], volume)
         return list(dict.fromkeys(self._troubles))
 
     def _try(self, whom: str, work: Callable[..., object], *arguments: Any, **named: Any) -> None:

@@ -38,6 +38,8 @@ class Scenario:
         self.nodes: list[str] = lab.nodes()
         self.volumes: list[StorageVolume] = []
         self.snapshots: list[StorageSnapshot] = []
+        # The ids of volumes that were made from others.
+        self.copies: set[str] = set()
         self.tasks: list[StorageTask] = []
         self.offer = Offer(minimum=self.provider.minimum)
         # What each volume was asked for, by its name.
@@ -159,6 +161,8 @@ class Scenario:
                 f"`sizes`: {error.message}"
             ) from error
         self.sent.setdefault(name, sent)
+        if source is not None and volume.id != source.id:
+            self.copies.add(volume.id)
         if all(known.id != volume.id for known in self.volumes):
             self.volumes.append(volume)
         return volume
@@ -172,12 +176,6 @@ class Scenario:
         """Those of every volume, and its own."""
         always = {key: text.replace("{volume}", name) for key, text in self.offer.parameters.items()}
         return {**always, **(parameters or {})}
-
-    def take_snapshot(self, volume: StorageVolume) -> StorageSnapshot:
-        """A snapshot, which is removed at the end."""
-        snapshot = self.lab.take_snapshot(volume, self.unused_name(), timeout=self.limits.call)
-        self.snapshots.append(snapshot)
-        return snapshot
 
     def unused_name(self) -> str:
         """A name that no volume has."""

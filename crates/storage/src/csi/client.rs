@@ -10,12 +10,12 @@ use tonic::Code;
 use super::calls::Caller;
 use super::endpoint::Endpoint;
 use super::introduction::{Introduced, introduce};
-use super::messages::{capability, checked, plain};
+use super::messages::{capability, check_content, checked, content_source, plain, size};
 use super::options::CsiOptions;
 use super::rpc::Rpc;
 use super::services::{ATTEMPT, controller, identity, node, probe, ready};
 use super::topology;
-use crate::volumes::{Access, Attachment, CallTimes, Capability, Provider, Volume, VolumeRequest, Volumes};
+use crate::volumes::{Attachment, CallTimes, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_wire::csi;
 
@@ -25,12 +25,14 @@ const PAGES: usize = 10_000;
 /// A driver.
 pub struct Csi {
     options: CsiOptions,
-    caller: Caller,
-    introduced: Introduced,
+    pub(super) caller: Caller,
+    pub(super) introduced: Introduced,
     /// The nodes that cannot be reached.
     away: Mutex<BTreeSet<String>>,
     /// The ids of volumes that were removed, or may have been.
     removed: Mutex<BTreeSet<String>>,
+    /// How large volumes were made that only nodes make larger.
+    pub(super) grown: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Csi {
@@ -38,7 +40,8 @@ impl Csi {
     pub fn connect(options: CsiOptions, deadline: Instant) -> Result<Self> {
         let caller = Caller::new(options.calls.clone());
         let introduced = introduce(&options, &caller, deadline)?;
-        Ok(Self { options, caller, introduced, away: Mutex::default(), removed: Mutex::default() })
+        let (away, removed, grown) = Default::default();
+        Ok(Self { options, caller, introduced, away, removed, grown })
     }
 
     fn is_away(&self, node: &str) -> bool {
@@ -59,7 +62,7 @@ impl Csi {
         }
     }
 
-    fn socket(&self, node: &str) -> Result<Endpoint> {
+    pub(super) fn socket(&self, node: &str) -> Result<Endpoint> {
         self.options.nodes.get(node).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.options.nodes.keys().map(String::as_str).collect();
             Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
@@ -75,7 +78,7 @@ impl Csi {
     }
 
     /// A controller that answers, of another node than `node` if there is one: that may be dead.
-    fn any_controller(&self, node: &str, deadline: Instant) -> Result<Endpoint> {
+    pub(super) fn any_controller(&self, node: &str, deadline: Instant) -> Result<Endpoint> {
         if let Some(controller) = &self.options.controller {
             return Ok(controller.clone());
         }
@@ -98,19 +101,15 @@ impl Csi {
         Err(last)
     }
 
-    fn secrets(&self, kind: &str) -> HashMap<String, String> {
+    pub(super) fn secrets(&self, kind: &str) -> HashMap<String, String> {
         let own = self.options.secrets_of.get(kind).unwrap_or(&self.options.secrets);
         own.clone().into_iter().collect()
     }
 
-    fn capability(&self, volume: &Volume) -> csi::VolumeCapability {
-        self.capability_of(&volume.filesystem, volume.access)
-    }
-
-    fn capability_of(&self, filesystem: &str, access: Access) -> csi::VolumeCapability {
-        let own = self.options.filesystem_options.get(filesystem);
+    pub(super) fn capability(&self, volume: &Volume) -> csi::VolumeCapability {
+        let own = self.options.filesystem_options.get(&volume.filesystem);
         let flags: Vec<String> = self.options.mount_flags.iter().chain(own.into_iter().flatten()).cloned().collect();
-        capability(filesystem, access, &flags)
+        capability(&volume.filesystem, volume.access, &flags, volume.block)
     }
 
     fn make_folder(&self, node: &str, path: &Path, deadline: Instant) -> Result<()> {
@@ -124,7 +123,12 @@ impl Csi {
         self.options.folder.join(node).join("staging").join(plain(&volume.id)).display().to_string()
     }
 
-    fn target(&self, volume: &Volume, node: &str, task: &str) -> PathBuf {
+    /// Where it is staged, as calls tell; nothing, where the driver stages none.
+    pub(super) fn staged_at(&self, volume: &Volume, node: &str) -> String {
+        if self.introduced.stages { self.staging(volume, node) } else { String::new() }
+    }
+
+    pub(super) fn target(&self, volume: &Volume, node: &str, task: &str) -> PathBuf {
         self.options.folder.join(node).join("published").join(plain(&volume.id)).join(plain(task))
     }
 
@@ -159,11 +163,6 @@ impl Csi {
     }
 }
 
-/// A driver's size; 0 is "unknown".
-fn size(bytes: i64) -> Option<u64> {
-    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
-}
-
 impl Volumes for Csi {
     fn provider(&self) -> Provider {
         self.introduced.provider.clone()
@@ -180,9 +179,10 @@ impl Volumes for Csi {
         let create = csi::CreateVolumeRequest {
             name: request.name.clone(),
             capacity_range: Some(csi::CapacityRange { required_bytes, limit_bytes: 0 }),
-            volume_capabilities: vec![self.capability_of(&request.filesystem, request.access)],
+            volume_capabilities: vec![self.capability(&Volume::by_name(request))],
             parameters: request.parameters.clone().into_iter().collect(),
             secrets: self.secrets("create"),
+            volume_content_source: request.content.as_ref().map(content_source),
             accessibility_requirements: topology::requirement(&self.introduced.topology, node),
             ..csi::CreateVolumeRequest::default()
         };
@@ -197,6 +197,7 @@ impl Volumes for Csi {
             )
         })?;
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).remove(&made.volume_id);
+        check_content(request.content.as_ref(), made.content_source.as_ref())?;
         Ok(Volume {
             id: made.volume_id,
             name: request.name.clone(),
@@ -384,7 +385,7 @@ impl Volumes for Csi {
         let publish = csi::NodePublishVolumeRequest {
             volume_id: volume.id.clone(),
             publish_context: attachment.context.clone().into_iter().collect(),
-            staging_target_path: if self.introduced.stages { self.staging(volume, on) } else { String::new() },
+            staging_target_path: self.staged_at(volume, on),
             target_path: target.display().to_string(),
             volume_capability: Some(self.capability(volume)),
             readonly: volume.access.is_read_only(),
@@ -404,6 +405,10 @@ impl Volumes for Csi {
             node(connection).node_unpublish_volume(unpublish.clone()).await
         });
         self.undone(answer, volume)
+    }
+
+    fn features(&self) -> Option<&dyn Features> {
+        Some(self)
     }
 
     fn trouble(&self, deadline: Instant) -> Option<Error> {

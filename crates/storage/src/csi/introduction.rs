@@ -19,6 +19,7 @@ use holdfast_wire::csi;
 use holdfast_wire::csi::controller_service_capability::rpc::Type as OfController;
 use holdfast_wire::csi::node_service_capability::rpc::Type as OfNode;
 use holdfast_wire::csi::plugin_capability::service::Type as OfPlugin;
+use holdfast_wire::csi::plugin_capability::volume_expansion::Type as OfExpansion;
 
 /// What the plugins said of themselves.
 #[derive(Default)]
@@ -32,6 +33,25 @@ pub struct Introduced {
     pub topology: BTreeMap<String, Segments>,
     pub attaches: bool,
     pub stages: bool,
+    pub expands: Expansion,
+    /// Whether a node's plugin tells how its volumes are.
+    pub tells_condition: bool,
+}
+
+/// Who makes volumes larger, and when.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expansion {
+    pub by_controller: bool,
+    pub on_nodes: bool,
+    /// While a node has them.
+    pub in_use: bool,
+}
+
+/// What the plugins of all nodes can do, and what a plugin says of itself.
+#[derive(Default)]
+struct Told {
+    services: Vec<OfPlugin>,
+    expansion: Option<OfExpansion>,
 }
 
 /// Asks each plugin who it is and what it can do, once it is up.
@@ -65,22 +85,27 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
         ..Introduced::default()
     };
     let mut constrained = false;
+    let mut online = None;
     if let Some(socket) = &options.controller {
-        constrained |=
-            plugin_capabilities(caller, socket, deadline)?.contains(&OfPlugin::VolumeAccessibilityConstraints);
+        let plugin = plugin_capabilities(caller, socket, deadline)?;
+        constrained |= plugin.services.contains(&OfPlugin::VolumeAccessibilityConstraints);
+        online = online.or(plugin.expansion);
     }
-    let mut multi_writer = !options.nodes.is_empty();
+    let mut of_nodes: Option<BTreeSet<OfNode>> = None;
     for (name, socket) in &options.nodes {
         let plugin = plugin_capabilities(caller, socket, deadline)?;
-        constrained |= plugin.contains(&OfPlugin::VolumeAccessibilityConstraints);
-        if plugin.contains(&OfPlugin::ControllerService) {
+        constrained |= plugin.services.contains(&OfPlugin::VolumeAccessibilityConstraints);
+        online = online.or(plugin.expansion);
+        if plugin.services.contains(&OfPlugin::ControllerService) {
             found.controllers.insert(name.clone());
         }
         let can = node_capabilities(caller, socket, deadline)?;
         found.stages |= can.contains(&OfNode::StageUnstageVolume);
-        multi_writer &= can.contains(&OfNode::SingleNodeMultiWriter);
+        of_nodes = Some(of_nodes.map_or_else(|| can.clone(), |all| all.intersection(&can).copied().collect()));
         found.add_node(name, caller, socket, deadline)?;
     }
+    let of_nodes = of_nodes.unwrap_or_default();
+    found.tells_condition = of_nodes.contains(&OfNode::VolumeCondition);
     let of_a_node = || found.controllers.first().and_then(|name| options.nodes.get(name));
     let Some(socket) = options.controller.as_ref().or_else(of_a_node) else {
         "it has no controller service, only that of nodes: nobody can be asked for a volume"
@@ -95,8 +120,13 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
     if can.contains(&OfController::GetCapacity) {
         found.provider.minimum = minimum(caller, socket, deadline)?;
     }
-    multi_writer &= can.contains(&OfController::SingleNodeMultiWriter);
-    found.provider.capabilities = capabilities(&can, options.fences, multi_writer);
+    found.expands = Expansion {
+        by_controller: can.contains(&OfController::ExpandVolume),
+        on_nodes: of_nodes.contains(&OfNode::ExpandVolume),
+        in_use: online == Some(OfExpansion::Online),
+    };
+    found.provider.capabilities = capabilities(&can, &of_nodes, options.fences);
+    found.provider.capabilities.extend(found.expands.capabilities());
     if !constrained || !options.topology {
         found.topology.clear();
     }
@@ -104,6 +134,14 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
         found.provider.capabilities.insert(Capability::Topology);
     }
     Ok(found)
+}
+
+impl Expansion {
+    fn capabilities(self) -> impl Iterator<Item = Capability> {
+        let some = self.by_controller || self.on_nodes;
+        let named = [(Capability::Expand, some), (Capability::ExpandInUse, some && self.in_use)];
+        named.into_iter().filter(|(_, there)| *there).map(|(capability, _)| capability)
+    }
 }
 
 impl Introduced {
@@ -149,20 +187,25 @@ fn of_another_version(caller: &Caller, socket: &Endpoint, deadline: Instant) -> 
 }
 
 /// A driver that does not tell is taken for one with a controller, as drivers were before they told.
-fn plugin_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfPlugin>> {
+fn plugin_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Told> {
     use csi::plugin_capability::Type;
     let told = caller.ask(socket, Rpc::GetPluginCapabilities, deadline, async |connection| {
         identity(connection).get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
     });
     let told = match told {
-        Err(error) if error.code() == Some(Code::Unimplemented) => return Ok(vec![OfPlugin::ControllerService]),
+        Err(error) if error.code() == Some(Code::Unimplemented) => {
+            return Ok(Told { services: vec![OfPlugin::ControllerService], ..Told::default() });
+        }
         told => told?,
     };
-    let services = told.capabilities.into_iter().filter_map(|each| match each.r#type {
-        Some(Type::Service(service)) => Some(service.r#type()),
-        _ => None,
-    });
-    Ok(services.collect())
+    let mut plugin = Told::default();
+    for each in told.capabilities.into_iter().filter_map(|each| each.r#type) {
+        match each {
+            Type::Service(service) => plugin.services.push(service.r#type()),
+            Type::VolumeExpansion(expansion) => plugin.expansion = Some(expansion.r#type()),
+        }
+    }
+    Ok(plugin)
 }
 
 fn controller_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfController>> {
@@ -174,7 +217,7 @@ fn controller_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant
     Ok(types.map(|Type::Rpc(rpc)| rpc.r#type()).collect())
 }
 
-fn node_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Vec<OfNode>> {
+fn node_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<BTreeSet<OfNode>> {
     use csi::node_service_capability::Type;
     let offered = caller.ask(socket, Rpc::NodeGetCapabilities, deadline, async |connection| {
         node(connection).node_get_capabilities(csi::NodeGetCapabilitiesRequest {}).await
@@ -195,8 +238,10 @@ fn minimum(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<u64>
     }
 }
 
-fn capabilities(can: &[OfController], fences: bool, multi_writer: bool) -> BTreeSet<Capability> {
+/// A device is made by whoever can, and refused by who cannot: no capability tells.
+fn capabilities(can: &[OfController], nodes: &BTreeSet<OfNode>, fences: bool) -> BTreeSet<Capability> {
     let offered = |kind| can.contains(&kind);
+    let multi_writer = offered(OfController::SingleNodeMultiWriter) && nodes.contains(&OfNode::SingleNodeMultiWriter);
     let named = [
         (Capability::Create, offered(OfController::CreateDeleteVolume)),
         (Capability::Size, true),
@@ -208,6 +253,11 @@ fn capabilities(can: &[OfController], fences: bool, multi_writer: bool) -> BTree
         (Capability::ListNodes, offered(OfController::ListVolumes) && offered(OfController::ListVolumesPublishedNodes)),
         (Capability::SingleNodeMultiWriter, multi_writer),
         (Capability::Fence, fences),
+        (Capability::Snapshot, offered(OfController::CreateDeleteSnapshot)),
+        (Capability::Clone, offered(OfController::CloneVolume)),
+        (Capability::Block, true),
+        (Capability::Statistics, nodes.contains(&OfNode::GetVolumeStats)),
+        (Capability::Condition, nodes.contains(&OfNode::VolumeCondition)),
     ];
     named.into_iter().filter(|(_, there)| *there).map(|(capability, _)| capability).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::features::ContentSource;
 use crate::volumes::Access;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_wire::csi;
@@ -32,14 +33,53 @@ pub fn access(mode: Mode) -> Option<Access> {
 }
 
 /// What a volume shall be able to.
-pub fn capability(filesystem: &str, access: Access, mount_flags: &[String]) -> csi::VolumeCapability {
-    use csi::volume_capability::{AccessMode, AccessType, MountVolume};
+pub fn capability(filesystem: &str, access: Access, mount_flags: &[String], block: bool) -> csi::VolumeCapability {
+    use csi::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
     let mount =
         MountVolume { fs_type: filesystem.to_owned(), mount_flags: mount_flags.to_vec(), ..MountVolume::default() };
     csi::VolumeCapability {
         access_mode: Some(AccessMode { mode: mode(access).into() }),
-        access_type: Some(AccessType::Mount(mount)),
+        access_type: Some(if block { AccessType::Block(BlockVolume {}) } else { AccessType::Mount(mount) }),
     }
+}
+
+/// What a volume is made from, as CSI has it.
+pub fn content_source(content: &ContentSource) -> csi::VolumeContentSource {
+    use csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
+    let from = match content {
+        ContentSource::Snapshot(id) => Type::Snapshot(SnapshotSource { snapshot_id: id.clone() }),
+        ContentSource::Volume(id) => Type::Volume(VolumeSource { volume_id: id.clone() }),
+    };
+    csi::VolumeContentSource { r#type: Some(from) }
+}
+
+/// That a new volume is made from what was asked for, where the driver tells.
+pub fn check_content(asked: Option<&ContentSource>, told: Option<&csi::VolumeContentSource>) -> Result<()> {
+    let (Some(asked), Some(told)) = (asked, told) else { return Ok(()) };
+    if *told == content_source(asked) {
+        return Ok(());
+    }
+    let (asked, told) = (named(&content_source(asked)), named(told));
+    Err(otherwise(format!("asked for a volume from {asked}, and CreateVolume tells of one from {told}")))
+}
+
+fn named(source: &csi::VolumeContentSource) -> String {
+    use csi::volume_content_source::Type;
+    match &source.r#type {
+        Some(Type::Snapshot(from)) => format!("the snapshot {}", from.snapshot_id),
+        Some(Type::Volume(from)) => format!("the volume {}", from.volume_id),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// An answer that cannot be.
+pub fn otherwise(why: String) -> Error {
+    Error::new(Kind::Expectation, why)
+}
+
+/// A driver's size; 0 is "unknown".
+pub fn size(bytes: i64) -> Option<u64> {
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
 }
 
 /// What a driver wants to be told again, if that is not too much.

@@ -28,7 +28,7 @@ pub struct CsiOptions {
     pub folders: Option<Arc<dyn Folders>>,
     /// For each call that takes secrets, and has none of its own.
     pub secrets: BTreeMap<String, String>,
-    /// By the kind of call: create, delete, `controller_publish`, `node_stage`, `node_publish`.
+    /// By the kind of call: create, delete, `controller_publish`, `node_stage`, `node_publish`, expand, snapshot.
     pub secrets_of: BTreeMap<String, BTreeMap<String, String>>,
     /// What volumes are mounted with.
     pub mount_flags: Vec<String>,

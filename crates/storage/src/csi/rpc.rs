@@ -25,6 +25,11 @@ pub enum Rpc {
     NodeUnpublishVolume,
     NodeGetCapabilities,
     NodeGetInfo,
+    ControllerExpandVolume,
+    NodeExpandVolume,
+    CreateSnapshot,
+    DeleteSnapshot,
+    NodeGetVolumeStats,
 }
 
 /// What is done about an answer that is an error.
@@ -43,7 +48,7 @@ pub const FEW: u32 = 3;
 
 impl Rpc {
     /// All of them, by CSI's names.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 22] = [
         ("GetPluginInfo", Self::GetPluginInfo),
         ("GetPluginCapabilities", Self::GetPluginCapabilities),
         ("Probe", Self::Probe),
@@ -61,6 +66,11 @@ impl Rpc {
         ("NodeUnpublishVolume", Self::NodeUnpublishVolume),
         ("NodeGetCapabilities", Self::NodeGetCapabilities),
         ("NodeGetInfo", Self::NodeGetInfo),
+        ("ControllerExpandVolume", Self::ControllerExpandVolume),
+        ("NodeExpandVolume", Self::NodeExpandVolume),
+        ("CreateSnapshot", Self::CreateSnapshot),
+        ("DeleteSnapshot", Self::DeleteSnapshot),
+        ("NodeGetVolumeStats", Self::NodeGetVolumeStats),
     ];
 
     /// As CSI calls it.
@@ -75,9 +85,15 @@ impl Rpc {
             // an operation is pending for the volume; the plugin is away or late for a while
             (_, Aborted | Code::Unavailable | DeadlineExceeded | Cancelled)
             // it may be on another node, or in use, for a moment still: what had it was told to let go
-            | (Self::ControllerPublishVolume | Self::DeleteVolume, FailedPrecondition)
+            | (
+                Self::ControllerPublishVolume
+                | Self::DeleteVolume
+                | Self::ControllerExpandVolume
+                | Self::NodeExpandVolume,
+                FailedPrecondition,
+            )
             // there may be room later
-            | (Self::CreateVolume | Self::ControllerPublishVolume, ResourceExhausted) => Next::Again,
+            | (Self::CreateVolume | Self::ControllerPublishVolume | Self::CreateSnapshot, ResourceExhausted) => Next::Again,
             (_, Code::Unknown | Internal | DataLoss) => Next::Few,
             _ => Next::Never,
         }

@@ -1,7 +1,7 @@
 //! What the emulated provider does beyond volumes: expansion, snapshots, copies, statistics.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tonic::Code;
 
@@ -48,7 +48,11 @@ impl Emulated {
         if bytes > CAPACITY {
             return Err(refuse(Code::OutOfRange, format!("{bytes} bytes are more than there are")));
         }
+        let bytes = bytes.next_multiple_of(self.ways().rounds_to);
         let disk = world.server.volumes.get_mut(volume).ok_or_else(|| unknown(volume))?;
+        if let Some(node) = disk.attached.keys().next().filter(|_| !self.ways().expands_in_use) {
+            return Err(refuse(Code::FailedPrecondition, format!("{volume} is attached to {node}")));
+        }
         if bytes > disk.bytes || self.defects().skips(Step::KeepLarger) {
             disk.bytes = bytes;
             self.defects().expanded(world, volume);
@@ -88,6 +92,7 @@ impl Emulated {
             volume: volume.to_owned(),
             bytes: disk.bytes,
             pages: disk.pages.clone(),
+            taken: SystemTime::now(),
         };
         self.defects().snapshot(volume, &mut held.pages);
         self.defects().snapshot_taken(world, volume);

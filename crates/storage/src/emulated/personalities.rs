@@ -84,6 +84,16 @@ pub const PERSONALITIES: &[Personality] = &[
         help: "ValidateVolumeCapabilities confirms all parameters in force, its own among them",
         take: |ways| ways.confirms_all = true,
     },
+    Personality {
+        name: "expands-offline",
+        help: "a volume is made larger only while no node has it: FAILED_PRECONDITION else",
+        take: |ways| ways.expands_in_use = false,
+    },
+    Personality {
+        name: "snapshots-settle",
+        help: "a snapshot that was taken is not ready_to_use at first",
+        take: |ways| ways.settling = 3,
+    },
     Personality { name: "no-list", help: "without LIST_VOLUMES", take: |ways| ways.lists = false },
     Personality {
         name: "no-attach",

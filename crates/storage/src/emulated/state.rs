@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::features::Snapshot;
 use crate::volumes::{Volume, VolumeRequest};
@@ -49,13 +50,15 @@ pub struct SnapshotDisk {
     pub volume: String,
     pub bytes: u64,
     pub pages: Pages,
+    pub taken: SystemTime,
 }
 
 impl SnapshotDisk {
     /// As the provider tells of it.
     pub fn snapshot(&self, id: &str) -> Snapshot {
         let (name, volume) = (self.name.clone(), self.volume.clone());
-        Snapshot { id: id.to_owned(), name, volume, bytes: Some(self.bytes), ready: true }
+        let taken = Some(self.taken);
+        Snapshot { id: id.to_owned(), name, volume, bytes: Some(self.bytes), ready: true, taken }
     }
 }
 

@@ -290,7 +290,8 @@ impl Volumes for Emulated {
             RefusesUnknownParameters, Repeats, Server, Size, Snapshot, Statistics,
         };
         let mut can = BTreeSet::from([Create, Size, Parameters, RefusesUnknownParameters, List, ListNodes, Attach]);
-        can.extend([Fence, Server, Repeats, Expand, ExpandInUse, Snapshot, Clone, Block, Statistics, Condition]);
+        can.extend([Fence, Server, Repeats, Expand, Snapshot, Clone, Block, Statistics, Condition]);
+        can.extend(self.ways().expands_in_use.then_some(ExpandInUse));
         Provider {
             name: "holdfast emulated storage".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

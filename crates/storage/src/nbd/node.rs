@@ -183,12 +183,12 @@ impl Backend for NbdNode {
         }
     }
 
-    fn publish(&self, volume: &str, staging: &Path, target: &Path, deadline: Instant) -> Result<()> {
+    fn publish(&self, volume: &Volume, staging: &Path, target: &Path, deadline: Instant) -> Result<()> {
         if mounted_on(target).is_some() {
             return Ok(());
         }
         if mounted_on(staging).is_none() {
-            let why = format!("{volume} is not staged at {}", staging.display());
+            let why = format!("{} is not staged at {}", volume.id, staging.display());
             return Err(Error::new(Kind::Status(Code::FailedPrecondition), why));
         }
         folder(target)?;

@@ -230,7 +230,7 @@ impl Backend for NbdServer {
         Err(only_on_nodes())
     }
 
-    fn publish(&self, _: &str, _: &Path, _: &Path, _: Instant) -> Result<()> {
+    fn publish(&self, _: &Volume, _: &Path, _: &Path, _: Instant) -> Result<()> {
         Err(only_on_nodes())
     }
 

@@ -2,8 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Backend, CAPACITY, LONGEST_NAME, PLACE, Plugin, Reach, asked, needed, not_offered, signed};
-use crate::volumes::{Volume, VolumeRequest};
+use super::{Answer, Asked, Backend, CAPACITY, LONGEST_NAME, PLACE, Plugin, Reach, asked, needed, not_offered, page};
+use super::{signed, size};
+use crate::volumes::{Capability, Volume, VolumeRequest};
 use holdfast_wire::csi;
 use holdfast_wire::csi::controller_server::Controller;
 
@@ -35,32 +36,27 @@ impl<B: Backend> Controller for Plugin<B> {
         if asked_for.name.len() > LONGEST_NAME {
             return Err(Status::invalid_argument(format!("a name has {LONGEST_NAME} characters at most")));
         }
-        if asked_for.volume_content_source.is_some() {
-            return Err(Status::invalid_argument("volumes cannot be made from others"));
-        }
-        let (filesystem, access) = asked(asked_for.volume_capabilities.first())?;
+        let content_source = asked_for.volume_content_source.clone();
+        let content = self.content(asked_for.volume_content_source)?;
+        let Asked { filesystem, access, block } = self.offered(asked_for.volume_capabilities.first())?;
         for capability in &asked_for.volume_capabilities {
-            asked(Some(capability))?;
-        }
-        let range = asked_for.capacity_range.unwrap_or_default();
-        if range.required_bytes < 0
-            || range.limit_bytes < 0
-            || (range.limit_bytes > 0 && range.limit_bytes < range.required_bytes)
-        {
-            return Err(Status::out_of_range("no size is within the capacity range"));
+            if self.offered(Some(capability))?.block != block {
+                return Err(Status::invalid_argument("a volume is a device, or has a file system"));
+            }
         }
         let request = VolumeRequest {
             place: self.near(asked_for.accessibility_requirements)?,
             name: asked_for.name,
-            bytes: u64::try_from(range.required_bytes).unwrap_or(0),
+            bytes: size(asked_for.capacity_range)?,
             filesystem,
             access,
             parameters: asked_for.parameters.into_iter().collect(),
-            block: false,
-            content: None,
+            block,
+            content,
         };
         let volume = self.blocking(move |backend, deadline| backend.create(&request, deadline)).await?;
-        Ok(Response::new(csi::CreateVolumeResponse { volume: Some(self.described(&volume)) }))
+        let volume = csi::Volume { content_source, ..self.described(&volume) };
+        Ok(Response::new(csi::CreateVolumeResponse { volume: Some(volume) }))
     }
 
     async fn delete_volume(&self, request: Request<csi::DeleteVolumeRequest>) -> Answer<csi::DeleteVolumeResponse> {
@@ -80,8 +76,8 @@ impl<B: Backend> Controller for Plugin<B> {
         needed(&volume_id, "volume_id")?;
         needed(&node_id, "node_id")?;
         self.begin("ControllerPublishVolume", &volume_id).await?;
-        asked(volume_capability.as_ref())?;
-        let volume = self.volume(&volume_id).await?;
+        let block = self.offered(volume_capability.as_ref())?.block;
+        let volume = Volume { block, ..self.volume(&volume_id).await? };
         let attached = self.blocking(move |backend, deadline| backend.attach(&volume, &node_id, deadline)).await?;
         let publish_context = attached.context.into_iter().collect();
         Ok(Response::new(csi::ControllerPublishVolumeResponse { publish_context }))
@@ -118,13 +114,17 @@ impl<B: Backend> Controller for Plugin<B> {
         let otherwise = request.parameters.iter().any(|(name, value)| in_force.get(name) != Some(value));
         let asked_for: std::result::Result<Vec<_>, _> =
             request.volume_capabilities.iter().map(|capability| asked(Some(capability))).collect();
-        let wider = asked_for?.iter().any(|(_, access)| access.is_shared() && *access != volume.access);
+        let asked_for = asked_for?;
+        let wider = asked_for.iter().any(|asked| asked.access.is_shared() && asked.access != volume.access);
+        let mounted = asked_for.iter().any(|asked| volume.block && !asked.block);
         if let Some(doubt) = self.backend.doubt() {
             response.message = doubt;
         } else if otherwise {
             "other parameters are in force".clone_into(&mut response.message);
         } else if wider {
             "the volume is for one node".clone_into(&mut response.message);
+        } else if mounted {
+            "the volume is a device".clone_into(&mut response.message);
         } else {
             let mut parameters = request.parameters;
             if self.ways.confirms_all {
@@ -144,22 +144,8 @@ impl<B: Backend> Controller for Plugin<B> {
     async fn list_volumes(&self, request: Request<csi::ListVolumesRequest>) -> Answer<csi::ListVolumesResponse> {
         let csi::ListVolumesRequest { max_entries, starting_token } = request.into_inner();
         let volumes = self.volumes().await?;
-        let start = match starting_token.as_str() {
-            "" => 0,
-            token => token
-                .parse()
-                .ok()
-                .filter(|start| *start <= volumes.len())
-                .ok_or_else(|| Status::aborted(format!("{token:?} is no token that was given")))?,
-        };
-        let count = match usize::try_from(max_entries) {
-            Ok(0) => volumes.len(),
-            Ok(count) => count,
-            Err(_) => return Err(Status::invalid_argument("max_entries is negative")),
-        };
-        let entries = volumes.iter().skip(start).take(count).map(|volume| self.entry(volume)).collect();
-        let end = start.saturating_add(count);
-        let next_token = if end < volumes.len() { end.to_string() } else { String::new() };
+        let (shown, next_token) = page(&volumes, max_entries, &starting_token)?;
+        let entries = shown.iter().map(|volume| self.entry(volume)).collect();
         Ok(Response::new(csi::ListVolumesResponse { entries, next_token }))
     }
 
@@ -186,6 +172,10 @@ impl<B: Backend> Controller for Plugin<B> {
             (rpc::Type::GetCapacity, true),
             (rpc::Type::GetVolume, self.ways.lists),
             (rpc::Type::SingleNodeMultiWriter, self.ways.multi_writer),
+            (rpc::Type::ExpandVolume, self.can(Capability::Expand)),
+            (rpc::Type::CreateDeleteSnapshot, self.can(Capability::Snapshot)),
+            (rpc::Type::ListSnapshots, self.can(Capability::Snapshot)),
+            (rpc::Type::CloneVolume, self.can(Capability::Clone)),
         ];
         let capabilities = all.into_iter().filter(|(_, there)| *there).map(|(kind, _)| capability(kind)).collect();
         Ok(Response::new(csi::ControllerGetCapabilitiesResponse { capabilities }))
@@ -204,16 +194,22 @@ impl<B: Backend> Controller for Plugin<B> {
         }))
     }
 
-    async fn create_snapshot(&self, _: Request<csi::CreateSnapshotRequest>) -> Answer<csi::CreateSnapshotResponse> {
-        not_offered()
+    async fn create_snapshot(
+        &self,
+        request: Request<csi::CreateSnapshotRequest>,
+    ) -> Answer<csi::CreateSnapshotResponse> {
+        self.snapshot_taken(request.into_inner()).await
     }
 
-    async fn delete_snapshot(&self, _: Request<csi::DeleteSnapshotRequest>) -> Answer<csi::DeleteSnapshotResponse> {
-        not_offered()
+    async fn delete_snapshot(
+        &self,
+        request: Request<csi::DeleteSnapshotRequest>,
+    ) -> Answer<csi::DeleteSnapshotResponse> {
+        self.snapshot_removed(request.into_inner()).await
     }
 
-    async fn list_snapshots(&self, _: Request<csi::ListSnapshotsRequest>) -> Answer<csi::ListSnapshotsResponse> {
-        not_offered()
+    async fn list_snapshots(&self, request: Request<csi::ListSnapshotsRequest>) -> Answer<csi::ListSnapshotsResponse> {
+        self.snapshots_listed(request.into_inner()).await
     }
 
     async fn get_snapshot(&self, _: Request<csi::GetSnapshotRequest>) -> Answer<csi::GetSnapshotResponse> {
@@ -222,9 +218,9 @@ impl<B: Backend> Controller for Plugin<B> {
 
     async fn controller_expand_volume(
         &self,
-        _: Request<csi::ControllerExpandVolumeRequest>,
+        request: Request<csi::ControllerExpandVolumeRequest>,
     ) -> Answer<csi::ControllerExpandVolumeResponse> {
-        not_offered()
+        self.expanded(request.into_inner()).await
     }
 
     async fn controller_modify_volume(

@@ -1,6 +1,7 @@
 //! A plugin of ours: identity, controller and node on one socket, or the controller apart.
 
 mod controller;
+mod features;
 mod node;
 mod ways;
 
@@ -11,7 +12,8 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::{messages, trouble};
-use crate::volumes::{Access, Attachment, Volume, VolumeRequest};
+use crate::volumes::{Access, Attachment, Capability, Volume, VolumeRequest};
+pub use features::BackendFeatures;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_wire::csi::controller_server::ControllerServer;
 use holdfast_wire::csi::identity_server::{Identity, IdentityServer};
@@ -34,6 +36,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn doubt(&self) -> Option<String> {
         None
     }
+    /// What it does beyond volumes, if anything.
+    fn features(&self) -> Option<&dyn BackendFeatures> {
+        None
+    }
     /// Where on its node a volume is mounted, as far as it knows.
     fn published(&self, _volume: &str) -> Vec<PathBuf> {
         Vec::new()
@@ -54,8 +60,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn stage(&self, volume: &Volume, attachment: &Attachment, staging: &Path, deadline: Instant) -> Result<()>;
     /// The reverse.
     fn unstage(&self, volume: &str, staging: &Path, deadline: Instant) -> Result<()>;
-    /// Mounts a staged volume at `target`, which it makes.
-    fn publish(&self, volume: &str, staging: &Path, target: &Path, deadline: Instant) -> Result<()>;
+    /// Mounts a staged volume at `target`, which it makes: a folder, or a file where the volume is a device.
+    fn publish(&self, volume: &Volume, staging: &Path, target: &Path, deadline: Instant) -> Result<()>;
     /// The reverse.
     fn unpublish(&self, volume: &str, target: &Path, deadline: Instant) -> Result<()>;
     /// Whether a volume is mounted there.
@@ -108,21 +114,54 @@ fn needed(value: &str, what: &str) -> std::result::Result<(), Status> {
     if value.is_empty() { Err(Status::invalid_argument(format!("{what} is missing"))) } else { Ok(()) }
 }
 
-/// What a capability asks for: the file system and the access mode.
-fn asked(capability: Option<&csi::VolumeCapability>) -> std::result::Result<(String, Access), Status> {
+/// What a capability asks for.
+struct Asked {
+    filesystem: String,
+    access: Access,
+    block: bool,
+}
+
+fn asked(capability: Option<&csi::VolumeCapability>) -> std::result::Result<Asked, Status> {
     use csi::volume_capability::access_mode::Mode;
     let capability = capability.ok_or_else(|| Status::invalid_argument("the volume capability is missing"))?;
-    let filesystem = match &capability.access_type {
-        Some(volume_capability::AccessType::Mount(mount)) => mount.fs_type.clone(),
-        Some(volume_capability::AccessType::Block(_)) => {
-            return Err(Status::invalid_argument("raw block volumes are not offered"));
-        }
+    let (filesystem, block) = match &capability.access_type {
+        Some(volume_capability::AccessType::Mount(mount)) => (mount.fs_type.clone(), false),
+        Some(volume_capability::AccessType::Block(_)) => (String::new(), true),
         None => return Err(Status::invalid_argument("the access type is missing")),
     };
     let mode = capability.access_mode.as_ref().map_or(Mode::Unknown, csi::volume_capability::AccessMode::mode);
     let access = messages::access(mode);
     let access = access.ok_or_else(|| Status::invalid_argument("the access mode is missing or unknown"))?;
-    Ok((filesystem, access))
+    Ok(Asked { filesystem, access, block })
+}
+
+/// The size that is asked for, in bytes.
+fn size(range: Option<csi::CapacityRange>) -> std::result::Result<u64, Status> {
+    let csi::CapacityRange { required_bytes, limit_bytes } = range.unwrap_or_default();
+    match u64::try_from(required_bytes) {
+        Ok(bytes) if limit_bytes == 0 || limit_bytes >= required_bytes => Ok(bytes),
+        _ => Err(Status::out_of_range("no size is within the capacity range")),
+    }
+}
+
+/// The part of a list that is asked for, and the token of what follows.
+fn page<'a, T>(all: &'a [T], max_entries: i32, token: &str) -> std::result::Result<(&'a [T], String), Status> {
+    let start = match token {
+        "" => 0,
+        token => token
+            .parse()
+            .ok()
+            .filter(|start| *start <= all.len())
+            .ok_or_else(|| Status::aborted(format!("{token:?} is no token that was given")))?,
+    };
+    let count = match usize::try_from(max_entries) {
+        Ok(0) => all.len(),
+        Ok(count) => count,
+        Err(_) => return Err(Status::invalid_argument("max_entries is negative")),
+    };
+    let end = start.saturating_add(count).min(all.len());
+    let next = if end < all.len() { end.to_string() } else { String::new() };
+    Ok((&all[start..end], next))
 }
 
 fn place(name: &str) -> csi::Topology {
@@ -146,6 +185,15 @@ impl<B: Backend> Plugin<B> {
 
     async fn volumes(&self) -> std::result::Result<Vec<Volume>, Status> {
         self.blocking(B::list).await
+    }
+
+    /// A capability that a volume may have of this plugin.
+    fn offered(&self, capability: Option<&csi::VolumeCapability>) -> std::result::Result<Asked, Status> {
+        let asked = asked(capability)?;
+        if asked.block && !self.can(Capability::Block) {
+            return Err(Status::invalid_argument("raw block volumes are not offered"));
+        }
+        Ok(asked)
     }
 
     async fn volume(&self, id: &str) -> std::result::Result<Volume, Status> {
@@ -194,15 +242,20 @@ impl<B: Backend> Identity for Plugin<B> {
         &self,
         _: Request<csi::GetPluginCapabilitiesRequest>,
     ) -> Answer<csi::GetPluginCapabilitiesResponse> {
-        use csi::plugin_capability::{Service, Type, service};
+        use csi::plugin_capability::{Service, Type, VolumeExpansion, service, volume_expansion};
         let services = [
             (service::Type::ControllerService, self.is_controller()),
             (service::Type::VolumeAccessibilityConstraints, self.ways.reach != Reach::Everywhere),
         ];
-        let capability = |kind: service::Type| csi::PluginCapability {
-            r#type: Some(Type::Service(Service { r#type: kind.into() })),
-        };
-        let capabilities = services.into_iter().filter(|(_, there)| *there).map(|(kind, _)| capability(kind)).collect();
+        let services = services.into_iter().filter(|(_, there)| *there);
+        let service = |kind: service::Type| Type::Service(Service { r#type: kind.into() });
+        let expansion = self.can(Capability::Expand).then(|| {
+            let in_use = self.can(Capability::ExpandInUse);
+            let kind = if in_use { volume_expansion::Type::Online } else { volume_expansion::Type::Offline };
+            Type::VolumeExpansion(VolumeExpansion { r#type: kind.into() })
+        });
+        let all = services.map(|(kind, _)| service(kind)).chain(expansion);
+        let capabilities = all.map(|kind| csi::PluginCapability { r#type: Some(kind) }).collect();
         Ok(Response::new(csi::GetPluginCapabilitiesResponse { capabilities }))
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Backend, Plugin, Reach, asked, needed, not_offered, place, signed};
-use crate::volumes::{Access, Attachment};
+use super::{Answer, Asked, Backend, Plugin, Reach, needed, place};
+use crate::volumes::{Access, Attachment, Capability, Volume};
 use holdfast_net::error::{Error, Result};
 use holdfast_wire::csi;
 use holdfast_wire::csi::node_server::Node;
@@ -42,8 +42,8 @@ impl<B: Backend> Node for Plugin<B> {
         needed(&request.staging_target_path, "staging_target_path")?;
         needed(&request.volume_id, "volume_id")?;
         self.begin("NodeStageVolume", &request.volume_id).await?;
-        asked(request.volume_capability.as_ref())?;
-        let volume = self.volume(&request.volume_id).await?;
+        let Asked { block, .. } = self.offered(request.volume_capability.as_ref())?;
+        let volume = Volume { block, ..self.volume(&request.volume_id).await? };
         let attachment = Attachment { context: request.publish_context.into_iter().collect() };
         let staging = PathBuf::from(request.staging_target_path);
         self.blocking(move |backend, deadline| backend.stage(&volume, &attachment, &staging, deadline)).await?;
@@ -71,8 +71,8 @@ impl<B: Backend> Node for Plugin<B> {
         needed(&request.target_path, "target_path")?;
         needed(&request.volume_id, "volume_id")?;
         self.begin("NodePublishVolume", &request.volume_id).await?;
-        let (_, access) = asked(request.volume_capability.as_ref())?;
-        let volume = self.volume(&request.volume_id).await?;
+        let Asked { access, block, .. } = self.offered(request.volume_capability.as_ref())?;
+        let volume = Volume { block, ..self.volume(&request.volume_id).await? };
         self.admits(&volume.id, Path::new(&request.target_path), access)?;
         let attachment = Attachment { context: request.publish_context.into_iter().collect() };
         let [staging, target] = [request.staging_target_path, request.target_path].map(PathBuf::from);
@@ -81,7 +81,7 @@ impl<B: Backend> Node for Plugin<B> {
             if !stages {
                 backend.stage(&volume, &attachment, &staging, deadline)?;
             }
-            backend.publish(&volume.id, &staging, &target, deadline)
+            backend.publish(&volume, &staging, &target, deadline)
         })
         .await?;
         Ok(Response::new(csi::NodePublishVolumeResponse {}))
@@ -108,25 +108,14 @@ impl<B: Backend> Node for Plugin<B> {
         &self,
         request: Request<csi::NodeGetVolumeStatsRequest>,
     ) -> Answer<csi::NodeGetVolumeStatsResponse> {
-        use csi::volume_usage::Unit;
-        let request = request.into_inner();
-        needed(&request.volume_id, "volume_id")?;
-        needed(&request.volume_path, "volume_path")?;
-        let volume = self.volume(&request.volume_id).await?;
-        let path = PathBuf::from(&request.volume_path);
-        if !self.backend.is_published(&volume.id, &path) {
-            return Err(Status::not_found(format!("{} is not published at {}", volume.id, path.display())));
-        }
-        let total = volume.bytes.map_or(0, signed);
-        let usage = csi::VolumeUsage { available: total, total, used: 0, unit: Unit::Bytes.into() };
-        Ok(Response::new(csi::NodeGetVolumeStatsResponse { usage: vec![usage], volume_condition: None }))
+        self.counted(request.into_inner()).await
     }
 
     async fn node_expand_volume(
         &self,
-        _: Request<csi::NodeExpandVolumeRequest>,
+        request: Request<csi::NodeExpandVolumeRequest>,
     ) -> Answer<csi::NodeExpandVolumeResponse> {
-        not_offered()
+        self.expanded_here(request.into_inner()).await
     }
 
     async fn node_get_capabilities(
@@ -138,7 +127,9 @@ impl<B: Backend> Node for Plugin<B> {
             |kind: rpc::Type| csi::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: kind.into() })) };
         let all = [
             (rpc::Type::StageUnstageVolume, self.ways.stages),
-            (rpc::Type::GetVolumeStats, true),
+            (rpc::Type::GetVolumeStats, self.can(Capability::Statistics)),
+            (rpc::Type::VolumeCondition, self.can(Capability::Condition)),
+            (rpc::Type::ExpandVolume, self.can(Capability::Expand)),
             (rpc::Type::SingleNodeMultiWriter, self.ways.multi_writer),
         ];
         let capabilities = all.into_iter().filter(|(_, there)| *there).map(|(kind, _)| capability(kind)).collect();

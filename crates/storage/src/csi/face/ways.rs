@@ -54,6 +54,10 @@ pub struct Ways {
     pub pending: u32,
     /// How often it says at first that it is not ready yet.
     pub starting: u32,
+    /// Whether a volume is made larger while a node has it.
+    pub expands_in_use: bool,
+    /// How often a snapshot is said to be taken, and not to be ready yet.
+    pub settling: u32,
 }
 
 impl Default for Ways {
@@ -74,6 +78,8 @@ impl Default for Ways {
             slow: Duration::ZERO,
             pending: 0,
             starting: 0,
+            expands_in_use: true,
+            settling: 0,
         }
     }
 }
@@ -93,6 +99,11 @@ impl Ways {
             Some(before) if before.is_multiple_of(2) => Err(Status::aborted("an operation on it is pending")),
             Some(_) => Err(Status::unavailable("the storage is being asked")),
         }
+    }
+
+    /// Whether volumes can be made from a snapshot by now.
+    pub fn has_settled(&self, put_off: &PutOff, snapshot: &str) -> bool {
+        count(put_off, "a snapshot", snapshot, self.settling).is_none()
     }
 
     /// Whether it is ready by now.
