@@ -113,6 +113,21 @@ def pages(_: Fields, __: grpc.ServicerContext) -> Fields:
     return {"entries": [], "next_token": token if WAYS.get("pages") else ""}
 
 
+def attach(request: Fields, context: grpc.ServicerContext) -> Fields:
+    held = place(request["volume_id"]).with_suffix(".node")
+    if held.exists() and held.read_text() != request["node_id"]:
+        return refuse(context, "FAILED_PRECONDITION", f"it is attached to {held.read_text()}")
+    held.write_text(request["node_id"])
+    return {}
+
+
+def detach(request: Fields, _: grpc.ServicerContext) -> Fields:
+    held = place(request["volume_id"]).with_suffix(".node")
+    if held.exists() and held.read_text() == request["node_id"]:
+        held.unlink()
+    return {}
+
+
 def publish(request: Fields, context: grpc.ServicerContext) -> Fields:
     target = request["target_path"]
     (VOLUMES / "published.asked").write_text(json.dumps(request))
@@ -135,15 +150,20 @@ def nothing(_: Fields, __: grpc.ServicerContext) -> Fields:
     return {}
 
 
+def can_stage(_: Fields, __: grpc.ServicerContext) -> Fields:
+    return {"capabilities": [{"rpc": {"type": "STAGE_UNSTAGE_VOLUME"}}]} if WAYS.get("stages") else {}
+
+
 METHODS: dict[str, dict[str, Answer]] = {
     "Identity": {"GetPluginInfo": info, "GetPluginCapabilities": plugin, "Probe": nothing},
     "Controller": {
         "ControllerGetCapabilities": of_controller, "CreateVolume": create, "DeleteVolume": delete,
-        "ValidateVolumeCapabilities": validate, "ListVolumes": pages,
+        "ValidateVolumeCapabilities": validate, "ListVolumes": pages, "ControllerPublishVolume": attach,
+        "ControllerUnpublishVolume": detach,
     },
     "Node": {
-        "NodeGetCapabilities": nothing, "NodeGetInfo": of_node, "NodePublishVolume": publish,
-        "NodeUnpublishVolume": unpublish,
+        "NodeGetCapabilities": can_stage, "NodeGetInfo": of_node, "NodePublishVolume": publish,
+        "NodeUnpublishVolume": unpublish, "NodeStageVolume": nothing, "NodeUnstageVolume": nothing,
     },
 }  # fmt: skip
 

@@ -19,7 +19,9 @@ DRIVER = Path(__file__).parent / "scripted_driver.py"
 pytestmark = pytest.mark.skipif(bool(_core.storage_lab_lacks()), reason=str(_core.storage_lab_lacks()))
 
 
-def run(suite: RunSuite, folder: Path, script: dict[str, Any], *options: str, **keys: Any) -> SuiteRun:
+def run(
+    suite: RunSuite, folder: Path, script: dict[str, Any], *options: str, temporary: str | None = None, **keys: Any
+) -> SuiteRun:
     """One scenario, T1 if nothing else is said, with a driver that does as a script says."""
     told = folder / "script.json"
     told.write_text(json.dumps(script), encoding="utf-8")
@@ -27,7 +29,8 @@ def run(suite: RunSuite, folder: Path, script: dict[str, Any], *options: str, **
     file = folder / "scripted.yaml"
     provider = {"kind": "csi", "start": command, "calls": {"default": "2s"}, **keys}
     file.write_text(json.dumps({"provider": provider, "lab": {"nodes": 2}}), encoding="utf-8")
-    return suite("-k", "torpedo_1_", "--provider", str(file), "--torpedo-start", "15s", *options)
+    variables = {} if temporary is None else {"TMPDIR": temporary}
+    return suite("-k", "torpedo_1_", "--provider", str(file), "--torpedo-start", "15s", *options, **variables)
 
 
 def judged(found: SuiteRun) -> tuple[str, str]:

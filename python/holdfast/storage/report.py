@@ -129,6 +129,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     if outcome is None and call.when == "setup" and call.excinfo is not None:
         row = _without_a_lab(item, report, call.excinfo.value)
         report.user_properties.extend(row.items())
+        item.user_properties.extend(row.items())  # JUnit takes them from the teardown's report
         if report.skipped:
             report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {row['reason']}")
         keep(item, report, row)

@@ -1,0 +1,54 @@
+"""CSI drivers that hang, die or answer garbage in one RPC: a clear verdict that names it, and nothing is left."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_torpedo_drivers import judged, run
+from test_torpedo_lab import leftovers
+
+from holdfast import _core
+
+from conftest import RunSuite, wait_until
+
+pytestmark = pytest.mark.skipif(bool(_core.storage_lab_lacks()), reason=str(_core.storage_lab_lacks()))
+
+WAYS = {"offers": ["PUBLISH_UNPUBLISH_VOLUME"], "stages": True}
+LIFE = ("ControllerPublishVolume", "ControllerUnpublishVolume", "NodeStageVolume", "NodeUnstageVolume", "DeleteVolume")
+START = (
+    "Probe", "GetPluginInfo", "GetPluginCapabilities", "ControllerGetCapabilities", "NodeGetCapabilities",
+    "NodeGetInfo",
+)  # fmt: skip
+
+
+def of(run_suite: RunSuite, folder: Path, script: dict[str, Any]) -> tuple[str, str, str]:
+    """The verdict of T1, its reason, and all that was printed."""
+    with tempfile.TemporaryDirectory(prefix="hf-") as short:  # the path of a socket has 107 bytes
+        found = run(run_suite, folder, {**script, "ways": WAYS}, temporary=short)
+        wait_until(lambda: leftovers(short) == [], 20, "nothing left")
+    return *judged(found), found.output
+
+
+def test_it_is_right_but_for_that(run_suite: RunSuite, tmp_path: Path) -> None:
+    verdict, _, output = of(run_suite, tmp_path, {})
+    assert verdict == "Pass", output
+
+
+@pytest.mark.parametrize("what", ["hang", "die", "garbage"])
+@pytest.mark.parametrize("rpc", LIFE)
+def test_in_the_life_of_a_volume(rpc: str, what: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    verdict, reason, output = of(run_suite, tmp_path, {rpc: {what: True}})
+    assert verdict == "Fail", output
+    assert f"{rpc}: " in reason, reason
+
+
+@pytest.mark.parametrize("what", ["hang", "die", "garbage"])
+@pytest.mark.parametrize("rpc", START)
+def test_where_it_introduces_itself(rpc: str, what: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    verdict, reason, output = of(run_suite, tmp_path, {rpc: {what: True}})
+    assert verdict == "Inconclusive", output
+    assert reason.startswith("the lab did not come up: ")
+    assert f"{rpc}: " in reason or (what == "die" and "the plugin on node1 ended by itself" in reason), reason
