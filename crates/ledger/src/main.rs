@@ -18,7 +18,7 @@ use options::Options;
 
 const USAGE: &str = "\
 usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--places N] [--batch N] [--pace MS]
-                         [--records N] [--acknowledge -|unix:PATH|tcp:HOST:PORT] [--until-eof]
+                         [--records N] [--room N] [--acknowledge -|unix:PATH|tcp:HOST:PORT] [--until-eof]
        ledger verify FILE --acknowledgements FILE|-";
 
 fn main() -> ExitCode {

@@ -44,6 +44,7 @@ fn read(mut parser: Parser) -> Result<Options, lexopt::Error> {
             Long("places") => options.opening.places = Some(number(&mut parser, "--places")?),
             Long("batch") => options.work.batch = number(&mut parser, "--batch")?,
             Long("pace") => options.work.pace = Duration::from_millis(number(&mut parser, "--pace")?),
+            Long("room") => options.work.room = Some(number(&mut parser, "--room")?),
             Long("records") => options.work.records = Some(number(&mut parser, "--records")?),
             Long("acknowledge") => options.acknowledge = Some(parser.value()?.string()?),
             Long("acknowledgements") => options.acknowledgements = Some(parser.value()?.string()?),

@@ -21,11 +21,27 @@ pub struct Work {
     pub pace: Duration,
     /// After so many it is idle and holds the ledger open; it never is, where none is given.
     pub records: Option<u64>,
+    /// So many fit on its volume: it slows down on the way there, for a volume that is full says nothing of its provider.
+    pub room: Option<u64>,
+}
+
+/// Where a volume is half full, and where three quarters: how many times slower, and the longest pause of all.
+const SLOWER: [(u64, u32); 2] = [(2, 20), (3, 100)];
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+impl Work {
+    /// From the beginning of one batch to the next, with so many records there.
+    fn pace(&self, there: u64) -> Duration {
+        let Some(room) = self.room else { return self.pace };
+        let reached = |quarters: u64| there.saturating_mul(4) >= room.saturating_mul(quarters);
+        let slower = SLOWER.iter().rev().find(|(quarters, _)| reached(*quarters));
+        slower.map_or(self.pace, |(_, times)| (self.pace * *times).min(LONGEST_PAUSE).max(self.pace))
+    }
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { batch: 1, pace: Duration::ZERO, records: None }
+        Self { batch: 1, pace: Duration::ZERO, records: None, room: None }
     }
 }
 
@@ -89,7 +105,8 @@ fn write<M: Medium>(
         for head in heads {
             tell(WriterMessage::Acknowledged(Receipt { head, payload: None, at: Some(clock()) }));
         }
-        if stop.wait(Some(work.pace.saturating_sub(begun.elapsed()))) {
+        let pace = if writer.is_growing() { work.pace(writer.last()) } else { work.pace };
+        if stop.wait(Some(pace.saturating_sub(begun.elapsed()))) {
             return Ok(());
         }
     }
@@ -118,6 +135,17 @@ fn write_batch<M: Medium>(
 mod tests {
     use super::*;
     use crate::{OnFile, Opening, Place, verify};
+
+    #[test]
+    fn a_task_slows_down_before_its_volume_is_full() {
+        let pace = Duration::from_millis(5);
+        let work = Work { pace, room: Some(1000), ..Work::default() };
+        let paces = [0, 499, 500, 749, 750, 5000].map(|there| work.pace(there).as_millis());
+        assert_eq!(paces, [5, 5, 100, 100, 500, 500]);
+        let still = Work { pace: Duration::from_secs(2), ..work };
+        assert_eq!(still.pace(999), still.pace, "it is slower already");
+        assert_eq!(Work { room: None, ..work }.pace(u64::MAX), pace);
+    }
 
     #[test]
     fn a_task_tells_what_it_does_and_all_of_it_is_there() {

@@ -124,6 +124,11 @@ impl<M: Medium> Writer<M> {
         self.identity
     }
 
+    /// Whether each record needs a place of its own.
+    pub fn is_growing(&self) -> bool {
+        self.places.is_none()
+    }
+
     /// The number of the last record.
     pub fn last(&self) -> u64 {
         self.last

@@ -21,6 +21,7 @@ pub fn arguments(file: &Path, opening: Opening, work: Work, acknowledge: &str) -
     ];
     words.extend(opening.incarnation.map(|incarnation| format!("--incarnation={incarnation}")));
     words.extend(opening.places.map(|places| format!("--places={places}")));
+    words.extend(work.room.map(|room| format!("--room={room}")));
     words.extend(work.records.map(|records| format!("--records={records}")));
     words
 }

@@ -354,7 +354,7 @@ impl Lab {
             volume: volume.id.clone(),
             mount: Mount::Path(PathBuf::new()),
             opening,
-            work: stage.work(self.pace),
+            work: stage.work(self.pace, volume.bytes),
             tell: Arc::new(move |message| heard.hear(message)),
         };
         let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };

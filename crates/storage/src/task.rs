@@ -5,7 +5,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use holdfast_ledger::{Receipt, Work, WriterMessage};
+use holdfast_ledger::{BLOCK, Receipt, Work, WriterMessage};
 use holdfast_net::error::{Error, Kind, Result};
 
 /// What a writer is at when the fault comes.
@@ -48,11 +48,12 @@ impl Stage {
     }
 
     /// What its writer does.
-    pub fn work(self, pace: Duration) -> Work {
+    pub fn work(self, pace: Duration, bytes: Option<u64>) -> Work {
+        let room = bytes.map(|bytes| bytes / BLOCK as u64 * 9 / 10); // the rest is a file system's own
         match self {
-            Self::Idle => Work { records: Some(BEFORE_IDLE), pace: Duration::ZERO, batch: 1 },
-            Self::Appending | Self::Overwriting => Work { pace, ..Work::default() },
-            Self::MidFsync => Work { batch: BATCH, pace, records: None },
+            Self::Idle => Work { records: Some(BEFORE_IDLE), pace: Duration::ZERO, batch: 1, room },
+            Self::Appending | Self::Overwriting => Work { pace, room, ..Work::default() },
+            Self::MidFsync => Work { batch: BATCH, pace, records: None, room },
         }
     }
 }
