@@ -13,7 +13,7 @@ use super::storage::wait;
 use crate::error::{Error, Result};
 use crate::serve;
 use crate::storage::nbd::{NbdNode, NbdServer};
-use crate::storage::{Csi, CsiOptions, Endpoint, csi};
+use crate::storage::{Calls, Csi, CsiOptions, Endpoint, csi};
 use crate::waiting::blocking;
 
 /// From one try to reach the controller to the next.
@@ -77,6 +77,10 @@ pub fn storage_plugin(
 
 /// The controller at `endpoint`, which may come up after its plugins do.
 fn reach(endpoint: Endpoint, deadline: Instant) -> Result<Csi> {
-    let options = || CsiOptions { controller: Some(endpoint.clone()), ..CsiOptions::default() };
+    let options = || CsiOptions {
+        controller: Some(endpoint.clone()),
+        calls: Calls { once: true, ..Calls::default() },
+        ..CsiOptions::default()
+    };
     blocking::until(deadline, LOOK, || Csi::connect(options(), deadline))
 }

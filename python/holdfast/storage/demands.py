@@ -81,6 +81,8 @@ def expect_for_one_node(scenario: Scenario, volume: StorageVolume, other: str) -
         except Timeout:  # a driver may wait for the first node to let go
             scenario.unchecked(what, f"no answer in {scenario.limits.refusal:g} s")
             raise
+    # The specification asks for that after a call whose outcome is not known.
+    scenario.lab.evict(volume, other, timeout=scenario.limits.call)
 
 
 def expect_removed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:

@@ -28,12 +28,14 @@ pub struct Calls {
     pub default: Duration,
     /// By RPC.
     pub each: BTreeMap<Rpc, Duration>,
+    /// Nothing is asked again: who passes calls on leaves that to those whom it asks for.
+    pub once: bool,
 }
 
 impl Default for Calls {
     /// Orchestrators give an attempt 15 s to 2 min, and make another after that.
     fn default() -> Self {
-        Self { default: Duration::from_secs(60), each: BTreeMap::new() }
+        Self { default: Duration::from_secs(60), each: BTreeMap::new(), once: false }
     }
 }
 
@@ -75,7 +77,7 @@ impl Caller {
     ) -> Result<T> {
         let began = Instant::now();
         let deadline = deadline.min(began + self.calls.limit(rpc));
-        let (answer, attempts) = self.runtime.block_on(persist(socket, rpc, deadline, ask));
+        let (answer, attempts) = self.runtime.block_on(persist(socket, rpc, deadline, self.calls.once, ask));
         self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
         answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
     }
@@ -112,6 +114,7 @@ async fn persist<T>(
     socket: &Endpoint,
     rpc: Rpc,
     deadline: Instant,
+    once: bool,
     ask: impl AsyncFn(Connection) -> Answer<T>,
 ) -> (Result<T>, u32) {
     let (mut attempts, mut pause) = (0, FIRST_PAUSE);
@@ -127,7 +130,7 @@ async fn persist<T>(
             Next::Few => attempts < FEW,
             Next::Never => false,
         };
-        if !again || Instant::now() + pause >= deadline {
+        if once || !again || Instant::now() + pause >= deadline {
             return (Err(after(error, attempts, before.as_ref())), attempts);
         }
         before = Some(error);
