@@ -70,6 +70,8 @@ def test_a_control_group_is_removed_when_its_last_process_is_dead() -> None:
     [
         ("own", "torpedo_5 or (torpedo_6 and kill)", {"T5": {"Pass"}, "T6": {"Pass"}}),
         ("own", "torpedo_7 or torpedo_9", {"T7": {"Pass"}, "T9": {"NotRun"}}),
+        ("own", "torpedo_11 or torpedo_14", {"T11": {"Pass"}, "T14": {"Pass"}}),
+        ("own", "torpedo_12 or torpedo_15", {"T12": {"Pass"}, "T15": {"Pass"}}),
         ("docker", "torpedo_9 or torpedo_10", {"T9": {"Pass"}, "T10": {"Pass"}}),
         ("swarm", "torpedo_8 or torpedo_10", {"T8": {"Pass"}, "T10": {"NotRun"}}),
     ],

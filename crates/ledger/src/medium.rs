@@ -1,8 +1,8 @@
-//! What a ledger is written on: a file, or whatever else reads, writes and syncs like one.
+//! What a ledger is written on: a file, a device, or whatever else reads, writes and syncs like one.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::record::BLOCK;
@@ -16,6 +16,13 @@ pub trait Medium: Send {
     fn length(&mut self) -> io::Result<u64>;
     /// The bytes from `offset` on, at most 4 KiB; fewer at the end of the file.
     fn read(&mut self, offset: u64) -> io::Result<Vec<u8>>;
+    /// Reads all up to `length`, a block at a time.
+    fn scan(&mut self, length: u64, pass: &mut dyn FnMut(u64, &[u8])) -> io::Result<()> {
+        (0..length).step_by(BLOCK).try_for_each(|offset| {
+            pass(offset, &self.read(offset)?);
+            Ok(())
+        })
+    }
     /// Writes one block at `offset`.
     fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()>;
     /// Returns once all that was written is there to stay.
@@ -31,10 +38,11 @@ pub trait Medium: Send {
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
-/// A file.
+/// A file, or a device: that is as large as it is.
 #[derive(Debug)]
 pub struct OnFile {
     file: File,
+    device: bool,
     buffer: Box<Aligned>,
     preallocate: bool,
     /// One call both writes and syncs.
@@ -46,14 +54,14 @@ pub struct OnFile {
 #[repr(align(4096))]
 struct Aligned([u8; BLOCK]);
 
-/// Blocks of zeros that are written at once.
+/// Blocks that are read, or zeros that are written, at once.
 #[cfg(target_os = "linux")]
-const ZEROS: usize = 256;
+const MANY: usize = 256;
 
 impl OnFile {
     /// Opens or makes `path` for a ledger that grows a record at a time, through the page cache.
     pub fn growing(path: &Path) -> io::Result<Self> {
-        Ok(Self::over(open(path, 0)?, false))
+        Self::over(open(path, 0)?, false)
     }
 
     /// Opens or makes `path` for a writer in a hurry: past the page cache where the file system can, and preallocated.
@@ -63,11 +71,13 @@ impl OnFile {
             _ => Err(error),
         })?;
         let through = writes_through(&direct);
-        Ok(Self { through, ..Self::over(direct, true) })
+        Ok(Self { through, ..Self::over(direct, true)? })
     }
 
-    fn over(file: File, preallocate: bool) -> Self {
-        Self { file, buffer: Box::new(Aligned([0; BLOCK])), preallocate, through: false }
+    fn over(file: File, preallocate: bool) -> io::Result<Self> {
+        let device = file.metadata()?.file_type().is_block_device();
+        let buffer = Box::new(Aligned([0; BLOCK]));
+        Ok(Self { file, device, buffer, preallocate: preallocate && !device, through: false })
     }
 }
 
@@ -85,7 +95,33 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
 
 impl Medium for OnFile {
     fn length(&mut self) -> io::Result<u64> {
+        if self.device {
+            let end = self.file.seek(SeekFrom::End(0))?;
+            return Ok(end - end % BLOCK as u64); // no record is behind the last whole block
+        }
         Ok(self.file.metadata()?.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn scan(&mut self, length: u64, pass: &mut dyn FnMut(u64, &[u8])) -> io::Result<()> {
+        let mut many: Vec<Aligned> = (0..MANY).map(|_| Aligned([0; BLOCK])).collect();
+        let mut offset = 0;
+        while offset < length {
+            let mut parts: Vec<_> = many.iter_mut().map(|block| io::IoSliceMut::new(&mut block.0)).collect();
+            let read = match rustix::io::preadv(&self.file, &mut parts, offset) {
+                Err(rustix::io::Errno::INTR) => continue,
+                read => read?,
+            };
+            for block in &many[..read / BLOCK] {
+                pass(offset, &block.0);
+                offset += BLOCK as u64;
+            }
+            if read < BLOCK {
+                pass(offset, &self.read(offset)?); // the end of a file may be odd
+                offset += BLOCK as u64;
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, offset: u64) -> io::Result<Vec<u8>> {
@@ -138,6 +174,9 @@ impl Medium for OnFile {
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
+        if self.device {
+            return Ok(()); // it stays as large as it is
+        }
         self.file.set_len(length)?;
         self.file.sync_all()
     }
@@ -193,9 +232,9 @@ fn allocate(file: &File, offset: u64, length: u64) -> io::Result<bool> {
 #[cfg(target_os = "linux")]
 fn write_zeros(file: &File, mut offset: u64, end: u64) -> io::Result<()> {
     let block = Box::new(Aligned([0; BLOCK]));
-    let many = vec![io::IoSlice::new(&block.0); ZEROS];
+    let many = vec![io::IoSlice::new(&block.0); MANY];
     while offset < end {
-        let left = usize::try_from((end - offset) / BLOCK as u64).unwrap_or(ZEROS).clamp(1, ZEROS);
+        let left = usize::try_from((end - offset) / BLOCK as u64).unwrap_or(MANY).clamp(1, MANY);
         match rustix::io::pwritev(file, &many[..left], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => offset += written as u64,

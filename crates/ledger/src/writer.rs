@@ -91,10 +91,8 @@ impl<M: Medium> Writer<M> {
         let disk = |error| Refused::Disk { name: name.to_owned(), error };
         let length = medium.length().map_err(disk)?;
         let mut tail = Tail::default();
-        for offset in (0..length).step_by(BLOCK) {
-            let place = Place::of(&medium.read(offset).map_err(disk)?);
-            tail.pass(offset, place, opening.places.is_some());
-        }
+        let over = opening.places.is_some();
+        medium.scan(length, &mut |offset, bytes| tail.pass(offset, Place::of(bytes), over)).map_err(disk)?;
         let end = match opening.places {
             Some(places) => places * BLOCK as u64,
             None => tail.last * BLOCK as u64,
@@ -281,5 +279,50 @@ mod tests {
         let numbers: Vec<_> =
             read(&std::fs::read(&path).expect("there")).records.iter().map(|record| record.head.number).collect();
         assert_eq!(numbers, [17, 18, 15, 16]);
+    }
+
+    /// A device of its own over a file, while it lives; none without root.
+    #[cfg(target_os = "linux")]
+    struct Loop(String);
+
+    #[cfg(target_os = "linux")]
+    impl Loop {
+        fn over(file: &Path) -> Option<Self> {
+            let made = std::process::Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
+            made.status.success().then(|| Self(String::from_utf8_lossy(&made.stdout).trim().to_owned()))
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("losetup").args(["--detach", &self.0]).status();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_ledger_goes_on_straight_on_a_device_until_that_is_full() {
+        const BLOCKS: u64 = 600;
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = folder.path().join("image");
+        let odd = BLOCKS * BLOCK as u64 + 512; // the last block is not whole
+        File::create(&image).and_then(|file| file.set_len(odd)).expect("an image");
+        let Some(device) = Loop::over(&image) else { return };
+        for life in 0..3 {
+            let medium = OnFile::preallocated(Path::new(&device.0)).expect("a device");
+            let mut writer = Writer::over(medium, "it", opening(1)).expect("a ledger");
+            assert_eq!(writer.last(), life * 5);
+            for _ in 0..5 {
+                writer.append(b"x").expect("written");
+            }
+        }
+        let mut writer =
+            Writer::over(OnFile::preallocated(Path::new(&device.0)).expect("a device"), "it", opening(1)).expect("15");
+        let written = (0..BLOCKS).take_while(|_| writer.append(b"x").is_ok()).count();
+        assert_eq!(written as u64, BLOCKS - 15);
+        drop(writer);
+        let held = std::fs::read(&image).expect("there");
+        assert_eq!((held.len() as u64, read(&held).records.len() as u64), (odd, BLOCKS));
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::executable::LEDGER;
+use super::volumes::Volume;
 use holdfast_ledger::{Judge, Opening, Work, WriterMessage};
 use holdfast_net::error::{Error, Result};
 
@@ -17,6 +19,8 @@ pub type Tell = Arc<dyn Fn(std::result::Result<WriterMessage, String>) + Send + 
 pub enum Mount {
     /// It is mounted on the node already.
     Path(PathBuf),
+    /// The same, and it is a device.
+    Device(PathBuf),
     /// A container engine mounts it, by a plugin of its own.
     Engine {
         /// What the engine calls the volume.
@@ -29,10 +33,21 @@ pub enum Mount {
 }
 
 impl Mount {
+    /// Of a volume that is mounted there.
+    pub fn at(path: PathBuf, volume: &Volume) -> Self {
+        if volume.block { Self::Device(path) } else { Self::Path(path) }
+    }
+
+    /// Where the ledger is: a file of the volume, or all of it.
+    pub fn ledger(&self) -> Result<PathBuf> {
+        let path = self.path()?;
+        Ok(if matches!(self, Self::Device(_)) { path.clone() } else { path.join(LEDGER) })
+    }
+
     /// Where it is mounted; an error where only an engine could.
     pub fn path(&self) -> Result<&PathBuf> {
         match self {
-            Self::Path(path) => Ok(path),
+            Self::Path(path) | Self::Device(path) => Ok(path),
             Self::Engine { name, .. } => {
                 Err(Error::invalid(format!("{name} is mounted by a container engine, and there is none here")))
             }

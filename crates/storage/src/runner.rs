@@ -95,7 +95,7 @@ impl Own {
 
     fn start(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
         let TaskRequest { volume, node, spec } = request;
-        let mount = Mount::Path(self.mount(volume, node, &spec.task, deadline)?);
+        let mount = Mount::at(self.mount(volume, node, &spec.task, deadline)?, volume);
         self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)
     }
 
@@ -197,7 +197,8 @@ impl Runner for Own {
     fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
         const READER: &str = "holdfast-reader";
         let mounted = self.mount(volume, node, READER, deadline);
-        let look = mounted.and_then(|mount| self.nodes.look(node, &Mount::Path(mount), READER, judge, deadline));
+        let mounted = mounted.map(|path| Mount::at(path, volume));
+        let look = mounted.and_then(|mount| self.nodes.look(node, &mount, READER, judge, deadline));
         let released = self.release(volume, node, READER, deadline);
         look.and_then(|look| released.map(|()| look))
     }

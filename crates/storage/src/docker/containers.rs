@@ -140,7 +140,7 @@ fn bound(folder: &Path, target: &str) -> EngineMount {
 
 fn as_engine_mount(mount: &Mount) -> EngineMount {
     match mount {
-        Mount::Path(path) => bound(path, VOLUME),
+        Mount::Path(path) | Mount::Device(path) => bound(path, VOLUME),
         Mount::Engine { name, driver, options } => EngineMount {
             typ: Some(MountType::VOLUME),
             source: Some(name.clone()),

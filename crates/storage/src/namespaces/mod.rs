@@ -3,6 +3,7 @@
 //! The first process of each lives as long as a pipe of ours is open. So all of it is gone when we are, however we end.
 
 mod faults;
+mod looking;
 mod mounts;
 mod namespace;
 mod nodes;

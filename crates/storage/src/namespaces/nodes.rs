@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::looking;
 use super::mounts::{Mounted, counted, loop_devices};
 use super::namespace::Namespace;
 use super::starting::{Started, wait_started};
@@ -299,18 +299,6 @@ impl Namespaces {
     }
 }
 
-/// Opens what a driver has made of a ledger: a FIFO is not waited for, and a link does not lead out of the node.
-fn open(path: &Path) -> std::io::Result<std::fs::File> {
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-    #[expect(clippy::cast_possible_wrap, reason = "flags of open are what the C library calls an int")]
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_file() || kind.is_block_device() {
-        return Ok(file);
-    }
-    Err(std::io::Error::other("the ledger is no file: something else has its name"))
-}
-
 /// The process that `nsenter` runs.
 fn forked_by(nsenter: u32) -> Option<rustix::process::Pid> {
     let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children")).ok()?;
@@ -342,9 +330,10 @@ impl Nodes for Namespaces {
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
         let Spec { task, mount, opening, work, tell, .. } = spec;
         let pid_file = self.options.folder.join(node).join(format!("{task}.pid"));
-        let arguments = arguments(&mount.path()?.join(LEDGER), opening, work, "-").join(" ");
+        let arguments = arguments(&mount.ledger()?, opening, work, "-").join(" ");
         let script = format!("echo $$ > {}; exec {} {}", pid_file.display(), self.options.ledger.display(), arguments);
         let (mut child, life) = self.within(node, |namespace| {
+            looking::check(&mount, &namespace.seen(mount.path()?), node)?;
             let mut command = namespace.command(&["sh", "-c", &script]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
             let child = command.spawn().map_err(|error| Error::lab_io("nsenter", error))?;
@@ -380,32 +369,19 @@ impl Nodes for Namespaces {
         }))
     }
 
-    fn look(&self, node: &str, mount: &Mount, _: &str, judge: &mut Judge<'_>, _: Instant) -> Result<Look> {
-        let mount = mount.path()?;
+    fn look(&self, node: &str, mount: &Mount, _: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
+        let place = mount.path()?;
         let (path, mounted) = self.within(node, |namespace| {
-            let mounted = namespace.mounts()?.into_iter().rev().find(|mounted| mounted.path == *mount);
-            Ok((namespace.seen(mount), mounted))
+            let mounted = namespace.mounts()?.into_iter().rev().find(|mounted| mounted.path == *place);
+            Ok((namespace.seen(place), mounted))
         })?;
-        // what the volume itself answers
-        let failed =
-            |error: std::io::Error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", mount.display()));
-        match open(&path.join(LEDGER)) {
-            Ok(file) => judge.read(file).map_err(failed)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let space = rustix::fs::statvfs(&path).map_err(|error| failed(error.into()))?;
-        Ok(Look {
-            bytes: Some(space.f_blocks * space.f_frsize),
-            used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
-            filesystem: mounted.map(|mounted| mounted.filesystem),
-        })
+        looking::look(mount, &path, node, mounted.map(|mounted| mounted.filesystem), judge, deadline)
     }
 
     fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
         let file = mount.join(LEDGER);
         let seen = self.within(node, |namespace| Ok(namespace.seen(&file)))?;
-        let opened = open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
+        let opened = looking::open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
         let gone = |error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", file.display()));
         opened.map(|()| true).map_err(gone)
     }

@@ -1,6 +1,10 @@
 //! The lab's own driver: real files behind nbdkit on a server, and on each node nbdfuse, a loop device and ext4.
 
 mod commands;
+mod copies;
+mod device;
+mod features;
+mod mounts;
 mod node;
 mod server;
 

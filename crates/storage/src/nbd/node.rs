@@ -2,6 +2,8 @@
 //! in the kernel's table of mounts, so it may die and start again at any time.
 
 use std::collections::BTreeMap;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,8 +13,10 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::commands::{run, wait_serving};
+use super::device;
+use super::mounts::{mounted_on, text, unmount};
 use super::{ABOUT, NAME};
-use crate::csi::{Backend, Csi};
+use crate::csi::{Backend, BackendFeatures, Csi};
 use crate::tools;
 use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
@@ -39,6 +43,11 @@ impl NbdNode {
         Self { server: Arc::new(server), node: node.to_owned(), folder: folder.to_owned(), shows: Arc::default() }
     }
 
+    /// The server.
+    pub fn server(&self) -> &Csi {
+        &self.server
+    }
+
     fn shows(&self) -> MutexGuard<'_, BTreeMap<String, Child>> {
         self.shows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,30 +58,8 @@ impl NbdNode {
     }
 }
 
-/// What is mounted here, and on what.
-fn mounted_on(path: &Path) -> Option<String> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let wanted = path.display().to_string();
-    let found = mounts.lines().rev().find(|line| line.split(' ').nth(1) == Some(&wanted))?;
-    found.split(' ').next().map(str::to_owned)
-}
-
 fn folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(|error| Error::lab_io(path.display(), error))
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn unmount(path: &Path, deadline: Instant) -> Result<()> {
-    if mounted_on(path).is_some() {
-        run(&["umount", &text(path)], deadline)?;
-    }
-    match std::fs::remove_dir(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::lab_io(path.display(), error)),
-        _ => Ok(()),
-    }
 }
 
 impl Backend for NbdNode {
@@ -107,6 +94,10 @@ impl Backend for NbdNode {
         }
     }
 
+    fn features(&self) -> Option<&dyn BackendFeatures> {
+        Some(self)
+    }
+
     fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         self.server.create("", request, deadline)
     }
@@ -128,7 +119,8 @@ impl Backend for NbdNode {
     }
 
     fn stage(&self, volume: &Volume, attachment: &Attachment, staging: &Path, deadline: Instant) -> Result<()> {
-        if mounted_on(staging).is_some() {
+        let place = if volume.block { device::staged(staging) } else { staging.to_owned() };
+        if mounted_on(&place).is_some() {
             return Ok(());
         }
         let uri = attachment.context.get("uri").ok_or_else(|| {
@@ -150,6 +142,9 @@ impl Backend for NbdNode {
             self.shows().insert(volume.id.clone(), fuse);
         }
         folder(staging)?;
+        if volume.block {
+            return device::stage(&file, staging, deadline);
+        }
         let device = run(&["losetup", "--find", "--show", &text(&file)], deadline)?;
         if !device.starts_with("/dev/") {
             return Err(Error::lab(format!("losetup told of no device: {device:?}")));
@@ -162,8 +157,9 @@ impl Backend for NbdNode {
     }
 
     fn unstage(&self, volume: &str, staging: &Path, deadline: Instant) -> Result<()> {
-        unmount(staging, deadline)?;
         let shown = self.shown(volume);
+        device::unstage(&shown.join("nbd"), staging, deadline)?;
+        unmount(staging, deadline)?;
         let fuse = self.shows().remove(volume);
         if mounted_on(&shown).is_some() {
             let mut hidden = Ok(String::new());
@@ -186,6 +182,10 @@ impl Backend for NbdNode {
     fn publish(&self, volume: &Volume, staging: &Path, target: &Path, deadline: Instant) -> Result<()> {
         if mounted_on(target).is_some() {
             return Ok(());
+        }
+        let device = device::staged(staging);
+        if volume.block && mounted_on(&device).is_some() {
+            return device::bind(&device, target, deadline);
         }
         if mounted_on(staging).is_none() {
             let why = format!("{} is not staged at {}", volume.id, staging.display());
@@ -222,6 +222,35 @@ fn mount(device: &str, on: &Path, deadline: Instant) -> Result<String> {
     // past blkid's cache, which remembers what another volume had behind the same device
     if is_empty(device, deadline)? {
         run(&["mkfs.ext4", "-q", "-E", "nodiscard", device], deadline)?;
+        return run(&["mount", "-t", "ext4", device, &text(on)], deadline);
+    }
+    if is_larger(device)? {
+        // before it is mounted: after that the kernel lets only who owns the machine do so
+        let mut check = Command::new("e2fsck");
+        check.args(["-f", "-p", device]);
+        let checked = tools::to_end(check, "", deadline).map_err(|error| Error::lab_io("e2fsck", error))?;
+        if checked.status.and_then(|status| status.code()).is_none_or(|code| code > REPAIRED) {
+            checked.well("e2fsck")?;
+        }
+        run(&["resize2fs", device], deadline)?;
     }
     run(&["mount", "-t", "ext4", device, &text(on)], deadline)
+}
+
+/// What e2fsck ends with where all is well, now at least.
+const REPAIRED: i32 = 1;
+
+/// Whether a device is larger than the ext4 on it: that was made larger, or from a smaller one.
+fn is_larger(device: &str) -> Result<bool> {
+    const SUPERBLOCK: u64 = 1024;
+    const LEAST: u64 = 1 << 20;
+    let failed = |error| Error::lab_io(device, error);
+    let mut file = std::fs::File::open(device).map_err(failed)?;
+    let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    let mut block = [0; 1024];
+    file.read_exact_at(&mut block, SUPERBLOCK).map_err(failed)?;
+    let number = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    let blocks = u64::from(number(0x150)) << 32 | u64::from(number(4)); // s_blocks_count_hi, s_blocks_count_lo
+    let used = blocks.saturating_mul(1024 << number(24).min(6)); // s_log_block_size
+    Ok(size > used.saturating_add(LEAST))
 }

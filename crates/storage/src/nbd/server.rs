@@ -12,13 +12,14 @@ use tonic::Code;
 
 use super::commands::wait_serving;
 use super::{ABOUT, NAME};
-use crate::csi::Backend;
+use crate::csi::{Backend, BackendFeatures};
+use crate::features::ContentSource;
 use crate::volumes::{Attachment, Volume, VolumeRequest};
 use holdfast_net::error::{Error, Kind, Result};
 
 /// The smallest volume: ext4 with a journal, in bytes.
 const SMALLEST: u64 = 8 << 20;
-const LARGEST: u64 = 64 << 30;
+pub const LARGEST: u64 = 64 << 30;
 
 /// The server, with its volumes in a folder.
 #[derive(Clone)]
@@ -42,9 +43,15 @@ impl Drop for Export {
 
 /// What is kept of a volume beside its file.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub struct Kept {
     name: String,
-    bytes: u64,
+    pub bytes: u64,
+    /// A device without a file system.
+    #[serde(default)]
+    pub block: bool,
+    /// What it was made from; nothing, where that is empty.
+    #[serde(default)]
+    from: String,
 }
 
 impl NbdServer {
@@ -58,7 +65,8 @@ impl NbdServer {
         self.exported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, volume: &str, kind: &str) -> Result<PathBuf> {
+    /// A file of a volume.
+    pub fn file(&self, volume: &str, kind: &str) -> Result<PathBuf> {
         let plain =
             !volume.is_empty() && volume.chars().all(|each| each.is_ascii_alphanumeric() || "-_".contains(each));
         if plain {
@@ -83,8 +91,54 @@ impl NbdServer {
             name: kept.name.clone(),
             bytes: Some(kept.bytes),
             nodes: Some(nodes),
+            block: kept.block,
             ..Volume::default()
         }
+    }
+
+    /// What is kept of a volume that there is.
+    pub fn known(&self, volume: &str) -> Result<Kept> {
+        self.kept(volume)?.ok_or_else(|| refuse(Code::NotFound, format!("there is no volume {volume}")))
+    }
+
+    /// Keeps that, and makes the volume's file so large.
+    pub fn keep(&self, volume: &str, kept: &Kept) -> Result<()> {
+        let image = std::fs::OpenOptions::new().write(true).open(self.file(volume, "img")?).map_err(disk)?;
+        image.set_len(kept.bytes).and_then(|()| image.sync_all()).map_err(disk)?;
+        let text = serde_json::to_vec(kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
+        std::fs::write(self.file(volume, "json")?, text).map_err(disk)
+    }
+
+    /// The node that has a volume.
+    pub fn held_by(&self, volume: &str) -> Option<String> {
+        self.exported().keys().find(|(held, _)| held == volume).map(|(_, node)| node.clone())
+    }
+
+    /// Does something while whoever serves a volume stands still, as `stop` makes it. Nobody gets or loses a volume meanwhile.
+    pub fn while_still<S, T>(
+        &self,
+        volume: &str,
+        stop: impl Fn(u32) -> Result<S>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let exported = self.exported();
+        let serving = exported.iter().filter(|((held, _), _)| held == volume);
+        let still: Vec<S> = serving.map(|(_, export)| stop(export.process.id())).collect::<Result<_>>()?;
+        let done = work();
+        drop(still);
+        done
+    }
+
+    /// All there are of which something is kept in files of a kind.
+    pub fn ids(&self, kind: &str) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(disk)? {
+            let path = entry.map_err(disk)?.path();
+            let id = path.file_stem().filter(|_| path.extension().is_some_and(|extension| extension == kind));
+            ids.extend(id.map(|id| id.to_string_lossy().into_owned()));
+        }
+        ids.sort();
+        Ok(ids)
     }
 
     fn export(&self, volume: &str, deadline: Instant) -> Result<Export> {
@@ -110,16 +164,16 @@ impl NbdServer {
     }
 }
 
-fn refuse(code: Code, why: impl Into<String>) -> Error {
+pub fn refuse(code: Code, why: impl Into<String>) -> Error {
     Error::new(Kind::Status(code), why)
 }
 
-fn disk(error: std::io::Error) -> Error {
+pub fn disk(error: std::io::Error) -> Error {
     Error::lab_io("the server's folder", error)
 }
 
 /// The same name is the same volume, whatever characters it has.
-fn id(name: &str) -> String {
+pub fn id(name: &str) -> String {
     format!("volume-{}", &holdfast_image::digest(name.as_bytes())[..16])
 }
 
@@ -142,7 +196,11 @@ impl Backend for NbdServer {
         Ok(())
     }
 
-    fn create(&self, request: &VolumeRequest, _: Instant) -> Result<Volume> {
+    fn features(&self) -> Option<&dyn BackendFeatures> {
+        Some(self)
+    }
+
+    fn create(&self, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         if let Some((name, value)) = request.parameters.first_key_value() {
             return Err(refuse(Code::InvalidArgument, format!("no parameter {name}={value}: there are none")));
         }
@@ -154,17 +212,19 @@ impl Backend for NbdServer {
         }
         let id = id(&request.name);
         let bytes = request.bytes.max(SMALLEST);
+        let from = match &request.content {
+            None => String::new(),
+            Some(ContentSource::Snapshot(id) | ContentSource::Volume(id)) => id.clone(),
+        };
         if let Some(kept) = self.kept(&id)? {
-            if kept.bytes == bytes {
+            if kept.bytes == bytes && (kept.block, &kept.from) == (request.block, &from) {
                 return Ok(self.described(&id, &kept));
             }
             return Err(refuse(Code::AlreadyExists, format!("{} is there with {} bytes", request.name, kept.bytes)));
         }
-        let kept = Kept { name: request.name.clone(), bytes };
-        let image = std::fs::File::create(self.file(&id, "img")?).map_err(disk)?;
-        image.set_len(bytes).and_then(|()| image.sync_all()).map_err(disk)?;
-        let text = serde_json::to_vec(&kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
-        std::fs::write(self.file(&id, "json")?, text).map_err(disk)?;
+        let kept = Kept { name: request.name.clone(), bytes, block: request.block, from };
+        self.fill(&self.file(&id, "img")?, request, deadline)?;
+        self.keep(&id, &kept)?;
         Ok(self.described(&id, &kept))
     }
 
@@ -184,15 +244,9 @@ impl Backend for NbdServer {
 
     fn list(&self, _: Instant) -> Result<Vec<Volume>> {
         let mut volumes = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(disk)? {
-            let path = entry.map_err(disk)?.path();
-            let Some(id) = path.file_stem().filter(|_| path.extension().is_some_and(|kind| kind == "json")) else {
-                continue;
-            };
-            let id = id.to_string_lossy();
+        for id in self.ids("json")? {
             volumes.extend(self.kept(&id)?.map(|kept| self.described(&id, &kept)));
         }
-        volumes.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(volumes)
     }
 

@@ -174,7 +174,7 @@ impl<B: Backend> Controller for Plugin<B> {
             (rpc::Type::SingleNodeMultiWriter, self.ways.multi_writer),
             (rpc::Type::ExpandVolume, self.can(Capability::Expand)),
             (rpc::Type::CreateDeleteSnapshot, self.can(Capability::Snapshot)),
-            (rpc::Type::ListSnapshots, self.can(Capability::Snapshot)),
+            (rpc::Type::ListSnapshots, self.lists_snapshots()),
             (rpc::Type::CloneVolume, self.can(Capability::Clone)),
         ];
         let capabilities = all.into_iter().filter(|(_, there)| *there).map(|(kind, _)| capability(kind)).collect();

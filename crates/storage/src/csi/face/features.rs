@@ -24,6 +24,10 @@ pub trait BackendFeatures: Send + Sync {
     fn take_snapshot(&self, volume: &str, name: &str, deadline: Instant) -> Result<Snapshot>;
     /// As [`crate::Features::remove_snapshot`].
     fn remove_snapshot(&self, snapshot: &str, deadline: Instant) -> Result<()>;
+    /// Whether it lists them.
+    fn lists_snapshots(&self) -> bool {
+        true
+    }
     /// All snapshots there are.
     fn snapshots(&self, deadline: Instant) -> Result<Vec<Snapshot>>;
     /// What is counted on a volume that is mounted at `at`.
@@ -35,6 +39,10 @@ type Told<T> = std::result::Result<T, Status>;
 impl<B: Backend> Plugin<B> {
     pub(super) fn can(&self, capability: Capability) -> bool {
         self.backend.features().is_some_and(|features| features.can().contains(&capability))
+    }
+
+    pub(super) fn lists_snapshots(&self) -> bool {
+        self.can(Capability::Snapshot) && self.backend.features().is_some_and(BackendFeatures::lists_snapshots)
     }
 
     /// Does what only some can.

@@ -1,0 +1,78 @@
+//! What a node finds where a volume is mounted: a file system with a ledger on it, or a device that is one.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::executable::LEDGER;
+use crate::nodes::{Look, Mount};
+use crate::tools;
+use holdfast_ledger::Judge;
+use holdfast_net::error::{Error, Kind, Result};
+
+/// Opens what a driver has made of a ledger: a FIFO is not waited for, and a link does not lead out of the node.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    #[expect(clippy::cast_possible_wrap, reason = "flags of open are what the C library calls an int")]
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(file);
+    }
+    Err(std::io::Error::other("the ledger is no file: something else has its name"))
+}
+
+/// That a volume is what was asked for; a file would be made where a device is missing.
+pub fn check(mount: &Mount, seen: &Path, node: &str) -> Result<()> {
+    let Mount::Device(path) = mount else { return Ok(()) };
+    let is_device = std::fs::metadata(seen).map(|about| about.file_type().is_block_device());
+    let why = match is_device {
+        Ok(true) => return Ok(()),
+        Ok(false) => "a device was asked for, and this is none".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::new(Kind::Expectation, format!("{} on {node}: {why}", path.display())))
+}
+
+/// Looks at a volume. `filesystem` is what the node says of a mounted one.
+pub fn look(
+    mount: &Mount,
+    seen: &Path,
+    node: &str,
+    filesystem: Option<String>,
+    judge: &mut Judge<'_>,
+    deadline: Instant,
+) -> Result<Look> {
+    check(mount, seen, node)?;
+    // what the volume itself answers
+    let shown = mount.path()?.display();
+    let failed = |error: std::io::Error| Error::new(Kind::Expectation, format!("{shown} on {node}: {error}"));
+    if let Mount::Device(_) = mount {
+        let mut device = open(seen).map_err(failed)?;
+        let bytes = device.seek(SeekFrom::End(0)).and_then(|bytes| device.rewind().map(|()| bytes)).map_err(failed)?;
+        judge.read(device).map_err(failed)?;
+        return Ok(Look { bytes: Some(bytes), used: None, filesystem: formatted(seen, deadline) });
+    }
+    match open(&seen.join(LEDGER)) {
+        Ok(file) => judge.read(file).map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let space = rustix::fs::statvfs(seen).map_err(|error| failed(error.into()))?;
+    Ok(Look {
+        bytes: Some(space.f_blocks * space.f_frsize),
+        used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
+        filesystem,
+    })
+}
+
+/// The file system on a device, where blkid is there and knows one.
+fn formatted(device: &Path, deadline: Instant) -> Option<String> {
+    let mut blkid = Command::new("blkid");
+    blkid.args(["--probe", "--match-tag", "TYPE", "--output", "value"]).arg(device);
+    let done = tools::to_end(blkid, "", deadline).ok()?;
+    Some(done.well("blkid").ok()?.trim().to_owned()).filter(|name| !name.is_empty())
+}
