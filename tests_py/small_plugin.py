@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from holdfast import waiting
+
 MANNERS = (
     # healthy ones
     "local", "forks", "daemonises", "another socket", "two sockets",
@@ -168,7 +170,7 @@ def serve_anew(path: Path, before: Server) -> None:
         server.plugin = before.plugin
         threading.Thread(target=server.serve_forever, daemon=True).start()
         beside.rename(path)
-        threading.Event().wait(0.2)
+        waiting.until(lambda: False, 0.2)
 
 
 def leave() -> None:
