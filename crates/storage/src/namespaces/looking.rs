@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use super::patience::{Patient, in_time};
 use crate::executable::LEDGER;
 use crate::nodes::{Look, Mount};
 use crate::tools;
@@ -48,20 +49,23 @@ pub fn look(
 ) -> Result<Look> {
     check(mount, seen, node)?;
     // what the volume itself answers
+    let limit = deadline.saturating_duration_since(Instant::now());
     let shown = mount.path()?.display();
     let failed = |error: std::io::Error| Error::new(Kind::Expectation, format!("{shown} on {node}: {error}"));
     if let Mount::Device(_) = mount {
         let mut device = open(seen).map_err(failed)?;
         let bytes = device.seek(SeekFrom::End(0)).and_then(|bytes| device.rewind().map(|()| bytes)).map_err(failed)?;
-        judge.read(device).map_err(failed)?;
+        judge.read(Patient::new(device, limit)).map_err(failed)?;
         return Ok(Look { bytes: Some(bytes), used: None, filesystem: formatted(seen, deadline) });
     }
-    match open(&seen.join(LEDGER)) {
-        Ok(file) => judge.read(file).map_err(failed)?,
+    let ledger = seen.join(LEDGER);
+    match in_time(deadline, move || open(&ledger)) {
+        Ok(file) => judge.read(Patient::new(file, limit)).map_err(failed)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let space = rustix::fs::statvfs(seen).map_err(|error| failed(error.into()))?;
+    let mounted = seen.to_owned();
+    let space = in_time(deadline, move || Ok(rustix::fs::statvfs(&mounted)?)).map_err(failed)?;
     Ok(Look {
         bytes: Some(space.f_blocks * space.f_frsize),
         used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),

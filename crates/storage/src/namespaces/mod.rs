@@ -7,6 +7,7 @@ mod looking;
 mod mounts;
 mod namespace;
 mod nodes;
+mod patience;
 mod plugins;
 mod reaching;
 mod runtime;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::looking;
 use super::mounts::{Mounted, counted, loop_devices};
 use super::namespace::Namespace;
+use super::patience::in_time;
 use super::starting::{Started, wait_started};
 use super::tree::Tree;
 use crate::executable::{LEDGER, arguments};
@@ -378,10 +379,10 @@ impl Nodes for Namespaces {
         looking::look(mount, &path, node, mounted.map(|mounted| mounted.filesystem), judge, deadline)
     }
 
-    fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {
+    fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {
         let file = mount.join(LEDGER);
         let seen = self.within(node, |namespace| Ok(namespace.seen(&file)))?;
-        let opened = looking::open(&seen).and_then(|mut file| file.read_exact(&mut [0; BLOCK]));
+        let opened = in_time(deadline, move || looking::open(&seen)?.read_exact(&mut [0; BLOCK]));
         let gone = |error| Error::new(Kind::Expectation, format!("{} on {node}: {error}", file.display()));
         opened.map(|()| true).map_err(gone)
     }
