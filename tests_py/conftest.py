@@ -128,7 +128,7 @@ def suite_runner(place: Path) -> RunSuite:
             env=isolated(place, {"HOLDFAST_FAILPOINTS": failpoints, **environment}),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))

@@ -317,6 +317,7 @@ def torpedo_row(text: str) -> dict[str, object]:
         "reason": text,
         "faults": json.dumps([text]),
         "not_checked": json.dumps([text]),
+        "calls": json.dumps([{"name": "CreateVolume", "limit": 60.0, "slowest": 1.0, "calls": 2, "repeated": 1}]),
     }
 
 
@@ -324,7 +325,7 @@ def test_no_text_makes_a_line_a_column_or_a_tag_of_the_qualification_table(tmp_p
     for text in ALL:
         lines: list[str] = []
         torpedo._write_table(lines.append, [torpedo_row(text)])
-        assert len(lines) == 4, (SEED, text[:200])
+        assert len(lines) == 5, (SEED, text[:200])
         assert all(harmless(line) and len(line.splitlines()) == 1 for line in lines), (SEED, text[:200])
         written = torpedo.markdown([torpedo_row(text)])
         assert harmless(written), (SEED, text[:200])
