@@ -30,6 +30,7 @@ SYSTEM_TOOLS = {
     "nbdkit": "nbdkit",
     "fusermount3": "fuse3",
     "pkill": "procps",
+    "mkfs.btrfs": "btrfs-progs",
     "mkfs.ext4": "e2fsprogs",
     "rclone": "rclone",
     "zstd": "zstd",
