@@ -87,6 +87,8 @@ def test_a_tool_that_breaks_is_nobodys_fault_but_the_labs(
         run = run_suite(
             *("-k", scenario, "--provider", "nbd", "--torpedo-runner", runner),
             *("--torpedo-report", str(report)),
+            # whoever waits for what a broken tool never did waits for as long as calls and scenarios may take
+            *("--torpedo-call", "default=10s", "--torpedo-deadline", f"T{scenario.split('_')[1]}=60s"),
             PATH=path,
             TMPDIR=short,
         )
