@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+
+from holdfast import storage
+from holdfast.exceptions import InvalidArgument
+from holdfast.storage.account import Limits, ScenarioNotRun
+from holdfast.storage.scenario import Scenario
+from holdfast.suites.torpedo.test_torpedo_features import _devices
 
 from conftest import RunSuite
 from test_torpedo import FEATURES, verdicts
@@ -32,3 +40,23 @@ def test_a_snapshot_that_settles_is_asked_for_until_it_is_ready(run_suite: RunSu
     assert run.exit_code == 0, run.output
     (calls,) = [line for line in run.output.splitlines() if line.startswith("CreateSnapshot:")]
     assert int(calls.split("; ")[1].split()[0]) >= 4 * 4, calls
+
+
+def test_who_gives_no_devices_is_not_asked_though_it_gave_other_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a driver with a topology, which is asked for a volume to know who else can have it."""
+    lab = storage.emulated()
+    try:
+        scenario = Scenario(lab, "T14", Limits(deadline=4, call=4, pause=1, settle=1, enough=1))
+        scenario.create("node1")
+        make = scenario.create
+
+        def refusing(*arguments: Any, block: bool = False, **named: Any) -> Any:
+            if block:
+                raise InvalidArgument("mounts alone")
+            return make(*arguments, **named)
+
+        monkeypatch.setattr(scenario, "create", refusing)
+        with pytest.raises(ScenarioNotRun, match="gives no devices: mounts alone"):
+            _devices(scenario, "node1", 4)
+    finally:
+        lab.close()

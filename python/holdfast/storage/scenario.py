@@ -271,27 +271,29 @@ class Scenario:
             return max(0.05, end - time.monotonic())
 
         moved = []
+        within = f" within {self.limits.deadline} s"
         for task in tasks:
-            with self._failing(f"the task ({task.stage}) does not run on {node}"):
+            with self._blaming(f"the task ({task.stage}) does not run on {node}{within}", ExpectationFailed):
                 self.lab.evict(task.volume, task.node, timeout=left())
                 self.expect_whole(task.volume, node)
                 moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
                 self.tasks.append(moved[-1])
         for task in moved:
-            with self._failing(f"the task ({task.stage}) writes nothing on {node}"):
+            with self._blaming(f"the task ({task.stage}) writes nothing on {node}{within}", ExpectationFailed):
                 task.wait_acknowledged(self.limits.enough, timeout=left())
         if self._harmed is not None:
             self.account.recovery = time.monotonic() - self._harmed
         return moved
 
     @contextmanager
-    def _failing(self, what: str) -> Iterator[None]:
+    def _blaming(self, what: str, *but: type[HoldfastError]) -> Iterator[None]:
+        """An error within is the provider's, and said so; `but` those that are said as they are, as the lab's own."""
         try:
             yield
-        except (ExpectationFailed, LabError):
-            raise
         except HoldfastError as error:
-            raise ExpectationFailed(f"{what} within {self.limits.deadline} s: {error}") from error
+            if isinstance(error, (LabError, *but)):
+                raise
+            raise ExpectationFailed(f"{what}: {error}") from error
 
     def look(self, volume: StorageVolume, node: str) -> LedgerVerdict:
         """What the judge finds on a volume, as a node sees it."""
@@ -413,26 +415,16 @@ class Scenario:
     def mount_again(self, keeper: StorageTask) -> None:
         """A volume is mounted once more for a task that has it, and that is taken back: the task has it still."""
         what = "a second mount for the task, taken back,"
-        try:
+        with self._blaming(f"{what} is not one of two"):
             refusal = self.lab.mount_again(keeper, timeout=self.limits.call)
-        except LabError:
-            raise
-        except HoldfastError as error:
-            raise ExpectationFailed(f"{what} is not one of two: {error}") from error
         if refusal is not None:
             self.unchecked("two mounts for one task", refusal)
         self.expect_seen(keeper, what)
 
     def expect_seen(self, keeper: StorageTask, after: str) -> None:
         """A task's volume is where it was mounted, for whoever opens it anew; what a task holds open tells less."""
-        try:
+        with self._blaming(f"after {after} the volume of the task is not where it was mounted"):
             seen = self.lab.see(keeper, timeout=self.limits.call)
-        except LabError:
-            raise
-        except HoldfastError as error:
-            raise ExpectationFailed(
-                f"after {after} the volume of the task is not where it was mounted: {error}"
-            ) from error
         if not seen:
             self.unchecked("where a task has its volume", "nobody can look there")
 
@@ -448,7 +440,7 @@ class Scenario:
         if not self.provider.tells_unmounts and task.node not in self._unmounts_lost:
             self._unmounts_lost.add(task.node)
             why = f"the runner {self.provider.runner} lost the unmounts"
-            self.account.not_checked.append(Unchecked(f"what stays mounted on {task.node}", why))
+            self.unchecked(f"what stays mounted on {task.node}", why)
 
     def settle(self, old: Sequence[StorageTask], moved: Sequence[StorageTask], *, lost_power: bool = False) -> None:
         """After a failover the old node comes in order, the new tasks go on, nothing was lost or is left; then back.
