@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::dial::Connection;
 use crate::dial::answer::unless_it_panics;
-use crate::dial::connection::{ExpectedOutage, Patience, Watched};
-use crate::dial::{Address, Connection};
+use crate::dial::connection::Patience;
 use crate::error::{ConnectFault, Error, Kind, Result};
 use crate::wire::cri::runtime_service_client::RuntimeServiceClient;
 use crate::wire::cri::{
@@ -147,8 +147,6 @@ impl ContainerRuntime {
                 .hint("is the runtime running, and may this user open its socket?")
                 .caused_by(Arc::new(error))
         })?;
-        let local = Address { host: "localhost".to_owned(), port: 0 };
-        let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };
-        Connection::establish(Box::new(stream), &local, false, None, watched).await
+        Connection::plain(Box::new(stream), PATIENCE).await
     }
 }

@@ -11,9 +11,9 @@ use tonic::{Response, Status};
 use super::docker_plugin::ask;
 use super::mask::Mask;
 use super::plugin_address::{PluginAddress, Surroundings};
+use holdfast_net::dial::Connection;
 use holdfast_net::dial::answer::unless_it_panics;
-use holdfast_net::dial::connection::{ExpectedOutage, Patience, Watched};
-use holdfast_net::dial::{Address, Connection};
+use holdfast_net::dial::connection::Patience;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_wire::csi;
 use holdfast_wire::csi::controller_client::ControllerClient;
@@ -114,9 +114,7 @@ async fn csi_call<T>(
 ) -> Result<T> {
     in_time(deadline, async {
         let stream = address.connect(&Surroundings::default()).await?;
-        let local = Address { host: "localhost".to_owned(), port: 0 };
-        let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };
-        let connection = Connection::establish(stream, &local, false, None, watched).await?;
+        let connection = Connection::plain(stream, PATIENCE).await?;
         let answer = unless_it_panics(asked(connection)).await.map(Response::into_inner);
         answer.map_err(|status| Error::from_status(&status))
     })

@@ -158,6 +158,13 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Speaks HTTP/2 in plaintext to whoever alone serves at the other end: a plugin or a runtime behind a socket.
+    pub async fn plain(io: BoxedIo, patience: Patience) -> Result<Self, Error> {
+        let address = Address { host: "localhost".to_owned(), port: 0 };
+        let watched = Watched { patience, outage: ExpectedOutage::default(), alone: true };
+        Self::establish(io, &address, false, None, watched).await
+    }
+
     /// Where it leads.
     pub fn address(&self) -> &Address {
         &self.shared.address
@@ -450,10 +457,7 @@ mod tests {
             tokio::select! { _ = peer => {}, _ = left => {} }
         });
         let patience = Patience { silence: Duration::from_secs(9), answer: Duration::from_secs(9) };
-        let address = "device:9339".parse().expect("an address");
-        let watched = Watched { patience, outage: ExpectedOutage::default(), alone: true };
-        let connection = Connection::establish(Box::new(ours), &address, false, None, watched).await;
-        let connection = connection.expect("a connection");
+        let connection = Connection::plain(Box::new(ours), patience).await.expect("a connection");
         leave.send(()).expect("the peer");
         connection.lost().await;
         let origin = connection.origin();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
-use holdfast_net::dial::connection::{ExpectedOutage, Patience, Watched};
-use holdfast_net::dial::{Address, BoxedIo, Connection};
+use holdfast_net::dial::connection::Patience;
+use holdfast_net::dial::{BoxedIo, Connection};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 
 /// A driver that takes its time over a volume is not gone; deadlines say how long it may.
@@ -61,8 +61,6 @@ impl Endpoint {
             Error::new(Kind::Connect(ConnectFault::Unreachable), error.to_string())
                 .hint("is the plugin running, and may this user open its socket?")
         })?;
-        let local = Address { host: "localhost".to_owned(), port: 0 };
-        let watched = Watched { patience: PATIENCE, outage: ExpectedOutage::default(), alone: true };
-        Connection::establish(stream, &local, false, None, watched).await
+        Connection::plain(stream, PATIENCE).await
     }
 }
