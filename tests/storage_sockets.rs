@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use holdfast::error::{ConnectFault, Error, Kind, Result};
 use holdfast::storage::csi::{Backend, routes};
 use holdfast::storage::{
-    Attachment, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Volume, VolumeRequest, Volumes,
+    Attachment, Calls, Csi, CsiOptions, DockerPlugin, DockerPluginOptions, Endpoint, Volume, VolumeRequest, Volumes,
 };
 
 const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
@@ -21,9 +21,13 @@ fn soon() -> Instant {
 }
 
 fn csi(socket: &Path, deadline: Instant) -> Result<Csi> {
+    csi_by(socket, Calls::default(), deadline)
+}
+
+fn csi_by(socket: &Path, calls: Calls, deadline: Instant) -> Result<Csi> {
     let nodes = BTreeMap::from([("node1".to_owned(), Endpoint::Unix(socket.to_owned()))]);
     let folder = socket.parent().expect("a folder").to_owned();
-    Csi::connect(CsiOptions { nodes, folder, ..CsiOptions::default() }, deadline)
+    Csi::connect(CsiOptions { nodes, folder, calls, ..CsiOptions::default() }, deadline)
 }
 
 fn docker(socket: &Path, deadline: Instant) -> Result<DockerPlugin> {
@@ -231,4 +235,22 @@ async fn a_csi_driver_without_ids_or_with_megabytes_of_context_is_refused() {
     });
     let error = error.await.expect("ten megabytes");
     assert!(error.to_string().contains("4194304 are taken"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_passes_calls_on_leaves_asking_again_to_whom_it_asks_for() {
+    for (once, again) in [(false, 2), (true, 0)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = serve(folder.path(), Odd { id: "v1".into(), bytes: 7, context: 1 });
+        let calls = Calls { once, ..Calls::default() };
+        let asked = beside(move || {
+            let driver = csi_by(&socket, calls, soon()).expect("a driver");
+            let volume = Volume { id: "v1".into(), ..Volume::default() };
+            let later = Instant::now() + Duration::from_secs(30);
+            let refused = driver.stage(&volume, &Attachment::default(), "node1", later);
+            assert_eq!(refused.expect_err("it never can").code(), Some(tonic::Code::Internal));
+            driver.calls().into_iter().find(|calls| calls.name == "NodeStageVolume").expect("it was asked")
+        });
+        assert_eq!(asked.await.repeated, again);
+    }
 }

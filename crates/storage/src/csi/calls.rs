@@ -75,14 +75,11 @@ impl Caller {
         deadline: Instant,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
-        let began = Instant::now();
-        let deadline = deadline.min(began + self.calls.limit(rpc));
-        let (answer, attempts) = self.runtime.block_on(persist(socket, rpc, deadline, self.calls.once, ask));
-        self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
-        answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
+        let limit = Instant::now() + self.calls.limit(rpc);
+        self.make(socket, rpc, deadline.min(limit), self.calls.once, ask)
     }
 
-    /// Asks once.
+    /// Asks once, by `deadline`.
     pub fn ask_once<T>(
         &self,
         socket: &Endpoint,
@@ -90,9 +87,20 @@ impl Caller {
         deadline: Instant,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
+        self.make(socket, rpc, deadline, true, ask)
+    }
+
+    fn make<T>(
+        &self,
+        socket: &Endpoint,
+        rpc: Rpc,
+        deadline: Instant,
+        once: bool,
+        ask: impl AsyncFn(Connection) -> Answer<T>,
+    ) -> Result<T> {
         let began = Instant::now();
-        let answer = self.runtime.block_on(attempt(socket, deadline, &ask));
-        self.count(rpc, 1, answer.as_ref().ok().map(|_| began.elapsed()));
+        let (answer, attempts) = self.runtime.block_on(persist(socket, rpc, deadline, once, ask));
+        self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
         answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
     }
 

@@ -291,7 +291,7 @@ impl Volumes for Csi {
                 let why = format!(
                     "the pages never end: ListVolumes gave the token {:?} {}",
                     page.next_token,
-                    if tokens.len() >= PAGES { "after 10000 pages" } else { "twice" }
+                    if tokens.len() >= PAGES { format!("after {PAGES} pages") } else { "twice".to_owned() }
                 );
                 return Err(Error::new(Kind::Expectation, why).during(
                     &socket.to_string(),
