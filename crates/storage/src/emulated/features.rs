@@ -7,16 +7,12 @@ use tonic::Code;
 
 use super::sites::Step;
 use super::state::{Disk, EmulatedState, SnapshotDisk, mount_path};
-use super::volumes::{CAPACITY, refuse};
+use super::volumes::{CAPACITY, refuse, unknown};
 use super::world::Emulated;
 use crate::features::{Condition, ContentSource, Expanded, Snapshot, Space, Statistics};
 use crate::volumes::{Features, Volume, VolumeRequest};
 use holdfast_ledger::BLOCK;
 use holdfast_net::error::Result;
-
-fn unknown(volume: &str) -> holdfast_net::error::Error {
-    refuse(Code::NotFound, format!("there is no volume {volume}"))
-}
 
 impl Emulated {
     /// The disk of a new volume, with what it is made from.
@@ -68,9 +64,7 @@ impl Emulated {
         node: &str,
         target: &Path,
     ) -> Result<()> {
-        if world.node(node)?.published.get(target).is_none_or(|held| held != volume) {
-            return Err(refuse(Code::NotFound, format!("{volume} is not published at {}", target.display())));
-        }
+        published(world, volume, node, target)?;
         let grows = !self.defects().skips(Step::GrowFilesystem);
         let disk = world.server.volumes.get_mut(volume).ok_or_else(|| unknown(volume))?;
         if grows {
@@ -109,9 +103,10 @@ impl Emulated {
         node: &str,
         at: &Path,
     ) -> Result<Statistics> {
-        let is_there = world.node(node)?.published.get(at).is_some_and(|held| held == volume);
-        if !is_there && !self.defects().skips(Step::RefuseUnknownPath) {
-            return Err(refuse(Code::NotFound, format!("{volume} is not published at {}", at.display())));
+        if let Err(refusal) = published(world, volume, node, at)
+            && !self.defects().skips(Step::RefuseUnknownPath)
+        {
+            return Err(refusal);
         }
         let disk = world.server.volumes.get(volume).ok_or_else(|| unknown(volume))?;
         let used = (disk.pages.len() * BLOCK) as u64;
@@ -120,6 +115,14 @@ impl Emulated {
         self.defects().counted(&mut statistics);
         Ok(statistics)
     }
+}
+
+/// An error where a volume is not mounted there.
+fn published(world: &EmulatedState, volume: &str, node: &str, target: &Path) -> Result<()> {
+    if world.node(node)?.published.get(target).is_some_and(|held| held == volume) {
+        return Ok(());
+    }
+    Err(refuse(Code::NotFound, format!("{volume} is not published at {}", target.display())))
 }
 
 /// A copy takes all that its source has.

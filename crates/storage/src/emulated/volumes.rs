@@ -22,6 +22,10 @@ pub fn refuse(code: Code, why: impl Into<String>) -> Error {
     Error::new(Kind::Status(code), why)
 }
 
+pub fn unknown(volume: &str) -> Error {
+    refuse(Code::NotFound, format!("there is no volume {volume}"))
+}
+
 /// What the server does.
 impl Emulated {
     fn check(&self, request: &VolumeRequest) -> Result<()> {
@@ -72,7 +76,7 @@ impl Emulated {
         world.node(node)?;
         self.defects().attach(&mut world.server, volume);
         let Some(disk) = world.server.volumes.get_mut(volume) else {
-            return Err(refuse(Code::NotFound, format!("there is no volume {volume}")));
+            return Err(unknown(volume));
         };
         if let Some(epoch) = disk.attached.get(node) {
             if self.defects().skips(Step::RepeatAttach) {
@@ -329,9 +333,7 @@ impl Volumes for Emulated {
 
     fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
         self.by_controller(node, deadline, |world| match world.server.volumes.get(&volume.id) {
-            None if self.defects().skips(Step::RepeatRemove) => {
-                Err(refuse(Code::NotFound, format!("there is no volume {}", volume.id)))
-            }
+            None if self.defects().skips(Step::RepeatRemove) => Err(unknown(&volume.id)),
             Some(disk) if !disk.attached.is_empty() => {
                 let nodes: Vec<_> = disk.attached.keys().cloned().collect();
                 Err(refuse(Code::FailedPrecondition, format!("{} is attached to {}", volume.id, nodes.join(", "))))

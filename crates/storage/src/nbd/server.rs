@@ -251,9 +251,7 @@ impl Backend for NbdServer {
     }
 
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
-        if self.kept(&volume.id)?.is_none() {
-            return Err(refuse(Code::NotFound, format!("there is no volume {}", volume.id)));
-        }
+        self.known(&volume.id)?;
         let key = (volume.id.clone(), node.to_owned());
         {
             let exported = self.exported();
