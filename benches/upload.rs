@@ -45,18 +45,8 @@ async fn main() {
 async fn send(address: &str, file: &str, lockstep: bool) {
     let target = Target::parse(address, Security::Plaintext).expect("an address");
     let session = Session::connect(target, Settings::default()).await.expect("a session");
-    let deployment = Deployment {
-        source: Source::file(PathBuf::from(file)).expect("a file"),
-        name: "bench".into(),
-        tag: "v1".into(),
-        own_names: Vec::new(),
-        digests: Vec::new(),
-        is_plugin: false,
-        lockstep,
-        replace: true,
-        retries: 0,
-        progress: None,
-    };
+    let source = Source::file(PathBuf::from(file)).expect("a file");
+    let deployment = Deployment { lockstep, ..Deployment::image(source, "bench", "v1") };
     let deadline = session.deadline(Some(Duration::from_secs(600)));
     Containerz::new(session).deploy(&deployment, deadline).await.expect("a transfer");
 }

@@ -123,18 +123,8 @@ async fn outcomes(address: SocketAddr) -> Vec<(&'static str, Result<()>)> {
     let volume = VolumeOptions { name: "data".into(), ..VolumeOptions::default() };
     let archive = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(archive.path(), [0; 1024]).expect("a tar without a file");
-    let deployment = Deployment {
-        source: Source::file(archive.path().to_owned()).expect("a file"),
-        name: "app".into(),
-        tag: "v1".into(),
-        own_names: Vec::new(),
-        digests: Vec::new(),
-        is_plugin: false,
-        lockstep: false,
-        replace: true,
-        retries: 0,
-        progress: None,
-    };
+    let source = Source::file(archive.path().to_owned()).expect("a file");
+    let deployment = Deployment::image(source, "app", "v1");
     let standby = Path::component("Supervisor2");
     vec![
         ("StartContainer", containerz.start(&start, until()).await.map(drop)),

@@ -418,18 +418,8 @@ async fn a_change_whose_answer_cannot_be_read_may_have_been_made() {
     }
     let archive = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(archive.path(), [0; 1024]).expect("a tar without a file");
-    let deployment = Deployment {
-        source: Source::file(archive.path().to_owned()).expect("a file"),
-        name: "image".into(),
-        tag: "v1".into(),
-        own_names: Vec::new(),
-        digests: Vec::new(),
-        is_plugin: false,
-        lockstep: false,
-        replace: true,
-        retries: 0,
-        progress: None,
-    };
+    let source = Source::file(archive.path().to_owned()).expect("a file");
+    let deployment = Deployment::image(source, "image", "v1");
     for script in [vec![head(), Data(CUT), status("0")], vec![head(), End]] {
         let session = session(Peer::new(script.clone()).listen().await).await;
         let deployed = Containerz::new(session).deploy(&deployment, Instant::now() + AMPLE).await;

@@ -347,17 +347,11 @@ async fn change(
         }
         "fetch" => containerz.deploy_remote("app", "1", "https://192.0.2.1/app.tar", Protocol::Https, deadline).await,
         _ => {
+            let source = Source::file(archive.to_owned()).expect("a file");
             let deployment = Deployment {
-                source: Source::file(archive.to_owned()).expect("a file"),
-                name: "app".into(),
-                tag: "1".into(),
-                own_names: Vec::new(),
                 digests: vec![format!("sha256:{}", "a".repeat(64))],
-                is_plugin: false,
-                lockstep: false,
                 replace: false,
-                retries: 0,
-                progress: None,
+                ..Deployment::image(source, "app", "1")
             };
             containerz.deploy(&deployment, deadline).await
         }

@@ -72,6 +72,24 @@ pub struct Deployment {
     pub progress: Option<ProgressSink>,
 }
 
+impl Deployment {
+    /// An image of which no more is known than what it shall be called; it may take its name from another.
+    pub fn image(source: Source, name: &str, tag: &str) -> Self {
+        Self {
+            source,
+            name: name.to_owned(),
+            tag: tag.to_owned(),
+            own_names: Vec::new(),
+            digests: Vec::new(),
+            is_plugin: false,
+            lockstep: false,
+            replace: true,
+            retries: 0,
+            progress: None,
+        }
+    }
+}
+
 /// Why a transfer ended badly, and how far it had come.
 struct Broken {
     error: Error,
