@@ -170,7 +170,7 @@ def no_answer_in_time(_: Path) -> None:
 @causes(exceptions.OutcomeUnknown)
 def a_device_that_dies_of_a_request(_: Path) -> None:
     with failing(("containerz.CreateVolume", "1*panic(dies)")) as dut:
-        dut.containerz.create_volume("v")
+        dut.containerz.create_volume("v", timeout=5)  # it is looked for until then
 
 
 @causes(exceptions.ExpectationFailed)
