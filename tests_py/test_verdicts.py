@@ -16,6 +16,7 @@ from test_plugin import QUICK
 from holdfast import judge, report
 from holdfast.cli import main
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.render import page
 from holdfast.results import Event, Timeline
 from holdfast.verdicts import (
     DEPTH,
@@ -203,10 +204,27 @@ def whole_case() -> CaseRecord:
         "CNTR-3.1", "test_x[r1]", "größe", "failed",
         steps=(Step(PROCEDURE, "ask", seconds=0.5), Step(DEPTH, "look", FAIL, "gone", 1.5, "why"),
                Step(DEPTH, "port", NOT_CHECKED, "no means")),
-        suite="cntr3", variant="r1", judged=PROCEDURE, outages=(0.25,), noted=("NOT_FOUND",), why="it failed",
+        suite="cntr3", title="images persist", variant="r1", judged=PROCEDURE, outages=(0.25,), noted=("NOT_FOUND",),
+        why="it failed",
         facts={"records": "12"}, vendor="Example", software="1.0", round=3, held={"images": 2.0}, session="s",
         ended="2026-11-25T08:00:00+00:00", plan={"switchovers": 1},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({}, "CNTR-3.1"),
+        ({"title": "images persist"}, "CNTR-3.1 images persist"),
+        ({"title": "images persist", "variant": "r1", "round": 2}, "CNTR-3.1 images persist [r1], round 2"),
+    ],
+)
+def test_a_page_calls_a_case_as_it_was_declared(more: dict[str, Any], shown: str, tmp_path: Path) -> None:
+    case = record(Step(PROCEDURE, "ask"), test="test_cntr3_1_of_another_name[r1]", **more)
+    text = page.html([case], tmp_path)
+    assert f"<h2>{shown}: <" in text
+    assert f">{shown}</a>" in text
+    assert "of another name" not in text
 
 
 def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
@@ -216,7 +234,7 @@ def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
     assert file.read_bytes().startswith(b'{\n  "version": 2,\n')
     assert json.loads(file.read_text(encoding="utf-8")) == {
         "version": 2, "plan_id": "CNTR-3.1", "test": "test_x[r1]", "device": "größe", "outcome": "failed",
-        "why": "it failed", "suite": "cntr3", "variant": "r1", "judged": "procedure",
+        "why": "it failed", "suite": "cntr3", "title": "images persist", "variant": "r1", "judged": "procedure",
         "steps": [
             {"kind": "procedure", "name": "ask", "outcome": "pass", "words": "", "seconds": 0.5, "reason": ""},
             {"kind": "depth", "name": "look", "outcome": "FAIL", "words": "gone", "seconds": 1.5, "reason": "why"},
@@ -389,7 +407,7 @@ OWN = """
 import pytest
 from holdfast.pytest_plugin.case import Inconclusive, NotChecked
 
-@pytest.mark.cntr3("OWN-1")
+@pytest.mark.cntr3("OWN-1", "nothing to look with")
 def test_without_means(holdfast_case):
     with holdfast_case.procedure("ask"):
         raise NotChecked("no means")
@@ -428,6 +446,8 @@ def test_what_was_not_looked_at_does_not_pass(judged: str, run_suite: RunSuite, 
     }
     assert "not checked: ask: no means" in run.cases["test_without_means"].message
     assert all(not each.differs for each in judge.again(tmp_path / "kept"))
+    titles = {case.plan_id: case.title for case in report.read(tmp_path / "kept").cases}
+    assert titles == {"OWN-1": "nothing to look with", "OWN-2": "", "OWN-3": "", "OWN-4": ""}
 
 
 @pytest.mark.parametrize(("outcome", "word"), [(INCONCLUSIVE, "inconclusive"), (FAIL, "FAIL")])

@@ -27,11 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cntr1: a case of the CNTR-1 test plan (container lifecycle)")
-    config.addinivalue_line("markers", "cntr2: a case of the CNTR-2 test plan (container connectivity)")
-    config.addinivalue_line("markers", "cntr3: a case of the CNTR-3 test plan (container supervisor failover)")
-    config.addinivalue_line("markers", "midway: a failover in the middle of something")
-    config.addinivalue_line("markers", "cni: a scenario of a pod whose network fails")
+    config.addinivalue_line("markers", "cntr1(number, title): a case of the CNTR-1 test plan (container lifecycle)")
+    config.addinivalue_line("markers", "cntr2(number, title): a case of the CNTR-2 test plan (container connectivity)")
+    config.addinivalue_line(
+        "markers", "cntr3(number, title): a case of the CNTR-3 test plan (container supervisor failover)"
+    )
+    config.addinivalue_line("markers", "midway(name): a failover in the middle of something")
+    config.addinivalue_line("markers", "cni(name): a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
     config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
     options.check(config)

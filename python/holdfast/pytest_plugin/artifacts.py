@@ -19,7 +19,7 @@ import pytest
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options, targets
-from holdfast.pytest_plugin.plans import plan_id, plan_of, variant
+from holdfast.pytest_plugin.plans import plan_id, plan_of, title, variant
 from holdfast.verdicts import CaseRecord, store
 from holdfast.verdicts.store import DEVICE, TIMELINE, VERDICT
 
@@ -128,13 +128,13 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
     device = targets.of_item(item).name or "the emulated device"
     outcome = "skipped" if report.skipped else "error"
     case = CaseRecord(plan_id(item), item.name, device, outcome, suite=marker.name, why=reason(report))
-    keep_case(item, replace(case, variant=variant(item)))
+    keep_case(item, replace(case, title=title(item), variant=variant(item)))
 
 
 def reason(report: pytest.TestReport) -> str:
     """Why a test was skipped, or could not begin."""
     why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
-    return why.removeprefix("Skipped: ")
+    return why.removeprefix("Skipped: ")  # pytest's own mark, which its own summary leaves out too
 
 
 def place(config: pytest.Config) -> str | None:

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.exceptions import HoldfastError, word_for
 from holdfast.pytest_plugin import artifacts
-from holdfast.pytest_plugin.plans import plan_id, plan_of, round_of, variant
+from holdfast.pytest_plugin.plans import plan_id, plan_of, round_of, title, variant
 from holdfast.render import junit
 from holdfast.results import Reboot, Switchover
 from holdfast.verdicts import (
@@ -239,6 +239,7 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
     number = round_of(item)
     return CaseRecord(
         plan_id=plan_id(item),
+        title=title(item),
         variant=variant(item),
         test=item.name,
         device=case.run.description,

@@ -21,9 +21,7 @@ def check(config: pytest.Config) -> None:
     try:
         Archive.open(given).image(options.value(config, "dut-platform"))
     except ImageError as error:
-        raise _unusable(given, error.message.removeprefix(f"{given}: "), error.advice("pytest")) from None
+        hint = error.advice("pytest")
+        what = f"--dut-image: {error.message}"  # which names the file
+        raise pytest.UsageError(f"{what}; {hint}" if hint else what) from None
     config.stash[CHECKED] = given
-
-
-def _unusable(file: str, what: str, hint: str | None) -> pytest.UsageError:
-    return pytest.UsageError(f"--dut-image {file}: {what}; {hint}" if hint else f"--dut-image {file}: {what}")

@@ -20,6 +20,12 @@ def plan_id(item: pytest.Item) -> str:
     return f"{plan.args[0]}, {window}" if window else str(plan.args[0])
 
 
+def title(item: pytest.Item) -> str:
+    """What its marker says that it is about, after the number; empty where it says nothing."""
+    plan = plan_of(item)
+    return str(plan.args[1]) if plan is not None and len(plan.args) > 1 else ""
+
+
 def round_of(item: pytest.Item) -> int | None:
     """Which of `--dut-repeat`; None where it is not repeated."""
     number: int | None = _parameters(item).get("holdfast_round")

@@ -18,8 +18,9 @@ def annotate_cni(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.
         return
     runtime = getattr(getattr(item, "callspec", None), "id", "by hand")
     began = report.when == "call"
+    declared = item.get_closest_marker("cni")
     case = CaseRecord(
-        plan_id=getattr(item, "originalname", item.name).removeprefix("test_").replace("_", " "),
+        plan_id=str(declared.args[0]) if declared is not None and declared.args else item.name,
         test=item.name,
         device=f"CNI, {runtime}",
         outcome=report.outcome if began or report.skipped else "error",

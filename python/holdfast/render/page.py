@@ -151,10 +151,8 @@ def _case(case: CaseRecord) -> str:
 
 
 def _titled(case: CaseRecord) -> str:
-    if DEPTH not in case.kinds:
-        return case.plan_id
-    words = re.sub(r"^test_(cntr\d_\d_|midway_)?", "", case.test).replace("_", " ")
-    return f"{case.plan_id} {words}"
+    words = f"{case.plan_id} {case.title}".rstrip() + (f" [{case.variant}]" if case.variant else "")
+    return words if case.round is None else f"{words}, round {case.round}"
 
 
 def _anchor(case: CaseRecord) -> str:

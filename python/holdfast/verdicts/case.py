@@ -43,11 +43,12 @@ def outcome_of(steps: Sequence[Step], judged: str, suite: str = "") -> str:
 class CaseRecord(Shown):
     """One case on one device. `outcome` is passed, failed, skipped or error; `why` says why it came to no verdict.
 
-    `variant` is which of a test that runs with several parameters, where `plan_id` does not say: the device of a
-    testbed among others. `judged` is what `--dut-judge` said. `outages` are in seconds. `facts` are what was measured,
-    by name. `plan` is what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat`
-    it was, `held` what may grow from round to round. `session` is the run of pytest that it was part of, `ended` when
-    it ended (ISO 8601, UTC). `about`, `timeline` and `logs` are its evidence.
+    `plan_id` and `title` are as the case declares them: its number or name, and what it is about. `variant` is which of
+    a test that runs with several parameters, where `plan_id` does not say: the device of a testbed among others.
+    `judged` is what `--dut-judge` said. `outages` are in seconds. `facts` are what was measured, by name. `plan` is
+    what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held`
+    what may grow from round to round. `session` is the run of pytest that it was part of, `ended` when it ended (ISO
+    8601, UTC). `about`, `timeline` and `logs` are its evidence.
     """
 
     plan_id: str
@@ -56,6 +57,7 @@ class CaseRecord(Shown):
     outcome: str
     steps: tuple[Step, ...] = ()
     suite: str = ""
+    title: str = ""
     variant: str = ""
     judged: str = DEPTH
     outages: tuple[float, ...] = ()

@@ -17,9 +17,8 @@ from holdfast.suites.cni.pods import Pod, PodByHand, PodRuntime, by_hand, pod_ne
 
 __all__ = ["by_hand", "pod_network", "pod_runtime"]  # fixtures
 
-pytestmark = pytest.mark.cni
 
-
+@pytest.mark.cni("cni add fails once and a retry succeeds")
 def test_cni_add_fails_once_and_a_retry_succeeds(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*error(no network today)")
@@ -32,6 +31,7 @@ def test_cni_add_fails_once_and_a_retry_succeeds(pod_runtime: PodRuntime) -> Non
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni add fails and its rollback fails")
 def test_cni_add_fails_and_its_rollback_fails(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*error(no network today)", cmdDel="1*error(no rollback either)")
@@ -45,6 +45,7 @@ def test_cni_add_fails_and_its_rollback_fails(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni del fails twice and the third succeeds")
 def test_cni_del_fails_twice_and_the_third_succeeds(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.add()
@@ -56,6 +57,7 @@ def test_cni_del_fails_twice_and_the_third_succeeds(pod_runtime: PodRuntime) -> 
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni del is idempotent")
 def test_cni_del_is_idempotent(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.add()
@@ -64,6 +66,7 @@ def test_cni_del_is_idempotent(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni add is slow and the runtime is killed")
 def test_cni_add_is_slow_and_the_runtime_is_killed(pod_runtime: PodRuntime) -> None:
     containerd = pod_runtime.killable_containerd()
     pod = pod_runtime.pod()
@@ -86,6 +89,7 @@ def test_cni_add_is_slow_and_the_runtime_is_killed(pod_runtime: PodRuntime) -> N
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni a late add after del")
 def test_cni_a_late_add_after_del(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*delay(1500)")
@@ -103,6 +107,7 @@ def test_cni_a_late_add_after_del(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni the plugin panics")
 def test_cni_the_plugin_panics(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*panic(at the disco)")
@@ -114,6 +119,7 @@ def test_cni_the_plugin_panics(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni the plugin is killed")
 def test_cni_the_plugin_is_killed(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAdd="1*delay(30000)")
@@ -127,6 +133,7 @@ def test_cni_the_plugin_is_killed(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni done but the reply is lost")
 def test_cni_done_but_the_reply_is_lost(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAddAfter="1*error(done, and you will never know)")
@@ -139,6 +146,7 @@ def test_cni_done_but_the_reply_is_lost(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni garbage with exit code 0")
 def test_cni_garbage_with_exit_code_0(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.failpoints.write(cmdAddAfter="1*corrupt(garbage)")
@@ -152,6 +160,7 @@ def test_cni_garbage_with_exit_code_0(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni check detects drift")
 def test_cni_check_detects_drift(by_hand: PodRuntime) -> None:
     by_hand.need("CHECK")
     pod = by_hand.pod()
@@ -166,6 +175,7 @@ def test_cni_check_detects_drift(by_hand: PodRuntime) -> None:
     by_hand.expect_nothing_left()
 
 
+@pytest.mark.cni("cni gc takes what is not in use and nothing else")
 def test_cni_gc_takes_what_is_not_in_use_and_nothing_else(by_hand: PodRuntime) -> None:
     chain = by_hand.network.chain
     used, unused = by_hand.pod(), by_hand.pod()
@@ -180,6 +190,7 @@ def test_cni_gc_takes_what_is_not_in_use_and_nothing_else(by_hand: PodRuntime) -
     by_hand.expect_nothing_left()
 
 
+@pytest.mark.cni("cni status says whether an add can be served")
 def test_cni_status_says_whether_an_add_can_be_served(by_hand: PodRuntime) -> None:
     by_hand.need("STATUS")
     pod, chain = by_hand.pod(), by_hand.network.chain
@@ -194,6 +205,7 @@ def test_cni_status_says_whether_an_add_can_be_served(by_hand: PodRuntime) -> No
     by_hand.expect_nothing_left()
 
 
+@pytest.mark.cni("cni concurrent adds count exactly")
 def test_cni_concurrent_adds_count_exactly(pod_runtime: PodRuntime) -> None:
     pods = [pod_runtime.pod() for _ in range(6)]
     pods[0].failpoints.write(cmdAdd="2*error(one of two)")
@@ -215,6 +227,7 @@ def test_cni_concurrent_adds_count_exactly(pod_runtime: PodRuntime) -> None:
     pod_runtime.expect_nothing_left()
 
 
+@pytest.mark.cni("cni the address is removed before del")
 def test_cni_the_address_is_removed_before_del(pod_runtime: PodRuntime) -> None:
     pod = pod_runtime.pod()
     pod.add()

@@ -80,7 +80,7 @@ def look_log(dut: Device, name: str) -> str:
     return THERE if any(line.strip() for line in dut.containerz.logs(name)) else ABSENT
 
 
-@pytest.mark.cntr1("CNTR-1.1")
+@pytest.mark.cntr1("CNTR-1.1", "deploy and start")
 @case()
 def test_cntr1_1_deploy_and_start(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, refused = case.run.name("started"), case.run.name("refused")
@@ -109,7 +109,7 @@ def test_cntr1_1_deploy_and_start(dut: Device, image: ImageUnderTest, case: Case
         dut.containerz.expect_container(name, like=before)
 
 
-@pytest.mark.cntr1("CNTR-1.2")
+@pytest.mark.cntr1("CNTR-1.2", "logs")
 @case()
 def test_cntr1_2_logs(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name = case.run.name("logged")
@@ -154,7 +154,7 @@ def note_log_of_stopped(case: Case, dut: Device, name: str) -> None:
         case.noted.append(f"log of a stopped container: {len(lines)} lines")
 
 
-@pytest.mark.cntr1("CNTR-1.3")
+@pytest.mark.cntr1("CNTR-1.3", "list")
 @case()
 def test_cntr1_3_list(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, stopped = case.run.name("listed"), case.run.name("stopped")
@@ -183,7 +183,7 @@ def test_cntr1_3_list(dut: Device, image: ImageUnderTest, case: Case) -> None:
         settled(case, lambda: look_container(dut, stopped), (STOPPED, ABSENT))
 
 
-@pytest.mark.cntr1("CNTR-1.4")
+@pytest.mark.cntr1("CNTR-1.4", "stop")
 @case()
 def test_cntr1_4_stop(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name = case.run.name("ended")
@@ -241,7 +241,7 @@ def expect_silence(case: Case, dut: Device, port: int) -> None:
     settled(case, lambda: look_port(case, dut, port), (SILENT,), watch=0)
 
 
-@pytest.mark.cntr1("CNTR-1.5")
+@pytest.mark.cntr1("CNTR-1.5", "volume")
 @case()
 def test_cntr1_5_volume(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, other = case.run.name("volume"), case.run.name("other-volume")
@@ -282,7 +282,7 @@ def test_cntr1_5_volume(dut: Device, image: ImageUnderTest, case: Case) -> None:
         dut.containerz.expect_no_volume(name)
 
 
-@pytest.mark.cntr1("CNTR-1.6")
+@pytest.mark.cntr1("CNTR-1.6", "update")
 @case()
 def test_cntr1_6_update(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, volume = case.run.name("updated"), case.run.name("updated-volume")
@@ -359,7 +359,7 @@ def expect_alone(dut: Device, case: Case, name: str) -> None:
         )
 
 
-@pytest.mark.cntr1("CNTR-1.7")
+@pytest.mark.cntr1("CNTR-1.7", "plugin")
 @case()
 def test_cntr1_7_plugin(dut: Device, image: ImageUnderTest, case: Case) -> None:
     name, refused = case.run.name("plugin"), case.run.name("refused-plugin")
@@ -413,7 +413,7 @@ def needs_plugins(dut: Device) -> None:
 
 
 @pytest.mark.disruptive
-@pytest.mark.cntr1("CNTR-1.8", reboots=1)
+@pytest.mark.cntr1("CNTR-1.8", "persistence over a cold reboot", reboots=1)
 @case()
 def test_cntr1_8_persistence_over_a_cold_reboot(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     yield from reboot_with_container(dut, image, case)

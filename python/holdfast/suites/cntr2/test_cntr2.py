@@ -41,7 +41,7 @@ def needs_pings(case: Case) -> None:
         pytest.skip(case.run.unasked)
 
 
-@pytest.mark.cntr2("CNTR-2.1")
+@pytest.mark.cntr2("CNTR-2.1", "from outside to a container")
 @case()
 def test_cntr2_1_from_outside_to_a_container(dut: Device, image: ImageUnderTest, case: Case) -> None:
     needs_a_way(case)
@@ -78,7 +78,7 @@ def expect_one_clock(case: Case, dut: Device, port: int) -> None:
         raise ExpectationFailed(f"the container's clock says {container_time}, and its device's {before}")
 
 
-@pytest.mark.cntr2("CNTR-2.2")
+@pytest.mark.cntr2("CNTR-2.2", "a container to its own device")
 @case()
 def test_cntr2_2_a_container_to_its_own_device(dut: Device, image: ImageUnderTest, case: Case) -> None:
     needs_a_way(case)
@@ -136,7 +136,7 @@ def expect_locked(container: Dialler, address: str | None, service: str) -> None
     raise ExpectationFailed(f"{service} at {address} lets a container in with a wrong password")
 
 
-@pytest.mark.cntr2("CNTR-2.3")
+@pytest.mark.cntr2("CNTR-2.3", "a container to one on another device")
 def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdfast_case: Case) -> None:
     near, far, case = holdfast_pair.near, holdfast_pair.far, holdfast_case
     needs_a_way(case)
@@ -172,7 +172,7 @@ def over(run: Run) -> str:
     return str(run.inner.link)
 
 
-@pytest.mark.cntr2("CNTR-2.4")
+@pytest.mark.cntr2("CNTR-2.4", "two containers on one device")
 @case()
 def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest, case: Case) -> None:
     needs_a_way(case)

@@ -21,7 +21,7 @@ from holdfast.suites.steps import RECORDS, create_volume, deploy, expect_answer,
 pytestmark = pytest.mark.disruptive
 
 
-@pytest.mark.cntr3("CNTR-3.1", switchovers=1)
+@pytest.mark.cntr3("CNTR-3.1", "image persistence", switchovers=1)
 @case(combines=True)
 def test_cntr3_1_image_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
@@ -98,25 +98,25 @@ def persist(dut: Device, image: ImageUnderTest, account: ProcedureAccount) -> St
         ledger.expect_one_start()
 
 
-@pytest.mark.cntr3("CNTR-3.2", switchovers=1, shared="CNTR-3.2 to 3.4")
+@pytest.mark.cntr3("CNTR-3.2", "container persistence", switchovers=1, shared="CNTR-3.2 to 3.4")
 @case_of(persist, "container")
 def test_cntr3_2_container_persistence() -> None:
     """What it found of the container."""
 
 
-@pytest.mark.cntr3("CNTR-3.3", switchovers=1, shared="CNTR-3.2 to 3.4")
+@pytest.mark.cntr3("CNTR-3.3", "volume persistence", switchovers=1, shared="CNTR-3.2 to 3.4")
 @case_of(persist, "volume")
 def test_cntr3_3_volume_persistence() -> None:
     """What it found of the volume."""
 
 
-@pytest.mark.cntr3("CNTR-3.4", switchovers=1, shared="CNTR-3.2 to 3.4")
+@pytest.mark.cntr3("CNTR-3.4", "container and volume persistence", switchovers=1, shared="CNTR-3.2 to 3.4")
 @case_of(persist, "container", "volume")
 def test_cntr3_4_container_and_volume_persistence() -> None:
     """What it found of both."""
 
 
-@pytest.mark.cntr3("CNTR-3.5", switchovers=1)
+@pytest.mark.cntr3("CNTR-3.5", "image removal persistence", switchovers=1)
 @case(combines=True, removes_image=True)
 def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
@@ -140,7 +140,7 @@ def test_cntr3_5_image_removal_persistence(dut: Device, image: ImageUnderTest, c
         expect_standby_in_step(dut, failover.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.6", switchovers=1)
+@pytest.mark.cntr3("CNTR-3.6", "container removal persistence", switchovers=1)
 @case(combines=True, first=True)
 def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     name, volume = case.run.name("removed"), case.run.name("removed-volume")
@@ -172,7 +172,7 @@ def test_cntr3_6_container_removal_persistence(dut: Device, image: ImageUnderTes
         expect_standby_in_step(dut, failover.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.7", switchovers=2)
+@pytest.mark.cntr3("CNTR-3.7", "double failover image persistence", switchovers=2)
 @case(combines=True)
 def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     with case.procedure("deploy the image"):
@@ -196,7 +196,7 @@ def test_cntr3_7_double_failover_image_persistence(dut: Device, image: ImageUnde
         expect_standby_in_step(dut, back.primary)
 
 
-@pytest.mark.cntr3("CNTR-3.8", reboots=1)
+@pytest.mark.cntr3("CNTR-3.8", "container persistence on cold reboot", reboots=1)
 @case()
 def test_cntr3_8_container_persistence_on_cold_reboot(dut: Device, image: ImageUnderTest, case: Case) -> Steps:
     yield from reboot_with_container(dut, image, case)
