@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import waiting
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.storage.plan import plan
 from holdfast.storage.provider import read
 
+EXAMPLES = Path(__file__).parent.parent / "examples" / "providers"
 GOOD = """
 provider:
   kind: csi
@@ -193,6 +195,64 @@ def test_a_runner_whose_engine_is_not_installed_says_so(monkeypatch: pytest.Monk
     assert "dockerd is missing: install it" in lacking
     assert "nbdkit is missing: install it" in lacking
     assert not any("dockerd" in why for why in read("nbd").lacks())
+
+
+DOCKER = """
+provider:
+  kind: docker-plugin
+  start: ./plugin {socket}
+  environment: {LEVEL: "7"}
+  version: VERSION
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("MAJOR=1; echo v$MAJOR.$LEVEL | tr v V && echo more", "V1.7"),
+        ("cat $PWD/told", "of the file"),
+        ("sleep 600 & echo there", "there"),
+        ("exit 0", ""),
+    ],
+    ids=["variables and pipes", "in the file's folder", "what it leaves running", "nothing"],
+)
+def test_the_version_is_told_by_a_shell_line(line: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "told").write_text("of the file\n")
+    assert read(written(tmp_path, DOCKER.replace("VERSION", line))).version() == told
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("echo some; echo no such thing >&2; exit 3", "exit code 3: no such thing"),
+        ("./none --version", "exit code 127"),
+        ("kill -TERM $$", "signal 15"),
+    ],
+)
+def test_a_version_that_nobody_tells_is_an_error(line: str, said: str, tmp_path: Path) -> None:
+    provider = read(written(tmp_path, DOCKER.replace("VERSION", line)))
+    with pytest.raises(InvalidArgumentError, match=f"^provider: version: .*{said}"):
+        provider.version()
+
+
+def test_a_version_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.storage.provider.file.VERSION", 0.2)
+    provider = read(written(tmp_path, DOCKER.replace("VERSION", f"echo $$ > {tmp_path}/pid; sleep 600 | cat")))
+    with pytest.raises(InvalidArgumentError, match="^provider: version: no end in 0.2 s"):
+        provider.version()
+    leader = (tmp_path / "pid").read_text().strip()
+    assert waiting.until(lambda: not _group(leader), 20), "what it started goes with it"
+
+
+def _group(leader: str) -> list[str]:
+    """Who is in a process group."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    return [stat for stat in stats if stat.rpartition(")")[2].split()[2] == leader]
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_each_file_that_we_give_away_is_read(file: Path) -> None:
+    assert read(str(file)).start
 
 
 FLEET = """

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from holdfast import visible
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.storage import concealed, fleet
 
@@ -18,6 +23,10 @@ if TYPE_CHECKING:
 
 # What the runners but our own need on this machine.
 _ENGINE_TOOLS = ("dockerd", "containerd", "runc")
+# For the version to be told, in seconds.
+VERSION = 30.0
+# Of what is printed with it, so much is read, in bytes.
+_KEPT = 4096
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,17 +92,17 @@ class ProviderFile:
         return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit; {command}"
 
     def version(self) -> str:
-        """What its version command prints first; empty where there is none."""
+        """What its version command prints first; empty where there is none.
+
+        Raises `InvalidArgumentError` where it fails, or does not end in `VERSION` seconds.
+        """
         if not self.version_command:
             return ""
         try:
-            words = shlex.split(self.version_command)
-            done = subprocess.run(  # noqa: S603
-                words, capture_output=True, text=True, errors="replace", timeout=30, check=False, cwd=self.folder
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            told = _told(self.version_command, self.folder, {**os.environ, **self.environment})
+        except (OSError, ValueError) as error:
             raise InvalidArgumentError(self.hide(f"provider: version: {error}")) from None
-        return (self.hide(done.stdout).splitlines() or [""])[0]
+        return (self.hide(told).splitlines() or [""])[0]
 
     def lacks(self) -> list[str]:
         """Why it cannot run here, a line each; empty where it can."""
@@ -104,3 +113,36 @@ class ProviderFile:
         engines = _ENGINE_TOOLS if self.runner != "own" and self.hosts is None else ()
         tools = (*self.tools, *engines)
         return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]
+
+
+def _told(line: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """What a shell line prints that ends well and soon: `ValueError` says why else. What it leaves running is ended."""
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as complaint:
+        process = subprocess.Popen(  # noqa: S603
+            ["sh", "-c", line],  # noqa: S607
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=complaint,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(VERSION)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"no end in {VERSION:g} s") from None
+        finally:
+            with suppress(ProcessLookupError):  # it left nobody
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code != 0:
+            how = f"exit code {code}" if code > 0 else f"signal {-code}"
+            raise ValueError(visible.lines(f"{how}: {_first(complaint)}".strip(": \n")))
+        return _first(printed)
+
+
+def _first(file: IO[bytes]) -> str:
+    file.seek(0)
+    held = file.read(_KEPT)
+    # whole lines alone: half a secret is not known for one
+    return (held if len(held) < _KEPT else held.rpartition(b"\n")[0]).decode(errors="replace")
