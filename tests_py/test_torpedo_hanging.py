@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,20 @@ def test_in_the_life_of_a_volume(rpc: str, what: str, run_suite: RunSuite, tmp_p
     verdict, reason, output = of(run_suite, tmp_path, {rpc: {what: True}})
     assert verdict == "Fail", output
     assert f"{rpc}: " in reason, reason
+
+
+def test_the_end_has_a_limit_of_its_own_and_says_what_is_left(run_suite: RunSuite, tmp_path: Path) -> None:
+    """A driver that hangs in each of ten removals, each waited for a second, after two for the first of them."""
+    script = {"DeleteVolume": {"hang": True}, "ways": WAYS}
+    with tempfile.TemporaryDirectory(prefix="hf-") as short:
+        found = run(run_suite, tmp_path, script, "--torpedo-deadline", "leave=4s", temporary=short)
+        wait_until(lambda: leftovers(short) == [], 20, "nothing left")
+    told = re.findall(r"clean-up: it ended after 4 s; left: (.*)", found.output)
+    assert len(told) == 1, found.output
+    left = re.findall(r"the volume (holdfast-\S+-t1-[0-9]+)", told[0])
+    made = {path.stem for path in (tmp_path / "volumes").glob("*.asked")}
+    assert left, told
+    assert set(left) < made, "some were tried"
 
 
 @pytest.mark.parametrize("what", ["hang", "die", "garbage"])

@@ -22,7 +22,7 @@ class Limits:
     `deadline` is the scenario's own; `call` is for one call to the provider; `pause` the longest time without an
     acknowledgement where nothing should be noticed; `settle` for what must be gone to be gone. `enough` is how many
     records a task writes before and after a fault. `refusal` is for a call that is to be refused, or that nobody can
-    answer.
+    answer. `leave` is for the whole clean-up at the end.
     """
 
     deadline: float
@@ -31,6 +31,7 @@ class Limits:
     settle: float
     enough: int
     refusal: float = 10.0
+    leave: float = 120.0
 
 
 @dataclass
