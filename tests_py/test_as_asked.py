@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,14 @@ from holdfast.exceptions import ExpectationFailed
 from holdfast.pytest_plugin.case import NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest
 from holdfast.results import Archive, Volume
-from holdfast.suites.made import AskedVolume, expect_among, expect_driver, expect_image_listed, expect_options
+from holdfast.suites.made import (
+    AskedVolume,
+    expect_among,
+    expect_configuration,
+    expect_driver,
+    expect_image_listed,
+    expect_options,
+)
 
 from conftest import RunSuite
 
@@ -150,3 +159,58 @@ def test_a_device_that_lists_less_or_more_passes_in_the_middle_too(run_suite: Ru
     assert run.exit_code == 0, run.output
     for verdicts in run.cases.values():
         assert ("the device lists no" in verdicts.properties["not_checked"]) == (quirk == "bare-lists")
+
+
+# A plugin's configuration, and what the reference server lists of it: its Docker engine read it into its own record.
+CONFIGURATION = {
+    "description": "a plugin",
+    "entrypoint": ["/cntrsrv", "--plugin-socket"],
+    "env": [{"name": "DEBUG", "settable": ["value"], "value": "0"}],
+    "interface": {"socket": "cntrsrv.sock", "types": ["holdfast.cntrsrv/1.0"]},
+    "linux": {"capabilities": [], "devices": [{"path": "/dev/fuse"}]},
+    "mounts": [],
+    "propagatedMount": "",
+    "workdir": "/",
+}
+REWRITTEN: dict[str, Any] = {
+    "Args": {"Description": "", "Name": "", "Settable": None, "Value": None},
+    "Description": "a plugin",
+    "DockerVersion": "20.10.24+dfsg1",
+    "Entrypoint": ["/cntrsrv", "--plugin-socket"],
+    "Env": [{"Description": "", "Name": "DEBUG", "Settable": ["value"], "Value": "0"}],
+    "Interface": {"Socket": "cntrsrv.sock", "Types": ["holdfast.cntrsrv/1.0"]},
+    "Linux": {"AllowAllDevices": False, "Capabilities": None, "Devices": [{"Name": "", "Path": "/dev/fuse"}]},
+    "Mounts": None,
+    "WorkDir": "/",
+    "rootfs": {"diff_ids": ["sha256:00"], "type": "layers"},
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"comment": "which the engine does not know"}])
+def test_a_configuration_as_an_engine_rewrites_it_is_healthy(more: dict[str, str]) -> None:
+    asked = json.dumps({**CONFIGURATION, **more})
+    expect_configuration(asked, json.dumps(REWRITTEN, indent=2))
+    expect_configuration(asked, json.dumps({**CONFIGURATION, **more, "id": "5c3b"}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({**REWRITTEN, "Entrypoint": None}, "entrypoint is null"),
+        ({**REWRITTEN, "Entrypoint": ["/other", "--plugin-socket"]}, r'entrypoint\[0\] is "/other", not "/cntrsrv"'),
+        ({**REWRITTEN, "Entrypoint": ["/cntrsrv"]}, "entrypoint is"),
+        ({**REWRITTEN, "Env": [{"Name": "DEBUG", "Settable": ["value"], "Value": "1"}]}, r'env\[0\].value is "1"'),
+        ({**REWRITTEN, "Linux": {"Capabilities": None, "Devices": []}}, "linux.devices is"),
+        ({name: value for name, value in CONFIGURATION.items() if name != "workdir"}, "workdir is missing"),
+        ({**CONFIGURATION, "mounts": None}, "mounts is null"),
+        ({}, "description is missing"),
+    ],
+)
+def test_another_configuration_is_not(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ExpectationFailed, match=f"another configuration than asked for: {told}"):
+        expect_configuration(json.dumps(CONFIGURATION), json.dumps(wrong))
+
+
+def test_a_configuration_that_is_not_listed_is_not_checked() -> None:
+    with pytest.raises(NotChecked):
+        expect_configuration(json.dumps(CONFIGURATION), " ")

@@ -138,10 +138,7 @@ def plugin_as_asked(case: Case, dut: Device, instance: str, config: str) -> None
     """The configuration."""
     with case.depth("the plugin has the configuration that was asked for"):
         listed = next((row.config for row in dut.containerz.plugins() if row.instance_name == instance), "")
-        if not listed.strip():
-            raise NotChecked("the device lists no configuration of it")
-        if not _holds(_read(listed), _read(config)):
-            raise ExpectationFailed(f"the plugin was started with the configuration {config}, and has {listed}")
+        expect_configuration(config, listed)
 
 
 def expect_image_listed(dut: Device, image: ImageUnderTest, listed: str) -> None:
@@ -282,6 +279,15 @@ def _volume(dut: Device, name: str) -> Volume:
     return found[0]
 
 
+def expect_configuration(asked: str, listed: str) -> None:
+    """A plugin's configuration holds all that was asked for, as it was written or as the device's engine writes it."""
+    if not listed.strip():
+        raise NotChecked("the device lists no configuration of it")
+    wanted, found = _read(asked), _read(listed)
+    if wrong := _difference(found, wanted, "", rewritten=_is_rewritten(found, wanted)):
+        raise ExpectationFailed(f"the plugin was started with another configuration than asked for: {wrong}")
+
+
 def _read(config: str) -> Any:
     """JSON, where it is that."""
     try:
@@ -290,8 +296,33 @@ def _read(config: str) -> Any:
         return config.strip()
 
 
-def _holds(found: Any, wanted: Any) -> bool:
-    """Whether all of `wanted` is in `found`, which may have more members."""
+def _is_rewritten(found: Any, wanted: Any) -> bool:
+    """Whether the device lists what its engine read of it: Docker writes `Entrypoint` for `entrypoint`."""
+    if not isinstance(wanted, dict) or not isinstance(found, dict):
+        return False
+    names = {name.lower() for name in found}
+    return any(name.lower() in names and name not in found for name in wanted)
+
+
+def _difference(found: Any, wanted: Any, where: str, *, rewritten: bool) -> str | None:
+    """The first member of `wanted` that `found` has otherwise, or lacks; it may have more.
+
+    `rewritten`: an engine read it into its own record. Names are of any case, what is empty may be null, and a member
+    that the engine does not know is not there: all that it knows it lists.
+    """
     if isinstance(wanted, dict) and isinstance(found, dict):
-        return all(name in found and _holds(found[name], value) for name, value in wanted.items())
-    return bool(found == wanted)
+        known = {name.lower(): value for name, value in found.items()} if rewritten else found
+        for name, value in wanted.items():
+            key, inner = name.lower() if rewritten else name, f"{where}.{name}" if where else name
+            if key not in known and not rewritten:
+                return f"{inner} is missing"
+            if key in known and (wrong := _difference(known[key], value, inner, rewritten=rewritten)):
+                return wrong
+        return None
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = enumerate(zip(found, wanted, strict=True))
+        each = (_difference(there, value, f"{where}[{at}]", rewritten=rewritten) for at, (there, value) in pairs)
+        return next((wrong for wrong in each if wrong), None)
+    if found == wanted or (rewritten and not found and not wanted):
+        return None
+    return f"{where or 'it'} is {json.dumps(found)}, not {json.dumps(wanted)}"
