@@ -261,6 +261,13 @@ def test_a_plaintext_device_says_so_to_tls(run_suite: RunSuite, chassis_of_test:
         (("--dut-port", "x"), "--dut-port"),
         (("--dut-judge", "nobody"), "procedure or depth"),
         (("--dut-image", "absent.tar"), "absent.tar"),
+        (("--dut", "127.0.0.1:1", "--dut-password-file", "absent"), "--dut-password-file: absent does not exist"),
+        (("--dut", "127.0.0.1:1", "--dut-token-file", "absent"), "--dut-token-file: absent does not exist"),
+        (
+            ("--dut", "127.0.0.1:1", "--dut-key-password-file", "absent"),
+            "--dut-key-password-file: absent does not exist",
+        ),
+        (("--dut-insecure", "--dut-ca", "absent"), "--dut-insecure is plaintext, and --dut-ca is for TLS"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_before_anything_happens(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from holdfast.exceptions import InvalidArgumentError
 from holdfast.secret import Secret
 
 Kind = Literal["text", "flag", "list", "keep"]
+# An option's value, by its name; None where nobody gave it.
+Value = Callable[[str], Any]
 
 _YES = ("1", "yes", "y", "true", "t", "on")
 _NO = ("0", "no", "n", "false", "f", "off", "")
@@ -223,6 +225,8 @@ ALL = (*DEVICE, *RUN, *CNI, *TORPEDO)
 BY_NAME = {option.name: option for option in ALL}
 # Each says something of TLS, and so contradicts --dut-insecure.
 TLS = tuple(option for option in DEVICE if option.argument.startswith("tls.") and not option.name.endswith("-file"))
+# Files whose first line is a secret.
+SECRET_FILES = tuple(option for option in DEVICE if option.name.endswith(("password-file", "token-file")))
 # Where one of these is said nearer by (typed, rather than in the environment), what contradicts it is not heeded.
 _CONTRARY = (
     ("dut", "testbed"),
@@ -235,6 +239,14 @@ _CONTRARY = (
 def contrary(name: str) -> tuple[str, ...]:
     """The options that contradict one."""
     return tuple(other for pair in _CONTRARY if name in pair for other in pair if other != name)
+
+
+def contradiction(value: Value) -> str | None:
+    """What is wrong where plaintext was asked for, and something of TLS too."""
+    of_tls = next((option.name for option in TLS if value(option.name)), None)
+    if of_tls is None or not value("dut-insecure"):
+        return None
+    return f"--dut-insecure is plaintext, and --{of_tls} is for TLS: give one of them"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from holdfast import calls, options
 from holdfast.cli.passwords import asked_for
 from holdfast.cli.several import Place
 from holdfast.cli.shared import SharedOptions
-from holdfast.exceptions import InvalidArgumentError, TestbedError
-from holdfast.metadata import Metadata
-from holdfast.secret import Secret, first_line, from_environment
+from holdfast.exceptions import TestbedError
+from holdfast.secret import Secret
+from holdfast.testbed import by_options
 
 if TYPE_CHECKING:
-    from holdfast import Device, Tls
+    from holdfast import Device
     from holdfast.testbed import Target
 
 
@@ -27,7 +27,7 @@ def device(given: SharedOptions) -> Device:
     _debug(given)
     if given.value("testbed"):
         return _connected(_one_of_testbed(given))
-    return _named(given, _password(given))
+    return _named(given, _password(given)).connect()
 
 
 def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:
@@ -38,7 +38,7 @@ def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:
     _debug(given)
     if not given.value("testbed"):
         password = _password(given)
-        return (Place("", lambda: _named(given, password)),)
+        return (Place("", lambda: _named(given, password).connect()),)
     targets = _of_testbed(given)
     wanted = _wanted(given, targets)
     if by_name and len(targets) > 1 and given.device is None:
@@ -56,46 +56,25 @@ def _debug(given: SharedOptions) -> None:
 def _password(given: SharedOptions) -> Secret | None:
     """The password of `--dut-username`, if there is one."""
     username = given.value("dut-username")
-    password = _secret(given, "dut-password-file", "HOLDFAST_PASSWORD")
+    password = by_options.password(given.value)
     if not username:
         return None  # it is sent nowhere
-    if password is None and _token(given) is None:
+    if password is None and by_options.token(given.value) is None:
         password = asked_for(username, given.value("dut") or "the device")
     return password
 
 
-def _token(given: SharedOptions) -> Secret | None:
-    token: Secret | None = given.value("dut-token") or _secret(given, "dut-token-file", "HOLDFAST_TOKEN")
-    return token
-
-
-def _named(given: SharedOptions, password: Secret | None) -> Device:
-    import holdfast
-
+def _named(given: SharedOptions, password: Secret | None) -> Target:
     password = Secret.of(password)
     address = given.value("dut")
     if not address:
         raise click.UsageError("which device? Give --dut HOST[:PORT] or --testbed FILE.")
-    insecure, tls = bool(given.value("dut-insecure")), _tls(given)
-    said = [option.name for option in options.TLS if given.value(option.name)]
-    if insecure and said:
-        raise click.UsageError(f"--dut-insecure is plaintext, and --{said[0]} is for TLS: give one of them.")
-    if tls.skip_verify:
+    if wrong := options.contradiction(given.value):
+        raise click.UsageError(f"{wrong}.")
+    target = by_options.target(address, given.value, password=password)
+    if target.tls is not None and target.tls.skip_verify:
         click.echo(f"holdfast: NOT VERIFIED: whoever answers at {address} is trusted (--dut-skip-verify)", err=True)
-    return holdfast.connect(
-        address,
-        gnoi=given.value("dut-gnoi"),
-        username=given.value("dut-username"),
-        password=password,
-        token=_token(given),
-        metadata=Metadata.written(given.value("dut-metadata") or (), "--dut-metadata"),
-        proxy=given.value("dut-proxy"),
-        insecure=insecure,
-        tls=None if insecure else tls,
-        profile=given.value("dut-profile") or "auto",
-        container_host=given.value("dut-container-host"),
-        silence=options.time(given.value("dut-silence"), "--dut-silence"),
-    )
+    return target
 
 
 def _of_testbed(given: SharedOptions) -> list[Target]:
@@ -142,29 +121,3 @@ def _with_password(target: Target) -> Target:
         return target
     password = asked_for(target.username, target.name)
     return target if password is None else replace(target, password=password)
-
-
-def _tls(given: SharedOptions) -> Tls:
-    import holdfast
-
-    key, key_password = given.value("dut-key"), _secret(given, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD")
-    return holdfast.Tls(
-        ca=given.value("dut-ca"),
-        cert=given.value("dut-cert"),
-        key=key,
-        key_password=key_password if key else None,
-        server_name=given.value("dut-server-name"),
-        skip_verify=bool(given.value("dut-skip-verify")),
-    )
-
-
-def _secret(given: SharedOptions, option: str, variable: str) -> Secret | None:
-    file = given.value(option)
-    if not file:
-        return from_environment(variable)
-    try:
-        return first_line(file)
-    except FileNotFoundError:
-        raise InvalidArgumentError(f"--{option}: {file} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InvalidArgumentError(f"--{option}: {error}") from None

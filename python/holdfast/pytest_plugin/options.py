@@ -104,9 +104,8 @@ def check(config: pytest.Config) -> None:
     given = {option.name: value(config, option.name) for option in table.ALL}
     if given["dut-device"] and not given["testbed"]:
         raise pytest.UsageError("--dut-device names devices of a testbed: give --testbed FILE too")
-    tls = [option.name for option in table.TLS if given[option.name]]
-    if tls and given["dut-insecure"]:
-        raise pytest.UsageError(f"--dut-insecure is plaintext, and --{tls[0]} is for TLS: give one of them")
+    if wrong := table.contradiction(given.__getitem__):
+        raise pytest.UsageError(wrong)
     for option in table.ALL:
         if option.kind == "text" and not option.secret and given[option.name] is not None:
             _check_shape(option, given[option.name])
@@ -223,6 +222,9 @@ def _check_files(config: pytest.Config) -> None:
     report = value(config, "dut-report")
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise pytest.UsageError(f"--dut-report {report}: there is no folder {Path(report).absolute().parent}")
+    for option in table.SECRET_FILES:
+        if (file := value(config, option.name)) and not Path(file).exists():
+            raise pytest.UsageError(f"--{option.name}: {file} does not exist")
     for file in value(config, "testbed") or ():
         if not Path(file).is_file():
             raise pytest.UsageError(f"--testbed {file}: there is no such file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -18,13 +19,11 @@ from holdfast.exceptions import (
     TlsExpected,
     Unauthenticated,
 )
-from holdfast.metadata import Metadata
+from holdfast.options import Value
 from holdfast.pytest_plugin import options
-from holdfast.secret import Secret, first_line, from_environment
-from holdfast.testbed import Target, read
+from holdfast.testbed import Target, by_options, read
 from holdfast.testbed.own import inner
 from holdfast.testbed.target import InnerNames
-from holdfast.tls import Tls
 
 _KEY = pytest.StashKey[tuple[Target, ...]]()
 _EMULATED = pytest.StashKey[dict[str, bool]]()
@@ -64,7 +63,14 @@ def _read(config: pytest.Config) -> tuple[Target, ...]:
         except HoldfastError as error:
             raise pytest.UsageError(f"--testbed: {error}") from None
     address = options.value(config, "dut")
-    return (_named(config, address),) if address else (emulated(config),)
+    if not address:
+        return (emulated(config),)
+    value = _values(config)
+    return (by_options.target(address, value, password=lambda: by_options.password(value), inner=inner_names(config)),)
+
+
+def _values(config: pytest.Config) -> Value:
+    return partial(options.value, config)
 
 
 def _wanted(config: pytest.Config, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -80,35 +86,16 @@ def _wanted(config: pytest.Config, targets: Sequence[Target]) -> tuple[Target, .
 
 def emulated(config: pytest.Config) -> Target:
     """The device of this process' own."""
+    value = _values(config)
     return Target(
         name="",
-        username=options.value(config, "dut-username"),
-        password=lambda: _password(config),
-        token=lambda: _token(config),
-        metadata=lambda: _metadata(config),
+        username=value("dut-username"),
+        password=lambda: by_options.password(value),
+        token=lambda: by_options.token(value),
+        metadata=lambda: by_options.metadata(value),
         insecure=True,
         emulated=True,
-        profile=options.value(config, "dut-profile") or "generic",
-    )
-
-
-def _named(config: pytest.Config, address: str) -> Target:
-    insecure = options.flag(config, "dut-insecure")
-    return Target(
-        name=address,
-        address=address,
-        gnoi=options.value(config, "dut-gnoi"),
-        username=options.value(config, "dut-username"),
-        password=lambda: _password(config),
-        token=lambda: _token(config),
-        metadata=lambda: _metadata(config),
-        proxy=lambda: _proxy(config),
-        insecure=insecure,
-        tls=None if insecure else _tls(config),
-        profile=options.value(config, "dut-profile") or "auto",
-        container_host=options.value(config, "dut-container-host"),
-        silence=all_options.time(options.value(config, "dut-silence"), "--dut-silence"),
-        inner=inner_names(config),
+        profile=value("dut-profile") or "generic",
     )
 
 
@@ -164,44 +151,3 @@ def surely_emulated(config: pytest.Config, target: Target) -> bool:
         raise
     except HoldfastError:
         return False
-
-
-def _tls(config: pytest.Config) -> Tls:
-    """TLS as the options say it."""
-    return Tls(
-        ca=options.value(config, "dut-ca"),
-        cert=options.value(config, "dut-cert"),
-        key=options.value(config, "dut-key"),
-        key_password=_secret(config, "dut-key-password-file") or from_environment("HOLDFAST_KEY_PASSWORD"),
-        server_name=options.value(config, "dut-server-name"),
-        skip_verify=options.flag(config, "dut-skip-verify"),
-    )
-
-
-def _password(config: pytest.Config) -> Secret | None:
-    given = _secret(config, "dut-password-file")
-    return from_environment("HOLDFAST_PASSWORD") if given is None else given
-
-
-def _token(config: pytest.Config) -> Secret | None:
-    found = options.value(config, "dut-token") or _secret(config, "dut-token-file")
-    return from_environment("HOLDFAST_TOKEN") if found is None else Secret.of(found)
-
-
-def _proxy(config: pytest.Config) -> Secret | None:
-    return Secret.of(options.value(config, "dut-proxy"))
-
-
-def _metadata(config: pytest.Config) -> Metadata:
-    return Metadata.written(options.value(config, "dut-metadata") or (), "--dut-metadata")
-
-
-def _secret(config: pytest.Config, name: str) -> Secret | None:
-    """The first line of the file that an option names."""
-    file = options.value(config, name)
-    if not file:
-        return None
-    try:
-        return first_line(file)
-    except (OSError, ValueError) as error:
-        raise pytest.UsageError(f"--{name}: {error}") from None
