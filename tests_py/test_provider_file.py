@@ -238,7 +238,7 @@ def test_a_version_that_nobody_tells_is_an_error(line: str, said: str, tmp_path:
 def test_a_version_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.storage.provider.file.VERSION", 0.2)
     provider = read(written(tmp_path, DOCKER.replace("VERSION", f"echo $$ > {tmp_path}/pid; sleep 600 | cat")))
-    with pytest.raises(InvalidArgumentError, match="^provider: version: no end in 0.2 s"):
+    with pytest.raises(InvalidArgumentError, match=r"^provider: version: no end in 0\.2 s"):
         provider.version()
     leader = (tmp_path / "pid").read_text().strip()
     assert waiting.until(lambda: not _group(leader), 20), "what it started goes with it"

@@ -1661,20 +1661,31 @@ class StorageTask:
         """The longest time without an acknowledgement after so many, up to now, in seconds; an idle task has none."""
 
     def wait_acknowledged(self, many: int, *, timeout: _Seconds | None = None) -> None:
-        """Waits for so many acknowledgements in all. `Timeout`, or `ExpectationFailed` where the task failed."""
+        """Waits for so many acknowledgements in all. Raises `Timeout`, `ExpectationFailed` where the task failed, or
+        `LabError` where it cannot be followed.
+        """
 
     def wait_syncing(self, *, timeout: _Seconds | None = None) -> None:
-        """Waits until it waits for the disk once more."""
+        """Waits until it waits for the disk once more. Raises as `wait_acknowledged`: `Timeout`, `ExpectationFailed`
+        or `LabError`.
+        """
 
     def wait_failed(self, *, timeout: _Seconds | None = None) -> str | None:
-        """Waits until it could not go on, and says why; None where it still can."""
+        """Waits until it could not go on, and says why; None where it still can. Raises `LabError` where it cannot be
+        followed.
+        """
 
     def stop(self, *, kill: bool = False, timeout: _Seconds | None = None) -> None:
-        """Ends it, at once or after what it is at."""
+        """Ends it, at once or after what it is at. Raises `Timeout`, or `LabError` where its runtime does not do it."""
 
 @final
 class StorageLab:
-    """A provider, tasks on its volumes, and what harms them. Each call raises a `HoldfastError` that says why."""
+    """A provider, tasks on its volumes, and what harms them.
+
+    What asks the provider raises `RpcError` where it refuses, `ConnectError` where nobody is there, `Timeout` where it
+    does not answer in time, and `ExpectationFailed` where it answers what its protocol does not allow, or something is
+    not as it must be; `LabError` is of what the lab itself stands on: its tools, an engine, a host's command.
+    """
 
     def provider(self) -> StorageProvider: ...
     def nodes(self) -> list[str]: ...
@@ -1697,7 +1708,8 @@ class StorageLab:
         """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume.
 
         With `block` it is a device without a file system. With a `source` it is a copy of that, and must hold all that
-        was acknowledged when the copy was asked for (CSI's CreateVolume with a content source).
+        was acknowledged when the copy was asked for (CSI's CreateVolume with a content source). Raises `RpcError`,
+        `Timeout`, `ConnectError`, `ExpectationFailed`, or `InvalidArgumentError` for an `access` that there is not.
         """
 
     def expand(
@@ -1705,23 +1717,30 @@ class StorageLab:
     ) -> int:
         """Makes a volume larger, and what these tasks have mounted of it; the size that it is said to have now.
 
-        Where no task has it, the node of its next task is told (ControllerExpandVolume, NodeExpandVolume).
+        Where no task has it, the node of its next task is asked (ControllerExpandVolume, NodeExpandVolume). Raises
+        `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
         """
 
     def take_snapshot(self, volume: StorageVolume, name: str, *, timeout: _Seconds | None = None) -> StorageSnapshot:
-        """Takes a snapshot (CSI's CreateSnapshot), and keeps what had been acknowledged, for volumes made from it."""
+        """Takes a snapshot (CSI's CreateSnapshot), and keeps what had been acknowledged, for volumes made from it.
+        Raises `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
+        """
 
     def remove_snapshot(self, snapshot: StorageSnapshot, *, timeout: _Seconds | None = None) -> None:
-        """Removes a snapshot; one that is not there is removed already."""
+        """Removes a snapshot; one that is not there is removed already. Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
 
     def statistics(self, task: StorageTask, *, timeout: _Seconds | None = None) -> StorageStatistics:
-        """What the plugin counts on a task's volume, or where that was mounted (CSI's NodeGetVolumeStats)."""
+        """What the plugin counts on a task's volume, or where that was mounted (CSI's NodeGetVolumeStats). Raises
+        `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
+        """
 
     def confirm(
         self, node: str, volume: StorageVolume, parameters: Mapping[str, str], *, timeout: _Seconds | None = None
     ) -> dict[str, str] | None:
-        """The parameters in force of a volume that was made with `parameters`, where the provider tells. An
-        `ExpectationFailed`, where it does not stand by what it made.
+        """The parameters in force of a volume that was made with `parameters`, where the provider tells. Raises
+        `ExpectationFailed` where it does not stand by what it made, `RpcError`, `Timeout` or `ConnectError`.
         """
 
     def repeat(
@@ -1735,59 +1754,95 @@ class StorageLab:
         parameters: Mapping[str, str] = ...,
         timeout: _Seconds | None = None,
     ) -> None:
-        """A volume's whole life on a node, each call made twice; an error where a second call is not answered as the
-        first was.
+        """A volume's whole life on a node, each call made twice. Raises `ExpectationFailed` where a second call is not
+        answered as the first was, `RpcError`, `Timeout`, `ConnectError` or `InvalidArgumentError`.
         """
 
     def calls(self) -> list[StorageCalls]:
         """How long the calls of each kind took so far; empty where nobody counts them."""
 
-    def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None: ...
-    def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]: ...
+    def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None:
+        """Removes a volume, asked of the plugin on `node`. Raises `RpcError`, `Timeout` or `ConnectError`."""
+
+    def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]:
+        """All volumes that the provider tells of, asked of the plugin on `node`. Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
+
     def attach(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
-        """Gives a volume to a node, as an orchestrator does that is not careful."""
+        """Gives a volume to a node, as an orchestrator does that is not careful. Raises `RpcError`, `Timeout` or
+        `ConnectError`.
+        """
 
     def mount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None:
-        """Mounts an attached and staged volume for a task, once more or for the first time."""
+        """Mounts an attached and staged volume for a task, once more or for the first time. Raises `RpcError`,
+        `Timeout`, `ConnectError`, `ExpectationFailed` or `LabError`.
+        """
 
-    def unmount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None: ...
+    def unmount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None:
+        """Takes back what `mount` did. Raises `RpcError`, `Timeout`, `ConnectError`, `ExpectationFailed` or
+        `LabError`.
+        """
+
     def wait_ready(self, node: str, *, timeout: _Seconds | None = None) -> None:
-        """Waits until the plugin on a node answers."""
+        """Waits until the plugin on a node answers. Raises `Timeout`, what it answered last where that was an error
+        (`RpcError`, `ConnectError`), or `ExpectationFailed` where its process ended.
+        """
 
     def run(
         self, volume: StorageVolume, node: str, *, stage: TaskStage = "appending", timeout: _Seconds | None = None
     ) -> StorageTask:
-        """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync."""
+        """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync. Raises `RpcError`,
+        `Timeout`, `ConnectError`, `ExpectationFailed`, `LabError`, or `InvalidArgumentError` for another `stage`.
+        """
 
     def release(self, task: StorageTask, *, timeout: _Seconds | None = None) -> None:
-        """Lets go of the volume of a task that ended."""
+        """Lets go of the volume of a task that ended. Raises `RpcError`, `Timeout`, `ConnectError`, `ExpectationFailed`
+        or `LabError`.
+        """
 
     def mount_again(self, task: StorageTask, *, timeout: _Seconds | None = None) -> str | None:
-        """Mounts the volume of a task that runs once more for it, and takes that back; why not, if it cannot."""
+        """Mounts the volume of a task that runs once more for it, and takes that back; why not, if it cannot. Raises
+        `RpcError`, `Timeout`, `ConnectError`, `ExpectationFailed` or `LabError`.
+        """
 
     def see(self, task: StorageTask, *, timeout: _Seconds | None = None) -> bool:
-        """Opens the ledger of a task that runs anew, where its volume is mounted; False where nobody can look there."""
+        """Opens the ledger of a task that runs anew, where its volume is mounted; False where nobody can look there.
+        Raises `ExpectationFailed` where it cannot be opened, `Timeout` or `LabError`.
+        """
 
     def evict(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
-        """Takes a volume from a node that cannot be asked."""
+        """Takes a volume from a node that cannot be asked. Raises `RpcError`, `Timeout`, `ConnectError`,
+        `ExpectationFailed` or `LabError`.
+        """
 
     def reconcile(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
-        """Brings a node in order that a volume was taken from."""
+        """Brings a node in order that a volume was taken from. Raises `RpcError`, `Timeout`, `ConnectError`,
+        `ExpectationFailed` or `LabError`.
+        """
 
     def verify(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> LedgerVerdict:
-        """Compares what all tasks on a volume acknowledged with what a node finds there."""
+        """Compares what all tasks on a volume acknowledged with what a node finds there. Raises `ExpectationFailed`
+        where the ledger cannot be read, `RpcError`, `Timeout`, `ConnectError` or `LabError`.
+        """
 
     def inflict(self, node: str, fault: StorageFault, *, timeout: _Seconds | None = None) -> None:
-        """Does harm to a node, or undoes it."""
+        """Does harm to a node, or undoes it. Raises `LabError` where it did not take, `Timeout`, or
+        `InvalidArgumentError` for a `fault` that there is not, or not here.
+        """
 
     def lacks(self, fault: StorageFault) -> str | None:
-        """Why a fault cannot be had here; None where it can."""
+        """Why a fault cannot be had here; None where it can. Raises `InvalidArgumentError`."""
 
     def trouble(self, *, timeout: _Seconds | None = None) -> str | None:
-        """What is wrong with the lab itself, where nobody harmed it: then nothing can be said of the provider."""
+        """What is wrong with the lab itself, where nobody harmed it: then nothing can be said of the provider. It is
+        the text of a `LabError`, which is not raised.
+        """
 
     def leftovers(self, volumes: Sequence[StorageVolume], *, timeout: _Seconds | None = None) -> list[StorageLeftover]:
-        """What is mounted, attached or running of these volumes."""
+        """What is mounted, attached or running of these volumes. Raises `RpcError`, `Timeout`, `ConnectError` or
+        `LabError`.
+        """
 
     def timeline(self) -> Timeline: ...
     def close(self) -> None:
@@ -1810,7 +1865,9 @@ def storage_emulated(
     personalities: Sequence[str] = ...,
     limits: Mapping[str, _Seconds] = ...,
 ) -> StorageLab:
-    """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`)."""
+    """The emulated provider on emulated nodes, all of it in this process (`holdfast.storage.emulated`). Raises
+    `InvalidArgumentError`.
+    """
 
 @final
 class StorageService:
@@ -1820,10 +1877,14 @@ class StorageService:
         """Ends it; what its plugin mounted stays."""
 
 def storage_lab(given: Mapping[str, Any]) -> StorageLab:
-    """Nodes as namespaces of this machine, with a provider on them (`holdfast.storage.lab`)."""
+    """Nodes as namespaces of this machine, with a provider on them (`holdfast.storage.lab`). Raises `LabError`,
+    `InvalidArgumentError`, and where a plugin does not come up `Timeout`, `ConnectError` or `ExpectationFailed`.
+    """
 
 def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
-    """The user's own hosts, with a provider's plugins on them (`holdfast.storage.hosts`)."""
+    """The user's own hosts, with a provider's plugins on them (`holdfast.storage.hosts`). Raises `LabError`,
+    `InvalidArgumentError`, and where a plugin does not answer `Timeout`, `ConnectError` or `ExpectationFailed`.
+    """
 
 def storage_personalities() -> list[tuple[str, str]]:
     """The healthy ways of the emulated provider, by name, each with its line."""
@@ -1836,11 +1897,14 @@ def storage_lab_lacks() -> str | None:
 
 def storage_introduce(address: str, *, mask: Mask, timeout: _Seconds) -> dict[str, Any]:
     """What the plugin at an address says of itself, of CSI or of Docker's plugin protocol: `holdfast.storage.provider`
-    makes an `Introduction` of it. What `mask` hides is not in it. Nothing is made, mounted or removed.
+    makes an `Introduction` of it. What `mask` hides is not in it. Nothing is made, mounted or removed. Raises
+    `ConnectError`, `Timeout`, `InvalidArgumentError`, or `ExpectationFailed` where it speaks neither.
     """
 
 def storage_server(listen: str, exports: str, folder: str | os.PathLike[str]) -> StorageService:
-    """The server of the lab's own driver: volumes in `folder`, CSI on `listen`, their data on `exports`."""
+    """The server of the lab's own driver: volumes in `folder`, CSI on `listen`, their data on `exports`.
+    Raises `InvalidArgumentError`.
+    """
 
 def storage_plugin(
     endpoint: str | os.PathLike[str],
@@ -1850,4 +1914,6 @@ def storage_plugin(
     *,
     timeout: _Seconds,
 ) -> StorageService:
-    """Its plugin on `node`: CSI on the unix socket `endpoint`, volumes from `server`, in time."""
+    """Its plugin on `node`: CSI on the unix socket `endpoint`, volumes from `server`, in time. Raises
+    `InvalidArgumentError`, `Timeout` or `ConnectError`.
+    """

@@ -203,8 +203,8 @@ CNI = (
 
 TORPEDO = (
     _text("provider", "FILE", "a file that names a storage provider, instead of the emulated one"),
-    _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s, or leave=60s for the clean-up at the end of each; may be given"
-          " several times"),
+    _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s, or leave=60s for the clean-up at the end of each; may"
+          " be given several times"),
     _choice("torpedo-runner", "RUNNER", choices.StorageRunner, "who runs the tasks, instead of who the provider's file"
             " says: own, docker or swarm"),
     _text("torpedo-start", "TIME", "how long the plugins of a provider may take to answer at first, such as 60s"),

@@ -54,12 +54,12 @@ class NotebookWatch:
         shown: Any = import_module("IPython.display")  # it has no types
         self._html = shown.HTML
         self._label = label
-        self._told = (0.0, "begins")
+        self._last = (0.0, "begins")
         self._handle = shown.display(self._html(self._drawing("")), display_id=True)
 
     def __call__(self, seconds: float, what: str) -> None:
         """Say it."""
-        self._told = (seconds, what)
+        self._last = (seconds, what)
         self._handle.update(self._html(self._drawing("")))
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class NotebookWatch:
         self._handle.update(self._html(self._drawing('value="1" max="1"')))
 
     def _drawing(self, state: str) -> str:
-        seconds, what = self._told
+        seconds, what = self._last
         label = escape(self._label)
         return f"<label>{label} <progress {state}></progress> {seconds:.0f} s: {escape(what)}</label>"
 
@@ -100,14 +100,14 @@ class NotebookBar:
         shown: Any = import_module("IPython.display")  # it has no types
         self._html = shown.HTML
         self._label = label
-        self._told = (0, 0)
+        self._last = (0, 0)
         self._began = time.monotonic()
         self._drawn = 0.0
         self._handle = shown.display(self._html(self._drawing()), display_id=True)
 
     def __call__(self, sent: int, _received: int, total: int) -> None:
         """Move the bar; not more often than an eye can follow."""
-        self._told = (sent, total)
+        self._last = (sent, total)
         now = time.monotonic()
         if now - self._drawn >= REDRAW or sent == total:
             self._drawn = now
@@ -118,7 +118,7 @@ class NotebookBar:
         self._handle.update(self._html(self._drawing()))
 
     def _drawing(self) -> str:
-        sent, total = self._told
+        sent, total = self._last
         speed = sent / max(time.monotonic() - self._began, 0.001)
         amount = f"{sent / MEGA:.1f}/{total / MEGA:.1f} MB, {speed / MEGA:.1f} MB/s" if total else "…"
         label = escape(self._label)

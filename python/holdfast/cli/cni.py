@@ -1,4 +1,4 @@
-"""`holdfast cni`: the CNI plugin that fails as it is told to, and chains run by hand."""
+"""`holdfast cni`: the CNI plugin that fails as it is values to, and chains run by hand."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def _attachment(work: Callable[[Chain, str, str, dict[str, Any]], None]) -> Call
 
 
 def _capabilities(texts: Sequence[str]) -> dict[str, Any]:
-    told = pairs(texts, "--capability", "=", "NAME=JSON")
-    return {name: _json(f"--capability {name}", text) for name, text in told.items()}
+    values = pairs(texts, "--capability", "=", "NAME=JSON")
+    return {name: _json(f"--capability {name}", text) for name, text in values.items()}
 
 
 def _json(option: str, text: str) -> Any:
@@ -142,7 +142,7 @@ def cni_add(chain: Chain, container: str, namespace: str, options: dict[str, Any
 @cni.command("delete")
 @_attachment
 def cni_delete(chain: Chain, container: str, namespace: str, options: dict[str, Any]) -> None:
-    """Run a chain's DEL as a runtime does: with what ADD said, and was told, unless you say otherwise."""
+    """Run a chain's DEL as a runtime does: with what ADD said, and was values, unless you say otherwise."""
     chain.delete(container, namespace, **options)
 
 

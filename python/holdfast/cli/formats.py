@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from holdfast import visible
-from holdfast.cli.several import Told
+from holdfast.cli.several import Reply
 from holdfast.exceptions import HoldfastError
 from holdfast.gnmi import Extension, SetResult
 from holdfast.results import Capabilities, Leaf, Leaves, Updates
@@ -41,10 +41,10 @@ def as_yaml(data: object) -> str:
 
 def leaf(each: Leaf) -> dict[str, Any]:
     """A leaf for programs; one that was deleted has no value."""
-    told: dict[str, Any] = {"path": each.path, "value": each.value}
+    written: dict[str, Any] = {"path": each.path, "value": each.value}
     if each.value is None:
-        told = {"path": each.path, "deleted": True}
-    return told | {"time": each.time, "timestamp": each.timestamp} | ({"target": each.target} if each.target else {})
+        written = {"path": each.path, "deleted": True}
+    return written | {"time": each.time, "timestamp": each.timestamp} | ({"target": each.target} if each.target else {})
 
 
 def leaf_line(each: Leaf) -> str:
@@ -122,7 +122,7 @@ def updates(answer: Updates) -> list[dict[str, Any]]:
 
 
 def updates_lines(answer: Updates) -> list[str]:
-    """The same for people, who need not know that all was told that was there."""
+    """The same for people, who need not know that all was replies that was there."""
     if answer.resumed:
         return [str(answer)]
     return [*map(leaf_line, answer), *_extension_lines(answer.extensions)]
@@ -135,15 +135,15 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"error": {"kind": type(error).__name__, "code": code, "message": message}}
 
 
-def show(shape: str, told: Sequence[Told[Any]], plain: Any, lines: Any) -> None:
+def show(shape: str, replies: Sequence[Reply[Any]], plain: Any, lines: Any) -> None:
     """One answer of each device: alone as it is, and several under their names."""
-    alone = len(told) == 1 and not told[0].place.name
+    alone = len(replies) == 1 and not replies[0].place.name
     if shape == "flat":
-        for each in told:
+        for each in replies:
             before = "" if alone else f"{visible.line(each.place.name)}: "
             for line in () if each.error is not None else lines(each.answer):
                 click.echo(f"{before}{line}")
         return
-    held = {each.place.name: failure(each.error) if each.error is not None else plain(each.answer) for each in told}
-    data = held[told[0].place.name] if alone else held
+    held = {each.place.name: failure(each.error) if each.error is not None else plain(each.answer) for each in replies}
+    data = held[replies[0].place.name] if alone else held
     click.echo(as_json(data) if shape == "json" else as_yaml(data))

@@ -85,9 +85,9 @@ def _one_each(
     given: SharedOptions, shape: str | None, ask: Callable[[Device], Any], plain: Any, lines: Any, **how: Any
 ) -> None:
     shape = _shape(given, shape)
-    told = several.one_each(reach.places(given, **how), ask)
-    formats.show(shape, told, plain, lines)
-    several.fail(told)
+    replies = several.one_each(reach.places(given, **how), ask)
+    formats.show(shape, replies, plain, lines)
+    several.fail(replies)
 
 
 @click.command(cls=Command)
@@ -258,12 +258,12 @@ def subscribe(given: SharedOptions, /, extensions: Sequence[str], shape: str | N
     said["extensions"] = _extensions(extensions)
     places = reach.places(given)
     ask = _subscription(said, several_devices=len(places) > 1)
-    failed: list[several.Told[Any]] = []
-    for told in several.answers(places, ask):
-        if told.error is not None:
-            failed.append(told)
-        elif told.answer is not None:
-            _echo(shape, told.place.name, told.answer)
+    failed: list[several.Reply[Any]] = []
+    for reply in several.answers(places, ask):
+        if reply.error is not None:
+            failed.append(reply)
+        elif reply.answer is not None:
+            _echo(shape, reply.place.name, reply.answer)
     several.fail(failed)
 
 
@@ -341,8 +341,8 @@ def _echo(shape: str, name: str, updates: Updates) -> None:
             click.echo(f"{before}{line}")
         return
     for each in formats.updates(updates):
-        told = {"device": name, **each} if name else each
-        click.echo(formats.as_json(told, indent=None) if shape == "json" else f"---\n{formats.as_yaml(told)}")
+        row = {"device": name, **each} if name else each
+        click.echo(formats.as_json(row, indent=None) if shape == "json" else f"---\n{formats.as_yaml(row)}")
 
 
 ALL = (capabilities, get, set_command, subscribe)

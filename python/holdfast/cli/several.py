@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Told(Generic[Answer]):
+class Reply(Generic[Answer]):
     """What came of a device: an answer, or why no further comes."""
 
     place: Place
@@ -43,9 +43,9 @@ class Told(Generic[Answer]):
     over: bool = False
 
 
-def answers(places: Sequence[Place], ask: Callable[[Device], Iterator[Answer]]) -> Iterator[Told[Answer]]:
+def answers(places: Sequence[Place], ask: Callable[[Device], Iterator[Answer]]) -> Iterator[Reply[Answer]]:
     """What all of them answer, as it comes; each has a thread. Who stops reading ends their sessions."""
-    came: Queue[Told[Answer]] = Queue(WAITING)
+    came: Queue[Reply[Answer]] = Queue(WAITING)
     sessions: list[Device] = []
 
     def follow(place: Place) -> None:
@@ -53,11 +53,11 @@ def answers(places: Sequence[Place], ask: Callable[[Device], Iterator[Answer]]) 
             device = place.connect()
             sessions.append(device)
             for answer in ask(device):
-                came.put(Told(place, answer))
+                came.put(Reply(place, answer))
         except BaseException as error:  # noqa: BLE001 - whoever reads raises it
-            came.put(Told(place, error=error, over=True))
+            came.put(Reply(place, error=error, over=True))
         else:
-            came.put(Told(place, over=True))
+            came.put(Reply(place, over=True))
 
     threads = [threading.Thread(target=follow, args=(place,), daemon=True) for place in places]
     for thread in threads:
@@ -65,12 +65,12 @@ def answers(places: Sequence[Place], ask: Callable[[Device], Iterator[Answer]]) 
     try:
         left = len(places)
         while left:
-            told = came.get()
-            left -= told.over
-            if told.error is not None and (len(places) == 1 or not isinstance(told.error, HoldfastError)):
-                raise told.error
-            if told.error is not None or not told.over:
-                yield told
+            reply = came.get()
+            left -= reply.over
+            if reply.error is not None and (len(places) == 1 or not isinstance(reply.error, HoldfastError)):
+                raise reply.error
+            if reply.error is not None or not reply.over:
+                yield reply
     finally:
         end(sessions, threads, came)
 
@@ -89,18 +89,18 @@ def end(sessions: Sequence[Device], threads: Sequence[threading.Thread], came: Q
     waiting.until(ended, ENDING, look=0.01)
 
 
-def one_each(places: Sequence[Place], ask: Callable[[Device], Answer]) -> list[Told[Answer]]:
+def one_each(places: Sequence[Place], ask: Callable[[Device], Answer]) -> list[Reply[Answer]]:
     """One answer of each, in their order."""
-    came = {told.place.name: told for told in answers(places, lambda device: iter((ask(device),)))}
+    came = {reply.place.name: reply for reply in answers(places, lambda device: iter((ask(device),)))}
     return [came[place.name] for place in places]
 
 
-def fail(failed: Sequence[Told[Answer]]) -> None:
+def fail(failed: Sequence[Reply[Answer]]) -> None:
     """Say what failed, each under its name, and end with the gravest exit code; nothing where all went well."""
     codes = []
-    for told in failed:
-        if isinstance(told.error, HoldfastError):
-            complain(told.error, visible.line(told.place.name))
-            codes.append(exit_codes.ending_of(told.error).command)
+    for reply in failed:
+        if isinstance(reply.error, HoldfastError):
+            complain(reply.error, visible.line(reply.place.name))
+            codes.append(exit_codes.ending_of(reply.error).command)
     if codes:
         click.get_current_context().exit(max(codes))

@@ -191,9 +191,9 @@ class Chain:
         kept = self._kept_of(asked)
         if kept is not None:
             asked.remember(kept)
-        told = kept is not None and versions.at_least(self.version, versions.DEL_GETS_RESULT)
+        gets_result = kept is not None and versions.at_least(self.version, versions.DEL_GETS_RESULT)
         for plugin in reversed(self.configuration["plugins"]):
-            self._ask("DEL", plugin, asked, dict(kept.result) if kept is not None and told else None)
+            self._ask("DEL", plugin, asked, dict(kept.result) if kept is not None and gets_result else None)
         wanted = asked.attachment
         self._kept.forget(wanted.network, wanted.container, wanted.interface, wanted.host)
 
@@ -304,18 +304,18 @@ class _Asked:
         self._is_of_network = attachment is None
         self._says = {"annotations": annotations is not None, "arguments": arguments is not None}
         self._says["capabilities"] = capabilities is not None
-        told = {**(capabilities or {}), **({ANNOTATIONS: dict(annotations)} if annotations else {})}
+        given = {**(capabilities or {}), **({ANNOTATIONS: dict(annotations)} if annotations else {})}
         base = attachment or Attachment("", "", "", "")
-        self.attachment = replace(base, interface=interface, capabilities=told, arguments=arguments or "")
+        self.attachment = replace(base, interface=interface, capabilities=given, arguments=arguments or "")
 
     def remember(self, kept: Attachment) -> None:
         """Take from what ADD was given what is not said now."""
-        told = dict(self.attachment.capabilities)
+        given = dict(self.attachment.capabilities)
         for name, value in kept.capabilities.items():
             if not self._says["annotations" if name == ANNOTATIONS else "capabilities"]:
-                told.setdefault(name, value)
+                given.setdefault(name, value)
         arguments = self.attachment.arguments if self._says["arguments"] else kept.arguments
-        self.attachment = replace(self.attachment, capabilities=told, arguments=arguments)
+        self.attachment = replace(self.attachment, capabilities=given, arguments=arguments)
 
     def capabilities(self) -> Mapping[str, Any]:
         return self.attachment.capabilities

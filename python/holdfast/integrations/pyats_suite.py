@@ -92,8 +92,8 @@ for _suite, _count in SUITES.items():
     for _number in range(1, _count + 1):
         _plan = plan_id(_suite, _number)
         _name = f"CNTR_{_suite[-1]}_{_number}"
-        _told = {"suite": _suite, "number": _number, "__module__": __name__, "__doc__": _plan}
-        globals()[_name] = type(_name, (Case,), _told)
+        _attributes = {"suite": _suite, "number": _number, "__module__": __name__, "__doc__": _plan}
+        globals()[_name] = type(_name, (Case,), _attributes)
 del Case
 
 

@@ -129,7 +129,7 @@ class Summary:
             own = [case for case in self._cases if case.device == device]
             if all(case.suite in options.NUMBERED_SUITES for case in own):
                 own.sort(key=lambda case: (case.round or 0, case.plan_id))  # workers end in any order
-            yield from terminal.table(own, self._paint, reasons_told=True)
+            yield from terminal.table(own, self._paint, reasons_above=True)
 
     def _rounds(self) -> Iterable[str]:
         if all(case.round is None for case in self._cases):

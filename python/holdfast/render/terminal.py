@@ -12,14 +12,14 @@ Paint = Callable[[str, bool], str]
 
 
 def table(
-    cases: Sequence[CaseRecord], paint: Paint = lambda text, _: text, *, reasons_told: bool = False
+    cases: Sequence[CaseRecord], paint: Paint = lambda text, _: text, *, reasons_above: bool = False
 ) -> Iterator[str]:
     """A line for each case, and below it what there is to say of it.
 
-    `reasons_told`: why a test failed stands above already, so that the steps are but named here.
+    `reasons_above`: why a test failed stands above already, so that the steps are but named here.
     """
     if all(DEPTH not in case.kinds for case in cases):
-        yield from _short(cases, paint, reasons_told)
+        yield from _short(cases, paint, reasons_above)
         return
     first = max(10, *(len(case.plan_id) for case in cases))
     procedure, depth = (max(least, *map(len, cells)) for least, cells in _columns(cases))
@@ -27,18 +27,18 @@ def table(
     for case in cases:
         verdicts = f"{_painted(case.procedure, procedure, paint)} {_painted(case.depth, depth, paint)}"
         yield f"{visible.line(case.plan_id):<{first}} {verdicts} {away(case):<16} {len(case.checked)} steps"
-        for line in _below(case, reasons_told):
+        for line in _below(case, reasons_above):
             yield f"{'':<{first}} {line}"
 
 
-def _short(cases: Sequence[CaseRecord], paint: Paint, reasons_told: bool) -> Iterator[str]:
+def _short(cases: Sequence[CaseRecord], paint: Paint, reasons_above: bool) -> Iterator[str]:
     """Of cases that come to one verdict each."""
     first = max(10, *(len(case.plan_id) for case in cases))
     yield f"{'case':<{first}} {'verdict':<12} {'seconds':>7}"
     for case in cases:
         seconds = sum(step.seconds for step in case.steps)
         yield f"{visible.line(case.plan_id):<{first}} {_painted(case.shown(PROCEDURE), 12, paint)} {seconds:>7.2f}"
-        for line in _below(case, reasons_told):
+        for line in _below(case, reasons_above):
             yield f"{'':<{first}} {line}"
 
 
@@ -55,12 +55,12 @@ def _columns(cases: Sequence[CaseRecord]) -> tuple[tuple[int, list[str]], ...]:
     return (10, [case.procedure for case in cases]), (6, [case.depth for case in cases])
 
 
-def _below(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
-    yield from map(visible.line, _said(case, reasons_told))
+def _below(case: CaseRecord, reasons_above: bool) -> Iterator[str]:
+    yield from map(visible.line, _said(case, reasons_above))
 
 
-def _said(case: CaseRecord, reasons_told: bool) -> Iterator[str]:
-    above = reasons_told and case.outcome == "failed"
+def _said(case: CaseRecord, reasons_above: bool) -> Iterator[str]:
+    above = reasons_above and case.outcome == "failed"
     yield from (f"{step.kind} failed: {step.name}" if above else str(step).splitlines()[0] for step in case.failures)
     yield from (f"noted: {line}" for line in case.noted)
     yield from (f"not checked: {line}" for line in case.not_checked)

@@ -46,13 +46,13 @@ def serve(csi: str | None, docker: str | None, nodes: str, failpoints: Sequence[
         click.echo("EMULATED storage provider", err=True)
         sockets = [f"{face} {name} unix://{os.path.abspath(folder)}/{name}.sock" for name in names]  # noqa: PTH100
         served = (face, folder)
-        _until_told(
+        _until_interrupted(
             lambda: rooms.emulated(nodes=names, failpoints=armed, seed=seed, served=served),
             "\n".join([*sockets, "serving"]),
         )
 
 
-def _until_told(start: Callable[[], _core.StorageLab | _core.StorageService], what: str) -> None:
+def _until_interrupted(start: Callable[[], _core.StorageLab | _core.StorageService], what: str) -> None:
     """Serve until Ctrl-C or SIGTERM; `what` is printed once it does."""
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
@@ -71,7 +71,7 @@ def server(listen: str, exports: str, folder: str) -> None:
     """The server of the lab's own driver: a file and an nbdkit for each volume."""
     from holdfast import _core
 
-    _until_told(lambda: _core.storage_server(listen, exports, folder), f"serving on {listen}")
+    _until_interrupted(lambda: _core.storage_server(listen, exports, folder), f"serving on {listen}")
 
 
 @storage.command("plugin")
@@ -84,7 +84,9 @@ def plugin(endpoint: str, nodeid: str, server: str, folder: str) -> None:
     from holdfast import _core
 
     socket = endpoint.removeprefix("unix://")
-    _until_told(lambda: _core.storage_plugin(socket, nodeid, server, folder, timeout=30), f"serving on {endpoint}")
+    _until_interrupted(
+        lambda: _core.storage_plugin(socket, nodeid, server, folder, timeout=30), f"serving on {endpoint}"
+    )
 
 
 @click.group()

@@ -38,13 +38,13 @@ def check(file: str, runner: str | None, start: bool, timeout: str | None, as_js
     trial = trying.try_out(found, start=start, timeout=None if timeout is None else _seconds(timeout))
     planned = list(plan(found, trial.capabilities, trial.lacks))
     if as_json:
-        told = {
+        facts = {
             "file": file,
             "tried": [asdict(each) for each in trial.tried],
             "plugin": None if trial.plugin is None else asdict(trial.plugin),
             "scenarios": [{"name": name, "title": title, "verdict": verdict} for name, title, verdict in planned],
         }
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(facts, indent=2))
     else:
         for each in trial.tried:
             click.echo(str(each))

@@ -73,11 +73,11 @@ class Scenario:
         if self._alone is None:
             first, second = self.nodes[:2]
             reach = self.create(first).accessible
-            told = ", ".join(reach or ()) or "no node"
+            nodes = ", ".join(reach or ()) or "no node"
             self._alone = (
                 ""
                 if reach is None or second in reach
-                else f"{self.provider.name}: a volume for {first} is accessible from {told} alone"
+                else f"{self.provider.name}: a volume for {first} is accessible from {nodes} alone"
             )
         return self._alone
 
@@ -309,9 +309,9 @@ class Scenario:
         account.stale += found.stale
         if found.findings:
             more = f"; and {len(found.findings) - 5} more" if len(found.findings) > 5 else ""
-            told = "; ".join(map(str, found.findings[:5]))
+            findings = "; ".join(map(str, found.findings[:5]))
             raise ExpectationFailed(
-                f"of {found.acknowledged} acknowledged records on {volume.name}: {told}{more}",
+                f"of {found.acknowledged} acknowledged records on {volume.name}: {findings}{more}",
                 hint="docs/ledger.md says what each finding means",
             )
         return found

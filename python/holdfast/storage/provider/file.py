@@ -99,10 +99,10 @@ class ProviderFile:
         if not self.version_command:
             return ""
         try:
-            told = _told(self.version_command, self.folder, {**os.environ, **self.environment})
+            printed = _printed(self.version_command, self.folder, {**os.environ, **self.environment})
         except (OSError, ValueError) as error:
             raise InvalidArgumentError(self.hide(f"provider: version: {error}")) from None
-        return (self.hide(told).splitlines() or [""])[0]
+        return (self.hide(printed).splitlines() or [""])[0]
 
     def lacks(self) -> list[str]:
         """Why it cannot run here, a line each; empty where it can."""
@@ -115,7 +115,7 @@ class ProviderFile:
         return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]
 
 
-def _told(line: str, folder: Path, environment: Mapping[str, str]) -> str:
+def _printed(line: str, folder: Path, environment: Mapping[str, str]) -> str:
     """What a shell line prints that ends well and soon: `ValueError` says why else. What it leaves running is ended."""
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as complaint:
         process = subprocess.Popen(  # noqa: S603

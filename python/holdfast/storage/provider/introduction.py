@@ -43,19 +43,19 @@ class Introduction:
 
     def lines(self) -> list[str]:
         """It in words, a line each, escaped."""
-        told = []
+        lines = []
         if self.is_csi:
-            told.append(f"CSI driver {self.name} {self.version}".rstrip())
+            lines.append(f"CSI driver {self.name} {self.version}".rstrip())
             readiness = {True: "it is ready", False: "it says that it is not ready", None: ""}[self.ready]
             place = ", ".join(f"{key}={value}" for key, value in self.topology)
-            told += [readiness] if readiness else []
-            told.append(f"plugin: {_listed(self.plugin)}; controller: {_listed(self.controller)}")
-            told.append(f"node: {_listed(self.node)}; its name for the node: {self.node_id or 'none'}")
-            told += [f"the node's topology: {place}"] if place else []
+            lines += [readiness] if readiness else []
+            lines.append(f"plugin: {_listed(self.plugin)}; controller: {_listed(self.controller)}")
+            lines.append(f"node: {_listed(self.node)}; its name for the node: {self.node_id or 'none'}")
+            lines += [f"the node's topology: {place}"] if place else []
         else:
-            told.append(f"Docker plugin: {_listed(self.plugin)}; scope of its volumes: {self.scope or 'not told'}")
-        told += [f"{question} got no answer: {why}" for question, why in self.unanswered]
-        return [visible.line(each) for each in told]
+            lines.append(f"Docker plugin: {_listed(self.plugin)}; scope of its volumes: {self.scope or 'not known'}")
+        lines += [f"{question} got no answer: {why}" for question, why in self.unanswered]
+        return [visible.line(each) for each in lines]
 
 
 def _listed(words: list[str]) -> str:
@@ -69,5 +69,5 @@ def introduce(address: str, mask: _core.Mask | None = None, *, timeout: float = 
     """
     from holdfast import _core
 
-    told = _core.storage_introduce(address, mask=mask or _core.Mask([]), timeout=timeout)
-    return Introduction(**{each.name: told[each.name] for each in fields(Introduction)})
+    answers = _core.storage_introduce(address, mask=mask or _core.Mask([]), timeout=timeout)
+    return Introduction(**{each.name: answers[each.name] for each in fields(Introduction)})

@@ -192,9 +192,9 @@ def _on_one_node(provider: ProviderFile, trial: Trial, timeout: float) -> None:
             if trial.plugin is None:
                 trial.tried.append(Tried("the plugin on one node", False, why))
     except HoldfastError as error:
-        told = provider.hide(str(error)).replace(str(folder), "…")
+        failure = provider.hide(str(error)).replace(str(folder), "…")
         printed = logs.tails(folder, provider.hide)
-        trial.tried.append(Tried("the plugin on one node", False, "\n".join(filter(None, (told, printed)))))
+        trial.tried.append(Tried("the plugin on one node", False, "\n".join(filter(None, (failure, printed)))))
     finally:
         if lab is not None:
             lab.close()

@@ -154,15 +154,15 @@ class Pod(ABC):
         if self.network.is_own:
             assert any("." in address for address in there), f"no IPv4 address: {there}"
             assert any(":" in address for address in there), f"no IPv6 address: {there}"
-        told = self.told()
-        if told is None:
+        result = self.result_of_add()
+        if result is None:
             assert there, "eth0 has no address"
             return
         known = {ipaddress.ip_interface(address) for address in there}
-        lacks = [address for address in addresses(told) if ipaddress.ip_interface(address) not in known]
+        lacks = [address for address in addresses(result) if ipaddress.ip_interface(address) not in known]
         assert not lacks, f"ADD told of {', '.join(lacks)}, and eth0 has {', '.join(there) or 'no address'}"
 
-    def told(self) -> Mapping[str, Any] | None:
+    def result_of_add(self) -> Mapping[str, Any] | None:
         """What ADD answered; None where the runtime keeps that to itself."""
         return None
 
@@ -202,7 +202,7 @@ class PodByHand(Pod):
     def delete(self) -> None:
         self.network.chain.delete(self.name, self._namespace.path, **self._options())
 
-    def told(self) -> Mapping[str, Any] | None:
+    def result_of_add(self) -> Mapping[str, Any] | None:
         kept = [each for each in self.network.chain.attachments() if each.container == self.name]
         return kept[0].result if kept else {}
 
@@ -219,7 +219,7 @@ class PodByHand(Pod):
         try:
             self.check()
         except CniError as error:
-            there = [route for route in routes(self.told() or {}) if self._has_route(route)]
+            there = [route for route in routes(self.result_of_add() or {}) if self._has_route(route)]
             amiss = [route for route in there if f"IP:{route.partition('/')[0]} " in error.message]
             if amiss and "Expected Route" in error.message and "GW:<nil>" in error.message:
                 pytest.xfail(f"bridge's CHECK does not find the route {amiss[0]}, which is there: {error.message}")
@@ -234,12 +234,12 @@ class PodByHand(Pod):
 
         A route if it told of one, the default route first; else an address.
         """
-        told = self.told() or {}
-        for route in sorted(routes(told), key=lambda route: not route.endswith("/0")):
+        result = self.result_of_add() or {}
+        for route in sorted(routes(result), key=lambda route: not route.endswith("/0")):
             if self._has_route(route):
                 self._namespace.run(["ip", "-6" if ":" in route else "-4", "route", "delete", route])
                 return f"route {route}"
-        for address in addresses(told):
+        for address in addresses(result):
             if address in self._namespace.addresses("eth0"):
                 self._namespace.run(["ip", "address", "delete", address, "dev", "eth0"])
                 return f"address {address}"

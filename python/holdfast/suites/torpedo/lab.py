@@ -34,8 +34,8 @@ ENGINES = replace(REAL, call=35.0, settle=30.0)
 HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
 PACE = {True: 0.005, False: 0.05}
-# What could not be cleaned up is told, and no more of it than this.
-TOLD = 5
+# What could not be cleaned up is shown, and no more of it than this.
+SHOWN = 5
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
 
 
@@ -49,8 +49,8 @@ def torpedo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario
         request.node.stash[ScenarioOutcome.KEY] = ScenarioOutcome(scenario)
         yield scenario
         troubles = scenario.leave()
-        more = len(troubles) - TOLD
-        for trouble in [*troubles[:TOLD], *([f"and {more} more that could not be done"] if more > 0 else [])]:
+        more = len(troubles) - SHOWN
+        for trouble in [*troubles[:SHOWN], *([f"and {more} more that could not be done"] if more > 0 else [])]:
             warnings.warn(pytest.PytestWarning(f"{name}: clean-up: {trouble}"), stacklevel=1)
 
 
@@ -134,8 +134,8 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
             made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start, calls=calls)
         except HoldfastError as error:
             printed = logs.tails(folder, provider.hide)
-            told = str(error).replace(str(folder), "…")
-            raise pytest.fail.Exception(f"the lab did not come up: {told}\n{printed}", pytrace=False) from None
+            failure = str(error).replace(str(folder), "…")
+            raise pytest.fail.Exception(f"the lab did not come up: {failure}\n{printed}", pytrace=False) from None
         yield made, str(folder)
     finally:
         if made is not None:

@@ -62,8 +62,10 @@ def test_torpedo_11_expansion_under_write(torpedo: Scenario) -> None:
 def _expand(torpedo: Scenario, task: StorageTask, size: int, tasks: Sequence[StorageTask]) -> None:
     """Make a volume larger; again, which changes nothing; and to less, which changes nothing either."""
     for asked in (size, size, size // 2):
-        told = torpedo.lab.expand(task.volume, asked, tasks=tasks, timeout=torpedo.limits.call)
-        torpedo.expect(told >= size, f"made {size} bytes large, and asked for {asked} bytes is said to have {told}")
+        reported = torpedo.lab.expand(task.volume, asked, tasks=tasks, timeout=torpedo.limits.call)
+        torpedo.expect(
+            reported >= size, f"made {size} bytes large, and asked for {asked} bytes is said to have {reported}"
+        )
 
 
 @pytest.mark.torpedo("T12")
@@ -176,19 +178,19 @@ def test_torpedo_15_statistics(torpedo: Scenario) -> None:
     task = torpedo.run(torpedo.create(first), first, "mid-fsync")
     task.wait_acknowledged(COUNTED, timeout=torpedo.limits.deadline)
     task.stop(timeout=torpedo.limits.call)
-    told = torpedo.lab.statistics(task, timeout=torpedo.limits.call)
+    statistics = torpedo.lab.statistics(task, timeout=torpedo.limits.call)
     torpedo.lab.release(task, timeout=torpedo.limits.call)
     with torpedo.refused("statistics of a volume where it is not mounted"):
         torpedo.lab.statistics(task, timeout=torpedo.limits.call)
 
     found = torpedo.expect_whole(task.volume, first)
-    if told.bytes is None:
+    if statistics.bytes is None:
         torpedo.unchecked("bytes of a volume", "the plugin counts none")
     elif found.bytes is None or found.used is None:
         torpedo.unchecked("bytes of a volume", f"nobody else counts them on {first}")
     else:
         margin = max(COUNT, found.bytes // 50)
-        space = told.bytes
+        space = statistics.bytes
         torpedo.expect(
             abs(space.total - found.bytes) <= margin or space.total == task.volume.bytes,
             f"{space.total} bytes in all are told, and the node sees {found.bytes}",
@@ -201,5 +203,7 @@ def test_torpedo_15_statistics(torpedo: Scenario) -> None:
             f"{space.available} available bytes are told, and {space.total} in all",
         )
     if torpedo.can("Condition", "the condition of a volume"):
-        torpedo.expect(not told.abnormal, f"a volume that nobody harmed is said to be abnormal: {told.message}")
+        torpedo.expect(
+            not statistics.abnormal, f"a volume that nobody harmed is said to be abnormal: {statistics.message}"
+        )
     torpedo.expect_nothing_left()

@@ -19,7 +19,7 @@ grpc = pytest.importorskip("grpc", reason="pip install grpcio")
 
 DEADLINES = {"start": 1.5, "reboot": 30, "ready": 1.5, "settle": 0.5, "redundant": 5}
 HOUR = 3600
-Told = Callable[["Router"], int | None]
+DeviceTime = Callable[["Router"], int | None]
 
 
 def message(name: str, content: dict[str, Any]) -> bytes:
@@ -33,10 +33,10 @@ def path(*names: str) -> dict[str, Any]:
 
 
 class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """A device with one card: `told` is its boot-time as it tells it, and `boots` whether a reboot is one."""
+    """A device with one card: `reported` is its boot-time as it says it, and `boots` whether a reboot is one."""
 
-    def __init__(self, told: Told, boots: bool, clock: bool) -> None:
-        self.told, self.boots, self.clock = told, boots, clock
+    def __init__(self, reported: DeviceTime, boots: bool, clock: bool) -> None:
+        self.reported, self.boots, self.clock = reported, boots, clock
         self.booted = time.time() - HOUR
         self.reads = self.port = 0
         self.restarting: threading.Thread | None = None
@@ -102,22 +102,22 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
                 updates.append({"path": where, "val": {"string_val": "PRIMARY"}})
             if names == ["system", "state", "boot-time"]:
                 self.reads += 1
-                told = self.told(self)
+                reported = self.reported(self)
                 updates.append({"path": path("system", "state", "a-count"), "val": {"uint_val": "7"}})
-                if told is not None:
-                    updates.append({"path": path(*names), "val": {"uint_val": str(told)}})
+                if reported is not None:
+                    updates.append({"path": path(*names), "val": {"uint_val": str(reported)}})
         notification = {"timestamp": str(time.time_ns()), "update": updates}
         yield message("gnmi.SubscribeResponse", {"update": notification})
         yield message("gnmi.SubscribeResponse", {"sync_response": True})
 
 
-@pytest.fixture(params=[True, False], ids=["clock told", "clock untold"])
-def router(request: Any) -> Iterator[Callable[[Told, bool], Router]]:
+@pytest.fixture(params=[True, False], ids=["clock known", "clock unknown"])
+def router(request: Any) -> Iterator[Callable[[DeviceTime, bool], Router]]:
     """Starts a router."""
     started: list[Router] = []
 
-    def start(told: Told, boots: bool) -> Router:
-        started.append(Router(told, boots, request.param))
+    def start(reported: DeviceTime, boots: bool) -> Router:
+        started.append(Router(reported, boots, request.param))
         return started[-1]
 
     yield start
@@ -142,7 +142,7 @@ def stale(device: Router) -> int:
     return int((device.booted - HOUR if wait else device.booted) * 1e9)
 
 
-PROVEN: dict[str, Told] = {
+PROVEN: dict[str, DeviceTime] = {
     "nanoseconds": lambda device: int(device.booted * 1e9),
     "microseconds": lambda device: int(device.booted * 1e6),
     "milliseconds": lambda device: int(device.booted * 1e3),
@@ -153,11 +153,11 @@ PROVEN: dict[str, Told] = {
 
 
 @pytest.mark.parametrize("way", PROVEN)
-def test_a_reboot_is_proved_in_whatever_unit_its_time_is_told(way: str, router: Any) -> None:
+def test_a_reboot_is_proved_in_whatever_unit_its_time_is_reported(way: str, router: Any) -> None:
     assert "/system/state/boot-time moved on" in rebooted(router(PROVEN[way], True)).witnesses
 
 
-UNTOLD: dict[str, Told] = {
+UNREPORTED: dict[str, DeviceTime] = {
     "never": lambda _device: None,
     "1970": lambda device: 30_000_000_000 if device.fresh else int(device.booted * 1e9),
     "zero": lambda device: 0 if device.fresh else int(device.booted * 1e9),
@@ -165,14 +165,14 @@ UNTOLD: dict[str, Told] = {
 }
 
 
-@pytest.mark.parametrize("way", UNTOLD)
+@pytest.mark.parametrize("way", UNREPORTED)
 def test_a_time_that_is_none_is_not_checked_where_the_device_was_away(way: str, router: Any) -> None:
-    reboot = rebooted(router(UNTOLD[way], True))
+    reboot = rebooted(router(UNREPORTED[way], True))
     assert any("connection was lost" in witness for witness in reboot.witnesses)
     assert "/system/state/boot-time" in [unchecked.what for unchecked in reboot.not_checked]
 
 
-IGNORED: dict[str, Told] = {
+IGNORED: dict[str, DeviceTime] = {
     "same": lambda device: int(device.booted * 1e9),
     "empty at first": lambda device: None if device.reads == 1 else int(device.booted * 1e9),
     "empty for long": lambda device: None if device.reads <= 3 else int(device.booted * 1e9),
