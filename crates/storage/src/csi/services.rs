@@ -17,6 +17,8 @@ use holdfast_wire::csi::node_client::NodeClient;
 
 /// For a plugin to say who it is, before another is asked; when all have been, twice as long.
 pub const ATTEMPT: Duration = Duration::from_secs(1);
+/// And however often it was asked.
+const LONGEST: Duration = Duration::from_secs(600);
 /// From one of them to the next.
 const LOOK: Duration = Duration::from_millis(20);
 /// An answer may have so many bytes: what is too large is told by us, and not by a code that a driver may use too.
@@ -54,10 +56,26 @@ pub fn ready(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<()
     let last_attempt = deadline.checked_sub(ATTEMPT).unwrap_or(deadline);
     blocking::until(last_attempt, LOOK, || {
         let answer = probe(caller, socket, deadline.min(Instant::now() + limit));
-        limit *= 2;
+        limit = limit.saturating_mul(2).min(LONGEST); // who refuses at once is asked often
         match answer {
             Err(error) if may_be_starting(&error) => Err(error),
             answer => Ok(answer),
         }
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csi::calls::Calls;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_plugin_whose_socket_comes_late_is_waited_for_to_the_end() {
+        let caller = Caller::new(Calls::default());
+        let socket = Endpoint::Unix("/nowhere/plugin.sock".into());
+        let deadline = Instant::now() + ATTEMPT + LOOK * 90; // more looks than a second can be doubled
+        let late = tokio::task::block_in_place(|| ready(&caller, &socket, deadline));
+        let error = late.expect_err("nobody is there");
+        assert!(matches!(error.kind, Kind::Connect(_)), "{error}");
+    }
 }
