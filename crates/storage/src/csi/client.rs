@@ -262,7 +262,11 @@ impl Volumes for Csi {
         if !self.introduced.provider.capabilities.contains(&Capability::List) {
             return Ok(Vec::new());
         }
-        let socket = self.any_controller(if self.options.nodes.len() > 1 { node } else { "" }, deadline)?;
+        let socket = if self.introduced.topology.is_empty() {
+            self.any_controller(if self.options.nodes.len() > 1 { node } else { "" }, deadline)?
+        } else {
+            self.controller_at(node, deadline)? // that of another node may know the volumes of its own place alone
+        };
         let (mut volumes, mut token) = (Vec::new(), String::new());
         let mut tokens = BTreeSet::new();
         loop {
