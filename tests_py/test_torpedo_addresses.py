@@ -1,4 +1,4 @@
-"""Docker volume plugins that serve elsewhere than on the lab's socket: TCP, a `.spec` file, a `.json` file."""
+"""Docker volume plugins that serve elsewhere than on the lab's socket: TCP, TLS, a `.spec` file, a `.json` file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from fronts import made
 
 from holdfast import _core
 
-from conftest import RunSuite
+from conftest import RunSuite, SuiteRun
 from test_torpedo import verdicts
 
 PLUGIN = Path(__file__).parent / "tcp_plugin.py"
@@ -52,4 +53,65 @@ def test_a_plugin_that_serves_elsewhere_is_found(
 def test_an_engine_finds_it_too(run_suite: RunSuite, tmp_path: Path) -> None:
     file = provider_file(tmp_path, "{folder}/small.json", "{folder}/small.json", tmp_path / "data")
     run = run_suite("-k", "torpedo_1_", "--provider", file, "--torpedo-runner", "docker")
+    assert {verdict for verdict, _ in verdicts(run)["T1"]} == {"Pass"}, run.output
+
+
+def by_tls(run_suite: RunSuite, folder: Path, asked: dict[str, object], *options: str) -> SuiteRun:
+    """T1 with a plugin that speaks TLS alone, and what its `.json` says that who asks it needs.
+
+    Each node has the files at a place of its own, which this machine does not have.
+    """
+    authority = made(folder, "authority", authority=True)
+    plugin = made(folder, "plugin", signer=authority)
+    made(folder, "client", signer=authority)
+    words = f"{{folder}} {folder}/data 0 {{folder}}/small.json {plugin.pem} {plugin.key_pem} {authority.pem}"
+    serving = f"{shlex.quote(sys.executable)} {PLUGIN} {words}"
+    start = f"mount -t tmpfs tmpfs /mnt && cp {folder}/*.pem /mnt && cp {folder}/tls.json {{folder}} && exec {serving}"
+    (folder / "tls.json").write_text(json.dumps(asked), encoding="utf-8")
+    provider = {"kind": "docker-plugin", "name": "small", "socket": "{folder}/small.json", "start": start}
+    file = folder / "small.yaml"
+    file.write_text(json.dumps({"provider": provider, "lab": {"nodes": 2}}), encoding="utf-8")
+    return run_suite("-k", "torpedo_1_", "--provider", str(file), "--torpedo-start", "10s", *options)
+
+
+OURS = {"CertFile": "/mnt/client.pem", "KeyFile": "/mnt/client-key.pem"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"CAFile": "/mnt/authority.pem", **OURS},
+        {"CAFile": "/mnt/client.pem", "InsecureSkipVerify": True, **OURS},
+        OURS,  # an engine trusts whoever answers then
+    ],
+    ids=["verified", "whoever answers", "no authority"],
+)
+def test_a_plugin_by_tls_is_asked_as_its_file_says(
+    asked: dict[str, object], run_suite: RunSuite, tmp_path: Path
+) -> None:
+    run = by_tls(run_suite, tmp_path, asked)
+    assert {verdict for verdict, _ in verdicts(run)["T1"]} == {"Pass"}, run.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"CAFile": "/mnt/client.pem", **OURS}, "certificate"),
+        ({"CAFile": "/mnt/authority.pem"}, "received fatal alert: CertificateRequired"),
+        ({"CAFile": "/mnt/authority.pem", "CertFile": "/mnt/client.pem"}, "without its key"),
+        ({"CAFile": "/mnt/none.pem", **OURS}, "none.pem: No such file"),
+    ],
+    ids=["another authority", "no certificate of ours", "no key", "no file"],
+)
+def test_what_is_wrong_with_tls_is_told(
+    asked: dict[str, object], said: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    run = by_tls(run_suite, tmp_path, asked)
+    ((verdict, reason),) = verdicts(run)["T1"]
+    assert (verdict, said in reason) == ("Inconclusive", True), run.output
+
+
+@pytest.mark.skipif(shutil.which("dockerd") is None, reason="dockerd is not installed")
+def test_an_engine_asks_by_tls_too(run_suite: RunSuite, tmp_path: Path) -> None:
+    run = by_tls(run_suite, tmp_path, {"CAFile": "/mnt/authority.pem", **OURS}, "--torpedo-runner", "docker")
     assert {verdict for verdict, _ in verdicts(run)["T1"]} == {"Pass"}, run.output

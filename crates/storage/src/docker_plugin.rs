@@ -18,6 +18,7 @@ use super::mask::Mask;
 use super::plugin_address::{PluginAddress, Surroundings};
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::dial::BoxedIo;
+use holdfast_net::dial::connection::root_cause;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_net::waiting::blocking;
 
@@ -148,7 +149,9 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
         Error::new(Kind::Connect(ConnectFault::NotGrpc), what)
             .hint("the socket must speak HTTP/1.1, as Docker's plugins do")
     };
-    let answer = send.send_request(request).await.map_err(|error| broken(format!("no answer by HTTP: {error}")))?;
+    let answer = send.send_request(request).await.map_err(|error| {
+        broken(format!("no answer by HTTP: {}", root_cause(&error))) // an alert of TLS, it may be
+    })?;
     let status = answer.status();
     let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     driver.abort();

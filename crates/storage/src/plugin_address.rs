@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
-use holdfast_net::dial::BoxedIo;
+use holdfast_net::dial::trust::Trust;
+use holdfast_net::dial::{Address, BoxedIo};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 
 /// A file that says where a plugin is has a line, or an object of three keys; in bytes.
@@ -26,6 +27,8 @@ pub enum PluginAddress {
     Unix(PathBuf),
     /// TCP, as HOST:PORT.
     Tcp(String),
+    /// TLS over that, and whom it trusts; the files are the node's.
+    Tls(String, Trust),
     /// A `.spec` file with its URL, or a `.json` file with its `Addr`: looked at anew for each call, since a plugin
     /// that starts again may write it again.
     File(PathBuf),
@@ -40,7 +43,7 @@ impl From<PathBuf> for PluginAddress {
 impl FromStr for PluginAddress {
     type Err = Error;
 
-    /// `unix:///PATH`, `tcp://HOST:PORT`, the path of a socket, or that of a `.spec` or `.json` file.
+    /// `unix:///PATH`, `tcp://HOST:PORT`, `https://HOST:PORT`, the path of a socket, or that of a `.spec` or `.json` file.
     fn from_str(text: &str) -> Result<Self> {
         let by_name = |path: &str| {
             let is_file = Path::new(path).extension().is_some_and(|kind| kind == "spec" || kind == "json");
@@ -55,6 +58,7 @@ impl fmt::Display for PluginAddress {
         match self {
             Self::Unix(path) | Self::File(path) => write!(f, "{}", path.display()),
             Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Tls(address, _) => write!(f, "https://{address}"),
         }
     }
 }
@@ -90,17 +94,37 @@ impl PluginAddress {
                 let stream = UnixStream::connect(from.file(path)).await;
                 stream.map(|stream| Box::new(stream) as BoxedIo).map_err(|error| unreachable(&error))
             }
-            Self::Tcp(address) => {
-                let (address, process) = (address.clone(), from.process);
-                let (tell, told) = tokio::sync::oneshot::channel();
-                // a thread of its own: one that has entered other networks is of no more use to anybody else
-                std::thread::spawn(move || tell.send(dial(&address, process)));
-                let stream = told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that dials ended")));
-                let stream = stream.and_then(TcpStream::from_std).map_err(|error| unreachable(&error))?;
-                Ok(Box::new(stream))
+            Self::Tcp(address) => tcp(address, from).await,
+            Self::Tls(address, trust) => {
+                let tls = seen_from(trust, from).load().map_err(|error| Error { kind: UNREACHABLE, ..error })?;
+                tls.without_alpn().handshake(tcp(address, from).await?, &parted(address)).await
             }
         }
     }
+}
+
+const UNREACHABLE: Kind = Kind::Connect(ConnectFault::Unreachable);
+
+async fn tcp(address: &str, from: &Surroundings) -> Result<BoxedIo> {
+    let (address, process) = (address.to_owned(), from.process);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // a thread of its own: one that has entered other networks is of no more use to anybody else
+    std::thread::spawn(move || tell.send(dial(&address, process)));
+    let stream = told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that dials ended")));
+    let stream = stream.and_then(TcpStream::from_std).map_err(|error| unreachable(&error))?;
+    Ok(Box::new(stream))
+}
+
+/// The files of a node, by the paths that this machine has for them.
+fn seen_from(trust: &Trust, from: &Surroundings) -> Trust {
+    let seen = |path: &Option<PathBuf>| path.as_ref().map(|path| from.file(path));
+    Trust { ca: seen(&trust.ca), certificate: seen(&trust.certificate), key: seen(&trust.key), ..trust.clone() }
+}
+
+/// HOST:PORT; that it has a port was seen when it was read.
+fn parted(address: &str) -> Address {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    Address { host: host.trim_matches(['[', ']']).to_owned(), port: port.parse().unwrap_or_default() }
 }
 
 fn unreachable(error: &io::Error) -> Error {
@@ -109,8 +133,9 @@ fn unreachable(error: &io::Error) -> Error {
 }
 
 fn not_a_place(path: &Path, why: &str) -> Error {
-    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{}: {why}", path.display()))
-        .hint("a .spec file has a URL in it, and a .json file an Addr: unix:///PATH or tcp://HOST:PORT")
+    Error::new(Kind::Connect(ConnectFault::Unreachable), format!("{}: {why}", path.display())).hint(
+        "a .spec file has a URL in it, and a .json file an Addr: unix:///PATH, tcp://HOST:PORT or https://HOST:PORT",
+    )
 }
 
 fn dial(address: &str, process: Option<u32>) -> io::Result<std::net::TcpStream> {
@@ -139,23 +164,30 @@ fn dial(address: &str, process: Option<u32>) -> io::Result<std::net::TcpStream> 
 /// What the URL of a plugin means.
 fn url(text: &str) -> Result<PluginAddress> {
     let wrong = |why: &str| {
-        Error::invalid(format!("a plugin's address {why}")).hint("unix:///PATH, tcp://HOST:PORT, or a path")
+        Error::invalid(format!("a plugin's address {why}"))
+            .hint("unix:///PATH, tcp://HOST:PORT, https://HOST:PORT, or a path")
     };
     match text.split_once("://") {
         Some(("unix", path)) if path.starts_with('/') => Ok(PluginAddress::Unix(PathBuf::from(path))),
-        Some(("tcp" | "http", rest)) => {
+        Some((scheme @ ("tcp" | "http" | "https"), rest)) => {
             let address = rest.split('/').next().unwrap_or_default();
             let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-            match (address.contains('@'), port) {
-                (true, _) => Err(wrong("has a user in it")),
-                (false, Some(_)) => Ok(PluginAddress::Tcp(address.to_owned())),
-                (false, None) if text.starts_with("http:") && !address.is_empty() => {
-                    Ok(PluginAddress::Tcp(format!("{address}:80")))
-                }
-                (false, None) => Err(wrong("has no port")),
-            }
+            let usual = match scheme {
+                "http" => ":80",
+                "https" => ":443",
+                _ => "",
+            };
+            let address = match (address.contains('@'), port) {
+                (true, _) => return Err(wrong("has a user in it")),
+                (false, Some(_)) => address.to_owned(),
+                (false, None) if !usual.is_empty() && !address.is_empty() => format!("{address}{usual}"),
+                (false, None) => return Err(wrong("has no port")),
+            };
+            Ok(match scheme {
+                "https" => PluginAddress::Tls(address, Trust::default()),
+                _ => PluginAddress::Tcp(address),
+            })
         }
-        Some(("https", _)) => Err(wrong("is one of TLS, which this version does not offer")),
         _ => Err(wrong("is of no kind that is known")),
     }
 }
@@ -172,14 +204,29 @@ fn read(path: &Path, from: &Surroundings) -> Result<PluginAddress> {
     opened.map_err(|error| not_a_place(path, &error.to_string()))?;
     let found = if path.extension().is_some_and(|kind| kind == "json") {
         let held: Value = serde_json::from_str(&text).map_err(|_| not_a_place(path, "it is no JSON"))?;
-        if held["TLSConfig"].as_object().is_some_and(|asked| !asked.is_empty()) {
-            return Err(not_a_place(path, "it asks for TLS, which this version does not offer"));
-        }
-        url(held["Addr"].as_str().unwrap_or_default().trim())
+        url(held["Addr"].as_str().unwrap_or_default().trim()).map(|address| trusting(address, &held["TLSConfig"]))
     } else {
         url(text.trim())
     };
     found.map_err(|error| not_a_place(path, &error.message))
+}
+
+/// An address as an engine takes it: TLS is for `https://` alone, and without a `CAFile` whoever answers is trusted.
+fn trusting(address: PluginAddress, asked: &Value) -> PluginAddress {
+    match (address, asked.as_object()) {
+        (PluginAddress::Tls(address, _), Some(asked)) => {
+            let file = |key: &str| {
+                let path = asked.get(key).and_then(Value::as_str).filter(|path| !path.is_empty());
+                path.map(PathBuf::from)
+            };
+            let ca = file("CAFile");
+            let skip_verify = ca.is_none() || asked.get("InsecureSkipVerify") == Some(&Value::Bool(true));
+            let trust =
+                Trust { ca, certificate: file("CertFile"), key: file("KeyFile"), skip_verify, ..Trust::default() };
+            PluginAddress::Tls(address, trust)
+        }
+        (address, _) => address,
+    }
 }
 
 #[cfg(test)]
@@ -194,11 +241,14 @@ mod tests {
             ("tcp://127.0.0.1:80", "tcp://127.0.0.1:80"),
             ("tcp://[::1]:80/plugin", "tcp://[::1]:80"),
             ("http://host", "tcp://host:80"),
+            ("https://host", "https://host:443"),
+            ("https://[::1]:8443/plugin", "https://[::1]:8443"),
             ("/etc/docker/plugins/a.spec", "/etc/docker/plugins/a.spec"),
         ] {
             assert_eq!(text.parse::<PluginAddress>().map(|found| found.to_string()).ok().as_deref(), Some(shown));
         }
-        for text in ["", "a.sock", "unix://a.sock", "tcp://host", "tcp://u:p@host:1", "https://host:1", "npipe:////x"] {
+        for text in ["", "a.sock", "unix://a.sock", "tcp://host", "tcp://u:p@host:1", "https://u@host:1", "npipe:////x"]
+        {
             assert!(text.parse::<PluginAddress>().is_err(), "{text}");
         }
     }
@@ -211,6 +261,19 @@ mod tests {
             fs::write(&path, text).unwrap_or_else(|error| panic!("{error}"));
             read(&path, &Surroundings::default()).map_err(|error| error.message)
         };
+        let trust = |text: &str| match said("t.json", text) {
+            Ok(PluginAddress::Tls(_, trust)) => Some(trust),
+            _ => None,
+        };
+        let file = |name: &str| Some(PathBuf::from(name));
+        let asked = r#"{"CAFile": "/ca", "CertFile": "/c", "KeyFile": "/k", "InsecureSkipVerify": false}"#;
+        let whole = Trust { ca: file("/ca"), certificate: file("/c"), key: file("/k"), ..Trust::default() };
+        assert_eq!(trust(&format!(r#"{{"Addr": "https://h:1", "TLSConfig": {asked}}}"#)), Some(whole));
+        assert_eq!(trust(r#"{"Addr": "https://h:1"}"#), Some(Trust::default()), "the system's authorities");
+        let whoever = Some(Trust { skip_verify: true, ..Trust::default() });
+        assert_eq!(trust(r#"{"Addr": "https://h:1", "TLSConfig": {}}"#), whoever, "as an engine has it");
+        let tcp = r#"{"Addr": "tcp://h:1", "TLSConfig": {"CAFile": "/ca"}}"#;
+        assert_eq!(said("t.json", tcp), Ok(PluginAddress::Tcp("h:1".to_owned())), "which an engine does not encrypt");
         let unix = Ok(PluginAddress::Unix(PathBuf::from("/a.sock")));
         assert_eq!(said("a.spec", "unix:///a.sock\n"), unix);
         assert_eq!(said("a.json", r#"{"Name": "a", "Addr": "unix:///a.sock", "TLSConfig": {}}"#), unix);
@@ -219,8 +282,7 @@ mod tests {
             ("b.spec", "tcp://host", "has no port"),
             ("b.json", "unix:///a.sock", "no JSON"),
             ("b.json", "[]", "of no kind that is known"),
-            ("b.json", r#"{"Addr": "https://host"}"#, "TLS"),
-            ("b.json", r#"{"Addr": "tcp://h:1", "TLSConfig": {"CAFile": "/ca"}}"#, "TLS"),
+            ("b.json", r#"{"Addr": "https://"}"#, "has no port"),
         ] {
             let told = said(name, text).err().unwrap_or_default();
             assert!(told.contains(why) && told.contains(name), "{told}");

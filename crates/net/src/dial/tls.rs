@@ -85,8 +85,17 @@ impl Tls {
         self.verified
     }
 
+    /// For peers that speak HTTP/1.1, and may know no ALPN.
+    #[must_use]
+    pub fn without_alpn(mut self) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols.clear();
+        self.config = Arc::new(config);
+        self
+    }
+
     /// Does the handshake over `io`.
-    pub(super) async fn handshake(&self, io: BoxedIo, address: &Address) -> Result<BoxedIo, Error> {
+    pub async fn handshake(&self, io: BoxedIo, address: &Address) -> Result<BoxedIo, Error> {
         let host = self.server_name.as_deref().map_or_else(|| address.name(), without_zone);
         let name = self.name(host)?;
         let traffic = Traffic::new();

@@ -23,7 +23,9 @@ impl Namespaces {
     pub(super) fn tell_engine(&self, node: &str, name: &str) -> Result<String> {
         Ok(match self.plugin_address(node)? {
             PluginAddress::Unix(path) => format!("echo unix://{} > /etc/docker/plugins/{name}.spec", path.display()),
-            PluginAddress::Tcp(address) => format!("echo tcp://{address} > /etc/docker/plugins/{name}.spec"),
+            url @ (PluginAddress::Tcp(_) | PluginAddress::Tls(..)) => {
+                format!("echo {url} > /etc/docker/plugins/{name}.spec")
+            }
             PluginAddress::File(path) => {
                 let kind = path.extension().unwrap_or_default().to_string_lossy().into_owned();
                 format!("ln -s {} /etc/docker/plugins/{name}.{kind}", path.display())
