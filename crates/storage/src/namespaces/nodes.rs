@@ -70,6 +70,8 @@ pub struct Namespaces {
 pub struct State {
     /// None once the lab is closed.
     pub server: Option<Namespace>,
+    /// The one controller of all nodes, where the lab starts it.
+    pub controller: Option<Started>,
     pub nodes: BTreeMap<String, NodeState>,
 }
 
@@ -154,7 +156,7 @@ impl Namespaces {
                 NodeState { number, namespace: None, hung: false, plugin: None, before: Possessions::default() };
             (format!("node{number}"), state)
         };
-        let state = State { server: Some(server), nodes: numbers.map(empty).collect() };
+        let state = State { server: Some(server), controller: None, nodes: numbers.map(empty).collect() };
         let lab = Self { options, state: Arc::new(Mutex::new(state)) };
         lab.show_links(deadline)?;
         if let Some(command) = &lab.options.server {
@@ -163,7 +165,8 @@ impl Namespaces {
         }
         if let Some(command) = &lab.options.controller {
             let command = lab.filled(command, CONTROLLER);
-            lab.on_server(|server| lab.start_in(server, CONTROLLER, &command, None).map(drop))?;
+            let started = lab.on_server(|server| lab.start_in(server, CONTROLLER, &command, None))?;
+            lab.state().controller = Some(started);
         }
         if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
             lab.on_server(|server| lab.install_runtime(server, "server", runtime, deadline))?;
@@ -235,9 +238,10 @@ impl Namespaces {
         self.names().iter().try_for_each(|node| self.await_start(node, deadline))
     }
 
-    /// How a plugin ended that should not have.
+    /// How a plugin ended that should not have, or the one controller of all.
     pub fn ended_plugin(&self) -> Option<Error> {
-        self.names().iter().find_map(|node| self.plugin_end(node)).map(|(_, error)| error)
+        let of_a_node = || self.names().iter().find_map(|node| self.plugin_end(node)).map(|(_, error)| error);
+        self.controller_end().or_else(of_a_node)
     }
 
     /// A scenario begins: what the nodes have now is not left of it.
@@ -397,7 +401,7 @@ impl Nodes for Namespaces {
 
     fn trouble(&self, node: &str, _: Instant) -> Option<Error> {
         let mut state = self.state();
-        let State { server, nodes } = &mut *state;
+        let State { server, nodes, .. } = &mut *state;
         let own = nodes.get_mut(node).and_then(|node| node.namespace.as_mut());
         let ended = [(node, own), ("the server", server.as_mut())].into_iter().find_map(|(name, namespace)| {
             namespace.and_then(Namespace::ended).map(|status| format!("the namespaces of {name} ended: {status}"))

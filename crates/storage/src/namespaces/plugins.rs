@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
-use super::nodes::Namespaces;
+use super::nodes::{CONTROLLER, Namespaces};
 use super::starting::{Started, keep, plain, wait_started};
 use super::tree::{MARK, Tree};
 use holdfast_net::error::{Error, Kind, Result};
@@ -86,10 +86,20 @@ impl Namespaces {
         if !self.tree(node).mortal(started.group()).is_empty() {
             return None;
         }
-        let printed = self.printed(node);
+        let hint = "`start` is a shell's line; the plugin must stay there, or start what stays";
+        Some((status, self.ended(node, &format!("the plugin on {node}"), status, hint)))
+    }
+
+    /// How the one controller of all nodes ended, where it did not end well: it may have been started elsewhere.
+    pub(super) fn controller_end(&self) -> Option<Error> {
+        let status = self.state().controller.clone()?.ended().filter(|status| !status.success())?;
+        Some(self.ended(CONTROLLER, "the controller", status, "`controller: start` is a shell's line, as `start` is"))
+    }
+
+    fn ended(&self, part: &str, shown: &str, status: ExitStatus, hint: &str) -> Error {
+        let printed = self.printed(part);
         let said = if printed.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {printed}") };
-        let error = Error::new(Kind::Expectation, format!("the plugin on {node} ended by itself: {status}; {said}"));
-        Some((status, error.hint("`start` is a shell's line; the plugin must stay there, or start what stays")))
+        Error::new(Kind::Expectation, format!("{shown} ended by itself: {status}; {said}")).hint(hint.to_owned())
     }
 
     /// That a plugin ended, and not well.
