@@ -23,10 +23,10 @@ from holdfast import waiting
 
 MANNERS = (
     # healthy ones
-    "local", "forks", "daemonises", "another socket", "two sockets",
+    "local", "forks", "daemonises", "another socket", "two sockets", "tells of nothing",
     # broken ones
     "trusts its database", "unmounts all", "ids are a set", "forgets counts", "leaves a mount", "outlives kill",
-    "prints a lot", "cannot remove", "keeps what it removed", "tidies up when asked",
+    "prints a lot", "cannot remove", "keeps what it removed", "tidies up when asked", "lists nothing",
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ class Plugin:
         told: dict[str, Any] = {
             "Activate": {"Implements": ["VolumeDriver"]},
             "Capabilities": {"Capabilities": {"Scope": scope}},
-            "List": {"Volumes": [{"Name": each.name} for each in self.data.iterdir()]},
+            "List": {"Volumes": self.listed()},
             "Path": {"Mountpoint": str(self.mounts / name)},
         }.get(what, {})
         match what:
@@ -80,6 +80,8 @@ class Plugin:
                 for file in self.volume(name).iterdir():
                     file.unlink()
                 self.volume(name).rmdir()
+            case "Get" if self.manner == "tells of nothing" and not (self.data / name).is_dir():
+                pass  # no volume, and no error either
             case "Get":
                 told = {"Volume": {"Name": self.volume(name).name}}
             case "Mount":
@@ -87,6 +89,14 @@ class Plugin:
             case "Unmount":
                 self.unmount(self.volume(name), caller)
         return {**told, "Err": ""}
+
+    def listed(self) -> list[dict[str, str]]:
+        """Each volume, and where it is mounted, as far as is known."""
+        if self.manner == "lists nothing":
+            return []
+        names = [each.name for each in self.data.iterdir() if each.is_dir()]
+        known = [name for name in names if (self.mounts / f"{name}.mounted").exists()]
+        return [{"Name": name, "Mountpoint": str(self.mounts / name) if name in known else ""} for name in names]
 
     def mount(self, volume: Path, caller: str) -> Path:
         path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})

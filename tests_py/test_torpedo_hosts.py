@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -106,10 +108,13 @@ def test_a_docker_plugin_on_hosts(folder: Path, run_suite: RunSuite) -> None:
     with server(webdav, "http://") as line, hosts(folder, plugin):
         url = "http://" + line.partition("http://")[2].split("/")[0].strip(" []\n")
         parameters = f"{{type: webdav, webdav-url: '{url}', path: '{{volume}}', vfs-cache-mode: writes}}"
-        provider = written(folder, f"kind: docker-plugin, name: rclone, parameters: {parameters}")
-        found = told("torpedo_5 or torpedo_8 or torpedo_10", provider, run_suite)
+        keys = f"kind: docker-plugin, name: rclone, parameters: {parameters}"
+        found = told("torpedo_5 or torpedo_8 or torpedo_10", written(folder, f"{keys}, scope: global"), run_suite)
+        by_its_word = run_suite("-k", "torpedo_5_", "--provider", written(folder, keys))
     # T5: rclone acknowledges before it uploads
     assert found == {"T5": {"Fail"}, "T8": {"NotRun"}, "T10": {"Pass"}}
+    # it calls its volumes local
+    assert verdicts(by_its_word)["T5"] == [("NotRun", "rclone: a volume for alpha is accessible from alpha alone")]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +136,54 @@ def test_a_csi_driver_on_hosts(
         provider = written(folder, f"kind: csi, sockets: '{sockets}', fencing: driver, filesystems: [ext4]")
         found = told(chosen, provider, run_suite)
     assert found == verdicts_told
+
+
+def test_a_driver_on_hosts_is_told_what_its_file_says(folder: Path, run_suite: RunSuite) -> None:
+    """One controller for the plugins of nodes, what volumes are asked for, and secrets by the kind of call."""
+    script = {"ways": {"controller": False}}
+    (folder / "script.json").write_text(json.dumps(script), encoding="utf-8")
+    driver = f"{sys.executable} {Path(__file__).parent / 'scripted_driver.py'}"
+    serving = f'exec {driver} "unix://$2/plugin.sock" "$1" {folder}/volumes "$(cat {folder}/script.json)"'
+    (folder / "plugin.sh").write_text(f'hostname "$1"; {serving}\n', encoding="utf-8")
+    (folder / "made").write_text("token=first\n", encoding="utf-8")
+    (folder / "mounted").write_text("token=second\n", encoding="utf-8")
+    keys = {
+        "kind": "csi",
+        "sockets": f"unix://{folder}/{{node}}/plugin.sock",
+        "controller": {"socket": f"unix://{folder}/controller.sock"},
+        "parameters": {"pool": "{volume}"},
+        "mount_flags": ["noatime"],
+        "filesystem_options": {"ext4": ["discard"]},
+        "filesystems": ["ext4"],
+        "access_modes": ["SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"],
+        "sizes": ["32MiB", "48MiB"],
+        "minimum": "20MiB",
+        "secrets": {"create": "made", "node_publish": "mounted"},
+        "calls": {"CreateVolume": "20s"},
+        "topology": False,
+    }
+    controller = [*driver.split(), f"unix://{folder}/controller.sock", "controller", str(folder / "volumes"), "{}"]
+    with subprocess.Popen(controller) as process, ExitStack() as undo:
+        undo.callback(process.kill)
+        wait_until((folder / "controller.sock").exists, 60, "the controller's socket")
+        with hosts(folder, f"unshare --uts sh {folder}/plugin.sh {{node}} {{folder}}"):
+            provider = written(folder, json.dumps(keys)[1:-1])
+            run = run_suite("-k", "torpedo_1_", "--provider", provider)
+    assert {verdict for verdict, _ in verdicts(run)["T1"]} == {"Pass"}, run.output
+    assert "CreateVolume: slowest" in run.output
+    assert re.search(r"CreateVolume: slowest \S+ s of 20 s", run.output), run.output
+    asked = [json.loads(file.read_text()) for file in (folder / "volumes").glob("*.asked")]
+    made = [each for each in asked if "capacity_range" in each]
+    assert {each["secrets"]["token"] for each in made} == {"first"}
+    assert all(each["parameters"]["pool"] == each["name"] for each in made)
+    sizes = {int(each["capacity_range"]["required_bytes"]) >> 20 for each in made}
+    assert {32, 48} <= sizes
+    assert min(sizes) >= 20
+    capabilities = [each["volume_capabilities"][0] for each in made]
+    assert all("noatime" in each["mount"]["mount_flags"] for each in capabilities)
+    assert {"discard" in each["mount"]["mount_flags"] for each in capabilities if each["mount"].get("fs_type")} == {
+        True
+    }
+    assert {each["access_mode"]["mode"] for each in capabilities} == {"SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"}
+    (published,) = [each for each in asked if "target_path" in each]
+    assert published["secrets"]["token"] == "second"

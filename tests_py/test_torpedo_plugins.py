@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,12 @@ def test_a_plugin_may_do_with_its_sockets_as_it_likes(manner: str, run_suite: Ru
     assert of(run) == {"T4": {"Pass"}, "T5": {"Pass"}}, run.output
 
 
+def test_a_plugin_may_answer_with_no_volume_and_no_error(run_suite: RunSuite, tmp_path: Path) -> None:
+    """As some do of a volume that there is not: an engine makes it then."""
+    run = qualified(run_suite, tmp_path, "torpedo_1_", "tells of nothing")
+    assert of(run) == {"T1": {"Pass"}}, run.output
+
+
 @pytest.mark.parametrize("manner", ["forks", "daemonises"])
 def test_a_plugin_is_all_its_processes(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
     run = qualified(run_suite, tmp_path, "torpedo_3_ or torpedo_4_", manner)
@@ -103,6 +110,7 @@ BROKEN = {
     ),
     "cannot remove": ("T1", "torpedo_1_", "VolumeDriver.Remove: .*it is in use"),
     "keeps what it removed": ("T1", "torpedo_1_", "removed, and there still: holdfast-"),
+    "lists nothing": ("T1", "torpedo_1_", "made, and not in the provider's list: holdfast-"),
     "leaves a mount": ("T2", "torpedo_2_", "left over: /mnt is mounted on node1"),
 }
 
@@ -116,6 +124,21 @@ def test_what_is_written_where_nothing_is_mounted_is_seen_though_all_nodes_have_
         "torpedo_5_",
         "trusts its database",
         more=f"  environment: {{FOLDERS: {tmp_path}/mounts}}\n",
+    )
+    assert of(run) == {"T5": {"Fail"}}, run.output
+    assert all("and nothing is mounted there" in why for _, why in verdicts(run)["T5"]), run.output
+
+
+@pytest.mark.skipif(shutil.which("dockerd") is None, reason="dockerd is not installed")
+@pytest.mark.parametrize("runner", ["docker", "swarm"])
+def test_the_same_where_engines_mount(runner: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    """The engine binds the plugin's path into the task's container, whatever is there; here what was written before."""
+    run = qualified(
+        run_suite,
+        tmp_path,
+        "torpedo_5_",
+        "trusts its database",
+        more=f"  environment: {{FOLDERS: {tmp_path}/data}}\nrunner: {{kind: {runner}}}\n",
     )
     assert of(run) == {"T5": {"Fail"}}, run.output
     assert all("and nothing is mounted there" in why for _, why in verdicts(run)["T5"]), run.output

@@ -31,6 +31,8 @@ pub struct HostsGiven {
     engines: BTreeMap<String, String>,
     commands: BTreeMap<String, String>,
     tester: IpAddr,
+    /// Whether other hosts have a Docker plugin's volumes too, whatever it says itself.
+    shared: Option<bool>,
     manager: Option<String>,
     ledger: PathBuf,
     run: u128,
@@ -67,14 +69,21 @@ impl HostsGiven {
             let runner = Arc::new(Own::new(name, volumes.clone(), nodes.clone()));
             return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask));
         }
-        let capabilities = [Some(Capability::Create), Some(Capability::List), self.fences.then_some(Capability::Fence)];
+        let is_local = self.shared == Some(false);
+        let capabilities = [
+            Some(Capability::Create),
+            Some(Capability::List),
+            self.fences.then_some(Capability::Fence),
+            is_local.then_some(Capability::Local),
+        ];
         let provider = Provider {
             name: self.name,
             version: self.version,
             capabilities: capabilities.into_iter().flatten().collect(),
             ..Provider::default()
         };
-        let volumes = Arc::new(EngineVolumes::new(containers, self.driver.clone(), provider, None));
+        let volumes = EngineVolumes::new(containers, self.driver.clone(), provider, None);
+        let volumes = Arc::new(if self.shared.is_none() { volumes.by_scope() } else { volumes });
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), self.driver));
         Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask))
     }

@@ -60,8 +60,29 @@ pub struct Own {
     volumes: Arc<dyn Volumes>,
     nodes: Arc<dyn Nodes>,
     held: Mutex<BTreeMap<(String, String), Held>>,
-    /// Whether this provider mounts volumes at all: there are those whose volumes are folders of one mount.
-    mounts: AtomicBool,
+    mounts: Mounts,
+}
+
+/// Whether a provider mounts volumes at all: there are those whose volumes are folders of one mount.
+#[derive(Default)]
+pub struct Mounts(AtomicBool);
+
+impl Mounts {
+    /// A provider that mounts its volumes has mounted this one: a path where nothing is may be on a disk that every node
+    /// of a lab sees, and look as whole as a volume.
+    pub fn expect(&self, nodes: &dyn Nodes, node: &str, path: &Path) -> Result<()> {
+        match nodes.is_mounted(node, path)? {
+            Some(true) => self.0.store(true, Ordering::Relaxed),
+            Some(false) if self.0.load(Ordering::Relaxed) => {
+                let path = path.display();
+                let why =
+                    format!("the plugin says that the volume is at {path} on {node}, and nothing is mounted there");
+                return Err(Error::new(Kind::Expectation, why));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// What a node has of a volume.
@@ -78,7 +99,7 @@ struct Held {
 impl Own {
     /// Over a provider and nodes; `name` is what starts the processes there.
     pub fn new(name: &'static str, volumes: Arc<dyn Volumes>, nodes: Arc<dyn Nodes>) -> Self {
-        Self { name, volumes, nodes, held: Mutex::default(), mounts: AtomicBool::default() }
+        Self { name, volumes, nodes, held: Mutex::default(), mounts: Mounts::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<(String, String), Held>> {
@@ -119,24 +140,8 @@ impl Own {
         });
         let path = self.volumes.mount(volume, &attachment, node, task, deadline)?;
         self.note(volume, node, |held| held.tasks.extend([(task.to_owned(), path.clone())]));
-        self.expect_mounted(node, &path)?;
+        self.mounts.expect(&*self.nodes, node, &path)?;
         Ok(path)
-    }
-
-    /// A provider that mounts its volumes has mounted this one: a path where nothing is may be on a disk that every node
-    /// of a lab sees, and look as whole as a volume.
-    fn expect_mounted(&self, node: &str, path: &Path) -> Result<()> {
-        match self.nodes.is_mounted(node, path)? {
-            Some(true) => self.mounts.store(true, Ordering::Relaxed),
-            Some(false) if self.mounts.load(Ordering::Relaxed) => {
-                let path = path.display();
-                let why =
-                    format!("the plugin says that the volume is at {path} on {node}, and nothing is mounted there");
-                return Err(Error::new(Kind::Expectation, why));
-            }
-            _ => {}
-        }
-        Ok(())
     }
 }
 

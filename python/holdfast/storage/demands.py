@@ -85,6 +85,19 @@ def expect_for_one_node(scenario: Scenario, volume: StorageVolume, other: str) -
     scenario.lab.evict(volume, other, timeout=scenario.limits.call)
 
 
+def expect_listed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:
+    """Volumes that were made are in the provider's list, if it has one."""
+    made = list(volumes)
+
+    def missing() -> list[str]:
+        there = {volume.id for volume in scenario.lab.volumes(node)}
+        return [volume.name for volume in made if volume.id not in there]
+
+    if scenario.can("List", "whether the provider lists what was made"):
+        listed = waiting.until(lambda: not missing(), scenario.limits.settle)
+        scenario.expect(listed, f"made, and not in the provider's list: {', '.join(missing())}")
+
+
 def expect_removed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:
     """Volumes can be removed, and are gone after that."""
     lists = scenario.can("List", "whether what was removed is gone")

@@ -274,6 +274,10 @@ impl Nodes for Containers {
         self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
     }
 
+    fn is_mounted(&self, node: &str, path: &Path) -> Result<Option<bool>> {
+        self.beneath.as_ref().map_or(Ok(None), |beneath| beneath.is_mounted(node, path))
+    }
+
     fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
         self.engine(node)?.mountpoint(volume, deadline)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::nodes::{Look, Mount, Nodes, Process, Spec};
-use crate::runner::{Runner, TaskRequest};
+use crate::runner::{Mounts, Runner, TaskRequest};
 use crate::volumes::Volume;
 use holdfast_ledger::Judge;
 use holdfast_net::error::Result;
@@ -14,12 +14,21 @@ pub struct ByEngine {
     name: &'static str,
     nodes: Arc<dyn Nodes>,
     driver: String,
+    mounts: Mounts,
 }
 
 impl ByEngine {
     /// Over nodes, with the plugin that the engines call `driver`.
     pub fn new(name: &'static str, nodes: Arc<dyn Nodes>, driver: String) -> Self {
-        Self { name, nodes, driver }
+        Self { name, nodes, driver, mounts: Mounts::default() }
+    }
+
+    /// Where the plugin lists a volume of a task that runs, it must be mounted; one that lists no place is not looked at.
+    fn expect_mounted(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        match self.nodes.mountpoint(node, &volume.name, deadline)? {
+            Some(path) => self.mounts.expect(&*self.nodes, node, &path),
+            None => Ok(()),
+        }
     }
 }
 
@@ -39,7 +48,13 @@ impl Runner for ByEngine {
 
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
         let mount = mounted_by_engine(&request.volume, &self.driver);
-        self.nodes.start(&request.node, Spec { mount, ..request.spec.clone() }, deadline)
+        let TaskRequest { volume, node, spec } = request;
+        let process = self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)?;
+        if let Err(error) = self.expect_mounted(volume, node, deadline) {
+            let _ = self.nodes.clear(node, &volume.id, Some(&spec.task), deadline); // the end clears again
+            return Err(error);
+        }
+        Ok(process)
     }
 
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {

@@ -202,6 +202,10 @@ impl Nodes for Services {
         self.containers.see(node, mount, deadline)
     }
 
+    fn is_mounted(&self, node: &str, path: &Path) -> Result<Option<bool>> {
+        self.containers.is_mounted(node, path)
+    }
+
     fn mountpoint(&self, node: &str, volume: &str, deadline: Instant) -> Result<Option<PathBuf>> {
         self.containers.mountpoint(node, volume, deadline)
     }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bollard::models::VolumeScopeEnum;
+
 use super::containers::Containers;
 use super::runner::mounted_by_engine;
 use crate::nodes::Nodes;
-use crate::volumes::{Attachment, Provider, Volume, VolumeRequest, Volumes};
+use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::Result;
 
 /// The volumes of a plugin, asked for by engines.
@@ -17,12 +19,28 @@ pub struct EngineVolumes {
     provider: Provider,
     /// Its plugins themselves, where they can be reached, to see whether they answer.
     plugins: Option<Arc<dyn Volumes>>,
+    /// Whether other nodes have its volumes is what the engine says of each.
+    by_scope: bool,
 }
 
 impl EngineVolumes {
     /// Those of the plugin that the engines call `driver`, and that is `provider`.
     pub fn new(containers: Containers, driver: String, provider: Provider, plugins: Option<Arc<dyn Volumes>>) -> Self {
-        Self { containers, driver, provider, plugins }
+        Self { containers, driver, provider, plugins, by_scope: false }
+    }
+
+    /// Whose plugins cannot be asked for the scope of their volumes: an engine says it of a volume.
+    #[must_use]
+    pub fn by_scope(mut self) -> Self {
+        self.by_scope = true;
+        self.provider.capabilities.insert(Capability::Topology);
+        self
+    }
+
+    /// What an engine says of a volume that it has, or makes.
+    fn known(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<bollard::models::Volume> {
+        let options = volume.context.clone().into_iter().collect();
+        self.containers.engine(node)?.create_volume(&volume.name, &self.driver, options, deadline)
     }
 }
 
@@ -33,7 +51,9 @@ impl Volumes for EngineVolumes {
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         let volume = Volume::by_name(request);
-        self.attach(&volume, node, deadline).map(|_| volume)
+        let told = self.known(&volume, node, deadline)?;
+        let is_local = self.by_scope && told.scope != Some(VolumeScopeEnum::GLOBAL);
+        Ok(Volume { accessible: is_local.then(|| vec![node.to_owned()]), ..volume })
     }
 
     fn remove(&self, _: &str, volume: &Volume, deadline: Instant) -> Result<()> {
@@ -50,9 +70,7 @@ impl Volumes for EngineVolumes {
 
     /// An engine attaches nothing; but each must know the volume.
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
-        let options = volume.context.clone().into_iter().collect();
-        self.containers.engine(node)?.create_volume(&volume.name, &self.driver, options, deadline)?;
-        Ok(Attachment::default())
+        self.known(volume, node, deadline).map(|_| Attachment::default())
     }
 
     /// A container for the task holds it; where the engine has it mounted is the engine's own affair.

@@ -53,8 +53,8 @@ RPCS = (
 )  # fmt: skip
 _ADDRESS = r"^(unix:///|tcp://[^/\s])"
 _ADDRESS_HINT = "unix:///PATH or tcp://HOST:PORT"
-_PLUGIN = r"^(unix:///|tcp://[^/\s]|\.{0,2}/|\{folder\}/)|\.(spec|json)$"
-_PLUGIN_HINT = "unix:///PATH, tcp://HOST:PORT, a path, or a file that ends with .spec or .json"
+_PLUGIN = r"^(unix:///|(tcp|https)://[^/\s]|\.{0,2}/|\{folder\}/)|\.(spec|json)$"
+_PLUGIN_HINT = "unix:///PATH, tcp://HOST:PORT, https://HOST:PORT, a path, or a file that ends with .spec or .json"
 _FLAGS = Several(Text(), "mount flags")
 _PROTOCOL = Choice(("csi", "docker-plugin"))
 
@@ -99,7 +99,7 @@ KEYS = (
     Key("provider.ready", Command(), "succeeds once the plugin on a node is up", "Probe, or Plugin.Activate",
         lab="namespaces"),
     Key("provider.scope", Choice(("local", "global")), "whether other nodes have the plugin's volumes too",
-        "what the plugin says", protocol="docker-plugin", lab="namespaces"),
+        "what the plugin says", protocol="docker-plugin"),
     Key("provider.server", Command(), "runs on one more node, which serves the volumes", lab="namespaces"),
     Key("provider.sockets", Shaped("address", _ADDRESS, _ADDRESS_HINT),
         "a driver's socket on each host, with `{address}` or `{node}`", protocol="csi", lab="hosts", required=True),

@@ -130,6 +130,7 @@ class _File:
             filesystem_options=value(provider + "filesystem_options", {}),
             topology=value(provider + "topology", True),
             fencing=value(provider + "fencing", "none"),
+            shared=None if value(provider + "scope") is None else value(provider + "scope") == "global",
             filesystems=frozenset(value(provider + "filesystems", ())),
             access_modes=frozenset(value(provider + "access_modes", ("SINGLE_NODE_WRITER",))),
             secrets=secrets,
@@ -152,7 +153,6 @@ class _File:
             server=self._command("provider.server"),
             environment=concealed.Secrets(value("provider.environment", {})),
             ready=self._command("provider.ready"),
-            shared=None if value("provider.scope") is None else value("provider.scope") == "global",
             socket=self._socket(value("provider.socket")),
             controller_start=None if controller is None else _filled(controller),
         )

@@ -47,6 +47,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
             torpedo.expect(found.filesystem == filesystem, f"asked for {filesystem}, and got {found.filesystem}")
         demands.expect_confirmed(torpedo, volume, first)
 
+    demands.expect_listed(torpedo, torpedo.volumes, first)
     if torpedo.can("RefusesUnknownParameters", "a parameter that does not exist"):
         demands.expect_refused(torpedo, "a parameter that does not exist", parameters={"nonsense": "yes"})
     volume = in_use[0].volume
