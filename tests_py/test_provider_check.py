@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -161,7 +162,7 @@ def test_init_by_docker_plugin_on_a_unix_socket(line: str, tmp_path: Path) -> No
         (("--start", "sleep 60", "--timeout", "1s"), "it made no socket"),
         (("--socket", "unix:///no/such.sock"), "No such file"),
         (("--socket", "silent.sock", "--timeout", "1s"), "neither CSI"),
-        (("--socket", "https://127.0.0.1:1"), "TLS"),
+        (("--socket", "https://127.0.0.1:1"), "https://127.0.0.1:1: asking the plugin: Connection refused"),
         (("--socket", "npipe:////./pipe"), "of no kind that is known"),
         (("--socket", "empty.spec"), "empty.spec"),
         ((), "give --socket of a plugin that runs, or --start"),
@@ -396,6 +397,37 @@ def test_check_asks_the_plugins_on_hosts(tmp_path: Path) -> None:
         assert line in said, said
     assert "planted" not in [line.strip() for line in said.splitlines()]
     assert "T5   node powered off               NotRun: the provider file has no command faults: power_off" in said
+
+
+def scenarios(folder: Path, held: dict[str, Any]) -> dict[str, str]:
+    """What a check says of each."""
+    (folder / "mine.yaml").write_text(json.dumps(held))
+    told = json.loads(holdfast(folder, "check", "mine.yaml", "--json").stdout)
+    return {each["name"]: each["verdict"] for each in told["scenarios"]}
+
+
+def on_hosts(engine: str, provider: dict[str, Any]) -> dict[str, Any]:
+    nodes = {name: {"address": "192.0.2.1", "engine": engine} for name in ("one", "two")}
+    lab = {"kind": "hosts", "tester": "192.0.2.9", "nodes": nodes}
+    return {"provider": provider, "runner": {"kind": "docker"}, "lab": lab}
+
+
+def test_check_on_hosts_says_what_becomes_of_the_features(tmp_path: Path) -> None:
+    """What the plugins on all hosts have, and who speaks Docker's protocol has none of."""
+    one, two = tmp_path / "one.sock", tmp_path / "two.sock"
+    driver = str(HERE / "talkative_driver.py")
+    provider = {"kind": "csi", "sockets": f"unix://{tmp_path}/{{node}}.sock"}
+    with answering(tmp_path) as engine, served(tmp_path, driver, str(one), "plain", at=one):
+        with served(tmp_path, driver, str(two), "plain", at=two):
+            both = scenarios(tmp_path, on_hosts(engine, provider))
+        docker = scenarios(tmp_path, on_hosts(engine, {"kind": "docker-plugin", "name": "acme"}))
+    offered = {name for name in ("T11", "T12", "T13", "T15") if both[name] == "runs"}
+    assert offered == {"T11"}, both
+    lacking = {name: verdict for name, verdict in both.items() if name in {"T11", "T12", "T13", "T15"} - offered}
+    assert all("NotRun: it does not have the capability" in verdict for verdict in lacking.values()), both
+    assert both["T14"] == "NotRun: the runner docker gives its tasks no devices"
+    for name in ("T11", "T12", "T13", "T15"):
+        assert docker[name].startswith("NotRun: it does not have the capability "), docker
 
 
 @in_lab

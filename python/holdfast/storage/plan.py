@@ -62,6 +62,8 @@ def _lacking(provider: ProviderFile, name: str) -> str | None:
         return "the provider does not fence (fencing: none)"
     if name == "T10" and provider.runner == "swarm":
         return "Swarm refuses live restore"
+    if name == "T14" and provider.runner != "own":
+        return f"the runner {provider.runner} gives its tasks no devices"
     return None if provider.hosts is None else provider.hosts.lacks(*_FAULTS.get(name, ()))
 
 

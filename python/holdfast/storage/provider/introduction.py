@@ -10,6 +10,13 @@ from holdfast import visible
 if TYPE_CHECKING:
     from holdfast import _core
 
+# By what CSI calls them, of a controller or a node.
+_CAPABILITIES = {
+    "EXPAND_VOLUME": "Expand",
+    "CREATE_DELETE_SNAPSHOT": "Snapshot",
+    "CLONE_VOLUME": "Clone",
+    "GET_VOLUME_STATS": "Statistics",
+}
 # For all questions together, in seconds.
 TIMEOUT = 20.0
 
@@ -40,6 +47,12 @@ class Introduction:
     def is_csi(self) -> bool:
         """Whether it is a CSI driver."""
         return self.protocol == "csi"
+
+    def capabilities(self, *, fences: bool) -> frozenset[str]:
+        """What scenarios may need, in the words of a lab; how a lab reads it is in `csi/introduction.rs`."""
+        found = {_CAPABILITIES[word] for word in (*self.controller, *self.node) if word in _CAPABILITIES}
+        also = {"Block": self.is_csi, "Fence": fences, "Local": self.scope == "local"}
+        return frozenset(found | {word for word, there in also.items() if there})
 
     def lines(self) -> list[str]:
         """It in words, a line each, escaped."""

@@ -160,8 +160,18 @@ def _hosts(provider: ProviderFile, trial: Trial) -> Iterator[Tried]:
     for name, address in provider.hosts.sockets.items():
         if address:
             found, why = _asked(address, provider)
-            trial.plugin = trial.plugin or found
+            if found is not None:
+                trial.plugin = trial.plugin or found
+                own = found.capabilities(fences=provider.fencing != "none")
+                # what all of them have
+                trial.capabilities = own if trial.capabilities is None else trial.capabilities & own
             yield Tried(f"the plugin on {name}", found is not None, why)
+    if provider.kind != "csi":  # no call of Docker's protocol is for more
+        words = {"Fence": provider.fencing != "none", "Local": provider.shared is False}
+        trial.capabilities = frozenset(word for word, there in words.items() if there)
+    elif provider.controller_socket and (answered := _asked(provider.controller_socket, provider)[0]) is not None:
+        more = answered.capabilities(fences=provider.fencing != "none")
+        trial.capabilities = more if trial.capabilities is None else trial.capabilities | more
     yield Tried("the faults", None, "their commands do harm")
 
 
