@@ -3,6 +3,7 @@
 mod changes;
 mod container;
 pub mod deadlines;
+mod device_time;
 mod evidence;
 pub mod expect;
 mod naming;
@@ -14,7 +15,6 @@ mod roles;
 mod standby;
 mod standing;
 mod switchover;
-mod told_time;
 mod trigger;
 mod ways;
 

@@ -7,9 +7,9 @@ use tonic::Code;
 
 use super::Device;
 use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
+use super::device_time::{Asked, nanoseconds, stamp, time_of};
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::roles::ControlProcessor;
-use super::told_time::{Asked, nanoseconds, stamp, time_of};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
 use crate::gnmi::form::refuses_form;
@@ -118,13 +118,13 @@ impl Device {
         watch: &FailoverWatch<'_>,
         deadline: Instant,
     ) -> Result<bool> {
-        let told_by = Self::soon(deadline, self.deadlines().ready);
+        let reported_by = Self::soon(deadline, self.deadlines().ready);
         loop {
             let now = self.boot_time(deadline).await;
             let moved = before.booted_since(now, watch.saw_absence());
-            let untold = moved.is_none() && (before.boot_time.is_none() || Instant::now() >= told_by);
-            if moved == Some(true) || untold {
-                return Ok(!untold);
+            let unreported = moved.is_none() && (before.boot_time.is_none() || Instant::now() >= reported_by);
+            if moved == Some(true) || unreported {
+                return Ok(!unreported);
             }
             if !next_look(deadline, CONTROL_PROCESSORS_LOOK).await {
                 return match moved {
@@ -157,7 +157,7 @@ impl Device {
             if watch.lost().is_none() && !watch.is_in_doubt() && Instant::now() >= started_by {
                 let boot_time = match before.boot_time {
                     Some(_) => "its boot-time did not move",
-                    None => "it told no boot-time before",
+                    None => "it reported no boot-time before",
                 };
                 return Err(ignored(&format!("the device agreed and did nothing: it was never away, and {boot_time}")));
             }
@@ -170,7 +170,7 @@ impl Device {
     /// Each control processor that reports a boot-time must have booted.
     async fn check_control_processors(&self, before: &StateBeforeReboot, reboot: &mut Reboot) -> Result<()> {
         let StateBeforeReboot { control_processors: before, asked, .. } = before;
-        let told_by = Instant::now() + self.deadlines().settle;
+        let reported_by = Instant::now() + self.deadlines().settle;
         let deadline = Instant::now() + self.deadlines().redundant;
         let all_booted = try_until(deadline, CONTROL_PROCESSORS_LOOK, || async {
             let look = Call::read("gNMI.Subscribe", deadline + LAST_LOOK);
@@ -182,8 +182,8 @@ impl Device {
             let stayed: Vec<_> = before.iter().filter(|known| booted(known) == Some(false)).collect();
             let absent = before.iter().any(|known| !now.iter().any(|cp| cp.name == known.name));
             let may_tell = |known: &ControlProcessor| known.boot_time.is_some() && booted(known).is_none();
-            let untold = Instant::now() < told_by && before.iter().any(may_tell);
-            if stayed.is_empty() && !absent && !untold {
+            let unreported = Instant::now() < reported_by && before.iter().any(may_tell);
+            if stayed.is_empty() && !absent && !unreported {
                 let unknown = before.iter().filter(|known| booted(known).is_none());
                 let not_checked =
                     |known: &ControlProcessor| Unchecked::not_reported(format!("boot-time of {}", known.name));
@@ -230,15 +230,18 @@ impl Device {
             None => self.gnmi.once(&asked, call).await?,
         };
         // Some give all of the container.
-        let told = leaves.into_iter().filter(|leaf| leaf.value.is_some() && path.covers(&leaf.path));
-        Ok(told.reduce(|first, second| if first.is_newer_than(&second) { first } else { second }))
+        let reported = leaves.into_iter().filter(|leaf| leaf.value.is_some() && path.covers(&leaf.path));
+        Ok(reported.reduce(|first, second| if first.is_newer_than(&second) { first } else { second }))
     }
 
     /// Now, by the device's clock.
-    async fn moment(&self, told: Option<&Leaf>, deadline: Instant) -> Asked {
+    async fn moment(&self, boot_time: Option<&Leaf>, deadline: Instant) -> Asked {
         let time = self.system.time(Self::soon(deadline, CLOCK)).await.ok();
         let time = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        match (time.and_then(|time| u64::try_from(time.as_nanos()).ok()).and_then(nanoseconds), told.and_then(stamp)) {
+        match (
+            time.and_then(|time| u64::try_from(time.as_nanos()).ok()).and_then(nanoseconds),
+            boot_time.and_then(stamp),
+        ) {
             (Some(time), _) => Asked::At(time),
             (None, Some(stamp)) => Asked::NotBefore(stamp),
             (None, None) => Asked::Unknown,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::deadlines::ATTEMPT;
-use super::told_time::time_of;
+use super::device_time::time_of;
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::deadlines::LOOK;
+use super::device_time::moved_on;
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::path_form::first_words;
 use super::roles::{Pair, pair_of};
-use super::told_time::moved_on;
 use super::{ControlProcessor, Device, Trigger};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Result, SwitchoverFault};

@@ -79,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_went_and_changed_is_told_and_what_stayed_is_not() {
+    fn what_came_went_and_changed_is_listed_and_what_stayed_is_not() {
         let of = |leaves: &[(&str, u64)]| -> Configuration {
             leaves.iter().map(|(path, value)| (path.parse().expect("a path"), Value::Uint(*value))).collect()
         };
         let changes = compared(of(&[("/a", 1), ("/b", 2), ("/c", 3)]), of(&[("/b", 2), ("/c", 4), ("/0", 5)]));
-        let told: Vec<_> = changes.iter().map(|each| (each.path.to_string(), &each.before, &each.after)).collect();
+        let listed: Vec<_> = changes.iter().map(|each| (each.path.to_string(), &each.before, &each.after)).collect();
         assert_eq!(
-            told,
+            listed,
             [
                 ("/0".to_owned(), &None, &Some(Value::Uint(5))),
                 ("/a".to_owned(), &Some(Value::Uint(1)), &None),

@@ -82,7 +82,7 @@ impl Ending {
         let slower = seen.longest_pause * SLOWER;
         let long = LONG.max(slower);
         if seen.syncs_early && seen.closes {
-            return long; // its end tells when it has told all
+            return long; // its end tells when it has sent all
         }
         let wanted = match *seen {
             Seen { syncs_early: true, waited_in_vain: true, .. } if missing => QUIET_BETWEEN_SYNCS.max(slower),
@@ -254,8 +254,8 @@ mod tests {
     }
 
     fn leaves(names: &[(&str, u64)]) -> Vec<Leaf> {
-        let told = notification(&Path::component("A").child("state"), names, &[]);
-        Room::default().leaves_of(&told).expect("few")
+        let notification = notification(&Path::component("A").child("state"), names, &[]);
+        Room::default().leaves_of(&notification).expect("few")
     }
 
     #[test]

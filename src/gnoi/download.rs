@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_said_is_refused_or_told() {
+    fn what_is_not_as_said_is_refused_or_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let said = HashType { method: HashMethod::Sha512 as i32, hash: vec![1; 64] };
         let mut download = Download::begin(&destination(folder.path(), true)).expect("it begins");

@@ -30,13 +30,13 @@ fn without_secrets(text: String) -> String {
     MASK.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(text.clone(), |mask| mask.hide(&text))
 }
 
-/// From now on, all calls of this process are told to `logging.getLogger("holdfast.calls")`, at level DEBUG.
+/// From now on, all calls of this process are written to `logging.getLogger("holdfast.calls")`, at level DEBUG.
 #[pyfunction]
 pub fn log_calls() {
-    observe(told);
+    observe(log);
 }
 
-fn told(call: &Observed, seen: Seen<'_>) {
+fn log(call: &Observed, seen: Seen<'_>) {
     let Observed { number, address, path } = call;
     let what = match seen {
         Seen::Began([]) => format!("{path} to {address}, without metadata"),

@@ -372,7 +372,7 @@ impl StorageLab {
     /// How long the calls of each kind took so far.
     fn calls(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let made = self.lab.volumes().calls();
-        let told = made.into_iter().map(|times| {
+        let rows = made.into_iter().map(|times| {
             let fields = PyDict::new(py);
             fields.set_item("name", times.name)?;
             fields.set_item("limit", times.limit.as_secs_f64())?;
@@ -381,7 +381,7 @@ impl StorageLab {
             fields.set_item("slowest", times.slowest.as_secs_f64())?;
             results::make(py, "StorageCalls", &fields)
         });
-        told.collect()
+        rows.collect()
     }
 
     #[pyo3(signature = (node, volume, *, timeout=None))]
@@ -531,11 +531,11 @@ impl StorageLab {
         let deadline = deadline(timeout);
         let left = self.ask(py, move |lab| lab.leftovers(&volumes, deadline))?;
         let mask = self.lab.mask();
-        let told = |left: Leftover| {
+        let row = |left: Leftover| {
             let (words, kind) = (mask.hide(&left.to_string()), left.kind.name());
             results::leftover(py, kind, &mask.hide(&left.name), &mask.hide(&left.node), &words)
         };
-        left.into_iter().map(told).collect()
+        left.into_iter().map(row).collect()
     }
 
     /// What is wrong with the lab itself.

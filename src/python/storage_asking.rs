@@ -22,19 +22,19 @@ pub fn storage_introduce(py: Python<'_>, address: String, mask: Py<Mask>, timeou
     let pairs = |pairs: Vec<(&String, &String)>| {
         pairs.into_iter().map(|(key, value)| (hide(key), hide(value))).collect::<Vec<_>>()
     };
-    let told = PyDict::new(py);
-    told.set_item("protocol", found.protocol)?;
-    told.set_item("name", hide(&found.name))?;
-    told.set_item("version", hide(&found.version))?;
-    told.set_item("ready", found.ready)?;
-    told.set_item("plugin", all(&found.plugin))?;
-    told.set_item("controller", all(&found.controller))?;
-    told.set_item("node", all(&found.node))?;
-    told.set_item("node_id", hide(&found.node_id))?;
-    told.set_item("max_volumes", found.max_volumes)?;
-    told.set_item("topology", pairs(found.topology.iter().collect()))?;
-    told.set_item("scope", hide(&found.scope))?;
+    let answers = PyDict::new(py);
+    answers.set_item("protocol", found.protocol)?;
+    answers.set_item("name", hide(&found.name))?;
+    answers.set_item("version", hide(&found.version))?;
+    answers.set_item("ready", found.ready)?;
+    answers.set_item("plugin", all(&found.plugin))?;
+    answers.set_item("controller", all(&found.controller))?;
+    answers.set_item("node", all(&found.node))?;
+    answers.set_item("node_id", hide(&found.node_id))?;
+    answers.set_item("max_volumes", found.max_volumes)?;
+    answers.set_item("topology", pairs(found.topology.iter().collect()))?;
+    answers.set_item("scope", hide(&found.scope))?;
     let unanswered = found.unanswered.iter().map(|(question, why)| (question, why)).collect();
-    told.set_item("unanswered", pairs(unanswered))?;
-    Ok(told.unbind())
+    answers.set_item("unanswered", pairs(unanswered))?;
+    Ok(answers.unbind())
 }

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_spoilt_as_told() {
+    fn data_is_spoilt_as_its_term_says() {
         let draw = Draw::new(1, "x", 1);
         let spoil = |how: Corruption| {
             let mut data = vec![7; 100];

@@ -228,9 +228,9 @@ fn as_written(receipts: &[Receipt]) -> Vec<&Receipt> {
 /// A record that is there.
 enum Found<'a> {
     /// It was acknowledged.
-    Told(&'a Head),
-    /// Nobody was told of it.
-    Untold(Box<Head>),
+    Acknowledged(&'a Head),
+    /// It was not.
+    Unacknowledged(Box<Head>),
 }
 
 impl std::ops::Deref for Found<'_> {
@@ -238,8 +238,8 @@ impl std::ops::Deref for Found<'_> {
 
     fn deref(&self) -> &Head {
         match self {
-            Self::Told(head) => head,
-            Self::Untold(head) => head,
+            Self::Acknowledged(head) => head,
+            Self::Unacknowledged(head) => head,
         }
     }
 }
@@ -311,7 +311,7 @@ impl<'a> Comparison<'a> {
     fn compare(&mut self, offset: u64, head: Head, wanted: usize) {
         let receipt = &self.receipts[wanted].head;
         if head.hash == receipt.hash {
-            self.found.insert(offset, Found::Told(receipt));
+            self.found.insert(offset, Found::Acknowledged(receipt));
             return;
         }
         let (theirs, ours) = (head.identity, receipt.identity);
@@ -337,8 +337,8 @@ impl<'a> Comparison<'a> {
     }
 
     fn find(&mut self, offset: u64, head: Head) {
-        let told = self.known.get(&head.hash).map(|known| Found::Told(&self.receipts[*known].head));
-        self.found.insert(offset, told.unwrap_or_else(|| Found::Untold(Box::new(head))));
+        let acknowledged = self.known.get(&head.hash).map(|known| Found::Acknowledged(&self.receipts[*known].head));
+        self.found.insert(offset, acknowledged.unwrap_or_else(|| Found::Unacknowledged(Box::new(head))));
     }
 
     /// Whether the writer of an acknowledged record went on from this one.
@@ -593,7 +593,7 @@ mod tests {
     fn a_record_whose_acknowledgement_was_lost_may_stand_over_an_older_one_though_others_followed() {
         let all = ring_of(&[1, 1, 1, 1, 1, 1, 2, 2], 4);
         let mut acknowledged = receipts(&all);
-        acknowledged.remove(5); // its writer died before it told; the next went on from it
+        acknowledged.remove(5); // its writer died before it said so; the next went on from it
         assert_eq!(judged(&acknowledged, &file(&all)), []);
         let mut late = all.clone();
         late[6] =

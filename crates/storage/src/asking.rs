@@ -129,35 +129,36 @@ async fn by_csi(address: &PluginAddress, deadline: Instant) -> Result<Introducti
     .await?;
     let mut found =
         Introduction { protocol: "csi", name: info.name, version: info.vendor_version, ..Introduction::default() };
-    let mut told = |question: &str, error: Error| found.unanswered.push((question.to_owned(), error.message));
+    let mut unanswered = |question: &str, error: Error| found.unanswered.push((question.to_owned(), error.message));
     let plugin = csi_call(address, deadline, async |connection| {
         let origin = connection.origin();
         let mut client = IdentityClient::with_origin(connection, origin);
         client.get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
     });
-    let plugin = plugin.await.map(|answer| of_plugin(&answer)).map_err(|error| told("GetPluginCapabilities", error));
+    let plugin =
+        plugin.await.map(|answer| of_plugin(&answer)).map_err(|error| unanswered("GetPluginCapabilities", error));
     let probed = csi_call(address, deadline, async |connection| {
         let origin = connection.origin();
         IdentityClient::with_origin(connection, origin).probe(csi::ProbeRequest {}).await
     });
-    let probed = probed.await.map_err(|error| told("Probe", error));
+    let probed = probed.await.map_err(|error| unanswered("Probe", error));
     let controller = csi_call(address, deadline, async |connection| {
         let origin = connection.origin();
         let mut client = ControllerClient::with_origin(connection, origin);
         client.controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {}).await
     });
-    let controller = controller.await.map_err(|error| told("ControllerGetCapabilities", error));
+    let controller = controller.await.map_err(|error| unanswered("ControllerGetCapabilities", error));
     let node = csi_call(address, deadline, async |connection| {
         let origin = connection.origin();
         let mut client = NodeClient::with_origin(connection, origin);
         client.node_get_capabilities(csi::NodeGetCapabilitiesRequest {}).await
     });
-    let node = node.await.map_err(|error| told("NodeGetCapabilities", error));
+    let node = node.await.map_err(|error| unanswered("NodeGetCapabilities", error));
     let place = csi_call(address, deadline, async |connection| {
         let origin = connection.origin();
         NodeClient::with_origin(connection, origin).node_get_info(csi::NodeGetInfoRequest {}).await
     });
-    let place = place.await.map_err(|error| told("NodeGetInfo", error));
+    let place = place.await.map_err(|error| unanswered("NodeGetInfo", error));
     found.plugin = plugin.unwrap_or_default();
     found.ready = probed.ok().and_then(|answer| answer.ready);
     found.controller = controller.map(|answer| of_controller(&answer)).unwrap_or_default();

@@ -314,8 +314,8 @@ mod tests {
             (200, r#"{"Err": {"why": "no"}}"#, "another form"),
             (200, r#"{"Err": false}"#, "another form"),
         ] {
-            let told = said(status, text);
-            assert!(told.as_ref().is_err_and(|(_, message)| message.contains(why)), "{told:?}");
+            let error = said(status, text);
+            assert!(error.as_ref().is_err_and(|(_, message)| message.contains(why)), "{error:?}");
         }
     }
 }

@@ -10,8 +10,8 @@ use super::mask::Mask;
 use super::tools;
 use holdfast_net::error::{Error, Result};
 
-/// How much of what a command printed is told, in bytes from its end.
-const TOLD: usize = 400;
+/// How much of what a command printed is shown, in bytes from its end.
+const SHOWN: usize = 400;
 
 /// Hosts, and the commands that harm them.
 pub struct Hosts {
@@ -71,7 +71,7 @@ impl Hosts {
         let command = self.mask.hide(&command);
         let done = tools::to_end(shell, "", deadline).map_err(|error| Error::lab_io(format!("{name}: sh"), error))?;
         let printed = self.mask.hide(&format!("{}\n{}", done.printed.trim(), done.complaint.trim()));
-        let tail = end_of(printed.trim(), TOLD);
+        let tail = end_of(printed.trim(), SHOWN);
         match done.status {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(Error::lab(format!("{name}: {status}: {tail}: {command}"))),

@@ -107,10 +107,10 @@ const UNREACHABLE: Kind = Kind::Connect(ConnectFault::Unreachable);
 
 async fn tcp(address: &str, from: &Surroundings) -> Result<BoxedIo> {
     let (address, process) = (address.to_owned(), from.process);
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     // a thread of its own: one that has entered other networks is of no more use to anybody else
-    std::thread::spawn(move || tell.send(dial(&address, process)));
-    let stream = told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that dials ended")));
+    std::thread::spawn(move || sender.send(dial(&address, process)));
+    let stream = receiver.await.unwrap_or_else(|_| Err(io::Error::other("the thread that dials ended")));
     let stream = stream.and_then(TcpStream::from_std).map_err(|error| unreachable(&error))?;
     Ok(Box::new(stream))
 }
@@ -284,8 +284,8 @@ mod tests {
             ("b.json", "[]", "of no kind that is known"),
             ("b.json", r#"{"Addr": "https://"}"#, "has no port"),
         ] {
-            let told = said(name, text).err().unwrap_or_default();
-            assert!(told.contains(why) && told.contains(name), "{told}");
+            let error = said(name, text).err().unwrap_or_default();
+            assert!(error.contains(why) && error.contains(name), "{error}");
         }
         assert!(read(&folder.path().join("none.spec"), &Surroundings::default()).is_err());
         assert!(read(folder.path(), &Surroundings::default()).is_err_and(|error| error.message.contains("no regular")));

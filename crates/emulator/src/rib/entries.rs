@@ -52,13 +52,13 @@ impl Entries {
         let wanted = self.0.iter().filter(|((instance, in_table, _), _)| {
             network_instance.is_none_or(|wanted| wanted == instance) && (table == AftType::All || table == *in_table)
         });
-        let told = wanted.map(|((instance, ..), installed)| AftEntry {
+        let listed = wanted.map(|((instance, ..), installed)| AftEntry {
             network_instance: instance.clone(),
             entry: Some(installed.entry.clone()),
             rib_status: Status::Programmed as i32,
             fib_status: if installed.in_fib { Status::Programmed } else { Status::Unavailable } as i32,
         });
-        told.collect()
+        listed.collect()
     }
 
     /// Removes those of a network instance, or of all.

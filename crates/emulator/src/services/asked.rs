@@ -98,7 +98,7 @@ fn as_streamed(subscription: &Subscription, path: Path) -> Result<Wanted, Status
         return refused("sample_interval goes with mode SAMPLE");
     }
     if mode == SubscriptionMode::OnChange && path.leaf() == "current-datetime" {
-        return refused("it changes all the time, and is not told ON_CHANGE");
+        return refused("it changes all the time, and is not sent ON_CHANGE");
     }
     let (sample, heartbeat) = (interval(subscription.sample_interval), interval(subscription.heartbeat_interval));
     if [sample, heartbeat].into_iter().flatten().any(|interval| interval < SHORTEST) {
@@ -225,12 +225,12 @@ pub fn fill(chassis: &SharedChassis, into: &mut Notification, leaves: &[(Path, V
         let prefix = into.prefix.get_or_insert_default();
         prefix.elem = shared.to_gnmi().elem;
         let leaf = |path: &Path| without(path, path.elements.len().saturating_sub(1));
-        let told = leaves.iter().map(|(path, value)| Update {
+        let updates = leaves.iter().map(|(path, value)| Update {
             path: Some(leaf(path).to_gnmi()),
             val: Some(value.to_wire(encoding)),
             ..Update::default()
         });
-        into.update.extend(told);
+        into.update.extend(updates);
         return;
     }
     into.update.extend(leaves.iter().map(|(path, value)| plain(path, value)));

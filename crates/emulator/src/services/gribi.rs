@@ -55,16 +55,17 @@ impl GRibi for GribiService {
             Some(NetworkInstance::Name(name)) if !name.is_empty() => self.chassis.rib.installed(Some(name), table),
             _ => return Err(Status::invalid_argument("no network instance is named")),
         };
-        let mut told: Vec<_> = entries.chunks(ENTRIES).map(|entry| GetResponse { entry: entry.to_vec() }).collect();
-        if told.is_empty() {
-            told.push(GetResponse::default()); // a list that is empty, and not none
+        let mut responses: Vec<_> =
+            entries.chunks(ENTRIES).map(|entry| GetResponse { entry: entry.to_vec() }).collect();
+        if responses.is_empty() {
+            responses.push(GetResponse::default()); // a list that is empty, and not none
         }
         let (messages, stream) = mpsc::channel(4);
         let life = self.chassis.control_processors[self.index].life();
         let kept = messages.clone();
         tokio::spawn(feed(life, kept, async move {
-            for message in told {
-                if messages.send(Ok(message)).await.is_err() {
+            for response in responses {
+                if messages.send(Ok(response)).await.is_err() {
                     return;
                 }
             }

@@ -200,9 +200,14 @@ impl Subscriber {
     }
 
     /// What changed of a subscription, in one notification.
-    async fn tell_changes(&self, feed: &mut Feed<'_>, now: Snapshot, told: fn(&Path) -> bool) -> Result<(), Status> {
+    async fn tell_changes(
+        &self,
+        feed: &mut Feed<'_>,
+        now: Snapshot,
+        is_reported: fn(&Path) -> bool,
+    ) -> Result<(), Status> {
         let (mut updated, gone) = feed.changed(&now);
-        updated.retain(|(path, _)| told(path));
+        updated.retain(|(path, _)| is_reported(path));
         feed.sent = now;
         if updated.is_empty() && gone.is_empty() { Ok(()) } else { self.send(&updated, &gone).await }
     }

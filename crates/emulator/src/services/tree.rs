@@ -106,7 +106,7 @@ fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value
 /// When something booted, as the device tells it; None where it does not.
 fn boot_time(chassis: &SharedChassis, nanoseconds: u64) -> Option<Value> {
     let unset = now().saturating_sub(nanoseconds) < u64::try_from(UNSET.as_nanos()).unwrap_or(u64::MAX);
-    let told = match () {
+    let reported = match () {
         () if unset && chassis.has(Quirk::BootTimeLate) => return None,
         () if unset && chassis.has(Quirk::BootTimeZero) => 0,
         () if unset && chassis.has(Quirk::BootTimeUnset) => 30_000_000_000, // half a minute past the epoch
@@ -117,7 +117,7 @@ fn boot_time(chassis: &SharedChassis, nanoseconds: u64) -> Option<Value> {
         () if chassis.has(Quirk::BootTimeInMilliseconds) => 1_000_000,
         () => 1,
     };
-    Some(Value::Uint(told / unit))
+    Some(Value::Uint(reported / unit))
 }
 
 /// A time as gNMI writes it.

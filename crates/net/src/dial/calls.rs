@@ -183,11 +183,11 @@ mod tests {
 
     use super::*;
 
-    static TOLD: Mutex<Vec<(Vec<u8>, usize)>> = Mutex::new(Vec::new());
+    static OBSERVED: Mutex<Vec<(Vec<u8>, usize)>> = Mutex::new(Vec::new());
 
     fn take(_: &Observed, seen: Seen<'_>) {
         if let Seen::Received(bytes, length) = seen {
-            TOLD.lock().unwrap_or_else(PoisonError::into_inner).push((bytes.to_vec(), length));
+            OBSERVED.lock().unwrap_or_else(PoisonError::into_inner).push((bytes.to_vec(), length));
         }
     }
 
@@ -205,15 +205,15 @@ mod tests {
             let call = Observed { number: 1, address: address.clone(), path: "/a/B".to_owned() };
             let mut copied = Copied::new(call, false);
             all.chunks(cut).for_each(|data| copied.follow(data));
-            let told = std::mem::take(&mut *TOLD.lock().unwrap_or_else(PoisonError::into_inner));
-            let lengths: Vec<_> = told.iter().map(|(bytes, length)| (bytes.len(), *length)).collect();
+            let observed = std::mem::take(&mut *OBSERVED.lock().unwrap_or_else(PoisonError::into_inner));
+            let lengths: Vec<_> = observed.iter().map(|(bytes, length)| (bytes.len(), *length)).collect();
             assert_eq!(lengths, [(3, 3), (0, 0), (LONGEST, LONGEST + 10)], "cut to {cut}");
-            assert_eq!(told[0].0, b"abc");
+            assert_eq!(observed[0].0, b"abc");
         }
     }
 
     #[test]
-    fn values_of_metadata_are_not_told() {
+    fn values_of_metadata_are_not_shown() {
         let mut headers = HeaderMap::new();
         headers.insert("password", "hunter2".parse().expect("a value"));
         headers.insert("te", "trailers".parse().expect("a value"));

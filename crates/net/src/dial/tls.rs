@@ -48,7 +48,8 @@ pub struct Tls {
     client: Arc<Client>,
     /// Why a signature of a key exchange went unchecked, once one did.
     unchecked: Arc<OnceLock<String>>,
-    told: Arc<AtomicBool>,
+    /// Whether that was warned of.
+    warned: Arc<AtomicBool>,
 }
 
 impl Tls {
@@ -72,7 +73,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(client.clone());
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { config: Arc::new(config), server_name, verified, client, unchecked, told: Arc::default() })
+        Ok(Self { config: Arc::new(config), server_name, verified, client, unchecked, warned: Arc::default() })
     }
 
     /// Encrypted, without a look at who answers.
@@ -104,7 +105,7 @@ impl Tls {
             tls_failure::explain(error, host, &traffic.first_bytes(), &self.client.seen(), self.verified)
         })?;
         if let Some(why) = self.unchecked.get()
-            && !self.told.swap(true, Ordering::Relaxed)
+            && !self.warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 "{address}: whoever answers is trusted, and whether it has the key of its certificate is not known: {why}"

@@ -40,21 +40,22 @@ impl Csi {
         let answer = self.caller.ask(&socket, Rpc::CreateSnapshot, deadline, async |connection| {
             controller(connection).create_snapshot(create.clone()).await
         })?;
-        let told = answer.snapshot.filter(|told| !told.snapshot_id.is_empty());
-        let told = told.ok_or_else(|| otherwise("the driver answered CreateSnapshot without a snapshot id".into()))?;
-        if !told.source_volume_id.is_empty() && told.source_volume_id != volume {
-            let of = told.source_volume_id;
+        let snapshot = answer.snapshot.filter(|snapshot| !snapshot.snapshot_id.is_empty());
+        let snapshot =
+            snapshot.ok_or_else(|| otherwise("the driver answered CreateSnapshot without a snapshot id".into()))?;
+        if !snapshot.source_volume_id.is_empty() && snapshot.source_volume_id != volume {
+            let of = snapshot.source_volume_id;
             return Err(otherwise(format!(
                 "asked for a snapshot of {volume}, and CreateSnapshot tells of one of {of}"
             )));
         }
         Ok(Snapshot {
-            id: told.snapshot_id,
+            id: snapshot.snapshot_id,
             name: name.to_owned(),
             volume: volume.to_owned(),
-            bytes: size(told.size_bytes),
-            ready: told.ready_to_use,
-            taken: told.creation_time.and_then(|time| time.try_into().ok()),
+            bytes: size(snapshot.size_bytes),
+            ready: snapshot.ready_to_use,
+            taken: snapshot.creation_time.and_then(|time| time.try_into().ok()),
         })
     }
 }
@@ -91,8 +92,8 @@ impl Features for Csi {
             node(connection).node_expand_volume(expand.clone()).await
         })?;
         match size(answer.capacity_bytes) {
-            Some(told) if told < bytes => {
-                Err(otherwise(format!("NodeExpandVolume was asked for {bytes} bytes, and tells of {told}")))
+            Some(expanded) if expanded < bytes => {
+                Err(otherwise(format!("NodeExpandVolume was asked for {bytes} bytes, and tells of {expanded}")))
             }
             _ => Ok(()),
         }

@@ -49,7 +49,7 @@ pub struct Expansion {
 
 /// What the plugins of all nodes can do, and what a plugin says of itself.
 #[derive(Default)]
-struct Told {
+struct PluginCapabilities {
     services: Vec<OfPlugin>,
     expansion: Option<OfExpansion>,
 }
@@ -186,20 +186,23 @@ fn of_another_version(caller: &Caller, socket: &Endpoint, deadline: Instant) -> 
     Ok(Introduced { provider, ..Introduced::default() })
 }
 
-/// A driver that does not tell is taken for one with a controller, as drivers were before they told.
-fn plugin_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<Told> {
+/// A driver that does not tell is taken for one with a controller, as drivers were before there was that call.
+fn plugin_capabilities(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<PluginCapabilities> {
     use csi::plugin_capability::Type;
-    let told = caller.ask(socket, Rpc::GetPluginCapabilities, deadline, async |connection| {
+    let answer = caller.ask(socket, Rpc::GetPluginCapabilities, deadline, async |connection| {
         identity(connection).get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
     });
-    let told = match told {
+    let answer = match answer {
         Err(error) if error.code() == Some(Code::Unimplemented) => {
-            return Ok(Told { services: vec![OfPlugin::ControllerService], ..Told::default() });
+            return Ok(PluginCapabilities {
+                services: vec![OfPlugin::ControllerService],
+                ..PluginCapabilities::default()
+            });
         }
-        told => told?,
+        answer => answer?,
     };
-    let mut plugin = Told::default();
-    for each in told.capabilities.into_iter().filter_map(|each| each.r#type) {
+    let mut plugin = PluginCapabilities::default();
+    for each in answer.capabilities.into_iter().filter_map(|each| each.r#type) {
         match each {
             Type::Service(service) => plugin.services.push(service.r#type()),
             Type::VolumeExpansion(expansion) => plugin.expansion = Some(expansion.r#type()),

@@ -54,13 +54,13 @@ pub fn content_source(content: &ContentSource) -> csi::VolumeContentSource {
 }
 
 /// That a new volume is made from what was asked for, where the driver tells.
-pub fn check_content(asked: Option<&ContentSource>, told: Option<&csi::VolumeContentSource>) -> Result<()> {
-    let (Some(asked), Some(told)) = (asked, told) else { return Ok(()) };
-    if *told == content_source(asked) {
+pub fn check_content(asked: Option<&ContentSource>, answered: Option<&csi::VolumeContentSource>) -> Result<()> {
+    let (Some(asked), Some(answered)) = (asked, answered) else { return Ok(()) };
+    if *answered == content_source(asked) {
         return Ok(());
     }
-    let (asked, told) = (named(&content_source(asked)), named(told));
-    Err(otherwise(format!("asked for a volume from {asked}, and CreateVolume tells of one from {told}")))
+    let (asked, answered) = (named(&content_source(asked)), named(answered));
+    Err(otherwise(format!("asked for a volume from {asked}, and CreateVolume tells of one from {answered}")))
 }
 
 fn named(source: &csi::VolumeContentSource) -> String {

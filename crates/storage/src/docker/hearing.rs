@@ -173,8 +173,11 @@ mod tests {
         let now = || u64::try_from(BEGUN.elapsed().as_nanos()).expect("soon");
         let before = now();
         other.translate(WriterMessage::Opened(0, Some(opened)));
-        let told = before..=now();
+        let translated = before..=now();
         let second = dated(other.translate(acknowledged(opened + 1_000_000_000))).expect("dated");
-        assert!(told.contains(&(second - 1_000_000_000)), "{second} is a second after it was told, in {told:?}");
+        assert!(
+            translated.contains(&(second - 1_000_000_000)),
+            "{second} is a second after it opened, in {translated:?}"
+        );
     }
 }

@@ -51,8 +51,8 @@ impl Volumes for EngineVolumes {
 
     fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         let volume = Volume::by_name(request);
-        let told = self.known(&volume, node, deadline)?;
-        let is_local = self.by_scope && told.scope != Some(VolumeScopeEnum::GLOBAL);
+        let listed = self.known(&volume, node, deadline)?;
+        let is_local = self.by_scope && listed.scope != Some(VolumeScopeEnum::GLOBAL);
         Ok(Volume { accessible: is_local.then(|| vec![node.to_owned()]), ..volume })
     }
 

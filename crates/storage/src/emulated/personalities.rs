@@ -36,7 +36,7 @@ pub const PERSONALITIES: &[Personality] = &[
     },
     Personality {
         name: "capacity-unknown",
-        help: "the size of a volume is not told: capacity_bytes is 0",
+        help: "the size of a volume is not reported: capacity_bytes is 0",
         take: |ways| ways.tells_capacity = false,
     },
     Personality {
@@ -56,7 +56,7 @@ pub const PERSONALITIES: &[Personality] = &[
     },
     Personality {
         name: "zones",
-        help: "volumes are of a zone, which all nodes are in: topology is told and heeded",
+        help: "volumes are of a zone, which all nodes are in: topology is reported and heeded",
         take: |ways| ways.reach = Reach::Zone,
     },
     Personality {

@@ -52,9 +52,10 @@ impl Emulated {
         self.check(request)?;
         let same = world.server.volumes.iter().find(|(_, disk)| disk.request.name == request.name);
         if let Some((id, disk)) = same {
-            let told = |request: &VolumeRequest| (request.parameters.clone(), request.block, request.content.clone());
+            let compared =
+                |request: &VolumeRequest| (request.parameters.clone(), request.block, request.content.clone());
             let large_enough = disk.request.bytes == request.bytes || disk.bytes >= request.bytes;
-            let equal = large_enough && told(&disk.request) == told(request);
+            let equal = large_enough && compared(&disk.request) == compared(request);
             if !equal && !self.defects().skips(Step::RefuseConflict) {
                 let why = format!("{} is there, and is another", request.name);
                 return Err(refuse(Code::AlreadyExists, why));

@@ -99,10 +99,10 @@ mod tests {
                      38 35 0:34 / /broken\\04 rw - fuse.sshfs - rw\n\
                      nonsense\n";
         let found = parse(table);
-        let told: Vec<(&str, &str)> =
+        let read: Vec<(&str, &str)> =
             found.iter().map(|mount| (mount.path.to_str().expect("text"), mount.filesystem.as_str())).collect();
         assert_eq!(
-            told,
+            read,
             [("/mnt/two words\\and\tmore", "ext4"), ("/srv#share#pvc-1", "nfs4"), ("/broken\\04", "fuse.sshfs")]
         );
     }

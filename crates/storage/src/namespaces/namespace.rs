@@ -138,8 +138,8 @@ impl Namespace {
     /// What it has mounted.
     pub fn mounts(&self) -> Result<Vec<Mounted>> {
         let file = format!("/proc/{}/mountinfo", self.pid);
-        let told = std::fs::read_to_string(&file).map_err(|error| Error::lab_io(file, error))?;
-        Ok(mounts::parse(&told))
+        let table = std::fs::read_to_string(&file).map_err(|error| Error::lab_io(file, error))?;
+        Ok(mounts::parse(&table))
     }
 
     /// Ends it: once this returns, all within is gone.

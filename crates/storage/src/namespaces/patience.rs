@@ -19,9 +19,9 @@ fn late() -> Error {
 
 /// Does what may never end; an error, where it did not by the deadline.
 pub fn in_time<T: Send + 'static>(deadline: Instant, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let (tell, told) = sync_channel(1);
-    thread::spawn(move || tell.send(work())); // nobody may listen any more
-    received(&told, deadline.saturating_duration_since(Instant::now())).unwrap_or_else(|_| Err(late()))
+    let (sender, receiver) = sync_channel(1);
+    thread::spawn(move || sender.send(work())); // nobody may listen any more
+    received(&receiver, deadline.saturating_duration_since(Instant::now())).unwrap_or_else(|_| Err(late()))
 }
 
 /// What comes out of something, as long as more comes in time: a large volume takes its time, one that hangs is given up.
@@ -37,14 +37,14 @@ pub struct Patient {
 impl Patient {
     /// Begins to read; each piece may take so long.
     pub fn new(mut from: impl Read + Send + 'static, limit: Duration) -> Self {
-        let (tell, pieces) = sync_channel(AHEAD);
+        let (sender, pieces) = sync_channel(AHEAD);
         let (closing, closed) = sync_channel(0);
         thread::spawn(move || {
             loop {
                 let mut piece = Vec::new();
                 let read = from.by_ref().take(PIECE as u64).read_to_end(&mut piece);
                 let is_last = !matches!(read, Ok(count) if count > 0);
-                if tell.send(read.map(|_| piece)).is_err() || is_last {
+                if sender.send(read.map(|_| piece)).is_err() || is_last {
                     break;
                 }
             }

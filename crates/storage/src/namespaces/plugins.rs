@@ -14,7 +14,7 @@ use holdfast_net::waiting::blocking;
 use holdfast_net::waiting::blocking::wait_until;
 
 /// The last lines that are told of that.
-const TOLD: usize = 5;
+const SHOWN: usize = 5;
 /// From one look whether a plugin is ready to the next.
 const LOOK: Duration = Duration::from_millis(50);
 /// Tells where the process is, joins its control group where there is one, and becomes the command's shell: the line is
@@ -75,7 +75,7 @@ impl Namespaces {
         // hidden as a whole: a secret may be split over lines
         let text = self.options.mask.hide(&String::from_utf8_lossy(&bytes));
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = &lines[lines.len().saturating_sub(TOLD)..];
+        let last = &lines[lines.len().saturating_sub(SHOWN)..];
         last.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" | ")
     }
 

@@ -27,7 +27,7 @@ struct KeptSnapshot {
 }
 
 impl KeptSnapshot {
-    fn told(self, id: &str) -> Snapshot {
+    fn snapshot(self, id: &str) -> Snapshot {
         let taken = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(self.taken));
         let (bytes, id) = (Some(self.bytes), id.to_owned());
         Snapshot { id, name: self.name, volume: self.volume, bytes, ready: true, taken }
@@ -89,7 +89,7 @@ impl NbdServer {
             if kept.volume != volume {
                 return Err(refuse(Code::AlreadyExists, format!("{name} is a snapshot of {}", kept.volume)));
             }
-            return Ok(kept.told(&id));
+            return Ok(kept.snapshot(&id));
         }
         let source = self.known(volume)?;
         self.copy(volume, &self.file(&id, "img")?, deadline)?;
@@ -98,7 +98,7 @@ impl NbdServer {
         let kept = KeptSnapshot { name: name.to_owned(), volume: volume.to_owned(), bytes, block, taken };
         let words = serde_json::to_vec(&kept).map_err(|error| refuse(Code::Internal, error.to_string()))?;
         std::fs::write(self.snapshot_file(&id, "snapshot")?, words).map_err(disk)?;
-        Ok(kept.told(&id))
+        Ok(kept.snapshot(&id))
     }
 
     /// Removes a snapshot; one that is not there is removed already.
@@ -116,7 +116,7 @@ impl NbdServer {
     pub fn all_snapshots(&self) -> Result<Vec<Snapshot>> {
         let mut found = Vec::new();
         for id in self.ids("snapshot")? {
-            found.extend(self.kept_snapshot(&id)?.map(|kept| kept.told(&id)));
+            found.extend(self.kept_snapshot(&id)?.map(|kept| kept.snapshot(&id)));
         }
         Ok(found)
     }

@@ -147,7 +147,7 @@ impl Backend for NbdNode {
         }
         let device = run(&["losetup", "--find", "--show", &text(&file)], deadline)?;
         if !device.starts_with("/dev/") {
-            return Err(Error::lab(format!("losetup told of no device: {device:?}")));
+            return Err(Error::lab(format!("losetup named no device: {device:?}")));
         }
         let mounted = mount(&device, staging, deadline);
         let freed = run(&["losetup", "--detach", &device], deadline); // once nothing uses it any more

@@ -34,7 +34,7 @@ pub trait BackendFeatures: Send + Sync {
     fn statistics(&self, volume: &str, at: &Path, deadline: Instant) -> Result<Statistics>;
 }
 
-type Told<T> = std::result::Result<T, Status>;
+type OrStatus<T> = std::result::Result<T, Status>;
 
 impl<B: Backend> Plugin<B> {
     pub(super) fn can(&self, capability: Capability) -> bool {
@@ -50,7 +50,7 @@ impl<B: Backend> Plugin<B> {
         &self,
         needs: Capability,
         work: impl FnOnce(&dyn BackendFeatures, Instant) -> Result<T> + Send + 'static,
-    ) -> Told<T> {
+    ) -> OrStatus<T> {
         if !self.can(needs) {
             return not_offered().map(Response::into_inner);
         }
@@ -59,7 +59,7 @@ impl<B: Backend> Plugin<B> {
     }
 
     /// What a volume shall be made from, where that is offered.
-    pub(super) fn content(&self, source: Option<csi::VolumeContentSource>) -> Told<Option<ContentSource>> {
+    pub(super) fn content(&self, source: Option<csi::VolumeContentSource>) -> OrStatus<Option<ContentSource>> {
         use csi::volume_content_source::Type;
         let Some(source) = source else { return Ok(None) };
         let (needs, content) = match source.r#type {
@@ -75,7 +75,7 @@ impl<B: Backend> Plugin<B> {
     }
 
     /// A snapshot as the plugin tells of it; it may say for a while that it is not ready yet.
-    fn told(&self, snapshot: Snapshot) -> csi::Snapshot {
+    fn message(&self, snapshot: Snapshot) -> csi::Snapshot {
         let ready_to_use = snapshot.ready && self.ways.has_settled(&self.put_off, &snapshot.id);
         csi::Snapshot {
             size_bytes: snapshot.bytes.map_or(0, signed),
@@ -96,9 +96,9 @@ impl<B: Backend> Plugin<B> {
         let bytes = size(request.capacity_range)?;
         let work = move |features: &dyn BackendFeatures, deadline| features.expand(&request.volume_id, bytes, deadline);
         let Expanded { bytes, on_node } = self.beyond(Capability::Expand, work).await?;
-        let told =
+        let response =
             csi::ControllerExpandVolumeResponse { capacity_bytes: signed(bytes), node_expansion_required: on_node };
-        Ok(Response::new(told))
+        Ok(Response::new(response))
     }
 
     pub(super) async fn expanded_here(
@@ -135,7 +135,7 @@ impl<B: Backend> Plugin<B> {
         let work =
             move |features: &dyn BackendFeatures, deadline| features.take_snapshot(&source_volume_id, &name, deadline);
         let snapshot = self.beyond(Capability::Snapshot, work).await?;
-        Ok(Response::new(csi::CreateSnapshotResponse { snapshot: Some(self.told(snapshot)) }))
+        Ok(Response::new(csi::CreateSnapshotResponse { snapshot: Some(self.message(snapshot)) }))
     }
 
     pub(super) async fn snapshot_removed(
@@ -161,7 +161,8 @@ impl<B: Backend> Plugin<B> {
             .filter(|each| asked_for(&snapshot_id, &each.id) && asked_for(&source_volume_id, &each.volume))
             .collect();
         let (shown, next_token) = page(&found, max_entries, &starting_token)?;
-        let entry = |each: &Snapshot| csi::list_snapshots_response::Entry { snapshot: Some(self.told(each.clone())) };
+        let entry =
+            |each: &Snapshot| csi::list_snapshots_response::Entry { snapshot: Some(self.message(each.clone())) };
         Ok(Response::new(csi::ListSnapshotsResponse { entries: shown.iter().map(entry).collect(), next_token }))
     }
 

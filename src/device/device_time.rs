@@ -1,4 +1,4 @@
-//! Times that a device tells of itself, and what they prove.
+//! Times that a device reports of itself, and what they prove.
 
 use crate::gnmi::{Leaf, Value};
 
@@ -14,17 +14,17 @@ const DRIFT: u64 = 5 * SECOND;
 /// How much earlier than the truth a time may be that is told in whole seconds.
 const ROUNDING: u64 = SECOND;
 
-/// What a device told, in nanoseconds since the epoch; None where it is no time at all: 0, or that of an unset clock.
+/// What a device reported, in nanoseconds since the epoch; None where that is no time: 0, or that of an unset clock.
 ///
 /// OpenConfig has nanoseconds; some tell seconds, milliseconds or microseconds, which the magnitude shows.
-pub fn nanoseconds(told: u64) -> Option<u64> {
-    let scale = match told {
+pub fn nanoseconds(reported: u64) -> Option<u64> {
+    let scale = match reported {
         0..100_000_000_000 => SECOND,
         100_000_000_000..100_000_000_000_000 => 1_000_000,
         100_000_000_000_000..100_000_000_000_000_000 => 1_000,
         _ => 1,
     };
-    told.checked_mul(scale).filter(|time| (CLOCKS_BEGIN..CLOCKS_END).contains(time))
+    reported.checked_mul(scale).filter(|time| (CLOCKS_BEGIN..CLOCKS_END).contains(time))
 }
 
 /// The same of a leaf's value.
@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn a_time_is_in_the_unit_that_its_magnitude_shows() {
-        for told in [BOOTED, BOOTED * 1_000, BOOTED * 1_000_000, BOOTED * SECOND] {
-            assert_eq!(nanoseconds(told), Some(BOOTED * SECOND), "{told}");
+        for reported in [BOOTED, BOOTED * 1_000, BOOTED * 1_000_000, BOOTED * SECOND] {
+            assert_eq!(nanoseconds(reported), Some(BOOTED * SECOND), "{reported}");
         }
         let in_1970 = [0, 1, 30, 30_000, 30_000_000, 30 * SECOND, 86_400 * SECOND];
-        for told in in_1970.into_iter().chain([CLOCKS_BEGIN - 1, u64::MAX]) {
-            assert_eq!(nanoseconds(told), None, "{told}");
+        for reported in in_1970.into_iter().chain([CLOCKS_BEGIN - 1, u64::MAX]) {
+            assert_eq!(nanoseconds(reported), None, "{reported}");
         }
     }
 
