@@ -328,7 +328,7 @@ class Device:
         Waits for `switchover-ready` (unless `wait_ready` is False), asks, and returns when the roles are swapped, a
         second witness agrees, and the new primary serves Containerz. `redundant` waits until the old primary is back in
         step. `name_only` names the target by its bare name first. `trigger` is `gnoi` (System.SwitchControlProcessor),
-        `reboot-active` (System.Reboot of the active card), `kill:PROCESS` (System.KillProcess) or `command:…` (for the
+        `reboot-active` (System.Reboot of the active), `kill:PROCESS` (System.KillProcess) or `command:…` (for the
         shell, with HOLDFAST_ACTIVE and HOLDFAST_STANDBY set). `progress` is told `(seconds, what)` now and then;
         False shows nothing. Raises a `SwitchoverError` with a class for each way to fail, or `RolesError`.
 

@@ -70,7 +70,7 @@ class Look:
 
     cores: core_files.CoreFiles
     health: process_health.Health
-    cards: list[str]
+    control_processors: list[str]
 
     @classmethod
     def at(cls, run: Run, dut: Device) -> Look:
@@ -84,9 +84,9 @@ class Look:
         with suppress(HoldfastError):
             time = dut.system.time(timeout=LOOK)
         active = profiles.active(roles)
-        cards = [cp.name for cp in roles]
+        control_processors = [cp.name for cp in roles]
         cores = core_files.look(dut, run.profile, active, time)
-        return cls(cores, process_health.look(dut, cards, time, active), cards)
+        return cls(cores, process_health.look(dut, control_processors, time, active), control_processors)
 
 
 def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], before: Look) -> None:
@@ -98,11 +98,11 @@ def _judge(run: Run, dut: Device, item: pytest.Item, cases: Sequence[Case], befo
     if not any(case.failures for case in concerned):
         _await_standby(dut)
     after = Look.at(run, dut)
-    cards = [*before.cards, *after.cards]
+    control_processors = [*before.control_processors, *after.control_processors]
     last_shown = known.shown.get(after.cores.active or "")
     cores = core_files.judge(before.cores, after.cores, known.cores, known.began, last_shown)
-    signs = process_health.Signs(run.profile.is_core_file, partial(processes.is_process, dut, cards))
-    crashes = process_health.judge(before.health, after.health, cards, known.ailments, signs)
+    signs = process_health.Signs(run.profile.is_core_file, partial(processes.is_process, dut, control_processors))
+    crashes = process_health.judge(before.health, after.health, control_processors, known.ailments, signs)
     if run.trigger.startswith(RUDE):
         why = f"--dut-trigger {run.trigger} may have made it"
         cores.doubtful += [(core, why) for core in cores.new]

@@ -104,7 +104,9 @@ class Signs:
     is_process: Callable[[str], bool]
 
 
-def judge(before: Health, after: Health, cards: Sequence[str], known: Sequence[Ailment], signs: Signs) -> Judged:
+def judge(
+    before: Health, after: Health, control_processors: Sequence[str], known: Sequence[Ailment], signs: Signs
+) -> Judged:
     """What came to ail since `before`: a crash, where a core file was collected or a process ails.
 
     A control processor that fails over, or is rebooted, may well call itself unhealthy meanwhile, and what is on it: no
@@ -115,7 +117,7 @@ def judge(before: Health, after: Health, cards: Sequence[str], known: Sequence[A
     for ailment in after.found:
         if _key(ailment) in seen:
             continue
-        doubt = _doubt(ailment, before, after, cards, signs)
+        doubt = _doubt(ailment, before, after, control_processors, signs)
         if doubt is None:
             judged.crashed.append(ailment)
         elif doubt:
@@ -123,7 +125,9 @@ def judge(before: Health, after: Health, cards: Sequence[str], known: Sequence[A
     return judged
 
 
-def _doubt(ailment: Ailment, before: Health, after: Health, cards: Sequence[str], signs: Signs) -> str | None:
+def _doubt(
+    ailment: Ailment, before: Health, after: Health, control_processors: Sequence[str], signs: Signs
+) -> str | None:
     """Why it may be no crash, or an old one; None where it is a new one, and nothing where it is old for sure."""
     if doubt := core_files.doubt_of_clocks(ailment.created, before.at, after.at, after.asked - before.asked):
         return doubt
@@ -134,10 +138,10 @@ def _doubt(ailment: Ailment, before: Health, after: Health, cards: Sequence[str]
         return "it has no time, or no id, and another control processor tells of it now"
     if before.unseen and not (ailment.created and before.at):
         return "what was there before was not seen"
-    return _doubt_of_crash(ailment, before, cards, signs)
+    return _doubt_of_crash(ailment, before, control_processors, signs)
 
 
-def _doubt_of_crash(ailment: Ailment, before: Health, cards: Sequence[str], signs: Signs) -> str | None:
+def _doubt_of_crash(ailment: Ailment, before: Health, control_processors: Sequence[str], signs: Signs) -> str | None:
     """Why something new may be no crash; None where it is one."""
     held = _cores(ailment, signs)
     earlier = [other for other in before.found if other.component == ailment.component]
@@ -145,7 +149,7 @@ def _doubt_of_crash(ailment: Ailment, before: Health, cards: Sequence[str], sign
         return None
     if earlier:
         return "it was UNHEALTHY before"
-    if ailment.component in cards:
+    if ailment.component in control_processors:
         return "it failed over, or was rebooted"
     if not signs.is_process(ailment.component):
         return (

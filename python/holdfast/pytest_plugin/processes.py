@@ -22,8 +22,9 @@ NAMES = f"{PROCESSES}process[pid=*]/state/name"
 SEPARATORS = "-:/. "
 
 
-def is_process(dut: Device, cards: Sequence[str], component: str) -> bool:
-    """Whether a component is a process: by its type, or because a process has its name, with or without its card's.
+def is_process(dut: Device, control_processors: Sequence[str], component: str) -> bool:
+    """Whether a component is a process: by its type, or because a process has its name, with or without its
+    control processor's.
 
     A device that tells neither has none. Sources: `/components/component/state/type` and
     `/system/processes/process/state/name`.
@@ -35,9 +36,9 @@ def is_process(dut: Device, cards: Sequence[str], component: str) -> bool:
     if types:
         return any(each.rpartition(":")[2] == SOFTWARE_MODULE for each in types)
     names = {component}
-    for card in cards:
-        if component.startswith(card):
-            names.add(component.removeprefix(card).lstrip(SEPARATORS))
+    for control_processor in control_processors:
+        if component.startswith(control_processor):
+            names.add(component.removeprefix(control_processor).lstrip(SEPARATORS))
     return not names.isdisjoint(_values(dut, NAMES))
 
 
