@@ -137,6 +137,23 @@ def suite_runner(place: Path) -> RunSuite:
 
 
 @pytest.fixture
+def run_in_process(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
+    """As `run_suite`, in this process: for what ends before a device is asked anything. A fifth of the time."""
+
+    def run(*arguments: str, **environment: str) -> SuiteRun:
+        report = pytester.path / "report.xml"
+        with monkeypatch.context() as patched:
+            for variable in os.environ.keys() - isolated(pytester.path, {}).keys():
+                patched.delenv(variable)
+            for variable, value in isolated(pytester.path, environment).items():
+                patched.setenv(variable, value)
+            done = pytester.runpytest_inprocess("-p", "no:cacheprovider", f"--junitxml={report}", *arguments)
+        return SuiteRun(int(done.ret), f"{done.stdout}\n{done.stderr}", read_report(report))
+
+    return run
+
+
+@pytest.fixture
 def chassis_of_test() -> Iterator[holdfast.Emulator]:
     """An emulated device of the test's own."""
     with holdfast.emulator() as emulated:
