@@ -42,8 +42,8 @@ LISTED = (
 )
 # What CI does not sample: the tables of nbd, and those under a Swarm, take longer than its five minutes.
 UNSAMPLED = tuple(each for each in LISTED if each[0] == "nbd" or each[1] == "swarm")
-# Of drivers that no registry has which CI reaches: their sections are written by hand, and stay.
-BY_HAND = ("hostpath.csi.k8s.io ", "org.democratic-csi.local-hostpath ")
+# Of drivers that no registry has which CI reaches, or that want what it does not install: their sections stay.
+BY_HAND = ("hostpath.csi.k8s.io ", "org.democratic-csi.local-hostpath ", "pyvolume ")
 # Drivers that nobody here wrote, from PyPI, in the versions that the tables are of; examples/providers has their files.
 DRIVERS = {
     "wolphin": (("wolphin-driver==0.0.4", "flask==3.1.3", "gunicorn==27.0.1"),),

@@ -27,6 +27,7 @@ MANNERS = (
     # broken ones
     "trusts its database", "unmounts all", "ids are a set", "forgets counts", "leaves a mount", "outlives kill",
     "prints a lot", "cannot remove", "keeps what it removed", "tidies up when asked", "lists nothing",
+    "hangs behind its mounts",
 )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Plugin:
             self.mounts = Path(os.environ["FOLDERS"])
         self.state = folder / "state.json"
         self.held: dict[str, dict[str, int]] = {}
+        self.servers: dict[str, subprocess.Popen[bytes]] = {}
         if manner != "forgets counts" and self.state.exists():
             self.held = json.loads(self.state.read_text(encoding="utf-8"))
 
@@ -104,15 +106,27 @@ class Plugin:
         there = bool(held) if self.manner == "forgets counts" else bool(mounted(path))
         if self.manner in ("trusts its database", "tidies up when asked"):
             there = (self.mounts / f"{volume.name}.mounted").exists()
+        if there and self.manner == "hangs behind its mounts":
+            self.servers[volume.name].send_signal(signal.SIGSTOP)
         if not there:
             held.clear()
-            run("mount", "--bind", str(volume), str(path))
+            if self.manner == "hangs behind its mounts":
+                self.serve(volume, path)
+            else:
+                run("mount", "--bind", str(volume), str(path))
             (self.mounts / f"{volume.name}.mounted").touch()
             if self.manner == "leaves a mount":
                 run("mount", "-t", "tmpfs", "tmpfs#left", "/mnt")
         held[caller] = 1 if self.manner == "ids are a set" else held.get(caller, 0) + 1
         self.keep()
         return path
+
+    def serve(self, volume: Path, path: Path) -> None:
+        """A file system of a process of its own."""
+        words = ("rclone", "mount", "--config", "/dev/null", "--vfs-cache-mode", "full", "--cache-dir")
+        self.servers[volume.name] = subprocess.Popen((*words, str(self.state.parent / "cache"), str(volume), str(path)))
+        if not waiting.until(lambda: bool(mounted(path)), 20):
+            raise RuntimeError(f"{path} is not mounted")
 
     def unmount(self, volume: Path, caller: str) -> None:
         path, held = self.mounts / volume.name, self.held.setdefault(volume.name, {})
@@ -124,7 +138,9 @@ class Plugin:
             if not held[caller]:
                 del held[caller]
             if not held and (mounted(path) or self.manner == "trusts its database"):
-                run("umount", str(path))
+                if volume.name in self.servers:
+                    self.servers.pop(volume.name).kill()
+                run("umount", *(["--lazy"] if self.manner == "hangs behind its mounts" else []), str(path))
             if not held:
                 (self.mounts / f"{volume.name}.mounted").unlink(missing_ok=True)
         self.keep()

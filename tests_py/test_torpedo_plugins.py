@@ -144,6 +144,15 @@ def test_the_same_where_engines_mount(runner: str, run_suite: RunSuite, tmp_path
     assert all("and nothing is mounted there" in why for _, why in verdicts(run)["T5"]), run.output
 
 
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
+def test_a_real_file_system_in_user_space_that_hangs_is_given_up_in_time(run_suite: RunSuite, tmp_path: Path) -> None:
+    """The process behind a mount is stopped: whoever opens a file there would wait for ever."""
+    run = qualified(run_suite, tmp_path, "torpedo_2_", "hangs behind its mounts")
+    assert of(run) == {"T2": {"Fail"}}, run.output
+    ((_, why),) = verdicts(run)["T2"]
+    assert re.search("the volume of the task is not where it was mounted: .* (in time|timed out)", why), run.output
+
+
 @pytest.mark.parametrize("manner", BROKEN)
 def test_a_broken_plugin_is_caught(manner: str, run_suite: RunSuite, tmp_path: Path) -> None:
     name, chosen, said = BROKEN[manner]
