@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import shutil
+import struct
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -314,3 +316,142 @@ def test_members_of_gzip_may_be_many(tmp_path: Path) -> None:
     members = b"".join(gzip.compress(whole[at : at + BLOCK]) for at in range(0, len(whole), BLOCK))
     (tmp_path / "x").write_bytes(members)
     assert holdfast.Archive.open(tmp_path / "x").images[0].id == image.id
+
+
+# What is whole, and is refused for another reason.
+
+
+def oci(image: Image, layers: list[tuple[bytes, str]], *leave_out: bytes) -> Files:
+    """An OCI layout of an image with these blobs for its layers, but for those that are left out."""
+    described = [descriptor(blob, kind) for blob, kind in layers]
+    config = descriptor(image.config, archives.CONFIG)
+    manifest = archives.dump({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described})
+    top = descriptor(manifest, MANIFEST, annotations={CONTAINERD_NAME: APP})
+    there = [blob for blob, _ in layers if blob not in leave_out]
+    return layout([top], archives.blobs(image.config, manifest, *there))
+
+
+LAYER = f"{archives.OCI}layer.v1.tar"
+
+
+def test_an_encrypted_layer_is_not_called_damaged(tmp_path: Path) -> None:
+    image = Image()
+    files = oci(image, [(b"sealed" * 100, f"{LAYER}+gzip+encrypted"), (image.layers[1], LAYER)])
+    refused(write(tmp_path / "x.tar", files), r"the layer sha256:[0-9a-f]{64} is encrypted\n.*--decryption-key")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        f"{archives.OCI}layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ],
+)
+def test_a_layer_that_was_left_out_on_purpose_is_not_called_missing(kind: str, tmp_path: Path) -> None:
+    image = Image()
+    files = oci(image, [(image.layers[0], kind), (image.layers[1], LAYER)], image.layers[0])
+    refused(write(tmp_path / "x.tar", files), "is not in it, for its owner alone may give it on")
+
+
+# Files that are no archives, by how they begin, and what is said of them.
+STRANGERS = {
+    "lz4": (bytes.fromhex("04224d18"), r"compressed with lz4\n.*lz4 -d"),
+    "lzma": (lzma.compress(b"x" * 600, format=lzma.FORMAT_ALONE), r"compressed with lzma\n.*xz -d --format=lzma"),
+    "compress": (bytes.fromhex("1f9d90"), r"compressed with compress\n.*gzip -d"),
+    "zip": (b"PK\x03\x04", r"a zip file\n.*unpack it first"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", r"Git LFS.*\n.*git lfs pull"),
+    "a page": (b"\n<!DOCTYPE html><html><title>Log in</title>", r"a web page.*\n.*fetch it again"),
+    "a redirection": (b"\xff\xfem\0a\0n\0i\0f\0", r"as text.*\n.*docker save -o"),
+    "encrypted": (b"-----BEGIN PGP MESSAGE-----\n", r"encrypted with PGP\n.*gpg -d"),
+    "a program": (b"\x7fELF\x02", r"a program.*\n.*docker save -o"),
+    "text": (b"hello", "is no tar archive"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_is_no_archive_is_named(kind: str, tmp_path: Path) -> None:
+    start, says = STRANGERS[kind]
+    (tmp_path / "x").write_bytes(start + b"x" * 600)
+    refused(tmp_path / "x", f"(is|was written) .*{says}" if kind != "text" else says)
+
+
+# What is written as tools of today write it, and is right.
+
+
+def _chunked(content: bytes) -> bytes:
+    """Several frames of zstd, and what they hold in frames that are passed over (composefs-rs#383)."""
+    half = len(content) // 2
+    skipped = b"".join(struct.pack("<II", 0x184D2A50, len(text)) + text for text in (b'{"version":1}', bytes(72)))
+    return archives.PACKINGS["tar.zst"](content[:half]) + archives.PACKINGS["tar.zst"](content[half:]) + skipped
+
+
+def _stargz(content: bytes) -> bytes:
+    """Several members of gzip, and an empty one that says where their list is."""
+    footer = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack("<H", 26) + b"SG" + struct.pack("<H", 22)
+    footer += b"%016x" % 1000 + b"STARGZ" + b"\x01\0\0\xff\xff" + bytes(8)
+    half = len(content) // 2
+    return gzip.compress(content[:half]) + gzip.compress(content[half:]) + footer
+
+
+@pytest.mark.parametrize(("pack", "kind"), [(_chunked, "+zstd"), (_stargz, "+gzip")], ids=["chunked", "stargz"])
+def test_layers_that_are_made_to_be_read_in_part(pack: Callable[[bytes], bytes], kind: str, tmp_path: Path) -> None:
+    image = Image()
+    files = oci(image, [(pack(image.layers[0]), f"{LAYER}{kind}"), (image.layers[1], LAYER)])
+    assert holdfast.Archive.open(write(tmp_path / "x.tar", files)).images[0].id == image.id
+
+
+def _no_types(document: Any) -> None:
+    document.pop("mediaType")
+    document["manifests"][0].pop("mediaType")
+
+
+@pytest.mark.parametrize("name", [APP, None], ids=["named", "without annotations"])
+def test_types_and_names_may_be_left_out_of_an_index(name: str | None, tmp_path: Path) -> None:
+    """apple/container#330 (podman), apple/containerization#369 (nix2container)."""
+    image = Image()
+    top = named(image, name) if name else [descriptor(image.manifest, MANIFEST)]
+    opened = holdfast.Archive.open(write(tmp_path / "x.tar", edit(layout(top, image), "index.json", _no_types)))
+    assert (opened.images[0].id, opened.images[0].names) == (image.id, (name,) if name else ())
+
+
+def test_docker_types_in_a_layout_are_images(tmp_path: Path) -> None:
+    """dagger/dagger#4876: a list of Docker's in an OCI layout."""
+    image = Image()
+    docker = "application/vnd.docker."
+    layers = [descriptor(blob, f"{docker}image.rootfs.diff.tar") for blob in image.layers]
+    config = descriptor(image.config, f"{docker}container.image.v1+json")
+    kind = f"{docker}distribution.manifest.v2+json"
+    manifest = archives.dump({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers})
+    several = archives.index(descriptor(manifest, kind, platform=image.platform))
+    top = descriptor(several, f"{docker}distribution.manifest.list.v2+json", annotations={CONTAINERD_NAME: APP})
+    files = layout([top], archives.blobs(image.config, manifest, several, *image.layers))
+    assert holdfast.Archive.open(write(tmp_path / "x.tar", files)).images[0].id == image.id
+
+
+def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    """podman#15963."""
+    path = write(tmp_path / "x.tar", saved(Image(), APP)).rename(tmp_path / "app:v1.tar")
+    assert holdfast.Archive.open(path).images[0].names == (APP,)
+
+
+# Names that no engine takes, and some that look so.
+
+
+@pytest.mark.parametrize("name", ["[2001:db8::1]:5000/team/app:v1", "LAB:5000/app:v1", "a/b-c_d__e.f---g:v1"])
+def test_a_name_may_be_unusual(name: str, device: holdfast.Device, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tar", saved(Image(), name))
+    assert holdfast.Archive.open(path).images[0].names == (name,)
+    device.containerz.deploy(path)
+    assert name in device.containerz.images()
+    device.containerz.remove_image(name)
+
+
+@pytest.mark.parametrize("name", ["App:v1", "team/App:v1", "a..b:v1", "app:-v1", "app:.v1"])
+def test_what_no_engine_takes_is_no_name(name: str, device: holdfast.Device, tmp_path: Path) -> None:
+    """The reference server answers UNKNOWN, invalid reference format, when all of it was sent."""
+    opened = holdfast.Archive.open(write(tmp_path / "x.tar", saved(Image(), name)))
+    assert opened.images[0].names == ()
+    assert name in opened.images[0].not_names
+    path = write(tmp_path / "good.tar", saved(Image(), APP))
+    with pytest.raises(exceptions.InvalidArgumentError, match=r"capital letters|no image name has|no tag has"):
+        device.containerz.deploy(path, retag=name)

@@ -192,11 +192,28 @@ impl<'a> Contents<'a> {
     }
 
     fn found_image(&self, found: Found) -> Result<Image> {
+        self.check_readable(&found)?;
         let (config, layers) = found.files();
         let mut image = self.image(&config, &layers, &found.names)?;
         image.manifests = found.digests;
         image.manifested = Some(found.manifested);
         Ok(image)
+    }
+
+    /// Layers that nobody can read as they are, or that were left out on purpose: nothing is damaged.
+    fn check_readable(&self, found: &Found) -> Result<()> {
+        for layer in &found.manifest.layers {
+            if layer.media_type.ends_with("+encrypted") {
+                let what = format!("the layer {} is encrypted", layer.digest);
+                return Err(self.bad(&what).hint("decrypt the image first: `skopeo copy --decryption-key KEY …`"));
+            }
+            let stays_out = ["nondistributable", "foreign"].iter().any(|kind| layer.media_type.contains(kind));
+            if stays_out && !self.may_be_there(layer) {
+                let what = format!("the layer {} is not in it, for its owner alone may give it on", layer.digest);
+                return Err(self.bad(&what).hint("such layers are those of Windows: a device cannot run the image"));
+            }
+        }
+        Ok(())
     }
 
     /// As `manifests`, where `manifest.json` says enough by itself: it is what `docker load` goes by.

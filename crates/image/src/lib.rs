@@ -3,12 +3,14 @@
 mod archive;
 mod compression;
 mod contents;
+mod grammar;
 mod image;
 mod manifest;
 mod platform;
 mod reference;
 mod scan;
 mod source;
+mod strangers;
 mod test_container;
 mod written;
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use holdfast_net::error::Error;
 
+use crate::grammar;
+
 /// An image's name and tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
@@ -18,16 +20,10 @@ impl Reference {
     /// Checks both parts.
     pub fn new(name: &str, tag: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::invalid(format!("image {name:?}, tag {tag:?}: {why}")).hint("write NAME:TAG");
-        let fits = |text: &str, extra: &str| {
-            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
-        };
-        if !fits(name, "._-/:") || name.starts_with(['/', '-', '.', ':']) || name.ends_with(['/', ':']) {
-            return Err(bad("the name is missing or has characters no image name has"));
+        match grammar::wrong_with_name(name).or_else(|| grammar::wrong_with_tag(tag)) {
+            Some(why) => Err(bad(why)),
+            None => Ok(Self { name: name.to_owned(), tag: tag.to_owned() }),
         }
-        if !fits(tag, "._-") || tag.len() > 128 {
-            return Err(bad("the tag is missing or has characters no tag has"));
-        }
-        Ok(Self { name: name.to_owned(), tag: tag.to_owned() })
     }
 }
 
@@ -60,9 +56,8 @@ pub fn whole_name(name: &str) -> String {
     format!("docker.io/{folder}{path}")
 }
 
-/// A first part with a dot or a port is a host, as Docker reads names.
 fn has_registry(name: &str) -> bool {
-    name.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']))
+    name.split_once('/').is_some_and(|(first, _)| grammar::is_registry(first))
 }
 
 impl Reference {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::compression::{Compression, MAGIC, takes_too_much};
+use super::strangers;
 use holdfast_net::error::{Error, Result};
 
 const BLOCK: u64 = 512;
@@ -228,7 +229,7 @@ impl Pass<'_> {
         match self.strange.take() {
             Some(error) if is_image || self.found.entries.is_empty() => return Err(error),
             None if self.found.entries.is_empty() => {
-                return Err(self.bad("is no tar archive, or an empty one").hint(SAVE_IT));
+                return Err(no_tar(self.path, "is no tar archive, or an empty one"));
             }
             _ => {}
         }
@@ -381,6 +382,12 @@ pub fn truncated(path: &Path, why: &str) -> Error {
     Error::image(format!("{}: is cut short: {why}", path.display())).hint("copy or save it again, whole")
 }
 
+/// What it is instead, where that is known.
+fn no_tar(path: &Path, what: &str) -> Error {
+    let (what, hint) = strangers::known(path).unwrap_or((what, SAVE_IT));
+    Error::image(format!("{}: {what}", path.display())).hint(hint)
+}
+
 fn explain(path: &Path, compression: Compression, error: &io::Error, at: u64) -> Error {
     match error.kind() {
         _ if takes_too_much(error) => {
@@ -393,7 +400,7 @@ fn explain(path: &Path, compression: Compression, error: &io::Error, at: u64) ->
         io::ErrorKind::FileTooLarge => Error::image(format!("{}: {error}", path.display()))
             .hint("this is a decompression bomb; if it really is an image, unpack it yourself and give the .tar"),
         // The reader's own words would quote the file.
-        _ if at == 0 => Error::image(format!("{}: is no tar archive", path.display())).hint(SAVE_IT),
+        _ if at == 0 => no_tar(path, "is no tar archive"),
         _ => Error::image(format!("{}: is damaged near byte {at}: {error}", path.display()))
             .hint("copy or save it again, whole"),
     }
