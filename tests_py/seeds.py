@@ -81,6 +81,8 @@ TOLD_LATE = (
 )  # fmt: skip
 # How lists write the names of images and containers.
 NAMES = ("names-behind-one-id", "tag-behind-name", "digests-for-names", "linked-names")
+# Roles that are away for a moment, and answers in older or other forms.
+FORMS = ("role-unset", "older-form", "plugin-config-rewritten")
 SLOW = ("containerz.ListImage", "containerz.ListContainer", "containerz.ListVolume", "gnmi.Subscribe")
 PLACES = ("auto", "auto", "auto,auto", "[::1]:0")
 
@@ -95,7 +97,7 @@ def draw(seed: int) -> tuple[str, ...]:
     given.append(f"listen={place}")
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
-    drawn_apart = (*WAYS, *FILES, *NAMES, *TOLD_LATE)
+    drawn_apart = (*WAYS, *FILES, *NAMES, *TOLD_LATE, *FORMS)
     oddities = [name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in drawn_apart]
     quirks = {name for name in oddities if chance.random() < 0.3}
     ways = random.Random(f"the ways of {seed}")
@@ -106,6 +108,8 @@ def draw(seed: int) -> tuple[str, ...]:
     quirks |= {name for name in NAMES if names.random() < 0.2}
     late = random.Random(f"what {seed} tells late")
     quirks |= {name for name in TOLD_LATE if late.random() < 0.2}
+    forms = random.Random(f"the forms of {seed}")
+    quirks |= {name for name in FORMS if forms.random() < 0.2}
     for pair in EXCLUSIVE:
         quirks -= {(chance if not set(pair) & set(WAYS) else ways).choice(pair)} if quirks >= set(pair) else set()
     quirks -= {"inner-address"} if place != "auto" else set()

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::subscriber::Subscriber;
-use super::{asked, configure, tree};
+use super::{asked, configure, older_form, tree};
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
 use crate::stall::Stall;
@@ -77,7 +77,11 @@ impl GNmi for GnmiService {
                 return Err(Status::not_found(format!("there is nothing at {wanted}")));
             }
             let found: Vec<_> = there.into_iter().filter(|(path, _)| is_of(kind, path)).collect();
-            notifications.push(asked::notification(&self.chassis, &prefix, &found, encoding));
+            let mut notification = asked::notification(&self.chassis, &prefix, &found, encoding);
+            if self.chassis.has(Quirk::OlderForm) {
+                older_form::rewrite(&mut notification);
+            }
+            notifications.push(notification);
         }
         Ok(Response::new(GetResponse { notification: notifications, extension, ..GetResponse::default() }))
     }

@@ -7,6 +7,7 @@ mod file;
 mod gnmi;
 mod gribi;
 mod healthz;
+mod older_form;
 mod subscriber;
 pub mod system;
 mod tree;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::asked::{self, Wanted};
-use super::tree;
+use super::{older_form, tree};
 use crate::faults::{End, FaultOutcome, Faults, stall_for_good};
 use crate::settings::Quirk;
 use crate::shared::SharedChassis;
@@ -255,6 +255,9 @@ impl Subscriber {
         let mut notification = asked::notification(&self.chassis, &prefix, &updated, self.encoding);
         let below = notification.prefix.as_ref().map_or(0, |prefix| prefix.elem.len());
         notification.delete = gone.iter().map(|path| asked::without(path, below).to_gnmi()).collect();
+        if self.chassis.has(Quirk::OlderForm) {
+            older_form::rewrite(&mut notification);
+        }
         self.tell(Answer::Update(notification)).await
     }
 

@@ -12,6 +12,9 @@ use holdfast_wire::value::Value;
 /// How long after a boot a device may not know its time yet.
 const UNSET: Duration = Duration::from_millis(500);
 
+/// How long after its boot a standby joins.
+const JOINING: Duration = Duration::from_millis(200);
+
 /// What the device says its software is.
 pub fn software(chassis: &SharedChassis) -> String {
     format!("{} (EMULATED)", chassis.settings.software)
@@ -64,7 +67,11 @@ fn control_processor(
 ) {
     let ControlProcessorState { boot_time, reboot_reason, switched, .. } = state.control_processor(index);
     let text = |text: &str| Value::String(text.to_owned());
-    let role = if index == state.active() { "PRIMARY" } else { "SECONDARY" };
+    let role = match index == state.active() {
+        true if chassis.has(Quirk::RoleUnset) && joins(state, 1 - index) => "UNSET",
+        true => "PRIMARY",
+        false => "SECONDARY",
+    };
     let is_active = state.is_up(index) && (index == state.active() || !chassis.has(Quirk::StandbyInactive));
     let mut fields = vec![
         ("name", text(name)),
@@ -101,6 +108,12 @@ fn control_processor(
 fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value)>) {
     let state = Path { origin: String::new(), ..Path::component(name) }.child("state");
     leaves.extend(fields.iter().map(|(leaf, value)| (state.child(leaf), value.clone())));
+}
+
+/// Whether a control processor is up, and has been for a moment only.
+fn joins(state: &State, index: usize) -> bool {
+    let up_for = now().saturating_sub(state.control_processor(index).boot_time);
+    state.is_up(index) && up_for < u64::try_from(JOINING.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When something booted, as the device tells it; None where it does not.

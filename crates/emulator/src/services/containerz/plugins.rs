@@ -1,5 +1,6 @@
 //! `StartPlugin`, `StopPlugin`, `ListPlugins`, `RemovePlugin`, `RemovePluginTar`.
 
+use serde_json::{Map, Value, json};
 use tonic::{Response, Status};
 
 use super::ContainerzService;
@@ -17,10 +18,42 @@ fn bare(name: &str) -> &str {
     name.strip_suffix(":latest").unwrap_or(name)
 }
 
+/// A configuration as Docker keeps it: what it knows in its own spelling, null where nothing was said of it.
+fn rewritten(config: &Map<String, Value>) -> Value {
+    let mut kept = json!({
+        "Args": null, "Description": "", "DockerVersion": "20.10.24", "Documentation": "", "Entrypoint": null,
+        "Env": null, "Interface": null, "IpcHost": false, "Linux": null, "Mounts": null, "Network": null,
+        "PidHost": false, "PropagatedMount": "", "User": {}, "WorkDir": "", "rootfs": {"type": "layers"},
+    });
+    for (name, value) in kept.as_object_mut().into_iter().flatten() {
+        if let Some((_, said)) = config.iter().find(|(said, _)| said.eq_ignore_ascii_case(name)) {
+            *value = capitalised(said);
+        }
+    }
+    kept
+}
+
+/// The same with the names of all members capitalised, and null for an empty list.
+fn capitalised(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (with_a_capital(name), capitalised(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(each) if each.is_empty() => Value::Null,
+        Value::Array(each) => each.iter().map(capitalised).collect(),
+        other => other.clone(),
+    }
+}
+
+fn with_a_capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 impl ContainerzService {
     /// What the configuration has it run must be in the archive, whose root is the plugin's own.
     pub(super) async fn check_entrypoint(&self, request: &StartPluginRequest) -> Result<(), Status> {
-        let config: serde_json::Value = serde_json::from_str(&request.config).unwrap_or_default();
+        let config: Value = serde_json::from_str(&request.config).unwrap_or_default();
         let Some(program) = config["entrypoint"][0].as_str().map(str::to_owned) else { return Ok(()) };
         let file = self.control_processor().store.plugin_file(&request.name);
         let listed = tokio::task::spawn_blocking(move || holdfast_image::names(&file)).await;
@@ -107,9 +140,12 @@ impl ContainerzService {
             return String::new();
         }
         match serde_json::from_str(&config) {
-            Ok(serde_json::Value::Object(mut members)) if self.has(Quirk::RichLists) => {
-                members.insert("propagatedMount".to_owned(), serde_json::Value::String(String::new()));
-                format!("{:#}", serde_json::Value::Object(members))
+            Ok(Value::Object(members)) if self.has(Quirk::PluginConfigRewritten) => {
+                format!("{:#}", rewritten(&members))
+            }
+            Ok(Value::Object(mut members)) if self.has(Quirk::RichLists) => {
+                members.insert("propagatedMount".to_owned(), Value::String(String::new()));
+                format!("{:#}", Value::Object(members))
             }
             _ => config,
         }
