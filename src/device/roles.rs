@@ -235,6 +235,13 @@ fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<Contro
     })
 }
 
+/// Whether another is PRIMARY in the place of `primary`, or it says itself that it stands by. That nobody says so, or that
+/// it has no role for a moment, tells neither.
+pub(super) fn is_displaced(primary: &str, all: &[ControlProcessor]) -> bool {
+    let stands = all.iter().any(|cp| cp.name == primary && cp.role == Role::Primary);
+    !stands && all.iter().any(|cp| (cp.name == primary) != (cp.role == Role::Primary))
+}
+
 pub(super) fn pair_of(all: &[ControlProcessor]) -> Result<Pair> {
     let of = |role| all.iter().filter(move |cp| cp.role == role).cloned().collect::<Vec<_>>();
     let names = |list: &[ControlProcessor]| list.iter().map(|cp| cp.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -275,6 +282,22 @@ pub(super) mod tests {
     fn version(component: &str, version: &str) -> Leaf {
         let path = Path::component(component).child("state").child("software-version");
         Leaf { path, value: Some(crate::gnmi::Value::String(version.to_owned())), timestamp: 0, target: String::new() }
+    }
+
+    #[test]
+    fn only_a_role_that_is_told_displaces_a_primary() {
+        let (a, b) = ("A", "B");
+        for (all, displaced) in [
+            (vec![cp(a, Role::Primary), cp(b, Role::Secondary)], false),
+            (vec![cp(a, Role::Primary), cp(b, Role::Primary)], false),
+            (vec![cp(b, Role::Secondary)], false),
+            (vec![], false),
+            (vec![cp(b, Role::Primary)], true),
+            (vec![cp(a, Role::Secondary)], true),
+            (vec![cp(a, Role::Secondary), cp(b, Role::Primary)], true),
+        ] {
+            assert_eq!(is_displaced(a, &all), displaced, "{all:?}");
+        }
     }
 
     #[test]

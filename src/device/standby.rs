@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Device;
 use super::changes::Changes;
 use super::deadlines::LAST_LOOK;
 use super::evidence::{Unchecked, or_late};
-use super::roles::{Pair, pair_of};
+use super::roles::{Pair, is_displaced, pair_of};
 use super::standing::Standing;
 use super::switchover::{BUSY_PAUSE, fault, reversal};
-use super::{Device, Role};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Remedy, Result, SwitchoverFault};
 use crate::waiting::next_look;
@@ -94,7 +94,7 @@ impl Device {
                     return Ok(None);
                 }
                 standing = Some((found, pair.secondary.name));
-            } else if !roles.iter().any(|cp| cp.name == primary && cp.role == Role::Primary) && !roles.is_empty() {
+            } else if is_displaced(primary, &roles) {
                 return Err(reversed());
             }
             let untold = standing.as_ref().is_some_and(|(found, _)| *found == Standing::Untold);
