@@ -224,6 +224,24 @@ def test_a_device_without_containerz_serves_no_contract(chassis_of_test: holdfas
     assert "0.1.1" not in str(caught.value)
 
 
+@pytest.mark.parametrize("quirk", ["older-containerz", "containerz-needs-cli"])
+def test_a_failover_needs_no_containerz(quirk: str) -> None:
+    """gNMI and gNOI System do it: a device may not serve Containerz, or not yet."""
+    with holdfast.emulator(quirks=[quirk]) as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        move, reboot = dut.switchover(), dut.reboot()
+    for done in (move, reboot):
+        assert "whether Containerz is served" in str(done.not_checked)
+
+
+def test_containerz_that_is_gone_after_a_failover_is_missed(archive: Path) -> None:
+    """It was served before: that it is UNIMPLEMENTED now is no way of the device."""
+    with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        dut.containerz.deploy(archive)
+        gone = chassis.failpoint("containerz.ListImage", "error[UNIMPLEMENTED](unknown service)")
+        with gone, pytest.raises(Unimplemented):
+            dut.switchover()
+
+
 @pytest.mark.parametrize("quirks", [[], ["older-containerz"]], ids=["current", "older"])
 def test_a_device_fetches_an_archive(archive: Path, quirks: list[str]) -> None:
     with (

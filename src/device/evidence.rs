@@ -9,7 +9,7 @@ use super::Device;
 use super::deadlines::{ATTEMPT, LOOK};
 use super::roles::ControlProcessor;
 use crate::dial::connection::{Expecting, Pending};
-use crate::dial::{Call, Connection, EventKind, Field, GRACE};
+use crate::dial::{Call, Connection, Event, EventKind, Field, GRACE};
 use crate::error::{Error, Kind, Result};
 use crate::waiting::{try_until, until};
 
@@ -187,7 +187,7 @@ impl<'a> FailoverWatch<'a> {
 
 impl Device {
     /// Waits until Containerz answers a listing well. Changes may be refused for a while after that.
-    pub(super) async fn containerz_serves(&self, deadline: Instant) -> Result<()> {
+    pub(super) async fn containerz_serves(&self, deadline: Instant) -> Result<Option<Unchecked>> {
         let call = Call::read("Containerz.ListImage", deadline).probing(ATTEMPT);
         let registered_by = Instant::now() + REGISTERED.min(self.deadlines().start);
         let served = try_until(deadline, LOOK, || async {
@@ -199,9 +199,24 @@ impl Device {
                 Err(error) => Err(error),
             }
         });
-        served.await??;
+        match served.await.and_then(|served| served) {
+            Err(error) if error.code() == Some(Code::Unimplemented) && !self.has_served_containerz() => {
+                let (what, why) =
+                    ("whether Containerz is served", "the device does not serve it, and was not seen to before");
+                return Ok(Some(Unchecked { what: what.to_owned(), why: why.to_owned() }));
+            }
+            served => served?,
+        }
         self.containerz.settling_until(Instant::now() + self.deadlines().start);
-        Ok(())
+        Ok(None)
+    }
+
+    /// Whether a call of Containerz was answered well in this session: a device may serve gNMI and gNOI System alone.
+    fn has_served_containerz(&self) -> bool {
+        let ok = Field::from("OK");
+        let answered_well =
+            |event: &Event| event.text.starts_with("Containerz.") && event.fields.contains(&("status", ok.clone()));
+        self.containerz.session().timeline().has(EventKind::Call, answered_well)
     }
 }
 

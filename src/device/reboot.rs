@@ -94,9 +94,10 @@ impl Device {
         let deadline = Instant::now() + self.deadlines().reboot;
         self.await_reboot(before, watch, deadline).await?;
         let served = self.containerz_serves(deadline).await;
-        or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
+        let served = or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
         let mut reboot =
             Reboot { outage: watch.outage(), witnesses: Vec::new(), not_checked: Vec::new(), timeline: Vec::new() };
+        reboot.not_checked.extend(served);
         if let Some(why) = watch.lost() {
             reboot.witnesses.push(format!("the connection was lost and made again ({why})"));
         }

@@ -9,7 +9,7 @@ use super::deadlines::LOOK;
 use super::device_time::moved_on;
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::path_form::first_words;
-use super::roles::{Pair, pair_of};
+use super::roles::{Pair, is_displaced, pair_of};
 use super::{ControlProcessor, Device, Trigger};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, Result, SwitchoverFault};
@@ -109,13 +109,13 @@ impl Device {
             self.leave_old_connection(deadline).await?;
         }
         let served = self.containerz_serves(deadline).await;
-        or_late(served, fault(SwitchoverFault::NeverBack), "the new primary does not serve Containerz")?;
+        let served = or_late(served, fault(SwitchoverFault::NeverBack), "the new primary does not serve Containerz")?;
         let mut moved = Switchover {
             from: before.primary.name.clone(),
             to: target,
             outage: watch.outage(),
             witnesses,
-            not_checked: Vec::new(),
+            not_checked: served.into_iter().collect(),
             timeline: Vec::new(),
         };
         if before.ready().is_none() {
@@ -215,7 +215,7 @@ impl Device {
             if swapped && swapped_at.is_none() {
                 self.note(EventKind::Switchover, format!("{target} is PRIMARY"));
                 swapped_at = Some(now);
-            } else if !swapped && swapped_at.take().is_some() {
+            } else if is_displaced(target, &roles) && swapped_at.take().is_some() {
                 self.note(EventKind::Switchover, format!("{target} is PRIMARY no more"));
                 reversed = true;
             }

@@ -133,6 +133,12 @@ impl Timeline {
         moment.saturating_duration_since(self.start)
     }
 
+    /// Whether there is an event of a kind that is as asked.
+    pub fn has(&self, kind: EventKind, is: impl Fn(&Event) -> bool) -> bool {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().any(|event| event.kind == kind && is(event))
+    }
+
     /// Everything from `from` on, oldest first.
     pub fn since(&self, from: Duration) -> Vec<Event> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
