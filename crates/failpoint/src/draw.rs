@@ -54,6 +54,15 @@ mod tests {
         assert_ne!(draw(1, "a", 1), draw(1, "a", 2));
     }
 
+    /// Computed apart from this code, from FNV-1a and SplitMix64: what a seed, a name and a hit draw in every version.
+    #[test]
+    fn draws_are_those_of_every_version_and_none_is_of_the_next_hit_too() {
+        let [first, second] = [1, 2].map(|hit| Draw::new(1, "a", hit));
+        let drawn = [first, first.at(0), first.at(1), second].map(|draw| draw.below(1000));
+        assert_eq!(drawn, [808, 288, 664, 869]);
+        assert_ne!(first.at(1), second.at(0));
+    }
+
     #[test]
     fn a_share_is_met() {
         let happened = (0..10_000).filter(|hit| Draw::new(7, "x", *hit).happens(25.0)).count();

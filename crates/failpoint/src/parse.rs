@@ -355,6 +355,8 @@ mod tests {
             ("delay(2s..1s)", "ends before it begins"),
             ("delay(5h)", "250ms, 2s or 1m"),
             ("delay(1..5)", "250ms, 2s or 1m"),
+            ("delay(ms)", "\"ms\" is no time: write 250ms, 2s or 1m"),
+            ("error{}", "invalid argument for error type"),
             ("delay(9223372036855)", "overflows"),
             ("pause(9999999999999m)", "overflows"),
             ("exit(256)", "0 to 255"),

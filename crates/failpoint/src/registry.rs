@@ -238,6 +238,7 @@ mod tests {
         assert!(registry.fires("switchover.ignored"));
         assert!(!registry.fires("switchover.ignored"));
         assert_eq!(registry.armed()[0].terms, "0*off->0*error(x)");
+        assert_eq!(registry.armed()[0].hits, 2);
         assert_eq!(registry.disarm("switchover.ignored"), Ok(2));
         assert!(registry.is_idle());
     }
@@ -272,6 +273,32 @@ mod tests {
         let fired = other.hit("containerz.Deploy").expect("it fires");
         other.disarm("containerz.Deploy").expect("known");
         other.released("containerz.Deploy", &fired).await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_a_hit_and_by_disarming() {
+        let registry = armed("containerz.Deploy", "pause");
+        let reached = registry.reached("containerz.Deploy", 2);
+        let (reached, fired) = tokio::join!(reached, async {
+            registry.hit("containerz.Deploy");
+            registry.hit("containerz.Deploy").expect("it fires")
+        });
+        reached.expect("known");
+        tokio::join!(registry.released("containerz.Deploy", &fired), async {
+            registry.disarm("containerz.Deploy").expect("known");
+        });
+    }
+
+    #[tokio::test]
+    async fn a_release_is_of_who_waited_then_and_of_nobody_later() {
+        let registry = armed("containerz.Deploy", "pause");
+        registry.release("containerz.Deploy").expect("known");
+        let fired = registry.hit("containerz.Deploy").expect("it fires");
+        tokio::select! {
+            biased;
+            () = registry.released("containerz.Deploy", &fired) => panic!("it went on by a release before it"),
+            () = async {} => {}
+        }
     }
 
     #[test]

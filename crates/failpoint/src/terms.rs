@@ -408,6 +408,33 @@ mod tests {
     }
 
     #[test]
+    fn garbage_is_of_all_bytes_but_the_ones_that_were_there() {
+        let mut seen = BTreeSet::new();
+        for hit in 1..100 {
+            let mut data = vec![7; 100];
+            Corruption::Garbage.apply(&mut data, Draw::new(1, "x", hit));
+            seen.extend(data);
+        }
+        assert_eq!(seen.len(), 255);
+        assert!(!seen.contains(&7));
+        let mut data = vec![7; 100];
+        Corruption::Garbage.apply(&mut data, Draw::new(1, "x", 1));
+        assert!(data.iter().collect::<BTreeSet<_>>().len() > 50, "each byte has a draw of its own: {data:?}");
+    }
+
+    #[test]
+    fn any_two_bits_are_flipped_together() {
+        let pairs: BTreeSet<u8> = (1..2_000)
+            .map(|hit| {
+                let mut byte = vec![0];
+                Corruption::Flip(2).apply(&mut byte, Draw::new(1, "x", hit));
+                byte[0]
+            })
+            .collect();
+        assert_eq!(pairs.len(), 28, "of eight bits: {pairs:?}");
+    }
+
+    #[test]
     fn escapes_are_read() {
         let terms: Terms = r"1*error{a) \} \\ \n \x41}".parse().expect("terms");
         let Action::Error { message, .. } = &terms.terms()[0].actions[0] else { panic!("{terms}") };
