@@ -180,7 +180,12 @@ impl Connection {
         self.shared.traffic.written()
     }
 
-    /// Has nothing leave on it any more, which is for one that is lost; the bytes that left.
+    /// Whether a call is under way on it.
+    pub(super) fn is_used(&self) -> bool {
+        self.shared.pending.load(Ordering::Acquire) > 0
+    }
+
+    /// Has nothing leave on it any more, which is for one that nobody uses from now on; the bytes that left.
     pub(super) fn seal(&self) -> u64 {
         self.shared.traffic.seal()
     }

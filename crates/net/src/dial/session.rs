@@ -266,6 +266,13 @@ impl Session {
                 Outcome::Lost(_) if call.repeat == Repeat::IfUnsent && connection.written() == written => {
                     connection.seal() == written
                 }
+                // The same at its deadline. Where others have calls on the connection it goes on, and this one may leave.
+                Outcome::TooLate if call.repeat == Repeat::IfUnsent && connection.written() == written => {
+                    !connection.is_used() && {
+                        self.leave(&connection);
+                        connection.seal() == written
+                    }
+                }
                 _ => connection.written() == written,
             };
             match attempt {
