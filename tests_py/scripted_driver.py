@@ -2,18 +2,21 @@
 
 Its words: a socket, its node, a folder for the volumes of all nodes, and the script as JSON: by RPC `hang`, `die`,
 `garbage`, `slow` (seconds, once for each volume), `codes` (answered in turn at first; the last one for ever where
-`forever` is set), `message`; and `ways`: other things it does.
+`forever` is set; where `sources` is, for volumes made from something alone), `message`; and `ways`: what else it does.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,10 @@ def info(_: Fields, __: grpc.ServicerContext) -> Fields:
 
 def plugin(_: Fields, __: grpc.ServicerContext) -> Fields:
     services = ["CONTROLLER_SERVICE"] if WAYS.get("controller", True) else []
-    return {"capabilities": [{"service": {"type": each}} for each in services]}
+    offered: list[Fields] = [{"service": {"type": each}} for each in services]
+    if WAYS.get("online"):
+        offered.append({"volume_expansion": {"type": "ONLINE"}})
+    return {"capabilities": offered}
 
 
 def of_controller(_: Fields, __: grpc.ServicerContext) -> Fields:
@@ -60,6 +66,22 @@ def of_controller(_: Fields, __: grpc.ServicerContext) -> Fields:
 
 def of_node(_: Fields, __: grpc.ServicerContext) -> Fields:
     return {"node_id": "host" if WAYS.get("one_id") else os.uname().nodename}
+
+
+def conflict(request: Fields, size: Path, made_from: Path) -> tuple[str, str] | None:
+    """Why a volume cannot be made like that."""
+    source, wanted = request.get("volume_content_source"), int(request["capacity_range"]["required_bytes"])
+    if source and wanted < WAYS.get("restores_from", 0):
+        return "OUT_OF_RANGE", "smaller than its source"
+    if "no_devices" in WAYS and "block" in request["volume_capabilities"][0]:
+        return WAYS["no_devices"], "no devices here"
+    if not size.exists():
+        return None
+    if int(size.read_text()) < wanted:
+        return "ALREADY_EXISTS", "it is there, and smaller"
+    if json.loads(made_from.read_text()) != source and WAYS.get("source") != "of the first":
+        return "ALREADY_EXISTS", "it is there, and made from something else"
+    return None
 
 
 def create(request: Fields, context: grpc.ServicerContext) -> Fields:
@@ -73,17 +95,144 @@ def create(request: Fields, context: grpc.ServicerContext) -> Fields:
     if "nonsense" in request.get("parameters", {}):
         waiting.until(lambda: False, 11)
     there = place(volume or "none")
-    size = there.with_suffix(".size")
-    if size.exists() and int(size.read_text()) < wanted:
-        return refuse(context, "ALREADY_EXISTS", "it is there, and smaller")
+    size, made_from = there.with_suffix(".size"), there.with_suffix(".from")
+    source = request.get("volume_content_source")
+    if (refusal := conflict(request, size, made_from)) is not None:
+        return refuse(context, *refusal)
     if not size.exists():
-        there.mkdir(parents=True)
-        size.write_text(str(wanted))
+        fill(there, source)
+        made_from.write_text(json.dumps(source))
+        size.write_text(str(wanted // 2 if source and WAYS.get("restored") == "smaller" else wanted))
         (VOLUMES / f"{request['name']}.asked").write_text(json.dumps(request))
-    told = {"volume_id": volume, "capacity_bytes": size.read_text()}
+    told = {"volume_id": volume, "capacity_bytes": WAYS.get("capacity", size.read_text())}
+    if source:
+        told |= {"none": {}, "foreign": {"content_source": FOREIGN}}.get(
+            WAYS.get("told", ""), {"content_source": source}
+        )
     if WAYS.get("context"):
         told["volume_context"] = {"key": "x" * WAYS["context"]}
     return {"volume": told}
+
+
+# ptrace(2), waitpid(2)
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WAIT_FOR_THREADS = 0x4206, 0x4207, 17, 0x40000000
+FOREIGN = {"snapshot": {"snapshot_id": "of somebody else"}}
+
+
+@contextmanager
+def still(folder: Path) -> Iterator[None]:
+    """Whoever has a file of a volume open stands still meanwhile, and who waits for its end does not notice."""
+    files = {(found.stat().st_dev, found.stat().st_ino) for found in folder.iterdir()}
+    threads = []
+    for process in Path("/proc").glob("[0-9]*"):
+        for opened in process.glob("fd/*"):
+            with suppress(OSError):  # it is closed, or its process is gone
+                about = opened.stat()
+                if (about.st_dev, about.st_ino) in files:
+                    threads += [int(thread.name) for thread in process.glob("task/*")]
+                    break
+    kernel = ctypes.CDLL(None, use_errno=True)
+    held = []
+    try:
+        for thread in threads:
+            if kernel.ptrace(PTRACE_SEIZE, thread, 0, 0) == 0 and kernel.ptrace(PTRACE_INTERRUPT, thread, 0, 0) == 0:
+                held.append(thread)
+                os.waitpid(thread, WAIT_FOR_THREADS)
+        yield
+    finally:
+        for thread in held:
+            kernel.ptrace(PTRACE_DETACH, thread, 0, 0)
+
+
+def fill(there: Path, source: Fields | None) -> None:
+    """A new volume, with what it is made from."""
+    kind, named = next(iter(source.items())) if source else ("", {})
+    if not kind or WAYS.get("source") == "ignored":
+        there.mkdir(parents=True)
+    elif kind == "snapshot":
+        subprocess.run(["cp", "-a", str(kept(named["snapshot_id"])), str(there)], check=True)
+    else:
+        with still(place(named["volume_id"])):
+            subprocess.run(["cp", "-a", str(place(named["volume_id"])), str(there)], check=True)
+
+
+def kept(snapshot: str) -> Path:
+    return VOLUMES / f"{snapshot}.snapshot"
+
+
+def snapshot(request: Fields, context: grpc.ServicerContext) -> Fields:
+    name, volume = request["name"], request["source_volume_id"]
+    identity = name + (f"-{asked['CreateSnapshot', name]}" if WAYS.get("snapshot_id") == "changes" else "")
+    there, about = kept(identity), VOLUMES / f"{name}.about"
+    if about.exists() and json.loads(about.read_text())["source_volume_id"] != volume:
+        return refuse(context, "ALREADY_EXISTS", "it is of another volume")
+    if not there.exists():
+        with still(place(volume)):
+            subprocess.run(["cp", "-a", str(place(volume)), str(there)], check=True)
+    if not about.exists():
+        taken = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        about.write_text(json.dumps({"source_volume_id": volume, "creation_time": taken}))
+    times = asked["CreateSnapshot", name]
+    told = {
+        "snapshot_id": identity,
+        "ready_to_use": times > WAYS.get("settles", 0),
+        "size_bytes": str(WAYS.get("snapshot_bytes", 0)),
+        **json.loads(about.read_text()),
+    }
+    if WAYS.get("creation_time") == "changes":
+        told["creation_time"] = f"2001-01-01T00:{times:02}:00Z"
+    late = WAYS.get("creation_time") == "late" and not told["ready_to_use"]
+    for field in [*WAYS.get("omits", []), *(["creation_time"] if late else [])]:
+        told.pop(field, None)
+    return {"snapshot": told}
+
+
+def forget(request: Fields, context: grpc.ServicerContext) -> Fields:
+    there = kept(request["snapshot_id"])
+    if not there.exists() and WAYS.get("gone") == "refused":
+        return refuse(context, "NOT_FOUND", "there is no such snapshot")
+    subprocess.run(["rm", "-rf", str(there)], check=True)
+    return {}
+
+
+def expand(request: Fields, context: grpc.ServicerContext) -> Fields:
+    size = place(request["volume_id"]).with_suffix(".size")
+    there, wanted = int(size.read_text()), int(request["capacity_range"]["required_bytes"])
+    if wanted < there and WAYS.get("smaller") == "refused":
+        return refuse(context, "OUT_OF_RANGE", "nothing becomes smaller here")
+    if wanted <= there and WAYS.get("expanded_again") == "refused":
+        return refuse(context, "ALREADY_EXISTS", "it is as large as that")
+    size.write_text(str(max(there, wanted)))
+    told = str(int(size.read_text()) // 2) if WAYS.get("expanded") == "less" else size.read_text()
+    return {"capacity_bytes": told, "node_expansion_required": WAYS.get("required", False)}
+
+
+def expand_here(request: Fields, context: grpc.ServicerContext) -> Fields:
+    if not mounted(request["volume_path"]):
+        return refuse(context, "NOT_FOUND", "it is not mounted there")
+    (VOLUMES / "expanded.asked").write_text(json.dumps(request))
+    wanted = int(request["capacity_range"]["required_bytes"])
+    return {"capacity_bytes": str(wanted // 2 if WAYS.get("expanded_here") == "less" else wanted)}
+
+
+def statistics(request: Fields, context: grpc.ServicerContext) -> Fields:
+    if not mounted(request["volume_path"]):
+        return refuse(context, "NOT_FOUND", "it is not mounted there")
+    found = os.statvfs(request["volume_path"])
+    told: Fields = {
+        "unit": "BYTES",
+        "total": str(found.f_blocks * found.f_frsize),
+        "used": str(
+            (found.f_blocks - found.f_bfree + found.f_blocks // WAYS.get("reserved", 1 << 60)) * found.f_frsize
+        ),
+        "available": str(found.f_bavail * found.f_frsize),
+        **WAYS.get("counts", {}),
+    }
+    usage = {field: value for field, value in told.items() if field not in WAYS.get("omits", [])}
+    answer: Fields = {"usage": [usage, *WAYS.get("counts_too", [])] if WAYS.get("counted", True) else []}
+    if "condition" in WAYS:
+        answer["volume_condition"] = WAYS["condition"]
+    return answer
 
 
 def delete(request: Fields, _: grpc.ServicerContext) -> Fields:
@@ -130,10 +279,14 @@ def detach(request: Fields, _: grpc.ServicerContext) -> Fields:
 
 def publish(request: Fields, context: grpc.ServicerContext) -> Fields:
     target = request["target_path"]
+    if request.get("readonly") and WAYS.get("readonly") == "refused":
+        return refuse(context, "INVALID_ARGUMENT", "nothing is read-only here")
     (VOLUMES / "published.asked").write_text(json.dumps(request))
     os.makedirs(target, exist_ok=True)  # noqa: PTH103
     if not mounted(target):
         subprocess.run(["mount", "--bind", str(place(request["volume_id"])), target], check=True)
+        if request.get("readonly") and WAYS.get("readonly") != "ignored":
+            subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
     return {}
 
 
@@ -141,7 +294,7 @@ def unpublish(request: Fields, _: grpc.ServicerContext) -> Fields:
     target = request["target_path"]
     if mounted(target):
         subprocess.run(["umount", target], check=True)
-    if os.path.isdir(target):  # noqa: PTH112
+    if os.path.isdir(target) and not WAYS.get("leaves_paths"):  # noqa: PTH112
         os.rmdir(target)  # noqa: PTH106
     return {}
 
@@ -150,8 +303,9 @@ def nothing(_: Fields, __: grpc.ServicerContext) -> Fields:
     return {}
 
 
-def can_stage(_: Fields, __: grpc.ServicerContext) -> Fields:
-    return {"capabilities": [{"rpc": {"type": "STAGE_UNSTAGE_VOLUME"}}]} if WAYS.get("stages") else {}
+def can(_: Fields, __: grpc.ServicerContext) -> Fields:
+    offered = [*(["STAGE_UNSTAGE_VOLUME"] if WAYS.get("stages") else []), *WAYS.get("node_offers", [])]
+    return {"capabilities": [{"rpc": {"type": each}} for each in offered]}
 
 
 METHODS: dict[str, dict[str, Answer]] = {
@@ -159,16 +313,18 @@ METHODS: dict[str, dict[str, Answer]] = {
     "Controller": {
         "ControllerGetCapabilities": of_controller, "CreateVolume": create, "DeleteVolume": delete,
         "ValidateVolumeCapabilities": validate, "ListVolumes": pages, "ControllerPublishVolume": attach,
-        "ControllerUnpublishVolume": detach,
+        "ControllerUnpublishVolume": detach, "ControllerExpandVolume": expand, "CreateSnapshot": snapshot,
+        "DeleteSnapshot": forget,
     },
     "Node": {
-        "NodeGetCapabilities": can_stage, "NodeGetInfo": of_node, "NodePublishVolume": publish,
+        "NodeGetCapabilities": can, "NodeGetInfo": of_node, "NodePublishVolume": publish,
         "NodeUnpublishVolume": unpublish, "NodeStageVolume": nothing, "NodeUnstageVolume": nothing,
+        "NodeExpandVolume": expand_here, "NodeGetVolumeStats": statistics,
     },
 }  # fmt: skip
 
 
-def by_script(rpc: str, about: str, context: grpc.ServicerContext) -> bytes | None:
+def by_script(rpc: str, about: str, request: Fields, context: grpc.ServicerContext) -> bytes | None:
     """What the script has for a call; None where the driver does as it should."""
     script = SCRIPT.get(rpc, {})
     with lock:
@@ -177,6 +333,8 @@ def by_script(rpc: str, about: str, context: grpc.ServicerContext) -> bytes | No
         if about:
             asked[rpc, ""] += 1
     codes = script.get("codes", [])
+    if script.get("sources") and "volume_content_source" not in request:
+        return None
     if count <= len(codes) or (codes and script.get("forever")):
         refuse(context, codes[min(count, len(codes)) - 1], script.get("message", "as the script says"))
     if script.get("die"):
@@ -193,7 +351,8 @@ def handler(rpc: str, answer: Answer) -> grpc.RpcMethodHandler:
 
     def call(encoded: bytes, context: grpc.ServicerContext) -> bytes:
         request: Fields = json.loads(_core.message_decoded(f"{package}.{rpc}Request", encoded))
-        scripted = by_script(rpc, str(request.get("volume_id", request.get("name", ""))), context)
+        about = next((str(request[key]) for key in ("volume_id", "name", "snapshot_id") if key in request), "")
+        scripted = by_script(rpc, about, request, context)
         if scripted is not None:
             return scripted
         return _core.message_encoded(f"{package}.{rpc}Response", json.dumps(answer(request, context)))
@@ -202,6 +361,7 @@ def handler(rpc: str, answer: Answer) -> grpc.RpcMethodHandler:
 
 
 VOLUMES.mkdir(parents=True, exist_ok=True)
+waiting.until(lambda: False, WAYS.get("serves_after", 0))
 version = WAYS.get("version", "v1")
 server = grpc.server(futures.ThreadPoolExecutor(64))
 for service, methods in METHODS.items():

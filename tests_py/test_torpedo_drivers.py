@@ -47,10 +47,20 @@ def judged(found: SuiteRun) -> tuple[str, str]:
         {"CreateVolume": {"slow": 3}},
         {"NodePublishVolume": {"codes": ["INTERNAL"]}, "DeleteVolume": {"codes": ["FAILED_PRECONDITION"]}},
         {"Probe": {"codes": ["FAILED_PRECONDITION", "UNAVAILABLE"]}},
+        {"ways": {"serves_after": 5}},
         {"ways": {"id": "srv#share/../{name}:1"}},
         {"ways": {"id": "卷{name}" + "卷" * 60}},
     ],
-    ids=["whole", "put off", "slow", "hiccups", "starts slowly", "an id with a path in it", "an id in Unicode"],
+    ids=[
+        "whole",
+        "put off",
+        "slow",
+        "hiccups",
+        "starts slowly",
+        "serves late",
+        "an id with a path in it",
+        "an id in Unicode",
+    ],
 )
 def test_a_driver_that_is_right_passes(script: dict[str, Any], run_suite: RunSuite, tmp_path: Path) -> None:
     found = run(run_suite, tmp_path, script, calls={"default": "20s"})
@@ -94,6 +104,10 @@ def test_a_driver_that_does_not_answer_fails_in_clear_words(
         ({"nonsense": "hangs"}, "Fail", "a parameter that does not exist is not refused, but left without an answer"),
         ({"nonsense": "dies"}, "Fail", "a parameter that does not exist is not refused, but left without an answer"),
         ({"offers": ["LIST_VOLUMES"], "lists": True}, "Pass", ""),
+        ({"leaves_paths": True}, "Fail", ", which NodeUnpublishVolume must delete, is still on node1"),
+        ({"readonly": "ignored"}, "Fail", "accepted: a write on a volume mounted for reading alone"),
+        ({"readonly": "refused"}, "Pass", ""),
+        ({"capacity": "-1"}, "Fail", "CreateVolume tells of -1 bytes"),
         ({"offers": ["LIST_VOLUMES"], "lists": True, "keeps": True}, "Fail", "removed, and there still: holdfast-"),
     ],
     ids=[
@@ -106,6 +120,10 @@ def test_a_driver_that_does_not_answer_fails_in_clear_words(
         "hangs at nonsense",
         "dies at nonsense",
         "lists",
+        "leaves the path that it mounted at",
+        "mounts for writing what is to be read",
+        "mounts nothing for reading alone",
+        "less than nothing",
         "keeps what it removed",
     ],
 )
@@ -147,7 +165,7 @@ def test_a_driver_is_told_what_its_file_says(run_suite: RunSuite, tmp_path: Path
     found = run(
         run_suite,
         tmp_path,
-        {},
+        {"ways": {"node_offers": ["VOLUME_MOUNT_GROUP"]}},
         mount_flags=["noatime"],
         filesystem_options={"ext4": ["discard"]},
         filesystems=["ext4"],
@@ -155,6 +173,7 @@ def test_a_driver_is_told_what_its_file_says(run_suite: RunSuite, tmp_path: Path
         sizes=["32MiB", "48MiB"],
         minimum="20MiB",
         secrets={"create": "made", "node_publish": "mounted"},
+        mount_group=2000,
     )
     assert judged(found)[0] == "Pass", found.output
     asked = [json.loads(file.read_text()) for file in (tmp_path / "volumes").glob("*.asked")]
@@ -167,5 +186,15 @@ def test_a_driver_is_told_what_its_file_says(run_suite: RunSuite, tmp_path: Path
     flags = [each["volume_capabilities"][0]["mount"] for each in made]
     assert all("noatime" in each["mount_flags"] for each in flags)
     assert {"discard" in each["mount_flags"] for each in flags if each.get("fs_type") == "ext4"} == {True}
+    assert {each["volume_mount_group"] for each in flags} == {"2000"}
     (published,) = [each for each in asked if "target_path" in each]
     assert published["secrets"]["token"] == "second"
+    assert published["volume_capability"]["mount"]["volume_mount_group"] == "2000"
+
+
+def test_who_mounts_for_no_group_is_told_of_none(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {}, mount_group=2000)
+    assert judged(found)[0] == "Pass", found.output
+    assert "not checked: mount_group: scripted does not have the capability MountGroup" in found.output
+    asked = [json.loads(file.read_text()) for file in (tmp_path / "volumes").glob("*.asked")]
+    assert all("volume_mount_group" not in json.dumps(each) for each in asked)

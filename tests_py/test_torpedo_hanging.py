@@ -60,10 +60,32 @@ def test_the_end_has_a_limit_of_its_own_and_says_what_is_left(run_suite: RunSuit
     assert set(left) < made, "some were tried"
 
 
-@pytest.mark.parametrize("what", ["hang", "die", "garbage"])
+@pytest.mark.parametrize("what", ["hang", "die", "garbage", "internal"])
 @pytest.mark.parametrize("rpc", START)
 def test_where_it_introduces_itself(rpc: str, what: str, run_suite: RunSuite, tmp_path: Path) -> None:
-    verdict, reason, output = of(run_suite, tmp_path, {rpc: {what: True}})
+    """Who never gets beyond its start may be on the way up, or not be what the file says; whoever is there and answers
+    what cannot be, or ends, does it by itself.
+    """
+    script = {"codes": ["INTERNAL"], "forever": True} if what == "internal" else {what: True}
+    verdict, reason, output = of(run_suite, tmp_path, {rpc: script})
+    if (rpc, what) == ("Probe", "hang"):
+        assert verdict == "Inconclusive", output
+        assert re.search(r"^the lab did not come up: .*Probe: no answer in time", reason), reason
+        return
+    assert verdict == "Fail", output
+    assert " does not introduce itself: " in reason
+    assert f"{rpc}: " in reason, reason
+    assert "the plugin on node1 ended by itself" in reason if what == "die" else True, reason
+
+
+@pytest.mark.parametrize("codes", [["FAILED_PRECONDITION"], ["UNAVAILABLE"]])
+def test_who_is_never_ready_may_lack_what_it_needs(codes: list[str], run_suite: RunSuite, tmp_path: Path) -> None:
+    verdict, reason, output = of(run_suite, tmp_path, {"Probe": {"codes": codes, "forever": True}})
     assert verdict == "Inconclusive", output
-    assert reason.startswith("the lab did not come up: ")
-    assert f"{rpc}: " in reason or (what == "die" and "the plugin on node1 ended by itself" in reason), reason
+    assert re.search(rf"^the lab did not come up: .*Probe: {codes[0]}", reason), reason
+
+
+def test_every_plugin_has_a_probe(run_suite: RunSuite, tmp_path: Path) -> None:
+    verdict, reason, output = of(run_suite, tmp_path, {"Probe": {"codes": ["UNIMPLEMENTED"], "forever": True}})
+    assert verdict == "Fail", output
+    assert reason.startswith("scripted does not introduce itself: Probe: UNIMPLEMENTED"), reason

@@ -1617,9 +1617,15 @@ class StorageVolume:
     def accessible(self) -> list[str] | None:
         """The nodes that can have it; None where all can."""
 
+    def read_only(self) -> StorageVolume:
+        """The same volume, to be mounted for reading alone."""
+
 @final
 class StorageSnapshot:
-    """A snapshot of a volume, as its provider tells of it; `bytes` is None where it does not."""
+    """A snapshot of a volume, as its provider tells of it; `bytes` and `taken` are None where it does not.
+
+    `taken` is when, in seconds since 1970.
+    """
 
     @property
     def id(self) -> str: ...
@@ -1627,6 +1633,8 @@ class StorageSnapshot:
     def name(self) -> str: ...
     @property
     def bytes(self) -> int | None: ...
+    @property
+    def taken(self) -> float | None: ...
 
 @final
 class StorageTask:

@@ -325,8 +325,9 @@ class StorageProvider(Shown):
     """Who gives volumes: what it can do, what of it is our own (`emulated`), and who runs tasks (`runner`).
 
     `tells_unmounts`: whether the runner tells what came of an unmount. A container engine keeps that to itself.
-    `lacks` says why it cannot be qualified, and is empty where it can; `minimum` is its smallest volume in bytes, 0
-    where it does not tell.
+    `lacks` says why it cannot be qualified, and is empty where it can; `fault` what it did wrong before it could be
+    asked for anything, and is empty where it did not; `minimum` is its smallest volume in bytes, 0 where it does not
+    tell.
     """
 
     name: str
@@ -336,6 +337,7 @@ class StorageProvider(Shown):
     runner: str
     tells_unmounts: bool
     lacks: str = ""
+    fault: str = ""
     minimum: int = 0
 
 
@@ -354,7 +356,10 @@ class StorageCalls(Shown):
 
 @dataclass(frozen=True, slots=True)
 class StorageSpace(Shown):
-    """How much there is `total`, `used` and `available` of bytes, or of inodes."""
+    """How much there is `total`, `used` and `available` of bytes, or of inodes.
+
+    `used` and `available` are 0 also where the provider does not tell.
+    """
 
     total: int
     used: int
@@ -376,9 +381,11 @@ class StorageStatistics(Shown):
 
 @dataclass(frozen=True, slots=True)
 class StorageLeftover(Shown):
-    """What is left of a volume or its tasks: a `mount`, `process`, `container` or `attachment`, and on which node.
+    """What is left of a volume or its tasks, and on which node: a `mount`, `process`, `container`, `device`,
+    `attachment`, or the `path` that it was mounted at.
 
-    `name` is what it is called: a mount by its place or its volume, an attachment by its volume. As text, its `words`.
+    `name` is what it is called: a mount by its place or its volume, a path by its place, an attachment by its volume.
+    As text, its `words`.
     """
 
     kind: str

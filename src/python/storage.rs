@@ -245,6 +245,7 @@ impl StorageLab {
         fields.set_item("emulated", mask.hide(&provider.emulated))?;
         fields.set_item("runner", self.lab.runner().name())?;
         fields.set_item("lacks", mask.hide(&provider.lacks))?;
+        fields.set_item("fault", mask.hide(&provider.fault))?;
         fields.set_item("minimum", provider.minimum)?;
         fields.set_item("tells_unmounts", self.lab.runner().tells_unmounts())?;
         results::make(py, "StorageProvider", &fields)

@@ -65,7 +65,7 @@ impl HostsGiven {
             }
             let mut options = csi.options(plugins, self.folder)?;
             options.folders = Some(Arc::new(containers));
-            let volumes = Arc::new(Csi::connect(options, deadline)?);
+            let volumes = Arc::new(Csi::meet(options, &|| None, deadline)?);
             let runner = Arc::new(Own::new(name, volumes.clone(), nodes.clone()));
             return Ok(Lab::new(volumes, runner, nodes, hosts, self.run, self.pace.0, mask));
         }

@@ -84,7 +84,7 @@ impl LabGiven {
             if self.controller_start.is_some() {
                 options.controller = Some(Endpoint::Unix(namespaces.socket(CONTROLLER)));
             }
-            return Ok(Arc::new(Csi::connect(options, deadline)?));
+            return Ok(Arc::new(Csi::meet(options, &|| namespaces.ended_plugin(), deadline)?));
         }
         let mut nodes = BTreeMap::new();
         for node in namespaces.names() {

@@ -1,6 +1,7 @@
 //! What a storage lab hands to Python: volumes, snapshots, what the judge found and what a plugin counts.
 
 use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -51,6 +52,11 @@ impl StorageVolume {
         self.volume.accessible.clone()
     }
 
+    /// The same, to be mounted for reading alone.
+    fn read_only(&self) -> Self {
+        Self { volume: Volume { read_only: true, ..self.volume.clone() }, mask: self.mask.clone() }
+    }
+
     fn __repr__(&self) -> String {
         format!("<volume {} ({})>", self.name(), self.id())
     }
@@ -79,6 +85,12 @@ impl StorageSnapshot {
     #[getter]
     fn bytes(&self) -> Option<u64> {
         self.snapshot.bytes
+    }
+
+    #[getter]
+    fn taken(&self) -> Option<f64> {
+        let since_1970 = self.snapshot.taken?.duration_since(UNIX_EPOCH).ok()?;
+        Some(since_1970.as_secs_f64())
     }
 
     fn __repr__(&self) -> String {

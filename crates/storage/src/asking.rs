@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout_at;
 use tonic::{Response, Status};
 
+use super::csi::services::{controller_within, identity_within, node_within};
 use super::docker_plugin::ask;
 use super::mask::Mask;
 use super::plugin_address::{PluginAddress, Surroundings};
@@ -16,12 +17,11 @@ use holdfast_net::dial::answer::unless_it_panics;
 use holdfast_net::dial::connection::Patience;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_wire::csi;
-use holdfast_wire::csi::controller_client::ControllerClient;
-use holdfast_wire::csi::identity_client::IdentityClient;
-use holdfast_wire::csi::node_client::NodeClient;
 
 /// For one question; a plugin that does not answer one of them is asked the others.
 const QUESTION: Duration = Duration::from_secs(5);
+/// What a plugin says of itself has no more bytes: who it is, nobody knows yet.
+const LARGEST: usize = 4 << 20;
 const PATIENCE: Patience = Patience { silence: QUESTION, answer: QUESTION };
 
 /// What a plugin says of itself.
@@ -123,40 +123,33 @@ async fn csi_call<T>(
 
 async fn by_csi(address: &PluginAddress, deadline: Instant) -> Result<Introduction> {
     let info = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        IdentityClient::with_origin(connection, origin).get_plugin_info(csi::GetPluginInfoRequest {}).await
+        identity_within(LARGEST, connection).get_plugin_info(csi::GetPluginInfoRequest {}).await
     })
     .await?;
     let mut found =
         Introduction { protocol: "csi", name: info.name, version: info.vendor_version, ..Introduction::default() };
     let mut unanswered = |question: &str, error: Error| found.unanswered.push((question.to_owned(), error.message));
     let plugin = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        let mut client = IdentityClient::with_origin(connection, origin);
-        client.get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
+        identity_within(LARGEST, connection).get_plugin_capabilities(csi::GetPluginCapabilitiesRequest {}).await
     });
     let plugin =
         plugin.await.map(|answer| of_plugin(&answer)).map_err(|error| unanswered("GetPluginCapabilities", error));
     let probed = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        IdentityClient::with_origin(connection, origin).probe(csi::ProbeRequest {}).await
+        identity_within(LARGEST, connection).probe(csi::ProbeRequest {}).await
     });
     let probed = probed.await.map_err(|error| unanswered("Probe", error));
     let controller = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        let mut client = ControllerClient::with_origin(connection, origin);
-        client.controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {}).await
+        controller_within(LARGEST, connection)
+            .controller_get_capabilities(csi::ControllerGetCapabilitiesRequest {})
+            .await
     });
     let controller = controller.await.map_err(|error| unanswered("ControllerGetCapabilities", error));
     let node = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        let mut client = NodeClient::with_origin(connection, origin);
-        client.node_get_capabilities(csi::NodeGetCapabilitiesRequest {}).await
+        node_within(LARGEST, connection).node_get_capabilities(csi::NodeGetCapabilitiesRequest {}).await
     });
     let node = node.await.map_err(|error| unanswered("NodeGetCapabilities", error));
     let place = csi_call(address, deadline, async |connection| {
-        let origin = connection.origin();
-        NodeClient::with_origin(connection, origin).node_get_info(csi::NodeGetInfoRequest {}).await
+        node_within(LARGEST, connection).node_get_info(csi::NodeGetInfoRequest {}).await
     });
     let place = place.await.map_err(|error| unanswered("NodeGetInfo", error));
     found.plugin = plugin.unwrap_or_default();

@@ -42,9 +42,9 @@ pub struct Expanded {
 pub struct Space {
     /// In all.
     pub total: u64,
-    /// In use.
+    /// In use; 0 also where the provider does not tell.
     pub used: u64,
-    /// That can still be used.
+    /// That can still be used; 0 also where the provider does not tell.
     pub available: u64,
 }
 

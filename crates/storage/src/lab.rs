@@ -423,6 +423,11 @@ impl Lab {
         for node in self.nodes.names() {
             left.extend(self.nodes.leftovers(&node, &ids)?);
         }
+        let mounted = |at: &Leftover| left.iter().any(|mount| (&mount.node, &mount.name) == (&at.node, &at.name));
+        let behind = self.volumes.left_behind(&ids).into_iter();
+        let behind = behind.map(|(node, path)| Leftover::on(&node, LeftoverKind::Path, path.display().to_string()));
+        let behind: Vec<_> = behind.filter(|at| !mounted(at)).collect();
+        left.extend(behind);
         let names = self.nodes.names();
         let node = names.first().ok_or_else(|| Error::invalid("there is no node"))?;
         for volume in self.volumes.list(node, deadline)?.iter().filter(|volume| ids.contains(&volume.id)) {

@@ -120,6 +120,8 @@ pub enum LeftoverKind {
     Attachment,
     /// A loop device.
     Device,
+    /// A folder or file that a volume was mounted at.
+    Path,
 }
 
 impl LeftoverKind {
@@ -131,6 +133,7 @@ impl LeftoverKind {
             Self::Container => "container",
             Self::Attachment => "attachment",
             Self::Device => "device",
+            Self::Path => "path",
         }
     }
 }
@@ -140,7 +143,7 @@ impl LeftoverKind {
 pub struct Leftover {
     /// What it is.
     pub kind: LeftoverKind,
-    /// What it is called: a mount by its place or its volume, an attachment by its volume.
+    /// What it is called: a mount and a path by its place, a mount by its volume too, an attachment by its volume.
     pub name: String,
     /// Where it is.
     pub node: String,
@@ -162,6 +165,7 @@ impl fmt::Display for Leftover {
             LeftoverKind::Container => write!(f, "the container {name} is on {node}"),
             LeftoverKind::Attachment => write!(f, "{name} is attached to {node}"),
             LeftoverKind::Device => write!(f, "{name} is set up on {node}"),
+            LeftoverKind::Path => write!(f, "{name}, which NodeUnpublishVolume must delete, is still on {node}"),
         }
     }
 }

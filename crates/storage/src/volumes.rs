@@ -94,6 +94,8 @@ pub struct Volume {
     pub context: BTreeMap<String, String>,
     /// A device without a file system.
     pub block: bool,
+    /// It is to be mounted for reading alone, whatever it is for.
+    pub read_only: bool,
 }
 
 impl Volume {
@@ -154,6 +156,8 @@ pub enum Capability {
     SingleNodeMultiWriter,
     /// Whatever is asked twice is answered twice, and done once.
     Repeats,
+    /// A volume can be mounted for reading alone.
+    ReadOnly,
     /// A node that is cut off is fenced when another takes its volume.
     Fence,
     /// Its server can be stopped and started.
@@ -174,6 +178,8 @@ pub enum Capability {
     Statistics,
     /// Whether a volume is well is told.
     Condition,
+    /// Volumes are mounted for a group that is named.
+    MountGroup,
     /// It says from which nodes a volume can be reached.
     Topology,
 }
@@ -191,6 +197,7 @@ impl Capability {
             Self::Attach => "Attach",
             Self::SingleNodeMultiWriter => "SingleNodeMultiWriter",
             Self::Repeats => "Repeats",
+            Self::ReadOnly => "ReadOnly",
             Self::Fence => "Fence",
             Self::Server => "Server",
             Self::Local => "Local",
@@ -201,6 +208,7 @@ impl Capability {
             Self::Block => "Block",
             Self::Statistics => "Statistics",
             Self::Condition => "Condition",
+            Self::MountGroup => "MountGroup",
             Self::Topology => "Topology",
         }
     }
@@ -219,6 +227,8 @@ pub struct Provider {
     pub emulated: String,
     /// Why it cannot be qualified at all; empty where it can.
     pub lacks: String,
+    /// What it did wrong before it could be asked for anything; empty where it did not.
+    pub fault: String,
     /// The smallest volume that it makes, in bytes; 0 where it does not tell.
     pub minimum: u64,
 }
@@ -297,6 +307,12 @@ pub trait Volumes: Send + Sync {
 
     /// The reverse; what is not mounted is unmounted already.
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
+
+    /// What the plugins left of these volumes, by their ids, where they were mounted: on which node, and where. What they
+    /// made there is theirs to remove.
+    fn left_behind(&self, _volumes: &[String]) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
 
     /// Whether a node can be reached over the control network: who cannot be is not asked on behalf of others.
     fn reaches(&self, _node: &str, _reachable: bool) {}

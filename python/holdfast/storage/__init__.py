@@ -133,6 +133,7 @@ def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[s
         "calls": {"default": CALL, **provider.calls, **(calls or {})},
         "mount_flags": provider.mount_flags,
         "filesystem_options": provider.filesystem_options,
+        "mount_group": "" if provider.mount_group is None else str(provider.mount_group),
         "topology": provider.topology,
         "ledger": ledger.executable(),
         "run": secrets.randbits(128),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
-from holdfast.exceptions import ConnectError, FailedPrecondition, Timeout
+from holdfast.exceptions import ConnectError, FailedPrecondition, InvalidArgument, Timeout, Unimplemented
 from holdfast.storage.offer import ONE_WRITER, SIZE, Variation
 
 if TYPE_CHECKING:
@@ -96,6 +96,27 @@ def expect_listed(scenario: Scenario, volumes: Iterable[StorageVolume], node: st
     if scenario.can("List", "whether the provider lists what was made"):
         listed = waiting.until(lambda: not missing(), scenario.limits.settle)
         scenario.expect(listed, f"made, and not in the provider's list: {', '.join(missing())}")
+
+
+def expect_read_only(scenario: Scenario, volume: StorageVolume, node: str) -> None:
+    """A volume that is mounted for reading alone is there as it was written, and no task can write on it."""
+    what = "a volume mounted for reading alone"
+    if not scenario.can("ReadOnly", what):
+        return
+    reading = volume.read_only()
+    try:
+        scenario.lab.verify(reading, node, timeout=scenario.limits.call)
+    except (FailedPrecondition, InvalidArgument, Unimplemented) as error:  # a refusal is no mount that can be written
+        scenario.unchecked(what, f"refused: {error.reason}")
+        return
+    scenario.expect_whole(reading, node)
+    task = scenario.begin(reading, node)
+    ended = waiting.until(lambda: task.failed is not None or task.acknowledged > 0, scenario.limits.call)
+    scenario.expect(ended, f"a task on {what} neither writes nor fails")
+    scenario.expect(not task.acknowledged, f"accepted: a write on {what}")
+    task.stop(kill=True, timeout=scenario.limits.call)
+    scenario.lab.release(task, timeout=scenario.limits.call)
+    scenario.expect_whole(volume, node)
 
 
 def expect_removed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:

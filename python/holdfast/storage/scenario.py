@@ -56,8 +56,13 @@ class Scenario:
 
     # What there must be.
 
+    def expect_introduced(self) -> None:
+        """The provider said who it is and what it can do."""
+        self.expect(not self.provider.fault, f"{self.provider.name} does not introduce itself: {self.provider.fault}")
+
     def need(self, *capabilities: str) -> None:
         """The provider can do all of that, or this does not run."""
+        self.expect_introduced()
         for capability in capabilities:
             if capability not in self.provider.capabilities:
                 raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
@@ -137,6 +142,7 @@ class Scenario:
         """A volume, which is removed at the end; of a provider that makes none of this size, this does not run, unless
         it shall be refused.
         """
+        self.expect_introduced()
         if self.provider.lacks:
             raise ScenarioNotRun(f"{self.provider.name}: {self.provider.lacks}")
         name = name or self.unused_name()
@@ -273,20 +279,20 @@ class Scenario:
         moved = []
         within = f" within {self.limits.deadline} s"
         for task in tasks:
-            with self._blaming(f"the task ({task.stage}) does not run on {node}{within}", ExpectationFailed):
+            with self.blaming(f"the task ({task.stage}) does not run on {node}{within}", ExpectationFailed):
                 self.lab.evict(task.volume, task.node, timeout=left())
                 self.expect_whole(task.volume, node)
                 moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
                 self.tasks.append(moved[-1])
         for task in moved:
-            with self._blaming(f"the task ({task.stage}) writes nothing on {node}{within}", ExpectationFailed):
+            with self.blaming(f"the task ({task.stage}) writes nothing on {node}{within}", ExpectationFailed):
                 task.wait_acknowledged(self.limits.enough, timeout=left())
         if self._harmed is not None:
             self.account.recovery = time.monotonic() - self._harmed
         return moved
 
     @contextmanager
-    def _blaming(self, what: str, *but: type[HoldfastError]) -> Iterator[None]:
+    def blaming(self, what: str, *but: type[HoldfastError]) -> Iterator[None]:
         """An error within is the provider's, and said so; `but` those that are said as they are, as the lab's own."""
         try:
             yield
@@ -415,7 +421,7 @@ class Scenario:
     def mount_again(self, keeper: StorageTask) -> None:
         """A volume is mounted once more for a task that has it, and that is taken back: the task has it still."""
         what = "a second mount for the task, taken back,"
-        with self._blaming(f"{what} is not one of two"):
+        with self.blaming(f"{what} is not one of two"):
             refusal = self.lab.mount_again(keeper, timeout=self.limits.call)
         if refusal is not None:
             self.unchecked("two mounts for one task", refusal)
@@ -423,7 +429,7 @@ class Scenario:
 
     def expect_seen(self, keeper: StorageTask, after: str) -> None:
         """A task's volume is where it was mounted, for whoever opens it anew; what a task holds open tells less."""
-        with self._blaming(f"after {after} the volume of the task is not where it was mounted"):
+        with self.blaming(f"after {after} the volume of the task is not where it was mounted"):
             seen = self.lab.see(keeper, timeout=self.limits.call)
         if not seen:
             self.unchecked("where a task has its volume", "nobody can look there")

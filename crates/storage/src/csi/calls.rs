@@ -1,6 +1,7 @@
 //! Calls as an orchestrator makes them: in time, again where the specification says so, and counted.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ impl Calls {
 pub struct Caller {
     runtime: Handle,
     calls: Calls,
+    /// Whether anybody was there so far, whatever became of the call.
+    met: AtomicBool,
     made: Mutex<BTreeMap<Rpc, CallTimes>>,
 }
 
@@ -58,7 +61,12 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 impl Caller {
     /// Must be called within a runtime.
     pub fn new(calls: Calls) -> Self {
-        Self { runtime: Handle::current(), calls, made: Mutex::default() }
+        Self { runtime: Handle::current(), calls, met: AtomicBool::default(), made: Mutex::default() }
+    }
+
+    /// Whether anybody served where a call went.
+    pub fn has_met_somebody(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
     }
 
     /// What was asked so far.
@@ -99,7 +107,11 @@ impl Caller {
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
         let began = Instant::now();
-        let (answer, attempts) = self.runtime.block_on(persist(socket, rpc, deadline, once, ask));
+        let asking = persist(socket, rpc, deadline, once, async |connection| {
+            self.met.store(true, Ordering::Relaxed);
+            ask(connection).await
+        });
+        let (answer, attempts) = self.runtime.block_on(asking);
         self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
         answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
     }

@@ -9,12 +9,13 @@ use tonic::Code;
 
 use super::calls::Caller;
 use super::endpoint::Endpoint;
-use super::introduction::{Introduced, introduce};
+use super::introduction::{Ended, Introduced, introduce, meet};
 use super::messages::{capability, check_content, checked, content_source, plain, size};
 use super::options::CsiOptions;
 use super::rpc::Rpc;
 use super::services::{ATTEMPT, controller, identity, node, probe, ready};
 use super::topology;
+use crate::features::ContentSource;
 use crate::volumes::{Attachment, CallTimes, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_wire::csi;
@@ -31,6 +32,8 @@ pub struct Csi {
     away: Mutex<BTreeSet<String>>,
     /// The ids of volumes that were removed, or may have been.
     removed: Mutex<BTreeSet<String>>,
+    /// Where volumes were and are not any more: on which node, and which volume by its id.
+    unmounted: Mutex<BTreeMap<PathBuf, (String, String)>>,
     /// How large volumes were made that only nodes make larger.
     pub(super) grown: Mutex<BTreeMap<String, u64>>,
 }
@@ -40,8 +43,20 @@ impl Csi {
     pub fn connect(options: CsiOptions, deadline: Instant) -> Result<Self> {
         let caller = Caller::new(options.calls.clone());
         let introduced = introduce(&options, &caller, deadline)?;
-        let (away, removed, grown) = Default::default();
-        Ok(Self { options, caller, introduced, away, removed, grown })
+        Ok(Self::introduced(options, caller, introduced))
+    }
+
+    /// The same of a driver that is to be qualified: one that is there, and does not introduce itself, is a provider with
+    /// a fault. `ended` tells how a plugin ended that should not have, where it did.
+    pub fn meet(options: CsiOptions, ended: Ended<'_>, deadline: Instant) -> Result<Self> {
+        let caller = Caller::new(options.calls.clone());
+        let introduced = meet(&options, &caller, ended, deadline)?;
+        Ok(Self::introduced(options, caller, introduced))
+    }
+
+    fn introduced(options: CsiOptions, caller: Caller, introduced: Introduced) -> Self {
+        let (away, removed, unmounted, grown) = Default::default();
+        Self { options, caller, introduced, away, removed, unmounted, grown }
     }
 
     fn is_away(&self, node: &str) -> bool {
@@ -108,8 +123,16 @@ impl Csi {
 
     pub(super) fn capability(&self, volume: &Volume) -> csi::VolumeCapability {
         let own = self.options.filesystem_options.get(&volume.filesystem);
-        let flags: Vec<String> = self.options.mount_flags.iter().chain(own.into_iter().flatten()).cloned().collect();
-        capability(&volume.filesystem, volume.access, &flags, volume.block)
+        let mount = csi::volume_capability::MountVolume {
+            fs_type: volume.filesystem.clone(),
+            mount_flags: self.options.mount_flags.iter().chain(own.into_iter().flatten()).cloned().collect(),
+            volume_mount_group: if self.introduced.mounts_for_a_group {
+                self.options.mount_group.clone()
+            } else {
+                String::new()
+            },
+        };
+        capability(volume.access, (!volume.block).then_some(mount))
     }
 
     fn make_folder(&self, node: &str, path: &Path, deadline: Instant) -> Result<()> {
@@ -138,6 +161,17 @@ impl Csi {
 
     fn accessible(&self, topology: &[csi::Topology]) -> Option<Vec<String>> {
         topology::accessible(&self.introduced.topology, topology)
+    }
+
+    /// A volume that was made, with what the driver tells of it.
+    fn told(&self, volume: &Volume, content: Option<&ContentSource>, made: csi::Volume) -> Result<Volume> {
+        check_content(content, made.content_source.as_ref())?;
+        Ok(Volume {
+            bytes: size(made.capacity_bytes, Rpc::CreateVolume)?,
+            accessible: self.accessible(&made.accessible_topology),
+            context: checked(made.volume_context, "volume context")?,
+            ..volume.clone()
+        })
     }
 
     /// Whether a volume is there that nobody can have removed.
@@ -197,19 +231,9 @@ impl Volumes for Csi {
             )
         })?;
         self.removed.lock().unwrap_or_else(PoisonError::into_inner).remove(&made.volume_id);
-        check_content(request.content.as_ref(), made.content_source.as_ref())?;
-        Ok(Volume {
-            id: made.volume_id,
-            name: request.name.clone(),
-            bytes: size(made.capacity_bytes),
-            parameters: None,
-            nodes: None,
-            accessible: self.accessible(&made.accessible_topology),
-            filesystem: request.filesystem.clone(),
-            access: request.access,
-            context: checked(made.volume_context, "volume context")?,
-            block: request.block,
-        })
+        let volume = Volume { id: made.volume_id.clone(), ..Volume::by_name(request) };
+        let told = self.told(&volume, request.content.as_ref(), made);
+        told.inspect_err(|_| drop(self.remove(node, &volume, deadline))) // nobody knows of it
     }
 
     fn confirm(
@@ -283,7 +307,7 @@ impl Volumes for Csi {
                     id: volume.volume_id,
                     nodes: nodes.filter(|_| tells_nodes),
                     accessible: self.accessible(&volume.accessible_topology),
-                    bytes: size(volume.capacity_bytes),
+                    bytes: size(volume.capacity_bytes, Rpc::ListVolumes)?,
                     context: checked(volume.volume_context, "volume context")?,
                     ..Volume::default()
                 });
@@ -392,10 +416,11 @@ impl Volumes for Csi {
             staging_target_path: self.staged_at(volume, on),
             target_path: target.display().to_string(),
             volume_capability: Some(self.capability(volume)),
-            readonly: volume.access.is_read_only(),
+            readonly: volume.read_only || volume.access.is_read_only(),
             secrets: self.secrets("node_publish"),
             volume_context: volume.context.clone().into_iter().collect(),
         };
+        self.unmounted.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
         self.caller.ask(&self.socket(on)?, Rpc::NodePublishVolume, deadline, async |connection| {
             node(connection).node_publish_volume(publish.clone()).await
         })?;
@@ -403,12 +428,29 @@ impl Volumes for Csi {
     }
 
     fn unmount(&self, volume: &Volume, on: &str, task: &str, deadline: Instant) -> Result<()> {
-        let target = self.target(volume, on, task).display().to_string();
-        let unpublish = csi::NodeUnpublishVolumeRequest { volume_id: volume.id.clone(), target_path: target };
+        let target = self.target(volume, on, task);
+        let unpublish =
+            csi::NodeUnpublishVolumeRequest { volume_id: volume.id.clone(), target_path: target.display().to_string() };
         let answer = self.caller.ask(&self.socket(on)?, Rpc::NodeUnpublishVolume, deadline, async |connection| {
             node(connection).node_unpublish_volume(unpublish.clone()).await
         });
+        let mut unmounted = self.unmounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.is_ok() {
+            unmounted.insert(target, (on.to_owned(), volume.id.clone()));
+        }
         self.undone(answer, volume)
+    }
+
+    /// "The SP MUST delete the file or directory it created at this path": what is above that is made by us alone. On a
+    /// host that only its engine reaches nobody looks.
+    fn left_behind(&self, volumes: &[String]) -> Vec<(String, PathBuf)> {
+        if self.options.folders.is_some() {
+            return Vec::new();
+        }
+        let unmounted = self.unmounted.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_these = unmounted.iter().filter(|(_, (_, volume))| volumes.contains(volume));
+        let there = of_these.filter(|(path, _)| path.symlink_metadata().is_ok());
+        there.map(|(path, (node, _))| (node.clone(), path.clone())).collect()
     }
 
     fn features(&self) -> Option<&dyn Features> {

@@ -9,7 +9,7 @@ use super::rpc::Rpc;
 use super::services::{controller, node};
 use crate::features::{Condition, Expanded, Snapshot, Space, Statistics};
 use crate::volumes::{Features, Volume};
-use holdfast_net::error::Result;
+use holdfast_net::error::{Kind, Result};
 use holdfast_net::waiting::blocking;
 use holdfast_wire::csi;
 
@@ -40,22 +40,30 @@ impl Csi {
         let answer = self.caller.ask(&socket, Rpc::CreateSnapshot, deadline, async |connection| {
             controller(connection).create_snapshot(create.clone()).await
         })?;
+        let without = |what: &str| otherwise(format!("the driver answered CreateSnapshot without a {what}"));
         let snapshot = answer.snapshot.filter(|snapshot| !snapshot.snapshot_id.is_empty());
-        let snapshot =
-            snapshot.ok_or_else(|| otherwise("the driver answered CreateSnapshot without a snapshot id".into()))?;
-        if !snapshot.source_volume_id.is_empty() && snapshot.source_volume_id != volume {
+        let snapshot = snapshot.ok_or_else(|| without("snapshot id"))?;
+        if snapshot.source_volume_id.is_empty() {
+            return Err(without("source_volume_id"));
+        }
+        if snapshot.source_volume_id != volume {
             let of = snapshot.source_volume_id;
             return Err(otherwise(format!(
                 "asked for a snapshot of {volume}, and CreateSnapshot tells of one of {of}"
             )));
         }
+        // who cuts it later does not know when before that
+        let taken = snapshot.creation_time.filter(|time| time.seconds > 0).and_then(|time| time.try_into().ok());
+        if snapshot.ready_to_use && taken.is_none() {
+            return Err(without("creation_time"));
+        }
         Ok(Snapshot {
             id: snapshot.snapshot_id,
             name: name.to_owned(),
             volume: volume.to_owned(),
-            bytes: size(snapshot.size_bytes),
+            bytes: size(snapshot.size_bytes, Rpc::CreateSnapshot)?,
             ready: snapshot.ready_to_use,
-            taken: snapshot.creation_time.and_then(|time| time.try_into().ok()),
+            taken,
         })
     }
 }
@@ -75,7 +83,7 @@ impl Features for Csi {
         let answer = self.caller.ask(&socket, Rpc::ControllerExpandVolume, deadline, async |connection| {
             controller(connection).controller_expand_volume(expand.clone()).await
         })?;
-        let bytes = size(answer.capacity_bytes).unwrap_or(0);
+        let bytes = size(answer.capacity_bytes, Rpc::ControllerExpandVolume)?.unwrap_or(0);
         Ok(Expanded { bytes, on_node: answer.node_expansion_required })
     }
 
@@ -91,7 +99,7 @@ impl Features for Csi {
         let answer = self.caller.ask(&self.socket(on)?, Rpc::NodeExpandVolume, deadline, async |connection| {
             node(connection).node_expand_volume(expand.clone()).await
         })?;
-        match size(answer.capacity_bytes) {
+        match size(answer.capacity_bytes, Rpc::NodeExpandVolume)? {
             Some(expanded) if expanded < bytes => {
                 Err(otherwise(format!("NodeExpandVolume was asked for {bytes} bytes, and tells of {expanded}")))
             }
@@ -111,6 +119,9 @@ impl Features for Csi {
         let began = Instant::now();
         blocking::until(deadline, LOOK, || {
             let again = match self.snapshot_of(&snapshot.volume, &snapshot.name, deadline) {
+                Err(error) if error.kind == Kind::Timeout => {
+                    return Err(otherwise(format!("{}: {}", asked(began.elapsed()), error.reason())));
+                }
                 Err(error) => return Ok(Err(error)),
                 Ok(again) => again,
             };
@@ -150,6 +161,10 @@ impl Features for Csi {
             }
         }
         let condition = answer.volume_condition.filter(|_| self.introduced.tells_condition);
+        if self.introduced.tells_condition && condition.is_none() {
+            let why = "NodeGetVolumeStats tells of no condition, though the plugin has the capability VOLUME_CONDITION";
+            return Err(otherwise(why.to_owned()));
+        }
         statistics.condition =
             condition.map(|csi::VolumeCondition { abnormal, message }| Condition { abnormal, message });
         Ok(statistics)

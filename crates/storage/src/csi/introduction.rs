@@ -10,11 +10,12 @@ use tonic_prost::ProstCodec;
 use super::calls::Caller;
 use super::endpoint::Endpoint;
 use super::options::CsiOptions;
-use super::rpc::Rpc;
-use super::services::{self, controller, identity, node};
+use super::rpc::{Rpc, may_be_starting};
+use super::services::{self, ATTEMPT, controller, identity, node};
 use super::topology::Segments;
 use crate::volumes::{Capability, Provider};
 use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking;
 use holdfast_wire::csi;
 use holdfast_wire::csi::controller_service_capability::rpc::Type as OfController;
 use holdfast_wire::csi::node_service_capability::rpc::Type as OfNode;
@@ -23,6 +24,7 @@ use holdfast_wire::csi::plugin_capability::volume_expansion::Type as OfExpansion
 
 /// What the plugins said of themselves.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a driver does or does not")]
 pub struct Introduced {
     pub provider: Provider,
     /// What the driver calls the nodes.
@@ -36,6 +38,10 @@ pub struct Introduced {
     pub expands: Expansion,
     /// Whether a node's plugin tells how its volumes are.
     pub tells_condition: bool,
+    /// Whether a node's plugin takes a group that volumes are mounted for.
+    pub mounts_for_a_group: bool,
+    /// It did not get beyond its start.
+    starting: bool,
 }
 
 /// Who makes volumes larger, and when.
@@ -54,8 +60,45 @@ struct PluginCapabilities {
     expansion: Option<OfExpansion>,
 }
 
+/// How a plugin ended that should not have, where it did.
+pub type Ended<'a> = &'a dyn Fn() -> Option<Error>;
+
+/// As [`introduce`]. A driver that is there and does not introduce itself is at fault: that is what it is known by then.
+/// Where nobody was ever met, or whoever was met is on the way up still, nothing can be said of it.
+pub fn meet(options: &CsiOptions, caller: &Caller, ended: Ended<'_>, deadline: Instant) -> Result<Introduced> {
+    let mut found = Introduced::default();
+    let error = match introduce_into(&mut found, options, caller, deadline) {
+        Ok(()) => return Ok(found),
+        Err(error) => error,
+    };
+    let gone = |error: &Error| matches!(error.kind, Kind::Connect(_));
+    let mut end = None;
+    if caller.has_met_somebody() && !matches!(error.kind, Kind::Lab | Kind::Invalid) {
+        // who waits for its end may know of it a moment later
+        let _ = blocking::wait_until(Instant::now() + ATTEMPT, "its end", || {
+            end = ended();
+            end.is_some()
+        });
+    }
+    let end = end.or_else(ended);
+    let is_up = !found.starting && !gone(&error) && !matches!(error.kind, Kind::Lab | Kind::Invalid);
+    if !caller.has_met_somebody() || (end.is_none() && !is_up) {
+        return Err(end.unwrap_or(error));
+    }
+    let at = error.operation.as_deref().unwrap_or("what it says of itself").to_owned();
+    let fault = end.map_or_else(|| error.reason(), |end| format!("{at}: {}", end.message));
+    let name = if found.provider.name.is_empty() { "a driver".to_owned() } else { found.provider.name };
+    let provider = Provider { name, version: found.provider.version, fault, ..Provider::default() };
+    Ok(Introduced { provider, ..Introduced::default() })
+}
+
 /// Asks each plugin who it is and what it can do, once it is up.
 pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Result<Introduced> {
+    let mut found = Introduced::default();
+    introduce_into(&mut found, options, caller, deadline).map(|()| found)
+}
+
+fn introduce_into(found: &mut Introduced, options: &CsiOptions, caller: &Caller, deadline: Instant) -> Result<()> {
     let any = options.controller.as_ref().or_else(|| options.nodes.values().next());
     let Some(first) = any else {
         return Err(Error::invalid("no node has a plugin").hint("say where its sockets are, or how to start it"));
@@ -63,27 +106,27 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
     for socket in options.controller.iter().chain(options.nodes.values()) {
         match services::ready(caller, socket, deadline) {
             Err(error) if error.code() == Some(Code::Unimplemented) => {
-                return of_another_version(caller, first, deadline);
+                if let Ok(info) = plugin_info(caller, socket, deadline) {
+                    (found.provider.name, found.provider.version) = (info.name, info.vendor_version);
+                    return Err(error); // of this version, and without what every plugin must have
+                }
+                *found = of_another_version(caller, first, deadline)?;
+                return Ok(());
             }
-            up => up?, // it may be on its way up
+            Err(error) => {
+                found.starting = may_be_starting(&error);
+                return Err(error);
+            }
+            Ok(()) => {}
         }
     }
-    let info = caller.ask(first, Rpc::GetPluginInfo, deadline, async |connection| {
-        identity(connection).get_plugin_info(csi::GetPluginInfoRequest {}).await
-    })?;
+    let info = plugin_info(caller, first, deadline)?;
     if info.name.is_empty() {
         let unnamed = Error::new(Kind::Expectation, "the driver has no name");
         return Err(unnamed.hint("GetPluginInfo must tell one"));
     }
-    let mut found = Introduced {
-        provider: Provider {
-            name: info.name,
-            version: info.vendor_version,
-            emulated: info.manifest.get("emulated").cloned().unwrap_or_default(),
-            ..Provider::default()
-        },
-        ..Introduced::default()
-    };
+    found.provider.emulated = info.manifest.get("emulated").cloned().unwrap_or_default();
+    (found.provider.name, found.provider.version) = (info.name, info.vendor_version);
     let mut constrained = false;
     let mut online = None;
     if let Some(socket) = &options.controller {
@@ -106,11 +149,12 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
     }
     let of_nodes = of_nodes.unwrap_or_default();
     found.tells_condition = of_nodes.contains(&OfNode::VolumeCondition);
+    found.mounts_for_a_group = of_nodes.contains(&OfNode::VolumeMountGroup);
     let of_a_node = || found.controllers.first().and_then(|name| options.nodes.get(name));
     let Some(socket) = options.controller.as_ref().or_else(of_a_node) else {
         "it has no controller service, only that of nodes: nobody can be asked for a volume"
             .clone_into(&mut found.provider.lacks);
-        return Ok(found);
+        return Ok(());
     };
     let can = controller_capabilities(caller, socket, deadline)?;
     found.attaches = can.contains(&OfController::PublishUnpublishVolume);
@@ -133,7 +177,13 @@ pub fn introduce(options: &CsiOptions, caller: &Caller, deadline: Instant) -> Re
     if !found.topology.is_empty() {
         found.provider.capabilities.insert(Capability::Topology);
     }
-    Ok(found)
+    Ok(())
+}
+
+fn plugin_info(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<csi::GetPluginInfoResponse> {
+    caller.ask(socket, Rpc::GetPluginInfo, deadline, async |connection| {
+        identity(connection).get_plugin_info(csi::GetPluginInfoRequest {}).await
+    })
 }
 
 impl Expansion {
@@ -156,7 +206,7 @@ impl Introduced {
         if let Some((other, _)) = self.ids.iter().find(|(_, id)| **id == info.node_id) {
             let why = format!("the plugins on {other} and {name} give their nodes one id, {:?}", info.node_id);
             let hint = "tell each its own in `start`, by {node}; each node has a host name of its own";
-            return Err(Error::new(Kind::Expectation, why).hint(hint));
+            return Err(Error::invalid(why).hint(hint)); // a start line may be to blame, and is mostly
         }
         self.ids.insert(name.to_owned(), info.node_id);
         if let Some(topology) = info.accessible_topology.filter(|topology| !topology.segments.is_empty()) {
@@ -251,6 +301,7 @@ fn capabilities(can: &[OfController], nodes: &BTreeSet<OfNode>, fences: bool) ->
         (Capability::Parameters, true),
         (Capability::RefusesUnknownParameters, true),
         (Capability::Repeats, true),
+        (Capability::ReadOnly, true), // each driver's: the field is no matter of capabilities
         (Capability::Attach, offered(OfController::PublishUnpublishVolume)),
         (Capability::List, offered(OfController::ListVolumes)),
         (Capability::ListNodes, offered(OfController::ListVolumes) && offered(OfController::ListVolumesPublishedNodes)),
@@ -259,8 +310,12 @@ fn capabilities(can: &[OfController], nodes: &BTreeSet<OfNode>, fences: bool) ->
         (Capability::Snapshot, offered(OfController::CreateDeleteSnapshot)),
         (Capability::Clone, offered(OfController::CloneVolume)),
         (Capability::Block, true),
-        (Capability::Statistics, nodes.contains(&OfNode::GetVolumeStats)),
+        (
+            Capability::Statistics, // the specification has either come with NodeGetVolumeStats
+            nodes.contains(&OfNode::GetVolumeStats) || nodes.contains(&OfNode::VolumeCondition),
+        ),
         (Capability::Condition, nodes.contains(&OfNode::VolumeCondition)),
+        (Capability::MountGroup, nodes.contains(&OfNode::VolumeMountGroup)),
     ];
     named.into_iter().filter(|(_, there)| *there).map(|(capability, _)| capability).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::rpc::Rpc;
 use crate::features::ContentSource;
 use crate::volumes::Access;
 use holdfast_net::error::{Error, Kind, Result};
@@ -32,14 +33,12 @@ pub fn access(mode: Mode) -> Option<Access> {
     Access::ALL.into_iter().map(|(_, access)| access).find(|access| self::mode(*access) == mode)
 }
 
-/// What a volume shall be able to.
-pub fn capability(filesystem: &str, access: Access, mount_flags: &[String], block: bool) -> csi::VolumeCapability {
-    use csi::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-    let mount =
-        MountVolume { fs_type: filesystem.to_owned(), mount_flags: mount_flags.to_vec(), ..MountVolume::default() };
+/// What a volume shall be able to; as a file system, where it is mounted as one.
+pub fn capability(access: Access, mount: Option<csi::volume_capability::MountVolume>) -> csi::VolumeCapability {
+    use csi::volume_capability::{AccessMode, AccessType, BlockVolume};
     csi::VolumeCapability {
         access_mode: Some(AccessMode { mode: mode(access).into() }),
-        access_type: Some(if block { AccessType::Block(BlockVolume {}) } else { AccessType::Mount(mount) }),
+        access_type: Some(mount.map_or(AccessType::Block(BlockVolume {}), AccessType::Mount)),
     }
 }
 
@@ -77,9 +76,13 @@ pub fn otherwise(why: String) -> Error {
     Error::new(Kind::Expectation, why)
 }
 
-/// A driver's size; 0 is "unknown".
-pub fn size(bytes: i64) -> Option<u64> {
-    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+/// A size that `rpc` told; 0 is "unknown", and nothing is smaller.
+pub fn size(bytes: i64, rpc: Rpc) -> Result<Option<u64>> {
+    match u64::try_from(bytes) {
+        Ok(0) => Ok(None),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(_) => Err(otherwise(format!("{} tells of {bytes} bytes", rpc.name()))),
+    }
 }
 
 /// What a driver wants to be told again, if that is not too much.
@@ -139,6 +142,14 @@ mod tests {
         for folder in folders {
             assert!(folder.len() <= 200 && !folder.starts_with('.') && !folder.contains('/'), "{folder}");
         }
+    }
+
+    #[test]
+    fn a_size_below_nothing_is_no_size() {
+        assert_eq!(size(0, Rpc::CreateVolume).expect("unknown"), None);
+        assert_eq!(size(8, Rpc::CreateVolume).expect("told"), Some(8));
+        let refused = size(-8, Rpc::CreateSnapshot).expect_err("below 0");
+        assert_eq!(refused.message, "CreateSnapshot tells of -8 bytes");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod introduction;
 mod messages;
 mod options;
 mod rpc;
-mod services;
+pub(super) mod services;
 mod topology;
 mod trouble;
 

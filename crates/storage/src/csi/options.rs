@@ -34,6 +34,8 @@ pub struct CsiOptions {
     pub mount_flags: Vec<String>,
     /// The same, of a file system.
     pub filesystem_options: BTreeMap<String, Vec<String>>,
+    /// The group that volumes are mounted for, as its number; any, where it is empty. Drivers are told that can do so.
+    pub mount_group: String,
     /// Whether it is told from where a volume must be reached.
     pub topology: bool,
     /// How long calls may take.
@@ -53,6 +55,7 @@ impl Default for CsiOptions {
             secrets_of: BTreeMap::new(),
             mount_flags: Vec::new(),
             filesystem_options: BTreeMap::new(),
+            mount_group: String::new(),
             topology: true,
             calls: Calls::default(),
             fences: false,

@@ -85,13 +85,7 @@ impl Rpc {
             // an operation is pending for the volume; the plugin is away or late for a while
             (_, Aborted | Code::Unavailable | DeadlineExceeded | Cancelled)
             // it may be on another node, or in use, for a moment still: what had it was told to let go
-            | (
-                Self::ControllerPublishVolume
-                | Self::DeleteVolume
-                | Self::ControllerExpandVolume
-                | Self::NodeExpandVolume,
-                FailedPrecondition,
-            )
+            | (Self::ControllerPublishVolume | Self::DeleteVolume | Self::ControllerExpandVolume, FailedPrecondition)
             // there may be room later
             | (Self::CreateVolume | Self::ControllerPublishVolume | Self::CreateSnapshot, ResourceExhausted) => Next::Again,
             (_, Code::Unknown | Internal | DataLoss) => Next::Few,
@@ -146,6 +140,8 @@ mod tests {
         }
         assert_eq!(Rpc::ControllerPublishVolume.after(Code::FailedPrecondition), Next::Again);
         assert_eq!(Rpc::NodePublishVolume.after(Code::FailedPrecondition), Next::Never);
+        // "Caller MUST NOT retry": the file system does not grow while it is mounted
+        assert_eq!(Rpc::NodeExpandVolume.after(Code::FailedPrecondition), Next::Never);
         assert_eq!(Rpc::CreateVolume.after(Code::ResourceExhausted), Next::Again);
     }
 

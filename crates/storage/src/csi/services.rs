@@ -25,18 +25,33 @@ const LOOK: Duration = Duration::from_millis(20);
 const LARGEST: usize = 64 << 20;
 
 pub fn identity(connection: Connection) -> IdentityClient<Connection> {
-    let origin = connection.origin();
-    IdentityClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+    identity_within(LARGEST, connection)
 }
 
 pub fn controller(connection: Connection) -> ControllerClient<Connection> {
-    let origin = connection.origin();
-    ControllerClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+    controller_within(LARGEST, connection)
 }
 
 pub fn node(connection: Connection) -> NodeClient<Connection> {
+    node_within(LARGEST, connection)
+}
+
+/// Whose answers have so many bytes at most.
+pub fn identity_within(largest: usize, connection: Connection) -> IdentityClient<Connection> {
     let origin = connection.origin();
-    NodeClient::with_origin(connection, origin).max_decoding_message_size(LARGEST)
+    IdentityClient::with_origin(connection, origin).max_decoding_message_size(largest)
+}
+
+/// The same.
+pub fn controller_within(largest: usize, connection: Connection) -> ControllerClient<Connection> {
+    let origin = connection.origin();
+    ControllerClient::with_origin(connection, origin).max_decoding_message_size(largest)
+}
+
+/// The same.
+pub fn node_within(largest: usize, connection: Connection) -> NodeClient<Connection> {
+    let origin = connection.origin();
+    NodeClient::with_origin(connection, origin).max_decoding_message_size(largest)
 }
 
 pub fn probe(caller: &Caller, socket: &Endpoint, deadline: Instant) -> Result<()> {

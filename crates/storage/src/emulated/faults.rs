@@ -61,6 +61,7 @@ impl Emulated {
             node.elsewhere.clear();
             node.known.clear();
             node.published.clear();
+            node.read_only.clear();
             node.repeats.clear();
         });
     }

@@ -21,10 +21,13 @@ pub struct Mounted {
     pub serial: u64,
     /// Of the process; None for one that only reads.
     pub process: Option<u64>,
+    /// Whether it is mounted for reading alone.
+    pub read_only: bool,
 }
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
+const EROFS: i32 = 30;
 
 fn broken() -> io::Error {
     io::Error::from_raw_os_error(EIO)
@@ -80,6 +83,10 @@ impl Mounted {
             };
             world = self.emulated.pause(world, left);
         }
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        if self.read_only { Err(io::Error::from_raw_os_error(EROFS)) } else { Ok(()) }
     }
 
     /// Where the writes of this node's kernel go.
@@ -144,6 +151,7 @@ impl Medium for Mounted {
     }
 
     fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
+        self.may_write()?;
         let mut world = self.emulated.world();
         let disk = self.mount(&mut world)?.disk.clone();
         let size = disk.and_then(|disk| world.server.volumes.get(&disk)).map_or(u64::MAX, |disk| disk.usable);
@@ -161,10 +169,11 @@ impl Medium for Mounted {
     }
 
     fn reserve(&mut self, _: u64) -> io::Result<()> {
-        Ok(())
+        self.may_write()
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.may_write()?;
         let mut world = self.reach(self.emulated.world())?;
         let mount = self.mount(&mut world)?;
         mount.dirty.split_off(&length);

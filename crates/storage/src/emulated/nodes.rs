@@ -25,11 +25,12 @@ impl Nodes for Emulated {
 
     fn start(&self, node: &str, spec: Spec, _: Instant) -> Result<Box<dyn Process>> {
         let path = spec.mount.path()?;
-        let (volume, number, serial, stop) = self.change(|world| {
+        let (volume, number, serial, read_only, stop) = self.change(|world| {
             let volume = world.volume_at(node, path);
             let number = world.number();
             let on = world.node_mut(node)?;
             let serial = on.mounts.get(&volume).map_or(0, |mount| mount.serial);
+            let read_only = on.read_only.contains(path);
             let stop = Stop::default();
             let running = Running {
                 task: spec.task.clone(),
@@ -39,9 +40,10 @@ impl Nodes for Emulated {
                 ended: None,
             };
             on.processes.insert(number, running);
-            Ok::<_, Error>((volume, number, serial, stop))
+            Ok::<_, Error>((volume, number, serial, read_only, stop))
         })?;
-        let medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: Some(number) };
+        let process = Some(number);
+        let medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process, read_only };
         let process = Thread { emulated: self.clone(), node: node.to_owned(), number };
         let (emulated, on) = (self.clone(), node.to_owned());
         let work = move || {
@@ -67,7 +69,8 @@ impl Nodes for Emulated {
         let used = disk.map(|disk| (disk.pages.len() * BLOCK) as u64);
         let filesystem = disk.map(|disk| disk.request.filesystem.clone()).filter(|name| !name.is_empty());
         drop(world);
-        let mut medium = Mounted { emulated: self.clone(), node: node.to_owned(), volume, serial, process: None };
+        let (node_of, process, read_only) = (node.to_owned(), None, true);
+        let mut medium = Mounted { emulated: self.clone(), node: node_of, volume, serial, process, read_only };
         read(&mut medium, judge)
             .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
         Ok(Look { bytes, used, filesystem })

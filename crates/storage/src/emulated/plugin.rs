@@ -95,7 +95,7 @@ impl Backend for EmulatedPlugin {
             let made = if volume.block { make_file(target) } else { std::fs::create_dir_all(target) };
             made.map_err(|error| path_error(target, &error))
         };
-        self.emulated.publish(&volume.id, &self.node, target, deadline, make)
+        self.emulated.publish(volume, &self.node, target, deadline, make)
     }
 
     fn unpublish(&self, volume: &str, target: &Path, deadline: Instant) -> Result<()> {

@@ -88,8 +88,8 @@ impl Disk {
             accessible: (!self.request.place.is_empty()).then(|| vec![self.request.place.clone()]),
             filesystem: self.request.filesystem.clone(),
             access: self.request.access,
-            context: BTreeMap::new(),
             block: self.request.block,
+            ..Volume::default()
         }
     }
 }
@@ -114,6 +114,8 @@ pub struct Node {
     pub known: BTreeMap<String, BTreeSet<PathBuf>>,
     /// Where volumes are mounted for tasks, and which.
     pub published: BTreeMap<PathBuf, String>,
+    /// Where of that they are for reading alone.
+    pub read_only: BTreeSet<PathBuf>,
     /// How often a mount for one id of Docker's was repeated.
     pub repeats: BTreeMap<PathBuf, u64>,
     /// What the kernel has mounted.
@@ -137,6 +139,7 @@ impl Default for Node {
             plugin_deaths: 0,
             known: BTreeMap::new(),
             published: BTreeMap::new(),
+            read_only: BTreeSet::new(),
             repeats: BTreeMap::new(),
             mounts: BTreeMap::new(),
             elsewhere: BTreeMap::new(),

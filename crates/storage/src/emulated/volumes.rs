@@ -240,7 +240,7 @@ impl Emulated {
     /// Mounts a staged volume at `target`, which `make` makes.
     pub(super) fn publish(
         &self,
-        volume: &str,
+        volume: &Volume,
         node: &str,
         target: &Path,
         deadline: Instant,
@@ -250,7 +250,13 @@ impl Emulated {
             return make();
         }
         self.by_plugin(node, deadline, |world| {
-            self.publish_in(world, volume, node, target)?;
+            self.publish_in(world, &volume.id, node, target)?;
+            let on = world.node_mut(node)?;
+            if volume.read_only && !self.defects().skips(Step::MountReadOnly) {
+                on.read_only.insert(target.to_owned());
+            } else {
+                on.read_only.remove(target);
+            }
             make()
         })
     }
@@ -291,11 +297,11 @@ impl Emulated {
 impl Volumes for Emulated {
     fn provider(&self) -> Provider {
         use Capability::{
-            Attach, Block, Clone, Condition, Create, Expand, ExpandInUse, Fence, List, ListNodes, Parameters,
+            Attach, Block, Clone, Condition, Create, Expand, ExpandInUse, Fence, List, ListNodes, Parameters, ReadOnly,
             RefusesUnknownParameters, Repeats, Server, Size, Snapshot, Statistics,
         };
         let mut can = BTreeSet::from([Create, Size, Parameters, RefusesUnknownParameters, List, ListNodes, Attach]);
-        can.extend([Fence, Server, Repeats, Expand, Snapshot, Clone, Block, Statistics, Condition]);
+        can.extend([Fence, Server, Repeats, ReadOnly, Expand, Snapshot, Clone, Block, Statistics, Condition]);
         can.extend(self.ways().expands_in_use.then_some(ExpandInUse));
         Provider {
             name: "holdfast emulated storage".to_owned(),
@@ -303,7 +309,7 @@ impl Volumes for Emulated {
             capabilities: can,
             emulated: "EMULATED: a storage server, nodes and plugins in this process".to_owned(),
             minimum: if self.ways().tells_minimum { self.ways().minimum } else { 0 },
-            lacks: String::new(),
+            ..Provider::default()
         }
     }
 
@@ -373,7 +379,7 @@ impl Volumes for Emulated {
 
     fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
         let target = mount_path(&volume.id, task);
-        self.publish(&volume.id, node, &target, deadline, || Ok(())).map(|()| target)
+        self.publish(volume, node, &target, deadline, || Ok(())).map(|()| target)
     }
 
     fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {

@@ -193,6 +193,9 @@ impl Backend for NbdNode {
         }
         folder(target)?;
         run(&["mount", "--bind", &text(staging), &text(target)], deadline)?;
+        if volume.read_only {
+            run(&["mount", "-o", "remount,bind,ro", &text(target)], deadline)?;
+        }
         if mounted_on(target).is_some() { Ok(()) } else { Err(Error::lab("mount ended well, and nothing is mounted")) }
     }
 

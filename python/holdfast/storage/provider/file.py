@@ -62,6 +62,8 @@ class ProviderFile:
     mount_flags: tuple[str, ...] = ()
     # By file system.
     filesystem_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # A group's number.
+    mount_group: int | None = None
     topology: bool = True
     fencing: str = "none"
     # Whether other nodes have a Docker plugin's volumes too; None where its own word counts.

@@ -118,6 +118,8 @@ KEYS = (
     Key("provider.mount_flags", _FLAGS, "mount flags of each volume", protocol="csi"),
     Key("provider.filesystem_options", Mapped(_FLAGS, "lists of mount flags", pattern=r"^[\w.-]+$"),
         "more of them for the volumes of one file system", protocol="csi"),
+    Key("provider.mount_group", Whole(1, (1 << 32) - 2, "give the group's number: 2000"),
+        "the group that volumes are mounted for, of a driver with VOLUME_MOUNT_GROUP", protocol="csi"),
     Key("provider.filesystems", Several(Text(), "file systems"), "what a volume may be asked for", "the driver's own",
         protocol="csi"),
     Key("provider.access_modes", Several(Choice(ACCESS_MODES), "access modes", least=1),

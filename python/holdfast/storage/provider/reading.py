@@ -128,6 +128,7 @@ class _File:
             calls=value(provider + "calls", {}),
             mount_flags=value(provider + "mount_flags", ()),
             filesystem_options=value(provider + "filesystem_options", {}),
+            mount_group=value(provider + "mount_group"),
             topology=value(provider + "topology", True),
             fencing=value(provider + "fencing", "none"),
             shared=None if value(provider + "scope") is None else value(provider + "scope") == "global",

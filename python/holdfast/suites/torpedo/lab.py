@@ -106,6 +106,8 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             minimum=max(scenario.offer.minimum, provider.minimum or 0),
             sizes=provider.sizes,
         )
+        if provider.mount_group is not None:
+            scenario.can("MountGroup", "mount_group")
         if provider.hosts is not None:
             scenario.unseen = Unchecked("what stays mounted on the hosts", "only their containers are looked at")
         yield scenario

@@ -61,6 +61,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     torpedo.finish(in_use)
     for task in in_use:
         torpedo.expect_whole(task.volume, first)
+    demands.expect_read_only(torpedo, in_use[-1].volume, first)
     torpedo.expect_nothing_left()
     demands.expect_removed(torpedo, torpedo.volumes, first)
 

@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.exceptions import FailedPrecondition, InvalidArgument, Unimplemented
+from holdfast.exceptions import (
+    ConnectError,
+    ExpectationFailed,
+    FailedPrecondition,
+    HoldfastError,
+    InvalidArgument,
+    LabError,
+    OutOfRange,
+    Timeout,
+    Unimplemented,
+)
+from holdfast.storage import demands
 from holdfast.storage.account import ScenarioNotRun
 from holdfast.storage.offer import MEBIBYTE, SIZE
 from holdfast.storage.scenario import STAGES, Scenario
 from holdfast.suites.torpedo.lab import torpedo
 
 if TYPE_CHECKING:
-    from holdfast._core import StorageTask, StorageVolume
+    from holdfast._core import StorageSnapshot, StorageTask, StorageVolume
 
 __all__ = ["torpedo"]  # a fixture
 
@@ -27,6 +38,11 @@ LATER = 64
 COUNTED = 512
 # By how much two counts of one file system may differ.
 COUNT = MEBIBYTE
+# The part of a file system that ext4 keeps for root alone: some count it among what is used, since nobody else can have
+# it, and nothing says which is right.
+RESERVED = 20
+# By how much two times of one snapshot may differ, in seconds.
+TAKEN = 1.0
 
 
 @pytest.mark.torpedo("T11")
@@ -61,11 +77,24 @@ def test_torpedo_11_expansion_under_write(torpedo: Scenario) -> None:
 
 def _expand(torpedo: Scenario, task: StorageTask, size: int, tasks: Sequence[StorageTask]) -> None:
     """Make a volume larger; again, which changes nothing; and to less, which changes nothing either."""
-    for asked in (size, size, size // 2):
+
+    def expand(asked: int) -> None:
         reported = torpedo.lab.expand(task.volume, asked, tasks=tasks, timeout=torpedo.limits.call)
         torpedo.expect(
             reported >= size, f"made {size} bytes large, and asked for {asked} bytes is said to have {reported}"
         )
+
+    try:
+        expand(size)
+    except OutOfRange as error:
+        raise ScenarioNotRun(f"{torpedo.provider.name} expands no volume to {size} bytes: {error.reason}") from None
+    expand(size)
+    try:
+        expand(size // 2)
+    except (ConnectError, ExpectationFailed, LabError, Timeout):
+        raise
+    except HoldfastError as error:  # it should be answered, and need not be
+        torpedo.unchecked("an expansion to less than there is", f"refused: {error.reason}")
 
 
 @pytest.mark.torpedo("T12")
@@ -81,23 +110,36 @@ def test_torpedo_12_snapshot_under_write(torpedo: Scenario) -> None:
     snapshots = torpedo.snapshots
     torpedo.expect_progress(tasks, LATER)
     torpedo.expect_undisturbed(tasks, acknowledged)
-    again = torpedo.lab.take_snapshot(tasks[0].volume, snapshots[0].name, timeout=torpedo.limits.call)
-    torpedo.expect(again.id == snapshots[0].id, f"{again.name} asked for again became another: {again.id}")
+    _expect_same(torpedo, tasks[0].volume, snapshots[0])
     with torpedo.refused("the name of a snapshot of another volume"):
         torpedo.lab.take_snapshot(tasks[1].volume, snapshots[0].name, timeout=torpedo.limits.call)
     torpedo.finish(tasks)
 
-    copies = [
-        torpedo.create(second, size=task.volume.bytes or SIZE, source=snapshot)
-        for task, snapshot in zip(tasks, snapshots, strict=True)
-    ]
+    copies = [_copy(torpedo, second, task.volume, snapshot) for task, snapshot in zip(tasks, snapshots, strict=True)]
+    with torpedo.refused("the name of a volume from one snapshot, with another snapshot"):
+        _copy(torpedo, second, tasks[1].volume, snapshots[1], name=copies[0].name)
     _expect_copies(torpedo, tasks, copies)
+    _expect_same(torpedo, tasks[0].volume, snapshots[0])
     try:
-        for snapshot in (*snapshots, snapshots[0]):
+        for snapshot in snapshots:
             torpedo.lab.remove_snapshot(snapshot, timeout=torpedo.limits.call)
     except FailedPrecondition as error:
         torpedo.unchecked("a snapshot removed before the volumes that were made from it", error.message)
+    else:
+        with torpedo.blaming("a snapshot is removed, and removed again"):
+            torpedo.lab.remove_snapshot(snapshots[0], timeout=torpedo.limits.call)
     torpedo.expect_nothing_left()
+
+
+def _expect_same(torpedo: Scenario, volume: StorageVolume, snapshot: StorageSnapshot) -> None:
+    """Asked for again by its name it is the same one, of the same time; a driver may know that to the second alone."""
+    again = torpedo.lab.take_snapshot(volume, snapshot.name, timeout=torpedo.limits.call)
+    torpedo.expect(again.id == snapshot.id, f"{again.name} asked for again became another: {again.id}")
+    if again.taken is not None and snapshot.taken is not None:
+        torpedo.expect(
+            abs(again.taken - snapshot.taken) < TAKEN,
+            f"{again.name} asked for again was taken at another time: {snapshot.taken:.3f} became {again.taken:.3f}",
+        )
 
 
 @pytest.mark.torpedo("T13")
@@ -122,7 +164,22 @@ def test_torpedo_13_clone_under_write(torpedo: Scenario) -> None:
 
 
 def _clone(torpedo: Scenario, task: StorageTask) -> StorageVolume:
-    return torpedo.create(task.node, size=task.volume.bytes or SIZE, source=task.volume)
+    return _copy(torpedo, task.node, task.volume, task.volume)
+
+
+def _copy(
+    torpedo: Scenario,
+    node: str,
+    volume: StorageVolume,
+    source: StorageSnapshot | StorageVolume,
+    *,
+    name: str | None = None,
+) -> StorageVolume:
+    """A volume from a snapshot of another, or from that itself: as large as it, and as its snapshot says it must be."""
+    size = max(volume.bytes or SIZE, source.bytes or 0)
+    copy = torpedo.create(node, name=name, size=size, source=source)
+    demands.expect_size(torpedo, copy, size)
+    return copy
 
 
 def _expect_copies(torpedo: Scenario, tasks: Sequence[StorageTask], copies: Sequence[StorageVolume]) -> None:
@@ -195,13 +252,22 @@ def test_torpedo_15_statistics(torpedo: Scenario) -> None:
             abs(space.total - found.bytes) <= margin or space.total == task.volume.bytes,
             f"{space.total} bytes in all are told, and the node sees {found.bytes}",
         )
-        torpedo.expect(
-            abs(space.used - found.used) <= margin, f"{space.used} used bytes are told, and the node sees {found.used}"
-        )
-        torpedo.expect(
-            space.available <= space.total,
-            f"{space.available} available bytes are told, and {space.total} in all",
-        )
+        # either may be left out; what is told must be so
+        if space.used or space.available:
+            free = found.bytes - found.used
+            torpedo.expect(
+                space.available <= free + margin,
+                f"{space.available} available bytes are told, and the node sees {free} that are not used",
+            )
+        else:
+            torpedo.unchecked("available bytes of a volume", "the plugin does not tell")
+        if space.used:
+            torpedo.expect(
+                found.used - margin <= space.used <= found.used + found.bytes // RESERVED + margin,
+                f"{space.used} used bytes are told, and the node sees {found.used}",
+            )
+        else:
+            torpedo.unchecked("used bytes of a volume", "the plugin does not tell")
     if torpedo.can("Condition", "the condition of a volume"):
         torpedo.expect(
             not statistics.abnormal, f"a volume that nobody harmed is said to be abnormal: {statistics.message}"

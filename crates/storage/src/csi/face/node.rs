@@ -72,7 +72,8 @@ impl<B: Backend> Node for Plugin<B> {
         needed(&request.volume_id, "volume_id")?;
         self.begin("NodePublishVolume", &request.volume_id).await?;
         let Asked { access, block, .. } = self.offered(request.volume_capability.as_ref())?;
-        let volume = Volume { block, ..self.volume(&request.volume_id).await? };
+        let read_only = request.readonly;
+        let volume = Volume { block, read_only, ..self.volume(&request.volume_id).await? };
         self.admits(&volume.id, Path::new(&request.target_path), access)?;
         let attachment = Attachment { context: request.publish_context.into_iter().collect() };
         let [staging, target] = [request.staging_target_path, request.target_path].map(PathBuf::from);

@@ -14,6 +14,11 @@ pub const DEFECTS: &[Defect] = &[
         at: &[At::Skip(Step::AwaitPlugin)],
     },
     Defect {
+        name: "storage.mount.read_only_ignored",
+        help: "a mount for reading alone can be written",
+        at: &[At::Skip(Step::MountReadOnly)],
+    },
+    Defect {
         name: "storage.unmount.counted_up",
         help: "a mount that is repeated must be unmounted as often",
         at: &[At::Skip(Step::ForgetRepeats)],

@@ -125,6 +125,7 @@ pub enum Step {
     RepeatAttach,
     RepeatStage,
     RepeatMount,
+    MountReadOnly,
     RepeatUnmount,
     RepeatUnstage,
     RepeatDetach,
