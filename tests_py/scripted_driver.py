@@ -87,12 +87,12 @@ def conflict(request: Fields, size: Path, made_from: Path) -> tuple[str, str] | 
 def create(request: Fields, context: grpc.ServicerContext) -> Fields:
     volume = WAYS.get("id", "{name}").replace("{name}", request["name"])
     wanted = int(request.get("capacity_range", {}).get("required_bytes", 0))
-    if "nonsense" in request.get("parameters", {}) and WAYS.get("nonsense") != "taken late":
+    if "nonsense" in request.get("parameters", {}) and WAYS.get("nonsense") not in ("taken", "taken late"):
         if WAYS.get("nonsense") == "dies":
             os._exit(1)
         waiting.until(lambda: WAYS.get("nonsense") != "hangs", 3600)
         return refuse(context, "INVALID_ARGUMENT", "there is no such parameter")
-    if "nonsense" in request.get("parameters", {}):
+    if "nonsense" in request.get("parameters", {}) and WAYS["nonsense"] == "taken late":
         waiting.until(lambda: False, 11)
     there = place(volume or "none")
     size, made_from = there.with_suffix(".size"), there.with_suffix(".from")

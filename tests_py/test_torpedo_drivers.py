@@ -135,9 +135,18 @@ def test_what_else_a_driver_does_is_judged(
     assert said in judged(found)[1]
 
 
-def test_who_takes_nonsense_late_has_taken_it(run_suite: RunSuite, tmp_path: Path) -> None:
-    found = run(run_suite, tmp_path, {"ways": {"nonsense": "taken late"}}, calls={"default": "20s"})
-    assert judged(found) == ("Fail", "accepted: a parameter that does not exist"), found.output
+@pytest.mark.parametrize("way", ["taken", "taken late"])
+def test_a_driver_may_take_a_parameter_that_nobody_knows_if_it_does_not_say_otherwise(
+    way: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    script = {"ways": {"nonsense": way, "offers": ["LIST_VOLUMES"], "lists": True}}
+    found = run(run_suite, tmp_path, script, calls={"default": "20s"})
+    assert judged(found)[0] == "Pass", found.output
+    assert "not checked: a parameter that does not exist: scripted takes it" in found.output
+    (tmp_path / "strict").mkdir()
+    keys = {"calls": {"default": "20s"}, "refuses_unknown_parameters": True}
+    strict = run(run_suite, tmp_path / "strict", script, **keys)
+    assert judged(strict) == ("Fail", "accepted: a parameter that does not exist"), strict.output
 
 
 def test_a_driver_that_cannot_remove_fails(run_suite: RunSuite, tmp_path: Path) -> None:

@@ -21,14 +21,32 @@ def expect_refused(
     name: str | None = None,
     size: int = SIZE,
     parameters: dict[str, str] | None = None,
+    unless: str | None = None,
 ) -> None:
-    """A volume that makes no sense is refused, and nothing is there of it after that."""
+    """A volume that makes no sense is refused, and nothing is there of it after that. Where `unless` says why it may be
+    accepted, that is listed as not checked.
+    """
     lists = scenario.can("List", f"whether {what}, refused, changed nothing")
     before = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
-    with scenario.refused(what, but=(ConnectError, Timeout)):
+    with scenario.refused(what, but=(ConnectError, Timeout), unless=unless):
         scenario.create(name=name, size=size, parameters=parameters, refusable=True)
+    if any(each.what == what for each in scenario.account.not_checked):
+        return  # it was accepted, and may be
     after = {volume.id: volume.bytes for volume in scenario.lab.volumes(scenario.nodes[0])} if lists else {}
     scenario.expect(before == after, f"{what} was refused, and changed something: {before} became {after}")
+
+
+def expect_unknown_parameter_refused(scenario: Scenario) -> None:
+    """A parameter that nobody knows is refused, or taken by a provider that does not say that it refuses those.
+
+    CSI has a plugin parse and validate its parameters, and no code that it must answer: many look at their own alone.
+    Whoever refuses does so by an answer, and changes nothing.
+    """
+    what = "a parameter that does not exist"
+    if not scenario.can("RefusesUnknownParameters", what):
+        return
+    taken = None if scenario.offer.refuses_unknown_parameters else f"{scenario.provider.name} takes it, and may"
+    expect_refused(scenario, what, parameters={"nonsense": "yes"}, unless=taken)
 
 
 def offered(scenario: Scenario, variations: Iterable[Variation]) -> Iterator[Variation]:

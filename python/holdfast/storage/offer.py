@@ -42,6 +42,8 @@ class Offer:
     knows_parameters: bool = True
     # Of every volume.
     parameters: dict[str, str] = field(default_factory=dict)
+    # Who does not may take one: the specification leaves to a driver which parameters it looks at.
+    refuses_unknown_parameters: bool = True
     minimum: int = 0
     # Those of T1, instead of its own.
     sizes: tuple[int, ...] = ()

@@ -376,8 +376,12 @@ class Scenario:
             raise ExpectationFailed(otherwise)
 
     @contextmanager
-    def refused(self, what: str, *, but: tuple[type[HoldfastError], ...] = ()) -> Iterator[None]:
-        """The provider refuses what is done within, `but` by some errors: who hangs or dies refuses nothing."""
+    def refused(
+        self, what: str, *, but: tuple[type[HoldfastError], ...] = (), unless: str | None = None
+    ) -> Iterator[None]:
+        """The provider refuses what is done within, `but` by some errors: who hangs or dies refuses nothing. Where
+        `unless` says why it may accept that, it is listed as not checked then.
+        """
         try:
             yield
         except LabError:
@@ -386,7 +390,9 @@ class Scenario:
             if isinstance(error, but):
                 raise ExpectationFailed(f"{what} is not refused, but left without an answer: {error}") from error
             return
-        raise ExpectationFailed(f"accepted: {what}")
+        if unless is None:
+            raise ExpectationFailed(f"accepted: {what}")
+        self.unchecked(what, unless)
 
     # What several scenarios do.
 

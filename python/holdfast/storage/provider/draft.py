@@ -25,7 +25,7 @@ _MEANS = {
     "PUBLISH_UNPUBLISH_VOLUME": "volumes are attached before they are mounted; T7 and T8 take them away by that",
     "LIST_VOLUMES": "what is there after a refusal is looked at",
     "LIST_VOLUMES_PUBLISHED_NODES": "what is still attached at the end is looked at",
-    "GET_CAPACITY": "no scenario asks for it",
+    "GET_CAPACITY": "where it tells of a minimum_volume_size, no volume is asked to be smaller",
     "CREATE_DELETE_SNAPSHOT": "T12",
     "LIST_SNAPSHOTS": "no scenario asks for it",
     "CLONE_VOLUME": "T13",
@@ -113,6 +113,7 @@ def _csi_keys(found: Introduction) -> list[str]:
     lines = [
         ("filesystems", "[ext4]", "that a volume may be asked for"),
         ("access_modes", "[SINGLE_NODE_WRITER]", "that a volume may be asked for"),
+        ("refuses_unknown_parameters", "true", "if a parameter that it does not know is an error"),
         ("minimum", "1GiB", "the smallest volume that it makes, if it rounds up or refuses less"),
         ("sizes", "[1GiB, 2GiB]", "that T1 asks for"),
         ("calls", "{default: 10s, CreateVolume: 60s}", "how long it may take"),

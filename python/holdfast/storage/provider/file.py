@@ -55,6 +55,7 @@ class ProviderFile:
     controller_start: str | None = None
     controller_socket: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+    refuses_unknown_parameters: bool = False
     minimum: int | None = None
     sizes: tuple[int, ...] = ()
     # By RPC, `default` and `start`.

@@ -123,6 +123,7 @@ class _File:
             driver=value(provider + "driver", name),
             version_command=self._command("provider.version") or "",
             parameters=value(provider + "parameters", {}),
+            refuses_unknown_parameters=value(provider + "refuses_unknown_parameters", False),
             minimum=value(provider + "minimum"),
             sizes=value(provider + "sizes", ()),
             calls=value(provider + "calls", {}),

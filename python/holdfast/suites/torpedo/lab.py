@@ -102,6 +102,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             filesystems=provider.filesystems,
             accesses=provider.access_modes,
             knows_parameters=False,
+            refuses_unknown_parameters=provider.refuses_unknown_parameters,
             parameters=provider.parameters,
             minimum=max(scenario.offer.minimum, provider.minimum or 0),
             sizes=provider.sizes,

@@ -48,8 +48,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
         demands.expect_confirmed(torpedo, volume, first)
 
     demands.expect_listed(torpedo, torpedo.volumes, first)
-    if torpedo.can("RefusesUnknownParameters", "a parameter that does not exist"):
-        demands.expect_refused(torpedo, "a parameter that does not exist", parameters={"nonsense": "yes"})
+    demands.expect_unknown_parameter_refused(torpedo)
     volume = in_use[0].volume
     again = torpedo.create(first, name=volume.name)
     torpedo.expect(again.id == volume.id, f"{volume.name} is there, and asked for again became another: {again.id}")
