@@ -138,3 +138,12 @@ def test_the_command(tmp_path: Path, chassis_of_test: holdfast.Emulator) -> None
     assert any(found["fit"] is False for found in json.loads(unfit.stdout))
     assert doctor("--dut", "127.0.0.1:1", "--dut-insecure").returncode == 3
     assert doctor().returncode == 2
+
+
+def test_what_a_vendors_device_wants_configured_first_is_named() -> None:
+    with holdfast.emulator(profile="cisco-iosxr") as chassis:
+        found = {finding.what: finding for finding in unfit(chassis.address)}
+    hint = str(found["services"].hint)
+    assert "profile cisco-iosxr would configure: the application manager's Docker" in hint
+    assert "--dut-configure" in hint
+    assert "appmgr docker vrf mgmt docker allow-sensitive-paths" in hint

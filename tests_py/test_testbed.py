@@ -362,3 +362,30 @@ def test_dut_and_testbed_exclude_each_other(run_suite: RunSuite, tmp_path: Path)
     assert run.exit_code == 4
     assert "give one of them" in run.output
     assert run_suite("--testbed", os.fspath(tmp_path / "none.yaml")).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "hint"),
+    [
+        ("deadlines: {reday: 1s}", "deadlines has no 'reday'", "did you mean ready?"),
+        ("profile: arista-oes", "there is no profile 'arista-oes'", "arista-eos"),
+    ],
+)
+def test_what_a_device_of_a_testbed_has_no_such_of_is_told_by_file_and_device(
+    fields: str, says: str, hint: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(f'devices: {{r1: {{address: "127.0.0.1:1", {fields}}}}}\n')
+    with pytest.raises(TestbedError) as caught:
+        testbed.read(file)
+    assert f"{file}: device r1: {says}" in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_the_silence_of_a_device_may_be_a_number_of_seconds(tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text('devices: {a: {address: "127.0.0.1:1", silence: 5}, b: {address: "127.0.0.1:1", silence: 5s}}\n')
+    assert [target.silence for target in testbed.read(file)] == [5.0, 5.0]
+    file.write_text('devices: {a: {address: "127.0.0.1:1", silence: 0}}\n')
+    with pytest.raises(TestbedError, match="device a: silence"):
+        testbed.read(file)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _core, proxies
 from holdfast.arguments import ConnectOptions, Seconds, hide_secrets, refuse_unknown, shown
+from holdfast.deadlines import given
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret
@@ -45,9 +45,13 @@ class Connection:
 
     def __post_init__(self) -> None:
         for name in ("silence", "dial_timeout", "call_timeout"):
-            given = getattr(self, name)
-            if given is not None and (given.total_seconds() if isinstance(given, timedelta) else given) <= 0:
-                raise InvalidArgumentError(f"{name}={given}: that is no time", hint="give seconds, more than none")
+            time = getattr(self, name)
+            if time is not None and given(time, name) <= 0:
+                raise InvalidArgumentError(f"{name}={time!r}: give seconds, more than none")
+        if not isinstance(self.deadlines, Mapping):
+            raise InvalidArgumentError(f"deadlines={self.deadlines!r}: give a mapping of steps to seconds")
+        for step, time in self.deadlines.items():
+            given(time, f"deadlines[{step!r}]")
         if self.tls is False:
             raise InvalidArgumentError(
                 "tls=False does not say what to use instead of TLS", hint="give insecure=True for plaintext"
@@ -63,12 +67,12 @@ class Connection:
     def of(cls, address: str, options: ConnectOptions) -> Connection:
         """What `connect` was given, whose secrets are hidden. Raises `InvalidArgumentError`."""
         refuse_unknown("connect", ConnectOptions, options)
-        given: dict[str, Any] = {
+        told: dict[str, Any] = {
             **options,
             "metadata": options.get("metadata") or Metadata(),
             "deadlines": options.get("deadlines") or {},
         }
-        return cls(address, **given)
+        return cls(address, **told)
 
     def options(self) -> dict[str, Any]:
         """The core's options. Raises `InvalidArgumentError`, and what reading the profile raises."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _core
+from holdfast import _core, choices
 from holdfast.arguments import EmulatorArguments, Encryption, Seconds, hide_users, refuse_unknown, shown
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
-from holdfast.options import nearest
+from holdfast.options import SETTINGS, nearest
 from holdfast.secret import Secret
 from holdfast.testbed.target import InnerNames
 from holdfast.tls import Tls
@@ -49,7 +49,14 @@ class Chassis:
     users: Mapping[str, Secret] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.users, Mapping):
+        usual = {each.name: each.default for each in fields(self)}
+        for setting in SETTINGS:
+            value = getattr(self, setting.parameter)
+            if value is not None or usual[setting.parameter] is not None:
+                setting.check(value)
+        if not isinstance(self.tls, bool) and self.tls not in choices.words(choices.Encryption):
+            raise InvalidArgumentError(f"tls={self.tls!r}: give True, False, 'server' or 'mutual'")
+        if not isinstance(self.users, Mapping) or not all(isinstance(name, str) for name in self.users):
             raise InvalidArgumentError("users are names and passwords: give a mapping", hint='users={"admin": "…"}')
         for password in self.users.values():
             password.reveal()

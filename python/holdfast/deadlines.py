@@ -1,8 +1,13 @@
-"""Times as people write them: `20m`, `1.5s`, or a number of seconds."""
+"""Times as people write them: `20m`, `1.5s`, or a number of seconds; and as programs give them."""
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import timedelta
+from typing import Any
+
+from holdfast.exceptions import InvalidArgumentError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _LONGEST = 366 * 24 * 3600.0
@@ -17,3 +22,26 @@ def seconds(time: str | float) -> float:
     if length > _LONGEST:
         raise ValueError("that is longer than a year")
     return length
+
+
+def given(value: Any, where: str) -> float:
+    """The seconds of a time that a program gave: a number, or a timedelta. Raises `InvalidArgumentError`.
+
+    >>> given(timedelta(minutes=1), "outage")
+    60.0
+    """
+    try:
+        length = value.total_seconds() if isinstance(value, timedelta) else _number(value)
+    except (TypeError, ValueError, OverflowError):
+        length = math.nan
+    if not 0 <= length <= _LONGEST:
+        raise InvalidArgumentError(
+            f"{where}={value!r}: give seconds from 0 to {_LONGEST:.0f}, as a number or a timedelta"
+        )
+    return length
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | bytes | bool):
+        raise TypeError
+    return float(value)

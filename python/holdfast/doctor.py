@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from holdfast import Device, leftovers, services
+from holdfast import Device, leftovers, profiles, services
 from holdfast.exceptions import HoldfastError, Unimplemented
 from holdfast.services import CONTAINERZ, GNMI, SYSTEM, Services
 
@@ -42,7 +42,7 @@ def examine(reach: Callable[[], Device]) -> Iterator[Finding]:
             yield Finding("logs in", False, error.message, error.advice("command"))
             return
         yield Finding("logs in", True, _version(dut, served))
-        yield _services(served)
+        yield _services(dut, served)
         seen = {}
         for what, (needs, look) in _LOOKS.items():
             lack = served.lack(*needs)
@@ -67,14 +67,27 @@ def _version(dut: Device, served: Services) -> str:
         return "gNMI, which does not tell its version"
 
 
-def _services(served: Services) -> Finding:
+def _services(dut: Device, served: Services) -> Finding:
     """Containerz is what all suites need; of what else is not there, a line for each says what it costs."""
     there, lack = ", ".join(served.there) or "none", served.lack(GNMI, SYSTEM, CONTAINERZ)
     if not lack:
         return Finding("services", True, there)
     fit = None if CONTAINERZ in served.there else False
     hint = f"serve {' and '.join(served.absent)} there, or name the port of gNOI where that is another (--dut-gnoi)"
-    return Finding("services", fit, f"{there}; {lack}", hint)
+    return Finding("services", fit, f"{there}; {lack}", (fit is False and _configuration(dut)) or hint)
+
+
+def _configuration(dut: Device) -> str:
+    """What a vendor's device without Containerz wants to be configured first; empty where nothing is known of that."""
+    try:
+        profile = profiles.recognise(profiles.shown(dut, timeout=LOOK))
+    except HoldfastError:
+        return ""
+    missing, lines = profile.configuration("PORT")
+    return missing and (
+        f"profile {profile.name} would configure: {missing}; a run of tests with --dut-configure does; or do it by "
+        f"hand: {lines} (PORT is the container's)"
+    )
 
 
 def _roles(dut: Device) -> Finding:

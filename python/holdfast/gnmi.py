@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from holdfast.choices import StreamMode
+from holdfast.deadlines import given
 from holdfast.tables import Shown
 
 Seconds = float | timedelta
@@ -40,6 +41,12 @@ class SubscribedPath(Shown):
     sample_interval: Seconds | None = None
     heartbeat_interval: Seconds | None = None
     suppress_redundant: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidArgumentError` for an interval that is none."""
+        for name in ("sample_interval", "heartbeat_interval"):
+            if (interval := getattr(self, name)) is not None:
+                given(interval, name)
 
 
 @dataclass(frozen=True, slots=True)

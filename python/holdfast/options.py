@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,9 @@ Value = Callable[[str], Any]
 _YES = ("1", "yes", "y", "true", "t", "on")
 _NO = ("0", "no", "n", "false", "f", "off", "")
 _NUMBER = r"\d+"
+# Numbers of more digits are none that anything takes; Python would not even read thousands of them.
+_DIGITS = 40
+_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,9 @@ class Setting:
     default: str = ""
     run: bool = True
     argument: str = ""
+    # Of a number: the least and the most that the emulated device takes.
+    least: int = 0
+    most: int = 2**64 - 1
 
     @property
     def parameter(self) -> str:
@@ -283,11 +289,48 @@ class Setting:
             return _seconds(text, where)
         if self.kind == "flag":
             return flag(text, where)
-        if self.kind == "number" and not re.fullmatch(_NUMBER, text):
-            raise InvalidArgumentError(f"{where} {text}: give a number")
-        if self.kind == "pair" and not re.fullmatch(r"[^,]+,[^,]+", text):
-            raise InvalidArgumentError(f"{where} {text}: it wants two names: A,B")
-        return int(text) if self.kind == "number" else tuple(text.split(",")) if self.kind == "pair" else text
+        if self.kind in ("number", "pair") and not self._fits(value := self._meant(text)):
+            raise InvalidArgumentError(f"{where} {text}: {self._wanted}")
+        return value if self.kind in ("number", "pair") else text
+
+    def check(self, value: Any) -> None:
+        """Raise `InvalidArgumentError` for a value that `holdfast.emulator` was given and does not take."""
+        if self.kind == "time":
+            from holdfast.deadlines import given
+
+            given(value, self.parameter)
+        elif not self._fits(value):
+            raise InvalidArgumentError(f"{self.parameter}={value!r}: {self._wanted}")
+
+    def _meant(self, text: str) -> Any:
+        if self.kind == "pair":
+            return tuple(text.split(","))
+        return int(text) if re.fullmatch(_NUMBER, text) and len(text) < _DIGITS else None
+
+    def _fits(self, value: Any) -> bool:
+        """Whether a value is of this kind, as a program gives it."""
+        texts = (
+            isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(one, str) for one in value)
+        )
+        return {
+            "text": isinstance(value, str),
+            "flag": isinstance(value, bool),
+            "list": texts,
+            "number": isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most,
+            "pair": texts and len(value) == 2 and all(value),
+            "folder": isinstance(value, str | os.PathLike),
+        }[self.kind]
+
+    @property
+    def _wanted(self) -> str:
+        return {
+            "text": "give a text",
+            "flag": "give True or False",
+            "list": "give a list of texts",
+            "number": f"give a number from {self.least} to {self.most}",
+            "pair": "it wants two names: A,B",
+            "folder": "give a folder",
+        }[self.kind]
 
 
 # What the environment says beside the options, by its variable.
@@ -304,10 +347,10 @@ VARIABLES = {
 SETTINGS = (
     Setting("listen", "where it is managed; port 0 takes a free one; two: one for each control processor",
             shows="IP:PORT[,IP:PORT]", default="127.0.0.1:9339"),
-    Setting("gnoi-port", "serve gNOI on a port of its own; 0 takes a free one", "number", "PORT"),
+    Setting("gnoi-port", "serve gNOI on a port of its own; 0 takes a free one", "number", "PORT", most=_PORT),
     Setting("inner-gnmi-port", "where its containers dial its gNMI, by TLS; a free one if none is given", "number",
-            "PORT"),
-    Setting("inner-gribi-port", "the same of its gRIBI", "number", "PORT"),
+            "PORT", most=_PORT),
+    Setting("inner-gribi-port", "the same of its gRIBI", "number", "PORT", most=_PORT),
     Setting("profile", "play a vendor's device", shows="NAME", default="generic", run=False),
     Setting("names", "what the control processors are called", "pair", "A,B"),
     Setting("outage", "from a switchover's answer until the new active answers", "time", "TIME", "0.2 s"),
@@ -319,7 +362,7 @@ SETTINGS = (
     Setting("black-hole", "an outage is silence instead of closed sockets", "flag"),
     Setting("quirk", "an oddity of servers in the field", "list", "NAME", argument="quirks"),
     Setting("space", "how much it can store, in bytes", "number", "BYTES"),
-    Setting("chunk-size", "what it asks for in Deploy, in bytes", "number", "BYTES"),
+    Setting("chunk-size", "what it asks for in Deploy, in bytes", "number", "BYTES", least=1, most=2**31 - 1),
     Setting("state", "keep what it stores in this folder", "folder", "DIR", run=False),
     Setting("seed", "of the failpoints' chance", "number", "NUMBER", "0", run=False),
 )  # fmt: skip

@@ -56,6 +56,9 @@ def emulate(
 
     if mutual and not tls:
         raise click.UsageError("--mutual goes with --tls DIR")
+    password = from_environment("HOLDFAST_PASSWORD")
+    if user and not password:
+        raise click.UsageError(f"--user {user}: no password: set HOLDFAST_PASSWORD")
     settings = _settings(given)
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
@@ -66,7 +69,7 @@ def emulate(
         **settings,
         tls=("mutual" if mutual else True) if tls else False,
         certificates=tls,
-        users={user: from_environment("HOLDFAST_PASSWORD") or ""} if user else None,
+        users={user: password} if user and password else None,
     )
     with chassis:
         for name, terms in armed:

@@ -220,7 +220,9 @@ def _read_file(file: Path, option: str) -> Any:
             return json.loads(text)
         return yaml.safe_load(text) if file.suffix in (".yaml", ".yml") else text
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{option} @{file}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        hint = "@FILE reads a value from a file; one that begins with @ itself is written as JSON: '\"@home\"'"
+        raise InvalidArgumentError(f"{option} @{file}: {why}", hint=hint) from None
     except (ValueError, yaml.YAMLError):
         # What is in it may be a secret, and is not repeated.
         raise InvalidArgumentError(f"{option} @{file}: it is no {file.suffix[1:].upper()}") from None

@@ -95,6 +95,14 @@ class Profile:
             return bool(by_software)
         return bool(self.components and roles) and all(re.search(self.components, cp.name) for cp in roles)
 
+    def configuration(self, port: str) -> tuple[str, str]:
+        """What must be configured before a device serves Containerz, and the lines for it; both empty where nothing is.
+
+        `port` is the container's.
+        """
+        lines = (step.cli.replace("{port}", port).split() for step in self.configure)
+        return "; ".join(step.what for step in self.configure), " / ".join(map(" ".join, lines))
+
     def is_core_file(self, path: str) -> bool:
         """Whether a file of that path on the device is a core file."""
         return re.search(self.core_files, path) is not None

@@ -96,12 +96,11 @@ class Configuring:
         except (Unimplemented, Unavailable) as error:
             if self.allowed or not self._profile.configure:
                 raise
-            missing = "; ".join(step.what for step in self._profile.configure)
+            missing, lines = self._profile.configuration(str(self._port))
             raise type(error)(
                 f"{error.message}; profile {self._profile.name} would configure: {missing}",
                 device=self._device.name,
-                hint="say --dut-configure on the command line, or configure it by hand "
-                + " / ".join(" ".join(self._filled(step.cli).split()) for step in self._profile.configure),
+                hint=f"say --dut-configure on the command line, or configure it by hand {lines}",
             ) from None
 
     def _await_containerz(self) -> None:

@@ -57,9 +57,9 @@ def target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Ta
         proxy=_proxy(where, fields),
         insecure=bool(fields.get("insecure")),
         tls=_tls(where, tls, folder) if tls else None,
-        profile=fields.get("profile") or "auto",
+        profile=_profile(where, fields.get("profile") or "auto"),
         container_host=fields.get("container_host"),
-        silence=_seconds(f"{where}: silence", fields["silence"]) if fields.get("silence") else None,
+        silence=_silence(where, fields.get("silence")),
         deadlines=_deadlines(where, fields.get("deadlines") or {}),
         allow_disruption=bool(fields.get("allow_disruption")),
         emulated=emulated,
@@ -75,7 +75,7 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
             )
     refuse_unknown(where, "a device", fields, schema.KEYS)
     for keys, kind, said in (
-        (schema.TEXTS, str, "a text"),
+        (tuple(key for key in schema.TEXTS if key not in schema.TIMES), str, "a text"),
         (schema.FLAGS, bool, "true or false"),
         (schema.MAPPINGS, dict, "a mapping"),
     ):
@@ -171,7 +171,31 @@ def _first_line(where: str, file: Path) -> Secret:
         raise TestbedError(f"{where}: {error}") from None
 
 
+def _profile(where: str, name: str) -> str:
+    """The same name, of a profile that there is."""
+    from holdfast import profiles
+
+    if name != "auto":
+        try:
+            profiles.load(name)
+        except InvalidArgumentError as error:
+            raise TestbedError(f"{where}: {error.message}", hint=error.hint) from None
+    return name
+
+
+def _silence(where: str, given: Any) -> float | None:
+    if given is None:
+        return None
+    silence = _seconds(f"{where}: silence", given)
+    if not silence:
+        raise TestbedError(f"{where}: silence is {given!r}: give more than none", hint="such as 5s")
+    return silence
+
+
 def _deadlines(where: str, given: Mapping[str, Any]) -> dict[str, float]:
+    from holdfast import _core
+
+    refuse_unknown(where, "deadlines", given, _core.deadline_steps())
     return {step: _seconds(f"{where}: deadlines", time, "such as {reboot: 20m}") for step, time in given.items()}
 
 

@@ -67,6 +67,8 @@ def _of(option: options.Option) -> TestbedField:
 FIELDS = (*(_of(option) for option in options.ALL if option.testbed), *_OWN)
 TEXTS = tuple(field.key for field in FIELDS if field.kind == "text" and "." not in field.key)
 FLAGS = tuple(field.key for field in FIELDS if field.kind == "flag" and "." not in field.key)
+# Texts that may as well be numbers of seconds.
+TIMES = ("silence",)
 MAPPINGS = ("tls", *(field.key for field in FIELDS if field.kind == "mapping"))
 TLS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.key.startswith("tls."))
 TLS_FLAGS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.kind == "flag" and "." in field.key)
@@ -116,7 +118,8 @@ def _shape(key: str) -> dict[str, Any]:
 
 def _leaf(key: str) -> dict[str, Any]:
     field = next(field for field in FIELDS if field.key == key)
-    return {"type": "boolean" if field.kind == "flag" else "string", "description": field.help}
+    kind = "boolean" if field.kind == "flag" else ["string", "number"] if key in TIMES else "string"
+    return {"type": kind, "description": field.help}
 
 
 def written() -> str:
