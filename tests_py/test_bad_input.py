@@ -268,6 +268,13 @@ def test_a_plaintext_device_says_so_to_tls(run_suite: RunSuite, chassis_of_test:
             "--dut-key-password-file: absent does not exist",
         ),
         (("--dut-insecure", "--dut-ca", "absent"), "--dut-insecure is plaintext, and --dut-ca is for TLS"),
+        (("--dut", "127.0.0.1:1", "--dut-ca", "absent"), "--dut-ca: absent does not exist"),
+        (("--dut", "127.0.0.1:1", "--dut-cert", "absent"), "--dut-cert: absent does not exist"),
+        (("--dut", "127.0.0.1:1", "--dut-key", "absent"), "--dut-key: absent does not exist"),
+        (("--dut-platform", "amd64"), "--dut-platform amd64: write OS/ARCH, such as linux/arm64"),
+        (("--dut-failpoint-file", "absent.json"), "--dut-failpoint-file absent.json: No such file"),
+        (("--dut-artifacts", "/proc/none"), "--dut-artifacts /proc/none: "),
+        (("--dut-profile", "arista-oes"), "--dut-profile: there is no profile 'arista-oes'; one of arista-eos"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_before_anything_happens(

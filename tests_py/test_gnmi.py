@@ -298,7 +298,7 @@ def test_updates_only_leaves_out_what_is_there(device: holdfast.Device) -> None:
     [
         (SubscribedPath(BOOT, mode="SAMPLE", sample_interval=0.001), "every 10 ms at most"),
         (SubscribedPath(BOOT, mode="ON_CHANGE", heartbeat_interval=0.001), "every 10 ms at most"),
-        (SubscribedPath(CLOCK, mode="ON_CHANGE"), "not told ON_CHANGE"),
+        (SubscribedPath(CLOCK, mode="ON_CHANGE"), "not sent ON_CHANGE"),
     ],
 )
 def test_an_interval_or_a_mode_that_the_device_does_not_have(

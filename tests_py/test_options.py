@@ -305,3 +305,10 @@ def test_what_a_testbed_says_wrong_is_a_usage_error_and_no_error_of_collection(
     assert run.exit_code == 4, run.output
     assert told in run.output
     assert "Interrupted" not in run.output
+
+
+@pytest.mark.parametrize("option", ["--dut-ca", "--dut-cert", "--dut-key"])
+def test_a_file_of_tls_that_is_not_there_is_told_by_its_option(option: str, tmp_path: Path) -> None:
+    done = command(tmp_path, "--dut", "127.0.0.1:1", option, "absent.pem", "roles")
+    assert done.returncode == 2
+    assert f"{option}: absent.pem does not exist" in done.stderr

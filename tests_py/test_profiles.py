@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,23 @@ def test_what_was_not_saved_is_gone_after_a_reboot() -> None:
             else:
                 with pytest.raises(holdfast.exceptions.Unimplemented):
                     dut.reboot()
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_personality_passes_in_a_process_of_its_own_by_its_address_alone(
+    vendor: str, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    with emulate(tmp_path, "--profile", vendor) as address:
+        run = run_suite("-k", "cntr3_2", "--dut", address, "--dut-insecure", "--dut-configure", *QUICK)
+    assert run.exit_code == 0, run.output
+
+
+def test_the_command_says_where_containers_are_reached_if_not_at_its_own_address(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "127.0.0.1:0"]
+    for quirk, told in (((), False), (("--quirk", "inner-address"), True)):
+        with subprocess.Popen([*words, *quirk], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline().startswith("listening on ")
+            process.terminate()
+            assert ("its containers' ports are on 127.0.0.129: --dut-container-host" in process.stderr.read()) is told

@@ -242,7 +242,8 @@ def test_what_stands_in_a_wrong_place_of_a_testbed_is_not_repeated(tmp_path: Pat
 
 
 def test_every_case_runs_on_every_device_with_its_name(run_suite: RunSuite, tmp_path: Path) -> None:
-    with emulate(tmp_path, "--profile", "nokia-srlinux", "--quirk", "no-size-in-success") as address:
+    oddities = ("--quirk", "no-size-in-success", "--quirk", "inner-address")
+    with emulate(tmp_path, "--profile", "nokia-srlinux", *oddities) as address:
         host = address.rpartition(":")[0]
         inner = ".".join([*host.split(".")[:3], str(int(host.split(".")[3]) ^ 0x80)])
         lab = write(

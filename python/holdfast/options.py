@@ -157,7 +157,8 @@ RUN = (
           typed_only=True),
     _flag("dut-required", "refuse to fall back on the emulated device"),
     _text("dut-image", "FILE", "a `docker save` archive to test with, instead of the wheel's own test container"),
-    _text("dut-platform", "OS/ARCH", "which image of an archive that has several, such as linux/arm64"),
+    _text("dut-platform", "OS/ARCH", "which image of an archive that has several, such as linux/arm64",
+          shape=r"[^/\s]+(/[^/\s]+){1,2}", wanted="write OS/ARCH, such as linux/arm64"),
     _text("dut-command", "COMMAND", "what a container of the image runs, instead of the image's own command; {port} in"
           " it is its port"),
     _text("dut-port", "PORT", "the port that the container serves and publishes (default 60061)",

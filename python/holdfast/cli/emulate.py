@@ -98,6 +98,9 @@ def _introduce(chassis: Any, *, apart: bool) -> None:
     click.echo(f"EMULATED device, holdfast {__version__}", err=True)
     click.echo(f"failpoints are armed over {chassis.control}", err=True)
     click.echo(f"its containers dial gNMI on {chassis.inner.gnmi}, gRIBI on {chassis.inner.gribi}", err=True)
+    if chassis.container_host is not None:
+        place = chassis.container_host
+        click.echo(f"its containers' ports are on {place}: --dut-container-host {place}", err=True)
     if apart:
         click.echo(f"gNOI on {chassis.gnoi}", err=True)
     click.echo(f"listening on {chassis.address}")

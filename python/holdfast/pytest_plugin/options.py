@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import failpoint
 from holdfast import options as table
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.proxies import ENVIRONMENT
@@ -119,6 +121,7 @@ def check(config: pytest.Config) -> None:
         step, _ = deadline(text)
         _check_step(step)
     emulator_settings(config)
+    _check_profile(config)
     _check_provider(config)
     _check_torpedo(config)
 
@@ -219,15 +222,43 @@ def _check_files(config: pytest.Config) -> None:
     artifacts = value(config, "dut-artifacts")
     if artifacts is not None and Path(artifacts).exists() and not Path(artifacts).is_dir():
         raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
+    if artifacts is not None:
+        _make_folder(artifacts)
     report = value(config, "dut-report")
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise pytest.UsageError(f"--dut-report {report}: there is no folder {Path(report).absolute().parent}")
     for option in table.SECRET_FILES:
         if (file := value(config, option.name)) and not Path(file).exists():
             raise pytest.UsageError(f"--{option.name}: {file} does not exist")
+    if file := value(config, "dut-failpoint-file"):
+        try:
+            failpoint.read_file(file)
+        except InvalidArgumentError as error:
+            raise pytest.UsageError(f"--dut-failpoint-file {error.message}; {error.hint}") from None
     for file in value(config, "testbed") or ():
         if not Path(file).is_file():
             raise pytest.UsageError(f"--testbed {file}: there is no such file")
+
+
+def _make_folder(artifacts: str) -> None:
+    """What can never be made is wrong; that a disk is full, or read-only, is told when something is to be kept."""
+    try:
+        Path(artifacts).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise pytest.UsageError(f"--dut-artifacts {artifacts}: {error.strerror}") from None
+
+
+def _check_profile(config: pytest.Config) -> None:
+    name = value(config, "dut-profile")
+    if name is None or name == "auto":
+        return
+    from holdfast import profiles
+
+    try:
+        profiles.load(name)
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--dut-profile: {error.message}; {error.hint}") from None
 
 
 def _check_step(step: str) -> None:

@@ -66,7 +66,13 @@ def _read(config: pytest.Config) -> tuple[Target, ...]:
     if not address:
         return (emulated(config),)
     value = _values(config)
-    return (by_options.target(address, value, password=lambda: by_options.password(value), inner=inner_names(config)),)
+    try:
+        named = by_options.target(
+            address, value, password=lambda: by_options.password(value), inner=inner_names(config)
+        )
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(str(error)) from None
+    return (named,)
 
 
 def _values(config: pytest.Config) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from holdfast import options
 from holdfast.exceptions import InvalidArgumentError
@@ -42,6 +43,9 @@ def target(
 
 def tls(value: Value) -> Tls:
     """How the device is trusted, and what it is shown. Raises `InvalidArgumentError`."""
+    for option in ("dut-ca", "dut-cert", "dut-key"):
+        if (file := value(option)) and not Path(file).exists():
+            raise InvalidArgumentError(f"--{option}: {file} does not exist")
     key, key_password = value("dut-key"), _secret(value, "dut-key-password-file", "HOLDFAST_KEY_PASSWORD")
     return Tls(
         ca=value("dut-ca"),
