@@ -6,15 +6,19 @@ import asyncio
 import json
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_quirks import FAMILIES, QUICK
 
 import holdfast
 from holdfast import addresses, journal, leftovers, plugin_archive, profiles
-from holdfast.testbed.target import InnerNames
+from holdfast.exceptions import Unavailable
+from holdfast.suites.dialling import Dialler
+from holdfast.testbed.target import InnerNames, Target
 
 from conftest import RunSuite, emulate
+from peers import free_port
 
 BOTH = ("-k", "cntr1 or cntr2", *QUICK)
 
@@ -247,3 +251,39 @@ def test_the_plugins_archive_is_the_same_each_time(tmp_path: Path) -> None:
         assert not any(name.startswith(("rootfs", "config.json")) for name in archive.getnames())
     with pytest.raises(holdfast.exceptions.ImageError, match="choose a folder"):
         plugin_archive.write_archive(tmp_path / "none" / "x.tar")
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [("r1", "r1:7"), ("10.0.0.1", "10.0.0.1:7"), ("fd01::1", "[fd01::1]:7"), ("[fd01::1]", "[fd01::1]:7")],
+)
+def test_a_host_and_a_port_are_an_address(host: str, written: str) -> None:
+    assert addresses.joined(host, 7) == written
+
+
+def test_containers_of_a_device_that_they_know_by_an_ipv6_address_reach_each_other(
+    run_suite: RunSuite, tmp_path: Path
+) -> None:
+    """As Juniper's and Nokia's do, whose own name of a device is fd01::1."""
+    with emulate(tmp_path, "--listen", "[::1]:0") as address:
+        port = f"--dut-port={free_port()}"
+        run = run_suite("-k", "cntr2_4", *QUICK, "--dut", address, "--dut-insecure", "--dut-inner=host=::1", port)
+    assert run.exit_code == 0, run.output
+    assert run.cases["test_cntr2_4_two_containers_on_one_device"].properties["procedure"] == "pass"
+
+
+class RefusingDevice:
+    """One that keeps where its containers were told to dial, and has them reach nobody."""
+
+    def __init__(self) -> None:
+        self.dialled: list[str] = []
+
+    def dial_from_container(self, _port: int, address: str, **_more: object) -> None:
+        self.dialled.append(address)
+        raise Unavailable("nobody")
+
+
+def test_where_nobody_listens_is_asked_at_the_devices_own_address() -> None:
+    device, case = RefusingDevice(), SimpleNamespace(run=SimpleNamespace(target=Target("r1")))
+    Dialler(case, device, 60061).expect_nobody("fd01::1")  # type: ignore[arg-type]
+    assert device.dialled == ["[fd01::1]:1"], "or that it does not resolve would be taken for nobody"

@@ -20,6 +20,15 @@ def hosts(address: str) -> list[str]:
     return found
 
 
+def joined(host: str, port: int) -> str:
+    """`HOST:PORT`, with brackets around an IPv6 address.
+
+    >>> joined("fd01::1", 9339)
+    '[fd01::1]:9339'
+    """
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 def port(address: str) -> int:
     """The (first) port of `HOST[:PORT][,HOST…]`: gNMI's own, if none is given."""
     written = written_port(address)

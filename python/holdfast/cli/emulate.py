@@ -97,7 +97,12 @@ def _introduce(chassis: Any, *, apart: bool) -> None:
     """Say where it is; the line that tells that it serves comes last."""
     click.echo(f"EMULATED device, holdfast {__version__}", err=True)
     click.echo(f"failpoints are armed over {chassis.control}", err=True)
-    click.echo(f"its containers dial gNMI on {chassis.inner.gnmi}, gRIBI on {chassis.inner.gribi}", err=True)
+    inner = chassis.inner
+    click.echo(
+        f"its containers dial gNMI on {inner.gnmi}, gRIBI on {inner.gribi}; to a run of CNTR-2 that is", err=True
+    )
+    said = " ".join(f"--dut-inner {name}={getattr(inner, name)}" for name in ("host", "gnmi", "gribi"))
+    click.echo(f"  {said}", err=True)
     if chassis.container_host is not None:
         place = chassis.container_host
         click.echo(f"its containers' ports are on {place}: --dut-container-host {place}", err=True)

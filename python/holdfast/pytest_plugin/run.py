@@ -228,11 +228,10 @@ class Run:
             return self.chassis.inner
         given = self.target.inner
         host = given.host or self.profile.inner_host or "localhost"
-        inner = f"[{host}]" if ":" in host else host
         return InnerNames(
             host=host,
-            gnmi=given.gnmi or f"{inner}:{addresses.port(self.address)}",
-            gribi=given.gribi or f"{inner}:{self.target.gribi_port or GRIBI_PORT}",
+            gnmi=given.gnmi or addresses.joined(host, addresses.port(self.address)),
+            gribi=given.gribi or addresses.joined(host, self.target.gribi_port or GRIBI_PORT),
             link=given.link or self.target.container_host or addresses.hosts(self.address)[0],
         )
 

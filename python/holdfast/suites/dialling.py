@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from holdfast import Device
+from holdfast import Device, addresses
 from holdfast.exceptions import ExpectationFailed, HoldfastError, RpcError, Unimplemented
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.results import Dialled
@@ -57,12 +57,13 @@ class Dialler:
 
     def expect_reaches(self, other: Dialler, host: str | None) -> None:
         """It pings the other, and what it is told is the other's clock."""
+        address = addresses.joined(str(host), other.port)
         before = other.clock()
-        answer = self.dial(f"{host}:{other.port}").time
+        answer = self.dial(address).time
         after = other.clock()
         if answer is None or not before - SKEW <= answer <= after + SKEW:
             raise ExpectationFailed(
-                f"the container that was dialled at {host}:{other.port} says {answer}; asked from here, it says "
+                f"the container that was dialled at {address} says {answer}; asked from here, it says "
                 f"{before} before and {after} after that"
             )
 
@@ -77,7 +78,7 @@ class Dialler:
 
     def expect_nobody(self, host: str | None) -> None:
         """Where nothing listens it must fail, or its other answers prove nothing."""
-        self.expect_fails(f"{host}:{NOBODY}")
+        self.expect_fails(addresses.joined(str(host), NOBODY))
 
     def expect_fails(self, address: str) -> None:
         """It reaches nobody there, and says so."""

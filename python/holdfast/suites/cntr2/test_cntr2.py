@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from holdfast import Device, services
+from holdfast import Device, addresses, services
 from holdfast.exceptions import ExpectationFailed, HoldfastError, PermissionDenied, Unauthenticated, Unimplemented
 from holdfast.pytest_plugin import standby
 from holdfast.pytest_plugin.case import Case, NotChecked
@@ -160,11 +160,11 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
         there.expect_reaches(here, over(near))
     with case.depth("each time"):
         for _ in range(TIMES):
-            here.dial(f"{over(far)}:{far.image.port}")
+            here.dial(addresses.joined(over(far), far.image.port))
     with case.depth("nobody answers for the far one once it is gone"):
         far.device.containerz.remove(other, force=True)
         there.expect_gone()
-        here.expect_fails(f"{over(far)}:{far.image.port}")
+        here.expect_fails(addresses.joined(over(far), far.image.port))
 
 
 def over(run: Run) -> str:
@@ -205,4 +205,4 @@ def test_cntr2_4_two_containers_on_one_device(dut: Device, image: ImageUnderTest
     with case.depth("nobody answers for the second once it is gone"):
         dut.containerz.remove(second, force=True)
         other.expect_gone()
-        one.expect_fails(f"{case.run.inner.host}:{port}")
+        one.expect_fails(addresses.joined(str(case.run.inner.host), port))
