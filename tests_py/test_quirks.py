@@ -29,7 +29,7 @@ FAMILIES = {
         "plugin-config-rewritten",
     ),
     "lockstep": ("plugin-names-bare", "lockstep-only", "no-size-in-success", "name-only", "log-unimplemented"),
-    "full path": ("full-path-only", "extra-components", "standby-inactive"),
+    "full path": ("full-path-only", "extra-components", "standby-inactive", "inner-address"),
     "inactive standby": ("standby-inactive", "no-switchover-ready"),
     "sparse gnmi": ("no-switchover-ready", "no-component-type", "no-last-switchover-time", "json-ietf-only"),
     "containerd": ("manifest-ids", "normalised-names", "runtime-unreachable", "changes-refused-at-first"),

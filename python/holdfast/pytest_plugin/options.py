@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from holdfast import failpoint
 from holdfast import options as table
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.proxies import ENVIRONMENT
@@ -231,6 +230,8 @@ def _check_files(config: pytest.Config) -> None:
         if (file := value(config, option.name)) and not Path(file).exists():
             raise pytest.UsageError(f"--{option.name}: {file} does not exist")
     if file := value(config, "dut-failpoint-file"):
+        from holdfast import failpoint
+
         try:
             failpoint.read_file(file)
         except InvalidArgumentError as error:
