@@ -65,7 +65,10 @@ def of_controller(_: Fields, __: grpc.ServicerContext) -> Fields:
 
 
 def of_node(_: Fields, __: grpc.ServicerContext) -> Fields:
-    return {"node_id": "host" if WAYS.get("one_id") else os.uname().nodename}
+    return {
+        "node_id": "host" if WAYS.get("one_id") else os.uname().nodename,
+        "max_volumes_per_node": WAYS.get("most", 0),
+    }
 
 
 def conflict(request: Fields, size: Path, made_from: Path) -> tuple[str, str] | None:
@@ -266,6 +269,9 @@ def attach(request: Fields, context: grpc.ServicerContext) -> Fields:
     held = place(request["volume_id"]).with_suffix(".node")
     if held.exists() and held.read_text() != request["node_id"]:
         return refuse(context, "FAILED_PRECONDITION", f"it is attached to {held.read_text()}")
+    others = [other for other in VOLUMES.glob("*.node") if other != held and other.read_text() == request["node_id"]]
+    if WAYS.get("most") and len(others) >= WAYS["most"]:
+        return refuse(context, "RESOURCE_EXHAUSTED", "the node has as many volumes as it takes")
     held.write_text(request["node_id"])
     return {}
 

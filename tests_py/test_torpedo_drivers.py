@@ -135,6 +135,21 @@ def test_what_else_a_driver_does_is_judged(
     assert said in judged(found)[1]
 
 
+@pytest.mark.parametrize(
+    ("most", "judgement"),
+    [
+        (3, ("NotRun", "scripted: a node takes 3 volumes at most, and this needs 4")),
+        (4, ("NotRun", "scripted: a node takes 4 volumes at most, and this needs 5")),
+        (5, ("Pass", "")),
+    ],
+)
+def test_a_node_is_asked_for_no_more_volumes_than_it_takes(
+    most: int, judgement: tuple[str, str], run_suite: RunSuite, tmp_path: Path
+) -> None:
+    found = run(run_suite, tmp_path, {"ways": {"offers": ["PUBLISH_UNPUBLISH_VOLUME"], "most": most}})
+    assert judged(found) == judgement, found.output
+
+
 @pytest.mark.parametrize("way", ["taken", "taken late"])
 def test_a_driver_may_take_a_parameter_that_nobody_knows_if_it_does_not_say_otherwise(
     way: str, run_suite: RunSuite, tmp_path: Path

@@ -10,6 +10,7 @@ from holdfast.choices import VolumeAccess
 from holdfast.storage.account import ScenarioNotRun
 
 if TYPE_CHECKING:
+    from holdfast._core import StorageTask, StorageVolume
     from holdfast.results import StorageProvider
 
 MEBIBYTE = 1 << 20
@@ -45,12 +46,24 @@ class Offer:
     # Who does not may take one: the specification leaves to a driver which parameters it looks at.
     refuses_unknown_parameters: bool = True
     minimum: int = 0
+    # That a node takes at a time, by its name, where it tells.
+    most_volumes: dict[str, int] = field(default_factory=dict)
     # Those of T1, instead of its own.
     sizes: tuple[int, ...] = ()
 
     def size(self, wanted: int) -> int:
         """As much as wanted, or the least there is."""
         return max(wanted, self.minimum)
+
+    def expect_room(self, name: str, tasks: Iterable[StorageTask], volume: StorageVolume, node: str) -> None:
+        """A node takes one more volume beside those of the tasks that run there, or the scenario does not run: whoever
+        asks for one must see to that (ControllerPublishVolume: "Max volumes attached").
+        """
+        most = self.most_volumes.get(node, 0)
+        if most > 0:
+            needed = {volume.id} | {task.volume.id for task in tasks if task.node == node and task.ended() is None}
+            if len(needed) > most:
+                raise ScenarioNotRun(f"{name}: a node takes {most} volumes at most, and this needs {len(needed)}")
 
     def access(self, provider: StorageProvider) -> VolumeAccess:
         """What a task's volume is for. A driver that tells one writer from many is told which, as orchestrators do."""

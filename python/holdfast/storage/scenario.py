@@ -192,6 +192,7 @@ class Scenario:
         self, volume: StorageVolume, node: str, stage: TaskStage = "appending", *, timeout: float | None = None
     ) -> StorageTask:
         """A task that starts to write on a volume."""
+        self.offer.expect_room(self.provider.name, self.tasks, volume, node)
         task = self.lab.run(volume, node, stage=stage, timeout=timeout or self.limits.call)
         self.tasks.append(task)
         return task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from holdfast.storage import provider as providers
 from holdfast.storage.account import Limits
 from holdfast.storage.offer import Offer
 from holdfast.storage.provider import ProviderFile
+from holdfast.storage.provider.introduction import introduce
 from holdfast.storage.report import ScenarioOutcome, scenario_of
 from holdfast.storage.scenario import Scenario
 
@@ -104,6 +105,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             knows_parameters=False,
             refuses_unknown_parameters=provider.refuses_unknown_parameters,
             parameters=provider.parameters,
+            most_volumes=_most_volumes(provider, scenario, folder),
             minimum=max(scenario.offer.minimum, provider.minimum or 0),
             sizes=provider.sizes,
         )
@@ -112,6 +114,21 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
         if provider.hosts is not None:
             scenario.unseen = Unchecked("what stays mounted on the hosts", "only their containers are looked at")
         yield scenario
+
+
+def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> dict[str, int]:
+    """How many volumes the plugin on each node says that it takes; a node that does not say is not there."""
+    if provider.kind != "csi":
+        return {}
+    if provider.hosts is None:
+        sockets = {node: f"unix://{folder}/{node}/plugin.sock" for node in scenario.nodes}
+    else:
+        sockets = dict(provider.hosts.sockets)
+    most = {}
+    for node, socket in sockets.items():
+        with suppress(HoldfastError):  # what it was asked before it answered; why not now is for the scenario to find
+            most[node] = introduce(socket, provider.mask, timeout=scenario.limits.call).max_volumes
+    return {node: number for node, number in most.items() if number > 0}
 
 
 @contextmanager
