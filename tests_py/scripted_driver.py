@@ -267,7 +267,9 @@ def pages(_: Fields, __: grpc.ServicerContext) -> Fields:
 
 def attach(request: Fields, context: grpc.ServicerContext) -> Fields:
     held = place(request["volume_id"]).with_suffix(".node")
-    if held.exists() and held.read_text() != request["node_id"]:
+    mode = request["volume_capability"]["access_mode"]["mode"]
+    alone = WAYS.get("alone") or mode != "MULTI_NODE_MULTI_WRITER"
+    if alone and held.exists() and held.read_text() != request["node_id"]:
         return refuse(context, "FAILED_PRECONDITION", f"it is attached to {held.read_text()}")
     others = [other for other in VOLUMES.glob("*.node") if other != held and other.read_text() == request["node_id"]]
     if WAYS.get("most") and len(others) >= WAYS["most"]:

@@ -135,6 +135,19 @@ def test_what_else_a_driver_does_is_judged(
     assert said in judged(found)[1]
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_volume_for_several_nodes_is_to_be_had_on_a_second(alone: bool, run_suite: RunSuite, tmp_path: Path) -> None:
+    modes = ["SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"]
+    script = {"ways": {"offers": ["PUBLISH_UNPUBLISH_VOLUME"], "alone": alone}}
+    verdict, reason = judged(run(run_suite, tmp_path, script, access_modes=modes))
+    if alone:
+        assert verdict == "Fail"
+        assert "a volume for several nodes is not to be had on node2 while node1 has it: " in reason
+        assert "FAILED_PRECONDITION: it is attached to " in reason
+    else:
+        assert (verdict, reason) == ("Pass", "")
+
+
 @pytest.mark.parametrize(
     ("most", "judgement"),
     [

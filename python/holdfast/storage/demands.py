@@ -10,7 +10,7 @@ from holdfast.exceptions import ConnectError, FailedPrecondition, InvalidArgumen
 from holdfast.storage.offer import ONE_WRITER, SIZE, Variation
 
 if TYPE_CHECKING:
-    from holdfast._core import StorageVolume
+    from holdfast._core import StorageTask, StorageVolume
     from holdfast.storage.scenario import Scenario
 
 
@@ -101,6 +101,18 @@ def expect_for_one_node(scenario: Scenario, volume: StorageVolume, other: str) -
             raise
     # The specification asks for that after a call whose outcome is not known.
     scenario.lab.evict(volume, other, timeout=scenario.limits.call)
+
+
+def expect_for_several_nodes(scenario: Scenario, task: StorageTask, other: str) -> None:
+    """A volume that several nodes may write is mounted on another while the task's node has it, with what it holds."""
+    if scenario.why_alone():
+        scenario.unchecked("a volume for several nodes on a second", scenario.why_alone())
+        return
+    with scenario.blaming(f"a volume for several nodes is not to be had on {other} while {task.node} has it"):
+        findings = scenario.look(task.volume, other).findings
+    scenario.expect(
+        not findings, f"what {task.node} wrote is not there on {other}: {'; '.join(map(str, findings[:3]))}"
+    )
 
 
 def expect_listed(scenario: Scenario, volumes: Iterable[StorageVolume], node: str) -> None:

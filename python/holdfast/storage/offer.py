@@ -85,7 +85,9 @@ class Offer:
         for size, filesystem, access, parameters in own:
             meant = usual if access == "SINGLE_NODE_WRITER" else access
             asked.add(meant)
-            yield self.size(left.pop(0) if left else size), filesystem, meant, parameters
+            # an access is asked for also where the file system is not
+            is_for_access = meant in self.accesses and meant != usual and filesystem not in self.filesystems
+            yield self.size(left.pop(0) if left else size), "" if is_for_access else filesystem, meant, parameters
         for other in (*_WRITERS, *_READERS):
             if other in self.accesses - asked and other != "SINGLE_NODE_WRITER":
                 yield self.size(SMALL), "", other, {}

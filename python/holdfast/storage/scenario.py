@@ -67,7 +67,7 @@ class Scenario:
             if capability not in self.provider.capabilities:
                 raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
 
-    def _why_alone(self) -> str:
+    def why_alone(self) -> str:
         """Why no second node can have a volume of the first; empty where it can. A driver with a topology says so of
         a volume that it made.
         """
@@ -88,14 +88,14 @@ class Scenario:
 
     def need_second_node(self) -> None:
         """Another node can have a volume, or this does not run."""
-        if self._why_alone():
-            raise ScenarioNotRun(self._why_alone())
+        if self.why_alone():
+            raise ScenarioNotRun(self.why_alone())
 
     def other_node(self) -> str:
         """A node that has not had a volume: the second; where no second can have it, the first again."""
-        if not self._why_alone():
+        if not self.why_alone():
             return self.nodes[1]
-        self.unchecked("a volume on a second node", self._why_alone())
+        self.unchecked("a volume on a second node", self.why_alone())
         return self.nodes[0]
 
     def unchecked(self, what: str, why: str) -> None:

@@ -38,6 +38,8 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
         volume = torpedo.create(first, size=size, filesystem=filesystem, access=access, parameters=parameters)
         task = torpedo.run(volume, first)
         task.stop()
+        if access == "MULTI_NODE_MULTI_WRITER":
+            demands.expect_for_several_nodes(torpedo, task, second)
         torpedo.lab.release(task, timeout=torpedo.limits.call)
         found = torpedo.look(volume, first)
         findings = "; ".join(map(str, found.findings[:3]))
