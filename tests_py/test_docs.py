@@ -16,6 +16,7 @@ from holdfast import _core, testbed
 from holdfast.storage import provider
 
 from conftest import isolated
+from defects import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -160,3 +161,20 @@ def test_the_track_record_names_quirks_tests_and_sessions_that_there_are() -> No
         assert word in (ROOT / file).read_text(encoding="utf-8"), (file, word)
     sessions = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     assert all(f"\ndef {name}(" in sessions for name in re.findall(r"nox -s (\w+)", text))
+
+
+def test_each_step_beside_the_go_suite_is_there_with_what_shows_it() -> None:
+    page = (DOCS / "go-suite.md").read_text(encoding="utf-8").partition("## Step by step")[2]
+    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    suites = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "python/holdfast/suites").rglob("*.py"))
+    tests = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests_py").glob("*.py"))
+    defects = {defect.name for defect in CATALOGUE}
+    assert len(rows) > 30
+    for _, _, step, shown in rows:
+        for title in re.findall(r"\*([^*]+)\*", step):
+            assert f'"{title}"' in suites, title
+        named = shown.strip()
+        if step.strip().startswith("not done"):
+            assert not named, step
+        else:
+            assert named in defects or f"def {named.strip('`')}(" in tests, shown

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+import holdfast
 
 from conftest import RunSuite
 
@@ -75,3 +79,37 @@ def test_a_volume_of_another_name_than_asked_for_fails_procedure(run_in_process:
     assert run.exit_code == 1, run.output
     assert "procedure: create the volume: ExpectationFailed: the volume holdfast-" in run.output
     assert "and the device made another" in run.output
+
+
+@pytest.mark.parametrize(
+    ("case", "requests"),
+    [
+        ("cntr1_4", ['StopContainerRequest {"force":true,"instance_name":"holdfast-']),
+        ("cntr1_5", ['RemoveVolumeRequest {"force":true,"name":"holdfast-']),
+        ("cntr3_5", ['RemoveImageRequest {"name":"']),
+        ("cntr3_6", ['RemoveContainerRequest {"force":true,"name":"holdfast-']),
+        ("cntr3_8", ['RebootRequest {"force":true,']),
+        ("cntr2_4", ['"network":"host"']),
+    ],
+)
+def test_what_is_asked_for_by_force_is_what_the_plans_suite_asks_for_so(
+    case: str, requests: list[str], run_in_process: RunSuite, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    run = run_in_process("-k", case, *QUICK, "--dut-artifacts", str(kept))
+    assert run.exit_code == 0, run.output
+    (timeline,) = kept.glob("*/timeline.txt")
+    written = timeline.read_text(encoding="utf-8")
+    assert all(request in written for request in requests), written
+
+
+def test_a_reboot_waits_for_a_standby_in_step(run_suite: RunSuite) -> None:
+    with holdfast.emulator(boot=60) as chassis:
+        with holdfast.connect(chassis.address, insecure=True) as dut:
+            dut.switchover()
+        limits = ("--dut-deadline", "redundant=500ms", "--dut-deadline", "ready=500ms")
+        with chassis.failpoint("system.Reboot", "1*error[INTERNAL](asked)", may_stay_unhit=True) as asked:
+            run = run_suite("-k", "cntr3_8", *QUICK, *limits, "--dut", chassis.address, "--dut-insecure")
+            assert asked.hits == 0, "nothing is rebooted"
+    assert run.exit_code == 1, run.output
+    assert "procedure failed: both control processors are in step before" in run.output
