@@ -171,6 +171,16 @@ def test_a_subscription_that_makes_no_sense(words: tuple[str, ...], command: Run
     assert command(*dut, "subscribe", *words).returncode == 2
 
 
+@pytest.mark.parametrize("option", ["--interval", "--heartbeat", "--sample"])
+@pytest.mark.parametrize("given", ["-1", "x", "nan", "inf", "1e300"])
+def test_an_interval_that_is_none_is_told_by_its_option(
+    option: str, given: str, command: Run, dut: tuple[str, ...]
+) -> None:
+    done = command(*dut, "subscribe", *(() if option == "--sample" else ("--mode", "SAMPLE")), option, given, BOOT)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}': " in done.stderr
+
+
 def test_capabilities(command: Run, dut: tuple[str, ...]) -> None:
     assert "encoding JSON_IETF" in command(*dut, "capabilities").stdout.splitlines()
     answer = json.loads(command(*dut, "capabilities", "--format", "json").stdout)

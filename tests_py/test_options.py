@@ -231,6 +231,9 @@ def test_what_the_command_is_given_wrong_is_told_by_the_name_of_the_option(tmp_p
     done = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-silence", "abc", "roles")
     assert done.returncode == 2
     assert "--dut-silence abc: give a time such as 5s" in done.stderr
+    done = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-silence", "0", "roles")
+    assert done.returncode == 2
+    assert "--dut-silence 0: give a time such as 5s" in done.stderr
     long = command(tmp_path, "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-silence", "9" * 400, "roles")
     assert long.returncode == 2
     assert "--dut-silence: that is longer than a year" in long.stderr

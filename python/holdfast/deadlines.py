@@ -10,7 +10,8 @@ from typing import Any
 from holdfast.exceptions import InvalidArgumentError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_LONGEST = 366 * 24 * 3600.0
+# A year: what is longer was meant otherwise.
+LONGEST = 366 * 24 * 3600.0
 
 
 def seconds(time: str | float) -> float:
@@ -19,7 +20,7 @@ def seconds(time: str | float) -> float:
     if not found:
         raise ValueError(f"{time!r} is no time: write a number and ms, s, m or h")
     length = float(found[1]) * _UNITS[found[2]]
-    if length > _LONGEST:
+    if length > LONGEST:
         raise ValueError("that is longer than a year")
     return length
 
@@ -34,9 +35,9 @@ def given(value: Any, where: str) -> float:
         length = value.total_seconds() if isinstance(value, timedelta) else _number(value)
     except (TypeError, ValueError, OverflowError):
         length = math.nan
-    if not 0 <= length <= _LONGEST:
+    if not 0 <= length <= LONGEST:
         raise InvalidArgumentError(
-            f"{where}={value!r}: give seconds from 0 to {_LONGEST:.0f}, as a number or a timedelta"
+            f"{where}={value!r}: give seconds from 0 to {LONGEST:.0f}, as a number or a timedelta"
         )
     return length
 

@@ -117,7 +117,8 @@ DEVICE = (
           testbed="container_host", argument="container_host"),
     _text("dut-silence", "TIME", "how long the device may say nothing to a call, outside of a failover, before the"
           " session dials beside it (2s); the call goes on until the device is proved gone", command=True,
-          testbed="silence", argument="silence", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="give a time such as 5s"),
+          testbed="silence", argument="silence", shape=r"(?=.*[1-9])\d+(\.\d+)?(ms|s|m|h|)",
+          wanted="give a time such as 5s"),
     _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
     _text("dut-ca", "FILE", "a file of who signs the device's certificate, or with that very certificate (default:"
           " who the system trusts)", command=True, testbed="tls.ca", argument="tls.ca"),

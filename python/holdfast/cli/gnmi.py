@@ -14,6 +14,7 @@ from holdfast import visible
 from holdfast.choices import DataType, Encoding, StreamMode, words
 from holdfast.cli import formats, reach, several
 from holdfast.cli.shared import Command, SharedOptions
+from holdfast.deadlines import LONGEST
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.gnmi import Extension, SubscribedPath
 from holdfast.results import Updates
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODES = words(StreamMode)
+
+
+class _Seconds(click.FloatRange):
+    """So many seconds, from none to a year."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number, which NaN is not."""
+        length: float = super().convert(value, param, ctx)
+        return length if length == length else self.fail(f"{value!r} is no time", param, ctx)  # noqa: PLR0124
+
+
+SECONDS = _Seconds(0, LONGEST)
 
 _format = click.option(
     "--format",
@@ -234,10 +247,12 @@ def _read_file(file: Path, option: str) -> Any:
     "--mode", type=click.Choice(MODES, case_sensitive=False), default=MODES[0], show_default=True,
     help="When a value of a PATH is sent.",
 )  # fmt: skip
-@click.option("--interval", type=float, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
+@click.option("--interval", type=SECONDS, metavar="SECONDS", help="From one value to the next, with --mode SAMPLE.")
 @click.option("--on-change", "changing", multiple=True, metavar="PATH", help="A further path, in mode ON_CHANGE.")
-@click.option("--sample", "sampled", multiple=True, type=(float, str), metavar="SECONDS PATH", help="One more: SAMPLE.")
-@click.option("--heartbeat", type=float, metavar="SECONDS", help="Send a value again after so long, changed or not.")
+@click.option(
+    "--sample", "sampled", multiple=True, type=(SECONDS, str), metavar="SECONDS PATH", help="One more: SAMPLE."
+)
+@click.option("--heartbeat", type=SECONDS, metavar="SECONDS", help="Send a value again after so long, changed or not.")
 @click.option("--suppress-redundant", is_flag=True, help="Leave samples out that equal the one before.")
 @click.option("--updates-only", is_flag=True, help="Leave out what is there at the beginning.")
 @click.option("--once", is_flag=True, help="What is there now, and no more (ONCE).")
