@@ -94,6 +94,8 @@ def create(request: Fields, context: grpc.ServicerContext) -> Fields:
         if WAYS.get("nonsense") == "dies":
             os._exit(1)
         waiting.until(lambda: WAYS.get("nonsense") != "hangs", 3600)
+        if WAYS.get("nonsense") == "leaves":
+            place("left").with_suffix(".size").write_text(str(wanted))
         return refuse(context, "INVALID_ARGUMENT", "there is no such parameter")
     if "nonsense" in request.get("parameters", {}) and WAYS["nonsense"] == "taken late":
         waiting.until(lambda: False, 11)
@@ -257,10 +259,18 @@ def validate(request: Fields, _: grpc.ServicerContext) -> Fields:
     }
 
 
+def listed_before(size: Path) -> bool:
+    """Whether it is not the first list since a volume was made; from then on it is not."""
+    seen = size.with_suffix(".seen")
+    there = seen.exists()
+    seen.touch()
+    return there
+
+
 def pages(_: Fields, __: grpc.ServicerContext) -> Fields:
     token = str(asked["ListVolumes", ""]) if WAYS.get("pages") == "ever new" else "again"
     if WAYS.get("lists"):
-        sizes = VOLUMES.glob("*.size")
+        sizes = [each for each in VOLUMES.glob("*.size") if WAYS["lists"] != "late" or listed_before(each)]
         return {"entries": [{"volume": {"volume_id": bytes.fromhex(each.stem).decode()}} for each in sizes]}
     return {"entries": [], "next_token": token if WAYS.get("pages") else ""}
 

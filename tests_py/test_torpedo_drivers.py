@@ -135,6 +135,18 @@ def test_what_else_a_driver_does_is_judged(
     assert said in judged(found)[1]
 
 
+def test_a_list_that_is_late_tells_of_no_change(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"ways": {"nonsense": "taken", "offers": ["LIST_VOLUMES"], "lists": "late"}})
+    assert judged(found) == ("Pass", ""), found.output
+
+
+def test_a_refusal_that_leaves_a_volume_has_changed_something(run_suite: RunSuite, tmp_path: Path) -> None:
+    found = run(run_suite, tmp_path, {"ways": {"nonsense": "leaves", "offers": ["LIST_VOLUMES"], "lists": True}})
+    verdict, reason = judged(found)
+    assert verdict == "Fail", found.output
+    assert "a parameter that does not exist was refused, and changed something: new: left" in reason
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_volume_for_several_nodes_is_to_be_had_on_a_second(alone: bool, run_suite: RunSuite, tmp_path: Path) -> None:
     modes = ["SINGLE_NODE_WRITER", "MULTI_NODE_MULTI_WRITER"]
