@@ -287,3 +287,11 @@ def test_where_nobody_listens_is_asked_at_the_devices_own_address() -> None:
     device, case = RefusingDevice(), SimpleNamespace(run=SimpleNamespace(target=Target("r1")))
     Dialler(case, device, 60061).expect_nobody("fd01::1")  # type: ignore[arg-type]
     assert device.dialled == ["[fd01::1]:1"], "or that it does not resolve would be taken for nobody"
+
+
+def test_a_case_that_fails_on_a_device_of_one_supervisor_does_not_make_it_unfit_for_the_next(
+    run_suite: RunSuite,
+) -> None:
+    failpoints = ("--dut-failpoint=roles.single=error(x)", "--dut-failpoint=start.wrong_image=error(x)")
+    run = run_suite("-k", "cntr1 and not cntr1_8", *QUICK, *failpoints)
+    assert "1 failed, 6 passed" in run.output, run.output
