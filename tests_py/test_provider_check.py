@@ -202,6 +202,17 @@ def test_check_starts_the_plugin_on_one_node_and_asks_it(tmp_path: Path) -> None
 
 
 @in_lab
+def test_check_says_what_a_node_has_too_little_room_for(tmp_path: Path) -> None:
+    script = shlex.quote(json.dumps({"ways": {"most": 4}}))
+    start = f"{PYTHON} {HERE / 'scripted_driver.py'} {{socket}} {{node}} {{folder}}/volumes {script}"
+    done = holdfast(tmp_path, "check", provider_file(tmp_path, start), "--json")
+    assert done.returncode == 0, done.stdout
+    verdicts = {each["name"]: each["verdict"] for each in json.loads(done.stdout)["scenarios"]}
+    assert verdicts["T1"] == "NotRun: a node takes 4 volumes at most, and this needs 5"
+    assert (verdicts["T2"], verdicts["T3"]) == ("runs", "runs")
+
+
+@in_lab
 @pytest.mark.parametrize(
     "line",
     ["MODE=a {}", "test -d {{folder}} && {}", "test -f ./mine.yaml && . './an env' && exec {}", "if :; then {}; fi"],

@@ -32,20 +32,22 @@ _NEEDS = {
     "T14": "Block",
     "T15": "Statistics",
 }
+# How many volumes a node has at a time, where that is not one for each stage of a writer.
+_VOLUMES = {"T1": 5, "T2": 1, "T6": 1, "T15": 1}
 # What moves a volume to another node.
 _MOVES = ("T4", "T5", "T7", "T8")
 
 
 def plan(
-    provider: ProviderFile, capabilities: Collection[str] | None = None, lacks: str = ""
+    provider: ProviderFile, capabilities: Collection[str] | None = None, lacks: str = "", most: int = 0
 ) -> Iterator[tuple[str, str, str]]:
     """Each scenario, its title, and whether it would run.
 
     `capabilities` are the driver's, as a lab names them; where it was not asked, what it lacks shows when it is. Why it
-    cannot be qualified at all is `lacks`.
+    cannot be qualified at all is `lacks`. `most` is how many volumes a node takes, 0 where nobody says.
     """
     for name, title in NAMES.items():
-        why = lacks or _lacking(provider, name) or _cannot(name, capabilities)
+        why = lacks or _lacking(provider, name) or _cannot(name, capabilities) or _no_room(name, most)
         if why:
             yield name, title, f"NotRun: {why}"
         elif capabilities is None and name in _NEEDS and name not in _FENCING:
@@ -65,6 +67,12 @@ def _lacking(provider: ProviderFile, name: str) -> str | None:
     if name == "T14" and provider.runner != "own":
         return f"the runner {provider.runner} gives its tasks no devices"
     return None if provider.hosts is None else provider.hosts.lacks(*_FAULTS.get(name, ()))
+
+
+def _no_room(name: str, most: int) -> str | None:
+    """Why a node takes too few volumes for it."""
+    needed = _VOLUMES.get(name, 4)
+    return f"a node takes {most} volumes at most, and this needs {needed}" if 0 < most < needed else None
 
 
 def _cannot(name: str, capabilities: Collection[str] | None) -> str | None:

@@ -36,7 +36,8 @@ def check(file: str, runner: str | None, start: bool, timeout: str | None, as_js
 
     found = read(file, runner=runner)
     trial = trying.try_out(found, start=start, timeout=None if timeout is None else _seconds(timeout))
-    planned = list(plan(found, trial.capabilities, trial.lacks))
+    most = 0 if trial.plugin is None else trial.plugin.max_volumes
+    planned = list(plan(found, trial.capabilities, trial.lacks, most))
     if as_json:
         facts = {
             "file": file,
