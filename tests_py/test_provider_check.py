@@ -201,6 +201,17 @@ def test_check_starts_the_plugin_on_one_node_and_asks_it(tmp_path: Path) -> None
     assert running(f"{tmp_path}/tmp/") == []
 
 
+@pytest.mark.parametrize("start", ["./no-such-driver {socket}", "exit 3"])
+def test_check_does_not_say_that_what_cannot_start_runs(start: str, tmp_path: Path) -> None:
+    done = holdfast(tmp_path, "check", provider_file(tmp_path, start), "--json")
+    assert done.returncode == 1, done.stdout
+    told = json.loads(done.stdout)
+    verdicts = {each["name"]: each["verdict"] for each in told["scenarios"]}
+    assert verdicts["T1"] == "would run, once what is wrong is right"
+    assert verdicts["T7"].startswith("NotRun: ")
+    assert not any(verdict.startswith("runs") for verdict in verdicts.values())
+
+
 @in_lab
 def test_check_says_what_a_node_has_too_little_room_for(tmp_path: Path) -> None:
     script = shlex.quote(json.dumps({"ways": {"most": 4}}))
