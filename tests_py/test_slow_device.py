@@ -18,7 +18,7 @@ import holdfast
 from holdfast import waiting
 from holdfast.exceptions import InvalidArgumentError, OutcomeUnknown
 
-from conftest import isolated
+from conftest import RunSuite, isolated
 from peers import served
 
 # How long the process stands still, and how long the session waits before it dials beside, in seconds.
@@ -174,3 +174,9 @@ def test_roles_that_are_told_slowly_are_told() -> None:
 def test_a_time_without_sense_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match=name):
         holdfast.connect("127.0.0.1:1", insecure=True, **{name: -1})
+
+
+def test_a_transfer_ends_where_the_silent_failover_was_over_before_its_silence_was_noticed(run_suite: RunSuite) -> None:
+    options = ("black-hole=yes", "listen=auto,auto", "outage=0.477s")
+    run = run_suite("-k", "midway_deploy_middle", *(f"--dut-emulator={option}" for option in options))
+    assert run.exit_code == 0, run.output

@@ -45,12 +45,20 @@ async fn guard(connections: Weak<Connections>, mut connection: WeakConnection) {
 async fn prove_gone(connections: &Arc<Connections>, old: &Connection) {
     loop {
         let fresh = answers_elsewhere(connections, old).await;
-        // Another control processor's answer says nothing of this one: what it was asked for may be done yet.
-        if fresh.address() == old.address() {
+        // Another control processor's answer says nothing of this one: what it was asked for may be done yet. But where
+        // the device was expected to fail over since this one last spoke, that is what it did.
+        if fresh.address() == old.address() || was_to_fail_over(connections, old) {
             return old.abandon("the device answers on a new connection, and no more on this one");
         }
         pause(UNAVAILABLE_PAUSE).await;
     }
+}
+
+/// Whether anybody expected an outage after the peer of a connection said its last word.
+fn was_to_fail_over(connections: &Connections, old: &Connection) -> bool {
+    let now = Instant::now();
+    let last_word = now.checked_sub(old.silent_for()).unwrap_or(now);
+    connections.dialler.outage.was_expected(last_word)
 }
 
 /// Waits until the device answers on another connection, and stays silent on `old`; on which.
