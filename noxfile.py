@@ -171,6 +171,13 @@ def cntr3(session: nox.Session) -> None:
     session.run("pytest", "-k", "cntr3")
 
 
+@nox.session(venv_backend="none")
+def kubernetes_build(session: nox.Session) -> None:
+    """The Kubernetes of labs, once for each version: 13 minutes of CPU, 3 GB, kept outside the checkout."""
+    script = str(ROOT / "python" / "holdfast" / "storage" / "kubernetes.py")
+    session.run("python3", script, str(ROOT / "kubernetes"), external=True, env={"PYTHONPATH": str(ROOT / "python")})
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """tests_py against the installed wheel."""

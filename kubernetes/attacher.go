@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	core "k8s.io/api/core/v1"
+	storage "k8s.io/api/storage/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+const finalizer = "external-attacher/holdfast"
+
+// From one look at what is to be attached to the next.
+const look = 200 * time.Millisecond
+
+// An attacher does what VolumeAttachments ask for, as external-attacher does. Each is asked for on its own: one node
+// whose volume does not come off holds up no other.
+type attacher struct {
+	driver string
+	csi    csi.ControllerClient
+	client kubernetes.Interface
+}
+
+func (a attacher) run(ctx context.Context) {
+	var underWay sync.Map
+	for ticker := time.NewTicker(look); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		all, err := a.client.StorageV1().VolumeAttachments().List(ctx, meta.ListOptions{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			continue
+		}
+		for i := range all.Items {
+			attachment := &all.Items[i]
+			done := attachment.Status.Attached && attachment.DeletionTimestamp == nil
+			if attachment.Spec.Attacher != a.driver || attachment.Spec.Source.PersistentVolumeName == nil || done {
+				continue
+			}
+			if _, already := underWay.LoadOrStore(attachment.UID, true); already {
+				continue
+			}
+			go func() {
+				defer underWay.Delete(attachment.UID)
+				if err := a.settle(ctx, attachment); err != nil {
+					fmt.Fprintln(os.Stderr, attachment.Name, attachment.Spec.NodeName, err)
+					a.tell(ctx, attachment, err)
+				}
+			}()
+		}
+	}
+}
+
+func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachment) error {
+	within, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	attachments := a.client.StorageV1().VolumeAttachments()
+	ours := slices.Contains(attachment.Finalizers, finalizer)
+	if attachment.DeletionTimestamp != nil && !ours {
+		return nil
+	}
+	volume, err := a.client.CoreV1().PersistentVolumes().Get(ctx, *attachment.Spec.Source.PersistentVolumeName, meta.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if volume.Spec.CSI == nil {
+		return fmt.Errorf("%s is no volume of a CSI driver", volume.Name)
+	}
+	node, err := a.nodeID(ctx, attachment.Spec.NodeName)
+	if err != nil {
+		return err
+	}
+	if attachment.DeletionTimestamp != nil {
+		if _, err := a.csi.ControllerUnpublishVolume(within, &csi.ControllerUnpublishVolumeRequest{
+			VolumeId: volume.Spec.CSI.VolumeHandle, NodeId: node,
+		}); err != nil {
+			return err
+		}
+		attachment.Finalizers = slices.DeleteFunc(attachment.Finalizers, func(each string) bool { return each == finalizer })
+		_, err = attachments.Update(ctx, attachment, meta.UpdateOptions{})
+		return err
+	}
+	if !ours {
+		attachment.Finalizers = append(attachment.Finalizers, finalizer)
+		if attachment, err = attachments.Update(ctx, attachment, meta.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	block := volume.Spec.VolumeMode != nil && *volume.Spec.VolumeMode == core.PersistentVolumeBlock
+	wanted := capabilities(volume.Spec.AccessModes[:1], false, block, volume.Spec.CSI.FSType, volume.Spec.MountOptions)[0]
+	answer, err := a.csi.ControllerPublishVolume(within, &csi.ControllerPublishVolumeRequest{
+		VolumeId: volume.Spec.CSI.VolumeHandle, NodeId: node, VolumeCapability: wanted,
+		VolumeContext: volume.Spec.CSI.VolumeAttributes,
+	})
+	if err != nil {
+		return err
+	}
+	attachment.Status = storage.VolumeAttachmentStatus{Attached: true, AttachmentMetadata: answer.PublishContext}
+	_, err = attachments.UpdateStatus(ctx, attachment, meta.UpdateOptions{})
+	return err
+}
+
+// The driver's own name for a node.
+func (a attacher) nodeID(ctx context.Context, name string) (string, error) {
+	known, err := a.client.StorageV1().CSINodes().Get(ctx, name, meta.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, driver := range known.Spec.Drivers {
+		if driver.Name == a.driver {
+			return driver.NodeID, nil
+		}
+	}
+	return "", fmt.Errorf("%s has no plugin of %s", name, a.driver)
+}
+
+// Says in the attachment why it is not as it was asked to be: the kubelet's events repeat it.
+func (a attacher) tell(ctx context.Context, attachment *storage.VolumeAttachment, why error) {
+	attachments := a.client.StorageV1().VolumeAttachments()
+	current, err := attachments.Get(ctx, attachment.Name, meta.GetOptions{})
+	if err != nil {
+		return
+	}
+	said := &storage.VolumeError{Time: meta.Now(), Message: why.Error()}
+	if current.DeletionTimestamp != nil {
+		current.Status.DetachError = said
+	} else {
+		current.Status.AttachError = said
+	}
+	if _, err := attachments.UpdateStatus(ctx, current, meta.UpdateOptions{}); err != nil {
+		fmt.Fprintln(os.Stderr, attachment.Name, err)
+	}
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v11/controller"
+)
+
+// Parameters with this prefix are for who asks the driver, and not the driver's.
+const reserved = "csi.storage.k8s.io/"
+
+// For one call to the driver; the queue asks again.
+const callTimeout = 30 * time.Second
+
+// From one try to the next, at first and at last.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 10 * time.Second
+)
+
+// A provisioner makes volumes for claims and removes them, as external-provisioner does.
+type provisioner struct {
+	driver   string
+	csi      csi.ControllerClient
+	client   kubernetes.Interface
+	topology bool
+}
+
+func modes(claimed []core.PersistentVolumeAccessMode, singleWriter bool) []csi.VolumeCapability_AccessMode_Mode {
+	found := make([]csi.VolumeCapability_AccessMode_Mode, 0, len(claimed))
+	for _, mode := range claimed {
+		switch mode {
+		case core.ReadWriteMany:
+			found = append(found, csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER)
+		case core.ReadOnlyMany:
+			found = append(found, csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY)
+		case core.ReadWriteOncePod:
+			if singleWriter {
+				found = append(found, csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER)
+			} else {
+				found = append(found, csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER)
+			}
+		default:
+			if singleWriter {
+				found = append(found, csi.VolumeCapability_AccessMode_SINGLE_NODE_MULTI_WRITER)
+			} else {
+				found = append(found, csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER)
+			}
+		}
+	}
+	return found
+}
+
+func capabilities(
+	claimed []core.PersistentVolumeAccessMode, singleWriter, block bool, filesystem string, flags []string,
+) []*csi.VolumeCapability {
+	found := make([]*csi.VolumeCapability, 0, len(claimed))
+	for _, mode := range modes(claimed, singleWriter) {
+		capability := &csi.VolumeCapability{AccessMode: &csi.VolumeCapability_AccessMode{Mode: mode}}
+		if block {
+			capability.AccessType = &csi.VolumeCapability_Block{Block: &csi.VolumeCapability_BlockVolume{}}
+		} else {
+			capability.AccessType = &csi.VolumeCapability_Mount{
+				Mount: &csi.VolumeCapability_MountVolume{FsType: filesystem, MountFlags: flags},
+			}
+		}
+		found = append(found, capability)
+	}
+	return found
+}
+
+func (p provisioner) singleWriter(ctx context.Context) (bool, error) {
+	answer, err := p.csi.ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
+	if err != nil {
+		return false, err
+	}
+	for _, capability := range answer.Capabilities {
+		if capability.GetRpc().GetType() == csi.ControllerServiceCapability_RPC_SINGLE_NODE_MULTI_WRITER {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (p provisioner) Provision(
+	ctx context.Context, options controller.ProvisionOptions,
+) (*core.PersistentVolume, controller.ProvisioningState, error) {
+	claim, class := options.PVC, options.StorageClass
+	filesystem, parameters := "ext4", map[string]string{}
+	for key, value := range class.Parameters {
+		switch {
+		case key == reserved+"fstype":
+			filesystem = value
+		case strings.HasPrefix(key, reserved):
+		default:
+			parameters[key] = value
+		}
+	}
+	singleWriter, err := p.singleWriter(ctx)
+	if err != nil {
+		return nil, controller.ProvisioningNoChange, err
+	}
+	block := claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == core.PersistentVolumeBlock
+	size := claim.Spec.Resources.Requests[core.ResourceStorage]
+	request := &csi.CreateVolumeRequest{
+		Name:               options.PVName,
+		CapacityRange:      &csi.CapacityRange{RequiredBytes: size.Value()},
+		VolumeCapabilities: capabilities(claim.Spec.AccessModes, singleWriter, block, filesystem, class.MountOptions),
+		Parameters:         parameters,
+	}
+	if p.topology {
+		if request.AccessibilityRequirements, err = p.requirements(ctx, options); err != nil {
+			return nil, controller.ProvisioningNoChange, err
+		}
+	}
+	within, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := p.csi.CreateVolume(within, request)
+	if err != nil {
+		return nil, stateAfter(err), err
+	}
+	made := answer.Volume
+	if made.CapacityBytes != 0 {
+		if made.CapacityBytes < size.Value() {
+			return nil, controller.ProvisioningFinished, fmt.Errorf(
+				"CreateVolume of %d bytes gave %d", size.Value(), made.CapacityBytes)
+		}
+		size = *resource.NewQuantity(made.CapacityBytes, resource.BinarySI)
+	}
+	source := &core.CSIPersistentVolumeSource{
+		Driver: p.driver, VolumeHandle: made.VolumeId, VolumeAttributes: made.VolumeContext,
+	}
+	if !block {
+		source.FSType = filesystem
+	}
+	return &core.PersistentVolume{
+		ObjectMeta: meta.ObjectMeta{Name: options.PVName},
+		Spec: core.PersistentVolumeSpec{
+			PersistentVolumeReclaimPolicy: *class.ReclaimPolicy,
+			AccessModes:                   claim.Spec.AccessModes,
+			MountOptions:                  class.MountOptions,
+			VolumeMode:                    claim.Spec.VolumeMode,
+			Capacity:                      core.ResourceList{core.ResourceStorage: size},
+			NodeAffinity:                  affinity(made.AccessibleTopology),
+			PersistentVolumeSource:        core.PersistentVolumeSource{CSI: source},
+		},
+	}, controller.ProvisioningFinished, nil
+}
+
+// After an error that may come of a call that is still under way, the volume may be there.
+func stateAfter(err error) controller.ProvisioningState {
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.Aborted, codes.ResourceExhausted:
+		return controller.ProvisioningInBackground
+	default:
+		return controller.ProvisioningFinished
+	}
+}
+
+func (p provisioner) Delete(ctx context.Context, volume *core.PersistentVolume) error {
+	if volume.Spec.CSI == nil {
+		return errors.New("no volume of a CSI driver")
+	}
+	within, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := p.csi.DeleteVolume(within, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
+	return err
+}
+
+// What nodes a volume may be made for: that of the pod that waits for it, else all that have the driver.
+func (p provisioner) requirements(ctx context.Context, options controller.ProvisionOptions) (*csi.TopologyRequirement, error) {
+	drivers, err := p.client.StorageV1().CSINodes().List(ctx, meta.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	requirement := &csi.TopologyRequirement{}
+	for _, node := range drivers.Items {
+		for _, driver := range node.Spec.Drivers {
+			if driver.Name != p.driver || len(driver.TopologyKeys) == 0 {
+				continue
+			}
+			known, err := p.client.CoreV1().Nodes().Get(ctx, node.Name, meta.GetOptions{})
+			if err != nil {
+				return nil, err
+			}
+			segments := map[string]string{}
+			for _, key := range driver.TopologyKeys {
+				segments[key] = known.Labels[key]
+			}
+			topology := &csi.Topology{Segments: segments}
+			if options.SelectedNode == nil || options.SelectedNode.Name == node.Name {
+				requirement.Preferred = append(requirement.Preferred, topology)
+				requirement.Requisite = append(requirement.Requisite, topology)
+			}
+		}
+	}
+	if len(requirement.Requisite) == 0 {
+		return nil, fmt.Errorf("no node has a topology of %s", p.driver)
+	}
+	return requirement, nil
+}
+
+func affinity(accessible []*csi.Topology) *core.VolumeNodeAffinity {
+	if len(accessible) == 0 {
+		return nil
+	}
+	terms := make([]core.NodeSelectorTerm, 0, len(accessible))
+	for _, topology := range accessible {
+		term := core.NodeSelectorTerm{}
+		for key, value := range topology.Segments {
+			term.MatchExpressions = append(term.MatchExpressions, core.NodeSelectorRequirement{
+				Key: key, Operator: core.NodeSelectorOpIn, Values: []string{value},
+			})
+		}
+		terms = append(terms, term)
+	}
+	return &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: terms}}
+}
+
+// Whether the driver has a topology, and whether its volumes are attached.
+func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attaches bool, err error) {
+	answer, err := csi.NewIdentityClient(connection).GetPluginCapabilities(ctx, &csi.GetPluginCapabilitiesRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return false, false, err
+	}
+	for _, capability := range answer.Capabilities {
+		if capability.GetService().GetType() == csi.PluginCapability_Service_VOLUME_ACCESSIBILITY_CONSTRAINTS {
+			topology = true
+		}
+	}
+	can, err := csi.NewControllerClient(connection).ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
+	if err != nil {
+		return false, false, err
+	}
+	for _, capability := range can.Capabilities {
+		if capability.GetRpc().GetType() == csi.ControllerServiceCapability_RPC_PUBLISH_UNPUBLISH_VOLUME {
+			attaches = true
+		}
+	}
+	return topology, attaches, nil
+}
+
+func controllerCommand() *cobra.Command {
+	var driver, socket, config string
+	command := &cobra.Command{
+		Use:   "csi-controller",
+		Short: "Make, remove, attach and detach the volumes of a CSI driver as Kubernetes asks for it",
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx := command.Context()
+			settings, err := clientcmd.BuildConfigFromFlags("", config)
+			if err != nil {
+				return err
+			}
+			client, err := kubernetes.NewForConfig(settings)
+			if err != nil {
+				return err
+			}
+			connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				return err
+			}
+			topology, attaches, err := plugin(ctx, connection)
+			if err != nil {
+				return err
+			}
+			if attaches {
+				go attacher{driver: driver, csi: csi.NewControllerClient(connection), client: client}.run(ctx)
+			}
+			made := provisioner{driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology}
+			controller.NewProvisionController(
+				ctx, client, driver, made,
+				controller.LeaderElection(false),
+				controller.RateLimiter(workqueue.NewTypedItemExponentialFailureRateLimiter[any](retryFirst, retryLast)),
+				controller.FailedProvisionThreshold(0),
+				controller.FailedDeleteThreshold(0),
+			).Run(ctx)
+			fmt.Fprintln(os.Stderr, "ended")
+			return nil
+		},
+	}
+	command.Flags().StringVar(&driver, "driver", "", "the driver's name, as GetPluginInfo says it")
+	command.Flags().StringVar(&socket, "socket", "", "where its controller serves")
+	command.Flags().StringVar(&config, "kubeconfig", "", "how the cluster is reached")
+	return command
+}
