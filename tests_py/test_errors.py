@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast import cni, exceptions, exit_codes, journal, storage, testbed
+from holdfast import _core, cni, exceptions, exit_codes, journal, storage, testbed
 from holdfast.exceptions import HoldfastError
-from holdfast.storage import provider
+from holdfast.storage import leftovers, provider
 
 from peers import free_port, saying
 
@@ -321,6 +321,33 @@ def a_host_without_an_engine(folder: Path) -> None:
     file = folder / "hosts.yaml"
     file.write_text(HOSTS.format(folder=folder), encoding="utf-8")
     storage.hosts(provider.read(str(file)), timeout=1)
+
+
+@causes(exceptions.SchedulerError)
+def a_pod_on_a_node_that_kubernetes_gives_no_volume(_: Path) -> None:
+    file = provider.read("nbd", runner="kubernetes")
+    lacking = file.lacks()
+    if lacking:
+        pytest.skip("; ".join(lacking))
+    with temporary_lab(file) as lab:
+        volume = lab.create("node1", lab.run_name(), 64 << 20, timeout=60)
+        first = lab.run(volume, "node1", stage="idle", timeout=60)
+        lab.run(volume, "node2", stage="idle", timeout=15)
+        assert first.failed is None
+
+
+@contextmanager
+def temporary_lab(file: provider.ProviderFile) -> Iterator[_core.StorageLab]:
+    """A lab that is gone after that."""
+    folder = leftovers.make()
+    try:
+        lab = storage.lab(file, folder, timeout=180)
+        try:
+            yield lab
+        finally:
+            lab.close()
+    finally:
+        leftovers.remove(folder)
 
 
 # --- What callers get wrong, and how others may catch it ------------------------------------------------------------

@@ -22,7 +22,8 @@ RemoteProtocol: TypeAlias = Literal["SFTP", "HTTP", "HTTPS", "SCP"]
 Location: TypeAlias = Literal["PRIMARY", "BACKUP", "ALL"]
 
 # Who runs the tasks of a storage provider.
-StorageRunner: TypeAlias = Literal["own", "docker", "swarm"]
+StorageRunner: TypeAlias = Literal["own", "docker", "swarm", "kubernetes"]
+Recovery: TypeAlias = Literal["wait", "taint", "force"]
 # How the emulated storage provider is reached.
 StorageFace: TypeAlias = Literal["process", "csi", "docker"]
 # What a task does with its volume.

@@ -364,3 +364,10 @@ class LabError(HoldfastError):
 
     It says nothing of who is tested.
     """
+
+
+class SchedulerError(HoldfastError):
+    """Who schedules tasks did not do its part: Kubernetes holds a volume back, or finds no place for a pod.
+
+    The storage provider was not asked for anything, and is not judged by it.
+    """

@@ -92,6 +92,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Expectation => "ExpectationFailed",
         Kind::Invalid => "InvalidArgumentError",
         Kind::Lab => "LabError",
+        Kind::Scheduler => "SchedulerError",
     }
 }
 

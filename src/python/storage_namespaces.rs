@@ -1,6 +1,6 @@
 //! Storage labs of real nodes: namespaces of this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +13,13 @@ use super::storage::{StorageLab, wait};
 use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
-use crate::storage::namespaces::{CONTROLLER, DRIVER, LabOptions, Namespaces, RuntimeOptions, address};
-use crate::storage::{Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Volumes};
+use crate::storage::kubernetes::{ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods};
+use crate::storage::namespaces::{
+    CONTROLLER, DRIVER, IMAGE, KubernetesOptions, LabOptions, Namespaces, RuntimeOptions, address,
+};
+use crate::storage::{
+    Capability, Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Provider, Runner, Volumes,
+};
 
 /// What `holdfast.storage.lab` was given, checked there.
 #[derive(FromPyObject)]
@@ -49,6 +54,18 @@ pub struct LabGiven {
     /// What is run beside the server: the one controller of all nodes.
     #[pyo3(default)]
     controller_start: Option<String>,
+    /// Of a Kubernetes on the nodes.
+    #[pyo3(default)]
+    kubernetes: Option<KubernetesGiven>,
+}
+
+/// The executables of a Kubernetes, and what is done for tasks whose node is lost.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct KubernetesGiven {
+    executable: PathBuf,
+    pause: PathBuf,
+    recovery: Option<String>,
 }
 
 impl LabGiven {
@@ -69,7 +86,11 @@ impl LabGiven {
             environment: self.environment.clone().into_iter().collect(),
             ready: self.ready.clone(),
             ledger: self.ledger.clone(),
-            runtime: (self.runner != "own").then_some(runtime),
+            runtime: matches!(self.runner.as_str(), "docker" | "swarm").then_some(runtime),
+            kubernetes: self
+                .kubernetes
+                .as_ref()
+                .map(|given| KubernetesOptions { executable: given.executable.clone(), pause: given.pause.clone() }),
             mask: self.mask.get().mask.clone(),
         };
         Namespaces::create(options, deadline)
@@ -127,11 +148,50 @@ impl LabGiven {
         Services::new(swarm, containers.clone(), deadline)
     }
 
+    /// A Kubernetes on the nodes, which knows the driver.
+    fn cluster(
+        &self,
+        given: &KubernetesGiven,
+        plugins: Arc<dyn Volumes>,
+        namespaces: &Namespaces,
+        deadline: Instant,
+    ) -> Result<Seams> {
+        let (provider, names) = (plugins.provider(), namespaces.names());
+        let options = ClusterOptions {
+            kubeconfig: namespaces.open_api()?,
+            context: None,
+            namespace: format!("holdfast-{}", &format!("{:032x}", self.run)[..8]),
+            run: format!("{:032x}", self.run),
+        };
+        let cluster = Cluster::connect(options, deadline)?;
+        namespaces.start_controllers()?;
+        cluster.install_driver(&provider.name, provider.capabilities.contains(&Capability::Attach), deadline)?;
+        for node in &names {
+            cluster.wait_ready(node, true, deadline)?;
+        }
+        namespaces.adopt(&provider.name, deadline)?;
+        cluster.wait_driver(&provider.name, &names, deadline)?;
+        let folder = self.folder.clone();
+        let channels = Arc::new(move |node: &str| Channels::Folder(folder.join(node).join("told")));
+        let beneath = Some(Arc::new(namespaces.clone()) as Arc<dyn Nodes>);
+        let pods = Pods::new(cluster, names, IMAGE.to_owned(), &self.ledger, channels, beneath, deadline)?;
+        let of_claims = Provider { capabilities: claimable(&provider.capabilities), ..provider };
+        let volumes = Claims::new(pods.clone(), CLASS.to_owned(), of_claims, Some(plugins), deadline)?;
+        let recovery = given.recovery.as_deref().map(str::parse).transpose()?;
+        let shared = namespaces.clone();
+        let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| shared.is_off(node)));
+        Ok((Arc::new(volumes), Arc::new(pods), Arc::new(runner)))
+    }
+
     /// The three seams.
     fn lab(&self, csi: &CsiGiven, namespaces: &Namespaces, deadline: Instant) -> Result<Lab> {
         let plugins = self.provider(csi, namespaces, deadline)?;
         let mask = self.mask.get().mask.clone();
         let shared = Arc::new(namespaces.clone());
+        if let Some(given) = &self.kubernetes {
+            let (volumes, nodes, runner) = self.cluster(given, plugins, namespaces, deadline)?;
+            return Ok(Lab::new(volumes, runner, nodes, shared, self.run, self.pace.0, mask));
+        }
         if self.runner == "own" {
             let runner = Arc::new(Own::new("own", plugins.clone(), shared.clone()));
             return Ok(Lab::new(plugins, runner, shared.clone(), shared, self.run, self.pace.0, mask));
@@ -152,6 +212,16 @@ impl LabGiven {
         let runner = Arc::new(ByEngine::new(name, nodes.clone(), driver));
         Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0, mask))
     }
+}
+
+/// Who has volumes, where tasks run, and who runs them.
+type Seams = (Arc<dyn Volumes>, Arc<dyn Nodes>, Arc<dyn Runner>);
+
+/// What of a driver can be asked for by claims and pods.
+fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
+    let kept = [Capability::Size, Capability::Fence, Capability::Topology, Capability::Local];
+    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
+    own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
 
 /// Nodes as namespaces of this machine, with a provider on them.

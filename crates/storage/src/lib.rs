@@ -13,6 +13,8 @@ mod faults;
 mod features;
 #[cfg(unix)]
 mod hosts;
+#[cfg(target_os = "linux")]
+pub mod kubernetes;
 mod lab;
 mod mask;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,11 @@ pub fn to_end(mut command: Command, input: &str, deadline: Instant) -> std::io::
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(Done { status, printed: read(&mut printed)?, complaint: read(&mut complaint)? })
+}
+
+/// A path as a word of a shell's line.
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast.exceptions import InvalidArgumentError
+from holdfast.storage import kubernetes
 
 if TYPE_CHECKING:
     from holdfast import _core
@@ -112,8 +113,21 @@ def lab(
             "ready": provider.line(provider.ready),
             "socket": provider.socket,
             "controller_start": provider.line(provider.controller_start),
+            "kubernetes": _kubernetes(provider) if provider.runner == "kubernetes" else None,
         }
     )
+
+
+def _kubernetes(provider: ProviderFile) -> dict[str, Any]:
+    """Of what a Kubernetes on the nodes is made, and what is done for tasks whose node is lost."""
+    executables = kubernetes.find()
+    if executables is None:
+        raise InvalidArgumentError(kubernetes.lacks() or "there is no Kubernetes here")
+    return {
+        "executable": os.fspath(executables.kubernetes),
+        "pause": os.fspath(executables.pause),
+        "recovery": provider.recovery,
+    }
 
 
 def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[str, float] | None) -> dict[str, Any]:

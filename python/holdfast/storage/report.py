@@ -13,7 +13,7 @@ import pytest
 
 from holdfast import visible
 from holdfast._version import __version__
-from holdfast.exceptions import HoldfastError, LabError
+from holdfast.exceptions import HoldfastError, LabError, SchedulerError
 from holdfast.pytest_plugin import artifacts, options
 from holdfast.results import Unchecked
 from holdfast.storage.account import ScenarioInconclusive, ScenarioNotRun
@@ -38,7 +38,13 @@ NAMES = {
     "T15": "statistics",
 }
 # What a scenario's verdict is as a step's outcome.
-OUTCOMES: dict[str, Outcome] = {"Pass": PASS, "Fail": FAIL, "Inconclusive": INCONCLUSIVE, "NotRun": NOT_CHECKED}
+OUTCOMES: dict[str, Outcome] = {
+    "Pass": PASS,
+    "Fail": FAIL,
+    "Fail (scheduler)": FAIL,
+    "Inconclusive": INCONCLUSIVE,
+    "NotRun": NOT_CHECKED,
+}
 # What a case keeps of what was measured.
 MEASURED = ("recovery", "acknowledged", "lost", "altered", "stale")
 HEAD = "| scenario | verdict | recovery | records | lost | altered | stale | reason |"
@@ -66,12 +72,13 @@ class ScenarioOutcome:
         elif isinstance(error, (ScenarioInconclusive, LabError)):
             self.verdict = "Inconclusive"
         elif error is not None:
-            self._blame()
+            self._blame(error)
 
-    def _blame(self) -> None:
+    def _blame(self, error: BaseException) -> None:
         """Who is to blame is said of a lab that is whole; else nothing can be said."""
         trouble = self.scenario.lab.trouble()
-        self.verdict = "Fail" if trouble is None else "Inconclusive"
+        whose = "Fail (scheduler)" if _is_the_schedulers(error) else "Fail"
+        self.verdict = whose if trouble is None else "Inconclusive"
         if trouble is not None:
             self.reason = self.words = f"{trouble}; and so: {self.reason}"
 
@@ -109,6 +116,15 @@ class ScenarioOutcome:
         return [*self.scenario.account.not_checked, *unreached]
 
 
+def _is_the_schedulers(error: BaseException | None) -> bool:
+    """Whether what failed is that who schedules tasks did not do its part, so that the provider was not asked."""
+    while error is not None:
+        if isinstance(error, SchedulerError):
+            return True
+        error = error.__cause__
+    return False
+
+
 def scenario_of(item: pytest.Item) -> str:
     """Which scenario a test is, as its mark says: T1 to T15."""
     mark = item.get_closest_marker("torpedo")
@@ -142,7 +158,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     if outcome.verdict == "NotRun":
         report.outcome = "skipped"
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
-    elif outcome.verdict in ("Fail", "Inconclusive"):
+    elif outcome.verdict in ("Fail", "Fail (scheduler)", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
         report.longrepr = f"{outcome.verdict}: {outcome.words}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())

@@ -45,6 +45,8 @@ pub enum Kind {
     /// Trouble of what a test itself stands on: a tool of its lab, an engine, its own files. It says nothing of who is
     /// tested.
     Lab,
+    /// Who schedules tasks did not do its part, and whoever is tested was not asked for anything.
+    Scheduler,
 }
 
 /// Why no session could be made.

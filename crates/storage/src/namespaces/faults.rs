@@ -18,6 +18,14 @@ const GRACE: Duration = Duration::from_secs(5);
 impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {
         match (fault, self.options.runtime) {
+            (Fault::Stop(Part::Runtime) | Fault::Hang(Part::Runtime), None) if self.options.kubernetes.is_some() => {
+                Some("the lab kills the runtime of a Kubernetes, and does nothing else to it".to_owned())
+            }
+            (Fault::Kill(Part::Runtime) | Fault::Start(Part::Runtime) | Fault::LiveRestore(_), None)
+                if self.options.kubernetes.is_some() =>
+            {
+                None
+            }
             (
                 Fault::Stop(Part::Runtime)
                 | Fault::Kill(Part::Runtime)
@@ -48,6 +56,12 @@ impl Faults for Namespaces {
             Fault::PowerOn => self.power_on(node, deadline),
             Fault::Cut(network) => self.wire(node, |name| cut(network, name), false, deadline),
             Fault::Heal => self.wire(node, |_| true, true, deadline),
+            Fault::Kill(Part::Runtime) if self.options.kubernetes.is_some() => self.end_worker(node, "-KILL", deadline),
+            Fault::Start(Part::Runtime) if self.options.kubernetes.is_some() => self.start_worker(node, deadline),
+            Fault::LiveRestore(on) if self.options.kubernetes.is_some() => {
+                self.let_tasks_outlive(node, on);
+                Ok(())
+            }
             Fault::Stop(Part::Runtime) => self.end_runtime(node, "-TERM", deadline),
             Fault::Kill(Part::Runtime) => self.end_runtime(node, "-KILL", deadline),
             Fault::Start(Part::Runtime) => self.start_runtime(node, deadline),

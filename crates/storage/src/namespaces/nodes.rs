@@ -7,55 +7,20 @@ use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::credentials::Credentials;
 use super::looking;
 use super::mounts::{Mounted, counted, loop_devices};
 use super::namespace::Namespace;
+use super::options::LabOptions;
 use super::patience::in_time;
+use super::relay::Relay;
 use super::starting::{Started, wait_started};
 use super::tree::Tree;
 use crate::executable::{LEDGER, arguments};
-use crate::mask::Mask;
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use holdfast_ledger::{BLOCK, Judge};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
-
-/// What a lab is made of.
-#[derive(Clone)]
-pub struct LabOptions {
-    /// A folder of its own.
-    pub folder: PathBuf,
-    /// How many nodes.
-    pub nodes: usize,
-    /// What serves the volumes, with {control}, {storage} and {folder} in it; nothing, where the driver brings its own.
-    pub server: Option<String>,
-    /// The one controller, beside the server, with the same and {socket} in it; nothing, where the nodes' plugins are
-    /// controllers, or it is elsewhere.
-    pub controller: Option<String>,
-    /// The plugin on a node, with {socket} (or {socket_path}), {node}, {folder} and {control} (the server's address) in it.
-    pub plugin: String,
-    /// Where a Docker volume plugin serves, if not on {socket}; with the same in it.
-    pub socket: Option<String>,
-    /// What the plugin's environment has beside this process's own.
-    pub environment: Vec<(String, String)>,
-    /// A command on a node, with the same in it, that ends well once its plugin is up; none, where only it is asked.
-    pub ready: Option<String>,
-    /// The executable of the ledger.
-    pub ledger: PathBuf,
-    /// The engines on the nodes, if they have some.
-    pub runtime: Option<RuntimeOptions>,
-    /// What no error may tell.
-    pub mask: Mask,
-}
-
-/// Where a lab's nodes have engines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuntimeOptions {
-    /// The provider's plugin on each node is one of its engine's.
-    pub plugin: bool,
-    /// The server has an engine too, to manage a Swarm.
-    pub manager: bool,
-}
 
 /// What a lab calls the one controller of all nodes.
 pub const CONTROLLER: &str = "controller";
@@ -73,6 +38,12 @@ pub struct State {
     /// The one controller of all nodes, where the lab starts it.
     pub controller: Option<Started>,
     pub nodes: BTreeMap<String, NodeState>,
+    /// Who is who in its Kubernetes, where it has one.
+    pub credentials: Option<Credentials>,
+    /// What its Kubernetes calls the driver, once that is known.
+    pub driver: Option<String>,
+    /// The way to its API from outside.
+    pub relay: Option<Relay>,
 }
 
 pub struct NodeState {
@@ -82,6 +53,8 @@ pub struct NodeState {
     pub hung: bool,
     /// Its plugin, once it was started.
     pub plugin: Option<Started>,
+    /// Whether tasks outlive their runtime there, where that is a Kubernetes'.
+    pub tasks_outlive_runtime: bool,
     /// What it had before a scenario.
     pub before: Possessions,
 }
@@ -152,24 +125,41 @@ impl Namespaces {
         server.wire(&wiring, deadline)?;
         let numbers = 1..=options.nodes;
         let empty = |number| {
-            let state =
-                NodeState { number, namespace: None, hung: false, plugin: None, before: Possessions::default() };
+            let state = NodeState {
+                number,
+                namespace: None,
+                hung: false,
+                plugin: None,
+                tasks_outlive_runtime: false,
+                before: Possessions::default(),
+            };
             (format!("node{number}"), state)
         };
-        let state = State { server: Some(server), controller: None, nodes: numbers.map(empty).collect() };
+        let state = State {
+            server: Some(server),
+            controller: None,
+            nodes: numbers.map(empty).collect(),
+            credentials: None,
+            driver: None,
+            relay: None,
+        };
         let lab = Self { options, state: Arc::new(Mutex::new(state)) };
         lab.show_links(deadline)?;
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
             lab.on_server(|server| lab.start_in(server, "server", &command, None).map(drop))?;
         }
-        if let Some(command) = &lab.options.controller {
+        if let Some(command) = lab.controller() {
             let command = lab.filled(command, CONTROLLER);
             let started = lab.on_server(|server| lab.start_in(server, CONTROLLER, &command, None))?;
             lab.state().controller = Some(started);
         }
         if let Some(runtime) = lab.options.runtime.filter(|runtime| runtime.manager) {
             lab.on_server(|server| lab.install_runtime(server, "server", runtime, deadline))?;
+        }
+        if let Some(kubernetes) = &lab.options.kubernetes {
+            let credentials = lab.install_control_plane(kubernetes)?;
+            lab.state().credentials = Some(credentials);
         }
         for node in lab.names() {
             lab.boot(&node, deadline)?;
@@ -197,6 +187,12 @@ impl Namespaces {
             .replace("{storage}", "10.78.0.1")
     }
 
+    /// What is run as the one controller. A Kubernetes asks one for all nodes, which dies with none of them.
+    fn controller(&self) -> Option<&String> {
+        let LabOptions { controller, kubernetes, plugin, .. } = &self.options;
+        controller.as_ref().or_else(|| kubernetes.as_ref().map(|_| plugin))
+    }
+
     pub(super) fn plugin_command(&self, node: &str) -> String {
         self.filled(&self.options.plugin, node)
     }
@@ -219,8 +215,10 @@ impl Namespaces {
         if let Some(runtime) = self.options.runtime {
             self.install_runtime(&namespace, node, runtime, deadline)?;
         }
+        self.install_worker(&namespace, node, deadline)?;
         let bare = self.possessions(node, &namespace, None)?;
         let plugin = self.start_in(&namespace, node, &self.plugin_command(node), Some(self.tree(node)))?;
+        self.register_driver(&namespace, node, deadline)?;
         if let Some(held) = self.state().nodes.get_mut(node) {
             let before = std::mem::take(&mut held.before).and(bare);
             (held.namespace, held.hung, held.plugin, held.before) = (Some(namespace), false, Some(plugin), before);
@@ -270,7 +268,13 @@ impl Namespaces {
     fn engine_folders(&self, node: &str) -> Vec<PathBuf> {
         let own = ["/run/docker", "/run/containerd", "/var/run/docker"].map(PathBuf::from);
         let all = own.into_iter().chain([self.options.folder.join(node).join("runtime")]);
-        all.filter(|_| self.options.runtime.is_some()).collect()
+        let has_engine = self.options.runtime.is_some() || self.options.kubernetes.is_some();
+        all.filter(|_| has_engine).collect()
+    }
+
+    /// Whether the power of a node is off.
+    pub fn is_off(&self, node: &str) -> bool {
+        self.state().nodes.get(node).is_some_and(|node| node.namespace.is_none())
     }
 
     /// The process id of a part on a node, within it.
@@ -292,7 +296,7 @@ impl Namespaces {
         let mut state = self.state();
         state.nodes.values_mut().for_each(NodeState::wake);
         let nodes: Vec<_> = state.nodes.values_mut().filter_map(|node| node.namespace.take()).collect();
-        drop((nodes, state.server.take()));
+        drop((state.relay.take(), nodes, state.server.take()));
     }
 
     pub(super) fn within<T>(&self, node: &str, work: impl FnOnce(&Namespace) -> Result<T>) -> Result<T> {

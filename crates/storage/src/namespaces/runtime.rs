@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::namespace::Namespace;
-use super::nodes::{Namespaces, RuntimeOptions};
+use super::nodes::Namespaces;
+use super::options::RuntimeOptions;
 use crate::docker::Engine;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;

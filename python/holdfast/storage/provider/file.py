@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from holdfast import visible
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.storage import concealed, fleet
+from holdfast.storage import concealed, fleet, kubernetes
 
 if TYPE_CHECKING:
     from holdfast import _core
@@ -78,6 +78,9 @@ class ProviderFile:
     mask: _core.Mask | None = None
     tools: tuple[str, ...] = ()
     runner: str = "own"
+    # Of a Kubernetes: what is done for tasks whose node is lost.
+    # None: what is right for one that is powered off, or is not.
+    recovery: str | None = None
     # Of a Swarm of hosts; the address of an engine that manages it.
     manager: str | None = None
     nodes: int = 3
@@ -113,7 +116,9 @@ class ProviderFile:
 
         lab = _core.storage_lab_lacks() if self.hosts is None else None
         lacking = [why for why in (lab,) if why is not None]
-        engines = _ENGINE_TOOLS if self.runner != "own" and self.hosts is None else ()
+        engines = _ENGINE_TOOLS if self.runner in ("docker", "swarm") and self.hosts is None else ()
+        if self.runner == "kubernetes":
+            lacking += [why for why in (kubernetes.lacks(),) if why is not None]
         tools = (*self.tools, *engines)
         return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]
 

@@ -142,11 +142,16 @@ class _File:
                 str(self.folder / tool) if tool.startswith("./") else tool for tool in value(provider + "tools", ())
             ),
             runner=value("runner.kind", "own"),
+            recovery=value("runner.recovery"),
             manager=value("runner.manager"),
         )
 
     def _in_namespaces(self, found: ProviderFile) -> ProviderFile:
         value = self.values.get
+        if found.runner == "kubernetes" and found.kind != "csi":
+            raise self._wrong(
+                "runner.kind", "runner: kubernetes is for CSI drivers", "a plugin of Docker: runner: docker"
+            )
         controller = value("provider.controller", {}).get("start")
         return replace(
             found,
@@ -161,8 +166,10 @@ class _File:
 
     def _on_hosts(self, found: ProviderFile) -> ProviderFile:
         value = self.values.get
-        if found.runner == "own":
-            raise self._wrong("lab.kind", "lab: hosts do not go with the runner own", "give runner: {kind: docker}")
+        if found.runner in ("own", "kubernetes"):
+            raise self._wrong(
+                "lab.kind", f"lab: hosts do not go with the runner {found.runner}", "give runner: {kind: docker}"
+            )
         if found.runner == "swarm" and found.manager is None:
             hint = "give the engine that manages the Swarm"
             raise self._wrong("runner.kind", "runner has no key 'manager'", hint)

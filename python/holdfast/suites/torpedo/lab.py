@@ -31,6 +31,10 @@ OTHERWISE = replace(EMULATED, deadline=20.0, call=15.0, settle=5.0)
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
 ENGINES = replace(REAL, call=35.0, settle=30.0)
+# A kubelet mounts, and its controllers attach, each by looking from time to time.
+KUBERNETES = replace(REAL, call=90.0, settle=60.0, refusal=20.0)
+# Its parts come up one after the other.
+KUBERNETES_START = 180.0
 # Commands reach hosts over a network.
 HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
@@ -135,7 +139,8 @@ def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> di
 def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_core.StorageLab, str]]:
     """The hosts of a provider file, or a lab of namespaces that is gone after that, and its folder."""
     given = options.value(config, "torpedo-start")
-    start = provider.calls.get("start", 30.0) if given is None else options.deadline(f"start={given}")[1]
+    usual = KUBERNETES_START if provider.runner == "kubernetes" else 30.0
+    start = provider.calls.get("start", usual) if given is None else options.deadline(f"start={given}")[1]
     calls = _calls(config)
     if provider.hosts is not None:
         try:
@@ -173,6 +178,8 @@ def _patience(config: pytest.Config, provider: ProviderFile) -> Limits:
     """How long calls may take: by who mounts, and who schedules."""
     if provider.hosts is not None:
         limits = HOSTS
+    elif provider.runner == "kubernetes":
+        return KUBERNETES
     elif provider.runner == "own" or (provider.runner, provider.kind) == ("docker", "csi"):
         limits = REAL
     else:

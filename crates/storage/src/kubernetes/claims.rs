@@ -1,0 +1,190 @@
+//! A provider's volumes as claims of a cluster.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::DeleteParams;
+use tonic::Code;
+
+use super::cluster::Cluster;
+use super::manifests;
+use super::pods::Pods;
+use crate::nodes::Nodes;
+use crate::volumes::{Attachment, Provider, Volume, VolumeRequest, Volumes};
+use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
+
+/// For one question to the API, which is asked again.
+const QUESTION: Duration = Duration::from_secs(5);
+
+/// The volumes of a storage class.
+pub struct Claims {
+    cluster: Cluster,
+    pods: Pods,
+    /// The class whose provider is qualified.
+    class: String,
+    provider: Provider,
+    /// Its plugins themselves, where they can be reached, to see whether they answer.
+    plugins: Option<Arc<dyn Volumes>>,
+}
+
+impl Claims {
+    /// Those of the class of this name, whose provider is `provider`.
+    pub fn new(
+        pods: Pods,
+        class: String,
+        provider: Provider,
+        plugins: Option<Arc<dyn Volumes>>,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let claims = Self { cluster: pods.cluster().clone(), pods, class, provider, plugins };
+        claims.user_class(deadline)?;
+        Ok(claims)
+    }
+
+    fn user_class(&self, deadline: Instant) -> Result<StorageClass> {
+        let found = self.cluster.find(&self.cluster.all::<StorageClass>(), &self.class, deadline)?;
+        found.ok_or_else(|| {
+            let all = self.cluster.list(&self.cluster.all::<StorageClass>(), "", deadline).unwrap_or_default();
+            let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
+            Error::invalid(format!("there is no StorageClass {:?}", self.class))
+                .hint(format!("storage_class: one of: {}", names.join(", ")))
+        })
+    }
+
+    /// The class of a volume: the user's, or one like it where the volume shall be otherwise.
+    fn class_of(&self, request: &VolumeRequest, deadline: Instant) -> Result<(String, bool)> {
+        let user = self.user_class(deadline)?;
+        let late = user.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
+        if request.filesystem.is_empty() && request.parameters.is_empty() {
+            return Ok((self.class.clone(), late));
+        }
+        let unlike = format!("{}{:?}", request.filesystem, request.parameters);
+        let name = format!("{}-{}", self.cluster.namespace(), &holdfast_image::digest(unlike.as_bytes())[..8]);
+        let class = manifests::class(self.cluster.run(), &name, &user, request)?;
+        self.cluster.create(&self.cluster.all::<StorageClass>(), &class, deadline)?;
+        Ok((name, late))
+    }
+
+    /// Waits until a claim has its volume; why not, as the cluster says.
+    fn wait_bound(&self, name: &str, deadline: Instant) -> Result<PersistentVolumeClaim> {
+        let mut bound = None;
+        let waited = wait_until(deadline, "a claim", || {
+            let found = self.cluster.find(&self.cluster.own(), name, Instant::now() + QUESTION);
+            bound = found.ok().flatten().filter(is_bound);
+            bound.is_some()
+        });
+        match (bound, waited) {
+            (Some(claim), _) => Ok(claim),
+            (None, waited) => {
+                let obstacle = self.cluster.obstacle("PersistentVolumeClaim", name, Instant::now() + QUESTION)?;
+                let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, "a claim: not in time"));
+                Err(obstacle.map_or(late, |obstacle| obstacle.error(&format!("the claim {name} is not bound"))))
+            }
+        }
+    }
+
+    fn persistent_volume(&self, claim: &str, deadline: Instant) -> Result<Option<String>> {
+        let found = self.cluster.find(&self.cluster.own::<PersistentVolumeClaim>(), claim, deadline)?;
+        Ok(found.and_then(|claim| claim.spec?.volume_name))
+    }
+}
+
+fn volume(claim: &PersistentVolumeClaim) -> Volume {
+    let name = claim.metadata.name.clone().unwrap_or_default();
+    let capacity = claim.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("storage"));
+    let bytes = capacity.and_then(|quantity| super::quantity::bytes(&quantity.0));
+    Volume { id: name.clone(), name, bytes, ..Volume::default() }
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+/// The pod that holds a volume for a task.
+fn holder(volume: &Volume, task: &str) -> String {
+    format!("{}-{task}", volume.name)
+}
+
+impl Volumes for Claims {
+    fn provider(&self) -> Provider {
+        self.provider.clone()
+    }
+
+    fn create(&self, _: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+        let (class, late) = self.class_of(request, deadline)?;
+        let claim = manifests::claim(self.cluster.run(), &class, request)?;
+        let claims = self.cluster.own::<PersistentVolumeClaim>();
+        self.cluster.create(&claims, &claim, deadline)?;
+        let asked = Volume::by_name(request);
+        if late {
+            return Ok(asked); // it is made for the first pod that wants it
+        }
+        let made = self.wait_bound(&request.name, deadline).inspect_err(|_| {
+            // nobody shall make it later
+            let gone = DeleteParams::background();
+            let _ = self.cluster.remove(&claims, &request.name, &gone, Instant::now() + QUESTION);
+        })?;
+        Ok(Volume { bytes: volume(&made).bytes, ..asked })
+    }
+
+    fn remove(&self, _: &str, volume: &Volume, deadline: Instant) -> Result<()> {
+        let behind = self.persistent_volume(&volume.name, deadline)?;
+        let claims = self.cluster.own::<PersistentVolumeClaim>();
+        self.cluster.remove(&claims, &volume.name, &DeleteParams::background(), deadline)?;
+        match behind {
+            Some(name) => self.cluster.wait_gone(&self.cluster.all::<PersistentVolume>(), &name, deadline),
+            None => Ok(()),
+        }
+    }
+
+    fn list(&self, _: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        let claims = self.cluster.own::<PersistentVolumeClaim>();
+        let found = self.cluster.list(&claims, &self.cluster.own_label(), deadline)?;
+        let attached = self.cluster.attachments(deadline)?;
+        let listed = |claim: &PersistentVolumeClaim| {
+            let behind = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
+            Volume { nodes: Some(attached.get(&behind).cloned().unwrap_or_default()), ..volume(claim) }
+        };
+        Ok(found.iter().map(listed).collect())
+    }
+
+    /// The cluster attaches by itself, for a pod.
+    fn attach(&self, _: &Volume, _: &str, _: Instant) -> Result<Attachment> {
+        Ok(Attachment::default())
+    }
+
+    /// A pod for the task holds it; where the kubelet has it mounted is the kubelet's own affair.
+    fn mount(&self, volume: &Volume, _: &Attachment, node: &str, task: &str, deadline: Instant) -> Result<PathBuf> {
+        self.pods.hold(node, volume, &holder(volume, task), deadline)?;
+        Ok(PathBuf::new())
+    }
+
+    fn unmount(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.pods.clear(node, &volume.id, Some(&holder(volume, task)), deadline)
+    }
+
+    fn answers(&self, node: &str, deadline: Instant) -> bool {
+        self.plugins.as_ref().is_some_and(|plugins| plugins.answers(node, deadline))
+    }
+
+    fn ready(&self, node: &str, deadline: Instant) -> Result<()> {
+        if let Some(plugins) = &self.plugins {
+            plugins.ready(node, deadline)?;
+        }
+        self.cluster.wait_ready(node, true, deadline)
+    }
+
+    fn confirm(&self, _: &str, _: &Volume, _: &VolumeRequest, _: Instant) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(None)
+    }
+
+    fn trouble(&self, deadline: Instant) -> Option<Error> {
+        let error = self.cluster.version(deadline.min(Instant::now() + QUESTION)).err()?;
+        (error.code() != Some(Code::PermissionDenied)).then_some(error)
+    }
+}

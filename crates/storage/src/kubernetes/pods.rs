@@ -1,0 +1,271 @@
+//! Tasks as pods, each on the node that a scenario says.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+
+use super::cluster::Cluster;
+use super::manifests::{self, EXECUTABLE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL, WITHIN};
+use crate::docker::{Channels, Hearing};
+use crate::executable::{LEDGER, arguments};
+use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
+use crate::volumes::Volume;
+use holdfast_ledger::Judge;
+use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::waiting::blocking::wait_until;
+
+/// For a glance at a pod.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// Pods on the nodes of a cluster.
+#[derive(Clone)]
+pub struct Pods {
+    cluster: Cluster,
+    names: Vec<String>,
+    /// The image of a pod that needs nothing of it.
+    image: String,
+    /// Where every node has the executable of tasks.
+    ledger: String,
+    /// How the tasks of a node reach the tester.
+    channels: Arc<dyn Fn(&str) -> Channels + Send + Sync>,
+    /// What else the nodes are, where it is ours to see.
+    beneath: Option<Arc<dyn Nodes>>,
+}
+
+impl Pods {
+    /// On these nodes, each of which has the executable of tasks at `ledger`.
+    pub fn new(
+        cluster: Cluster,
+        names: Vec<String>,
+        image: String,
+        ledger: &Path,
+        channels: Arc<dyn Fn(&str) -> Channels + Send + Sync>,
+        beneath: Option<Arc<dyn Nodes>>,
+        deadline: Instant,
+    ) -> Result<Self> {
+        for name in &names {
+            channels(name).prepare()?;
+        }
+        cluster.make_namespace(deadline)?;
+        Ok(Self { cluster, names, image, ledger: ledger.display().to_string(), channels, beneath })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn pod(&self, name: &str, deadline: Instant) -> Result<Option<Pod>> {
+        self.cluster.find(&self.cluster.own::<Pod>(), name, deadline)
+    }
+
+    fn of<'a>(&'a self, name: &'a str, claim: &'a str, node: &'a str) -> PodOf<'a> {
+        PodOf {
+            name,
+            claim,
+            node,
+            image: &self.image,
+            command: Vec::new(),
+            ledger: &self.ledger,
+            sockets: None,
+            block: false,
+        }
+    }
+
+    fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
+        let pods = self.cluster.own::<Pod>();
+        self.cluster.create(&pods, &manifests::pod(self.cluster.run(), of)?, deadline)?;
+        self.wait_running(of.name, deadline).inspect_err(|_| {
+            let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
+        })
+    }
+
+    /// Waits until a pod runs; why not, as the cluster says.
+    fn wait_running(&self, name: &str, deadline: Instant) -> Result<()> {
+        let mut ended = None;
+        let mut running = false;
+        let waited = wait_until(deadline, "a pod", || {
+            if let Ok(Some(pod)) = self.pod(name, Instant::now() + GLANCE) {
+                running = phase(&pod) == "Running";
+                ended = ending(&pod);
+            }
+            running || ended.is_some()
+        });
+        if running {
+            return Ok(());
+        }
+        let what = format!("the pod {name} does not run");
+        if let Some(why) = ended {
+            return Err(Error::new(Kind::Status(tonic::Code::Unknown), format!("{what}: it ended: {why}")));
+        }
+        let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, what.clone()));
+        match self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)? {
+            Some(obstacle) => Err(obstacle.error(&what)),
+            None => Err(late),
+        }
+    }
+
+    /// Holds a volume mounted for a pod that does nothing on it.
+    pub fn hold(&self, node: &str, volume: &Volume, task: &str, deadline: Instant) -> Result<()> {
+        let of = PodOf { block: volume.block, ..self.of(task, &volume.name, node) };
+        self.launch(&of, deadline)
+    }
+
+    /// Removes a pod, and waits until it is gone; at once, whatever its node says, where it is forced.
+    pub fn remove(&self, name: &str, force: bool, deadline: Instant) -> Result<()> {
+        let params = if force { DeleteParams::default().grace_period(0) } else { DeleteParams::default() };
+        self.cluster.remove(&self.cluster.own::<Pod>(), name, &params, deadline)
+    }
+
+    /// The pods of a volume on a node.
+    pub fn on(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<Vec<String>> {
+        let mut labels = vec![self.cluster.own_label(), format!("{VOLUME_LABEL}={volume}")];
+        labels.extend(task.map(|task| format!("{TASK_LABEL}={task}")));
+        let found = self.cluster.list(&self.cluster.own::<Pod>(), &labels.join(","), deadline)?;
+        let here = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_none_or(|on| on == node);
+        Ok(found.into_iter().filter(here).filter_map(|pod| pod.metadata.name).collect())
+    }
+
+    /// Where the kubelet of a node has a pod's volume mounted; none, where the pod or its volume is not there.
+    pub fn place(&self, pod: &str, volume: &Volume, deadline: Instant) -> Result<Option<PathBuf>> {
+        let Some(pod) = self.pod(pod, deadline)? else { return Ok(None) };
+        let claims = self.cluster.own::<k8s_openapi::api::core::v1::PersistentVolumeClaim>();
+        let claim = self.cluster.find(&claims, &volume.name, deadline)?;
+        let behind = claim.and_then(|claim| claim.spec?.volume_name);
+        let (Some(uid), Some(behind)) = (pod.metadata.uid, behind) else { return Ok(None) };
+        let folder = Path::new("/var/lib/kubelet/pods").join(uid);
+        Ok(Some(if volume.block {
+            folder.join("volumeDevices/kubernetes.io~csi").join(behind)
+        } else {
+            folder.join("volumes/kubernetes.io~csi").join(behind).join("mount")
+        }))
+    }
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// How a pod's task ended, where it did.
+fn ending(pod: &Pod) -> Option<String> {
+    if !matches!(phase(pod), "Failed" | "Succeeded") {
+        return None;
+    }
+    let status = pod.status.as_ref()?;
+    let states = status.container_statuses.iter().flatten().filter_map(|container| container.state.as_ref());
+    let ended = states.filter_map(|state| state.terminated.as_ref()).map(|ended| {
+        let why = ended.reason.clone().or_else(|| ended.message.clone()).unwrap_or_default();
+        format!("exit code {}{}{why}", ended.exit_code, if why.is_empty() { "" } else { ": " })
+    });
+    let said = ended.collect::<Vec<_>>().join("; ");
+    Some(if said.is_empty() { status.reason.clone().unwrap_or_else(|| phase(pod).to_owned()) } else { said })
+}
+
+/// A task of a pod.
+struct Task {
+    pods: Pods,
+    name: String,
+    hearing: Hearing,
+}
+
+impl Process for Task {
+    fn ending(&self) -> TaskEnding {
+        match self.pods.pod(&self.name, Instant::now() + GLANCE) {
+            Ok(Some(pod)) => ending(&pod).map_or(TaskEnding::Running, TaskEnding::Ended),
+            Ok(None) => TaskEnding::Ended("its pod was removed".to_owned()),
+            Err(_) => TaskEnding::Running, // nobody can tell
+        }
+    }
+
+    fn id(&self) -> String {
+        let pod = self.pods.pod(&self.name, Instant::now() + GLANCE).ok().flatten();
+        let container = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next()?.container_id);
+        container.unwrap_or_else(|| self.name.clone())
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
+        self.hearing.close();
+        if !kill {
+            wait_until(deadline, "the end of a task", || matches!(self.ending(), TaskEnding::Ended(_)))?;
+        }
+        self.pods.remove(&self.name, kill, deadline)
+    }
+}
+
+impl Nodes for Pods {
+    fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>> {
+        let Mount::Engine { name: claim, .. } = &spec.mount else {
+            return Err(Error::invalid("a pod has its volume by a claim"));
+        };
+        let channels = (self.channels)(node);
+        let hearing = channels.listen(&spec.task, spec.tell.clone(), self.cluster.runtime())?;
+        let acknowledge = hearing.address.replace(crate::docker::WITHIN, WITHIN);
+        let mut command = vec![EXECUTABLE.to_owned()];
+        command.extend(arguments(&Path::new(VOLUME).join(LEDGER), spec.opening, spec.work, &acknowledge));
+        let folder = match &channels {
+            Channels::Folder(folder) => Some(folder.display().to_string()),
+            Channels::Tcp(_) => None,
+        };
+        let of = PodOf { command, sockets: folder.as_deref(), ..self.of(&spec.task, claim, node) };
+        self.launch(&of, deadline)?;
+        Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing }))
+    }
+
+    fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
+        match &self.beneath {
+            Some(beneath) => beneath.look(node, mount, task, judge, deadline),
+            None => Err(Error::lab("nobody can look at a volume on a node of this cluster")),
+        }
+    }
+
+    fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {
+        self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
+    }
+
+    fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
+        let mut left = match &self.beneath {
+            Some(beneath) => beneath.leftovers(node, volumes)?,
+            None => Vec::new(),
+        };
+        for volume in volumes {
+            for name in self.on(node, volume, None, Instant::now() + GLANCE)? {
+                left.push(Leftover::on(node, LeftoverKind::Container, name));
+            }
+        }
+        Ok(left)
+    }
+
+    fn clear(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<()> {
+        for name in self.on(node, volume, task, deadline)? {
+            self.remove(&name, false, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.beneath.as_ref().map_or(Ok(()), |beneath| beneath.await_plugin(node, deadline))
+    }
+
+    fn plugin_end(&self, node: &str) -> Option<Error> {
+        self.beneath.as_ref().and_then(|beneath| beneath.plugin_end(node))
+    }
+
+    fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
+        self.beneath.as_ref().and_then(|beneath| beneath.trouble(node, deadline))
+    }
+
+    fn wait_lost(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.cluster.wait_ready(node, false, deadline)
+    }
+}

@@ -1,0 +1,126 @@
+//! How a volume is taken from a node that cannot be asked, as a cluster's administrator would.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::cluster::Cluster;
+use holdfast_net::error::{Error, Result};
+
+/// The taint that tells a cluster that a node is out of service: it may take its volumes at once.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// Where the run's namespace says what is to be undone once the run is over: the nodes that have the taint.
+pub const TAINTED: &str = "holdfast.dev/tainted-nodes";
+/// For a change that undoes another.
+const UNDO: Duration = Duration::from_secs(10);
+
+/// What is done for a task whose node is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing: the cluster moves its volume by itself, after minutes, or never.
+    Wait,
+    /// The node gets the taint `node.kubernetes.io/out-of-service`, which may be done to a node that is powered off, and to
+    /// no other.
+    Taint,
+    /// Its VolumeAttachments are removed.
+    Force,
+}
+
+impl FromStr for Recovery {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "wait" => Ok(Self::Wait),
+            "taint" => Ok(Self::Taint),
+            "force" => Ok(Self::Force),
+            _ => Err(Error::invalid(format!("recovery: {word:?}")).hint("wait, taint or force")),
+        }
+    }
+}
+
+impl Cluster {
+    /// Which nodes have which persistent volume attached, as the cluster's VolumeAttachments say.
+    pub fn attachments(&self, deadline: Instant) -> Result<BTreeMap<String, Vec<String>>> {
+        let found = self.list(&self.all::<VolumeAttachment>(), "", deadline)?;
+        let mut attached: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for attachment in found {
+            if let Some(volume) = attachment.spec.source.persistent_volume_name {
+                attached.entry(volume).or_default().push(attachment.spec.node_name);
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Removes what attaches a persistent volume to a node.
+    pub fn detach(&self, volume: &str, node: &str, deadline: Instant) -> Result<()> {
+        let attachments = self.all::<VolumeAttachment>();
+        for attachment in self.list(&attachments, "", deadline)? {
+            let of_volume = attachment.spec.source.persistent_volume_name.as_deref() == Some(volume);
+            if let Some(name) = attachment.metadata.name.filter(|_| of_volume && attachment.spec.node_name == node) {
+                self.remove(&attachments, &name, &DeleteParams::background(), deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells that a node is out of service; first, in the run's namespace, that this is to be undone.
+    pub fn taint(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.remember_taint(node, true, deadline)?;
+        self.set_taint(node, true, deadline)
+    }
+
+    /// Takes that back.
+    pub fn untaint(&self, node: &str, deadline: Instant) -> Result<()> {
+        self.set_taint(node, false, deadline)?;
+        self.remember_taint(node, false, deadline)
+    }
+
+    /// Takes back all that the run told of nodes, whoever told it.
+    pub fn untaint_all(&self) -> Result<()> {
+        let deadline = Instant::now() + UNDO;
+        for node in self.tainted(deadline)? {
+            self.untaint(&node, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn tainted(&self, deadline: Instant) -> Result<Vec<String>> {
+        let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
+        let own = self.find(&namespaces, self.namespace(), deadline)?;
+        let remembered = own.and_then(|own| own.metadata.annotations?.remove(TAINTED)).unwrap_or_default();
+        Ok(remembered.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn remember_taint(&self, node: &str, tainted: bool, deadline: Instant) -> Result<()> {
+        let mut nodes = self.tainted(deadline)?;
+        nodes.retain(|known| known != node);
+        nodes.extend(tainted.then(|| node.to_owned()));
+        let said = json!({"metadata": {"annotations": {TAINTED: nodes.join(" ")}}});
+        let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
+        let patch = Patch::Merge(said);
+        let params = PatchParams::default();
+        self.call("patch a Namespace", deadline, namespaces.patch(self.namespace(), &params, &patch)).map(drop)
+    }
+
+    fn set_taint(&self, node: &str, tainted: bool, deadline: Instant) -> Result<()> {
+        let nodes = self.all::<Node>();
+        let Some(found) = self.find(&nodes, node, deadline)? else { return Ok(()) };
+        let mut taints = found.spec.and_then(|spec| spec.taints).unwrap_or_default();
+        taints.retain(|taint| taint.key != OUT_OF_SERVICE);
+        let mut said: Vec<serde_json::Value> = taints.iter().map(|taint| json!(taint)).collect();
+        if tainted {
+            said.push(json!({"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}));
+        }
+        // with the version it was read at: somebody else's taints stay
+        let version = found.metadata.resource_version;
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "spec": {"taints": said}}));
+        let params = PatchParams::default();
+        self.call("patch a Node", deadline, nodes.patch(node, &params, &patch)).map(drop)
+    }
+}

@@ -1,0 +1,125 @@
+//! A cluster as the runner: its controllers attach, its kubelets mount, and both take back what nobody wants any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+
+use super::pods::Pods;
+use super::recovery::Recovery;
+use crate::nodes::{Look, Mount, Nodes, Process, Spec};
+use crate::runner::{Runner, TaskRequest};
+use crate::volumes::Volume;
+use holdfast_ledger::Judge;
+use holdfast_net::error::Result;
+
+/// Tasks as pods of a cluster.
+pub struct ByKubernetes {
+    pods: Pods,
+    /// None: what is right for a node that is powered off, or is not.
+    recovery: Option<Recovery>,
+    is_off: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Nodes that were told to be out of service.
+    tainted: Mutex<BTreeSet<String>>,
+}
+
+impl ByKubernetes {
+    /// Over pods, with what is done for those whose node is lost, and whether that is powered off.
+    pub fn new(pods: Pods, recovery: Option<Recovery>, is_off: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
+        Self { pods, recovery, is_off, tainted: Mutex::default() }
+    }
+
+    fn claimed(volume: &Volume) -> Mount {
+        Mount::Engine { name: volume.name.clone(), driver: String::new(), options: BTreeMap::new() }
+    }
+
+    fn behind(&self, volume: &Volume, deadline: Instant) -> Result<Option<String>> {
+        let cluster = self.pods.cluster();
+        let claim = cluster.find(&cluster.own::<PersistentVolumeClaim>(), &volume.name, deadline)?;
+        Ok(claim.and_then(|claim| claim.spec?.volume_name))
+    }
+
+    fn is_tainted(&self, node: &str) -> bool {
+        self.tainted.lock().unwrap_or_else(PoisonError::into_inner).contains(node)
+    }
+
+    fn note_tainted(&self, node: &str, tainted: bool) {
+        let mut held = self.tainted.lock().unwrap_or_else(PoisonError::into_inner);
+        if tainted {
+            held.insert(node.to_owned())
+        } else {
+            held.remove(node)
+        };
+    }
+}
+
+impl Runner for ByKubernetes {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn tells_unmounts(&self) -> bool {
+        false
+    }
+
+    fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
+        let mount = Self::claimed(&request.volume);
+        self.pods.start(&request.node, Spec { mount, ..request.spec.clone() }, deadline)
+    }
+
+    fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        self.pods.clear(node, &volume.id, Some(task), deadline)
+    }
+
+    fn mount_again(&self, _: &Volume, _: &str, _: &str, _: Instant) -> Result<Option<String>> {
+        Ok(Some("a kubelet mounts a volume once for a pod".to_owned()))
+    }
+
+    fn see(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<bool> {
+        match self.pods.place(task, volume, deadline)? {
+            Some(path) => self.pods.see(node, &path, deadline),
+            None => Ok(false),
+        }
+    }
+
+    fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
+        let reader = format!("{}-reader", volume.name);
+        let look = self.pods.hold(node, volume, &reader, deadline).and_then(|()| {
+            let place = self.pods.place(&reader, volume, deadline)?.unwrap_or_default();
+            self.pods.look(node, &Mount::at(place, volume), &reader, judge, deadline)
+        });
+        let removed = self.pods.remove(&reader, false, deadline);
+        look.and_then(|look| removed.map(|()| look))
+    }
+
+    /// Its pods are removed, though nobody there confirms it; then the volume is taken as the recovery says.
+    fn evict(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        for pod in self.pods.on(node, &volume.id, None, deadline)? {
+            self.pods.remove(&pod, true, deadline)?;
+        }
+        let cluster = self.pods.cluster();
+        let right = if (self.is_off)(node) { Recovery::Taint } else { Recovery::Force };
+        match self.recovery.unwrap_or(right) {
+            Recovery::Wait => Ok(()),
+            Recovery::Taint if self.is_tainted(node) => Ok(()),
+            Recovery::Taint => {
+                self.note_tainted(node, true);
+                cluster.taint(node, deadline)
+            }
+            Recovery::Force => match self.behind(volume, deadline)? {
+                Some(behind) => cluster.detach(&behind, node, deadline),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn reconcile(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<()> {
+        if self.is_tainted(node) {
+            self.pods.cluster().untaint(node, deadline)?;
+            self.note_tainted(node, false);
+        }
+        self.pods.cluster().wait_ready(node, true, deadline)?;
+        self.pods.clear(node, &volume.id, None, deadline)
+    }
+}

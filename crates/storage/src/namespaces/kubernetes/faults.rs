@@ -1,0 +1,59 @@
+//! What harms the kubelet and the containerd on a node, and brings them back.
+
+use std::time::{Duration, Instant};
+
+use crate::namespaces::nodes::Namespaces;
+use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
+
+/// For a containerd that must not answer to do so.
+const GLANCE: Duration = Duration::from_millis(500);
+/// Kills all that the pods of a node run, and what holds them: as if their runtime had taken them along.
+const KILL_PODS: &str = r#"for each in /proc/[0-9]*; do
+  if grep -q kubepods "$each/cgroup" 2>/dev/null || grep -q containerd-shim "$each/comm" 2>/dev/null; then
+    kill -KILL "${each#/proc/}" 2>/dev/null
+  fi
+done; true"#;
+
+impl Namespaces {
+    /// Kills the containerd on a node: with all that it runs, or, where tasks outlive their runtime, with the kubelet.
+    pub(in crate::namespaces) fn end_worker(&self, node: &str, signal: &str, deadline: Instant) -> Result<()> {
+        let outlive = self.state().known(node)?.tasks_outlive_runtime;
+        self.end_part(node, &format!("{node}/runtime"), signal, deadline)?;
+        if outlive {
+            self.end_part(node, &format!("{node}/kubelet"), signal, deadline)?;
+        } else {
+            self.within(node, |namespace| namespace.run(&["sh", "-c", KILL_PODS], deadline))?;
+        }
+        if self.containerd_answers(node, deadline.min(Instant::now() + GLANCE)) {
+            return Err(Error::lab(format!("containerd on {node} ended by kill {signal}, and one answers")));
+        }
+        Ok(())
+    }
+
+    /// Starts what of a worker was killed, and waits until it answers.
+    pub(in crate::namespaces) fn start_worker(&self, node: &str, deadline: Instant) -> Result<()> {
+        let outlived = self.state().known(node)?.tasks_outlive_runtime;
+        let state = self.state();
+        let Some(namespace) = &state.known(node)?.namespace else {
+            return Err(Error::lab(format!("{node} is powered off")));
+        };
+        self.launch_containerd(namespace, node)?;
+        if outlived {
+            self.launch_kubelet_of(namespace, node, &state)?;
+        }
+        drop(state);
+        wait_until(deadline, "containerd", || self.containerd_answers(node, deadline)).map_err(Error::of_lab)
+    }
+
+    fn containerd_answers(&self, node: &str, deadline: Instant) -> bool {
+        self.within(node, |namespace| namespace.run(super::worker::ASK_CONTAINERD, deadline)).is_ok()
+    }
+
+    /// Whether tasks outlive the next death of their runtime.
+    pub(in crate::namespaces) fn let_tasks_outlive(&self, node: &str, outlive: bool) {
+        if let Some(held) = self.state().nodes.get_mut(node) {
+            held.tasks_outlive_runtime = outlive;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+"""A Kubernetes in the lab: where its executables come from, and what a provider file may say of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, SchedulerError
+from holdfast.storage import kubernetes, provider
+from holdfast.storage.report import ScenarioOutcome
+
+SOURCES = Path(__file__).parent.parent / "kubernetes"
+
+
+def executable(path: Path, text: str = "#!/bin/sh\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any of it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def test_what_is_on_the_path_goes_before_what_was_built(nowhere: Path) -> None:
+    assert kubernetes.find() is None
+    assert "nox -s kubernetes_build" in (kubernetes.lacks() or "")
+    for name in (kubernetes.EXECUTABLE, kubernetes.PAUSE):
+        executable(kubernetes.cache() / "1.2.3-go1-abc" / name)
+    (kubernetes.cache() / "newest").write_text("1.2.3-go1-abc", encoding="utf-8")
+    built = kubernetes.find()
+    assert built is not None
+    assert built.kubernetes == kubernetes.cache() / "1.2.3-go1-abc" / kubernetes.EXECUTABLE
+    assert kubernetes.lacks() == "etcd is missing: install Debian's etcd-server"
+    own = executable(nowhere / "bin" / kubernetes.EXECUTABLE)
+    executable(nowhere / "bin" / kubernetes.PAUSE)
+    assert kubernetes.find() == kubernetes.Executables(own, nowhere / "bin" / kubernetes.PAUSE)
+
+
+GO = """#!/bin/sh
+if [ "$1" = env ]; then echo go9.9; exit; fi
+for each; do last=$each; done
+while [ "$1" != -o ]; do shift; done
+echo "built of $last" > "$2"
+echo . >> {count}
+"""
+
+
+def test_it_is_built_once_for_each_of_its_sources(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = nowhere / "count"
+    executable(nowhere / "bin" / "go", GO.format(count=count))
+    monkeypatch.setenv("PATH", f"{nowhere / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    sources = nowhere / "sources"
+    sources.mkdir()
+    module = "module x\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/kubernetes v1.37.2\n)\n"
+    (sources / "go.mod").write_text(module, encoding="utf-8")
+    (sources / "go.sum").write_text("", encoding="utf-8")
+    made = kubernetes.build(sources)
+    assert made == kubernetes.build(sources) == kubernetes.find()
+    assert made.kubernetes.parent.name.startswith("1.37.2-go9.9-")
+    assert made.pause.read_text(encoding="utf-8") == "built of ./pause\n"
+    assert count.read_text(encoding="utf-8").count(".") == 2
+    (sources / "main.go").write_text("package main\n", encoding="utf-8")
+    assert kubernetes.build(sources).kubernetes != made.kubernetes
+
+
+def test_without_go_nothing_is_built(nowhere: Path) -> None:
+    with pytest.raises(InvalidArgumentError) as refused:
+        kubernetes.build(SOURCES)
+    assert "install Go 1.26.0" in (refused.value.hint or "")
+
+
+def test_the_module_names_the_version_that_is_built() -> None:
+    assert kubernetes.kubernetes_version(SOURCES).startswith("1.37.")
+
+
+HOSTS = """
+provider: {kind: csi, sockets: "unix:///x"}
+runner: {kind: kubernetes}
+lab:
+  kind: hosts
+  tester: 127.0.0.1
+  nodes: {a: {address: a, engine: "unix:///a"}, b: {address: b, engine: "unix:///b"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("provider: {kind: docker-plugin, start: x}\nrunner: {kind: kubernetes}\n", "kubernetes is for CSI drivers"),
+        ("provider: {kind: csi, start: x}\nrunner: {kind: kubernetes, recovery: tain}\n", "tain"),
+        (HOSTS, "hosts do not go with the runner kubernetes"),
+    ],
+)
+def test_what_a_file_may_not_say_of_it(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidArgumentError, match=said):
+        provider.read(str(file))
+
+
+class Whole:
+    """A lab without trouble."""
+
+    folder = ""
+
+    @property
+    def lab(self) -> Whole:
+        return self
+
+    def trouble(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("cause", "verdict"), [(SchedulerError("held back"), "Fail (scheduler)"), (None, "Fail")])
+def test_what_the_scheduler_did_not_do_is_not_the_providers(cause: SchedulerError | None, verdict: str) -> None:
+    outcome = ScenarioOutcome(Whole())  # type: ignore[arg-type]
+    error = ExpectationFailed("the task does not run on node2 within 120 s")
+    error.__cause__ = cause
+    outcome.judge(error)
+    assert outcome.verdict == verdict
