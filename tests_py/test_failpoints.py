@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ import holdfast
 from holdfast import aio, exceptions, failpoint
 from holdfast._core import failpoint_names
 
-from conftest import RunSuite, emulate, wait_until
+from conftest import RunSuite, emulate, isolated, wait_until
 from peers import command
 
 QUICK = {"outage": 0.03, "load": 0.01, "boot": 0.03, "reboot": 0.05}
@@ -582,6 +585,31 @@ def test_from_the_command_line(tmp_path: Path) -> None:
         refused = tell("arm", "system.Tim=off")
         assert refused.returncode == 2
         assert "system.Time" in refused.stderr
+
+
+def test_who_waits_for_a_file_of_failpoints_can_be_ended(tmp_path: Path) -> None:
+    fifo = tmp_path / "armed"
+    os.mkfifo(fifo)
+    words = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", "--failpoint-file", str(fifo)]
+    waiting_for_it = subprocess.Popen(words, env=isolated(tmp_path, {}))
+    ends: list[int] = []
+
+    def is_read() -> bool:
+        try:
+            ends.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    try:
+        wait_until(is_read, what="somebody who reads it")
+        waiting_for_it.terminate()
+        assert waiting_for_it.wait(timeout=20) == -signal.SIGTERM
+    finally:
+        waiting_for_it.kill()
+        waiting_for_it.wait()
+        for end in ends:
+            os.close(end)
 
 
 def test_the_suite_with_failpoints_of_its_own_command_line(run_suite: RunSuite, tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def emulate(
     if user and not password:
         raise click.UsageError(f"--user {user}: no password: set HOLDFAST_PASSWORD")
     settings = _settings(given)
-    ends = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     armed = failpoint.read_environment("\n".join(failpoints))
     armed += failpoint.read_file(failpoint_file) if failpoint_file else []
     armed += failpoint.read_environment(os.environ.get("HOLDFAST_FAILPOINTS", ""))
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
     chassis = holdfast.emulator(
         **settings,
         tls=("mutual" if mutual else True) if tls else False,
