@@ -211,7 +211,7 @@ TORPEDO = (
     _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s, or leave=60s for the clean-up at the end of each; may"
           " be given several times"),
     _choice("torpedo-runner", "RUNNER", choices.StorageRunner, "who runs the tasks, instead of who the provider's file"
-            " says: own, docker or swarm"),
+            " says: own, docker, swarm or kubernetes"),
     _text("torpedo-start", "TIME", "how long the plugins of a provider may take to answer at first, such as 60s"),
     _list("torpedo-call", "RPC=TIME", "how long an RPC of a CSI driver may take, all attempts together, such as"
           " CreateVolume=12s, or default=2m; may be given several times"),

@@ -219,7 +219,7 @@ type Seams = (Arc<dyn Volumes>, Arc<dyn Nodes>, Arc<dyn Runner>);
 
 /// What of a driver can be asked for by claims and pods.
 fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
-    let kept = [Capability::Size, Capability::Fence, Capability::Topology, Capability::Local];
+    let kept = [Capability::Fence, Capability::Topology, Capability::Local];
     let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
     own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
