@@ -131,7 +131,7 @@ def test_each_scenario_fails_for_two_defects_of_its_own() -> None:
         (("--torpedo-deadline", "T5"), "such as T5=60s"),
         (("--torpedo-timing", "speed=3s"), "give sync, attach, pace or patience"),
         (("--torpedo-failpoint", "storage.fence.none"), "write NAME=TERMS"),
-        (("--torpedo-runner", "nomad"), "give own, docker or swarm"),
+        (("--torpedo-runner", "nomad"), "give own, docker, swarm or kubernetes"),
         (("--torpedo-runner", "docker"), "give --provider too"),
         (("--provider", "nbd", "--torpedo-failpoint", "storage.fence.none=error(x)"), "of the emulated provider"),
         (("--provider", "nbd", "--torpedo-face", "csi"), "--torpedo-face is of the emulated provider"),

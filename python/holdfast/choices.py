@@ -54,7 +54,7 @@ def wanted(choice: Any) -> str:
     """What to do instead of another word.
 
     >>> wanted(StorageRunner)
-    'give own, docker or swarm'
+    'give own, docker, swarm or kubernetes'
     """
     *others, last = words(choice)
     return f"give {', '.join(others)} or {last}"
