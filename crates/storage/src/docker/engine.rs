@@ -77,7 +77,7 @@ pub fn of_whom(said: String) -> Error {
 }
 
 /// An error with all that caused it: the outermost alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

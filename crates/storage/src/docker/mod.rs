@@ -9,7 +9,7 @@ mod swarm;
 mod volumes;
 
 pub use containers::Containers;
-pub use engine::Engine;
+pub use engine::{Engine, chain};
 pub use hearing::{Channels, Hearing, WITHIN};
 pub use runner::ByEngine;
 pub use services::Services;

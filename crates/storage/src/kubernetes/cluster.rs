@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 use tonic::Code;
 
 use super::manifests::{self, RUN_LABEL};
+use crate::docker::chain;
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -60,20 +61,6 @@ fn told(error: &kube::Error) -> Error {
         }
         error => Error::lab(chain(error)).hint("is the API server alive, and is this its kubeconfig?"),
     }
-}
-
-/// An error with all that caused it: the outermost alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_said = inner.to_string();
-        if !said.contains(&inner_said) {
-            said = format!("{said}: {inner_said}");
-        }
-        cause = inner.source();
-    }
-    said
 }
 
 impl Cluster {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
@@ -16,9 +16,6 @@ use holdfast_net::error::{Error, Result};
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Where the run's namespace says what is to be undone once the run is over: the nodes that have the taint.
 pub const TAINTED: &str = "holdfast.dev/tainted-nodes";
-/// For a change that undoes another.
-const UNDO: Duration = Duration::from_secs(10);
-
 /// What is done for a task whose node is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
@@ -79,15 +76,6 @@ impl Cluster {
     pub fn untaint(&self, node: &str, deadline: Instant) -> Result<()> {
         self.set_taint(node, false, deadline)?;
         self.remember_taint(node, false, deadline)
-    }
-
-    /// Takes back all that the run told of nodes, whoever told it.
-    pub fn untaint_all(&self) -> Result<()> {
-        let deadline = Instant::now() + UNDO;
-        for node in self.tainted(deadline)? {
-            self.untaint(&node, deadline)?;
-        }
-        Ok(())
     }
 
     fn tainted(&self, deadline: Instant) -> Result<Vec<String>> {
