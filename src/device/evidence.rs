@@ -48,6 +48,13 @@ impl Unchecked {
     }
 }
 
+/// A question to the witness: when it was asked, and what had left and come on its connection by then.
+struct Asked {
+    at: Instant,
+    written: u64,
+    read: u64,
+}
+
 /// Keeps account of a device through a failover.
 pub struct FailoverWatch<'a> {
     device: &'a Device,
@@ -60,8 +67,8 @@ pub struct FailoverWatch<'a> {
     lost: Option<String>,
     /// Whether the device answered after the witness was lost.
     back: bool,
-    /// When the witness was asked for a sign, for the device answers on another connection; and what had left by then.
-    asked: Option<(Instant, u64)>,
+    /// That the witness was asked for a sign, for the device answers on another connection.
+    asked: Option<Asked>,
     /// Silence means that the device is away, for as long as it is watched.
     _expecting: Vec<Expecting>,
     /// The witness is watched, though no call is under way there.
@@ -154,17 +161,16 @@ impl<'a> FailoverWatch<'a> {
             return None;
         }
         if !current.is(&self.answering) {
-            self.asked = Some((Instant::now(), self.witness.written()));
+            self.asked = Some(Asked { at: Instant::now(), written: self.witness.written(), read: self.witness.read() });
             self.witness.ask_for_a_sign();
         }
-        let (asked, written) = self.asked?;
-        let asked = asked.elapsed();
-        if self.witness.silent_for() < asked {
+        let asked = self.asked.as_ref()?;
+        if self.witness.read() > asked.read {
             self.asked = None;
             return None;
         }
         // The silence of one that was not asked says nothing.
-        (asked >= GRACE && self.witness.written() > written)
+        (asked.at.elapsed() >= GRACE && self.witness.written() > asked.written)
             .then(|| "the device answers on a new connection, and no more on this one".to_owned())
     }
 

@@ -180,6 +180,12 @@ impl Connection {
         self.shared.traffic.written()
     }
 
+    /// Bytes that came so far: whether the peer spoke between two looks is told by these, for times are told apart by
+    /// milliseconds alone.
+    pub fn read(&self) -> u64 {
+        self.shared.traffic.read()
+    }
+
     /// Whether a call is under way on it.
     pub(super) fn is_used(&self) -> bool {
         self.shared.pending.load(Ordering::Acquire) > 0

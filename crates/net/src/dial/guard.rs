@@ -64,7 +64,7 @@ fn was_to_fail_over(connections: &Connections, old: &Connection) -> bool {
 /// Waits until the device answers on another connection, and stays silent on `old`; on which.
 pub async fn answers_elsewhere(connections: &Arc<Connections>, old: &Connection) -> Connection {
     loop {
-        let deadline = Instant::now() + PROOF;
+        let (deadline, said) = (Instant::now() + PROOF, old.read());
         if let Ok(fresh) = connections.get(Persistence::Outage, deadline).await {
             let answered = match ask_time(&fresh, deadline).await {
                 Outcome::Answered(Err(status)) => status.code() != Code::Unavailable,
@@ -72,9 +72,8 @@ pub async fn answers_elsewhere(connections: &Arc<Connections>, old: &Connection)
                 Outcome::Unprocessed(_) | Outcome::Lost(_) | Outcome::TooLate => false,
             };
             if answered && !fresh.is(old) {
-                let proof = Instant::now();
                 pause(GRACE).await;
-                if old.silent_for() >= proof.elapsed() {
+                if old.read() == said {
                     return fresh;
                 }
                 continue; // it spoke

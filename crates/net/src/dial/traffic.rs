@@ -25,6 +25,7 @@ const PING: [u8; FRAME_HEADER + 8] = *b"\0\0\x08\x06\0\0\0\0\0holdfast";
 pub struct Traffic {
     start: Instant,
     written: AtomicU64,
+    read: AtomicU64,
     /// Whether the peer takes no more bytes for now.
     blocked: AtomicBool,
     /// Milliseconds from `start` to the last bytes that came, plus one; 0 while none came.
@@ -44,6 +45,7 @@ impl Traffic {
         Arc::new(Self {
             start: Instant::now(),
             written: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             last_read: AtomicU64::new(0),
             first: Mutex::default(),
@@ -58,6 +60,11 @@ impl Traffic {
     /// Bytes handed to the socket so far.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Bytes that came from the socket so far.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Acquire)
     }
 
     /// Whether bytes wait that the peer does not take.
@@ -162,6 +169,7 @@ impl Traffic {
     fn received(&self, bytes: &[u8]) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         let before = self.last_read.swap(now + 1, Ordering::AcqRel);
+        self.read.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         if before == 0 || first.len() < FRAME_HEADER {
             let missing = FRAME_HEADER.saturating_sub(first.len());
@@ -323,6 +331,21 @@ mod tests {
         let mut came = Vec::new();
         theirs.read_to_end(&mut came).await.expect("its end");
         assert_eq!(came, b"before");
+    }
+
+    #[tokio::test]
+    async fn what_came_a_moment_after_a_look_is_seen() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let traffic = Traffic::new();
+        let mut metered = Metered::new(ours, traffic.clone());
+        for round in 1..=1_000 {
+            let before = traffic.read();
+            theirs.write_all(b"sign").await.expect("open");
+            metered.read_exact(&mut [0; 4]).await.expect("open");
+            assert!(traffic.read() > before, "round {round}");
+        }
     }
 
     #[test]
