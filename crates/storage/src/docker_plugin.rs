@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Code;
 
 use super::mask::Mask;
@@ -136,7 +137,7 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
     let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable(format!("HTTP did not start: {error}")))?;
-    let driver = tokio::spawn(connection);
+    let mut driver = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("/{method}"))
@@ -149,12 +150,17 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
         Error::new(Kind::Connect(ConnectFault::NotGrpc), what)
             .hint("the socket must speak HTTP/1.1, as Docker's plugins do")
     };
-    let answer = send.send_request(request).await.map_err(|error| {
-        broken(format!("no answer by HTTP: {}", root_cause(&error))) // an alert of TLS, it may be
-    })?;
+    let answer = match send.send_request(request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // An alert of TLS, it may be. Where that came before the question was sent, the connection alone knows it.
+            let ended = (&mut driver).await.ok().and_then(std::result::Result::err);
+            let why = ended.as_ref().map_or_else(|| root_cause(&error), |ended| root_cause(ended));
+            return Err(broken(format!("no answer by HTTP: {why}")));
+        }
+    };
     let status = answer.status();
     let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-    driver.abort();
     let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
     answered(status, &bytes, mask)
 }
@@ -293,7 +299,45 @@ impl Volumes for DockerPlugin {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
     use super::*;
+
+    /// A peer that ends the conversation before it hears anything, as one does that wants a certificate.
+    struct Ended;
+
+    impl AsyncRead for Ended {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::Error::other("an alert")))
+        }
+    }
+
+    impl AsyncWrite for Ended {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn why_a_conversation_ended_is_told_whenever_it_did() {
+        for round in 0..500 {
+            let asked = ask(Box::new(Ended), "Plugin.Activate", &json!({}), &Mask::default()).await;
+            let error = asked.expect_err("nobody answers");
+            assert!(error.message.contains("an alert"), "round {round}: {error}");
+        }
+    }
 
     #[test]
     fn what_is_no_answer_to_an_engine_is_none() {
