@@ -10,11 +10,13 @@ import argparse
 import itertools
 import json
 import os
+import select
 import signal
 import socketserver
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -209,7 +211,7 @@ def leave() -> None:
 
 
 def outlive(folder: Path) -> None:
-    """Somebody outside of its control group and without its environment starts it again, once it is dead."""
+    """Another like it, outside of its control group and without its environment, serves as soon as it is dead."""
     again = folder / "again"
     if again.exists():
         return
@@ -221,9 +223,14 @@ def outlive(folder: Path) -> None:
             (root / "cgroup.procs").write_text("0", encoding="utf-8")
             break
     os.setsid()
-    alive = os.getppid()
-    script = 'while kill -0 "$0" 2>/dev/null; do sleep 0.01; done; exec "$@"'
-    os.execve("/bin/sh", ["sh", "-c", script, str(alive), sys.executable, *sys.argv], {"PATH": os.environ["PATH"]})
+    arguments = [sys.executable, *sys.argv, "--after", str(os.getppid())]
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
+    os.execve(sys.executable, arguments, kept)
+
+
+def wait_for_the_end_of(process: int) -> None:
+    with suppress(ProcessLookupError):
+        select.select([os.pidfd_open(process)], [], [])
 
 
 def main() -> None:
@@ -232,6 +239,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--manner", choices=("healthy", *MANNERS), default="healthy")
+    parser.add_argument("--after", type=int, help="serve once this process has ended")
     given = parser.parse_args()
     given.data.mkdir(parents=True, exist_ok=True)
     plugin = Plugin(given.folder, given.data, given.manner)
@@ -245,6 +253,8 @@ def main() -> None:
             return
     if given.manner == "outlives kill":  # whoever watches over it is no process of its own
         outlive(given.folder)
+    if given.after is not None:
+        wait_for_the_end_of(given.after)
     if given.manner == "prints a lot":
         for _ in range(64):
             sys.stdout.write("x" * (1 << 20) + "\n")
