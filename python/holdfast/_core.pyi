@@ -1697,6 +1697,10 @@ class StorageLab:
 
     def provider(self) -> StorageProvider: ...
     def nodes(self) -> list[str]: ...
+    @property
+    def kubeconfig(self) -> _Path | None:
+        """Of a Kubernetes in the lab: the kubeconfig that leads there, for as long as the lab lives."""
+
     def run_name(self) -> str:
         """What begins the names of this run's volumes and tasks."""
 

@@ -255,6 +255,15 @@ impl StorageLab {
         self.lab.nodes().names()
     }
 
+    /// Of a Kubernetes in the lab: the kubeconfig that leads there, for as long as the lab lives.
+    #[getter]
+    fn kubeconfig(&self) -> Option<std::path::PathBuf> {
+        #[cfg(target_os = "linux")]
+        return self.namespaces.as_ref().and_then(Namespaces::kubeconfig);
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     /// What begins the names of this run's volumes and tasks.
     fn run_name(&self) -> String {
         self.lab.run_name()

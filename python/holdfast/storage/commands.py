@@ -94,6 +94,28 @@ def lab() -> None:
     """The lab that storage providers are qualified in."""
 
 
+@lab.command("up")
+@click.argument("what", type=click.Choice(["kubernetes"]))
+@click.option("--provider", default="nbd", show_default=True, metavar="NAME|FILE", help="Whose driver it has.")
+@click.option(
+    "--start", type=click.FloatRange(min=1), default=180.0, show_default=True, help="For all to come up, in s."
+)
+def up(what: str, provider: str, start: float) -> None:
+    """A Kubernetes of nodes on this machine, with a provider's driver, until Ctrl-C or SIGTERM. Linux, as root.
+
+    Prints how kubectl reaches it. Nothing of it is left when this command ends.
+    """
+    from holdfast.storage import standing
+
+    ends = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
+    with standing.stand(standing.readable(provider, what), start=start) as lab:
+        for line in standing.introduce(lab):
+            click.echo(line)
+        sys.stdout.flush()
+        signal.sigwait(ends)
+
+
 @lab.command("clean")
 @click.option("--yes", is_flag=True, help="Remove them.")
 def clean(yes: bool) -> None:

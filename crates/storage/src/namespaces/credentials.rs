@@ -68,7 +68,12 @@ impl Credentials {
         let told: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::lab(error.to_string()))?;
         let token = told["users"][0]["user"]["token"].as_str().unwrap_or_default();
         self.write("outside.kubeconfig", &self.kubeconfig(api, token)?)?;
-        Ok(self.kubeconfig_of("outside"))
+        Ok(self.outside())
+    }
+
+    /// The kubeconfig of whoever is not in the lab's networks, once it was written.
+    pub fn outside(&self) -> PathBuf {
+        self.kubeconfig_of("outside")
     }
 
     fn certify(&self, addresses: &[&str]) -> Result<()> {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from holdfast import _core, storage
 from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.results import Unchecked
-from holdfast.storage import leftovers, logs
 from holdfast.storage import provider as providers
+from holdfast.storage import standing
 from holdfast.storage.account import Limits
 from holdfast.storage.offer import Offer
 from holdfast.storage.provider import ProviderFile
@@ -149,23 +149,13 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
             raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
         yield lab, ""
         return
-    try:
-        folder = leftovers.make()
-    except OSError as error:
-        raise pytest.fail.Exception(f"the lab has no folder: {error}", pytrace=False) from None
-    made: _core.StorageLab | None = None
-    try:
+    pace = PACE[provider.runner == "own"]
+    with ExitStack() as stack:
         try:
-            made = storage.lab(provider, folder, pace=PACE[provider.runner == "own"], timeout=start, calls=calls)
+            made = stack.enter_context(standing.stand(provider, pace=pace, start=start, calls=calls))
         except HoldfastError as error:
-            printed = logs.tails(folder, provider.hide)
-            failure = str(error).replace(str(folder), "…")
-            raise pytest.fail.Exception(f"the lab did not come up: {failure}\n{printed}", pytrace=False) from None
-        yield made, str(folder)
-    finally:
-        if made is not None:
-            made.close()
-        leftovers.remove(folder)
+            raise pytest.fail.Exception(error.message, pytrace=False) from None
+        yield made.lab, str(made.folder)
 
 
 def _calls(config: pytest.Config) -> dict[str, float]:

@@ -108,4 +108,11 @@ impl Namespaces {
         state.relay = Some(relay);
         Ok(kubeconfig)
     }
+
+    /// The kubeconfig that leads in from outside, once a way is open.
+    pub fn kubeconfig(&self) -> Option<PathBuf> {
+        let state = self.state();
+        state.relay.as_ref()?;
+        state.credentials.as_ref().map(Credentials::outside)
+    }
 }
