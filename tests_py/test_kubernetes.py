@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, SchedulerError
-from holdfast.storage import kubernetes, provider
+from holdfast.storage import kubernetes, provider, standing
 from holdfast.storage.report import ScenarioOutcome
 
 SOURCES = Path(__file__).parent.parent / "kubernetes"
@@ -126,3 +128,19 @@ def test_what_the_scheduler_did_not_do_is_not_the_providers(cause: SchedulerErro
     error.__cause__ = cause
     outcome.judge(error)
     assert outcome.verdict == verdict
+
+
+@pytest.mark.parametrize(("options", "there"), [((), False), (("--torpedo-runner", "kubernetes"), True)])
+def test_scenarios_of_kubernetes_are_there_for_its_runner_alone(
+    options: tuple[str, ...], there: bool, tmp_path: Path
+) -> None:
+    provider = ("--provider", "nbd") if there else ()
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "-k", "torpedo"]
+    done = subprocess.run([*command, *provider, *options], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ("test_torpedo_21_kubelet_down_task_ends" in done.stdout) == there, done.stdout
+    assert "test_torpedo_10_" in done.stdout
+
+
+def test_a_lab_does_not_come_up_where_something_is_missing(nowhere: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="nox -s kubernetes_build"):
+        standing.readable("nbd", "kubernetes")

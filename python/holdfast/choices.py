@@ -36,9 +36,14 @@ VolumeAccess: TypeAlias = Literal[
 # The harm that a storage lab does, and undoes.
 StorageFault: TypeAlias = Literal[
     "power_off", "power_on", "cut", "cut_storage", "cut_control", "heal", "stop_plugin", "kill_plugin", "hang_plugin",
-    "start_plugin", "kill_server", "hang_server", "start_server", "kill_runtime", "start_runtime", "live_restore_on",
+    "start_plugin", "kill_server", "hang_server", "start_server", "kill_runtime", "start_runtime", "kill_kubelet",
+    "start_kubelet", "kill_api_server", "start_api_server", "kill_etcd", "start_etcd", "live_restore_on",
     "live_restore_off",
 ]  # fmt: skip
+# After these a node is waited for, until it is ready again.
+COMES_BACK: tuple[StorageFault, ...] = (
+    "start_plugin", "power_on", "heal", "start_server", "start_runtime", "start_kubelet", "start_api_server",
+)  # fmt: skip
 
 
 def words(choice: Any) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ pub fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> 
     })
 }
 
-const FAULTS: [(&str, Fault); 17] = [
+const FAULTS: [(&str, Fault); 23] = [
     ("power_off", Fault::PowerOff),
     ("power_on", Fault::PowerOn),
     ("cut", Fault::Cut(Network::All)),
@@ -62,6 +62,12 @@ const FAULTS: [(&str, Fault); 17] = [
     ("start_server", Fault::Start(Part::Server)),
     ("kill_runtime", Fault::Kill(Part::Runtime)),
     ("start_runtime", Fault::Start(Part::Runtime)),
+    ("kill_kubelet", Fault::Kill(Part::Kubelet)),
+    ("start_kubelet", Fault::Start(Part::Kubelet)),
+    ("kill_api_server", Fault::Kill(Part::ApiServer)),
+    ("start_api_server", Fault::Start(Part::ApiServer)),
+    ("kill_etcd", Fault::Kill(Part::Etcd)),
+    ("start_etcd", Fault::Start(Part::Etcd)),
     ("live_restore_on", Fault::LiveRestore(true)),
     ("live_restore_off", Fault::LiveRestore(false)),
 ];

@@ -24,6 +24,19 @@ pub enum Part {
     Server,
     /// The container runtime on a node.
     Runtime,
+    /// The kubelet on a node.
+    Kubelet,
+    /// The API server of a Kubernetes.
+    ApiServer,
+    /// What that keeps all it knows in.
+    Etcd,
+}
+
+impl Part {
+    /// Whether it is there under Kubernetes alone.
+    pub fn is_of_kubernetes(self) -> bool {
+        matches!(self, Self::Kubelet | Self::ApiServer | Self::Etcd)
+    }
 }
 
 /// Something that is done to a node, or undone.

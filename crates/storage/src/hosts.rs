@@ -41,6 +41,15 @@ fn names(fault: Fault) -> (&'static str, &'static str) {
         Fault::Stop(Part::Runtime) => ("stop_runtime", "start_runtime"),
         Fault::Kill(Part::Runtime) => ("kill_runtime", "start_runtime"),
         Fault::Hang(Part::Runtime) | Fault::Start(Part::Runtime) => ("hang_runtime", "start_runtime"),
+        Fault::Stop(Part::Kubelet) => ("stop_kubelet", "start_kubelet"),
+        Fault::Kill(Part::Kubelet) => ("kill_kubelet", "start_kubelet"),
+        Fault::Hang(Part::Kubelet) | Fault::Start(Part::Kubelet) => ("hang_kubelet", "start_kubelet"),
+        Fault::Stop(Part::ApiServer) => ("stop_api_server", "start_api_server"),
+        Fault::Kill(Part::ApiServer) => ("kill_api_server", "start_api_server"),
+        Fault::Hang(Part::ApiServer) | Fault::Start(Part::ApiServer) => ("hang_api_server", "start_api_server"),
+        Fault::Stop(Part::Etcd) => ("stop_etcd", "start_etcd"),
+        Fault::Kill(Part::Etcd) => ("kill_etcd", "start_etcd"),
+        Fault::Hang(Part::Etcd) | Fault::Start(Part::Etcd) => ("hang_etcd", "start_etcd"),
         Fault::LiveRestore(_) => ("live_restore_on", "live_restore_off"),
     }
 }

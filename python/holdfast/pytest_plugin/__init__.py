@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cni(name): a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
     config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
+    config.addinivalue_line("markers", "torpedo_runner(name): a scenario of this runner's alone")
     options.check(config)
     if options.value(config, "testbed") or options.value(config, "dut-inner"):
         from holdfast.pytest_plugin import targets
@@ -143,6 +144,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         from holdfast.pytest_plugin import suite
 
         suite.add(session, items, [options.SUITES / name for name in wanted])
+    options.leave_out_other_runners(config, items)
 
 
 @pytest.hookimpl(trylast=True)

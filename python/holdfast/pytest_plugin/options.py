@@ -155,8 +155,8 @@ def _check_torpedo(config: pytest.Config) -> None:
         raise pytest.UsageError("--torpedo-runner runs tasks on real nodes: give --provider too, such as nbd")
     for text in value(config, "torpedo-deadline") or ():
         scenario, _ = deadline(text, "torpedo-deadline", "T5=60s")
-        if not re.fullmatch(r"[Tt]([1-9]|1[0-5])|leave", scenario):
-            hint = "give T1 to T15, or leave"
+        if not re.fullmatch(r"[Tt]([1-9]|1[0-5]|2[1-3])|leave", scenario):
+            hint = "give T1 to T15, T21 to T23, or leave"
             raise pytest.UsageError(f"--torpedo-deadline {text}: there is no scenario {scenario!r}; {hint}")
     for text in value(config, "torpedo-timing") or ():
         name, _ = deadline(text, "torpedo-timing", "sync=1ms")
@@ -203,6 +203,20 @@ def _check_provider(config: pytest.Config) -> None:
     except InvalidArgumentError as error:
         hint = f"; try: {error.hint}" if error.hint else ""
         raise pytest.UsageError(f"--provider {error.message}{hint}") from None
+
+
+def leave_out_other_runners(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Scenarios of one runner alone are not there for another."""
+    of_one = [(item, mark) for item in items if (mark := item.get_closest_marker("torpedo_runner")) is not None]
+    if not of_one:
+        return
+    from holdfast.storage.provider import read
+
+    given = value(config, "provider")
+    runner = None if given is None else read(given, runner=value(config, "torpedo-runner")).runner
+    others = [item for item, mark in of_one if mark.args[0] != runner]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
 
 
 def _check_storage_failpoint(text: str) -> None:

@@ -19,7 +19,12 @@ _FAULTS = {
     "T8": ("cut_storage",),
     "T9": ("kill_runtime",),
     "T10": ("live_restore_on",),
+    "T21": ("kill_kubelet",),
+    "T22": ("kill_kubelet",),
+    "T23": ("kill_api_server", "kill_etcd"),
 }
+# Kubernetes' own, which no other runner has.
+OF_KUBERNETES = ("T21", "T22", "T23")
 
 
 # By scenario: what the driver must be able to do, as a lab names it.
@@ -35,7 +40,7 @@ _NEEDS = {
 # How many volumes a node has at a time, where that is not one for each stage of a writer.
 _VOLUMES = {"T1": 5, "T2": 1, "T6": 1, "T15": 1}
 # What moves a volume to another node.
-_MOVES = ("T4", "T5", "T7", "T8")
+_MOVES = ("T4", "T5", "T7", "T8", "T21")
 
 
 def plan(
@@ -47,6 +52,8 @@ def plan(
     cannot be qualified at all is `lacks`. `most` is how many volumes a node takes, 0 where nobody says.
     """
     for name, title in NAMES.items():
+        if name in OF_KUBERNETES and provider.runner != "kubernetes":
+            continue
         why = lacks or _lacking(provider, name) or _cannot(name, capabilities) or _no_room(name, most)
         if why:
             yield name, title, f"NotRun: {why}"

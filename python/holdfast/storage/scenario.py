@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
-from holdfast.choices import StorageFault, TaskStage, VolumeAccess
+from holdfast.choices import COMES_BACK, StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange
 from holdfast.results import Unchecked
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
@@ -250,7 +250,7 @@ class Scenario:
         while self._undo:
             node, fault = self._undo.pop()
             self._inflict(node, fault)
-            if fault in ("start_plugin", "power_on", "heal", "start_server", "start_runtime"):
+            if fault in COMES_BACK:
                 self.lab.wait_ready(node, timeout=within or self.limits.deadline)
 
     def _inflict(self, node: str, fault: StorageFault) -> None:

@@ -7,15 +7,25 @@ use super::sites::Step;
 use super::state::{EmulatedState, Health, Node};
 use super::world::Emulated;
 use crate::faults::{Fault, Faults, Network, Part};
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Result};
 
 impl Faults for Emulated {
-    fn lacks(&self, _: Fault) -> Option<String> {
-        None
+    fn lacks(&self, fault: Fault) -> Option<String> {
+        match fault {
+            Fault::Stop(part) | Fault::Kill(part) | Fault::Hang(part) | Fault::Start(part)
+                if part.is_of_kubernetes() =>
+            {
+                Some("no Kubernetes is emulated".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
         self.world().node(node)?;
+        if let Some(why) = self.lacks(fault) {
+            return Err(Error::invalid(why));
+        }
         match fault {
             Fault::PowerOff => self.power_off(node),
             Fault::PowerOn => self.with(node, |node| node.powered = true),
@@ -35,6 +45,7 @@ impl Faults for Emulated {
             }
             Fault::Start(Part::Runtime) => self.start_runtime(node),
             Fault::LiveRestore(on) => self.with(node, |node| node.live_restore = on),
+            Fault::Stop(_) | Fault::Kill(_) | Fault::Hang(_) | Fault::Start(_) => {} // lacking, and refused
         }
         if matches!(fault, Fault::PowerOff | Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime)) {
             let ended = |world: &EmulatedState| {

@@ -18,6 +18,13 @@ const GRACE: Duration = Duration::from_secs(5);
 impl Faults for Namespaces {
     fn lacks(&self, fault: Fault) -> Option<String> {
         match (fault, self.options.runtime) {
+            (Fault::Kill(part) | Fault::Start(part), _) if part.is_of_kubernetes() => {
+                let none = self.options.kubernetes.is_none();
+                none.then(|| "the lab has no Kubernetes: give the runner kubernetes".to_owned())
+            }
+            (Fault::Stop(part) | Fault::Hang(part), _) if part.is_of_kubernetes() => {
+                Some("the lab kills the parts of a Kubernetes, and does nothing else to them".to_owned())
+            }
             (Fault::Stop(Part::Runtime) | Fault::Hang(Part::Runtime), None) if self.options.kubernetes.is_some() => {
                 Some("the lab kills the runtime of a Kubernetes, and does nothing else to it".to_owned())
             }
@@ -56,6 +63,8 @@ impl Faults for Namespaces {
             Fault::PowerOn => self.power_on(node, deadline),
             Fault::Cut(network) => self.wire(node, |name| cut(network, name), false, deadline),
             Fault::Heal => self.wire(node, |_| true, true, deadline),
+            Fault::Kill(part) if part.is_of_kubernetes() => self.kill_of_kubernetes(node, part, deadline),
+            Fault::Start(part) if part.is_of_kubernetes() => self.start_of_kubernetes(node, part),
             Fault::Kill(Part::Runtime) if self.options.kubernetes.is_some() => self.end_worker(node, "-KILL", deadline),
             Fault::Start(Part::Runtime) if self.options.kubernetes.is_some() => self.start_worker(node, deadline),
             Fault::LiveRestore(on) if self.options.kubernetes.is_some() => {
@@ -75,6 +84,13 @@ impl Faults for Namespaces {
             Fault::Start(_) => self.start_plugin(node, deadline),
         }
     }
+}
+
+/// Ends a process by a signal, and sees that it has ended.
+pub(super) fn end_process(namespace: &Namespace, pid: &str, signal: &str, deadline: Instant) -> Result<()> {
+    namespace.run(&["kill", signal, pid], deadline)?;
+    let what = format!("the end of a process by kill {signal}");
+    wait_until(deadline, &what, || namespace.process(pid).is_none_or(|state| state == 'Z')).map_err(Error::of_lab)
 }
 
 fn cut(network: Network, name: &str) -> bool {
@@ -176,13 +192,7 @@ impl Namespaces {
     /// Ends a part that has a folder of the lab by a signal.
     pub(super) fn end_part(&self, node: &str, folder: &str, signal: &str, deadline: Instant) -> Result<()> {
         let pid = self.pid_of(folder)?;
-        self.within(node, |namespace| namespace.run(&["kill", signal, &pid], deadline))?;
-        let what = format!("the end of a process by kill {signal}");
-        wait_until(deadline, &what, || self.process(node, &pid).is_none_or(|state| state == 'Z')).map_err(Error::of_lab)
-    }
-
-    fn process(&self, node: &str, pid: &str) -> Option<char> {
-        self.within(node, |namespace| Ok(namespace.process(pid))).ok().flatten()
+        self.within(node, |namespace| end_process(namespace, &pid, signal, deadline))
     }
 
     fn hang_plugin(&self, node: &str, deadline: Instant) -> Result<()> {

@@ -13,7 +13,10 @@ use holdfast_net::error::{Error, Result};
 
 /// Where the API server listens.
 const PORT: u16 = 6443;
-const ETCD: &str = "http://127.0.0.1:2379";
+/// What the parts are called in the lab.
+pub(super) const API: &str = "api";
+pub(super) const ETCD: &str = "etcd";
+const ETCD_CLIENTS: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
 /// Where the API is, within the lab.
@@ -32,16 +35,33 @@ impl Namespaces {
             &self.names(),
             &format!("https://{at}"),
         )?;
-        let executable = tools::quoted(&options.executable);
-        let of = |name: &str| tools::quoted(&credentials.file(name));
-        let etcd = format!(
-            "exec etcd --data-dir {} --listen-client-urls {ETCD} --advertise-client-urls {ETCD} \
+        self.start_on_server(&[(ETCD, self.etcd()), (API, self.api_server(options, &credentials))])?;
+        Ok(credentials)
+    }
+
+    /// Starts the one of this name again.
+    pub(super) fn start_control_plane_part(&self, name: &str) -> Result<()> {
+        let credentials = self.state().credentials.clone();
+        let (Some(options), Some(credentials)) = (&self.options.kubernetes, credentials) else {
+            return Err(Error::lab("the lab has no Kubernetes"));
+        };
+        let command = if name == ETCD { self.etcd() } else { self.api_server(options, &credentials) };
+        self.start_on_server(&[(name, command)])
+    }
+
+    fn etcd(&self) -> String {
+        format!(
+            "exec etcd --data-dir {} --listen-client-urls {ETCD_CLIENTS} --advertise-client-urls {ETCD_CLIENTS} \
              --listen-peer-urls {ETCD_PEERS} --initial-advertise-peer-urls {ETCD_PEERS} \
              --initial-cluster default={ETCD_PEERS} --unsafe-no-fsync",
-            tools::quoted(&folder.join("etcd/data"))
-        );
-        let api_server = format!(
-            "exec {executable} kube-apiserver --etcd-servers={ETCD} --bind-address={ip} --advertise-address={ip} \
+            tools::quoted(&self.options.folder.join("server/etcd/data"))
+        )
+    }
+
+    fn api_server(&self, options: &KubernetesOptions, credentials: &Credentials) -> String {
+        let of = |name: &str| tools::quoted(&credentials.file(name));
+        format!(
+            "exec {executable} kube-apiserver --etcd-servers={ETCD_CLIENTS} --bind-address={ip} --advertise-address={ip} \
              --secure-port={PORT} --tls-cert-file={} --tls-private-key-file={} --token-auth-file={} \
              --authorization-mode=Node,RBAC --service-cluster-ip-range=10.96.0.0/16 \
              --service-account-issuer=https://kubernetes.default.svc --service-account-key-file={} \
@@ -52,11 +72,10 @@ impl Namespaces {
             of("tokens.csv"),
             of("accounts.pub"),
             of("accounts.key"),
-            tools::quoted(&folder.join("api/certificates")),
-            ip = at.ip(),
-        );
-        self.start_on_server(&[("etcd", etcd), ("api", api_server)])?;
-        Ok(credentials)
+            tools::quoted(&self.options.folder.join("server/api/certificates")),
+            executable = tools::quoted(&options.executable),
+            ip = api().ip(),
+        )
     }
 
     /// Starts what watches the API, once that answers: it gives up early where it does not.

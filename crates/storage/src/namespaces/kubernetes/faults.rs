@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::control_plane::{API, ETCD};
+use crate::faults::Part;
+use crate::namespaces::faults::end_process;
 use crate::namespaces::nodes::Namespaces;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -16,6 +19,27 @@ const KILL_PODS: &str = r#"for each in /proc/[0-9]*; do
 done; true"#;
 
 impl Namespaces {
+    /// Kills the kubelet on a node, or a part of the control plane.
+    pub(in crate::namespaces) fn kill_of_kubernetes(&self, node: &str, part: Part, deadline: Instant) -> Result<()> {
+        if part == Part::Kubelet {
+            return self.end_part(node, &format!("{node}/kubelet"), "-KILL", deadline);
+        }
+        let pid = self.pid_of(&format!("server/{}", control_plane_name(part)))?;
+        self.on_server(|server| end_process(server, &pid, "-KILL", deadline))
+    }
+
+    /// Starts one that was killed.
+    pub(in crate::namespaces) fn start_of_kubernetes(&self, node: &str, part: Part) -> Result<()> {
+        if part != Part::Kubelet {
+            return self.start_control_plane_part(control_plane_name(part));
+        }
+        let state = self.state();
+        let Some(namespace) = &state.known(node)?.namespace else {
+            return Err(Error::lab(format!("{node} is powered off")));
+        };
+        self.launch_kubelet_of(namespace, node, &state)
+    }
+
     /// Kills the containerd on a node: with all that it runs, or, where tasks outlive their runtime, with the kubelet.
     pub(in crate::namespaces) fn end_worker(&self, node: &str, signal: &str, deadline: Instant) -> Result<()> {
         let outlive = self.state().known(node)?.tasks_outlive_runtime;
@@ -56,4 +80,9 @@ impl Namespaces {
             held.tasks_outlive_runtime = outlive;
         }
     }
+}
+
+/// What a part of the control plane is called in the lab.
+fn control_plane_name(part: Part) -> &'static str {
+    if part == Part::Etcd { ETCD } else { API }
 }
