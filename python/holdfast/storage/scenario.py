@@ -30,8 +30,7 @@ class Scenario:
     def __init__(self, lab: StorageLab, name: str, limits: Limits) -> None:
         self.lab = lab
         self.name = name
-        # Where the lab keeps its own files, if it has a folder.
-        self.folder = ""
+        self.folder = ""  # where the lab keeps its own files, if it has one
         self.limits = limits
         self.account = ScenarioAccount()
         self.provider: StorageProvider = lab.provider()
@@ -44,10 +43,8 @@ class Scenario:
         self.offer = Offer(minimum=self.provider.minimum)
         # What each volume was asked for, by its name.
         self.sent: dict[str, dict[str, str]] = {}
-        # Why no second node can have a volume; None until that is known.
-        self._alone: str | None = None
-        # What of the nodes cannot be looked at.
-        self.unseen: Unchecked | None = None
+        self._alone: str | None = None  # why no second node can have a volume, once that is known
+        self.unseen: Unchecked | None = None  # what of the nodes cannot be looked at
         self._undo: list[tuple[str, StorageFault]] = []
         self._count = 0
         self._began = time.monotonic()
@@ -277,11 +274,14 @@ class Scenario:
         def left() -> float:
             return max(0.05, end - time.monotonic())
 
-        moved = []
+        moved, tasks = [], list(tasks)
         within = f" within {self.limits.deadline} s"
-        for task in tasks:
-            with self.blaming(f"the task ({task.stage}) does not run on {node}{within}", ExpectationFailed):
+        failure = f"the task ({{}}) does not run on {node}{within}"
+        for task in tasks:  # all of them first: who takes volumes from a node may do so side by side
+            with self.blaming(failure.format(task.stage), ExpectationFailed):
                 self.lab.evict(task.volume, task.node, timeout=left())
+        for task in tasks:
+            with self.blaming(failure.format(task.stage), ExpectationFailed):
                 self.expect_whole(task.volume, node)
                 moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
                 self.tasks.append(moved[-1])
