@@ -1,6 +1,6 @@
 //! Storage labs of real nodes: namespaces of this machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +17,7 @@ use crate::storage::kubernetes::{ByKubernetes, CLASS, Claims, Cluster, ClusterOp
 use crate::storage::namespaces::{
     CONTROLLER, DRIVER, IMAGE, KubernetesOptions, LabOptions, Namespaces, RuntimeOptions, address,
 };
-use crate::storage::{
-    Capability, Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Provider, Runner, Volumes,
-};
+use crate::storage::{Capability, Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Runner, Volumes};
 
 /// What `holdfast.storage.lab` was given, checked there.
 #[derive(FromPyObject)]
@@ -175,8 +173,7 @@ impl LabGiven {
         let channels = Arc::new(move |node: &str| Channels::Folder(folder.join(node).join("told")));
         let beneath = Some(Arc::new(namespaces.clone()) as Arc<dyn Nodes>);
         let pods = Pods::new(cluster, names, IMAGE.to_owned(), &self.ledger, channels, beneath, deadline)?;
-        let of_claims = Provider { capabilities: claimable(&provider.capabilities), ..provider };
-        let volumes = Claims::new(pods.clone(), CLASS.to_owned(), of_claims, Some(plugins), deadline)?;
+        let volumes = Claims::new(pods.clone(), CLASS.to_owned(), provider, Some(plugins), deadline)?;
         let recovery = given.recovery.as_deref().map(str::parse).transpose()?;
         let shared = namespaces.clone();
         let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| shared.is_off(node)));
@@ -216,13 +213,6 @@ impl LabGiven {
 
 /// Who has volumes, where tasks run, and who runs them.
 type Seams = (Arc<dyn Volumes>, Arc<dyn Nodes>, Arc<dyn Runner>);
-
-/// What of a driver can be asked for by claims and pods.
-fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
-    let kept = [Capability::Fence, Capability::Topology, Capability::Local];
-    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
-    own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
-}
 
 /// Nodes as namespaces of this machine, with a provider on them.
 #[pyfunction]

@@ -1,6 +1,6 @@
 //! A provider's volumes as claims of a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 use super::manifests;
 use super::pods::Pods;
 use crate::nodes::Nodes;
-use crate::volumes::{Attachment, Provider, Volume, VolumeRequest, Volumes};
+use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -41,6 +41,7 @@ impl Claims {
         plugins: Option<Arc<dyn Volumes>>,
         deadline: Instant,
     ) -> Result<Self> {
+        let provider = Provider { capabilities: claimable(&provider.capabilities), ..provider };
         let claims = Self { cluster: pods.cluster().clone(), pods, class, provider, plugins };
         claims.user_class(deadline)?;
         Ok(claims)
@@ -92,6 +93,13 @@ impl Claims {
         let found = self.cluster.find(&self.cluster.own::<PersistentVolumeClaim>(), claim, deadline)?;
         Ok(found.and_then(|claim| claim.spec?.volume_name))
     }
+}
+
+/// What of a driver can be asked for by claims and pods.
+fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
+    let kept = [Capability::Fence, Capability::Topology, Capability::Local];
+    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
+    own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
 
 fn volume(claim: &PersistentVolumeClaim) -> Volume {
