@@ -1,6 +1,7 @@
 //! Kubernetes as the runner: volumes are claims, tasks are pods, and what stands between them and the provider is the
 //! cluster's own.
 
+mod attaching;
 mod claims;
 mod cluster;
 mod driver;

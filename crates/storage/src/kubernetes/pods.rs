@@ -78,13 +78,14 @@ impl Pods {
     fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
         let pods = self.cluster.own::<Pod>();
         self.cluster.create(&pods, &manifests::pod(self.cluster.run(), of)?, deadline)?;
-        self.wait_running(of.name, deadline).inspect_err(|_| {
+        self.wait_running(of, deadline).inspect_err(|_| {
             let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
         })
     }
 
     /// Waits until a pod runs; why not, as the cluster says.
-    fn wait_running(&self, name: &str, deadline: Instant) -> Result<()> {
+    fn wait_running(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
+        let name = of.name;
         let mut ended = None;
         let mut running = false;
         let waited = wait_until(deadline, "a pod", || {
@@ -102,7 +103,12 @@ impl Pods {
             return Err(Error::new(Kind::Status(tonic::Code::Unknown), format!("{what}: it ended: {why}")));
         }
         let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, what.clone()));
-        match self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)? {
+        let told = self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)?;
+        let obstacle = match told {
+            None => self.cluster.missing_attachment(of.claim, of.node, Instant::now() + GLANCE)?,
+            told => told,
+        };
+        match obstacle {
             Some(obstacle) => Err(obstacle.error(&what)),
             None => Err(late),
         }

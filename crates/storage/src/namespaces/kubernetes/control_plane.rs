@@ -88,11 +88,12 @@ impl Namespaces {
         let executable = tools::quoted(&options.executable);
         let of = |name: &str| tools::quoted(&credentials.file(name));
         let config = |part: &str| tools::quoted(&credentials.kubeconfig_of(part));
-        // a node that says nothing for so long is NotReady: the lab's nodes say it four times as often
+        // a node that says nothing for so long is NotReady: the lab's nodes say it four times as often; and what somebody
+        // else detached is seen in seconds, not in a minute
         let controllers = format!(
             "exec {executable} kube-controller-manager --kubeconfig={} --leader-elect=false \
              --service-account-private-key-file={} --root-ca-file={} --node-monitor-grace-period=8s \
-             --node-monitor-period=1s --bind-address=127.0.0.1 --use-service-account-credentials=true \
+             --node-monitor-period=1s --attach-detach-reconcile-sync-period=5s --bind-address=127.0.0.1 --use-service-account-credentials=true \
              '--controllers=*,-bootstrap-signer-controller,-token-cleaner-controller' --cert-dir={}",
             config("controllers"),
             of("accounts.key"),
