@@ -179,6 +179,19 @@ def kubernetes_build(session: nox.Session) -> None:
 
 
 @nox.session
+def kubernetes(session: nox.Session) -> None:
+    """Scenarios with nbd on a Kubernetes in the lab, which is built where it is missing. As root. `-- torpedo`: all."""
+    kubernetes_build(session)
+    install_wheel(session)
+    if os.environ.get("CI") == "true":
+        install_system_tools(session, SYSTEM_TOOLS | {"etcd": "etcd-server"})
+    few = "(torpedo_3_ and kill_plugin) or torpedo_5_ or torpedo_7_ or torpedo_10_ or torpedo_21_ or torpedo_24_"
+    chosen = " ".join(session.posargs) or few
+    session.chdir(session.create_tmp())
+    session.run("pytest", "-k", chosen, "--provider", "nbd", "--torpedo-runner", "kubernetes")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """tests_py against the installed wheel."""
     install_wheel(session, *TEST_TOOLS)

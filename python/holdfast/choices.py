@@ -38,7 +38,7 @@ StorageFault: TypeAlias = Literal[
     "power_off", "power_on", "cut", "cut_storage", "cut_control", "heal", "stop_plugin", "kill_plugin", "hang_plugin",
     "start_plugin", "kill_server", "hang_server", "start_server", "kill_runtime", "start_runtime", "kill_kubelet",
     "start_kubelet", "kill_api_server", "start_api_server", "kill_etcd", "start_etcd", "live_restore_on",
-    "live_restore_off",
+    "live_restore_off", "drain", "uncordon",
 ]  # fmt: skip
 # After these a node is waited for, until it is ready again.
 COMES_BACK: tuple[StorageFault, ...] = (

@@ -46,7 +46,7 @@ pub fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> 
     })
 }
 
-const FAULTS: [(&str, Fault); 23] = [
+const FAULTS: [(&str, Fault); 25] = [
     ("power_off", Fault::PowerOff),
     ("power_on", Fault::PowerOn),
     ("cut", Fault::Cut(Network::All)),
@@ -68,6 +68,8 @@ const FAULTS: [(&str, Fault); 23] = [
     ("start_api_server", Fault::Start(Part::ApiServer)),
     ("kill_etcd", Fault::Kill(Part::Etcd)),
     ("start_etcd", Fault::Start(Part::Etcd)),
+    ("drain", Fault::Drain),
+    ("uncordon", Fault::Uncordon),
     ("live_restore_on", Fault::LiveRestore(true)),
     ("live_restore_off", Fault::LiveRestore(false)),
 ];

@@ -13,11 +13,11 @@ use super::storage::{StorageLab, wait};
 use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
-use crate::storage::kubernetes::{ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods};
+use crate::storage::kubernetes::{ByCluster, ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods};
 use crate::storage::namespaces::{
     CONTROLLER, DRIVER, IMAGE, KubernetesOptions, LabOptions, Namespaces, RuntimeOptions, address,
 };
-use crate::storage::{Capability, Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Runner, Volumes};
+use crate::storage::{Capability, Csi, DockerPlugin, DockerPluginOptions, Endpoint, Lab, Nodes, Own, Volumes};
 
 /// What `holdfast.storage.lab` was given, checked there.
 #[derive(FromPyObject)]
@@ -153,7 +153,7 @@ impl LabGiven {
         plugins: Arc<dyn Volumes>,
         namespaces: &Namespaces,
         deadline: Instant,
-    ) -> Result<Seams> {
+    ) -> Result<Lab> {
         let (provider, names) = (plugins.provider(), namespaces.names());
         let options = ClusterOptions {
             kubeconfig: namespaces.open_api()?,
@@ -177,7 +177,9 @@ impl LabGiven {
         let recovery = given.recovery.as_deref().map(str::parse).transpose()?;
         let shared = namespaces.clone();
         let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| shared.is_off(node)));
-        Ok((Arc::new(volumes), Arc::new(pods), Arc::new(runner)))
+        let faults = ByCluster::new(pods.clone(), Arc::new(namespaces.clone()));
+        let (volumes, runner, mask) = (Arc::new(volumes), Arc::new(runner), self.mask.get().mask.clone());
+        Ok(Lab::new(volumes, runner, Arc::new(pods), Arc::new(faults), self.run, self.pace.0, mask))
     }
 
     /// The three seams.
@@ -186,8 +188,7 @@ impl LabGiven {
         let mask = self.mask.get().mask.clone();
         let shared = Arc::new(namespaces.clone());
         if let Some(given) = &self.kubernetes {
-            let (volumes, nodes, runner) = self.cluster(given, plugins, namespaces, deadline)?;
-            return Ok(Lab::new(volumes, runner, nodes, shared, self.run, self.pace.0, mask));
+            return self.cluster(given, plugins, namespaces, deadline);
         }
         if self.runner == "own" {
             let runner = Arc::new(Own::new("own", plugins.clone(), shared.clone()));
@@ -210,9 +211,6 @@ impl LabGiven {
         Ok(Lab::new(Arc::new(volumes), runner, nodes, shared, self.run, self.pace.0, mask))
     }
 }
-
-/// Who has volumes, where tasks run, and who runs them.
-type Seams = (Arc<dyn Volumes>, Arc<dyn Nodes>, Arc<dyn Runner>);
 
 /// Nodes as namespaces of this machine, with a provider on them.
 #[pyfunction]

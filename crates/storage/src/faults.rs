@@ -60,6 +60,10 @@ pub enum Fault {
     Start(Part),
     /// Whether tasks outlive their runtime from now on.
     LiveRestore(bool),
+    /// Who schedules tasks gives the node no more of them, and asks those that it has to end.
+    Drain,
+    /// It is given tasks again.
+    Uncordon,
 }
 
 /// Who does harm.

@@ -51,11 +51,12 @@ fn names(fault: Fault) -> (&'static str, &'static str) {
         Fault::Kill(Part::Etcd) => ("kill_etcd", "start_etcd"),
         Fault::Hang(Part::Etcd) | Fault::Start(Part::Etcd) => ("hang_etcd", "start_etcd"),
         Fault::LiveRestore(_) => ("live_restore_on", "live_restore_off"),
+        Fault::Drain | Fault::Uncordon => ("drain", "uncordon"),
     }
 }
 
 fn undoes(fault: Fault) -> bool {
-    matches!(fault, Fault::PowerOn | Fault::Heal | Fault::Start(_) | Fault::LiveRestore(false))
+    matches!(fault, Fault::PowerOn | Fault::Heal | Fault::Start(_) | Fault::LiveRestore(false) | Fault::Uncordon)
 }
 
 /// The last bytes of a text, so many at most.

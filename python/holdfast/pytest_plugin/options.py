@@ -155,8 +155,8 @@ def _check_torpedo(config: pytest.Config) -> None:
         raise pytest.UsageError("--torpedo-runner runs tasks on real nodes: give --provider too, such as nbd")
     for text in value(config, "torpedo-deadline") or ():
         scenario, _ = deadline(text, "torpedo-deadline", "T5=60s")
-        if not re.fullmatch(r"[Tt]([1-9]|1[0-5]|2[1-3])|leave", scenario):
-            hint = "give T1 to T15, T21 to T23, or leave"
+        if not re.fullmatch(r"[Tt]([1-9]|1[0-5]|2[1-4])|leave", scenario):
+            hint = "give T1 to T15, T21 to T24, or leave"
             raise pytest.UsageError(f"--torpedo-deadline {text}: there is no scenario {scenario!r}; {hint}")
     for text in value(config, "torpedo-timing") or ():
         name, _ = deadline(text, "torpedo-timing", "sync=1ms")

@@ -22,9 +22,10 @@ _FAULTS = {
     "T21": ("kill_kubelet",),
     "T22": ("kill_kubelet",),
     "T23": ("kill_api_server", "kill_etcd"),
+    "T24": ("drain",),
 }
 # Kubernetes' own, which no other runner has.
-OF_KUBERNETES = ("T21", "T22", "T23")
+OF_KUBERNETES = ("T21", "T22", "T23", "T24")
 
 
 # By scenario: what the driver must be able to do, as a lab names it.
@@ -40,7 +41,7 @@ _NEEDS = {
 # How many volumes a node has at a time, where that is not one for each stage of a writer.
 _VOLUMES = {"T1": 5, "T2": 1, "T6": 1, "T15": 1}
 # What moves a volume to another node.
-_MOVES = ("T4", "T5", "T7", "T8", "T21")
+_MOVES = ("T4", "T5", "T7", "T8", "T21", "T24")
 
 
 def plan(

@@ -39,6 +39,7 @@ NAMES = {
     "T21": "kubelet down, task ends",
     "T22": "kubelet down",
     "T23": "control plane down",
+    "T24": "drain under write",
 }
 # What a scenario's verdict is as a step's outcome.
 OUTCOMES: dict[str, Outcome] = {
@@ -129,7 +130,7 @@ def _is_the_schedulers(error: BaseException | None) -> bool:
 
 
 def scenario_of(item: pytest.Item) -> str:
-    """Which scenario a test is, as its mark says: T1 to T15, T21 to T23."""
+    """Which scenario a test is, as its mark says: T1 to T15, T21 to T24."""
     mark = item.get_closest_marker("torpedo")
     assert mark is not None, f"{item.nodeid} has no mark torpedo(scenario)"
     return str(mark.args[0])

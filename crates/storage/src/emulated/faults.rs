@@ -12,6 +12,7 @@ use holdfast_net::error::{Error, Result};
 impl Faults for Emulated {
     fn lacks(&self, fault: Fault) -> Option<String> {
         match fault {
+            Fault::Drain | Fault::Uncordon => Some("no Kubernetes is emulated".to_owned()),
             Fault::Stop(part) | Fault::Kill(part) | Fault::Hang(part) | Fault::Start(part)
                 if part.is_of_kubernetes() =>
             {
@@ -45,7 +46,7 @@ impl Faults for Emulated {
             }
             Fault::Start(Part::Runtime) => self.start_runtime(node),
             Fault::LiveRestore(on) => self.with(node, |node| node.live_restore = on),
-            Fault::Stop(_) | Fault::Kill(_) | Fault::Hang(_) | Fault::Start(_) => {} // lacking, and refused
+            Fault::Stop(_) | Fault::Kill(_) | Fault::Hang(_) | Fault::Start(_) | Fault::Drain | Fault::Uncordon => {} // refused
         }
         if matches!(fault, Fault::PowerOff | Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime)) {
             let ended = |world: &EmulatedState| {

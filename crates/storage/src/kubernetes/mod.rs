@@ -4,6 +4,7 @@
 mod attaching;
 mod claims;
 mod cluster;
+mod draining;
 mod driver;
 mod events;
 mod manifests;
@@ -14,6 +15,7 @@ mod runner;
 
 pub use claims::Claims;
 pub use cluster::{Cluster, ClusterOptions};
+pub use draining::ByCluster;
 pub use driver::CLASS;
 pub use pods::Pods;
 pub use recovery::Recovery;

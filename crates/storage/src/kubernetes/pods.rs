@@ -126,13 +126,22 @@ impl Pods {
         self.cluster.remove(&self.cluster.own::<Pod>(), name, &params, deadline)
     }
 
+    /// The run's pods on a node.
+    pub fn all_on(&self, node: &str, deadline: Instant) -> Result<Vec<String>> {
+        self.listed(node, &self.cluster.own_label(), deadline)
+    }
+
+    fn listed(&self, node: &str, labels: &str, deadline: Instant) -> Result<Vec<String>> {
+        let found = self.cluster.list(&self.cluster.own::<Pod>(), labels, deadline)?;
+        let here = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_none_or(|on| on == node);
+        Ok(found.into_iter().filter(here).filter_map(|pod| pod.metadata.name).collect())
+    }
+
     /// The pods of a volume on a node.
     pub fn on(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<Vec<String>> {
         let mut labels = vec![self.cluster.own_label(), format!("{VOLUME_LABEL}={volume}")];
         labels.extend(task.map(|task| format!("{TASK_LABEL}={task}")));
-        let found = self.cluster.list(&self.cluster.own::<Pod>(), &labels.join(","), deadline)?;
-        let here = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_none_or(|on| on == node);
-        Ok(found.into_iter().filter(here).filter_map(|pod| pod.metadata.name).collect())
+        self.listed(node, &labels.join(","), deadline)
     }
 
     /// Where the kubelet of a node has a pod's volume mounted; none, where the pod or its volume is not there.

@@ -68,28 +68,29 @@ impl Cluster {
 
     /// Tells that a node is out of service; first, in the run's namespace, that this is to be undone.
     pub fn taint(&self, node: &str, deadline: Instant) -> Result<()> {
-        self.remember_taint(node, true, deadline)?;
+        self.remember(TAINTED, node, true, deadline)?;
         self.set_taint(node, true, deadline)
     }
 
     /// Takes that back.
     pub fn untaint(&self, node: &str, deadline: Instant) -> Result<()> {
         self.set_taint(node, false, deadline)?;
-        self.remember_taint(node, false, deadline)
+        self.remember(TAINTED, node, false, deadline)
     }
 
-    fn tainted(&self, deadline: Instant) -> Result<Vec<String>> {
+    fn remembered(&self, what: &str, deadline: Instant) -> Result<Vec<String>> {
         let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
         let own = self.find(&namespaces, self.namespace(), deadline)?;
-        let remembered = own.and_then(|own| own.metadata.annotations?.remove(TAINTED)).unwrap_or_default();
+        let remembered = own.and_then(|own| own.metadata.annotations?.remove(what)).unwrap_or_default();
         Ok(remembered.split_whitespace().map(str::to_owned).collect())
     }
 
-    fn remember_taint(&self, node: &str, tainted: bool, deadline: Instant) -> Result<()> {
-        let mut nodes = self.tainted(deadline)?;
+    /// Notes in the run's namespace what of a node is to be undone, or no more.
+    pub(super) fn remember(&self, what: &str, node: &str, to_undo: bool, deadline: Instant) -> Result<()> {
+        let mut nodes = self.remembered(what, deadline)?;
         nodes.retain(|known| known != node);
-        nodes.extend(tainted.then(|| node.to_owned()));
-        let said = json!({"metadata": {"annotations": {TAINTED: nodes.join(" ")}}});
+        nodes.extend(to_undo.then(|| node.to_owned()));
+        let said = json!({"metadata": {"annotations": {what: nodes.join(" ")}}});
         let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
         let patch = Patch::Merge(said);
         let params = PatchParams::default();

@@ -22,6 +22,9 @@ impl Faults for Namespaces {
                 let none = self.options.kubernetes.is_none();
                 none.then(|| "the lab has no Kubernetes: give the runner kubernetes".to_owned())
             }
+            (Fault::Drain | Fault::Uncordon, _) => {
+                Some("nobody here drains a node: give the runner kubernetes".to_owned())
+            }
             (Fault::Stop(part) | Fault::Hang(part), _) if part.is_of_kubernetes() => {
                 Some("the lab kills the parts of a Kubernetes, and does nothing else to them".to_owned())
             }
@@ -78,6 +81,7 @@ impl Faults for Namespaces {
                 self.live_restore(node, on, deadline)
             }
             Fault::LiveRestore(_) => Ok(()), // there is none, which is all that is ever asked for
+            Fault::Drain | Fault::Uncordon => Err(Error::invalid("nobody here drains a node")),
             Fault::Stop(_) => self.stop_plugin(node, deadline),
             Fault::Kill(_) => self.kill_plugin(node, deadline),
             Fault::Hang(_) => self.hang_plugin(node, deadline),

@@ -85,3 +85,22 @@ def test_torpedo_23_control_plane_down(torpedo: Scenario) -> None:
     for task in tasks:
         torpedo.expect_whole(task.volume, other)
     torpedo.expect_nothing_left()
+
+
+@pytest.mark.torpedo("T24")
+def test_torpedo_24_drain_under_write(torpedo: Scenario) -> None:
+    torpedo.need_second_node()
+    first, second = torpedo.nodes[:2]
+    tasks = torpedo.start(first)
+
+    torpedo.harm(first, "drain", undo="uncordon", under=tasks)
+    for task in tasks:
+        torpedo.expect_dead(task)
+    torpedo.expect_nothing_left()
+    moved = []
+    for task in tasks:
+        torpedo.expect_whole(task.volume, second)
+        moved.append(torpedo.run(task.volume, second, task.stage))
+    torpedo.undo()
+
+    torpedo.settle(tasks, moved)
