@@ -102,4 +102,14 @@ mod tests {
             assert!(line.parse::<WriterMessage>().is_err(), "{line}");
         }
     }
+
+    #[test]
+    fn a_message_is_one_line_and_reads_back_with_its_end() {
+        let failed = WriterMessage::Failed("read-only\nfile system".to_owned()).to_string();
+        assert_eq!(failed, "failed read-only file system");
+        for end in ["\n", "\r\n"] {
+            assert_eq!(format!("{failed}{end}").parse(), Ok(WriterMessage::Failed("read-only file system".to_owned())));
+            assert_eq!(format!("syncing 3{end}").parse(), Ok(WriterMessage::Syncing(3)));
+        }
+    }
 }

@@ -254,3 +254,54 @@ fn write_zeros(_: &File, _: u64, _: u64) -> io::Result<()> {
 fn allocate(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// What is held in the memory; it fails on demand, and counts what is asked of it.
+    #[derive(Default)]
+    pub struct InMemory {
+        pub bytes: Vec<u8>,
+        pub fails: bool,
+        pub syncs: usize,
+        pub reserved: Vec<u64>,
+    }
+
+    impl Medium for &mut InMemory {
+        fn length(&mut self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+            let rest = &self.bytes[usize::try_from(offset).expect("small")..];
+            Ok(rest[..rest.len().min(BLOCK)].to_vec())
+        }
+
+        fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
+            if std::mem::take(&mut self.fails) {
+                return Err(io::Error::other("a write that fails once"));
+            }
+            let at = usize::try_from(offset).expect("small");
+            let end = self.bytes.len().max(at + BLOCK);
+            self.bytes.resize(end, 0);
+            self.bytes[at..at + BLOCK].copy_from_slice(block);
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.syncs += 1;
+            Ok(())
+        }
+
+        fn reserve(&mut self, length: u64) -> io::Result<()> {
+            self.reserved.push(length);
+            Ok(())
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.bytes.truncate(usize::try_from(length).expect("small"));
+            Ok(())
+        }
+    }
+}

@@ -166,12 +166,7 @@ fn hash(block: &[u8]) -> Hash {
 /// The hash that hexadecimal digits tell.
 pub fn hash_from(text: &str) -> Option<Hash> {
     let mut hash = ORIGIN;
-    if text.len() != 2 * hash.len() || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(text, &mut hash).ok()?;
     Some(hash)
 }
 
@@ -216,6 +211,57 @@ pub mod tests {
             assert_eq!(Place::of(&flipped), Place::Damaged(flipped));
         }
         assert_eq!(Place::of(b"nonsense"), Place::Damaged(b"nonsense".to_vec()));
+    }
+
+    /// The same bytes with both checksums made right again.
+    fn summed(mut block: Vec<u8>) -> Vec<u8> {
+        let head = crc32c::crc32c(&block[..HEAD_CHECKED]).to_le_bytes();
+        block[HEAD_CHECKED..HEAD].copy_from_slice(&head);
+        let tail = crc32c::crc32c(&block[..TAIL]).to_le_bytes();
+        block[TAIL..].copy_from_slice(&tail);
+        block
+    }
+
+    #[test]
+    fn checksums_alone_make_no_record() {
+        let block = chain(&[1])[0].block();
+        assert_eq!(summed(block.clone()), block);
+        let mut of_another_format = block.clone();
+        of_another_format[0] ^= 1;
+        let mut too_long = block;
+        too_long[88..92].copy_from_slice(&u32::try_from(MAX_PAYLOAD + 1).expect("small").to_le_bytes());
+        for bytes in [of_another_format, too_long].map(summed) {
+            assert_eq!(Place::of(&bytes), Place::Damaged(bytes));
+        }
+    }
+
+    #[test]
+    fn a_write_may_be_torn_within_the_head_and_not_be_damaged_there() {
+        let mut within = chain(&[1])[0].block();
+        within[MAGIC.len() + 30..].fill(0);
+        assert_eq!(Place::of(&within), Place::Torn);
+        assert_eq!(Place::of(&within[..MAGIC.len() + 30]), Place::Torn);
+        let mut damaged = chain(&[1])[0].block();
+        damaged[1024..].fill(0);
+        damaged[50] ^= 1;
+        assert_eq!(Place::of(&damaged), Place::Damaged(damaged));
+    }
+
+    #[test]
+    fn a_hash_is_64_hexadecimal_digits_and_nothing_else() {
+        let digits = "0f".repeat(32);
+        assert_eq!(hash_from(&digits), Some([15; 32]));
+        assert_eq!(hash_from(&digits.to_uppercase()), Some([15; 32]));
+        let others = [
+            &digits[2..],
+            &format!("{digits}0f"),
+            &"+f".repeat(32),
+            &"0g".repeat(32),
+            &format!("a{}a", "é".repeat(31)),
+        ];
+        for other in others {
+            assert_eq!(hash_from(other), None, "{other}");
+        }
     }
 
     proptest::proptest! {

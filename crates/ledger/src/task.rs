@@ -134,6 +134,7 @@ fn write_batch<M: Medium>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::medium::tests::InMemory;
     use crate::{OnFile, Opening, Place, verify};
 
     #[test]
@@ -145,6 +146,47 @@ mod tests {
         let still = Work { pace: Duration::from_secs(2), ..work };
         assert_eq!(still.pace(999), still.pace, "it is slower already");
         assert_eq!(Work { room: None, ..work }.pace(u64::MAX), pace);
+    }
+
+    /// What a task does on a medium, which fails at the write that it is told to, and the words that it says.
+    fn told(work: Work, medium: &mut InMemory) -> Vec<&'static str> {
+        let mut writer = Writer::over(medium, "it", Opening::default()).expect("opened");
+        let (stop, mut said) = (Stop::default(), Vec::new());
+        let done = run(
+            &mut writer,
+            work,
+            || 1,
+            |message| {
+                said.push(match message {
+                    WriterMessage::Opened(..) => "opened",
+                    WriterMessage::Syncing(_) => "syncing",
+                    WriterMessage::Acknowledged(_) => "acknowledged",
+                    WriterMessage::Idle(_) => "idle",
+                    WriterMessage::Failed(_) => "failed",
+                });
+                if said.last() == Some(&"idle") {
+                    stop.stop();
+                }
+            },
+            &stop,
+        );
+        assert_eq!(done.is_err(), said.last() == Some(&"failed"));
+        said
+    }
+
+    #[test]
+    fn a_batch_is_acknowledged_once_it_is_synced() {
+        let mut medium = InMemory::default();
+        let work = Work { batch: 2, records: Some(4), ..Work::default() };
+        let batch = ["syncing", "acknowledged", "acknowledged"];
+        assert_eq!(told(work, &mut medium), [&["opened"][..], &batch, &batch, &["idle"]].concat());
+        assert_eq!(medium.syncs, 3, "at the opening, and once a batch");
+    }
+
+    #[test]
+    fn a_task_says_that_it_failed() {
+        let mut medium = InMemory { fails: true, ..InMemory::default() };
+        assert_eq!(told(Work::default(), &mut medium), ["opened", "failed"]);
     }
 
     #[test]

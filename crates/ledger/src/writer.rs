@@ -220,7 +220,9 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::medium::tests::InMemory;
     use crate::read;
+    use crate::record::tests::chain;
 
     fn opening(writer: u64) -> Opening {
         Opening { writer, ..Opening::default() }
@@ -260,6 +262,97 @@ mod tests {
             assert!(matches!(Writer::open(&path, opening(2)), Err(Refused::Damaged { .. })), "{damage}");
             assert_eq!(std::fs::read(&path).expect("there"), bytes);
         }
+    }
+
+    /// A medium with these records, each at a place of its own choice.
+    fn holding(records: &[(usize, &Record)]) -> InMemory {
+        let mut held = InMemory::default();
+        for (place, record) in records {
+            (&mut held).write((place * BLOCK) as u64, &record.block()).expect("it is in the memory");
+        }
+        held
+    }
+
+    fn after(open: InMemory, opening: Opening) -> Result<(u64, u64), Refused> {
+        let mut medium = open;
+        Writer::over(&mut medium, "it", opening).map(|writer| (writer.last(), writer.identity().incarnation))
+    }
+
+    #[test]
+    fn only_records_that_follow_on_one_another_are_gone_on_from() {
+        let all = chain(&[1, 1, 1]);
+        let (first, one) = (&all[0], &all[0].head);
+        let second = |number, offset, previous| Record::new(one.identity, number, offset, previous, Vec::new());
+        assert_eq!(after(holding(&[(0, first), (1, &all[1])]), opening(1)).expect("it follows"), (2, 2));
+        let (block, hash) = (BLOCK as u64, one.hash);
+        for (place, strange) in [
+            (1, second(3, block, hash)),
+            (1, second(2, block, [7; 32])),
+            (1, second(2, 2 * block, hash)),
+            (2, second(2, 2 * block, hash)), // after an empty place
+        ] {
+            let refused = after(holding(&[(0, first), (place, &strange)]), opening(1));
+            assert!(matches!(refused, Err(Refused::Damaged { after: 1, .. })), "{refused:?} {:?}", strange.head);
+        }
+        let over = Opening { places: Some(4), ..opening(1) };
+        assert!(after(holding(&[(0, first), (1, &all[1])]), over).is_ok());
+        assert!(matches!(after(holding(&[(0, first), (2, &all[1])]), over), Err(Refused::Damaged { .. })));
+    }
+
+    #[test]
+    fn the_next_incarnation_comes_after_the_highest_that_wrote() {
+        let all = chain(&[3, 1]);
+        assert_eq!(after(holding(&[(0, &all[0]), (1, &all[1])]), opening(1)).expect("it follows"), (2, 4));
+    }
+
+    #[test]
+    fn an_odd_end_is_cut_off_and_empty_places_are_kept() {
+        let first = &chain(&[1])[0];
+        for (behind, stays) in [(900, 0), (2 * BLOCK, 2 * BLOCK)] {
+            let mut medium = holding(&[(0, first)]);
+            medium.bytes.resize(BLOCK + behind, 0);
+            Writer::over(&mut medium, "it", opening(1)).map(drop).expect("a ledger");
+            assert_eq!(medium.bytes.len(), BLOCK + stays);
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_on_the_disk_before_anything_is_written_after_it() {
+        let mut medium = holding(&[(0, &chain(&[1])[0])]);
+        let writer = Writer::over(&mut medium, "it", opening(1)).expect("a ledger");
+        assert_eq!(writer.medium.syncs, 1);
+    }
+
+    #[test]
+    fn room_is_asked_for_once() {
+        let mut medium = InMemory::default();
+        let over = Opening { places: Some(2), ..opening(1) };
+        let mut writer = Writer::over(&mut medium, "it", over).expect("a ledger");
+        for _ in 0..4 {
+            writer.append(b"x").expect("written");
+        }
+        assert_eq!(medium.reserved, [2 * BLOCK as u64]);
+        let mut medium = InMemory::default();
+        let mut writer = Writer::over(&mut medium, "it", Opening { places: Some(0), ..opening(1) }).expect("a ledger");
+        for _ in 0..3 {
+            writer.append(b"x").expect("there is always one place");
+        }
+        assert_eq!(medium.reserved, [0, BLOCK as u64]);
+    }
+
+    #[test]
+    fn after_a_write_that_failed_nothing_is_written_until_the_ledger_is_opened_again() {
+        let mut medium = InMemory::default();
+        let mut writer = Writer::over(&mut medium, "it", opening(1)).expect("a ledger");
+        writer.append(b"one").expect("written");
+        writer.medium.fails = true;
+        assert!(matches!(writer.append(b"two"), Err(Refused::Disk { .. })));
+        assert!(matches!(writer.append(b"two"), Err(Refused::Unknown { .. })));
+        assert!(matches!(writer.sync(), Err(Refused::Unknown { .. })));
+        assert_eq!(writer.last(), 1);
+        let mut again = Writer::over(&mut medium, "it", opening(1)).expect("a ledger");
+        assert_eq!(again.append([0; MAX_PAYLOAD]).expect("written").head.number, 2);
+        assert!(matches!(again.append([0; MAX_PAYLOAD + 1]), Err(Refused::TooLong { .. })));
     }
 
     #[test]
