@@ -89,6 +89,25 @@ def test_a_page_has_all_in_it_and_fetches_nothing(folders: tuple[Path, Path]) ->
     assert "PRIMARY" in page
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_a_reason_is_told_as_who_skipped_said_it(
+    pytester: pytest.Pytester, chassis_of_test: holdfast.Emulator, workers: tuple[str, ...]
+) -> None:
+    file = pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.cntr3("CNTR-3.1")
+        @pytest.mark.skip(reason="Skipped: a hole in the plan")  # as pytest itself begins it
+        def test_mine(holdfast_case):
+            pass
+    """)
+    options = ("--dut", chassis_of_test.address, "--dut-insecure", "--dut-artifacts", "kept", *workers)
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", file, *options)
+    assert run.ret == 0, f"{run.stdout}\n{run.stderr}"
+    run.stdout.fnmatch_lines(["1 skipped: Skipped: a hole in the plan"])
+    assert [case.why for case in report.read(pytester.path / "kept").cases] == ["Skipped: a hole in the plan"]
+
+
 def test_the_option_writes_the_page_and_leaves_nothing_else(run_suite: RunSuite, tmp_path: Path) -> None:
     page = tmp_path / "run.html"
     run = run_suite("-k", "cntr1_5 or cntr1_7", *QUICK, "--dut-report", str(page), "--dut-profile", "cisco-iosxr",

@@ -78,13 +78,15 @@ class Chain:
 
     def not_asked(self, command: str) -> str | None:
         """Why a runtime does not ask this chain for a command (CHECK, GC or STATUS); None where it does."""
-        disabled = f"disable{command.capitalize() if command != 'GC' else command}"
-        if str(self.configuration.get(disabled, "")).lower() == "true":
-            return f"the configuration has {disabled}"
+        if self._is_disabled(command):
+            return f"the configuration has {_disabling(command)}"
         since = versions.SINCE.get(command, versions.UNSAID)
         if not versions.at_least(self.version, since):
             return f"the configuration is of cniVersion {self.version}, and {command} came with {since}"
         return None
+
+    def _is_disabled(self, command: str) -> bool:
+        return str(self.configuration.get(_disabling(command), "")).lower() == "true"
 
     def add(self, container: str, namespace: str | os.PathLike[str], **options: Any) -> Result:
         """ADD: every plugin in turn, each with the result of the one before it; the last result, which is kept.
@@ -145,7 +147,7 @@ class Chain:
         A plugin that fails ends nothing: `CniError` in the end.
         """
         why = self.not_asked("GC")
-        if why is not None and "disable" in why:
+        if self._is_disabled("GC"):
             return [NotAsked(kind, "GC", why) for kind in self._kinds]
         kept = self.attachments()
         alive = [(each.container, each.interface) for each in kept if Path(each.namespace).exists()]
@@ -334,6 +336,11 @@ class _Asked:
 def _inherited() -> dict[str, str]:
     """This process' environment without what a runtime that started it may have told it."""
     return {key: value for key, value in os.environ.items() if key not in _OF_A_RUNTIME}
+
+
+def _disabling(command: str) -> str:
+    """What a configuration calls that a command is not asked for."""
+    return f"disable{command if command == 'GC' else command.capitalize()}"
 
 
 def _collect(failures: list[CniError], ask: Any, *what: Any) -> None:

@@ -199,19 +199,20 @@ def pytest_runtest_makereport(
         shorten(call.excinfo.value, made)
         item.stash[FAILED] = made.failed
     if "holdfast_case" in getattr(item, "fixturenames", ()):
+        from holdfast.pytest_plugin import artifacts
         from holdfast.pytest_plugin.case import annotate
 
+        artifacts.note_reason(made, call)
         annotate(item, call, made)
-        from holdfast.pytest_plugin import artifacts
-
         artifacts.keep_end(item, made)
     if item.get_closest_marker("torpedo"):
         from holdfast.storage import report as storage_report
 
         storage_report.annotate(item, call, made)
     if options.SUITES / "cni" in item.path.parents:
-        from holdfast.pytest_plugin import scenarios
+        from holdfast.pytest_plugin import artifacts, scenarios
 
+        artifacts.note_reason(made, call)
         scenarios.annotate_cni(item, call, made)
     return made
 

@@ -40,6 +40,8 @@ INCOMPLETE = pytest.StashKey[bool]()
 # The folder of what was fetched from the device.
 FETCHED = "fetched"
 WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log", f"{FETCHED}/*")
+# What a report calls the reason of who skipped its test.
+SKIP_REASON = "holdfast_skip_reason"
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
 # Of a file's name, in bytes: file systems take 255, and an ending may follow.
@@ -131,10 +133,16 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
     keep_case(item, replace(case, title=title(item), variant=variant(item)))
 
 
+def note_reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Put on a report why its test was skipped, in the words of who skipped it: pytest's own stand behind a mark."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
+        setattr(report, SKIP_REASON, call.excinfo.value.msg)  # crosses from a worker of pytest-xdist, as all attributes do
+
+
 def reason(report: pytest.TestReport) -> str:
     """Why a test was skipped, or could not begin."""
-    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
-    return why.removeprefix("Skipped: ")  # pytest's own mark, which its own summary leaves out too
+    told: str | None = getattr(report, SKIP_REASON, None)
+    return told or (report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or ""))
 
 
 def place(config: pytest.Config) -> str | None:

@@ -214,7 +214,8 @@ class PodByHand(Pod):
         """CHECK finds all as ADD left it. Raises `CniError`.
 
         The reference bridge does not find again a route that was told of without a gateway (but for the default one):
-        where it says so of one that is there, that is an expected failure, and nothing of the network's.
+        where it says so of one that is there, that is an expected failure, and nothing of the network's. By its words
+        alone: each refusal of its CHECK has the same code (999, a plugin's own trouble), and no field names the route.
         """
         try:
             self.check()
