@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -108,9 +110,43 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "
     assert waiting.until(condition, seconds, look=0.01), f"not within {seconds} s: {what}"
 
 
+@pytest.fixture(scope="session")
+def whole_package() -> None:
+    """All of holdfast is imported: what a run in this process imports first, `pytester` forgets again, and what is
+    imported anew has other classes."""
+    for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
+        if not module.name.startswith(("holdfast.suites.", "holdfast.integrations.")) and "__main__" not in module.name:
+            importlib.import_module(module.name)
+
+
 @pytest.fixture
-def run_suite(tmp_path: Path) -> RunSuite:
-    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, in a process of its own."""
+def run_suite(
+    tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, whole_package: None
+) -> RunSuite:
+    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, and in this process: what Python takes to begin
+    would be the larger part of most runs. Workers of pytest-xdist are processes of their own all the same."""
+
+    def run(*arguments: str, failpoints: str = "", **environment: str) -> SuiteRun:
+        folder, report = tmp_path / "empty", tmp_path / "report.xml"
+        folder.mkdir(exist_ok=True)
+        report.unlink(missing_ok=True)
+        given = isolated(tmp_path, {"HOLDFAST_FAILPOINTS": failpoints, **environment})
+        with monkeypatch.context() as patched:
+            for variable in os.environ.keys() - given.keys():
+                patched.delenv(variable)
+            for variable, value in given.items():
+                patched.setenv(variable, value)
+            patched.chdir(folder)
+            words = arguments or ("-k", "cntr3")
+            done = pytester.runpytest_inprocess("-p", "no:cacheprovider", f"--junitxml={report}", *words)
+        return SuiteRun(int(done.ret), f"{done.stdout}\n{done.stderr}", read_report(report))
+
+    return run
+
+
+@pytest.fixture
+def run_suite_apart(tmp_path: Path) -> RunSuite:
+    """The same in a process of its own, as people start it: for tests of what a process does."""
     return suite_runner(tmp_path)
 
 
@@ -132,23 +168,6 @@ def suite_runner(place: Path) -> RunSuite:
             check=False,
         )
         return SuiteRun(done.returncode, done.stdout + done.stderr, read_report(report))
-
-    return run
-
-
-@pytest.fixture
-def run_in_process(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSuite:
-    """As `run_suite`, in this process: for what ends before a device is asked anything. A fifth of the time."""
-
-    def run(*arguments: str, **environment: str) -> SuiteRun:
-        report = pytester.path / "report.xml"
-        with monkeypatch.context() as patched:
-            for variable in os.environ.keys() - isolated(pytester.path, {}).keys():
-                patched.delenv(variable)
-            for variable, value in isolated(pytester.path, environment).items():
-                patched.setenv(variable, value)
-            done = pytester.runpytest_inprocess("-p", "no:cacheprovider", f"--junitxml={report}", *arguments)
-        return SuiteRun(int(done.ret), f"{done.stdout}\n{done.stderr}", read_report(report))
 
     return run
 

@@ -278,9 +278,9 @@ def test_a_plaintext_device_says_so_to_tls(run_suite: RunSuite, chassis_of_test:
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_before_anything_happens(
-    options: tuple[str, ...], says: str, run_in_process: RunSuite
+    options: tuple[str, ...], says: str, run_suite: RunSuite
 ) -> None:
-    run = run_in_process("-k", "cntr3", *options)
+    run = run_suite("-k", "cntr3", *options)
     assert run.exit_code == 4, run.output
     assert says in run.output
     assert "Traceback" not in run.output

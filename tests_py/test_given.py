@@ -65,8 +65,8 @@ def test_the_command_tells_it_by_the_options_name(words: tuple[str, ...], says: 
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_tells_it_too(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr3_1", "--dut-emulator", "gnoi-port=70000")
+def test_a_run_tells_it_too(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", "gnoi-port=70000")
     assert run.exit_code == 4, run.output
     assert (
         "--dut-emulator gnoi-port=70000: write KEY=VALUE; gnoi-port 70000: give a number from 0 to 65535" in run.output

@@ -76,8 +76,8 @@ def test_a_flag_that_says_neither_is_a_usage_error(tmp_path: Path, run_suite: Ru
     assert "holdfast_dut_insecure=perhaps" in run.output
 
 
-def test_plaintext_and_a_tls_option_that_is_off_do_not_contradict(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr3_1", "--dut-insecure", "--dut-plan", HOLDFAST_DUT_SKIP_VERIFY="0")
+def test_plaintext_and_a_tls_option_that_is_off_do_not_contradict(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-insecure", "--dut-plan", HOLDFAST_DUT_SKIP_VERIFY="0")
     assert run.exit_code == 0, run.output
 
 
@@ -108,9 +108,9 @@ def test_every_command_takes_the_options_of_the_device_after_it() -> None:
             assert {f"--{option.name}" for option in options.ALL if option.command} <= names, name
 
 
-def test_help_tells_the_environment_variables(run_in_process: RunSuite) -> None:
+def test_help_tells_the_environment_variables(run_suite: RunSuite) -> None:
     told = CliRunner().invoke(main, ["--help"]).output
-    helped = re.sub(r"\s+", " ", run_in_process("--help").output)
+    helped = re.sub(r"\s+", " ", run_suite("--help").output)
     for option in options.ALL:
         if option.command:
             assert f"[{option.variable}]" in told
@@ -156,8 +156,8 @@ def test_the_docs_tables_are_what_the_table_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_setting_of_the_emulated_device_that_is_not_known_names_the_nearest(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr3_1", "--dut-emulator", "outtage=2s")
+def test_a_setting_of_the_emulated_device_that_is_not_known_names_the_nearest(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", "outtage=2s")
     assert run.exit_code == 4
     assert "did you mean outage?" in run.output
 
@@ -214,15 +214,15 @@ def test_a_flag_of_the_emulated_device_needs_no_value(given: str, means: bool) -
 
 @pytest.mark.parametrize("given", ["black-hole=", "outage", "outage=", "quirk", "names", "gnoi-port="])
 def test_a_setting_of_the_emulated_device_without_its_value_is_a_usage_error(
-    given: str, run_in_process: RunSuite
+    given: str, run_suite: RunSuite
 ) -> None:
-    run = run_in_process("-k", "cntr3_1", "--dut-emulator", given)
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", given)
     assert run.exit_code == 4, run.output
     assert f"--dut-emulator {given}: write KEY=VALUE" in run.output
 
 
-def test_what_to_keep_says_what_it_may_be(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr3_1", HOLDFAST_DUT_KEEP="bad")
+def test_what_to_keep_says_what_it_may_be(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", HOLDFAST_DUT_KEEP="bad")
     assert run.exit_code == 4
     assert "HOLDFAST_DUT_KEEP=bad: give always, failed or no" in run.output
 
@@ -287,8 +287,8 @@ def test_the_emulated_device_of_the_command_reads_its_quirks_from_the_environmen
     assert "did you mean joined-image-rows?" in done.stderr
 
 
-def test_a_quirk_that_is_not_known_names_the_nearest_and_not_all(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr3_1", "--dut-emulator", "quirk=joined-image-row")
+def test_a_quirk_that_is_not_known_names_the_nearest_and_not_all(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr3_1", "--dut-emulator", "quirk=joined-image-row")
     assert run.exit_code == 4
     assert "did you mean joined-image-rows?" in run.output
     with pytest.raises(InvalidArgumentError, match="`holdfast quirks` lists them"):

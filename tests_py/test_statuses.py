@@ -39,9 +39,9 @@ def answered(asked: tuple[str, int], status: str) -> str:
     ],
 )
 def test_what_the_plans_suite_takes_passes(
-    case: str, asked: tuple[str, int], status: str, run_in_process: RunSuite
+    case: str, asked: tuple[str, int], status: str, run_suite: RunSuite
 ) -> None:
-    run = run_in_process("-k", case, *QUICK, answered(asked, status))
+    run = run_suite("-k", case, *QUICK, answered(asked, status))
     assert run.exit_code == 0, run.output
 
 
@@ -60,22 +60,22 @@ def test_what_the_plans_suite_takes_passes(
     ],
 )
 def test_what_it_does_not_take_fails_procedure(
-    case: str, asked: tuple[str, int], status: str, step: str, run_in_process: RunSuite
+    case: str, asked: tuple[str, int], status: str, step: str, run_suite: RunSuite
 ) -> None:
-    run = run_in_process("-k", case, *QUICK, answered(asked, status))
+    run = run_suite("-k", case, *QUICK, answered(asked, status))
     assert run.exit_code == 1, run.output
     assert f"procedure failed: {step}" in run.output
 
 
-def test_the_status_of_an_unknown_container_is_depth(run_in_process: RunSuite) -> None:
-    run = run_in_process("-k", "cntr1_4", *QUICK, answered(STOP, "INTERNAL"), "--dut-judge", "procedure")
+def test_the_status_of_an_unknown_container_is_depth(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr1_4", *QUICK, answered(STOP, "INTERNAL"), "--dut-judge", "procedure")
     assert run.exit_code == 0, run.output
     assert "depth: that is said of it: ExpectationFailed" in run.output
 
 
-def test_a_volume_of_another_name_than_asked_for_fails_procedure(run_in_process: RunSuite) -> None:
+def test_a_volume_of_another_name_than_asked_for_fails_procedure(run_suite: RunSuite) -> None:
     renamed = '--dut-failpoint=containerz.CreateVolume.after=1*return{"name": "another"}'
-    run = run_in_process("-k", "cntr1_5", *QUICK, renamed)
+    run = run_suite("-k", "cntr1_5", *QUICK, renamed)
     assert run.exit_code == 1, run.output
     assert "procedure: create the volume: ExpectationFailed: the volume holdfast-" in run.output
     assert "and the device made another" in run.output
@@ -93,10 +93,10 @@ def test_a_volume_of_another_name_than_asked_for_fails_procedure(run_in_process:
     ],
 )
 def test_what_is_asked_for_by_force_is_what_the_plans_suite_asks_for_so(
-    case: str, requests: list[str], run_in_process: RunSuite, tmp_path: Path
+    case: str, requests: list[str], run_suite: RunSuite, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
-    run = run_in_process("-k", case, *QUICK, "--dut-artifacts", str(kept))
+    run = run_suite("-k", case, *QUICK, "--dut-artifacts", str(kept))
     assert run.exit_code == 0, run.output
     (timeline,) = kept.glob("*/timeline.txt")
     written = timeline.read_text(encoding="utf-8")
