@@ -123,8 +123,8 @@ def whole_package() -> None:
 def run_suite(
     tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, whole_package: None
 ) -> RunSuite:
-    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, and in this process: what Python takes to begin
-    would be the larger part of most runs. Workers of pytest-xdist are processes of their own all the same."""
+    """Run `pytest -k cntr3` (or with other arguments) in an empty folder, and in this process: what Python takes to
+    begin would be the larger part of most runs. Workers of pytest-xdist are processes of their own all the same."""
 
     def run(*arguments: str, failpoints: str = "", **environment: str) -> SuiteRun:
         folder, report = tmp_path / "empty", tmp_path / "report.xml"

@@ -1,8 +1,9 @@
-"""Who stands on the other side in tests: sockets, servers of grpcio's, and `holdfast` in a process of its own."""
+"""Who stands on the other side in tests: sockets, servers of grpcio's, and `holdfast` as a command."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
 
 from conftest import isolated
 
@@ -103,8 +106,23 @@ def served(methods: Any, *options: tuple[str, int], workers: int = 8) -> Iterato
             server.stop(None).wait()
 
 
-def command(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`holdfast …`, without a terminal and with a state folder of the test's own."""
+def command(folder: Path, *words: str, told: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """`holdfast …` without a terminal and with a state folder of the test's own, in this process: what Python takes to
+    begin is most of what a command takes. `told` is what it reads."""
+    if {"emulate", "--debug"} & set(words):  # they block signals of their process, or have it log, for good
+        return command_apart(folder, *words, **environment)
+    from holdfast.cli import main
+
+    given = isolated(folder, environment)
+    unset = dict.fromkeys(os.environ.keys() - given.keys())
+    done = CliRunner().invoke(main, words, input=told, env={**given, **unset}, prog_name="holdfast")
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(["holdfast", *words], done.exit_code, done.stdout, done.stderr)
+
+
+def command_apart(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as people start it."""
     return subprocess.run(
         [sys.executable, "-m", "holdfast.cli", *words],
         env=isolated(folder, environment),

@@ -34,7 +34,7 @@ def command(tmp_path: Path) -> Run:
 
 def test_a_device_is_worked_from_the_shell(command: Run, chassis_of_test: holdfast.Emulator, tmp_path: Path) -> None:
     def ok(*words: str) -> str:
-        done = command(*words, address=chassis_of_test.address)
+        done = peers.command_apart(tmp_path, "--dut", chassis_of_test.address, "--dut-insecure", *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -176,17 +176,11 @@ def test_exit_codes_tell_who_said_no(command: Run, chassis_of_test: holdfast.Emu
     assert "try:" in unreachable.stderr
     assert command("roles").returncode == 2
     assert command("no-such-command").returncode == 2
-    contradiction = subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", "--dut-insecure", "--dut-ca", "x", "roles"],
-        env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    contradiction = command("--dut-ca", "x", "roles", address="127.0.0.1:1")
     assert contradiction.returncode == 2
     assert "--dut-insecure" in contradiction.stderr
     for option in ("--dut-password-file", "--dut-key-password-file"):
-        absent = subprocess.run(
-            [sys.executable, "-m", "holdfast.cli", "--dut", "127.0.0.1:1", option, str(tmp_path / "absent"), "roles"],
-            env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        absent = command("--dut", "127.0.0.1:1", option, str(tmp_path / "absent"), "roles")
         assert absent.returncode == 2
         assert option in absent.stderr
         assert "does not exist" in absent.stderr

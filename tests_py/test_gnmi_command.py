@@ -22,6 +22,7 @@ import yaml
 import holdfast
 from holdfast import waiting
 
+import peers
 from conftest import isolated
 from test_bad_input import free_port
 
@@ -39,15 +40,7 @@ def command(tmp_path: Path) -> Run:
     """Run `holdfast …`."""
 
     def run(*words: str, told: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "holdfast.cli", *words],
-            env=isolated(tmp_path, environment),
-            input=told,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
+        return peers.command(tmp_path, *words, told=told, **environment)
 
     return run
 

@@ -24,17 +24,10 @@ from holdfast.cli import main
 from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, RpcError
 
 from conftest import RunSuite, isolated
+from peers import command
 
 NO = ("0", "no", "No", "NO", "false", "FALSE", "off", "n", "f", "")
 YES = ("1", "yes", "YES", "true", "True", "on", "y", "t")
-
-
-def command(tmp_path: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`holdfast …`, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", *words], env=isolated(tmp_path, environment),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 def test_words_for_yes_and_no() -> None:
@@ -213,9 +206,7 @@ def test_a_flag_of_the_emulated_device_needs_no_value(given: str, means: bool) -
 
 
 @pytest.mark.parametrize("given", ["black-hole=", "outage", "outage=", "quirk", "names", "gnoi-port="])
-def test_a_setting_of_the_emulated_device_without_its_value_is_a_usage_error(
-    given: str, run_suite: RunSuite
-) -> None:
+def test_a_setting_of_the_emulated_device_without_its_value_is_a_usage_error(given: str, run_suite: RunSuite) -> None:
     run = run_suite("-k", "cntr3_1", "--dut-emulator", given)
     assert run.exit_code == 4, run.output
     assert f"--dut-emulator {given}: write KEY=VALUE" in run.output

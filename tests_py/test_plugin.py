@@ -269,7 +269,8 @@ def test_what_is_not_ours_is_left_alone(run_suite_apart: RunSuite, tmp_path: Pat
 
 def test_xdist_workers_take_turns_on_one_device(run_suite_apart: RunSuite, tmp_path: Path) -> None:
     with emulate(tmp_path) as address:
-        run = run_suite_apart("-k", "cntr3_1 or cntr3_7 or cntr3_2", "-n", "2", "--dut", address, "--dut-insecure", *QUICK)
+        cases = ("-k", "cntr3_1 or cntr3_7 or cntr3_2")
+        run = run_suite_apart(*cases, "-n", "2", "--dut", address, "--dut-insecure", *QUICK)
         assert run.exit_code == 0, run.output
         assert "3 passed" in run.output
 

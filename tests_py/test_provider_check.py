@@ -26,6 +26,7 @@ from holdfast.storage.provider.introduction import introduce
 from holdfast.storage.provider.trying import first_word, look_for
 
 from conftest import isolated
+from peers import command
 
 HERE = Path(__file__).parent
 PYTHON = shlex.quote(sys.executable)
@@ -41,13 +42,25 @@ def tmp_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """This process works there, and looks anew where temporary files go."""
+    came_from = Path.cwd()
+    os.chdir(folder)
+    tempfile.tempdir = None
+    try:
+        yield
+    finally:
+        os.chdir(came_from)
+        tempfile.tempdir = None
+
+
 def holdfast(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, with temporary files of its own, so that whatever it leaves is seen."""
     own = folder / "tmp"
     own.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "holdfast.cli", "provider", *words]
-    given = {**isolated(folder, environment), "TMPDIR": str(own)}
-    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=120, check=False)
+    with working_in(folder):
+        done = command(folder, "provider", *words, TMPDIR=str(own), **environment)
     assert list(own.iterdir()) == [], "left over"
     assert "Traceback" not in done.stderr, done.stderr
     assert "\x1b" not in done.stdout + done.stderr

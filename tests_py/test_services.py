@@ -5,13 +5,10 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from test_quirks import OWN, QUICK
@@ -23,7 +20,7 @@ from holdfast.exceptions import Internal, InvalidArgument, Unauthenticated, Unim
 from holdfast.services import CONTAINERZ, GNMI, SYSTEM
 
 import peers
-from conftest import RunSuite, emulate, isolated
+from conftest import RunSuite, emulate
 from seeds import LESS, NOTHING
 
 ALONE = "containerz-alone"
@@ -143,13 +140,10 @@ def test_containers_are_reached_on_the_control_processor_in_charge(archive: Path
 
 @pytest.mark.parametrize("profile", ["auto", "generic"])
 def test_the_commands_need_what_they_use(tmp_path: Path, archive: Path, profile: str) -> None:
-    def command(address: str, *words: str) -> subprocess.CompletedProcess[str]:
-        given = ["--dut", address, "--dut-insecure", "--dut-profile", profile]
-        program = [sys.executable, "-m", "holdfast.cli", *given, *words]
-        environment: dict[str, Any] = isolated(tmp_path, {})
-        return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
     with emulate(tmp_path, "--quirk", ALONE) as address:
+        command = functools.partial(
+            peers.command, tmp_path, "--dut", address, "--dut-insecure", "--dut-profile", profile
+        )
         for words in (
             ["deploy", str(archive)],
             ["images"],
@@ -158,9 +152,9 @@ def test_the_commands_need_what_they_use(tmp_path: Path, archive: Path, profile:
             ["doctor"],
             ["clean", "--yes"],
         ):
-            done = command(address, *words)
+            done = command(*words)
             assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        assert command(address, "roles").returncode == 1, "this one uses gNMI"
+        assert command("roles").returncode == 1, "this one uses gNMI"
 
 
 def test_cntr1_and_cntr2_run_where_they_can(run_suite: RunSuite) -> None:

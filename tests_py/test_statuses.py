@@ -38,9 +38,7 @@ def answered(asked: tuple[str, int], status: str) -> str:
         ("cntr1_7", SECOND_START, "UNKNOWN"),
     ],
 )
-def test_what_the_plans_suite_takes_passes(
-    case: str, asked: tuple[str, int], status: str, run_suite: RunSuite
-) -> None:
+def test_what_the_plans_suite_takes_passes(case: str, asked: tuple[str, int], status: str, run_suite: RunSuite) -> None:
     run = run_suite("-k", case, *QUICK, answered(asked, status))
     assert run.exit_code == 0, run.output
 
