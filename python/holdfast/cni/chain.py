@@ -147,7 +147,7 @@ class Chain:
         A plugin that fails ends nothing: `CniError` in the end.
         """
         why = self.not_asked("GC")
-        if self._is_disabled("GC"):
+        if why is not None and self._is_disabled("GC"):
             return [NotAsked(kind, "GC", why) for kind in self._kinds]
         kept = self.attachments()
         alive = [(each.container, each.interface) for each in kept if Path(each.namespace).exists()]
