@@ -145,10 +145,10 @@ def test_a_failure_of_depth_hides_no_error_outside_of_a_step(run_suite: RunSuite
     assert {case.outcome for case in run.cases.values()} == {"failure"}, run.output
 
 
-def test_a_failover_that_breaks_ends_all_that_share_it(run_suite: RunSuite, tmp_path: Path) -> None:
+def test_a_failover_that_breaks_ends_all_that_share_it(run_suite_apart: RunSuite, tmp_path: Path) -> None:
     broken = "import holdfast.pytest_plugin.run as runs\ndef fall(run): raise OSError('broken')\n"
     broken += "runs.Run.switchover = fall\n"
-    run = run_own(run_suite, tmp_path, broken + COMBINED, "first", "", "--dut-combine")
+    run = run_own(run_suite_apart, tmp_path, broken + COMBINED, "first", "", "--dut-combine")
     assert {case.outcome for case in run.cases.values()} == {"failure"}, run.output
     assert all("OSError: broken" in failures(run, test) for test in ("test_1", "test_2"))
     assert "gone" in failures(run, "test_1")
