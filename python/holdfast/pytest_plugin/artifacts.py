@@ -134,9 +134,12 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def note_reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-    """Put on a report why its test was skipped, in the words of who skipped it: pytest's own stand behind a mark."""
+    """Put on a report why its test was skipped, in the words of who skipped it: pytest's own stand behind a mark.
+
+    It crosses from a worker of pytest-xdist, as all attributes of a report do.
+    """
     if call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
-        setattr(report, SKIP_REASON, call.excinfo.value.msg)  # crosses from a worker of pytest-xdist, as all attributes do
+        setattr(report, SKIP_REASON, call.excinfo.value.msg)
 
 
 def reason(report: pytest.TestReport) -> str:
