@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::device::expect::Patience;
-use holdfast::device::{Deadlines, Device, SwitchoverOptions, Trigger};
+use holdfast::device::{Deadlines, Device, Switchover, SwitchoverOptions, Trigger};
 use holdfast::dial::connector::BoxFuture;
 use holdfast::dial::{Address, BoxedIo, Connector, Security, Session, Settings, Target, Tcp, Timeline};
 use holdfast::emulator::{self, Chassis, Outage, Quirk};
-use holdfast::error::{Kind, RebootFault, SwitchoverFault};
+use holdfast::error::{Error, Kind, RebootFault, SwitchoverFault};
 use holdfast::gnoi::containerz::{Mount, StartOptions, VolumeOptions};
 use holdfast::waiting;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +30,7 @@ fn silent() -> emulator::Settings {
     emulator::Settings { outage: Outage::Silent, ..emulator::Settings::default() }
 }
 
-async fn switch(device: &Device) -> Result<holdfast::device::Switchover, holdfast::error::Error> {
+async fn switch(device: &Device) -> Result<Switchover, Error> {
     device.switchover(&SwitchoverOptions { redundant: true, ..SwitchoverOptions::default() }).await
 }
 
@@ -79,14 +79,19 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut held: watch::
     }
 }
 
-/// Holds what passes for `stall`, once the device has agreed to switch over.
-async fn stall_once_agreed(device: Device, held: Arc<watch::Sender<bool>>, stall: Duration) {
+/// Returns once the device has agreed to switch over.
+async fn once_agreed(device: &Device) {
     let agreed = || async {
         let events = device.session().timeline().since(Duration::ZERO);
         if events.iter().any(|event| event.text == "the device agreed") { Ok(()) } else { Err(()) }
     };
     let limit = Instant::now() + Duration::from_secs(20);
     waiting::until(limit, Duration::from_millis(5), agreed).await.expect("it agrees");
+}
+
+/// Holds what passes for `stall`, once the device has agreed to switch over.
+async fn stall_once_agreed(device: Device, held: Arc<watch::Sender<bool>>, stall: Duration) {
+    once_agreed(&device).await;
     held.send_replace(true);
     waiting::pause(stall).await;
     held.send_replace(false);
@@ -172,6 +177,68 @@ async fn each_way_a_switchover_fails_has_its_name() {
     }
 }
 
+/// A device whose Containerz answers a listing as `terms` say once it was switched over, and whether it did before.
+async fn switched_with(terms: &str, known: bool) -> (Chassis, Device, Result<Switchover, Error>) {
+    let (chassis, device) = device(emulator::Settings::default()).await;
+    if known {
+        device.containerz.images(device.session().deadline(None)).await.expect("it serves Containerz");
+    }
+    chassis.failpoints().arm("containerz.ListImage", terms).expect("a failpoint");
+    let moved = device.switchover(&SwitchoverOptions::default()).await;
+    (chassis, device, moved)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_primary_serves_containerz_once_it_lists_well() {
+    for refused in ["INTERNAL", "UNIMPLEMENTED"] {
+        let terms = format!("3*error[{refused}](it loads)");
+        let (chassis, _device, moved) = switched_with(&terms, true).await;
+        let moved = moved.unwrap_or_else(|error| panic!("{refused}: {error}"));
+        assert_eq!(moved.not_checked, [], "{refused}");
+        assert_eq!(chassis.failpoints().hits("containerz.ListImage").expect("a failpoint"), 3, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_primary_that_never_lists_well_is_told_by_why() {
+    let (_chassis, _device, broken) = switched_with("error[INTERNAL](broken)", true).await;
+    let broken = broken.expect_err("it never lists");
+    assert_eq!(broken.kind, Kind::Switchover(SwitchoverFault::NeverBack), "{broken}");
+    let gone = "error[UNIMPLEMENTED](gone)";
+    let (_chassis, _device, lost) = switched_with(gone, true).await;
+    let lost = lost.expect_err("it served Containerz before");
+    assert_eq!(lost.kind, Kind::Status(tonic::Code::Unimplemented), "{lost}");
+    let (_chassis, _device, moved) = switched_with(gone, false).await;
+    let moved = moved.expect("nobody knows that it ever served Containerz");
+    let unchecked: Vec<_> = moved.not_checked.iter().map(|each| each.what.as_str()).collect();
+    assert_eq!(unchecked, ["whether Containerz is served"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_on_its_way_up_may_refuse_to_tell_its_roles() {
+    let (chassis, device) = device(emulator::Settings::default()).await;
+    let refusing = async {
+        once_agreed(&device).await;
+        chassis.failpoints().arm("gnmi.Subscribe", "3*error[INTERNAL](it loads)").expect("a failpoint");
+    };
+    let (moved, ()) = tokio::join!(switch(&device), refusing);
+    assert_eq!(moved.expect("a switchover").to, "Supervisor2");
+    assert_eq!(chassis.failpoints().hits("gnmi.Subscribe").expect("a failpoint"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_comes_after_the_last_moment_to_ask_is_one_still() {
+    let chassis = Chassis::start(emulator::Settings::default()).await.expect("a chassis");
+    let target = Target::parse(&chassis.address().to_string(), Security::Plaintext).expect("an address");
+    let mut deadlines = Deadlines::emulated();
+    deadlines.set("ready", Duration::from_secs(1)).expect("a step");
+    let device = Device::connect(target, Settings::default(), deadlines).await.expect("a session");
+    let slowly = "delay(700ms)+error[FAILED_PRECONDITION](busy)";
+    chassis.failpoints().arm("system.SwitchControlProcessor", slowly).expect("a failpoint");
+    let error = switch(&device).await.expect_err("it is busy all the time");
+    assert_eq!(error.kind, Kind::Switchover(SwitchoverFault::Refused), "{error}");
+}
+
 fn without_readiness(quirks: &[Quirk]) -> emulator::Settings {
     let quirks = [&[Quirk::NoSwitchoverReady], quirks].concat();
     emulator::Settings { quirks, ..emulator::Settings::default() }
@@ -202,7 +269,7 @@ async fn a_standby_that_stays_down_is_never_called_in_step() {
     let target = Target::parse(&chassis.address().to_string(), Security::Plaintext).expect("an address");
     let mut deadlines = Deadlines::emulated();
     for step in ["ready", "redundant"] {
-        deadlines.set(step, Duration::from_millis(300)).expect("a step");
+        deadlines.set(step, Duration::from_secs(2)).expect("a step"); // also what a busy machine may take to tell the roles
     }
     let newcomer = Device::connect(target, Settings::default(), deadlines).await.expect("a session");
     assert!(newcomer.redundant("Supervisor2").await.expect("nobody can tell").is_some());

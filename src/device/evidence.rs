@@ -30,6 +30,11 @@ impl Outage {
     pub fn duration(&self) -> Duration {
         self.ended.saturating_sub(self.began)
     }
+
+    /// This one, or another that was longer.
+    fn or_longer(self, other: Option<Self>) -> Self {
+        other.filter(|other| other.duration() > self.duration()).unwrap_or(self)
+    }
 }
 
 /// Something that a device gave no means to check.
@@ -185,7 +190,7 @@ impl<'a> FailoverWatch<'a> {
             let outage = Outage { began: timeline.at(self.last_good), ended: timeline.at(now) };
             let text = format!("the device answers again after {:.3} s", outage.duration().as_secs_f64());
             timeline.record_fields(EventKind::Outage, text, vec![("outage", Field::Time(outage.duration()))]);
-            self.outage = self.outage.into_iter().chain([outage]).max_by_key(Outage::duration);
+            self.outage = Some(outage.or_longer(self.outage));
         }
         (self.answering, self.last_good) = (current, now);
     }
@@ -219,9 +224,11 @@ impl Device {
 
     /// Whether a call of Containerz was answered well in this session: a device may serve gNMI and gNOI System alone.
     fn has_served_containerz(&self) -> bool {
-        let ok = Field::from("OK");
-        let answered_well =
-            |event: &Event| event.text.starts_with("Containerz.") && event.fields.contains(&("status", ok.clone()));
+        let ok = ("status", Field::from("OK"));
+        let of_containerz = |(name, value): &(&str, Field)| {
+            *name == "call" && matches!(value, Field::Text(call) if call.starts_with("Containerz."))
+        };
+        let answered_well = |event: &Event| event.fields.contains(&ok) && event.fields.iter().any(of_containerz);
         self.containerz.session().timeline().has(EventKind::Call, answered_well)
     }
 }
@@ -235,4 +242,37 @@ pub fn or_late<T>(outcome: Result<T>, kind: Kind, what: &str) -> Result<T> {
         }
         _ => error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_outages_the_longest_counts() {
+        let outage = |began, ended| {
+            let [began, ended] = [began, ended].map(Duration::from_secs);
+            Outage { began, ended }
+        };
+        let (short, long) = (outage(9, 10), outage(2, 5));
+        assert_eq!(short.or_longer(None), short);
+        assert_eq!(short.or_longer(Some(long)), long);
+        assert_eq!(long.or_longer(Some(short)), long);
+    }
+
+    #[test]
+    fn a_limit_that_passed_is_the_failure_that_it_means_and_other_errors_are_what_they_are() {
+        let late = |kind| {
+            let error = Error::new(kind, "no answer in time");
+            or_late::<()>(Err(error), Kind::Roles, "it does not serve").expect_err("an error")
+        };
+        for kind in [Kind::Timeout, Kind::Status(Code::Internal)] {
+            let told = late(kind);
+            assert_eq!(told.kind, Kind::Roles, "{told}");
+            assert_eq!(told.message, "it does not serve: no answer in time");
+        }
+        for kind in [Kind::Status(Code::Unimplemented), Kind::OutcomeUnknown] {
+            assert_eq!(late(kind.clone()).kind, kind);
+        }
+    }
 }

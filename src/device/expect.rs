@@ -331,4 +331,59 @@ mod tests {
             assert!(look(lost).contains("has lost its name app:v1"));
         }
     }
+
+    #[test]
+    fn a_name_that_leads_to_another_image_is_no_such_image() {
+        let other = ListedImage { id: "sha256:bbbbbbbbbbbbbbbb".to_owned(), ..row("app", &["v1"]) };
+        let why = find_image(&[row("old", &["v1"]), other], "app", "v1", Some("sha256:aaaaaaaaaaaaaaaa"));
+        assert!(why.is_err_and(|why| why.contains("app:v1 is another image")));
+    }
+
+    #[test]
+    fn a_container_is_there_once_running_and_what_it_was() {
+        let labels = |value: &str| [("a".to_owned(), value.to_owned())].into();
+        let was = Container {
+            id: "1".to_owned(),
+            name: "web".to_owned(),
+            aliases: Vec::new(),
+            image: "app:v1".to_owned(),
+            status: ContainerStatus::Running,
+            labels: labels("b"),
+        };
+        let look = |all: &[Container]| find_container(all, "web", Some(&was)).err().unwrap_or_default();
+        let is = |changed: Container| look(&[changed]);
+        assert_eq!(is(was.clone()), "");
+        assert_eq!(
+            is(Container { id: "2".to_owned(), image: "docker.io/library/app:v1".to_owned(), ..was.clone() }),
+            ""
+        );
+        assert_eq!(look(&[]), "no container web is listed");
+        assert_eq!(look(&[was.clone(), was.clone()]), "container web is listed 2 times");
+        assert!(is(Container { status: ContainerStatus::Stopped, ..was.clone() }).starts_with("container web is "));
+        assert!(is(Container { image: "app:v2".to_owned(), ..was.clone() }).contains("was of app:v1 and is of app:v2"));
+        assert!(is(Container { labels: labels("c"), ..was.clone() }).contains("had labels"));
+    }
+
+    #[test]
+    fn a_volume_is_there_once_and_what_it_was() {
+        let pairs = |value: &str| [("a".to_owned(), value.to_owned())].into();
+        let was = Volume {
+            name: "data".to_owned(),
+            created: None,
+            driver: "local".to_owned(),
+            options: pairs("b"),
+            labels: pairs("b"),
+        };
+        let look = |all: &[Volume]| find_volume(all, "data", Some(&was)).err().unwrap_or_default();
+        assert_eq!(look(&[was.clone()]), "");
+        assert_eq!(look(&[]), "no volume data is listed");
+        assert_eq!(look(&[was.clone(), was.clone()]), "volume data is listed 2 times");
+        for (changed, what) in [
+            (Volume { driver: "nfs".to_owned(), ..was.clone() }, "driver"),
+            (Volume { options: pairs("c"), ..was.clone() }, "options"),
+            (Volume { labels: pairs("c"), ..was.clone() }, "labels"),
+        ] {
+            assert!(look(&[changed]).contains(&format!("had {what}")), "{what}");
+        }
+    }
 }

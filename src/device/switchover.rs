@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::deadlines::LOOK;
+use super::deadlines::{LAST_LOOK, LOOK};
 use super::device_time::moved_on;
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::path_form::first_words;
@@ -143,17 +143,19 @@ impl Device {
     /// too busy.
     async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
         let deadline = Instant::now() + self.deadlines().ready;
+        // What is asked right before that has time for its answer: of one that is cut off nobody knows the outcome.
+        let answered_by = deadline + LAST_LOOK;
         loop {
             let mut refusals: Vec<(String, Error)> = Vec::new();
             for form in self.path_forms(options.name_only) {
                 if let Some((asked, _)) = refusals.last() {
-                    if !self.is_primary(&before.primary.name, deadline).await? {
+                    if !self.is_primary(&before.primary.name, answered_by).await? {
                         return Ok(()); // it went after all; evidence will tell
                     }
                     let other = form.describe(target);
                     self.note(EventKind::Note, format!("the device refuses the path {asked}; trying {other}"));
                 }
-                let limit = self.session.deadline(None).min(deadline);
+                let limit = self.session.deadline(None).min(answered_by);
                 match self.system.switch_control_processor(&form.path(target), limit).await {
                     Ok(answer) => {
                         self.took(form);
@@ -174,7 +176,7 @@ impl Device {
                 return Err(refused(first_words(refusals)));
             }
             pause(BUSY_PAUSE).await;
-            if !self.is_primary(&before.primary.name, deadline).await? {
+            if !self.is_primary(&before.primary.name, answered_by).await? {
                 return Ok(()); // it went after all; evidence will tell
             }
         }
