@@ -272,7 +272,7 @@ mod tests {
             assert_eq!(told.message, "it does not serve: no answer in time");
         }
         for kind in [Kind::Status(Code::Unimplemented), Kind::OutcomeUnknown] {
-            assert_eq!(late(kind.clone()).kind, kind);
+            assert_eq!(late(kind).kind, kind);
         }
     }
 }

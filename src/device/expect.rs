@@ -375,7 +375,7 @@ mod tests {
             labels: pairs("b"),
         };
         let look = |all: &[Volume]| find_volume(all, "data", Some(&was)).err().unwrap_or_default();
-        assert_eq!(look(&[was.clone()]), "");
+        assert_eq!(look(std::slice::from_ref(&was)), "");
         assert_eq!(look(&[]), "no volume data is listed");
         assert_eq!(look(&[was.clone(), was.clone()]), "volume data is listed 2 times");
         for (changed, what) in [
