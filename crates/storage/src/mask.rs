@@ -16,6 +16,8 @@ const SHORTEST: usize = 4;
 const SHORTEST_CORE: usize = 6;
 /// An error within JSON within an error: so many times a text is read anew.
 const DEPTH: usize = 3;
+/// Characters of an error that are shown: drivers repeat all that a tool printed.
+const LONGEST: usize = 4_000;
 
 /// Values that no text may tell: as they are, as base64 or hexadecimal (also within something longer), percent-encoded,
 /// with the escapes of JSON and of programming languages, as the name of a folder, over several lines.
@@ -71,7 +73,7 @@ impl Mask {
         });
         let hide = |text: String| self.hide(&text);
         Error {
-            message: self.hide(&error.message),
+            message: shortened(self.hide(&error.message)),
             device: error.device.map(|device| self.hide(&device).into()),
             operation: error.operation.map(|operation| self.hide(&operation).into()),
             hint: error.hint.map(hide),
@@ -79,6 +81,16 @@ impl Mask {
             ..error
         }
     }
+}
+
+/// A text of which nobody reads more. It is cut once nothing is left to be hidden: half a secret is not known for one.
+fn shortened(text: String) -> String {
+    let all = text.chars().count();
+    if all <= LONGEST + 100 {
+        return text;
+    }
+    let shown: String = text.chars().take(LONGEST).collect();
+    format!("{shown}… ({all} characters)")
 }
 
 /// Hides ranges, of which some may overlap.

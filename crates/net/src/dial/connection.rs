@@ -29,6 +29,9 @@ const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 const RECEIVE_WINDOW: u32 = 8 << 20;
 /// How much of a message waits below HTTP/2's flow control: at least two of the largest chunks.
 const SEND_BUFFER: usize = 8 << 20;
+/// What a peer may say in the headers of an answer, where errors are too: some repeat all that a tool printed. A larger one
+/// is not shown, and ends its call.
+const HEADERS: u32 = 4 << 20;
 /// How much sooner each call hears of its own end than of the connection's: it may say more.
 const OWN_END_FIRST: Duration = Duration::from_millis(5);
 /// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
@@ -95,6 +98,7 @@ impl Connection {
             .initial_stream_window_size(RECEIVE_WINDOW)
             .initial_connection_window_size(RECEIVE_WINDOW * 2)
             .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(HEADERS)
             .handshake(io)
             .await
             .map_err(|error| unreachable(format!("HTTP/2 did not start: {error}")))?;
