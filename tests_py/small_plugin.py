@@ -25,7 +25,8 @@ from holdfast import waiting
 
 MANNERS = (
     # healthy ones
-    "local", "forks", "daemonises", "another socket", "two sockets", "tells of nothing",
+    "local", "forks", "daemonises", "another socket", "two sockets", "tells of nothing", "small letters",
+    "drops connections", "takes its time", "knows no lists",
     # broken ones
     "trusts its database", "unmounts all", "ids are a set", "forgets counts", "leaves a mount", "outlives kill",
     "prints a lot", "cannot remove", "keeps what it removed", "tidies up when asked", "lists nothing",
@@ -53,8 +54,16 @@ class Plugin:
         self.state = folder / "state.json"
         self.held: dict[str, dict[str, int]] = {}
         self.servers: dict[str, subprocess.Popen[bytes]] = {}
+        # Calls that came once, by method and volume.
+        self.met: set[tuple[str, str]] = set()
         if manner != "forgets counts" and self.state.exists():
             self.held = json.loads(self.state.read_text(encoding="utf-8"))
+
+    def is_first(self, method: str, name: str) -> bool:
+        """Whether nobody called that for a volume before."""
+        first = (method, name) not in self.met
+        self.met.add((method, name))
+        return first
 
     def keep(self) -> None:
         self.state.write_text(json.dumps(self.held), encoding="utf-8")
@@ -148,6 +157,15 @@ class Plugin:
         self.keep()
 
 
+def in_small_letters(answer: Any) -> Any:
+    """An answer as an engine reads it too, whose JSON asks for no case of a key's letters."""
+    if isinstance(answer, list):
+        return [in_small_letters(each) for each in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {key.lower(): "GLOBAL" if key == "Scope" else in_small_letters(value) for key, value in answer.items()}
+
+
 class Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     plugin: Plugin
@@ -158,11 +176,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        plugin, method = self.server.plugin, self.path.lstrip("/")
+        if plugin.manner == "drops connections" and plugin.is_first(method, asked.get("Name", "")):
+            self.close_connection = True  # as a worker that was replaced meanwhile
+            return
+        if plugin.manner == "knows no lists" and method in ("VolumeDriver.List", "VolumeDriver.Capabilities"):
+            self.send_error(404, "page not found")
+            return
+        if plugin.manner == "takes its time" and method == "VolumeDriver.Mount" and plugin.is_first(method, ""):
+            waiting.until(lambda: False, 12)
         try:
-            status, answer = 200, self.server.plugin.answer(self.path.lstrip("/"), asked)
+            status, answer = 200, plugin.answer(method, asked)
         except (KeyError, OSError, RuntimeError) as error:
             status, answer = 500, {"Err": str(error)}
         body = json.dumps(answer).encode()
+        if plugin.manner == "small letters":
+            status, body = 200, json.dumps(in_small_letters(answer)).encode() + b"\n{}"
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
@@ -42,6 +43,11 @@ impl CsiGiven {
             calls: limits(&self.calls),
             fences: self.fences,
         })
+    }
+
+    /// How long a call may take where nothing else is said.
+    pub fn default_limit(&self) -> Option<Duration> {
+        self.calls.get("default").map(|limit| limit.0)
     }
 }
 

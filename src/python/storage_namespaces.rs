@@ -118,6 +118,7 @@ impl LabGiven {
             fences: self.fences,
             shared: self.shared,
             emulated: String::new(),
+            limit: csi.default_limit().unwrap_or(DockerPluginOptions::default().limit),
             mask: self.mask.get().mask.clone(),
         };
         Ok(Arc::new(DockerPlugin::connect(options, deadline)?))

@@ -11,7 +11,7 @@ use tonic::{Response, Status};
 use super::csi::services::{controller_within, identity_within, node_within};
 use super::docker_plugin::ask;
 use super::mask::Mask;
-use super::plugin_address::{PluginAddress, Surroundings};
+use super::plugin_address::{PluginAddress, Surroundings, field};
 use holdfast_net::dial::Connection;
 use holdfast_net::dial::answer::unless_it_panics;
 use holdfast_net::dial::connection::Patience;
@@ -90,7 +90,7 @@ async fn by_docker(address: &PluginAddress, mask: &Mask, deadline: Instant) -> R
         .await
     };
     let activated = call("Plugin.Activate").await?;
-    let implements = activated["Implements"].as_array().cloned().unwrap_or_default();
+    let implements = field(&activated, "Implements").as_array().cloned().unwrap_or_default();
     let names = implements.iter().filter_map(|each| each.as_str().map(str::to_owned)).collect::<Vec<_>>();
     if !names.iter().any(|name| name == "VolumeDriver") {
         let message = format!("the plugin is no volume driver: it implements {}", names.join(", "));
@@ -98,7 +98,10 @@ async fn by_docker(address: &PluginAddress, mask: &Mask, deadline: Instant) -> R
     }
     let mut found = Introduction { protocol: "docker-plugin", plugin: names, ..Introduction::default() };
     match call("VolumeDriver.Capabilities").await {
-        Ok(answer) => answer["Capabilities"]["Scope"].as_str().unwrap_or_default().clone_into(&mut found.scope),
+        Ok(answer) => {
+            let scope = field(field(&answer, "Capabilities"), "Scope").as_str().unwrap_or_default();
+            found.scope = scope.to_ascii_lowercase();
+        }
         Err(error) => found.unanswered.push(("VolumeDriver.Capabilities".to_owned(), error.message)),
     }
     if let Err(error) = call("VolumeDriver.List").await {

@@ -16,26 +16,33 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Code;
 
 use super::mask::Mask;
-use super::plugin_address::{PluginAddress, Surroundings};
+use super::plugin_address::{PluginAddress, Surroundings, field};
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::dial::BoxedIo;
 use holdfast_net::dial::connection::root_cause;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
-use holdfast_net::waiting::blocking;
+use holdfast_net::waiting::{self, blocking};
 
 const CONTENT_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
 /// What a plugin may answer, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
+/// So often is a plugin asked that ends the connection instead of an answer, as one is whose worker is replaced: engines
+/// go on for half a minute.
+const ATTEMPTS: u32 = 5;
+/// Before the second; each pause after that is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// For one look whether a plugin is there.
 const ATTEMPT: Duration = Duration::from_secs(1);
-/// From one of them to the next.
+/// For the first list: who takes longer has one.
+const LISTED: Duration = Duration::from_secs(5);
+/// From one look to the next.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// By node, a process of it; none of one that is powered off.
 pub type Processes = Arc<dyn Fn(&str) -> Option<u32> + Send + Sync>;
 
 /// Where a plugin is, and what its volumes are made with.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct DockerPluginOptions {
     /// What it is called; the protocol does not tell.
     pub name: String,
@@ -51,8 +58,27 @@ pub struct DockerPluginOptions {
     pub shared: Option<bool>,
     /// What of it is our own, in words for each report; empty where it is real.
     pub emulated: String,
+    /// How long one call may take.
+    pub limit: Duration,
     /// What no error may tell.
     pub mask: Mask,
+}
+
+impl Default for DockerPluginOptions {
+    /// An engine waits for two minutes until a volume is made or mounted.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            version: String::new(),
+            nodes: BTreeMap::new(),
+            processes: None,
+            fences: false,
+            shared: None,
+            emulated: String::new(),
+            limit: Duration::from_secs(120),
+            mask: Mask::default(),
+        }
+    }
 }
 
 /// A plugin, on each node.
@@ -61,6 +87,8 @@ pub struct DockerPlugin {
     runtime: Handle,
     /// Whether other nodes have its volumes too.
     shared: bool,
+    /// Whether it lists its volumes: engines go on without.
+    lists: bool,
     /// By node, volume and id. An engine has an id for each container, and mounts once for it.
     mounted: Mutex<BTreeMap<(String, String, String), PathBuf>>,
 }
@@ -68,9 +96,15 @@ pub struct DockerPlugin {
 impl DockerPlugin {
     /// Asks each plugin whether it drives volumes. Must be called within a runtime, from where blocking is allowed.
     pub fn connect(options: DockerPluginOptions, deadline: Instant) -> Result<Self> {
-        let mut plugin = Self { options, runtime: Handle::current(), shared: true, mounted: Mutex::default() };
+        let (runtime, mounted) = (Handle::current(), Mutex::default());
+        let mut plugin = Self { options, runtime, shared: true, lists: true, mounted };
         for node in plugin.options.nodes.keys() {
             plugin.ready(node, deadline)?;
+        }
+        if let Some(node) = plugin.options.nodes.keys().next() {
+            let soon = deadline.min(Instant::now() + LISTED);
+            let listed = plugin.call(node, "VolumeDriver.List", &json!({}), soon);
+            plugin.lists = listed.err().and_then(|error| error.code()) != Some(Code::Unimplemented);
         }
         plugin.shared = match plugin.options.shared {
             Some(shared) => shared,
@@ -84,7 +118,7 @@ impl DockerPlugin {
     fn says_shared(&self, deadline: Instant) -> Result<bool> {
         for node in self.options.nodes.keys() {
             match self.call(node, "VolumeDriver.Capabilities", &json!({}), deadline) {
-                Ok(answer) if answer["Capabilities"]["Scope"] == "global" => {}
+                Ok(answer) if is_global(&answer) => {}
                 Ok(_) => return Ok(false),
                 Err(error) if error.code().is_some() => return Ok(false), // it answered
                 Err(error) => return Err(error),
@@ -99,16 +133,45 @@ impl DockerPlugin {
             Error::invalid(format!("there is no plugin on {node:?}")).hint(format!("one of: {}", known.join(", ")))
         })?;
         let began = Instant::now();
-        let asked = async {
-            let stream = address.connect(&self.surroundings(node)?).await?;
-            ask(stream, method, body, &self.options.mask).await
-        };
-        let asked = async { timeout_at(deadline.into(), asked).await };
+        let limit = deadline.min(began + self.options.limit);
+        let asked = self.persist(node, address, method, body, limit);
+        let asked = async { timeout_at(limit.into(), asked).await };
         let answer = self.runtime.block_on(asked).unwrap_or_else(|_| {
-            Err(Error::new(Kind::Timeout, "no answer in time").hint("is the plugin alive? Deadlines are settings"))
+            let hint = "is the plugin alive? How long a call may take is a setting (`calls: {default: …}`)";
+            Err(Error::new(Kind::Timeout, "no answer in time").hint(hint))
         });
         let masked = answer.map_err(|error| self.options.mask.error(error));
         masked.map_err(|error| error.during(&address.to_string(), method, began.elapsed()))
+    }
+
+    /// Asks again where a connection ended without an answer. Where nobody listens nobody is asked again.
+    async fn persist(
+        &self,
+        node: &str,
+        address: &PluginAddress,
+        method: &str,
+        body: &Value,
+        limit: Instant,
+    ) -> Result<Value> {
+        let (mut attempts, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            let asked = async {
+                let stream = address.connect(&self.surroundings(node)?).await?;
+                ask(stream, method, body, &self.options.mask).await
+            };
+            match asked.await {
+                Err(error) if attempts < ATTEMPTS && error.kind == DROPPED && Instant::now() + pause < limit => {
+                    tracing::debug!("{method} once more: {error}");
+                }
+                Err(error) if attempts > 1 => {
+                    let message = format!("{} (asked {attempts} times)", error.message);
+                    return Err(Error { message, ..error });
+                }
+                answer => return answer,
+            }
+            waiting::pause(pause).await;
+            (attempts, pause) = (attempts + 1, pause * 2);
+        }
     }
 
     fn surroundings(&self, node: &str) -> Result<Surroundings> {
@@ -124,11 +187,20 @@ impl DockerPlugin {
 
     fn knows(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<bool> {
         match self.call(node, "VolumeDriver.Get", &json!({"Name": volume.name}), deadline) {
-            Ok(answer) => Ok(answer["Volume"].is_object()),
+            Ok(answer) => Ok(field(&answer, "Volume").is_object()),
             Err(error) if error.code().is_some() => Ok(false), // it answered, and does not know it
             Err(error) => Err(error),
         }
     }
+}
+
+/// A connection that ended without an answer.
+const DROPPED: Kind = Kind::Connect(ConnectFault::NotGrpc);
+
+/// Whether a plugin says that other nodes have its volumes too.
+fn is_global(answer: &Value) -> bool {
+    let scope = field(field(answer, "Capabilities"), "Scope").as_str();
+    scope.is_some_and(|scope| scope.eq_ignore_ascii_case("global"))
 }
 
 /// What a plugin answers to a call. It must be an object, and what else it may be is no answer to an engine either.
@@ -146,10 +218,8 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
         .header(header::ACCEPT, CONTENT_TYPE)
         .body(Full::new(Bytes::from(body.to_string())))
         .map_err(|error| Error::invalid(error.to_string()))?;
-    let broken = |what: String| {
-        Error::new(Kind::Connect(ConnectFault::NotGrpc), what)
-            .hint("the socket must speak HTTP/1.1, as Docker's plugins do")
-    };
+    let hint = "the socket must speak HTTP/1.1, as Docker's plugins do; that of a CSI driver wants `kind: csi`";
+    let broken = |what: String| Error::new(DROPPED, what).hint(hint);
     let answer = match send.send_request(request).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -165,21 +235,31 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
     answered(status, &bytes, mask)
 }
 
+/// As an engine takes it: 200 is the one status that is no error, `null` tells of nothing, and what follows the first
+/// value is not read.
 fn answered(status: StatusCode, bytes: &[u8], mask: &Mask) -> Result<Value> {
     let refused = |why: String| Error::new(Kind::Status(Code::Unknown), why);
     // hidden before it is cut: half a secret is not known for one
     let began = || mask.hide(&String::from_utf8_lossy(bytes)).chars().take(60).collect::<String>();
-    let answer: Value = match serde_json::from_slice(bytes) {
-        Ok(answer) => answer,
-        Err(_) if !status.is_success() => return Err(refused(format!("HTTP status {status}: {:?}", began()))),
-        Err(error) => {
-            let message = format!("the answer is no JSON ({error}): {:?}", began());
+    let text = String::from_utf8_lossy(bytes);
+    let first = serde_json::Deserializer::from_str(&text).into_iter::<Value>().next();
+    let answer = match first {
+        Some(Ok(Value::Null)) => json!({}),
+        Some(Ok(answer)) => answer,
+        _ if status == StatusCode::NOT_FOUND => {
+            let why = format!("there is no such call: HTTP status {status}: {:?}", began());
+            return Err(Error::new(Kind::Status(Code::Unimplemented), why));
+        }
+        _ if status != StatusCode::OK => return Err(refused(format!("HTTP status {status}: {:?}", began()))),
+        other => {
+            let why = other.and_then(std::result::Result::err).map_or("it is empty".to_owned(), |why| why.to_string());
+            let message = format!("the answer is no JSON ({why}): {:?}", began());
             return Err(Error::new(Kind::Status(Code::DataLoss), message));
         }
     };
-    match &answer["Err"] {
+    match field(&answer, "Err") {
         Value::String(why) if !why.is_empty() => Err(refused(why.clone())),
-        Value::Null | Value::String(_) if !status.is_success() => Err(refused(format!("HTTP status {status}"))),
+        Value::Null | Value::String(_) if status != StatusCode::OK => Err(refused(format!("HTTP status {status}"))),
         Value::Null | Value::String(_) if answer.is_object() => Ok(answer),
         _ => Err(Error::new(Kind::Status(Code::DataLoss), format!("the answer is of another form: {:?}", began()))),
     }
@@ -188,7 +268,10 @@ fn answered(status: StatusCode, bytes: &[u8], mask: &Mask) -> Result<Value> {
 impl Volumes for DockerPlugin {
     fn provider(&self) -> Provider {
         let DockerPluginOptions { name, version, fences, emulated, .. } = self.options.clone();
-        let mut capabilities = BTreeSet::from([Capability::Create, Capability::List]);
+        let mut capabilities = BTreeSet::from([Capability::Create]);
+        if self.lists {
+            capabilities.insert(Capability::List);
+        }
         if fences {
             capabilities.insert(Capability::Fence);
         }
@@ -214,8 +297,12 @@ impl Volumes for DockerPlugin {
     }
 
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        if !self.lists {
+            return Ok(Vec::new());
+        }
         let answer = self.call(node, "VolumeDriver.List", &json!({}), deadline)?;
-        let names = answer["Volumes"].as_array().into_iter().flatten().filter_map(|volume| volume["Name"].as_str());
+        let volumes = field(&answer, "Volumes").as_array().into_iter().flatten();
+        let names = volumes.filter_map(|volume| field(volume, "Name").as_str());
         Ok(names.map(|name| Volume { id: name.to_owned(), name: name.to_owned(), ..Volume::default() }).collect())
     }
 
@@ -234,9 +321,10 @@ impl Volumes for DockerPlugin {
             return Ok(path.clone());
         }
         let answer = self.call(node, "VolumeDriver.Mount", &json!({"Name": volume.name, "ID": task}), deadline)?;
-        let path = answer["Mountpoint"].as_str().filter(|path| path.starts_with('/')).map(PathBuf::from);
+        let answered = field(&answer, "Mountpoint");
+        let path = answered.as_str().filter(|path| path.starts_with('/')).map(PathBuf::from);
         let path = path.ok_or_else(|| {
-            let why = format!("Mount was answered without a path: {}", answer["Mountpoint"]);
+            let why = format!("Mount was answered without a path: {answered}");
             Error::new(Kind::Status(Code::DataLoss), why)
         })?;
         self.mounted().insert(key, path.clone());
@@ -288,11 +376,11 @@ impl Volumes for DockerPlugin {
                 answer => Ok(answer),
             }
         })??;
-        let implements = answer["Implements"].as_array();
-        if implements.is_some_and(|all| all.iter().any(|each| each == "VolumeDriver")) {
+        let implements = field(&answer, "Implements");
+        if implements.as_array().is_some_and(|all| all.iter().any(|each| each == "VolumeDriver")) {
             return Ok(());
         }
-        let what = format!("the plugin is no volume driver: it implements {}", answer["Implements"]);
+        let what = format!("the plugin is no volume driver: it implements {implements}");
         Err(Error::new(Kind::Expectation, what).during(node, "Plugin.Activate", Duration::ZERO))
     }
 }
@@ -349,17 +437,30 @@ mod tests {
         assert_eq!(said(200, "{}"), Ok(json!({})));
         assert_eq!(said(500, r#"{"Err": "no"}"#), Err((Some(Code::Unknown), "no".to_owned())));
         assert_eq!(said(200, r#"{"Err": "no"}"#), Err((Some(Code::Unknown), "no".to_owned())));
+        assert_eq!(said(200, r#"{"err": "no"}"#), Err((Some(Code::Unknown), "no".to_owned())));
+        assert_eq!(said(200, "null"), Ok(json!({})));
+        assert_eq!(said(200, "{}\n[1"), Ok(json!({})));
         for (status, text, why) in [
             (500, "{}", "HTTP status 500"),
             (404, "404 page not found", "404 page"),
+            (201, "{}", "HTTP status 201"),
+            (204, "", "HTTP status 204"),
             (200, "", "no JSON"),
             (200, "[]", "another form"),
-            (200, "null", "another form"),
             (200, r#"{"Err": {"why": "no"}}"#, "another form"),
-            (200, r#"{"Err": false}"#, "another form"),
+            (200, r#"{"ERR": false}"#, "another form"),
         ] {
             let error = said(status, text);
             assert!(error.as_ref().is_err_and(|(_, message)| message.contains(why)), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_key_may_be_in_any_letters_and_its_own_counts_first() {
+        let answer = json!({"mountpoint": "/other", "Mountpoint": "/own", "capabilities": {"SCOPE": "Global"}});
+        assert_eq!(field(&answer, "Mountpoint"), "/own");
+        assert!(is_global(&answer));
+        assert!(!is_global(&json!({"Capabilities": {"Scope": "worldwide"}})));
+        assert_eq!(field(&json!([1]), "Err"), &Value::Null);
     }
 }

@@ -192,6 +192,15 @@ fn url(text: &str) -> Result<PluginAddress> {
     }
 }
 
+/// A field of what a plugin answers or writes, as engines read it, whose JSON asks for no case of a key's letters.
+pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    let same = |held: &'a serde_json::Map<String, Value>| {
+        held.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    let held = answer.as_object();
+    held.and_then(|held| held.get(name).or_else(|| same(held))).unwrap_or(&Value::Null)
+}
+
 /// What a file of a plugin's says.
 fn read(path: &Path, from: &Surroundings) -> Result<PluginAddress> {
     let seen = from.file(path);
@@ -204,7 +213,8 @@ fn read(path: &Path, from: &Surroundings) -> Result<PluginAddress> {
     opened.map_err(|error| not_a_place(path, &error.to_string()))?;
     let found = if path.extension().is_some_and(|kind| kind == "json") {
         let held: Value = serde_json::from_str(&text).map_err(|_| not_a_place(path, "it is no JSON"))?;
-        url(held["Addr"].as_str().unwrap_or_default().trim()).map(|address| trusting(address, &held["TLSConfig"]))
+        let address = url(field(&held, "Addr").as_str().unwrap_or_default().trim());
+        address.map(|address| trusting(address, field(&held, "TLSConfig")))
     } else {
         url(text.trim())
     };
@@ -213,14 +223,14 @@ fn read(path: &Path, from: &Surroundings) -> Result<PluginAddress> {
 
 /// An address as an engine takes it: TLS is for `https://` alone, and without a `CAFile` whoever answers is trusted.
 fn trusting(address: PluginAddress, asked: &Value) -> PluginAddress {
-    match (address, asked.as_object()) {
-        (PluginAddress::Tls(address, _), Some(asked)) => {
+    match (address, asked.is_object()) {
+        (PluginAddress::Tls(address, _), true) => {
             let file = |key: &str| {
-                let path = asked.get(key).and_then(Value::as_str).filter(|path| !path.is_empty());
+                let path = field(asked, key).as_str().filter(|path| !path.is_empty());
                 path.map(PathBuf::from)
             };
             let ca = file("CAFile");
-            let skip_verify = ca.is_none() || asked.get("InsecureSkipVerify") == Some(&Value::Bool(true));
+            let skip_verify = ca.is_none() || field(asked, "InsecureSkipVerify") == &Value::Bool(true);
             let trust =
                 Trust { ca, certificate: file("CertFile"), key: file("KeyFile"), skip_verify, ..Trust::default() };
             PluginAddress::Tls(address, trust)
@@ -277,6 +287,7 @@ mod tests {
         let unix = Ok(PluginAddress::Unix(PathBuf::from("/a.sock")));
         assert_eq!(said("a.spec", "unix:///a.sock\n"), unix);
         assert_eq!(said("a.json", r#"{"Name": "a", "Addr": "unix:///a.sock", "TLSConfig": {}}"#), unix);
+        assert_eq!(said("a.json", r#"{"addr": "unix:///a.sock"}"#), unix, "an engine asks for no case");
         for (name, text, why) in [
             ("b.spec", "", "of no kind that is known"),
             ("b.spec", "tcp://host", "has no port"),

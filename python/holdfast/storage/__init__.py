@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TIMINGS = {"pace": 0.002, "sync": 0.0002, "attach": 0.01, "patience": 3.0}
 # How long an RPC of CSI may take, with all its attempts, where nothing else is said; in seconds.
 CALL = 60.0
+# How long one of Docker's volume plugin protocol may take, in seconds: engines wait so long until a volume is made or
+# mounted.
+PLUGIN_CALL = 120.0
 EMULATED_NODES = ("node1", "node2", "node3")
 
 
@@ -130,6 +133,11 @@ def _kubernetes(provider: ProviderFile) -> dict[str, Any]:
     }
 
 
+def default_call(provider: ProviderFile) -> float:
+    """How long a call may take where nothing else is said, in seconds."""
+    return CALL if provider.kind == "csi" else PLUGIN_CALL
+
+
 def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[str, float] | None) -> dict[str, Any]:
     """What a lab of either kind is told of its provider; sizes are bytes, times seconds."""
     from holdfast import ledger
@@ -144,7 +152,7 @@ def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[s
         "call_secrets": provider.call_secrets,
         "mask": provider.mask,
         "controller_socket": provider.controller_socket,
-        "calls": {"default": CALL, **provider.calls, **(calls or {})},
+        "calls": {"default": default_call(provider), **provider.calls, **(calls or {})},
         "mount_flags": provider.mount_flags,
         "filesystem_options": provider.filesystem_options,
         "mount_group": "" if provider.mount_group is None else str(provider.mount_group),

@@ -115,6 +115,11 @@ class _File:
         provider = "provider."
         name = value(provider + "name", Path(self.root.file).stem)
         secrets = self._secrets("provider.secrets_file")
+        by_rpc = [call for call in value(provider + "calls", {}) if call not in keys.CALLS]
+        if by_rpc and value(provider + "kind") == "docker-plugin":
+            raise self._wrong(
+                "provider.calls", f"provider: calls: {by_rpc[0]} is an RPC of CSI", f"give {' or '.join(keys.CALLS)}"
+            )
         return ProviderFile(
             path=self.root.file,
             folder=self.folder,

@@ -29,7 +29,7 @@ def schema() -> dict[str, Any]:
         "title": "holdfast provider file",
         **_mapping(parts),
         "required": ["provider"],
-        "allOf": [by_lab, *(_by_protocol(key) for key in keys.KEYS if key.protocol)],
+        "allOf": [by_lab, *(_by_protocol(key) for key in keys.KEYS if key.protocol), _calls_of_plugins()],
     }
 
 
@@ -104,6 +104,12 @@ def _by_protocol(key: Key) -> dict[str, Any]:
         return {"if": mine, "then": {}, "else": refused}
     lab = {"required": ["lab"], **_below("lab", _is("kind", key.lab))}
     return {"if": mine, "then": {"if": lab, "then": _below("provider", {"required": [key.name]})}, "else": refused}
+
+
+def _calls_of_plugins() -> dict[str, Any]:
+    """The RPCs are those of CSI."""
+    plugin = {"required": ["provider"], **_below("provider", _is("kind", "docker-plugin"))}
+    return {"if": plugin, "then": _below("provider", _below("calls", {"propertyNames": {"enum": list(keys.CALLS)}}))}
 
 
 def written() -> str:
