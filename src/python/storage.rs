@@ -255,6 +255,7 @@ impl StorageLab {
         fields.set_item("lacks", mask.hide(&provider.lacks))?;
         fields.set_item("fault", mask.hide(&provider.fault))?;
         fields.set_item("minimum", provider.minimum)?;
+        fields.set_item("unasked", pyo3::types::PyTuple::new(py, &provider.unasked)?)?;
         fields.set_item("tells_unmounts", self.lab.runner().tells_unmounts())?;
         results::make(py, "StorageProvider", &fields)
     }
@@ -277,7 +278,7 @@ impl StorageLab {
         self.lab.run_name()
     }
 
-    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), block=false, source=None, timeout=None))]
+    #[pyo3(signature = (node, name, bytes, *, filesystem="", access="SINGLE_NODE_WRITER", parameters=BTreeMap::new(), block=false, source=None, also=Vec::new(), timeout=None))]
     #[allow(clippy::too_many_arguments)]
     fn create(
         &self,
@@ -290,14 +291,17 @@ impl StorageLab {
         parameters: BTreeMap<String, String>,
         block: bool,
         source: Option<Source>,
+        also: Vec<String>,
         timeout: Option<Seconds>,
     ) -> PyResult<StorageVolume> {
         let access = chosen("access", access, &Access::ALL)?;
+        let also = also.iter().map(|other| chosen("access", other, &Access::ALL)).collect::<PyResult<Vec<_>>>()?;
         let request = VolumeRequest {
             name,
             bytes,
             filesystem: filesystem.to_owned(),
             access,
+            also,
             parameters,
             block,
             content: source.map(Source::content),
@@ -333,6 +337,18 @@ impl StorageLab {
         let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
         let snapshot = self.ask(py, move |lab| lab.take_snapshot(&volume, &name, deadline))?;
         Ok(StorageSnapshot { snapshot, mask: self.lab.mask().clone() })
+    }
+
+    /// Whether the provider knows a snapshot that is asked for by itself; None where it cannot be asked.
+    #[pyo3(signature = (snapshot, *, timeout=None))]
+    fn has_snapshot(
+        &self,
+        py: Python<'_>,
+        snapshot: &StorageSnapshot,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Option<bool>> {
+        let (snapshot, deadline) = (snapshot.snapshot.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.has_snapshot(&snapshot, deadline))
     }
 
     #[pyo3(signature = (snapshot, *, timeout=None))]
@@ -408,10 +424,33 @@ impl StorageLab {
         self.ask(py, move |lab| lab.remove(&node, &volume, deadline))
     }
 
-    #[pyo3(signature = (node, *, timeout=None))]
-    fn volumes(&self, py: Python<'_>, node: String, timeout: Option<Seconds>) -> PyResult<Vec<StorageVolume>> {
+    /// Whether the provider knows a volume that is asked for by itself; None where it cannot be asked.
+    #[pyo3(signature = (node, volume, *, timeout=None))]
+    fn has(
+        &self,
+        py: Python<'_>,
+        node: String,
+        volume: &StorageVolume,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Option<bool>> {
+        let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
+        self.ask(py, move |lab| lab.has(&node, &volume, deadline))
+    }
+
+    /// All volumes that the provider tells of; by `page`, in pages of so many at most.
+    #[pyo3(signature = (node, *, page=0, timeout=None))]
+    fn volumes(
+        &self,
+        py: Python<'_>,
+        node: String,
+        page: u32,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Vec<StorageVolume>> {
         let deadline = deadline(timeout);
-        let volumes = self.ask(py, move |lab| lab.volumes().list(&node, deadline))?;
+        let volumes = self.ask(py, move |lab| match page {
+            0 => lab.volumes().list(&node, deadline),
+            page => lab.volumes().list_in_pages(&node, page, deadline),
+        })?;
         Ok(volumes.into_iter().map(|volume| self.volume(volume)).collect())
     }
 
@@ -433,10 +472,7 @@ impl StorageLab {
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
         let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
-        self.ask(py, move |lab| {
-            let attachment = lab.volumes().attach(&volume, &node, deadline)?;
-            lab.volumes().mount(&volume, &attachment, &node, &task, deadline).map(drop)
-        })
+        self.ask(py, move |lab| lab.mount_beside(&volume, &node, &task, deadline))
     }
 
     /// The reverse.

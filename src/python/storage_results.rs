@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::results;
-use crate::storage::{ContentSource, Mask, Snapshot, Space, Statistics, Verdict, Volume};
+use super::storage::chosen;
+use crate::storage::{Access, ContentSource, Mask, Snapshot, Space, Statistics, Verdict, Volume};
 
 /// A volume as its provider tells of it.
 #[pyclass(frozen, module = "holdfast._core")]
@@ -55,6 +56,12 @@ impl StorageVolume {
     /// The same, to be mounted for reading alone.
     fn read_only(&self) -> Self {
         Self { volume: Volume { read_only: true, ..self.volume.clone() }, mask: self.mask.clone() }
+    }
+
+    /// The same, for others than at first.
+    fn for_access(&self, access: &str) -> PyResult<Self> {
+        let access = chosen("access", access, &Access::ALL)?;
+        Ok(Self { volume: Volume { access, ..self.volume.clone() }, mask: self.mask.clone() })
     }
 
     fn __repr__(&self) -> String {
@@ -127,6 +134,9 @@ pub fn judged(py: Python<'_>, verdict: &Verdict, mask: &Mask) -> PyResult<Py<PyA
     fields.set_item("bytes", verdict.bytes)?;
     fields.set_item("used", verdict.used)?;
     fields.set_item("filesystem", verdict.filesystem.as_deref().map(|name| mask.hide(name)))?;
+    let options = verdict.options.as_ref().map(|options| options.iter().map(|option| mask.hide(option)));
+    let options = options.map(|options| pyo3::types::PyTuple::new(py, options.collect::<Vec<_>>()));
+    fields.set_item("mount_options", options.transpose()?)?;
     results::make(py, "LedgerVerdict", &fields)
 }
 

@@ -78,6 +78,13 @@ impl Lab {
         self.note(&format!("wait for the snapshot {name}"), || self.features()?.await_snapshot(snapshot, deadline))
     }
 
+    /// Whether the provider knows a snapshot by itself; none, where it cannot be asked.
+    pub fn has_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<Option<bool>> {
+        self.note(&format!("ask for the snapshot {}", snapshot.name), || {
+            self.features()?.has_snapshot(snapshot, deadline)
+        })
+    }
+
     /// Removes a snapshot.
     pub fn remove_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<()> {
         self.note(&format!("remove the snapshot {}", snapshot.name), || {

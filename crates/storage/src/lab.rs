@@ -111,6 +111,8 @@ pub struct Verdict {
     pub used: Option<u64>,
     /// Its file system, as far as the node can tell.
     pub filesystem: Option<String>,
+    /// What it is mounted with, as far as the node can tell.
+    pub options: Option<Vec<String>>,
 }
 
 impl Verdict {
@@ -264,6 +266,11 @@ impl Lab {
         self.create_copy(request, || self.note(&what, || self.volumes.create(node, request, deadline)))
     }
 
+    /// Whether the provider knows a volume by itself; none, where it cannot be asked.
+    pub fn has(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<Option<bool>> {
+        self.note(&format!("ask for {}", volume.name), || self.volumes.has(node, volume, deadline))
+    }
+
     /// Removes a volume.
     pub fn remove(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
         self.note(&format!("remove {}", volume.name), || self.volumes.remove(node, volume, deadline))
@@ -319,6 +326,21 @@ impl Lab {
                 None => Err(error),
             },
         })?
+    }
+
+    /// Mounts a volume that a task has for another, once more or for the first time. What its task wrote must be there: else
+    /// it was mounted from somewhere that is not the volume.
+    pub fn mount_beside(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
+        let attachment = self.volumes.attach(volume, node, deadline)?;
+        let path = self.volumes.mount(volume, &attachment, node, task, deadline)?;
+        let written = self.ledgers().get(&volume.id).is_some_and(|ledger| !ledger.tasks.is_empty());
+        if !written || volume.block || path.as_os_str().is_empty() {
+            return Ok(()); // an empty path is an engine's, which keeps to itself where it mounts
+        }
+        self.nodes.see(node, &path, deadline).map(drop).map_err(|error| {
+            let message = format!("mounted for {task} too, it does not hold what its task wrote: {}", error.message);
+            Error { message, ..error }
+        })
     }
 
     /// Mounts the volume of a task that runs once more for it, and takes that back; why not, where that cannot be had.
@@ -407,6 +429,7 @@ impl Lab {
             bytes: look.bytes,
             used: look.used,
             filesystem: look.filesystem,
+            options: look.options,
         };
         let findings = verdict.findings.len();
         self.timeline.record(

@@ -90,6 +90,8 @@ pub struct Look {
     pub used: Option<u64>,
     /// Its file system, as far as the node can tell.
     pub filesystem: Option<String>,
+    /// What it is mounted with, as far as the node can tell.
+    pub options: Option<Vec<String>>,
 }
 
 /// A process of a task.

@@ -61,6 +61,8 @@ pub struct VolumeRequest {
     pub filesystem: String,
     /// Who may use it.
     pub access: Access,
+    /// And who else, at other times.
+    pub also: Vec<Access>,
     /// For the provider.
     pub parameters: BTreeMap<String, String>,
     /// A device without a file system.
@@ -231,6 +233,8 @@ pub struct Provider {
     pub fault: String,
     /// The smallest volume that it makes, in bytes; 0 where it does not tell.
     pub minimum: u64,
+    /// What it says that it can do, and nobody here asks for, as its protocol calls it.
+    pub unasked: Vec<&'static str>,
 }
 
 /// A provider. Each call fails in time, and says why; a call that is repeated does no harm.
@@ -263,6 +267,16 @@ pub trait Volumes: Send + Sync {
 
     /// All volumes there are.
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>>;
+
+    /// Whether a volume is there, asked for by itself; none, where nobody can ask so.
+    fn has(&self, _node: &str, _volume: &Volume, _deadline: Instant) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
+    /// All of them, in pages of so many entries at most, where lists have pages.
+    fn list_in_pages(&self, node: &str, _entries: u32, deadline: Instant) -> Result<Vec<Volume>> {
+        self.list(node, deadline)
+    }
 
     /// Gives a volume to a node.
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment>;
@@ -350,6 +364,11 @@ pub trait Features: Send + Sync {
     /// Waits until volumes can be made from a snapshot that was taken.
     fn await_snapshot(&self, snapshot: Snapshot, _deadline: Instant) -> Result<Snapshot> {
         Ok(snapshot)
+    }
+
+    /// Whether a snapshot is there, asked for by itself; none, where nobody can ask so.
+    fn has_snapshot(&self, _snapshot: &Snapshot, _deadline: Instant) -> Result<Option<bool>> {
+        Ok(None)
     }
 
     /// Removes a snapshot; one that is not there is removed already.

@@ -69,6 +69,12 @@ impl Caller {
         self.met.load(Ordering::Relaxed)
     }
 
+    /// How long the slowest answer to an RPC took so far.
+    pub fn slowest(&self, rpc: Rpc) -> Duration {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(&rpc).map(|times| times.slowest).unwrap_or_default()
+    }
+
     /// What was asked so far.
     pub fn made(&self) -> Vec<CallTimes> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
@@ -83,8 +89,21 @@ impl Caller {
         deadline: Instant,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
+        self.ask_while(socket, rpc, deadline, |error| rpc.about(error), ask)
+    }
+
+    /// The same, where `about` says what is done about an error.
+    pub fn ask_while<T>(
+        &self,
+        socket: &Endpoint,
+        rpc: Rpc,
+        deadline: Instant,
+        about: impl Fn(&Error) -> Next,
+        ask: impl AsyncFn(Connection) -> Answer<T>,
+    ) -> Result<T> {
         let limit = Instant::now() + self.calls.limit(rpc);
-        self.make(socket, rpc, deadline.min(limit), self.calls.once, ask)
+        let about = |error: &Error| if self.calls.once { Next::Never } else { about(error) };
+        self.make(socket, rpc, deadline.min(limit), about, ask)
     }
 
     /// Asks once, by `deadline`.
@@ -95,7 +114,7 @@ impl Caller {
         deadline: Instant,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
-        self.make(socket, rpc, deadline, true, ask)
+        self.make(socket, rpc, deadline, |_| Next::Never, ask)
     }
 
     fn make<T>(
@@ -103,11 +122,11 @@ impl Caller {
         socket: &Endpoint,
         rpc: Rpc,
         deadline: Instant,
-        once: bool,
+        about: impl Fn(&Error) -> Next,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
         let began = Instant::now();
-        let asking = persist(socket, rpc, deadline, once, async |connection| {
+        let asking = persist(socket, deadline, about, async |connection| {
             self.met.store(true, Ordering::Relaxed);
             ask(connection).await
         });
@@ -132,9 +151,8 @@ impl Caller {
 /// The last answer, and how many attempts it took.
 async fn persist<T>(
     socket: &Endpoint,
-    rpc: Rpc,
     deadline: Instant,
-    once: bool,
+    about: impl Fn(&Error) -> Next,
     ask: impl AsyncFn(Connection) -> Answer<T>,
 ) -> (Result<T>, u32) {
     let (mut attempts, mut pause) = (0, FIRST_PAUSE);
@@ -145,12 +163,12 @@ async fn persist<T>(
             Ok(answer) => return (Ok(answer), attempts),
             Err(error) => error,
         };
-        let again = match rpc.about(&error) {
+        let again = match about(&error) {
             Next::Again => true,
             Next::Few => attempts < FEW,
             Next::Never => false,
         };
-        if once || !again || Instant::now() + pause >= deadline {
+        if !again || Instant::now() + pause >= deadline {
             return (Err(after(error, attempts, before.as_ref())), attempts);
         }
         before = Some(error);

@@ -3,29 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tonic::Code;
 
 use super::calls::Caller;
 use super::endpoint::Endpoint;
 use super::introduction::{Ended, Introduced, introduce, meet};
-use super::messages::{capability, check_content, checked, content_source, plain, size};
+use super::messages::{capability, check_confirmed, check_content, checked, content_source, plain, size};
 use super::options::CsiOptions;
 use super::rpc::Rpc;
 use super::services::{ATTEMPT, controller, identity, node, probe, ready};
 use super::topology;
 use crate::features::ContentSource;
-use crate::volumes::{Attachment, CallTimes, Capability, Features, Provider, Volume, VolumeRequest, Volumes};
+use crate::volumes::{Attachment, CallTimes, Features, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_wire::csi;
 
-/// A list may have so many pages.
-const PAGES: usize = 10_000;
-
 /// A driver.
 pub struct Csi {
-    options: CsiOptions,
+    pub(super) options: CsiOptions,
     pub(super) caller: Caller,
     pub(super) introduced: Introduced,
     /// The nodes that cannot be reached.
@@ -69,7 +66,7 @@ impl Csi {
     }
 
     /// The controller: that of all, the one that the plugin on `node` is, or another that answers.
-    fn controller_at(&self, node: &str, deadline: Instant) -> Result<Endpoint> {
+    pub(super) fn controller_at(&self, node: &str, deadline: Instant) -> Result<Endpoint> {
         match &self.options.controller {
             Some(controller) => Ok(controller.clone()),
             None if self.introduced.controllers.contains(node) => self.socket(node),
@@ -105,7 +102,9 @@ impl Csi {
         }
         let mut last =
             Error::new(Kind::Connect(ConnectFault::Unreachable), "no plugin with a controller can be reached");
-        for limit in [ATTEMPT, ATTEMPT * 2] {
+        // one that takes its time over each Probe is there, too
+        let usual = ATTEMPT.max(self.caller.slowest(Rpc::Probe) * 2);
+        for limit in [usual, usual * 2] {
             for socket in &reached {
                 match probe(&self.caller, socket, deadline.min(Instant::now() + limit)) {
                     Ok(()) => return Ok((*socket).clone()),
@@ -155,11 +154,7 @@ impl Csi {
         self.options.folder.join(node).join("published").join(plain(&volume.id)).join(plain(task))
     }
 
-    fn name_of(&self, id: &str) -> String {
-        self.introduced.ids.iter().find(|(_, known)| *known == id).map_or(id, |(name, _)| name).to_owned()
-    }
-
-    fn accessible(&self, topology: &[csi::Topology]) -> Option<Vec<String>> {
+    pub(super) fn accessible(&self, topology: &[csi::Topology]) -> Option<Vec<String>> {
         topology::accessible(&self.introduced.topology, topology)
     }
 
@@ -197,6 +192,10 @@ impl Csi {
     }
 }
 
+fn is_read_only(volume: &Volume) -> bool {
+    volume.read_only || volume.access.is_read_only()
+}
+
 impl Volumes for Csi {
     fn provider(&self) -> Provider {
         self.introduced.provider.clone()
@@ -210,10 +209,12 @@ impl Volumes for Csi {
         let began = Instant::now();
         let socket = self.controller_at(node, deadline)?;
         let required_bytes = i64::try_from(request.bytes).unwrap_or(i64::MAX);
+        let modes = std::iter::once(&request.access).chain(&request.also);
+        let capabilities = modes.map(|access| self.capability(&Volume { access: *access, ..Volume::by_name(request) }));
         let create = csi::CreateVolumeRequest {
             name: request.name.clone(),
             capacity_range: Some(csi::CapacityRange { required_bytes, limit_bytes: 0 }),
-            volume_capabilities: vec![self.capability(&Volume::by_name(request))],
+            volume_capabilities: capabilities.collect(),
             parameters: request.parameters.clone().into_iter().collect(),
             secrets: self.secrets("create"),
             volume_content_source: request.content.as_ref().map(content_source),
@@ -265,8 +266,11 @@ impl Volumes for Csi {
                 let why = format!("ValidateVolumeCapabilities does not confirm what CreateVolume made: {said}");
                 Err(Error::new(Kind::Expectation, why))
             }
-            Some(confirmed) if confirmed.parameters.is_empty() && !request.parameters.is_empty() => Ok(None),
-            Some(confirmed) => Ok(Some(confirmed.parameters.into_iter().collect())),
+            Some(confirmed) => {
+                check_confirmed(&self.capability(volume), &confirmed.volume_capabilities)?;
+                let told = !confirmed.parameters.is_empty() || request.parameters.is_empty();
+                Ok(told.then(|| confirmed.parameters.into_iter().collect()))
+            }
         }
     }
 
@@ -283,52 +287,15 @@ impl Volumes for Csi {
     }
 
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
-        if !self.introduced.provider.capabilities.contains(&Capability::List) {
-            return Ok(Vec::new());
-        }
-        let socket = if self.introduced.topology.is_empty() {
-            self.any_controller(if self.options.nodes.len() > 1 { node } else { "" }, deadline)?
-        } else {
-            self.controller_at(node, deadline)? // that of another node may know the volumes of its own place alone
-        };
-        let (mut volumes, mut token) = (Vec::new(), String::new());
-        let mut tokens = BTreeSet::new();
-        loop {
-            let list = csi::ListVolumesRequest { max_entries: 0, starting_token: token.clone() };
-            let page = self.caller.ask(&socket, Rpc::ListVolumes, deadline, async |connection| {
-                controller(connection).list_volumes(list.clone()).await
-            })?;
-            for entry in page.entries {
-                let nodes =
-                    entry.status.map(|status| status.published_node_ids.iter().map(|id| self.name_of(id)).collect());
-                let Some(volume) = entry.volume else { continue };
-                let tells_nodes = self.introduced.provider.capabilities.contains(&Capability::ListNodes);
-                volumes.push(Volume {
-                    id: volume.volume_id,
-                    nodes: nodes.filter(|_| tells_nodes),
-                    accessible: self.accessible(&volume.accessible_topology),
-                    bytes: size(volume.capacity_bytes, Rpc::ListVolumes)?,
-                    context: checked(volume.volume_context, "volume context")?,
-                    ..Volume::default()
-                });
-            }
-            if page.next_token.is_empty() {
-                return Ok(volumes);
-            }
-            if tokens.len() >= PAGES || !tokens.insert(page.next_token.clone()) {
-                let why = format!(
-                    "the pages never end: ListVolumes gave the token {:?} {}",
-                    page.next_token,
-                    if tokens.len() >= PAGES { format!("after {PAGES} pages") } else { "twice".to_owned() }
-                );
-                return Err(Error::new(Kind::Expectation, why).during(
-                    &socket.to_string(),
-                    "ListVolumes",
-                    Duration::ZERO,
-                ));
-            }
-            token = page.next_token;
-        }
+        self.listed(node, 0, deadline)
+    }
+
+    fn has(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<Option<bool>> {
+        self.has_volume(node, volume, deadline)
+    }
+
+    fn list_in_pages(&self, node: &str, entries: u32, deadline: Instant) -> Result<Vec<Volume>> {
+        self.listed(node, i32::try_from(entries).unwrap_or(i32::MAX), deadline)
     }
 
     fn attach(&self, volume: &Volume, node: &str, deadline: Instant) -> Result<Attachment> {
@@ -340,7 +307,7 @@ impl Volumes for Csi {
             volume_id: volume.id.clone(),
             node_id: self.id(node)?,
             volume_capability: Some(self.capability(volume)),
-            readonly: false,
+            readonly: self.introduced.attaches_read_only && is_read_only(volume),
             secrets: self.secrets("controller_publish"),
             volume_context: volume.context.clone().into_iter().collect(),
         };
@@ -416,7 +383,7 @@ impl Volumes for Csi {
             staging_target_path: self.staged_at(volume, on),
             target_path: target.display().to_string(),
             volume_capability: Some(self.capability(volume)),
-            readonly: volume.read_only || volume.access.is_read_only(),
+            readonly: is_read_only(volume),
             secrets: self.secrets("node_publish"),
             volume_context: volume.context.clone().into_iter().collect(),
         };

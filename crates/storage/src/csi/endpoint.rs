@@ -61,6 +61,11 @@ impl Endpoint {
             Error::new(Kind::Connect(ConnectFault::Unreachable), error.to_string())
                 .hint("is the plugin running, and may this user open its socket?")
         })?;
-        Connection::plain(stream, PATIENCE).await
+        Connection::plain(stream, PATIENCE).await.map_err(|error| match error.kind {
+            Kind::Connect(ConnectFault::NotGrpc) => {
+                error.hint("a CSI driver's socket speaks gRPC; one of Docker's volume plugins wants `kind: docker-plugin`")
+            }
+            _ => error,
+        })
     }
 }

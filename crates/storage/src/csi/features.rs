@@ -133,6 +133,10 @@ impl Features for Csi {
         })?
     }
 
+    fn has_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<Option<bool>> {
+        self.lists_snapshot(snapshot, deadline)
+    }
+
     fn remove_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<()> {
         let socket = self.any_controller("", deadline)?;
         let delete = csi::DeleteSnapshotRequest { snapshot_id: snapshot.id.clone(), secrets: self.secrets("snapshot") };

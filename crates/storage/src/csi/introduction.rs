@@ -34,8 +34,14 @@ pub struct Introduced {
     /// Where each node is, as the driver sees it; nothing, where its volumes are everywhere.
     pub topology: BTreeMap<String, Segments>,
     pub attaches: bool,
+    /// For reading alone too, where that is wanted.
+    pub attaches_read_only: bool,
     pub stages: bool,
     pub expands: Expansion,
+    /// Whether one volume can be asked for, one snapshot, and how the controller finds volumes.
+    pub gets_volumes: bool,
+    pub lists_snapshots: bool,
+    pub controller_tells_condition: bool,
     /// Whether a node's plugin tells how its volumes are.
     pub tells_condition: bool,
     /// Whether a node's plugin takes a group that volumes are mounted for.
@@ -43,6 +49,9 @@ pub struct Introduced {
     /// It did not get beyond its start.
     starting: bool,
 }
+
+/// What a controller may have and nobody here asks for. It is listed as not checked.
+const UNASKED: [OfController; 2] = [OfController::GetSnapshot, OfController::ModifyVolume];
 
 /// Who makes volumes larger, and when.
 #[derive(Debug, Clone, Copy, Default)]
@@ -135,6 +144,7 @@ fn introduce_into(found: &mut Introduced, options: &CsiOptions, caller: &Caller,
         online = online.or(plugin.expansion);
     }
     let mut of_nodes: Option<BTreeSet<OfNode>> = None;
+    let mut nameless = None;
     for (name, socket) in &options.nodes {
         let plugin = plugin_capabilities(caller, socket, deadline)?;
         constrained |= plugin.services.contains(&OfPlugin::VolumeAccessibilityConstraints);
@@ -145,7 +155,10 @@ fn introduce_into(found: &mut Introduced, options: &CsiOptions, caller: &Caller,
         let can = node_capabilities(caller, socket, deadline)?;
         found.stages |= can.contains(&OfNode::StageUnstageVolume);
         of_nodes = Some(of_nodes.map_or_else(|| can.clone(), |all| all.intersection(&can).copied().collect()));
-        found.add_node(name, caller, socket, deadline)?;
+        match found.add_node(name, caller, socket, deadline) {
+            Err(error) if error.code() == Some(Code::Unimplemented) => nameless = Some(error),
+            added => added?,
+        }
     }
     let of_nodes = of_nodes.unwrap_or_default();
     found.tells_condition = of_nodes.contains(&OfNode::VolumeCondition);
@@ -156,8 +169,24 @@ fn introduce_into(found: &mut Introduced, options: &CsiOptions, caller: &Caller,
             .clone_into(&mut found.provider.lacks);
         return Ok(());
     };
-    let can = controller_capabilities(caller, socket, deadline)?;
+    let can = match controller_capabilities(caller, socket, deadline) {
+        // a driver's parts say of themselves what it is as a whole, and many are served by several programs
+        Err(error) if error.code() == Some(Code::Unimplemented) && options.controller.is_none() => {
+            let what = "its plugins on the nodes say CONTROLLER_SERVICE, and none serves it: is its controller a program of \
+                        its own? Then the file names that under `controller:`";
+            what.clone_into(&mut found.provider.lacks);
+            return Ok(());
+        }
+        can => can?,
+    };
     found.attaches = can.contains(&OfController::PublishUnpublishVolume);
+    found.gets_volumes = can.contains(&OfController::GetVolume);
+    found.lists_snapshots = can.contains(&OfController::ListSnapshots);
+    found.controller_tells_condition = can.contains(&OfController::VolumeCondition);
+    found.attaches_read_only = can.contains(&OfController::PublishReadonly);
+    if let Some(error) = nameless.filter(|_| found.attaches) {
+        return Err(error); // NodeGetInfo is for who attaches, by the id that it tells
+    }
     if !can.contains(&OfController::CreateDeleteVolume) {
         "its controller does not have the capability CREATE_DELETE_VOLUME".clone_into(&mut found.provider.lacks);
     }
@@ -169,6 +198,8 @@ fn introduce_into(found: &mut Introduced, options: &CsiOptions, caller: &Caller,
         on_nodes: of_nodes.contains(&OfNode::ExpandVolume),
         in_use: online == Some(OfExpansion::Online),
     };
+    found.provider.unasked =
+        UNASKED.into_iter().filter(|kind| can.contains(kind)).map(|kind| kind.as_str_name()).collect();
     found.provider.capabilities = capabilities(&can, &of_nodes, options.fences);
     found.provider.capabilities.extend(found.expands.capabilities());
     if !constrained || !options.topology {

@@ -71,6 +71,34 @@ fn named(source: &csi::VolumeContentSource) -> String {
     }
 }
 
+/// That a driver confirms what it was asked about: "the CO SHALL compare the fields of this message to the originally
+/// requested capabilities", for one that does not know a newer field reads over it. Those that tell of the access mode
+/// alone are many, and what they leave out is not held against them.
+pub fn check_confirmed(asked: &csi::VolumeCapability, confirmed: &[csi::VolumeCapability]) -> Result<()> {
+    let mode = |of: &csi::VolumeCapability| of.access_mode.as_ref().map(|held| held.mode());
+    let is_block = |of: &csi::VolumeCapability| {
+        of.access_type.as_ref().map(|held| matches!(held, csi::volume_capability::AccessType::Block(_)))
+    };
+    let same = |told: &csi::VolumeCapability| {
+        mode(told) == mode(asked) && (is_block(told).is_none() || is_block(told) == is_block(asked))
+    };
+    if confirmed.iter().any(same) {
+        return Ok(());
+    }
+    let shown = |of: &csi::VolumeCapability| {
+        let kind = match is_block(of) {
+            Some(true) => " as a device",
+            Some(false) => " as a file system",
+            None => "",
+        };
+        format!("{}{kind}", mode(of).map_or("no access mode", |mode| mode.as_str_name()))
+    };
+    let told: Vec<String> = confirmed.iter().map(shown).collect();
+    let told = if told.is_empty() { "no capability".to_owned() } else { told.join(", ") };
+    let why = format!("ValidateVolumeCapabilities was asked about {}, and confirms {told}", shown(asked));
+    Err(otherwise(why))
+}
+
 /// An answer that cannot be.
 pub fn otherwise(why: String) -> Error {
     Error::new(Kind::Expectation, why)

@@ -6,6 +6,8 @@ mod endpoint;
 mod face;
 mod features;
 mod introduction;
+mod listing;
+mod lookups;
 mod messages;
 mod options;
 mod rpc;

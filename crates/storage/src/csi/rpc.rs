@@ -29,6 +29,8 @@ pub enum Rpc {
     NodeExpandVolume,
     CreateSnapshot,
     DeleteSnapshot,
+    ListSnapshots,
+    ControllerGetVolume,
     NodeGetVolumeStats,
 }
 
@@ -48,7 +50,7 @@ pub const FEW: u32 = 3;
 
 impl Rpc {
     /// All of them, by CSI's names.
-    pub const ALL: [(&'static str, Self); 22] = [
+    pub const ALL: [(&'static str, Self); 24] = [
         ("GetPluginInfo", Self::GetPluginInfo),
         ("GetPluginCapabilities", Self::GetPluginCapabilities),
         ("Probe", Self::Probe),
@@ -70,6 +72,8 @@ impl Rpc {
         ("NodeExpandVolume", Self::NodeExpandVolume),
         ("CreateSnapshot", Self::CreateSnapshot),
         ("DeleteSnapshot", Self::DeleteSnapshot),
+        ("ListSnapshots", Self::ListSnapshots),
+        ("ControllerGetVolume", Self::ControllerGetVolume),
         ("NodeGetVolumeStats", Self::NodeGetVolumeStats),
     ];
 
@@ -80,14 +84,29 @@ impl Rpc {
 
     /// What is done about a code.
     pub fn after(self, code: Code) -> Next {
-        use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, Internal, ResourceExhausted};
+        use Code::{
+            Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, Internal, NotFound, ResourceExhausted,
+        };
         match (self, code) {
             // an operation is pending for the volume; the plugin is away or late for a while
             (_, Aborted | Code::Unavailable | DeadlineExceeded | Cancelled)
             // it may be on another node, or in use, for a moment still: what had it was told to let go
             | (Self::ControllerPublishVolume | Self::DeleteVolume | Self::ControllerExpandVolume, FailedPrecondition)
             // there may be room later
-            | (Self::CreateVolume | Self::ControllerPublishVolume | Self::CreateSnapshot, ResourceExhausted) => Next::Again,
+            | (Self::CreateVolume | Self::ControllerPublishVolume | Self::CreateSnapshot, ResourceExhausted)
+            // what is asked for was made, and not removed, as these must know: "before retrying with exponential back
+            // off". A store may learn of it a moment later
+            | (
+                Self::CreateVolume
+                | Self::ValidateVolumeCapabilities
+                | Self::ControllerPublishVolume
+                | Self::NodeStageVolume
+                | Self::NodePublishVolume
+                | Self::ControllerExpandVolume
+                | Self::NodeExpandVolume
+                | Self::CreateSnapshot,
+                NotFound,
+            ) => Next::Again,
             (_, Code::Unknown | Internal | DataLoss) => Next::Few,
             _ => Next::Never,
         }
@@ -122,7 +141,6 @@ mod tests {
                 Code::AlreadyExists,
                 Code::OutOfRange,
                 Code::Unimplemented,
-                Code::NotFound,
                 Code::PermissionDenied,
                 Code::Unauthenticated,
             ] {
@@ -143,6 +161,11 @@ mod tests {
         // "Caller MUST NOT retry": the file system does not grow while it is mounted
         assert_eq!(Rpc::NodeExpandVolume.after(Code::FailedPrecondition), Next::Never);
         assert_eq!(Rpc::CreateVolume.after(Code::ResourceExhausted), Next::Again);
+        assert_eq!(Rpc::ControllerPublishVolume.after(Code::NotFound), Next::Again);
+        // OK is a MUST of what is undone already, and statistics are asked for where nothing is mounted
+        for rpc in [Rpc::NodeUnpublishVolume, Rpc::ControllerUnpublishVolume, Rpc::NodeGetVolumeStats] {
+            assert_eq!(rpc.after(Code::NotFound), Next::Never, "{rpc:?}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ impl Emulated {
                 let gone = || refuse(Code::NotFound, format!("there is no snapshot {id}"));
                 let snapshot = world.server.snapshots.get(id).ok_or_else(gone)?;
                 fits(request, snapshot.bytes)?;
+                disk.usable = self.grown(request, snapshot.bytes);
                 disk.pages = snapshot.pages.clone();
                 if let Some(now) = world.server.volumes.get(&snapshot.volume) {
                     self.defects().restored(&mut disk.pages, &now.pages);
@@ -32,12 +33,18 @@ impl Emulated {
             Some(ContentSource::Volume(id)) => {
                 let source = world.server.volumes.get(id).ok_or_else(|| unknown(id))?;
                 fits(request, source.bytes)?;
+                disk.usable = self.grown(request, source.bytes);
                 disk.pages = source.pages.clone();
                 self.defects().cloned(&mut disk.pages);
                 disk.shares = self.defects().skips(Step::CopyPages).then(|| id.clone());
             }
         }
         Ok(disk)
+    }
+
+    /// As large as the file system of a copy is.
+    fn grown(&self, request: &VolumeRequest, source: u64) -> u64 {
+        if self.defects().skips(Step::GrowFilesystem) { source } else { request.bytes }
     }
 
     pub(super) fn expand_in(&self, world: &mut EmulatedState, volume: &str, bytes: u64) -> Result<Expanded> {

@@ -73,7 +73,7 @@ impl Nodes for Emulated {
         let mut medium = Mounted { emulated: self.clone(), node: node_of, volume, serial, process, read_only };
         read(&mut medium, judge)
             .map_err(|error| Error::new(Kind::Expectation, format!("the ledger on {node} cannot be read: {error}")))?;
-        Ok(Look { bytes, used, filesystem })
+        Ok(Look { bytes, used, filesystem, options: None })
     }
 
     fn see(&self, node: &str, mount: &Path, _: Instant) -> Result<bool> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use super::mounts::Mounted;
 use super::patience::{Patient, in_time};
 use crate::executable::LEDGER;
 use crate::nodes::{Look, Mount};
@@ -38,12 +39,12 @@ pub fn check(mount: &Mount, seen: &Path, node: &str) -> Result<()> {
     Err(Error::new(Kind::Expectation, format!("{} on {node}: {why}", path.display())))
 }
 
-/// Looks at a volume. `filesystem` is what the node says of a mounted one.
+/// Looks at a volume. `mounted` is what the node says of one that is mounted right there.
 pub fn look(
     mount: &Mount,
     seen: &Path,
     node: &str,
-    filesystem: Option<String>,
+    mounted: Option<Mounted>,
     judge: &mut Judge<'_>,
     deadline: Instant,
 ) -> Result<Look> {
@@ -56,7 +57,7 @@ pub fn look(
         let mut device = open(seen).map_err(failed)?;
         let bytes = device.seek(SeekFrom::End(0)).and_then(|bytes| device.rewind().map(|()| bytes)).map_err(failed)?;
         judge.read(Patient::new(device, limit)).map_err(failed)?;
-        return Ok(Look { bytes: Some(bytes), used: None, filesystem: formatted(seen, deadline) });
+        return Ok(Look { bytes: Some(bytes), filesystem: formatted(seen, deadline), ..Look::default() });
     }
     let ledger = seen.join(LEDGER);
     match in_time(deadline, move || open(&ledger)) {
@@ -64,12 +65,14 @@ pub fn look(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let mounted = seen.to_owned();
-    let space = in_time(deadline, move || Ok(rustix::fs::statvfs(&mounted)?)).map_err(failed)?;
+    let at = seen.to_owned();
+    let space = in_time(deadline, move || Ok(rustix::fs::statvfs(&at)?)).map_err(failed)?;
+    let (filesystem, options) = mounted.map(|mounted| (mounted.filesystem, mounted.options)).unzip();
     Ok(Look {
         bytes: Some(space.f_blocks * space.f_frsize),
         used: Some((space.f_blocks - space.f_bfree) * space.f_frsize),
         filesystem,
+        options,
     })
 }
 

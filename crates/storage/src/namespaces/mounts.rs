@@ -12,6 +12,8 @@ pub struct Mounted {
     pub path: PathBuf,
     /// Its file system.
     pub filesystem: String,
+    /// What it is mounted with: here, and wherever else it is.
+    pub options: Vec<String>,
 }
 
 /// The mounts of a line each of `/proc/PID/mountinfo` (proc(5)), in the order in which they were made.
@@ -22,8 +24,17 @@ pub fn parse(mountinfo: &str) -> Vec<Mounted> {
 fn mounted(line: &str) -> Option<Mounted> {
     let mut fields = line.split(' ');
     let path = PathBuf::from(decoded(fields.nth(4)?));
-    let filesystem = fields.skip_while(|field| *field != "-").nth(1)?.to_owned(); // behind fields of any number
-    Some(Mounted { path, filesystem })
+    let here = fields.next()?;
+    let mut behind = fields.skip_while(|field| *field != "-"); // fields of any number
+    let filesystem = behind.nth(1)?.to_owned();
+    let everywhere = behind.nth(1).unwrap_or_default(); // the source is between them
+    let mut options: Vec<String> = here.split(',').map(str::to_owned).collect();
+    for option in everywhere.split(',').filter(|option| !option.is_empty()) {
+        if !options.iter().any(|known| known == option) {
+            options.push(option.to_owned());
+        }
+    }
+    Some(Mounted { path, filesystem, options })
 }
 
 /// A field as it is meant: the kernel writes blanks and the like as `\` and three octal digits.
@@ -105,6 +116,13 @@ mod tests {
             read,
             [("/mnt/two words\\and\tmore", "ext4"), ("/srv#share#pvc-1", "nfs4"), ("/broken\\04", "fuse.sshfs")]
         );
+    }
+
+    #[test]
+    fn what_a_volume_is_mounted_with_is_told_of_the_place_and_of_the_file_system() {
+        let table = "36 35 98:0 / /a rw,nosuid,noatime shared:3 - ext4 /dev/root rw,sync\n37 35 0:3 / /b ro - tmpfs  rw\n";
+        let options: Vec<_> = parse(table).into_iter().map(|mount| mount.options.join(" ")).collect();
+        assert_eq!(options, ["rw nosuid noatime sync", "ro rw"]);
     }
 
     #[test]

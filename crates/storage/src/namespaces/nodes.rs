@@ -384,7 +384,7 @@ impl Nodes for Namespaces {
             let mounted = namespace.mounts()?.into_iter().rev().find(|mounted| mounted.path == *place);
             Ok((namespace.seen(place), mounted))
         })?;
-        looking::look(mount, &path, node, mounted.map(|mounted| mounted.filesystem), judge, deadline)
+        looking::look(mount, &path, node, mounted, judge, deadline)
     }
 
     fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {

@@ -53,6 +53,7 @@ impl<B: Backend> Controller for Plugin<B> {
             parameters: asked_for.parameters.into_iter().collect(),
             block,
             content,
+            ..VolumeRequest::default()
         };
         let volume = self.blocking(move |backend, deadline| backend.create(&request, deadline)).await?;
         let volume = csi::Volume { content_source, ..self.described(&volume) };
