@@ -1620,6 +1620,9 @@ class StorageVolume:
     def read_only(self) -> StorageVolume:
         """The same volume, to be mounted for reading alone."""
 
+    def for_access(self, access: VolumeAccess) -> StorageVolume:
+        """The same volume, to be used by another access mode that it was made for. Raises `InvalidArgumentError`."""
+
 @final
 class StorageSnapshot:
     """A snapshot of a volume, as its provider tells of it; `bytes` and `taken` are None where it does not.
@@ -1715,13 +1718,15 @@ class StorageLab:
         parameters: Mapping[str, str] = ...,
         block: bool = False,
         source: StorageSnapshot | StorageVolume | None = None,
+        also: Sequence[VolumeAccess] = (),
         timeout: _Seconds | None = None,
     ) -> StorageVolume:
         """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume.
 
-        With `block` it is a device without a file system. With a `source` it is a copy of that, and must hold all that
-        was acknowledged when the copy was asked for (CSI's CreateVolume with a content source). Raises `RpcError`,
-        `Timeout`, `ConnectError`, `ExpectationFailed`, or `InvalidArgumentError` for an `access` that there is not.
+        It is for `access`, and `also` for others at other times (`StorageVolume.for_access`). With `block` it is a
+        device without a file system. With a `source` it is a copy of that, and must hold all that was acknowledged when
+        the copy was asked for (CSI's CreateVolume with a content source). Raises `RpcError`, `Timeout`, `ConnectError`,
+        `ExpectationFailed`, or `InvalidArgumentError` for an access mode that there is not.
         """
 
     def expand(
@@ -1736,6 +1741,11 @@ class StorageLab:
     def take_snapshot(self, volume: StorageVolume, name: str, *, timeout: _Seconds | None = None) -> StorageSnapshot:
         """Takes a snapshot (CSI's CreateSnapshot), and keeps what had been acknowledged, for volumes made from it.
         Raises `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
+        """
+
+    def has_snapshot(self, snapshot: StorageSnapshot, *, timeout: _Seconds | None = None) -> bool | None:
+        """Whether the provider knows a snapshot that is asked for by itself (CSI's ListSnapshots); None where it cannot
+        be asked. Raises `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
         """
 
     def remove_snapshot(self, snapshot: StorageSnapshot, *, timeout: _Seconds | None = None) -> None:
@@ -1776,9 +1786,14 @@ class StorageLab:
     def remove(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> None:
         """Removes a volume, asked of the plugin on `node`. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
-    def volumes(self, node: str, *, timeout: _Seconds | None = None) -> list[StorageVolume]:
-        """All volumes that the provider tells of, asked of the plugin on `node`. Raises `RpcError`, `Timeout` or
-        `ConnectError`.
+    def has(self, node: str, volume: StorageVolume, *, timeout: _Seconds | None = None) -> bool | None:
+        """Whether the provider knows a volume that is asked for by itself (CSI's ControllerGetVolume), by the plugin on
+        `node`; None where it cannot be asked. Raises `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
+        """
+
+    def volumes(self, node: str, *, page: int = 0, timeout: _Seconds | None = None) -> list[StorageVolume]:
+        """All volumes that the provider tells of, asked of the plugin on `node`; with a `page`, in pages of so many at
+        most, where its lists have pages. Raises `RpcError`, `Timeout`, `ConnectError` or `ExpectationFailed`.
         """
 
     def attach(self, volume: StorageVolume, node: str, *, timeout: _Seconds | None = None) -> None:
@@ -1788,7 +1803,7 @@ class StorageLab:
 
     def mount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None:
         """Mounts an attached and staged volume for a task, once more or for the first time. Raises `RpcError`,
-        `Timeout`, `ConnectError`, `ExpectationFailed` or `LabError`.
+        `Timeout`, `ConnectError`, `LabError`, or `ExpectationFailed` where what tasks wrote on it is not there.
         """
 
     def unmount(self, volume: StorageVolume, node: str, task: str, *, timeout: _Seconds | None = None) -> None:

@@ -327,7 +327,7 @@ class StorageProvider(Shown):
     `tells_unmounts`: whether the runner tells what came of an unmount. A container engine keeps that to itself.
     `lacks` says why it cannot be qualified, and is empty where it can; `fault` what it did wrong before it could be
     asked for anything, and is empty where it did not; `minimum` is its smallest volume in bytes, 0 where it does not
-    tell.
+    tell; `unasked` are capabilities of its protocol that it has and no scenario asks for.
     """
 
     name: str
@@ -339,6 +339,7 @@ class StorageProvider(Shown):
     lacks: str = ""
     fault: str = ""
     minimum: int = 0
+    unasked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +418,8 @@ class LedgerFinding(Shown):
 class LedgerVerdict(Shown):
     """What the judge found on a volume (docs/ledger.md): counts of records, and each finding.
 
-    `bytes`, how many of them are `used`, and `filesystem` are the volume's, as far as its node can tell.
+    `bytes`, how many of them are `used`, `filesystem` and `mount_options` are the volume's, as far as its node can
+    tell.
     """
 
     acknowledged: int
@@ -428,6 +430,7 @@ class LedgerVerdict(Shown):
     bytes: int | None
     used: int | None
     filesystem: str | None
+    mount_options: tuple[str, ...] | None = None
 
     @property
     def kinds(self) -> frozenset[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast.choices import VolumeAccess
+from holdfast.exceptions import OutOfRange, RpcError
 from holdfast.storage.account import ScenarioNotRun
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Offer:
     minimum: int = 0
     # That a node takes at a time, by its name, where it tells.
     most_volumes: dict[str, int] = field(default_factory=dict)
+    # That each volume is mounted with, and those of one file system.
+    mount_flags: tuple[str, ...] = ()
+    filesystem_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # Those of T1, instead of its own.
     sizes: tuple[int, ...] = ()
 
@@ -55,10 +59,29 @@ class Offer:
         """As much as wanted, or the least there is."""
         return max(wanted, self.minimum)
 
+    def flags(self, filesystem: str) -> list[str]:
+        """What a volume of a file system is mounted with."""
+        return [*self.mount_flags, *self.filesystem_options.get(filesystem, ())]
+
+    @property
+    def readers(self) -> list[VolumeAccess]:
+        """The access modes in which nobody can write."""
+        return [access for access in _READERS if access in self.accesses]
+
+    def not_to_be_had(self, name: str, size: int, error: RpcError) -> ScenarioNotRun:
+        """Why there is no volume of a size in bytes: the provider makes none, or its store has no room for one."""
+        if isinstance(error, OutOfRange):
+            hint = f"give its file `minimum` or `sizes`: {error.message}"
+            return ScenarioNotRun(f"{name} makes no volume of {size} bytes: {hint}")
+        return ScenarioNotRun(f"{name} has no room for a volume of {size} bytes: {error.message}")
+
     def expect_room(self, name: str, tasks: Iterable[StorageTask], volume: StorageVolume, node: str) -> None:
-        """A node takes one more volume beside those of the tasks that run there, or the scenario does not run: whoever
-        asks for one must see to that (ControllerPublishVolume: "Max volumes attached").
+        """A node can have the volume, and takes one more beside those of the tasks that run there, or the scenario does
+        not run: whoever asks for one must see to that (ControllerPublishVolume: "Max volumes attached").
         """
+        if volume.accessible is not None and node not in volume.accessible:
+            places = ", ".join(volume.accessible) or "no node"
+            raise ScenarioNotRun(f"{name}: a volume for {node} is accessible from {places} alone")
         most = self.most_volumes.get(node, 0)
         if most > 0:
             needed = {volume.id} | {task.volume.id for task in tasks if task.node == node and task.ended() is None}
@@ -88,8 +111,9 @@ class Offer:
             # an access is asked for also where the file system is not
             is_for_access = meant in self.accesses and meant != usual and filesystem not in self.filesystems
             yield self.size(left.pop(0) if left else size), "" if is_for_access else filesystem, meant, parameters
-        for other in (*_WRITERS, *_READERS):
-            if other in self.accesses - asked and other != "SINGLE_NODE_WRITER":
+        for other in _WRITERS:
+            # the oldest too of who knows newer ones: "Plugins MUST accept and allow use of the SINGLE_NODE_WRITER"
+            if other in self.accesses - asked:
                 yield self.size(SMALL), "", other, {}
         for size in left:
             yield self.size(size), "", usual, {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.choices import COMES_BACK, StorageFault, TaskStage, VolumeAccess
-from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange
+from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange, ResourceExhausted
 from holdfast.results import Unchecked
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.leaving import Leaving
@@ -133,6 +133,7 @@ class Scenario:
         parameters: dict[str, str] | None = None,
         block: bool = False,
         source: StorageSnapshot | StorageVolume | None = None,
+        also: Sequence[VolumeAccess] = (),
         refusable: bool = False,
         timeout: float | None = None,
     ) -> StorageVolume:
@@ -154,15 +155,13 @@ class Scenario:
                 parameters=sent,
                 block=block,
                 source=source,
+                also=also,
                 timeout=timeout or self.limits.call,
             )
-        except OutOfRange as error:
+        except (OutOfRange, ResourceExhausted) as error:
             if refusable:
                 raise
-            raise ScenarioNotRun(
-                f"{self.provider.name} makes no volume of {self.offer.size(size)} bytes: give its file `minimum` or "
-                f"`sizes`: {error.message}"
-            ) from error
+            raise self.offer.not_to_be_had(self.provider.name, self.offer.size(size), error) from error
         self.sent.setdefault(name, sent)
         if source is not None and volume.id != source.id:
             self.copies.add(volume.id)

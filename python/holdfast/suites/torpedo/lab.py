@@ -112,9 +112,14 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             refuses_unknown_parameters=provider.refuses_unknown_parameters,
             parameters=provider.parameters,
             most_volumes=_most_volumes(provider, scenario, folder),
+            mount_flags=provider.mount_flags,
+            filesystem_options=provider.filesystem_options,
             minimum=max(scenario.offer.minimum, provider.minimum or 0),
             sizes=provider.sizes,
         )
+        if name == "T1":
+            for capability in scenario.provider.unasked:
+                scenario.unchecked(capability, "no scenario asks for what it says that it can do")
         if provider.mount_group is not None:
             scenario.can("MountGroup", "mount_group")
         if provider.hosts is not None:
@@ -134,7 +139,7 @@ def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> di
     for node, socket in sockets.items():
         with suppress(HoldfastError):  # what it was asked before it answered; why not now is for the scenario to find
             most[node] = introduce(socket, provider.mask, timeout=scenario.limits.call).max_volumes
-    return {node: number for node, number in most.items() if number > 0}
+    return {node: number for node, number in most.items() if number}
 
 
 @contextmanager
@@ -176,11 +181,11 @@ def _patience(config: pytest.Config, provider: ProviderFile) -> Limits:
         limits = REAL
     else:
         limits = ENGINES
-    if provider.kind != "csi":
-        return limits
-    # a task takes three calls and more until it runs
-    calls = {"default": storage.CALL, **provider.calls, **_calls(config)}
-    return replace(limits, call=max(limits.call, 3 * max(calls.values())))
+    calls = {"default": storage.default_call(provider), **provider.calls, **_calls(config)}
+    calls.pop("start", None)
+    # a task takes three calls and more of CSI's until it runs, and two of Docker's that may take long
+    many = 3 if provider.kind == "csi" else 2
+    return replace(limits, call=max(limits.call, many * max(calls.values())))
 
 
 def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:

@@ -31,6 +31,7 @@ VARIATIONS: tuple[Variation, ...] = (
 
 @pytest.mark.torpedo("T1")
 def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
+    demands.expect_numbers(torpedo)
     first, second = torpedo.nodes[:2]
     in_use = torpedo.start(first)
 
@@ -45,15 +46,17 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
         findings = "; ".join(map(str, found.findings[:3]))
         torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {findings}")
         demands.expect_size(torpedo, volume, size)
+        demands.expect_usable(torpedo, found, size)
         if found.filesystem is not None and filesystem:
             torpedo.expect(found.filesystem == filesystem, f"asked for {filesystem}, and got {found.filesystem}")
+        demands.expect_mount_flags(torpedo, found, filesystem)
         demands.expect_confirmed(torpedo, volume, first)
 
     demands.expect_listed(torpedo, torpedo.volumes, first)
+    demands.expect_there(torpedo, torpedo.volumes, first)
     demands.expect_unknown_parameter_refused(torpedo)
     volume = in_use[0].volume
-    again = torpedo.create(first, name=volume.name)
-    torpedo.expect(again.id == volume.id, f"{volume.name} is there, and asked for again became another: {again.id}")
+    demands.expect_known(torpedo, volume, first)
     demands.expect_larger_refused(torpedo, volume)
     if torpedo.access.startswith("SINGLE_NODE") and torpedo.can("Attach", "a volume for one node on a second"):
         demands.expect_for_one_node(torpedo, volume, second)
@@ -63,6 +66,8 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     for task in in_use:
         torpedo.expect_whole(task.volume, first)
     demands.expect_read_only(torpedo, in_use[-1].volume, first)
+    for access in torpedo.offer.readers:
+        demands.expect_readers(torpedo, access, first, second)
     torpedo.expect_nothing_left()
     demands.expect_removed(torpedo, torpedo.volumes, first)
 
@@ -107,6 +112,7 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     torpedo.expect_undisturbed(tasks, before)
     torpedo.undo()
 
+    demands.expect_known(torpedo, shared.volume, first)
     if two_paths:
         torpedo.mount_beside(shared, "guest-after")
         for name in ("guest-before", "guest-after"):
