@@ -87,6 +87,15 @@ def test_what_goes_wrong_beyond_volumes_is_caught_by_csi_too(name: str, run_suit
     assert wrong(defect, run) == [], run.output
 
 
+@pytest.mark.parametrize("scenario", ["T12", "T13"])
+def test_a_copy_that_is_larger_than_its_source_is_so_for_its_task(scenario: str, run_suite: RunSuite) -> None:
+    options = ("--torpedo-failpoint", "storage.expand.not_grown=error(x)")
+    run = run_suite("-k", f"torpedo_{scenario[1:]}_", *options)
+    ((verdict, reason),) = verdicts(run)[scenario]
+    assert verdict == "Fail", run.output
+    assert re.search(r"a copy of \d+ bytes was made twice as large, and has \d+ on node2", reason), reason
+
+
 def test_a_scenario_ends_in_the_same_page_and_comparison_as_a_case(run_suite: RunSuite, tmp_path: Path) -> None:
     defect = next(each for each in CATALOGUE if each.sample)
     chosen = ("-k", f"torpedo_{defect.scenarios[0][1:]}_")

@@ -62,6 +62,21 @@ def test_who_offers_nothing_beyond_volumes_is_not_asked(scenario: str, run_suite
         pytest.param(
             "T12", {**SNAPSHOTS, "snapshot_bytes": 128 << 20, "restores_from": 128 << 20}, "", id="larger snapshots"
         ),
+        pytest.param(
+            "T12", {**SNAPSHOTS, "snapshots": "unused"}, "a snapshot of a volume in use", id="snapshots while unused"
+        ),
+        pytest.param(
+            "T12",
+            {**SNAPSHOTS, "snapshots": "need their source"},
+            "a volume removed before what was made from it",
+            id="snapshots need their source",
+        ),
+        pytest.param(
+            "T12",
+            {**SNAPSHOTS, "restores_to": 64 << 20},
+            "a copy that is larger than its source",
+            id="a restore is as large as its source",
+        ),
         pytest.param("T13", CLONES, "", id="clones"),
         pytest.param("T15", COUNTS, "", id="statistics"),
         pytest.param(
@@ -220,6 +235,20 @@ def test_who_answers_as_it_may_passes(
             {},
             "asked for 67108864 bytes, and got 33554432",
             id="cloned smaller",
+        ),
+        pytest.param(
+            "T12",
+            {**SNAPSHOTS, "copies": "go with their source"},
+            {},
+            "a volume is made from a snapshot whose source was removed: ",
+            id="snapshots go with their source",
+        ),
+        pytest.param(
+            "T13",
+            {**CLONES, "copies": "go with their source"},
+            {},
+            " was made from, was removed: ",
+            id="clones go with their source",
         ),
         pytest.param(
             "T15",
