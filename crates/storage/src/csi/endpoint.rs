@@ -62,9 +62,8 @@ impl Endpoint {
                 .hint("is the plugin running, and may this user open its socket?")
         })?;
         Connection::plain(stream, PATIENCE).await.map_err(|error| match error.kind {
-            Kind::Connect(ConnectFault::NotGrpc) => {
-                error.hint("a CSI driver's socket speaks gRPC; one of Docker's volume plugins wants `kind: docker-plugin`")
-            }
+            Kind::Connect(ConnectFault::NotGrpc) => error
+                .hint("a CSI driver's socket speaks gRPC; one of Docker's volume plugins wants `kind: docker-plugin`"),
             _ => error,
         })
     }

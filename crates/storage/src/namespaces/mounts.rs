@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_a_volume_is_mounted_with_is_told_of_the_place_and_of_the_file_system() {
-        let table = "36 35 98:0 / /a rw,nosuid,noatime shared:3 - ext4 /dev/root rw,sync\n37 35 0:3 / /b ro - tmpfs  rw\n";
+        let table =
+            "36 35 98:0 / /a rw,nosuid,noatime shared:3 - ext4 /dev/root rw,sync\n37 35 0:3 / /b ro - tmpfs  rw\n";
         let options: Vec<_> = parse(table).into_iter().map(|mount| mount.options.join(" ")).collect();
         assert_eq!(options, ["rw nosuid noatime sync", "ro rw"]);
     }
