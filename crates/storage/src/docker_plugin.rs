@@ -244,8 +244,8 @@ fn answered(status: StatusCode, bytes: &[u8], mask: &Mask) -> Result<Value> {
     let text = String::from_utf8_lossy(bytes);
     let first = serde_json::Deserializer::from_str(&text).into_iter::<Value>().next();
     let answer = match first {
-        Some(Ok(Value::Null)) => json!({}),
-        Some(Ok(answer)) => answer,
+        Some(Ok(Value::Null)) if status == StatusCode::OK => json!({}),
+        Some(Ok(answer)) if status == StatusCode::OK || answer.is_object() => answer, // "404 page" begins with a number
         _ if status == StatusCode::NOT_FOUND => {
             let why = format!("there is no such call: HTTP status {status}: {:?}", began());
             return Err(Error::new(Kind::Status(Code::Unimplemented), why));

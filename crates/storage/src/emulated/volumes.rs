@@ -67,7 +67,9 @@ impl Emulated {
         let mut disk = self.filled(world, request)?;
         disk.bytes = disk.bytes.next_multiple_of(self.ways().rounds_to);
         self.defects().new_disk(&mut disk);
-        disk.usable = disk.bytes;
+        if disk.usable >= request.bytes {
+            disk.usable = disk.bytes; // else the file system is that of a smaller source still
+        }
         let id = world.add(disk.clone());
         Ok(disk.volume(&id))
     }
