@@ -58,7 +58,7 @@ impl Csi {
                 controller(connection).list_volumes(list.clone()).await
             })?;
             let many = page.entries.len();
-            if entries > 0 && i32::try_from(many).map_or(true, |many| many > entries) {
+            if entries > 0 && many > usize::try_from(entries).unwrap_or(usize::MAX) {
                 return Err(wrong(format!("a page of {entries} entries at most was asked for, and has {many}")));
             }
             for entry in page.entries {

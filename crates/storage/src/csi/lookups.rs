@@ -14,7 +14,7 @@ use holdfast_net::error::Result;
 use holdfast_wire::csi;
 
 impl Csi {
-    /// Whether a volume is there, by ControllerGetVolume; none, where there is no such call.
+    /// Whether a volume is there, by `ControllerGetVolume`; none, where there is no such call.
     pub(super) fn has_volume(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<Option<bool>> {
         if !self.introduced.gets_volumes {
             return Ok(None);
@@ -40,7 +40,7 @@ impl Csi {
         Ok(Some(true))
     }
 
-    /// Whether a snapshot is there, by a ListSnapshots of that alone; none, where there is no such call.
+    /// Whether a snapshot is there, by a `ListSnapshots` of that alone; none, where there is no such call.
     pub(super) fn lists_snapshot(&self, snapshot: &Snapshot, deadline: Instant) -> Result<Option<bool>> {
         if !self.introduced.lists_snapshots {
             return Ok(None);
