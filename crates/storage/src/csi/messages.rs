@@ -75,7 +75,7 @@ fn named(source: &csi::VolumeContentSource) -> String {
 /// requested capabilities", for one that does not know a newer field reads over it. Those that tell of the access mode
 /// alone are many, and what they leave out is not held against them.
 pub fn check_confirmed(asked: &csi::VolumeCapability, confirmed: &[csi::VolumeCapability]) -> Result<()> {
-    let mode = |of: &csi::VolumeCapability| of.access_mode.as_ref().map(|held| held.mode());
+    let mode = |of: &csi::VolumeCapability| of.access_mode.as_ref().map(csi::volume_capability::AccessMode::mode);
     let is_block = |of: &csi::VolumeCapability| {
         of.access_type.as_ref().map(|held| matches!(held, csi::volume_capability::AccessType::Block(_)))
     };
