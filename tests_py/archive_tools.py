@@ -194,6 +194,7 @@ def writers(tools: Tools) -> tuple[Writer, ...]:
     jib = {"config": "config.json", "layers": "{hex}.tar.gz"}
     ko = {"config": "sha256:{hex}", "layers": "sha256:{hex}"}
     bazel = {"config": "bazel-out/{hex}.config", "layers": "bazel-out/{hex}/layer.tar"}
+    rules_oci = {"config": "blobs/sha256/{hex}", "layers": "blobs/sha256/{hex}.tar.gz"}
     return (
         Writer("docker save", docker, saving, tools.docker_save),
         Writer("docker save, gzip", docker, (*saving, "gzip"), tools.packed("gzip")),
@@ -217,6 +218,7 @@ def writers(tools: Tools) -> tuple[Writer, ...]:
         Writer("the shape of ko", docker, (), _written(lambda: saved(_gzipped(), APP, **ko))),
         Writer("the shape of jib", docker, (), _written(lambda: saved(_gzipped(), APP, **jib))),
         Writer("the shape of Bazel's rules", docker, (), _written(lambda: saved(Image(), APP, **bazel))),
+        Writer("the shape of Bazel's rules_oci", docker, (), _written(lambda: saved(_gzipped(), APP, **rules_oci))),
         Writer("the shape of cosign save", oci, (), _written(_cosign)),
         Writer("the shape of buildx, two platforms", oci, (), _written(_buildx), "linux/amd64"),
     )  # fmt: skip

@@ -70,6 +70,7 @@ SHAPES: dict[str, Callable[[Image], Files]] = {
     "ko": lambda image: saved(image, APP, config="sha256:{hex}", layers="sha256:{hex}"),
     "docker before 25": lambda image: saved(image, APP, config="{hex}.json", layers="{hex}/layer.tar"),
     "bazel": lambda image: saved(image, APP, config="bazel-out/app/{hex}.config", layers="bazel-out/app/{hex}/layer"),
+    "rules_oci": lambda image: saved(image, APP, config="blobs/sha256/{hex}", layers="blobs/sha256/{hex}.tar.gz"),
     "OCI layout": lambda image: layout(named(image, APP), image),
     "both": lambda image: (
         layout(named(image, APP), image) | saved(image, APP, config="blobs/sha256/{hex}", layers="blobs/sha256/{hex}")

@@ -434,6 +434,96 @@ def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
     assert holdfast.Archive.open(path).images[0].names == (APP,)
 
 
+APPLE_DOUBLE = bytes.fromhex("00051607 00020000") + b"Mac OS X        "
+
+
+def beside(name: str) -> str:
+    """What macOS calls the file of a file's attributes."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/._{last}" if folder else f"._{last}"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_mac_adds_is_passed_over(shape: str, device: holdfast.Device, tmp_path: Path) -> None:
+    """Its tar puts a file of attributes before each, and Finder one of its own into each folder."""
+    image, files = packed("tar.gz", "tar"), Files()
+    for name, content in SHAPES[shape](image).items():
+        files |= {beside(name): APPLE_DOUBLE, name: content}
+        files[f"{name.rpartition('/')[0]}/.DS_Store".lstrip("/")] = b"Bud1"
+    path = write(tmp_path / "x.tar", files)
+    for retag in (None, "other:v9"):
+        assert device.containerz.deploy(path, retag=retag).has_id(image.id)
+        assert listed(device) == {retag or APP}
+        device.containerz.remove_image(retag or APP)
+
+
+@pytest.mark.parametrize("shape", ["rules_oci", "OCI layout", "both"])
+def test_a_blob_that_is_called_by_its_digest_must_have_it(shape: str, tmp_path: Path) -> None:
+    image = Image()
+    files = SHAPES[shape](image)
+    name = next(name for name in files if archives.bare(image.layers[0]) in name)
+    changed = archives.layer("changed")
+    refused(write(tmp_path / "x.tar", files | {name: changed}), "should be sha256|has another digest")
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "application/json", "text/html"])
+def test_a_configuration_may_have_the_type_that_a_registry_gave_it(
+    kind: str, device: holdfast.Device, tmp_path: Path
+) -> None:
+    """distribution#1621: engines take these for what they are."""
+    image = Image()
+
+    def change(document: Any) -> None:
+        document["config"]["mediaType"] = kind
+
+    manifest = edit({"manifest": image.manifest}, "manifest", change)["manifest"]
+    top = descriptor(manifest, MANIFEST, annotations={CONTAINERD_NAME: APP})
+    path = write(tmp_path / "x.tar", layout([top], image, archives.blobs(manifest)))
+    assert device.containerz.deploy(path).has_id(image.id)
+
+
+def test_an_artifact_is_no_image_whatever_its_configuration_is_called(tmp_path: Path) -> None:
+    top, content = archives.artifact("application/vnd.cncf.helm.chart", config="application/octet-stream")
+    refused(write(tmp_path / "x.tar", layout([top], content)), "holds no image")
+
+
+# What was packed one folder too high, or not at all.
+
+
+@pytest.mark.parametrize("shape", ["docker before 25", "OCI layout"])
+def test_an_archive_in_a_folder_says_how_to_pack_it(shape: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tar", SHAPES[shape](Image()), prefix="out/image/")
+    refused(path, r"lies in its folder \"out/image\"\n.*tar -C out/image -cf NEW .")
+
+
+@pytest.mark.parametrize("shape", ["docker before 25", "OCI layout"])
+def test_a_folder_of_an_image_says_how_to_pack_it(shape: str, tmp_path: Path) -> None:
+    for name, content in SHAPES[shape](Image()).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    refused(tmp_path, r"is a folder, not an archive\n.*pack what is in it: `tar -C .* -cf FILE .`")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_skopeo_writes_to_a_folder_is_named(packed: bool, tmp_path: Path) -> None:
+    image = Image()
+    files = {"version": b"Directory Transport Version: 1.1\n", "manifest.json": image.manifest}
+    files |= {archives.bare(each): each for each in (image.config, *image.layers)}
+    if packed:
+        refused(write(tmp_path / "x.tar", files), r"writes to dir:.*\n.*skopeo copy dir:FOLDER docker-archive:")
+        return
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    refused(tmp_path, r"is a folder, not an archive\n.*skopeo copy dir:FOLDER docker-archive:")
+
+
+def test_an_archive_of_a_docker_that_knew_no_list_is_named(tmp_path: Path) -> None:
+    files = saved(Image(), APP)
+    del files["manifest.json"]
+    path = write(tmp_path / "x.tar", files | {"repositories": archives.dump({"app": {"v1": "00"}})})
+    refused(path, r"repositories, and no manifest.json: .*older than 1.10 wrote it\n.*`docker load`")
+
+
 # Names that no engine takes, and some that look so.
 
 

@@ -95,10 +95,12 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// A blob's name is its digest; content that says otherwise was damaged or forged.
+    /// A blob's name is its digest; content that says otherwise was damaged or forged. What is called otherwise there
+    /// says nothing of its content: layers that Bazel's `rules_oci` calls `.tar.gz`, and what a Mac adds.
     pub fn check_blobs(&self) -> Result<()> {
         for (name, entry) in &self.scan.entries {
             if let Some(named) = name.strip_prefix("blobs/sha256/")
+                && is_sha256(named)
                 && named != entry.digest
             {
                 let what = format!("the content of {name} has another digest: it was damaged");
@@ -116,9 +118,12 @@ impl<'a> Contents<'a> {
             return Err(truncated(self.path, NO_END)); // what lists the images may be written last
         }
         if !has_saved && !has_index {
+            return Err(self.no_list());
+        }
+        if has_saved && self.scan.json.get("manifest.json").is_some_and(|bytes| bytes.trim_ascii_start().starts_with(b"{")) {
             return Err(self
-                .bad("has neither manifest.json nor index.json, so it is no image archive")
-                .hint("`docker save` writes image archives; `docker export` does not"));
+                .bad("is what `skopeo copy` writes to dir:, which is no image archive: its manifest.json lists no images")
+                .hint(crate::scan::OF_A_DIR));
         }
         let SavedList(saved) = if has_saved { self.json("manifest.json")? } else { SavedList::default() };
         if saved.len() > MAX_IMAGES {
@@ -134,6 +139,26 @@ impl<'a> Contents<'a> {
             return Err(self.bad("holds no image").hint(hint));
         }
         Ok(images)
+    }
+
+    /// Nothing lists its images.
+    fn no_list(&self) -> Error {
+        let listed_in = |name: &String| {
+            let (folder, file) = name.rsplit_once('/')?;
+            matches!(file, "manifest.json" | "index.json").then(|| folder.to_owned())
+        };
+        let above = self.scan.entries.keys().filter_map(listed_in).min_by_key(String::len);
+        if let Some(folder) = above {
+            let what = format!("is no image archive by itself: what lists its images lies in its folder {folder:?}");
+            return self.bad(&what).hint(format!("pack what is in that folder: `tar -C {folder} -cf NEW .`"));
+        }
+        if self.scan.entries.contains_key("repositories") {
+            return self
+                .bad("has repositories, and no manifest.json: a Docker older than 1.10 wrote it")
+                .hint("`docker load` it there, and save it anew with a Docker of today");
+        }
+        self.bad("has neither manifest.json nor index.json, so it is no image archive")
+            .hint("`docker save` writes image archives; `docker export` does not")
     }
 
     /// By `manifest.json`, which Docker's own store goes by.
@@ -401,6 +426,11 @@ fn sorted(names: &[String]) -> (Vec<Reference>, Vec<String>) {
         }
     }
     (targets, others)
+}
+
+/// Whether a file's name is a digest, as OCI writes them.
+fn is_sha256(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn blob(digest: &str) -> String {

@@ -76,7 +76,10 @@ impl Manifest {
     /// Whether it is that of an image: by the types that it names, for those of signatures have the same shape.
     pub fn is_image(&self) -> bool {
         is(&self.artifact_type, CONFIGURATIONS)
-            && self.config.as_ref().is_some_and(|config| is(&config.media_type, CONFIGURATIONS))
+            && self.config.as_ref().is_some_and(|config| {
+                let guessed = GUESSED.contains(&config.media_type.as_str()) && !self.layers.is_empty();
+                guessed || is(&config.media_type, CONFIGURATIONS)
+            })
             && self.layers.iter().all(|layer| is(&layer.media_type, LAYERS))
     }
 }
@@ -95,6 +98,8 @@ const MANIFESTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 const CONFIGURATIONS: &[&str] = &["vnd.oci.image.config.", "vnd.docker.container.image."];
+/// What registries said of configurations that they knew no type of (distribution#1621); engines take it for an image's.
+const GUESSED: [&str; 3] = ["application/octet-stream", "application/json", "text/html"];
 const LAYERS: &[&str] = &["vnd.oci.image.layer.", "vnd.docker.image.rootfs."];
 
 /// An image's configuration; its digest is the image's id.

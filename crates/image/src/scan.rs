@@ -21,6 +21,8 @@ const MAX_JSON_TOTAL: usize = 128 << 20;
 /// Beyond this many bytes, data that shrinks more than `MAX_RATIO` to one is taken for a decompression bomb.
 const RATIO_APPLIES_FROM: u64 = 256 << 20;
 const MAX_RATIO: u64 = 400;
+/// Of a folder that `skopeo copy` wrote to `dir:`.
+pub const OF_A_DIR: &str = "make an archive of that folder: `skopeo copy dir:FOLDER docker-archive:FILE:NAME:TAG`";
 const SAVE_IT: &str = "give the .tar file that `docker save -o` wrote";
 
 /// A file in the archive.
@@ -70,7 +72,15 @@ pub fn open(path: &Path) -> Result<(File, Compression, u64)> {
         say(error.to_string()).caused_by(Arc::new(error)).hint("give the path of a `docker save` archive")
     })?;
     if metadata.is_dir() {
-        return Err(say("is a folder, not an archive".into()).hint("give the .tar file that `docker save -o` wrote"));
+        let is_image = ["index.json", "manifest.json"].iter().any(|name| path.join(name).is_file());
+        let hint = if path.join("version").is_file() && is_image {
+            OF_A_DIR.to_owned()
+        } else if is_image {
+            format!("pack what is in it: `tar -C {} -cf FILE .`", path.display())
+        } else {
+            SAVE_IT.to_owned()
+        };
+        return Err(say("is a folder, not an archive".into()).hint(hint));
     }
     if metadata.len() == 0 {
         return Err(say("is empty".into()).hint("write it again: `docker save -o FILE IMAGE`"));
