@@ -55,6 +55,8 @@ def made(
     ends: dt.datetime = NOW + DAY,
     subject: str | None = None,
     purposes: tuple[x509.ObjectIdentifier, ...] = (),
+    critical: tuple[x509.ExtensionType, ...] = (),
+    digest: hashes.HashAlgorithm | None = None,
 ) -> Made:
     """A certificate that `signer` signed, or that signed itself. `authority` is CA:TRUE, CA:FALSE or neither."""
     key = key_of(kind)
@@ -75,9 +77,11 @@ def made(
         builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    for extension in critical:
+        builder = builder.add_extension(extension, critical=True)
     signing = key if signer is None else signer.key
-    digest = None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    return written(folder, name, builder.sign(signing, digest), key)
+    hashed = None if isinstance(signing, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
+    return written(folder, name, builder.sign(signing, hashed), key)
 
 
 def _name(text: str) -> x509.GeneralName:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fronts import DAY, NOW, Made, bundle, context, first_version, made, tls_front
 
@@ -292,3 +296,112 @@ def test_what_a_certificate_says_reaches_no_terminal_as_it_is(plain: str, tmp_pa
         said = str(error.value)
         assert not {"\x1b", "\u202e"} & set(said)
         assert len(said) < 2500
+
+
+# --- Words for what the library does not take, which others do ----------------------------------------------------
+
+
+def _policies() -> x509.CertificatePolicies:
+    return x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)])
+
+
+def _strange() -> x509.UnrecognizedExtension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+
+
+SIGNED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "by a short key": ({"kind": "rsa1024"}, {}, "cannot be checked: the RSA key of CN=signer has 1024 bits"),
+    "by P-521": ({"kind": "p521"}, {}, "cannot be checked: .* ECDSA on P-521"),
+    "with SHA-512": ({}, {"digest": hashes.SHA512()}, "cannot be checked: it is signed by ECDSA with SHA-512"),
+    "by one who signs nobody": ({"authority": False}, {}, r"signed by CN=signer, whose own .* \(CA:FALSE\)"),
+    "with policies": ({}, {"critical": (_policies(),)}, r"critical extension\) .*: certificate policies \(2.5.29.32\)"),
+    "with what nobody knows": ({}, {"critical": (_strange(),)}, r"critical extension\) .*: 1.3.6.1.4.1.99999.1"),
+    "for a wide wildcard": ({}, {"names": ("dns:*.lab",)}, r"DNS \*.lab.*\n.*wildcard needs two labels"),
+}
+
+
+@pytest.mark.parametrize("how", SIGNED)
+def test_what_the_library_does_not_take_is_called_by_its_name(how: str, plain: str, tmp_path: Path) -> None:
+    """None of it is a wrong signature, and of none it helps to name the signer, whom the file names already."""
+    of_signer, of_device, words = SIGNED[how]
+    signer = made(tmp_path, "signer", **{"authority": True, "names": ()} | of_signer)
+    shown = made(tmp_path, signer=signer, **{"authority": False} | of_device)
+    with pytest.raises(exceptions.ConnectError, match=words) as caught:
+        reach_front(plain, shown, ca=signer.pem, server_name="sw1.lab" if "names" in of_device else None)
+    assert "another signer of the same name" not in str(caught.value)
+    if "names" not in of_device:
+        reach_front(plain, shown, ca=shown.pem)  # as the error says
+
+
+def test_a_signature_of_another_of_the_same_name_is_wrong(plain: str, tmp_path: Path) -> None:
+    signer, other = (made(tmp_path / folder, "signer", authority=True, names=()) for folder in _folders(tmp_path))
+    shown = made(tmp_path, signer=signer, authority=False)
+    with pytest.raises(exceptions.CertificateUntrusted, match="another signer of the same name"):
+        reach_front(plain, shown, ca=other.pem)
+
+
+def _folders(below: Path) -> tuple[str, str]:
+    for name in (both := ("one", "two")):
+        (below / name).mkdir()
+    return both
+
+
+# --- Keys of other forms ------------------------------------------------------------------------------------------
+
+_ANEW = "openssl pkcs8 -topk8"
+
+
+def _pkcs8(*scheme: str) -> tuple[str, ...]:
+    return ("openssl", "pkcs8", "-topk8", "-in", "KEY", "-out", "NEW", "-passout", "pass:x", *scheme)
+
+
+KEYS: dict[str, tuple[tuple[str, ...], str | None]] = {
+    "SEC 1": (("openssl", "ec", "-in", "KEY", "-out", "NEW"), None),
+    "encrypted": (_pkcs8(), None),
+    "encrypted by 3DES": (_pkcs8("-v1", "PBE-SHA1-3DES"), f"in a way that is not read here(?s:.*){_ANEW}"),
+    "encrypted in the old way": (
+        ("openssl", "ec", "-in", "KEY", "-out", "NEW", "-aes128", "-passout", "pass:x"), f"old way(?s:.*){_ANEW}",
+    ),
+    "a certificate": (("cp", "CERTIFICATE", "NEW"), "there is none in it, but CERTIFICATE"),
+    "OpenSSH's": (("ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", "NEW"), "OpenSSH(?s:.*)ssh-keygen -p -m PKCS8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", KEYS)
+def test_a_key_is_read_or_named_for_what_it_is(form: str, plain: str, tmp_path: Path) -> None:
+    words, says = KEYS[form]
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"needs {words[0]}")
+    shown = made(tmp_path, authority=True)
+    files = {"KEY": str(shown.key_pem), "CERTIFICATE": str(shown.pem), "NEW": str(tmp_path / "new")}
+    subprocess.run([files.get(word, word) for word in words], check=True, capture_output=True)
+    password = "x" if "encrypted" in form else None
+    given = holdfast.Tls(ca=shown.pem, cert=shown.pem, key=tmp_path / "new", key_password=password)
+    with tls_front(plain, context(shown.pem, shown.key_pem, clients=shown.pem)) as front:
+        if says is None:
+            with holdfast.connect(front.address, tls=given) as dut:
+                assert dut.control_processors()
+            return
+        with pytest.raises(exceptions.InvalidArgumentError, match=says):
+            holdfast.connect(front.address, tls=given)
+
+
+def test_a_wrong_password_is_no_other_way_of_encryption(plain: str, tmp_path: Path) -> None:
+    shown = made(tmp_path)
+    files = {"KEY": str(shown.key_pem), "NEW": str(tmp_path / "new")}
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    subprocess.run([files.get(word, word) for word in _pkcs8()], check=True, capture_output=True)
+    with pytest.raises(exceptions.InvalidArgumentError, match="does not open with that password"):
+        reach(plain, cert=shown.pem, key=tmp_path / "new", key_password="y")
+
+
+@pytest.mark.parametrize("kind", ["p521", "rsa1024"])
+def test_a_key_that_cannot_sign_here_is_not_called_another_certificates(kind: str, plain: str, tmp_path: Path) -> None:
+    ours = made(tmp_path, kind=kind)
+    with pytest.raises(exceptions.InvalidArgumentError, match="of a kind that cannot be used here") as caught:
+        reach(plain, cert=ours.pem, key=ours.key_pem)
+    assert "made for" not in str(caught.value)
+    other = made(tmp_path, "other")
+    with pytest.raises(exceptions.InvalidArgumentError, match="the one that the certificate was made for"):
+        reach(plain, cert=ours.pem, key=other.key_pem)

@@ -16,6 +16,17 @@ const LISTED: usize = 12;
 /// How much of one text is shown.
 const SHOWN: usize = 120;
 
+/// The extensions that webpki looks at.
+const UNDERSTOOD: [&str; 6] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.37"];
+/// Others of RFC 5280.
+const EXTENSIONS: [(&str, &str); 5] = [
+    ("2.5.29.18", "issuer alternative name"),
+    ("2.5.29.32", "certificate policies"),
+    ("2.5.29.33", "policy mappings"),
+    ("2.5.29.36", "policy constraints"),
+    ("2.5.29.54", "inhibit any policy"),
+];
+
 /// A certificate that can be read, whether or not it is a good one.
 pub struct Certificate<'a>(X509Certificate<'a>);
 
@@ -38,6 +49,26 @@ impl<'a> Certificate<'a> {
     /// Whether it names itself as who signed it.
     pub fn is_self_issued(&self) -> bool {
         self.0.subject().as_raw() == self.0.issuer().as_raw()
+    }
+
+    /// Whether it says that `other` signed it.
+    pub fn is_issued_by(&self, other: &Self) -> bool {
+        self.0.issuer().as_raw() == other.0.subject().as_raw()
+    }
+
+    /// What it says must be understood, and the library does not look at.
+    pub fn not_understood(&self) -> Vec<String> {
+        let strange = |extension: &&X509Extension<'_>| {
+            extension.critical && !UNDERSTOOD.contains(&extension.oid.to_id_string().as_str())
+        };
+        let named = |extension: &X509Extension<'_>| {
+            let numbers = extension.oid.to_id_string();
+            match EXTENSIONS.iter().find(|(known, _)| *known == numbers) {
+                Some((_, name)) => format!("{name} ({numbers})"),
+                None => numbers,
+            }
+        };
+        self.0.extensions().iter().filter(strange).take(LISTED).map(named).collect()
     }
 
     /// Whether it says that it signs others, or that it signs none; None where it says neither.

@@ -74,7 +74,19 @@ pub fn private_key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<
         return Err(Error::invalid(format!("{}: a key that is encrypted in OpenSSL's old way", path.display()))
             .hint("write it anew: openssl pkcs8 -topk8 -in OLD -out NEW"));
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| none(error.to_string()).hint("give a PEM file, or DER"))
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let sections = pem::parse_many(&bytes).unwrap_or_default();
+        let held: Vec<&str> = sections.iter().map(pem::Pem::tag).collect();
+        if held.contains(&"OPENSSH PRIVATE KEY") {
+            return none("it is one of OpenSSH's own form".to_owned())
+                .hint("write it anew, in place: ssh-keygen -p -m PKCS8 -f FILE");
+        }
+        if held.is_empty() {
+            return none(error.to_string()).hint("give a PEM file, or DER");
+        }
+        none(format!("there is none in it, but {}", held.join(", ")))
+            .hint("give the file with a part BEGIN PRIVATE KEY")
+    })
 }
 
 fn decrypted(path: &Path, der: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>> {
@@ -82,11 +94,17 @@ fn decrypted(path: &Path, der: &[u8], password: Option<&str>) -> Result<PrivateK
     let Some(password) = password else {
         return Err(wrong("the key is encrypted".to_owned()).hint("give its password").remedy(Remedy::KeyPassword));
     };
-    let encrypted =
-        EncryptedPrivateKeyInfoOwned::from_der(der).map_err(|error| wrong(format!("no encrypted key: {error}")))?;
-    let key = encrypted
-        .decrypt(password)
-        .map_err(|_| wrong("the key does not open with that password".to_owned()).hint("is it another key's?"))?;
+    let unread = |error: String| {
+        wrong(format!("the key is encrypted in a way that is not read here: {error}"))
+            .hint("encrypt it anew: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW")
+    };
+    let encrypted = EncryptedPrivateKeyInfoOwned::from_der(der).map_err(|error| unread(error.to_string()))?;
+    let key = encrypted.decrypt(password).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::DecryptFailed) | pkcs8::Error::Asn1(_) => {
+            wrong("the key does not open with that password".to_owned()).hint("is it another key's?")
+        }
+        other => unread(other.to_string()),
+    })?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec())))
 }
 

@@ -18,6 +18,7 @@ mod guard;
 mod patience;
 mod proxy;
 pub mod session;
+mod signature;
 pub mod target;
 pub mod timeline;
 pub mod tls;

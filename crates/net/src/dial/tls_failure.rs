@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, PeerIncompatible, PeerMisbehaved};
 
 use super::alerts::{self, ClientCertificate, SPOKEN};
 use super::certificate::{Certificate, Name, when};
-use super::verify::{Refusal, Why};
+use super::signature::algorithm;
+use super::verify::{RSA_BITS, Refusal, Why};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
 
 /// The error for a handshake with `host` that failed; `first` are the first bytes that came.
@@ -136,13 +138,16 @@ fn untrusted(refusal: &Refusal, host: &str) -> Error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             for_another_name(shown.as_ref(), host, CertificateForAnotherName)
         }
-        CertificateError::UnknownIssuer => unknown_issuer(shown.as_ref()),
-        CertificateError::BadSignature => fault(
-            CertificateUntrusted,
-            format!("the signature of the target's certificate is wrong{}", issued(shown.as_ref())),
-        )
-        .hint("another signer of the same name made it: give the certificate of the one who did")
-        .remedy(Remedy::CertificateAuthority),
+        CertificateError::UnknownIssuer => unknown_issuer(shown.as_ref(), &refusal.signers),
+        CertificateError::BadSignature => match short_key(&refusal.signers) {
+            Some(what) => not_checked(&what),
+            None => {
+                let what = format!("the signature of the target's certificate is wrong{}", issued(shown.as_ref()));
+                fault(CertificateUntrusted, what)
+                    .hint("another signer of the same name made it: give the certificate of the one who did")
+                    .remedy(Remedy::CertificateAuthority)
+            }
+        },
         other => odd(other, shown.as_ref()),
     }
 }
@@ -177,7 +182,8 @@ fn for_another_name(shown: Option<&Certificate<'_>>, host: &str, kind: ConnectFa
             .remedy(Remedy::PinCertificate);
     }
     let listed = shown.map(Certificate::names_in_words).unwrap_or_default();
-    let as_text = names.iter().any(|name| matches!(name, Name::Dns(name) if name == host));
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let as_text = is_address && names.iter().any(|name| matches!(name, Name::Dns(name) if name == host));
     let error = fault(kind, format!("the target's certificate is not for {host:?}, but for: {listed}"));
     if as_text {
         return error
@@ -187,16 +193,48 @@ fn for_another_name(shown: Option<&Certificate<'_>>, host: &str, kind: ConnectFa
             )
             .remedy(Remedy::ServerName);
     }
+    let wide = |name: &Name| matches!(name, Name::Dns(name) if name.starts_with("*.") && !name[2..].contains('.'));
+    if names.iter().any(wide) {
+        return error
+            .hint("a wildcard needs two labels behind it and stands for one before them: say another of its names")
+            .remedy(Remedy::ServerName);
+    }
     error.hint("reach it by a name that is in its certificate, or say which one").remedy(Remedy::ServerName)
+}
+
+/// The signer whose key is too short for the library to check anything with.
+fn short_key(signers: &[CertificateDer<'static>]) -> Option<String> {
+    signers.iter().filter_map(|der| Certificate::read(der)).find_map(|signer| {
+        let bits = signer.rsa_bits().filter(|bits| *bits < RSA_BITS)?;
+        Some(format!("the RSA key of {} has {bits} bits, and fewer than {RSA_BITS} are not taken", signer.subject()))
+    })
+}
+
+/// A signature that may be right, and that the library cannot check.
+fn not_checked(what: &str) -> Error {
+    let what = format!("whether the target's certificate is signed as it says cannot be checked: {what}");
+    fault(ConnectFault::CertificateUntrusted, what)
+        .hint("have it signed in another way, or trust this very certificate by its file")
+        .remedy(Remedy::PinCertificate)
 }
 
 fn issued(shown: Option<&Certificate<'_>>) -> String {
     shown.map_or_else(String::new, |certificate| format!(" (signed by {})", certificate.issuer()))
 }
 
-fn unknown_issuer(shown: Option<&Certificate<'_>>) -> Error {
+fn unknown_issuer(shown: Option<&Certificate<'_>>, signers: &[CertificateDer<'static>]) -> Error {
     if shown.is_some_and(Certificate::is_self_issued) {
         return self_signed(shown);
+    }
+    let signs_none = |signer: &Certificate<'_>| signer.says_authority() == Some(false);
+    if let Some(signer) = signers.iter().filter_map(|der| Certificate::read(der)).find(signs_none) {
+        let what = format!(
+            "the target's certificate is signed by {}, whose own certificate says that it signs nobody (CA:FALSE)",
+            signer.subject()
+        );
+        return fault(ConnectFault::CertificateUntrusted, what)
+            .hint("make the signer's certificate anew with CA:TRUE, or trust the target's very certificate by its file")
+            .remedy(Remedy::PinCertificate);
     }
     let what = format!("nobody that is trusted signed the target's certificate{}", issued(shown));
     fault(ConnectFault::CertificateUntrusted, what)
@@ -222,6 +260,20 @@ fn odd(why: &CertificateError, shown: Option<&Certificate<'_>>) -> Error {
         return self_signed(shown);
     }
     let what = match (why, inner) {
+        (CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id, .. }, _) => {
+            return not_checked(&format!("it is signed by {}", algorithm(signature_algorithm_id)));
+        }
+        (
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id,
+                public_key_algorithm_id,
+            },
+            _,
+        ) => {
+            let (signature, key) = (algorithm(signature_algorithm_id), algorithm(public_key_algorithm_id));
+            return not_checked(&format!("it is signed by {signature} with a key of {key}"));
+        }
+        (_, Some(webpki::Error::UnsupportedCriticalExtension)) => strange_extension(shown),
         (_, Some(webpki::Error::CaUsedAsEndEntity)) => "it is a signer's (CA:TRUE), and no device's".to_owned(),
         (_, Some(webpki::Error::UnsupportedCertVersion)) => "it is no X.509 of version 3".to_owned(),
         (_, Some(other)) => format!("{other:?}"),
@@ -229,14 +281,19 @@ fn odd(why: &CertificateError, shown: Option<&Certificate<'_>>) -> Error {
         (CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. }, _) => {
             "it is for another purpose than a server's (extended key usage)".to_owned()
         }
-        (CertificateError::UnsupportedSignatureAlgorithmContext { .. }, _) => {
-            "it is signed in a way that is not taken, such as with SHA-1 or P-521".to_owned()
-        }
         (other, None) => other.to_string(),
     };
     fault(ConnectFault::CertificateUntrusted, format!("the target's certificate is not to be trusted: {what}"))
         .hint("give the device another, or trust this very certificate by its file")
         .remedy(Remedy::PinCertificate)
+}
+
+fn strange_extension(shown: Option<&Certificate<'_>>) -> String {
+    let listed = shown.map(Certificate::not_understood).unwrap_or_default();
+    if listed.is_empty() {
+        return "one that leads to its signer has a critical extension that is not understood here".to_owned();
+    }
+    format!("it has what must be understood (a critical extension) and is not here: {}", listed.join(", "))
 }
 
 #[cfg(test)]

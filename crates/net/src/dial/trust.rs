@@ -57,8 +57,12 @@ impl Trust {
         Tls::new(trusted, ours, self.server_name.clone()).map_err(|why| {
             let shown =
                 |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-            Error::invalid(format!("{} and {}: {why}", shown(&self.certificate), shown(&self.key)))
-                .hint("the key must be the one that the certificate was made for")
+            if matches!(why, rustls::Error::InconsistentKeys(_)) {
+                return Error::invalid(format!("{} and {}: {why}", shown(&self.certificate), shown(&self.key)))
+                    .hint("the key must be the one that the certificate was made for");
+            }
+            Error::invalid(format!("{}: the key is of a kind that cannot be used here: {why}", shown(&self.key)))
+                .hint("holdfast signs with RSA from 2048 bits on, ECDSA on P-256 and P-384, and Ed25519: make another")
         })
     }
 

@@ -12,7 +12,9 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 use super::certificate::Certificate;
 
 /// What fewer bits of an RSA key the library does not take.
-const RSA_BITS: usize = 2048;
+pub const RSA_BITS: usize = 2048;
+/// So many certificates are followed from a target's to those that signed it.
+const LONGEST_CHAIN: usize = 8;
 
 /// Schemes that the library cannot check. Where nobody is verified they are offered too, so that whoever has such a key
 /// answers: P-521, Ed448, SHA-1, RSA-PSS keys, Brainpool.
@@ -37,6 +39,8 @@ pub struct Refusal {
     pub why: Why,
     /// As DER.
     pub shown: CertificateDer<'static>,
+    /// Of whom it says that they signed it, and of whom those do, as far as they were named or shown too.
+    pub signers: Vec<CertificateDer<'static>>,
 }
 
 /// What is wrong with whoever answers.
@@ -55,7 +59,11 @@ pub enum Why {
 
 impl Refusal {
     fn error(why: Why, shown: &CertificateDer<'_>) -> rustls::Error {
-        let refusal = Self { why, shown: shown.clone().into_owned() };
+        Self::signed_by(Vec::new(), why, shown)
+    }
+
+    fn signed_by(signers: Vec<CertificateDer<'static>>, why: Why, shown: &CertificateDer<'_>) -> rustls::Error {
+        let refusal = Self { why, shown: shown.clone().into_owned(), signers };
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
     }
 }
@@ -94,6 +102,24 @@ impl Named {
             Checked::Not(why) => Err(Refusal::error(Why::KeyUnchecked(why), shown)),
         })
     }
+}
+
+/// Of whom a certificate says that they signed it, one after the other, as far as they are among `known`.
+fn signers(shown: &CertificateDer<'_>, known: &[&CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+    let mut found: Vec<CertificateDer<'static>> = Vec::new();
+    let mut last = shown.clone().into_owned();
+    while found.len() < LONGEST_CHAIN {
+        let signs = |der: &&&CertificateDer<'_>| {
+            Certificate::read(&last).zip(Certificate::read(der)).is_some_and(|(of, by)| of.is_issued_by(&by))
+        };
+        let Some(next) = known.iter().find(signs).map(|der| (**der).clone().into_owned()) else { break };
+        if next == last || found.contains(&next) {
+            break;
+        }
+        found.push(next.clone());
+        last = next;
+    }
+    found
 }
 
 /// Whether a certificate that was named itself is valid now, and for the name, if it is for any.
@@ -146,7 +172,10 @@ impl ServerCertVerifier for Named {
                 },
             }
         };
-        verified.map(|()| ServerCertVerified::assertion()).map_err(|why| Refusal::error(Why::Certificate(why), shown))
+        verified.map(|()| ServerCertVerified::assertion()).map_err(|why| {
+            let known: Vec<_> = self.certificates.iter().chain(between).collect();
+            Refusal::signed_by(signers(shown, &known), Why::Certificate(why), shown)
+        })
     }
 
     fn verify_tls12_signature(
