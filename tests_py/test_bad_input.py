@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import hashlib
 import io
 import json
+import math
+import re
 import socket
 import ssl
 import tarfile
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast import exceptions
+from holdfast import _core, exceptions
 
 from conftest import RunSuite
 from peers import command, free_port, saying
@@ -400,3 +403,100 @@ def test_a_second_run_at_the_same_time_is_refused(
         held.release()
     assert run.exit_code == 3, run.output
     assert "another run uses this device" in run.output
+
+
+# --- Numbers without room -----------------------------------------------------------------------------------------
+
+STUBS = Path(__file__).parent.parent / "python" / "holdfast" / "_core.pyi"
+# What stands in for arguments that are asked for beside the number, by their types.
+_OTHERS: dict[str, object] = {"int": 1, "bytes": b"x", "_Seconds": 1.0}
+Numbered = tuple[str, str, str, dict[str, object]]
+
+
+def _numbered() -> list[Numbered]:
+    """Each argument of the stubs that is a number: its class and method, its name, and what must be given beside it."""
+    found = []
+    for each in ast.parse(STUBS.read_text()).body:
+        for method in each.body if isinstance(each, ast.ClassDef) and each.name in ROOMS else ():
+            if not isinstance(method, ast.FunctionDef):
+                continue
+            kinds = {one.arg: ast.unparse(one.annotation or one) for one in method.args.args + method.args.kwonlyargs}
+            wanted = [one.arg for one in method.args.args[1 : len(method.args.args) - len(method.args.defaults)]]
+            both = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+            wanted += [one.arg for one, default in both if default is None]
+            beside = {name: _OTHERS.get(kinds[name], "x") for name in wanted}
+            numbers = [name for name, kind in kinds.items() if re.fullmatch(NUMBER, kind)]
+            found += [(each.name, method.name, name, beside) for name in numbers]
+    return found
+
+
+NUMBER = r"int( \| None)?|Mapping\[int, int\] \| None"
+ROOMS = {
+    "Device": lambda dut, _: dut,
+    "Containerz": lambda dut, _: dut.containerz,
+    "System": lambda dut, _: dut.system,
+    "File": lambda dut, _: dut.file,
+    "Healthz": lambda dut, _: dut.healthz,
+    "Gnmi": lambda dut, _: dut.gnmi,
+    "Emulator": lambda _, chassis: chassis,
+}
+
+
+@pytest.mark.parametrize(
+    ("room", "method", "argument", "beside"), _numbered(), ids=lambda it: it if isinstance(it, str) else ""
+)
+@pytest.mark.parametrize("number", [-(2**70), 2**70, 10**5000], ids=["small", "large", "endless"])
+def test_a_number_without_room_is_refused_in_words(
+    number: int,
+    room: str,
+    method: str,
+    argument: str,
+    beside: dict[str, object],
+    chassis: holdfast.Emulator,
+    device: holdfast.Device,
+) -> None:
+    """Python's own word for it, OverflowError, says neither of what nor what there is room for."""
+    given = beside | {argument: {number: 1} if argument == "ports" else number}
+    with pytest.raises(exceptions.InvalidArgumentError, match=r"is out of range|is no TCP port"):
+        getattr(ROOMS[room](device, chassis), method)(**given)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_is_a_port(port: int, device: holdfast.Device) -> None:
+    for asked in (
+        lambda: device.ping_container(port),
+        lambda: device.containerz.start("x", image="x:1", ports={port: 1}),
+        lambda: device.containerz.start("x", image="x:1", ports={1: port}),
+    ):
+        with pytest.raises(exceptions.InvalidArgumentError, match=f"{port} is no TCP port: give a number from 1"):
+            asked()
+
+
+def test_the_seed_of_terms_has_room_or_words() -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match="is out of range"):
+        _core.parse_terms("off", seed=-1)
+
+
+# --- Values that JSON has no word for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (math.nan, "Out of range float"),
+        ({"a": [math.inf]}, "Out of range float"),
+        ({1, 2}, "not JSON serializable"),
+        (2**64, "more than 64 bits"),
+        ({"a": [(1, -(2**63) - 1)]}, "more than 64 bits"),
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_sent_is_named_by_its_path(value: object, says: str, device: holdfast.Device) -> None:
+    """2**64 went out as 1.8446744073709552e19."""
+    with pytest.raises(exceptions.InvalidArgumentError, match=f"/system/config/hostname: .*{says}"):
+        device.gnmi.set(update={"/system/config/hostname": value})
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), True])
+def test_a_number_of_64_bits_is_sent_as_it_is(number: int, device: holdfast.Device) -> None:
+    assert device.gnmi.set(update={"/system/config/hostname": {"a": [number]}}).operations

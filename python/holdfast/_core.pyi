@@ -209,7 +209,7 @@ def same_image_id(one: str, other: str) -> bool:
 def same_image_name(one: str, other: str) -> bool:
     """Whether two names of images, without tags, mean one: `app` is `docker.io/library/app`."""
 
-def parse_terms(text: str, *, strict: bool = False, seed: int = 0, name: str = ...) -> FailpointTerms:
+def parse_terms(text: str, *, strict: bool = False, seed: int = ..., name: str = ...) -> FailpointTerms:
     """Reads failpoint terms; `ValueError` says what is wrong with them. `strict`: containerd's own language."""
 
 def verify_records(acknowledged: Sequence[Record], found: Sequence[Record]) -> list[str]:
@@ -566,7 +566,7 @@ class Containerz:
         is_plugin: bool = False,
         replace: bool = False,
         lockstep: bool = False,
-        retries: int = 0,
+        retries: int = ...,
         progress: Callable[[int, int, int], object] | bool | None = None,
         timeout: _Seconds | None = None,
     ) -> Image:
@@ -624,8 +624,8 @@ class Containerz:
         group: str = "",
         labels: Mapping[str, str] | None = None,
         max_cpu: float = 0.0,
-        soft_memory: int = 0,
-        hard_memory: int = 0,
+        soft_memory: int = ...,
+        hard_memory: int = ...,
         devices: Sequence[tuple[str, str, str]] = ...,
         location: Location | None = None,
         timeout: _Seconds | None = None,
@@ -813,7 +813,7 @@ class AsyncContainerz:
         is_plugin: bool = False,
         replace: bool = False,
         lockstep: bool = False,
-        retries: int = 0,
+        retries: int = ...,
         progress: Callable[[int, int, int], object] | bool | None = None,
         timeout: _Seconds | None = None,
     ) -> Awaitable[Image]:
@@ -852,8 +852,8 @@ class AsyncContainerz:
         group: str = "",
         labels: Mapping[str, str] | None = None,
         max_cpu: float = 0.0,
-        soft_memory: int = 0,
-        hard_memory: int = 0,
+        soft_memory: int = ...,
+        hard_memory: int = ...,
         devices: Sequence[tuple[str, str, str]] = ...,
         location: Location | None = None,
         timeout: _Seconds | None = None,
@@ -983,7 +983,7 @@ class System:
     def time(self, *, timeout: _Seconds | None = None) -> datetime:
         """Time: the device's clock. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
-    def ping(self, destination: str, *, count: int = 3, timeout: _Seconds | None = None) -> PingSummary:
+    def ping(self, destination: str, *, count: int = ..., timeout: _Seconds | None = None) -> PingSummary:
         """Ping, from the device. Raises `RpcError`, `Timeout` or `ConnectError`."""
 
     def switch_control_processor(
@@ -1021,7 +1021,7 @@ class AsyncSystem:
     def time(self, *, timeout: _Seconds | None = None) -> Awaitable[datetime]:
         """As `System.time`."""
 
-    def ping(self, destination: str, *, count: int = 3, timeout: _Seconds | None = None) -> Awaitable[PingSummary]:
+    def ping(self, destination: str, *, count: int = ..., timeout: _Seconds | None = None) -> Awaitable[PingSummary]:
         """As `System.ping`."""
 
     def switch_control_processor(
@@ -1883,7 +1883,7 @@ def storage_emulated(
     nodes: Sequence[str],
     run: int,
     pace: _Seconds,
-    seed: int = 0,
+    seed: int = ...,
     failpoints: Sequence[tuple[str, str]] = ...,
     sync: _Seconds | None = None,
     attach: _Seconds | None = None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::calls::conceal;
@@ -29,6 +29,64 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
             .map(Self)
             .map_err(|_| invalid(format!("{seconds} s is no duration: give 0 or more, and a finite number")))
     }
+}
+
+/// A whole number, which is an error of ours where it is too large or too small for what takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole<T>(pub T);
+
+/// The least and the largest of a kind of number.
+pub trait Bounded {
+    const BOUNDS: (i128, i128);
+}
+
+macro_rules! bounded {
+    ($($kind:ty)*) => {
+        $(impl Bounded for $kind {
+            const BOUNDS: (i128, i128) = (<$kind>::MIN as i128, <$kind>::MAX as i128);
+        })*
+    };
+}
+
+bounded!(u16 u32 u64 usize i32 i64);
+
+impl<'a, 'py, T: Bounded + FromPyObject<'a, 'py, Error = PyErr>> FromPyObject<'a, 'py> for Whole<T> {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        within(value, |given| {
+            let (least, largest) = T::BOUNDS;
+            format!("{given} is out of range: give a whole number from {least} to {largest}")
+        })
+        .map(Self)
+    }
+}
+
+/// A TCP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port(pub u16);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Port {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        within(value, |given| format!("{given} is no TCP port: give a number from 1 to 65535")).map(Self)
+    }
+}
+
+/// What Python would call an `OverflowError`, which says neither of what nor what there is room for.
+fn within<'a, 'py, T: FromPyObject<'a, 'py, Error = PyErr>>(
+    value: Borrowed<'a, 'py, PyAny>,
+    words: impl FnOnce(&str) -> String,
+) -> PyResult<T> {
+    value.extract().map_err(|error: PyErr| {
+        if !error.is_instance_of::<PyOverflowError>(value.py()) {
+            return error;
+        }
+        // Python writes no number of thousands of digits.
+        let given = value.str().map_or_else(|_| "that number".to_owned(), |text| text.to_string_lossy().into_owned());
+        invalid(words(&given))
+    })
 }
 
 /// A password or the like: `holdfast.secret.Secret`, which no Python traceback shows, or a `str`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use tonic::Code;
 
-use super::arguments::{Seconds, duration, patience, restart_policy};
+use super::arguments::{Port, Seconds, Whole, duration, patience, restart_policy};
 use super::both_worlds::both_worlds;
 use super::errors::{invalid, refused};
 use super::logs::{AsyncLogLines, Followed, LogLines};
@@ -173,15 +173,16 @@ both_worlds! {
 
     /// Deploy of an archive on this machine.
     #[pyo3(signature = (archive, *, name=None, tag=None, retag=None, platform=None, is_plugin=false, replace=false,
-        lockstep=false, retries=0, progress=None, timeout=None))]
+        lockstep=false, retries=Whole(0), progress=None, timeout=None))]
     fn deploy(device, archive: PathBuf, name: Option<String>, tag: Option<String>, retag: Option<String>,
-        platform: Option<String>, is_plugin: bool, replace: bool, lockstep: bool, retries: u32, progress: Option<Py<PyAny>>,
+        platform: Option<String>, is_plugin: bool, replace: bool, lockstep: bool, retries: Whole<u32>,
+        progress: Option<Py<PyAny>>,
         timeout: Option<Seconds>) => deployed
     {
         let label = archive.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let reporter = Python::attach(|py| Reporter::new(py, progress, &label))?;
         let deadline = device.session().deadline(duration(timeout).or(Some(std::time::Duration::from_secs(3600))));
-        let upload = Upload { path: archive, name, tag, retag, platform, is_plugin, replace, lockstep, retries };
+        let upload = Upload { path: archive, name, tag, retag, platform, is_plugin, replace, lockstep, retries: retries.0 };
         async move { upload.run(device, reporter, deadline).await }
     }
 
@@ -225,15 +226,15 @@ both_worlds! {
     /// StartContainer.
     #[pyo3(signature = (name, *, image=None, command="", ports=None, environment=None, volumes=None, network="",
         add_capabilities=vec![], remove_capabilities=vec![], restart="ALWAYS", user="", group="", labels=None,
-        max_cpu=0.0, soft_memory=0, hard_memory=0, devices=vec![], location=None, timeout=None))]
-    fn start(device, name: String, image: Option<ImageName>, command: &str, ports: Option<BTreeMap<u32, u32>>,
+        max_cpu=0.0, soft_memory=Whole(0), hard_memory=Whole(0), devices=vec![], location=None, timeout=None))]
+    fn start(device, name: String, image: Option<ImageName>, command: &str, ports: Option<BTreeMap<Port, Port>>,
         environment: Option<Strings>, volumes: Option<Strings>, network: &str, add_capabilities: Vec<String>,
         remove_capabilities: Vec<String>, restart: &str, user: &str, group: &str, labels: Option<Strings>, max_cpu: f64,
-        soft_memory: i64, hard_memory: i64, devices: Vec<(String, String, String)>, location: Option<&str>,
+        soft_memory: Whole<i64>, hard_memory: Whole<i64>, devices: Vec<(String, String, String)>, location: Option<&str>,
         timeout: Option<Seconds>) => results::text
     {
         let options = start_options(name, image, command, ports, environment, volumes, network, add_capabilities,
-            remove_capabilities, restart, (user, group), labels, max_cpu, (soft_memory, hard_memory), devices, location)?;
+            remove_capabilities, restart, (user, group), labels, max_cpu, (soft_memory.0, hard_memory.0), devices, location)?;
         async move { device.containerz.start(&options, device.session().deadline(duration(timeout))).await }
     }
 
@@ -270,7 +271,7 @@ both_worlds! {
     /// UpdateContainer.
     #[pyo3(signature = (name, *, image, command="", ports=None, environment=None, volumes=None, network="",
         restart="ALWAYS", labels=None, run_async=false, timeout=None))]
-    fn update(device, name: String, image: ImageName, command: &str, ports: Option<BTreeMap<u32, u32>>,
+    fn update(device, name: String, image: ImageName, command: &str, ports: Option<BTreeMap<Port, Port>>,
         environment: Option<Strings>, volumes: Option<Strings>, network: &str, restart: &str, labels: Option<Strings>,
         run_async: bool, timeout: Option<Seconds>) => results::truth
     {
@@ -438,7 +439,7 @@ fn start_options(
     name: String,
     image: Option<ImageName>,
     command: &str,
-    ports: Option<BTreeMap<u32, u32>>,
+    ports: Option<BTreeMap<Port, Port>>,
     environment: Option<Strings>,
     volumes: Option<Strings>,
     network: &str,
@@ -458,7 +459,11 @@ fn start_options(
         tag,
         command: command.to_owned(),
         instance_name: name,
-        ports: ports.unwrap_or_default().into_iter().collect(),
+        ports: ports
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(inside, outside)| (inside.0.into(), outside.0.into()))
+            .collect(),
         environment: environment.unwrap_or_default(),
         volumes: mounts(volumes.unwrap_or_default()),
         network: network.to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::arguments::{Seconds, Secret, duration, patience};
+use super::arguments::{Port, Seconds, Secret, duration, patience};
 use super::both_worlds::both_worlds;
 use super::containerz::{AsyncContainerz, Containerz};
 use super::file::{AsyncFile, File};
@@ -278,25 +278,25 @@ both_worlds! {
 
     /// Cntr.Ping over TLS on the container's published port.
     #[pyo3(signature = (port, *, host=None, timeout=None))]
-    fn ping_container(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::time {
+    fn ping_container(device, port: Port, host: Option<String>, timeout: Option<Seconds>) => results::time {
         async move {
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
-            device.ping_container(host.as_deref(), port, deadline).await
+            device.ping_container(host.as_deref(), port.0, deadline).await
         }
     }
 
     /// A TCP connection to the container's published port.
     #[pyo3(signature = (port, *, host=None, timeout=None))]
-    fn connect_container(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::nothing {
+    fn connect_container(device, port: Port, host: Option<String>, timeout: Option<Seconds>) => results::nothing {
         async move {
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
-            device.connect_container(host.as_deref(), port, deadline).await
+            device.connect_container(host.as_deref(), port.0, deadline).await
         }
     }
 
     /// Cntr.Dial on the container's published port: what it was told where it dialled.
     #[pyo3(signature = (port, address, *, ask="ping".to_owned(), username=None, password=None, host=None, timeout=None))]
-    fn dial_from_container(device, port: u16, address: String, ask: String, username: Option<String>,
+    fn dial_from_container(device, port: Port, address: String, ask: String, username: Option<String>,
         password: Option<Secret>, host: Option<String>, timeout: Option<Seconds>) => results::dialled
     {
         async move {
@@ -306,47 +306,47 @@ both_worlds! {
                 Credentials::new(&username.unwrap_or_default(), password.as_ref().map_or("", |secret| &secret.0))
             });
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(12))));
-            let place = (host.as_deref(), port);
+            let place = (host.as_deref(), port.0);
             device.dial_from_container(place, &address, question, credentials.transpose()?.as_ref(), deadline).await
         }
     }
 
     /// Ledger.Append on the container's published port.
     #[pyo3(signature = (port, payload, *, host=None, timeout=None))]
-    fn append_record(device, port: u16, payload: Vec<u8>, host: Option<String>, timeout: Option<Seconds>)
+    fn append_record(device, port: Port, payload: Vec<u8>, host: Option<String>, timeout: Option<Seconds>)
         => results::record
     {
         async move {
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
-            device.append_record(host.as_deref(), port, payload, deadline).await
+            device.append_record(host.as_deref(), port.0, payload, deadline).await
         }
     }
 
     /// Ledger.Describe on the container's published port.
     #[pyo3(signature = (port, *, host=None, timeout=None))]
-    fn describe_container(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::description {
+    fn describe_container(device, port: Port, host: Option<String>, timeout: Option<Seconds>) => results::description {
         async move {
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
-            device.describe_container(host.as_deref(), port, deadline).await
+            device.describe_container(host.as_deref(), port.0, deadline).await
         }
     }
 
     /// Ledger.Read on the container's published port.
     #[pyo3(signature = (port, *, host=None, timeout=None))]
-    fn read_records(device, port: u16, host: Option<String>, timeout: Option<Seconds>) => results::records {
+    fn read_records(device, port: Port, host: Option<String>, timeout: Option<Seconds>) => results::records {
         async move {
             let deadline = device.session().deadline(duration(timeout).or(Some(Duration::from_secs(5))));
-            device.read_records(host.as_deref(), port, deadline).await
+            device.read_records(host.as_deref(), port.0, deadline).await
         }
     }
 
     /// Waits until the container on `port` answers, and watches that it goes on.
     #[pyo3(signature = (port, *, host=None, within=None, watch=None))]
-    fn expect_answer(device, port: u16, host: Option<String>, within: Option<Seconds>, watch: Option<Seconds>)
+    fn expect_answer(device, port: Port, host: Option<String>, within: Option<Seconds>, watch: Option<Seconds>)
         => results::nothing
     {
         let patience = patience(within, watch);
-        async move { device.expect_answer(host.as_deref(), port, patience).await }
+        async move { device.expect_answer(host.as_deref(), port.0, patience).await }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
-use super::arguments::{Seconds, Secret, duration};
+use super::arguments::{Port, Seconds, Secret, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::runtime::{self, RuntimeOf};
 use super::{errors, results};
@@ -21,9 +21,9 @@ use crate::failpoint::Armed;
 #[pyo3(from_item_all)]
 pub struct EmulatorOptions {
     listen: String,
-    gnoi_port: Option<u16>,
-    inner_gnmi_port: Option<u16>,
-    inner_gribi_port: Option<u16>,
+    gnoi_port: Option<Port>,
+    inner_gnmi_port: Option<Port>,
+    inner_gribi_port: Option<Port>,
     names: Option<(String, String)>,
     software: Option<String>,
     core_file: Option<String>,
@@ -34,10 +34,10 @@ pub struct EmulatorOptions {
     replication: Option<Seconds>,
     black_hole: bool,
     state: Option<PathBuf>,
-    space: Option<u64>,
-    chunk_size: Option<i32>,
+    space: Option<Whole<u64>>,
+    chunk_size: Option<Whole<i32>>,
     quirks: Vec<String>,
-    seed: u64,
+    seed: Whole<u64>,
     encryption: String,
     certificates: Option<PathBuf>,
     users: Vec<(String, Secret)>,
@@ -61,17 +61,17 @@ impl EmulatorOptions {
             *slot = duration(given).unwrap_or(*slot);
         }
         Ok(Settings {
-            gnoi_port: self.gnoi_port,
-            inner_gnmi_port: self.inner_gnmi_port.unwrap_or_default(),
-            inner_gribi_port: self.inner_gribi_port.unwrap_or_default(),
+            gnoi_port: self.gnoi_port.map(|port| port.0),
+            inner_gnmi_port: self.inner_gnmi_port.map_or(0, |port| port.0),
+            inner_gribi_port: self.inner_gribi_port.map_or(0, |port| port.0),
             names: self.names.map_or(settings.names, |(first, second)| [first, second]),
             software: self.software.unwrap_or(settings.software),
             core_file: self.core_file.unwrap_or(settings.core_file),
             outage: if self.black_hole { Outage::Silent } else { Outage::Closed },
             state: self.state,
-            space: self.space.unwrap_or(settings.space),
-            chunk_size: self.chunk_size.unwrap_or(settings.chunk_size),
-            seed: self.seed,
+            space: self.space.map_or(settings.space, |space| space.0),
+            chunk_size: self.chunk_size.map_or(settings.chunk_size, |size| size.0),
+            seed: self.seed.0,
             encryption: match self.encryption.as_str() {
                 "none" => Encryption::None,
                 "server" => Encryption::Server,
@@ -181,9 +181,9 @@ both_worlds! {
     }
 
     /// Waits until a failpoint was hit so often.
-    fn reached(chassis, name: String, times: u64, timeout: Seconds) => results::nothing {
+    fn reached(chassis, name: String, times: Whole<u64>, timeout: Seconds) => results::nothing {
         let patience = duration(Some(timeout)).unwrap_or_default();
-        async move { chassis.failpoints().await.reached(&name, times, patience).await }
+        async move { chassis.failpoints().await.reached(&name, times.0, patience).await }
     }
 
     /// All that are armed: name, what is left of the terms, hits.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::arguments::Whole;
 use crate::failpoint::{Dialect, Draw, ParseError, Terms};
 
 /// Terms, what is left of their counts, and where their chance stands.
@@ -37,9 +38,9 @@ impl FailpointTerms {
 
 /// Reads terms; a `ValueError` says what is wrong with them.
 #[pyfunction]
-#[pyo3(signature = (text, *, strict=false, seed=0, name=String::new()))]
-pub fn parse_terms(text: &str, strict: bool, seed: u64, name: String) -> PyResult<FailpointTerms> {
+#[pyo3(signature = (text, *, strict=false, seed=Whole(0), name=String::new()))]
+pub fn parse_terms(text: &str, strict: bool, seed: Whole<u64>, name: String) -> PyResult<FailpointTerms> {
     let dialect = if strict { Dialect::Strict } else { Dialect::Extended };
     let terms = Terms::parse(text, dialect).map_err(|error: ParseError| PyValueError::new_err(error.to_string()))?;
-    Ok(FailpointTerms { seed, name, state: Mutex::new((terms, 0)) })
+    Ok(FailpointTerms { seed: seed.0, name, state: Mutex::new((terms, 0)) })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::arguments::{Seconds, Secret, duration};
+use super::arguments::{Seconds, Secret, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::errors::invalid;
 use super::results::{self, object};
@@ -60,11 +60,11 @@ both_worlds! {
 
     /// Get, into a file of this machine's.
     #[pyo3(signature = (path, to, *, limit=None, check=true, timeout=None))]
-    fn get(device, path: String, to: PathBuf, limit: Option<u64>, check: bool, timeout: Option<Seconds>)
+    fn get(device, path: String, to: PathBuf, limit: Option<Whole<u64>>, check: bool, timeout: Option<Seconds>)
         => self::downloaded
     {
         async move {
-            let destination = Destination { path: to, limit, check };
+            let destination = Destination { path: to, limit: limit.map(|limit| limit.0), check };
             let deadline = device.session().deadline(duration(timeout).or(Some(TRANSFER)));
             let came = device.file.get(&path, &destination, deadline).await?;
             Ok((path, "file", came))

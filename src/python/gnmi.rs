@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
-use super::arguments::{Seconds, duration};
+use super::arguments::{Seconds, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::gnmi_arguments::{Asked, Extensions, StreamPaths, Texts, Values, data_type, streamed};
 use super::{results, runtime};
@@ -67,13 +67,13 @@ both_worlds! {
     #[pyo3(signature = (paths, *, prefix=None, target="", origin=None, encoding=None, extensions=None, qos=None,
         allow_aggregation=false, timeout=None))]
     fn once(device, paths: Texts, prefix: Option<&str>, target: &str, origin: Option<&str>, encoding: Option<&str>,
-        extensions: Option<Extensions>, qos: Option<u32>, allow_aggregation: bool, timeout: Option<Seconds>)
+        extensions: Option<Extensions>, qos: Option<Whole<u32>>, allow_aggregation: bool, timeout: Option<Seconds>)
         => results::answered_leaves
     {
         let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
         let paths = streamed(&asked, StreamPaths::from(paths), "TARGET_DEFINED", None, None, false)?;
         let subscribe =
-            Subscribe { paths, qos, allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
+            Subscribe { paths, qos: given(qos), allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
         async move {
             let deadline = device.session().deadline(duration(timeout));
             device.gnmi.subscribe_once(&subscribe, Call::read("gNMI.Subscribe", deadline)).await
@@ -104,14 +104,14 @@ macro_rules! opening {
                 origin: Option<&str>,
                 encoding: Option<&str>,
                 extensions: Option<Extensions>,
-                qos: Option<u32>,
+                qos: Option<Whole<u32>>,
                 allow_aggregation: bool,
                 resume: bool,
                 timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
                 let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
                 let paths = streamed(&asked, paths, mode, interval, heartbeat_interval, suppress_redundant)?;
-                let subscribe = Subscribe { paths, updates_only, allow_aggregation, qos, envelope: asked.envelope };
+                let subscribe = Subscribe { paths, updates_only, allow_aggregation, qos: given(qos), envelope: asked.envelope };
                 $subscription::opened(py, open(self.inner.clone(), Mode::Stream, subscribe, resume, timeout))
             }
 
@@ -128,7 +128,7 @@ macro_rules! opening {
                 origin: Option<&str>,
                 encoding: Option<&str>,
                 extensions: Option<Extensions>,
-                qos: Option<u32>,
+                qos: Option<Whole<u32>>,
                 allow_aggregation: bool,
                 resume: bool,
                 timeout: Option<Seconds>,
@@ -136,11 +136,15 @@ macro_rules! opening {
                 let asked = Asked { prefix, target, origin, encoding }.read(extensions)?;
                 let paths = streamed(&asked, StreamPaths::from(paths), "TARGET_DEFINED", None, None, false)?;
                 let subscribe =
-                    Subscribe { paths, qos, allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
+                    Subscribe { paths, qos: given(qos), allow_aggregation, envelope: asked.envelope, ..Subscribe::default() };
                 $subscription::opened(py, open(self.inner.clone(), Mode::Poll, subscribe, resume, timeout))
             }
         }
     };
+}
+
+fn given(marking: Option<Whole<u32>>) -> Option<u32> {
+    marking.map(|marking| marking.0)
 }
 
 async fn open(

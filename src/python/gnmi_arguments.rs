@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMapping};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyInt, PyList, PyMapping, PyTuple};
 
 use super::arguments::Seconds;
 use super::errors::{invalid, refused};
@@ -150,16 +150,39 @@ impl Read {
     /// Values as JSON, which Python's `json` wrote, and bytes as they are.
     pub fn values(&self, given: Option<Values<'_>>) -> PyResult<Vec<(Path, Value)>> {
         let given = given.map(|values| values.0).unwrap_or_default();
-        given.into_iter().map(|(at, value)| Ok((self.path(&at)?, read_value(&value)?))).collect()
+        given.into_iter().map(|(at, value)| Ok((self.path(&at)?, read_value(&at, &value)?))).collect()
     }
 }
 
-fn read_value(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+fn read_value(at: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(Value::Bytes(bytes.as_bytes().to_vec()));
     }
-    let json: String = value.py().import("json")?.call_method1("dumps", (value,))?.extract()?;
-    serde_json::from_str(&json).map(Value::Json).map_err(|error| invalid(error.to_string()))
+    let py = value.py();
+    let strict = [("allow_nan", false)].into_py_dict(py)?;
+    let json = py
+        .import("json")?
+        .call_method("dumps", (value,), Some(&strict))
+        .map_err(|error| invalid(format!("{at}: its value cannot be written as JSON: {}", error.value(py))))?;
+    let json: serde_json::Value = serde_json::from_str(&json.extract::<String>()?)
+        .map_err(|error| invalid(format!("{at}: its value cannot be written as JSON: {error}")))?;
+    if let Some(number) = too_large(value) {
+        return Err(invalid(format!("{at}: {number} has more than 64 bits, which no type of YANG holds: give a text")));
+    }
+    Ok(Value::Json(json))
+}
+
+/// A whole number that has no room in 64 bits: JSON's reader would make a fraction of it, which is another number.
+fn too_large(value: &Bound<'_, PyAny>) -> Option<String> {
+    if value.cast::<PyInt>().is_ok() {
+        let fits = value.extract::<i64>().is_ok() || value.extract::<u64>().is_ok();
+        return (!fits).then(|| value.str().map_or_else(|_| "its value".to_owned(), |text| text.to_string()));
+    }
+    if let Ok(members) = value.cast::<PyDict>() {
+        return members.values().iter().find_map(|value| too_large(&value));
+    }
+    let is_list = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
+    is_list.then(|| value.try_iter().ok()?.find_map(|value| too_large(&value.ok()?))).flatten()
 }
 
 fn path(text: &str) -> PyResult<Path> {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::arguments::{Seconds, duration};
+use super::arguments::{Seconds, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::errors::refused;
 use super::file::{TRANSFER, downloaded};
@@ -117,11 +117,11 @@ both_worlds! {
 
     /// Artifact, into a file of this machine's.
     #[pyo3(signature = (id, to, *, limit=None, check=true, timeout=None))]
-    fn artifact(device, id: String, to: PathBuf, limit: Option<u64>, check: bool, timeout: Option<Seconds>)
+    fn artifact(device, id: String, to: PathBuf, limit: Option<Whole<u64>>, check: bool, timeout: Option<Seconds>)
         => downloaded
     {
         async move {
-            let destination = Destination { path: to, limit, check };
+            let destination = Destination { path: to, limit: limit.map(|limit| limit.0), check };
             let deadline = device.session().deadline(duration(timeout).or(Some(TRANSFER)));
             let (header, came) = device.healthz.artifact(&id, &destination, deadline).await?;
             let kind = kind(&header);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::arguments::Seconds;
+use super::arguments::{Seconds, Whole};
 use super::runtime::{RuntimeOf, block};
 use super::storage_results::{Source, StorageSnapshot, StorageVolume, counted, judged};
 use super::{errors, results};
@@ -151,14 +151,14 @@ impl StorageTask {
         })
     }
 
-    fn longest_pause(&self, since: usize) -> f64 {
-        self.started.task.longest_pause(since).as_secs_f64()
+    fn longest_pause(&self, since: Whole<usize>) -> f64 {
+        self.started.task.longest_pause(since.0).as_secs_f64()
     }
 
     #[pyo3(signature = (many, *, timeout=None))]
-    fn wait_acknowledged(&self, py: Python<'_>, many: usize, timeout: Option<Seconds>) -> PyResult<()> {
+    fn wait_acknowledged(&self, py: Python<'_>, many: Whole<usize>, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = deadline(timeout);
-        self.ask(py, move |started| started.task.wait_acknowledged(many, deadline))
+        self.ask(py, move |started| started.task.wait_acknowledged(many.0, deadline))
     }
 
     #[pyo3(signature = (*, timeout=None))]
@@ -285,7 +285,7 @@ impl StorageLab {
         py: Python<'_>,
         node: String,
         name: String,
-        bytes: u64,
+        bytes: Whole<u64>,
         filesystem: &str,
         access: &str,
         parameters: BTreeMap<String, String>,
@@ -298,7 +298,7 @@ impl StorageLab {
         let also = also.iter().map(|other| chosen("access", other, &Access::ALL)).collect::<PyResult<Vec<_>>>()?;
         let request = VolumeRequest {
             name,
-            bytes,
+            bytes: bytes.0,
             filesystem: filesystem.to_owned(),
             access,
             also,
@@ -317,13 +317,13 @@ impl StorageLab {
         &self,
         py: Python<'_>,
         volume: &StorageVolume,
-        bytes: u64,
+        bytes: Whole<u64>,
         tasks: Vec<Py<StorageTask>>,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
         let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
         let tasks: Vec<_> = tasks.iter().map(|task| task.get().started.clone()).collect();
-        self.ask(py, move |lab| lab.expand(&volume, bytes, &tasks, deadline))
+        self.ask(py, move |lab| lab.expand(&volume, bytes.0, &tasks, deadline))
     }
 
     #[pyo3(signature = (volume, name, *, timeout=None))]
@@ -391,14 +391,15 @@ impl StorageLab {
         py: Python<'_>,
         node: String,
         name: String,
-        bytes: u64,
+        bytes: Whole<u64>,
         filesystem: &str,
         access: &str,
         parameters: BTreeMap<String, String>,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
         let (access, filesystem) = (chosen("access", access, &Access::ALL)?, filesystem.to_owned());
-        let request = VolumeRequest { name, bytes, filesystem, access, parameters, ..VolumeRequest::default() };
+        let request =
+            VolumeRequest { name, bytes: bytes.0, filesystem, access, parameters, ..VolumeRequest::default() };
         let deadline = deadline(timeout);
         self.ask(py, move |lab| every_call_twice(lab.volumes(), &node, &request, deadline))
     }

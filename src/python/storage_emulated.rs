@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::arguments::Seconds;
+use super::arguments::{Seconds, Whole};
 use super::errors;
 use super::storage::{StorageLab, chosen, deadline, wait};
 use super::storage_csi::calls;
@@ -25,14 +25,14 @@ pub fn storage_personalities() -> Vec<(&'static str, &'static str)> {
 
 /// The emulated provider on emulated nodes, all of it in this process.
 #[pyfunction]
-#[pyo3(signature = (*, nodes, run, pace, seed=0, failpoints=Vec::new(), sync=None, attach=None, patience=None, served=None, personalities=Vec::new(), limits=BTreeMap::new()))]
+#[pyo3(signature = (*, nodes, run, pace, seed=Whole(0), failpoints=Vec::new(), sync=None, attach=None, patience=None, served=None, personalities=Vec::new(), limits=BTreeMap::new()))]
 #[allow(clippy::too_many_arguments)]
 pub fn storage_emulated(
     py: Python<'_>,
     nodes: Vec<String>,
     run: u128,
     pace: Seconds,
-    seed: u64,
+    seed: Whole<u64>,
     failpoints: Vec<(String, String)>,
     sync: Option<Seconds>,
     attach: Option<Seconds>,
@@ -41,7 +41,7 @@ pub fn storage_emulated(
     personalities: Vec<String>,
     limits: BTreeMap<String, Seconds>,
 ) -> PyResult<StorageLab> {
-    let registry = Arc::new(Registry::new(FAILPOINTS, seed));
+    let registry = Arc::new(Registry::new(FAILPOINTS, seed.0));
     for (name, text) in failpoints {
         let terms = Terms::parse(&text, Dialect::Extended).map_err(|error| Error::invalid(format!("{name}: {error}")));
         let armed =

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::arguments::Seconds;
+use super::arguments::{Seconds, Whole};
 use super::mask::Mask;
 use super::storage::{StorageLab, wait};
 use super::storage_csi::CsiGiven;
@@ -27,7 +27,7 @@ pub struct LabGiven {
     name: String,
     version: String,
     folder: PathBuf,
-    nodes: usize,
+    nodes: Whole<usize>,
     server: Option<String>,
     plugin: String,
     ledger: PathBuf,
@@ -76,7 +76,7 @@ impl LabGiven {
         let runtime = RuntimeOptions { plugin: !self.by_csi(), manager: self.runner == "swarm" };
         let options = LabOptions {
             folder: self.folder.clone(),
-            nodes: self.nodes,
+            nodes: self.nodes.0,
             server: self.server.clone(),
             controller: self.controller_start.clone(),
             plugin: self.plugin.clone(),

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::arguments::{Seconds, duration};
+use super::arguments::{Seconds, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::results;
 use crate::device::Device as CoreDevice;
@@ -45,9 +45,9 @@ both_worlds! {
     }
 
     /// Ping.
-    #[pyo3(signature = (destination, *, count=3, timeout=None))]
-    fn ping(device, destination: String, count: i32, timeout: Option<Seconds>) => self::replies {
-        async move { device.system.ping(&destination, count, device.session().deadline(duration(timeout))).await }
+    #[pyo3(signature = (destination, *, count=Whole(3), timeout=None))]
+    fn ping(device, destination: String, count: Whole<i32>, timeout: Option<Seconds>) => self::replies {
+        async move { device.system.ping(&destination, count.0, device.session().deadline(duration(timeout))).await }
     }
 
     /// SwitchControlProcessor alone, without a look at what follows.
