@@ -140,6 +140,25 @@ def test_the_command(tmp_path: Path, chassis_of_test: holdfast.Emulator) -> None
     assert doctor().returncode == 2
 
 
+@pytest.mark.parametrize("words", [("images",), ("deploy-remote", "https://lab.example/app.tar", "app:v1")])
+def test_a_command_names_what_a_vendors_device_wants_configured_first(words: tuple[str, ...], tmp_path: Path) -> None:
+    with holdfast.emulator(profile="cisco-iosxr") as chassis:
+        said = command(tmp_path, "--dut", chassis.address, "--dut-insecure", *words)
+    assert said.returncode == 1
+    assert "UNIMPLEMENTED" in said.stderr
+    assert "try: profile cisco-iosxr would configure: the application manager's Docker" in said.stderr
+
+
+@pytest.mark.parametrize(("quirk", "words"), [("containerz-needs-cli", "images"), ("log-unimplemented", "logs x")])
+def test_a_command_names_nothing_where_nothing_is_known_or_to_be_configured(
+    quirk: str, words: str, tmp_path: Path
+) -> None:
+    with holdfast.emulator(quirks=[quirk]) as chassis:
+        said = command(tmp_path, "--dut", chassis.address, "--dut-insecure", *words.split())
+    assert "UNIMPLEMENTED" in said.stderr
+    assert "would configure" not in said.stderr
+
+
 def test_what_a_vendors_device_wants_configured_first_is_named() -> None:
     with holdfast.emulator(profile="cisco-iosxr") as chassis:
         found = {finding.what: finding for finding in unfit(chassis.address)}

@@ -77,6 +77,15 @@ def _services(dut: Device, served: Services) -> Finding:
     return Finding("services", fit, f"{there}; {lack}", (fit is False and _configuration(dut)) or hint)
 
 
+def to_configure(dut: Device) -> str:
+    """What a vendor's device wants to be configured first; empty where it serves Containerz, or nothing is known of it."""
+    try:
+        served = services.of(dut, CONTAINERZ, timeout=LOOK)
+    except HoldfastError:
+        return ""
+    return "" if CONTAINERZ in served.there else _configuration(dut)
+
+
 def _configuration(dut: Device) -> str:
     """What a vendor's device without Containerz wants to be configured first; empty where nothing is known of that."""
     try:

@@ -26,8 +26,10 @@ def device(given: SharedOptions) -> Device:
     """A session with the device that the options, a testbed or the environment name. Raises `HoldfastError`."""
     _debug(given)
     if given.value("testbed"):
-        return _connected(_one_of_testbed(given))
-    return _named(given, _password(given)).connect()
+        given.reached = _connected(_one_of_testbed(given))
+    else:
+        given.reached = _named(given, _password(given)).connect()
+    return given.reached
 
 
 def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:

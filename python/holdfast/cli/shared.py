@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from holdfast import exit_codes, options, visible
-from holdfast.exceptions import HoldfastError
+from holdfast.exceptions import HoldfastError, Unimplemented
+
+if TYPE_CHECKING:
+    from holdfast import Device
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # By which command a kind of thing is listed.
@@ -25,6 +28,8 @@ class SharedOptions:
 
     def __init__(self, said: dict[str, Any]) -> None:
         self.said = said
+        # The device that was reached, once one was.
+        self.reached: Device | None = None
 
     def value(self, name: str) -> Any:
         """An option's value, by its name in the table; None where nobody said it. Raises `InvalidArgumentError`."""
@@ -135,18 +140,28 @@ class RootGroup(click.Group):
         try:
             return super().invoke(ctx)
         except HoldfastError as error:
-            complain(error)
+            complain(error, advice=_to_configure(error, ctx.find_object(SharedOptions)))
             ctx.exit(exit_codes.ending_of(error).command)
         except KeyboardInterrupt:
             ctx.exit(exit_codes.INTERRUPTED.command)
 
 
-def complain(error: HoldfastError, name: str = "") -> None:
-    """Say what is wrong, and what to try; `name` is of the device that it is about, of several."""
+def complain(error: HoldfastError, name: str = "", advice: str | None = None) -> None:
+    """Say what is wrong, and what to try, if that is not `advice`; `name` is of the device that it is about, of several."""
     before = f"{name}: " if name else ""
     click.echo(f"holdfast: {before}{visible.lines(error.message)}", err=True)
-    if advice := error.advice("command") or _listing(error):
+    if advice := advice or error.advice("command") or _listing(error):
         click.echo(f"try: {visible.lines(advice)}", err=True)
+
+
+def _to_configure(error: HoldfastError, given: SharedOptions | None) -> str | None:
+    """What a vendor's device without Containerz wants to be configured first, as far as its profile knows."""
+    device = given.reached if given else None
+    if device is None or not isinstance(error, Unimplemented) or not (error.operation or "").startswith("Containerz."):
+        return None
+    from holdfast import doctor
+
+    return doctor.to_configure(device) or None
 
 
 def _listing(error: HoldfastError) -> str | None:
