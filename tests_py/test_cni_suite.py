@@ -56,6 +56,19 @@ def test_where_something_is_missing_it_skips_and_says_what_to_do(run_suite: RunS
     assert run_suite("-k", "cni_del", "--cni-path", str(tmp_path), "--cni-required").exit_code == 1
 
 
+def test_why_all_scenarios_were_skipped_is_on_the_screen_once(
+    run_in_process: RunSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for whoever runs it without root."""
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    run = run_in_process("-k", "cni")
+    assert run.exit_code == 0, run.output
+    outcomes = {case.outcome for case in run.cases.values()}
+    assert outcomes == {"skipped"}
+    why = "network namespaces need root: run it with sudo, or as root in a virtual machine"
+    assert [line for line in run.output.splitlines() if why in line] == [f"{len(run.cases)} skipped: {why}"]
+
+
 @pytest.fixture
 def own_containerd(tmp_path: Path) -> Iterator[tuple[Containerd, Path]]:
     """A containerd as somebody brings one, in this process' own network namespace, with its chain."""

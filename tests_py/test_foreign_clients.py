@@ -125,6 +125,22 @@ def test_a_client_that_sends_in_lockstep(chassis_of_test: holdfast.Emulator, mes
     assert received.count("image_transfer_progress") == -(-len(content) // 1_000_000)
 
 
+@pytest.mark.parametrize("layout", ["docker-archive", "OCI layout"])
+def test_an_archive_of_thousands_of_images_keeps_no_device_busy(
+    layout: str, chassis_of_test: holdfast.Emulator, device: holdfast.Device, messages: Any
+) -> None:
+    """Sent as it is: it was read for minutes (hostile.md, X16). The client refuses such a file before that."""
+    image = Image(layers=[])
+    if layout == "docker-archive":
+        files = archives.edit(archives.saved(image), "manifest.json", lambda items: items * 20_000)
+    else:
+        files = archives.layout(named(image, *(f"app:{number}" for number in range(20_000))), image)
+    with pytest.raises(grpc.RpcError) as caught:
+        send_in_lockstep(chassis_of_test, messages, archives.tar(files))
+    assert "names 20000 images, more than 1000" in str(caught.value.details())
+    assert not device.containerz.images()
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_device_loads_the_image_for_its_own_platform(
     first: bool, chassis_of_test: holdfast.Emulator, device: holdfast.Device, messages: Any, tmp_path: Path
