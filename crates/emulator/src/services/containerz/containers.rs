@@ -76,9 +76,7 @@ impl ContainerzService {
     }
 
     fn check_name(&self, name: &str) -> Result<(), Status> {
-        if name.is_empty() || name.contains('/') {
-            return Err(Status::invalid_argument("a container needs a name, without slashes"));
-        }
+        super::check_grammar("container", name)?;
         if self.inventory().container(name).is_none() {
             return Ok(());
         }
@@ -93,7 +91,10 @@ impl ContainerzService {
         let missing = request.volumes.iter().find(|volume| inventory.volume(&volume.name).is_none());
         match missing {
             None => Ok(()),
-            Some(volume) if self.has(Quirk::VolumesCreatedSilently) => self.add_volume(&volume.name),
+            Some(volume) if self.has(Quirk::VolumesCreatedSilently) => {
+                super::check_grammar("volume", &volume.name)?;
+                self.add_volume(&volume.name)
+            }
             Some(volume) => Err(Status::not_found(format!("there is no volume {:?}", volume.name))),
         }
     }

@@ -91,6 +91,15 @@ impl From<std::io::Error> for Refused {
 type Rows<T> = ReceiverStream<Result<T, Status>>;
 
 /// A stream of rows that are all there already.
+/// What Docker calls things by: they are files' names, too.
+fn check_grammar(what: &str, name: &str) -> Result<(), Status> {
+    let plain = |first: bool, c: char| c.is_ascii_alphanumeric() || !first && matches!(c, '_' | '.' | '-');
+    if !name.is_empty() && name.chars().enumerate().all(|(at, c)| plain(at == 0, c)) {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!("invalid {what} name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed")))
+}
+
 fn stream_of<T: Send + 'static>(rows: Vec<T>, limit: i32) -> Response<Rows<T>> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let (sender, stream) = tokio::sync::mpsc::channel(rows.len().max(1));

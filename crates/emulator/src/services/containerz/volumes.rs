@@ -22,10 +22,10 @@ impl ContainerzService {
     ) -> Result<Response<CreateVolumeResponse>, Status> {
         let name = match request.name.as_str() {
             "" => format!("volume-{:x}", now()),
-            given if given.starts_with('.') || given.contains(['/', '\\']) => {
-                return Err(Status::invalid_argument("a volume's name must be a plain file name"));
+            given => {
+                super::check_grammar("volume", given)?;
+                given.to_owned()
             }
-            given => given.to_owned(),
         };
         if self.inventory().volume(&name).is_some() {
             if self.has(Quirk::VolumeCreateIdempotent) {
