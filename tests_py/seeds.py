@@ -45,9 +45,12 @@ ELSEWHERE = (
     "port-filtered",
     "cli-lost-unless-saved",
     "capabilities-",
+    "requests-limited",  # the limits of the emulated device's steps are too short for one so slow
     *LESS,
     *NOTHING,
 )
+# Without Get there is nothing to ask in a Subscribe's place.
+NO_GET = ("get-refused",)
 EXCLUSIVE = (
     ("name-only", "full-path-only"),
     ("json-ietf-only", "json-ietf-refused"),  # nothing would be left to speak
@@ -81,6 +84,11 @@ TOLD_LATE = (
 )  # fmt: skip
 # How lists write the names of images and containers.
 NAMES = ("names-behind-one-id", "tag-behind-name", "digests-for-names", "linked-names")
+# What a device takes no more of, or not yet, and what it tells nobody who asks as usual.
+REFUSALS = (
+    "target-required", "loose-types", "subscribe-hangs-after-switchover", "subscribe-ends-after-switchover",
+    "changes-aborted-at-first", "changes-fail-at-first",
+)  # fmt: skip
 # Roles that are away for a moment, and answers in older or other forms.
 FORMS = ("role-unset", "older-form", "plugin-config-rewritten")
 SLOW = ("containerz.ListImage", "containerz.ListContainer", "containerz.ListVolume", "gnmi.Subscribe")
@@ -97,7 +105,7 @@ def draw(seed: int) -> tuple[str, ...]:
     given.append(f"listen={place}")
     if chance.random() < 0.2:
         given.append("gnoi-port=0")
-    drawn_apart = (*WAYS, *FILES, *NAMES, *TOLD_LATE, *FORMS)
+    drawn_apart = (*WAYS, *FILES, *NAMES, *TOLD_LATE, *FORMS, *REFUSALS)
     oddities = [name for name, _ in _core.quirk_names() if not name.startswith(ELSEWHERE) and name not in drawn_apart]
     quirks = {name for name in oddities if chance.random() < 0.3}
     ways = random.Random(f"the ways of {seed}")
@@ -110,6 +118,10 @@ def draw(seed: int) -> tuple[str, ...]:
     quirks |= {name for name in TOLD_LATE if late.random() < 0.2}
     forms = random.Random(f"the forms of {seed}")
     quirks |= {name for name in FORMS if forms.random() < 0.2}
+    refusals = random.Random(f"the refusals of {seed}")
+    quirks |= {name for name in REFUSALS if refusals.random() < 0.1}
+    if quirks & set(NO_GET):
+        quirks -= {"subscribe-hangs-after-switchover", "subscribe-ends-after-switchover"}
     for pair in EXCLUSIVE:
         quirks -= {(chance if not set(pair) & set(WAYS) else ways).choice(pair)} if quirks >= set(pair) else set()
     quirks -= {"inner-address"} if place != "auto" else set()

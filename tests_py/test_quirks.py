@@ -48,6 +48,14 @@ FAMILIES = {
     "boots at zero": ("boot-time-zero", "boot-time-in-milliseconds", "slow-once", "sync-after-each-update"),
     "boots in 1970": ("boot-time-unset", "slow-once", "once-stays-open"),
     "older gnmi": ("older-form", "role-unset", "one-notification", "json-ietf-only"),
+    "loose types": ("loose-types", "no-switchover-ready"),
+    "loose types in json": ("loose-types", "json-ietf-only", "changes-aborted-at-first"),
+    "a collector": ("target-required", "changes-fail-at-first"),
+    "a collector with ways of its own": ("target-required", "get-refused", "origin-refused", "sync-after-each-update"),
+    "hangs": ("subscribe-hangs-after-switchover",),
+    "hangs and is sparse": ("subscribe-hangs-after-switchover", "no-switchover-ready", "json-ietf-only"),
+    "ends at once": ("subscribe-ends-after-switchover", "no-last-switchover-time"),
+    "limited": ("requests-limited",),
     "empty": ("wildcards-empty", "once-ends-cancelled"),
     "no files": ("file-unimplemented", "healthz-unimplemented"),
     "folders": ("folder-stat-unimplemented", "no-file-hash"),
@@ -105,6 +113,41 @@ def test_a_device_that_refuses_every_form_is_quoted(code: str, run_suite: RunSui
     assert "no control processor with a redundant-role" not in run.output
     alone = run_suite("-k", "cntr1_5", *QUICK, failpoints=refused)  # which needs no roles
     assert alone.exit_code == 0, alone.output
+
+
+@pytest.mark.parametrize("way", ["changes-refused-at-first", "changes-aborted-at-first", "changes-fail-at-first"])
+def test_a_change_that_is_refused_while_the_runtime_starts_is_asked_again(way: str) -> None:
+    with (
+        holdfast.emulator(quirks=[way], load=0.3) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        dut.switchover()
+        assert dut.containerz.create_volume("after") == "after"
+        again = [event.text for event in dut.timeline if "CreateVolume: asked again, for it was refused" in event.text]
+        assert again, "it was refused at first"
+
+
+def test_a_device_that_takes_so_many_calls_is_asked_more_slowly() -> None:
+    with (
+        holdfast.emulator(quirks=["requests-limited"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as dut,
+    ):
+        for number in range(60):
+            assert not dut.containerz.images(), number
+        dut.containerz.create_volume("data")
+        assert any("asked again, more slowly: the rate limit" in event.text for event in dut.timeline)
+
+
+def test_a_device_that_has_no_room_is_not_asked_again() -> None:
+    """RESOURCE_EXHAUSTED of a change says that, unless its words say otherwise."""
+    with holdfast.emulator() as chassis, holdfast.connect(chassis.address, insecure=True) as dut:
+        with (
+            chassis.failpoint("containerz.CreateVolume", "1*error[RESOURCE_EXHAUSTED](no space left on device)"),
+            pytest.raises(holdfast.exceptions.ResourceExhausted, match="no space left"),
+        ):
+            dut.containerz.create_volume("data")
+        with chassis.failpoint("containerz.CreateVolume", "1*error[RESOURCE_EXHAUSTED](too many requests)"):
+            dut.containerz.create_volume("data")
 
 
 @pytest.mark.parametrize("way", ["wildcards-refused", "json-ietf-refused", "sync-after-each-update", "once-refused"])

@@ -6,8 +6,10 @@ use tokio::time::Instant;
 
 use super::Device;
 use crate::error::{Kind, Result};
-use crate::gnmi::{Received, StreamMode, Subscription};
+use crate::gnmi::request::Subscribe;
+use crate::gnmi::{Form, Received, StreamMode, Subscription};
 use crate::waiting;
+use crate::wire::gnmi::subscription_list::Mode;
 
 /// What tells that a control processor's part in the pair is another.
 const LEAVES: [&str; 2] = ["redundant-role", "switchover-ready"];
@@ -63,7 +65,9 @@ impl Device {
     /// A subscription that has told what there is, and goes on to tell what changes.
     async fn subscribe_to_roles(&self, deadline: Instant) -> Result<Subscription> {
         let paths = self.reading.paths(&LEAVES);
-        let mut subscription = self.gnmi.stream(&paths, StreamMode::OnChange, deadline).await?;
+        let envelope = self.reading.form().map(Form::envelope).unwrap_or_default();
+        let subscribe = Subscribe { envelope, ..Subscribe::to(&paths, StreamMode::OnChange) };
+        let mut subscription = self.gnmi.subscribe(Mode::Stream, subscribe, deadline).await?;
         while subscription.next(deadline).await?.is_some_and(|received| received != Received::Synced) {}
         Ok(subscription)
     }

@@ -44,7 +44,7 @@ pub struct RolesQuery {
 impl RolesQuery {
     /// That of most devices.
     pub fn usual(encoding: Encoding) -> Self {
-        Self { form: Form { reader: Reader::Once, encoding, origin: true }, naming: Naming::Any }
+        Self { form: Form { reader: Reader::Once, encoding, origin: true, target: false }, naming: Naming::Any }
     }
 
     pub fn paths(&self, leaves: &[&str]) -> Vec<Path> {

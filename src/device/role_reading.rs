@@ -1,15 +1,18 @@
 //! Reading the control processors' leaves from a device of which nobody knows beforehand in which form it is asked.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tonic::Code;
 
 use super::Device;
+use super::deadlines::LOOK;
 use super::reading::{LEAVES, Naming, RolesQuery};
 use crate::dial::{Call, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::gnmi::form::{asked, refuses_form};
 use crate::gnmi::{Form, Leaf, Path, Reader};
+use crate::waiting::pause;
 use crate::wire::gnmi::Encoding;
 
 /// How many of them a device must refuse, one by one, until another form is tried.
@@ -18,6 +21,9 @@ const PROBES: usize = 2;
 const LISTINGS: [&str; 3] = ["/components/component/name", "/components/component", "/components"];
 /// How many components are asked for their role one by one.
 const MANY: usize = 1024;
+
+/// How long a device may say nothing to a Subscribe until Get is asked beside it: less than a look that decides may take.
+const SILENCE: Duration = Duration::from_millis(400);
 
 /// What came of a way.
 enum RolesAnswer {
@@ -44,14 +50,16 @@ impl Device {
                 RolesQuery::usual(self.gnmi.encodings(call.deadline).await?.first().copied().unwrap_or(Encoding::Proto))
             }
         };
-        let refusal = match self.ask_in(&first, LEAVES.len(), call).await? {
+        let (first, answer) = self.ask_with_get_beside(first, call).await?;
+        let refusal = match answer {
             RolesAnswer::Leaves(leaves) => return self.with_newcomers(first, leaves, call).await,
             RolesAnswer::Nothing => None,
             RolesAnswer::Refused(error) => Some(error),
         };
         if self.reading.may_search() {
             let unimplemented = refusal.as_ref().is_some_and(|error| error.code() == Some(Code::Unimplemented));
-            match self.search(&first, unimplemented, call).await {
+            let wants_target = refusal.as_ref().is_some_and(wants_target);
+            match self.search(&first, Usual { get: unimplemented, target: wants_target }, call).await {
                 Ok(Some((way, leaves))) => {
                     self.note(EventKind::Note, format!("the device does not answer {first}; it answers {way}"));
                     self.reading.works(way);
@@ -64,6 +72,33 @@ impl Device {
         let Some(refusal) = refusal else { return Ok(Vec::new()) };
         self.reading.refused(format!("{}: {}", code(&refusal), refusal.message));
         Err(asked(refusal, &first.to_string()))
+    }
+
+    /// As `ask_in`, for all leaves. Where a device takes a Subscribe and says nothing, as some do after a failover, Get is
+    /// asked beside it; the way that answered.
+    async fn ask_with_get_beside(&self, way: RolesQuery, call: Call) -> Result<(RolesQuery, RolesAnswer)> {
+        let subscribed = self.ask_in(&way, LEAVES.len(), call);
+        if way.form.reader == Reader::Get {
+            return subscribed.await.map(|answer| (way, answer));
+        }
+        let got = RolesQuery { form: Form { reader: Reader::Get, ..way.form }, ..way.clone() };
+        let beside = async {
+            while !self.session.waits_in_silence(SILENCE) {
+                pause(LOOK).await;
+            }
+            match self.ask_in(&got, 1, call).await {
+                Ok(RolesAnswer::Leaves(leaves)) => leaves,
+                Ok(_) | Err(_) => std::future::pending().await, // what Subscribe says, or does not, is what there is
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = subscribed => answer.map(|answer| (way.clone(), answer)),
+            leaves = beside => {
+                self.note(EventKind::Note, format!("the device takes {way} and says nothing; it answers {got}"));
+                Ok((got.clone(), RolesAnswer::Leaves(leaves)))
+            }
+        }
     }
 
     /// Remembers a way that works. Where it goes by names, those of a standby that was not there before are looked for.
@@ -83,31 +118,43 @@ impl Device {
         Ok(leaves)
     }
 
-    /// Tries every other way, those first that differ least from the usual.
-    async fn search(&self, tried: &RolesQuery, get_first: bool, call: Call) -> Result<Option<(RolesQuery, Vec<Leaf>)>> {
+    /// Tries every other way, those first that differ least from the usual: what a refusal wants becomes usual.
+    async fn search(
+        &self,
+        tried: &RolesQuery,
+        mut usual: Usual,
+        call: Call,
+    ) -> Result<Option<(RolesQuery, Vec<Leaf>)>> {
         let encodings = self.gnmi.encodings(call.deadline).await?;
         let mut names: Option<Vec<String>> = None;
-        for (form, kind) in candidates(&encodings, get_first) {
-            let naming = match kind {
-                Kinds::Any => Naming::Any,
-                Kinds::Keyless => Naming::Keyless,
-                Kinds::Each => {
-                    if names.is_none() {
-                        names = self.names(form, call).await?;
+        'anew: loop {
+            for (form, kind) in candidates(&encodings, usual) {
+                let naming = match kind {
+                    Kinds::Any => Naming::Any,
+                    Kinds::Keyless => Naming::Keyless,
+                    Kinds::Each => {
+                        if names.is_none() {
+                            names = self.names(form, call).await?;
+                        }
+                        let Some(names) = names.clone() else { continue };
+                        Naming::Each(names)
                     }
-                    let Some(names) = names.clone() else { continue };
-                    Naming::Each(names)
+                };
+                let way = RolesQuery { form, naming };
+                if way == *tried {
+                    continue;
                 }
-            };
-            let way = RolesQuery { form, naming };
-            if way == *tried {
-                continue;
+                match self.ask_in(&way, PROBES, call).await? {
+                    RolesAnswer::Leaves(leaves) => return Ok(Some((way, leaves))),
+                    RolesAnswer::Refused(refusal) if !usual.target && wants_target(&refusal) => {
+                        usual.target = true;
+                        continue 'anew;
+                    }
+                    RolesAnswer::Refused(_) | RolesAnswer::Nothing => {}
+                }
             }
-            if let RolesAnswer::Leaves(leaves) = self.ask_in(&way, PROBES, call).await? {
-                return Ok(Some((way, leaves)));
-            }
+            return Ok(None);
         }
-        Ok(None)
     }
 
     /// Asks for all leaves at once; one by one where a device refuses that, perhaps because of one that it lacks.
@@ -189,16 +236,35 @@ enum Kinds {
     Each,
 }
 
-/// All ways, by how many things are otherwise than usual; with `get_first`, Get is the usual.
-fn candidates(encodings: &[Encoding], get_first: bool) -> Vec<(Form, Kinds)> {
-    let readers = if get_first { [Reader::Get, Reader::Once] } else { [Reader::Once, Reader::Get] };
+/// What the device's refusal tells of how it wants to be asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usual {
+    /// By Get.
+    get: bool,
+    /// With a target in the prefix.
+    target: bool,
+}
+
+/// Whether a refusal speaks of what a prefix says.
+fn wants_target(refusal: &Error) -> bool {
+    let said = refusal.message.to_lowercase();
+    ["prefix", "target"].iter().any(|word| said.contains(word))
+}
+
+/// All ways, by how many things are otherwise than usual.
+fn candidates(encodings: &[Encoding], Usual { get, target }: Usual) -> Vec<(Form, Kinds)> {
+    let readers = if get { [Reader::Get, Reader::Once] } else { [Reader::Once, Reader::Get] };
     let mut all = Vec::new();
     for (changed_reader, reader) in readers.into_iter().enumerate() {
         for (changed_naming, naming) in [Kinds::Any, Kinds::Each, Kinds::Keyless].into_iter().enumerate() {
             for (changed_origin, origin) in [true, false].into_iter().enumerate() {
                 for (changed_encoding, encoding) in encodings.iter().enumerate() {
                     let changes = changed_reader + changed_naming.min(1) + changed_origin + changed_encoding.min(1);
-                    all.push((changes, (Form { reader, encoding: *encoding, origin }, naming)));
+                    all.push((changes, (Form { reader, encoding: *encoding, origin, target }, naming)));
+                    if target {
+                        // The word may have been about something else.
+                        all.push((changes + 1, (Form { reader, encoding: *encoding, origin, target: false }, naming)));
+                    }
                 }
             }
         }
@@ -215,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_way_is_tried_once_the_least_unusual_first() {
-        let all = candidates(&ENCODINGS, false);
+        let all = candidates(&ENCODINGS, Usual::default());
         assert_eq!(all.len(), 36);
         let usual = RolesQuery::usual(Encoding::Proto).form;
         assert_eq!(all[0], (usual, Kinds::Any));
@@ -223,7 +289,11 @@ mod tests {
         assert_eq!(all[2], (Form { encoding: Encoding::Json, ..usual }, Kinds::Any));
         assert_eq!(all[3], (Form { origin: false, ..usual }, Kinds::Any));
         assert!(all.iter().enumerate().all(|(at, way)| !all[..at].contains(way)));
-        assert_eq!(candidates(&ENCODINGS, true)[0], (Form { reader: Reader::Get, ..usual }, Kinds::Any));
+        let get = Usual { get: true, target: false };
+        assert_eq!(candidates(&ENCODINGS, get)[0], (Form { reader: Reader::Get, ..usual }, Kinds::Any));
+        let target = candidates(&ENCODINGS, Usual { get: false, target: true });
+        assert_eq!(target[0], (Form { target: true, ..usual }, Kinds::Any));
+        assert!(target.len() == 72 && target.contains(&(usual, Kinds::Any)));
     }
 
     #[test]

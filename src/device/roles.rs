@@ -218,16 +218,13 @@ fn is_state_of_component(path: &Path) -> bool {
 fn control_processor(name: &str, state: &BTreeMap<&str, &Leaf>) -> Option<ControlProcessor> {
     let value = |leaf: &str| state.get(leaf).and_then(|leaf| leaf.value.as_ref());
     let text = |leaf: &str| value(leaf).and_then(|value| value.as_name()).map(str::to_owned);
-    let role = match text("redundant-role")?.as_str() {
-        "PRIMARY" => Role::Primary,
-        "SECONDARY" => Role::Secondary,
-        _ => return None,
-    };
+    let told = text("redundant-role")?;
+    let role = [Role::Primary, Role::Secondary].into_iter().find(|role| told.eq_ignore_ascii_case(role.name()))?;
     Some(ControlProcessor {
         name: name.to_owned(),
         role,
         ready: value("switchover-ready").and_then(crate::gnmi::Value::as_bool),
-        up: text("oper-status").map(|status| status == "ACTIVE"),
+        up: text("oper-status").map(|status| status.eq_ignore_ascii_case("ACTIVE")),
         boot_time: time_of(value("boot-time")),
         last_switchover_time: time_of(value("last-switchover-time")),
         software_version: value("software-version").map(ToString::to_string),

@@ -284,7 +284,7 @@ pub(super) fn reversal(target: &str) -> Error {
 }
 
 fn is_busy(error: &Error) -> bool {
-    matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
+    matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition | Code::Aborted | Code::ResourceExhausted))
 }
 
 fn refused(error: Error) -> Error {

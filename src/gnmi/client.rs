@@ -124,9 +124,10 @@ impl Gnmi {
     /// A read in one form, as leaves.
     pub async fn ask(&self, paths: &[Path], form: Form, call: Call) -> Result<Vec<Leaf>> {
         let paths: Vec<Path> = paths.iter().map(|path| form.path(path)).collect();
+        let envelope = form.envelope();
         let answer = match form.reader {
-            Reader::Once => self.once_call(call, &as_they_are(&paths), form.encoding).await,
-            Reader::Get => self.get_call(call, &Get::all(&paths), form.encoding).await,
+            Reader::Once => self.once_call(call, &Subscribe { envelope, ..as_they_are(&paths) }, form.encoding).await,
+            Reader::Get => self.get_call(call, &Get { envelope, ..Get::all(&paths) }, form.encoding).await,
         };
         answer.map(|answer| answer.value)
     }

@@ -6,11 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use tonic::Code;
 
 use super::path::Path;
+use super::request::Envelope;
 use crate::error::{Error, code_name};
 use crate::wire::gnmi::Encoding;
 
 /// The encodings that this client reads, the one that it likes best first.
 pub const ENCODINGS: [Encoding; 3] = [Encoding::Proto, Encoding::JsonIetf, Encoding::Json];
+
+/// What stands for whichever device answers.
+const ANY_TARGET: &str = "*";
 
 /// Which RPC reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +34,17 @@ pub struct Form {
     pub encoding: Encoding,
     /// Whether paths have the origin `openconfig`; others keep their own.
     pub origin: bool,
+    /// Whether the request names a target in its prefix, any: gNMI's own collector answers no other.
+    pub target: bool,
 }
 
 impl Form {
+    /// What requests carry beside their paths.
+    pub fn envelope(self) -> Envelope {
+        let target = if self.target { ANY_TARGET.to_owned() } else { String::new() };
+        Envelope { target, ..Envelope::default() }
+    }
+
     /// A path as it is asked for.
     #[must_use]
     pub fn path(self, path: &Path) -> Path {
@@ -52,7 +64,8 @@ impl fmt::Display for Form {
             Reader::Get => "Get",
         };
         let origin = if self.origin { "with origin openconfig" } else { "without an origin" };
-        write!(f, "{reader} in {} {origin}", self.encoding.as_str_name())
+        let target = if self.target { " for any target" } else { "" };
+        write!(f, "{reader} in {} {origin}{target}", self.encoding.as_str_name())
     }
 }
 
@@ -66,6 +79,7 @@ pub fn refuses_form(error: &Error) -> bool {
                 | Code::DataLoss // also what cannot be read
                 | Code::DeadlineExceeded
                 | Code::PermissionDenied
+                | Code::ResourceExhausted // it takes no more for now
                 | Code::Unauthenticated
                 | Code::Unavailable
         )
@@ -120,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_form_gives_paths_their_origin_and_leaves_other_origins_alone() {
-        let form = Form { reader: Reader::Once, encoding: Encoding::Proto, origin: true };
+        let form = Form { reader: Reader::Once, encoding: Encoding::Proto, origin: true, target: false };
         let path = Path::component("A");
         assert_eq!(form.path(&path).origin, "openconfig");
         let bare = Form { origin: false, ..form }.path(&path);
@@ -136,7 +150,13 @@ mod tests {
             assert!(refuses(code), "{code:?}");
         }
         assert!(refuses(Code::FailedPrecondition) && refuses(Code::OutOfRange) && refuses(Code::Aborted));
-        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Unauthenticated, Code::PermissionDenied] {
+        for code in [
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+            Code::ResourceExhausted,
+        ] {
             assert!(!refuses(code), "{code:?}");
         }
         assert!(!refuses_form(&Error::new(Kind::Timeout, "")));

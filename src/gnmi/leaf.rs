@@ -6,6 +6,7 @@ use super::path::Path;
 use super::request::Extension;
 use super::value::{Value, leaves_within};
 use crate::dial::whole::MOST_MESSAGES;
+use crate::error::too_much;
 use crate::wire::gnmi::Notification;
 
 /// What the paths of an answer's leaves may come to, in bytes. A prefix, and a tree of JSON, says once what the path of
@@ -65,7 +66,7 @@ impl Room {
     /// The leaves of a notification, what it deletes first; RESOURCE_EXHAUSTED where there is no room for them.
     pub fn leaves_of(&mut self, notification: &Notification) -> Result<Vec<Leaf>, Status> {
         let found = self.take(notification).filter(|found| found.len() <= self.leaves).ok_or_else(|| {
-            Status::resource_exhausted(format!(
+            too_much(format!(
                 "the answer has more than {MOST_MESSAGES} leaves, or {} MiB of their paths, and no more is taken",
                 MOST_PATHS >> 20
             ))

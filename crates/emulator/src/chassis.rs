@@ -18,6 +18,7 @@ use super::faults::Faults;
 use super::files::Files;
 use super::folder::{StateFolder, bad_state};
 use super::health::Health;
+use super::limit::Limit;
 use super::runtime::Runtime;
 use super::services::Offered;
 use super::settings::{Encryption, Quirk, Settings};
@@ -121,6 +122,7 @@ impl Chassis {
             life: CancellationToken::new(),
             tasks: TaskTracker::new(),
             mover: Mutex::default(),
+            limit: Limit::default(),
             _reservations: reservations,
         });
         loading::start_containers(&shared, 0, loading::Start::Reboot);

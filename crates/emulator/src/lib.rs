@@ -18,6 +18,7 @@ mod front;
 mod health;
 mod identity;
 mod layer;
+mod limit;
 mod loading;
 mod message_sites;
 mod replication;

@@ -15,6 +15,7 @@ use super::configuration::Configuration;
 use super::faults::Faults;
 use super::files::Files;
 use super::health::Health;
+use super::limit::Limit;
 use super::rib::Rib;
 use super::runtime::Runtime;
 use super::settings::{Quirk, Settings};
@@ -126,6 +127,8 @@ pub struct SharedChassis {
     pub tasks: TaskTracker,
     /// Of the switchover, reboot or crash that is under way, or was last.
     pub mover: Mutex<CancellationToken>,
+    /// How many calls it takes, where it takes no more than so many.
+    pub limit: Limit,
     pub _reservations: Vec<socket2::Socket>,
 }
 

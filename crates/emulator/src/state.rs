@@ -215,6 +215,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether a control processor has taken over from the other since the chassis was made.
+    pub fn has_switched_over(&self) -> bool {
+        self.control_processors.iter().any(|control_processor| control_processor.switched.is_some())
+    }
+
     /// Loading → Serving.
     pub fn loaded(&mut self) -> Result<(), Illegal> {
         if self.phase != Phase::Loading {

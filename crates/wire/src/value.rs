@@ -123,32 +123,52 @@ impl Value {
         gnmi::TypedValue { value: Some(value) }
     }
 
-    /// Text, or an enumeration or identity without its module prefix.
-    pub fn as_name(&self) -> Option<&str> {
+    /// Text, as bytes too.
+    fn as_text(&self) -> Option<&str> {
         match self {
-            Self::String(text) => Some(text.rsplit_once(':').map_or(text.as_str(), |(_, name)| name)),
+            Self::String(text) => Some(text.trim()),
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(str::trim),
             _ => None,
         }
     }
 
-    /// A number, in text too (as JSON_IETF writes it).
+    /// Text, or an enumeration or identity without its module prefix.
+    pub fn as_name(&self) -> Option<&str> {
+        self.as_text().map(|text| text.rsplit_once(':').map_or(text, |(_, name)| name))
+    }
+
+    /// A whole number, in text too (as JSON_IETF writes it), and with a fraction of 0 (as Go writes large ones).
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Uint(number) => Some(*number),
             Self::Int(number) => u64::try_from(*number).ok(),
-            Self::String(text) => text.parse().ok(),
-            _ => None,
+            Self::Double(number) => whole(*number),
+            other => {
+                let text = other.as_text()?;
+                text.parse().ok().or_else(|| whole(text.parse().ok()?))
+            }
         }
     }
 
-    /// A truth, in text too.
+    /// A truth, in text of any letters too, and as 0 or 1.
     pub fn as_bool(&self) -> Option<bool> {
-        match self {
-            Self::Bool(truth) => Some(*truth),
-            Self::String(text) => text.parse().ok(),
-            _ => None,
+        match (self, self.as_text()) {
+            (Self::Bool(truth), _) => Some(*truth),
+            (_, Some(text)) if text.eq_ignore_ascii_case("true") => Some(true),
+            (_, Some(text)) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => match self.as_u64() {
+                Some(0) => Some(false),
+                Some(1) => Some(true),
+                _ => None,
+            },
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and within bounds")]
+fn whole(number: f64) -> Option<u64> {
+    const BEYOND: f64 = 18_446_744_073_709_551_616.0; // 2 to the 64th
+    (number.fract() == 0.0 && (0.0..BEYOND).contains(&number)).then_some(number as u64)
 }
 
 impl fmt::Display for Value {
@@ -220,6 +240,37 @@ mod tests {
         .expect("a value");
         assert_eq!(value.as_u64(), Some(1_700_000_000_000_000_000));
         assert_eq!(Value::String("openconfig-platform-types:PRIMARY".into()).as_name(), Some("PRIMARY"));
+    }
+
+    #[test]
+    fn numbers_and_truths_read_however_they_are_told() {
+        let text = |text: &str| Value::String(text.to_owned());
+        for value in [
+            Value::Uint(1_700_000_000_000_000_000),
+            Value::Double(1.7e18),
+            text("1700000000000000000"),
+            text(" 1.7E18\n"),
+            Value::Bytes(b"1700000000000000000".to_vec()),
+        ] {
+            assert_eq!(value.as_u64(), Some(1_700_000_000_000_000_000), "{value:?}");
+        }
+        for value in [Value::Double(1.5), Value::Double(-1.0), Value::Double(1e300), Value::Int(-1), text("soon")] {
+            assert_eq!(value.as_u64(), None, "{value:?}");
+        }
+        assert_eq!(Value::Double(f64::NAN).as_u64(), None);
+        for (value, truth) in [
+            (Value::Bool(true), Some(true)),
+            (text("TRUE"), Some(true)),
+            (text("False"), Some(false)),
+            (Value::Uint(1), Some(true)),
+            (Value::Int(0), Some(false)),
+            (text("yes"), None),
+            (Value::Uint(2), None),
+        ] {
+            assert_eq!(value.as_bool(), truth, "{value:?}");
+        }
+        assert_eq!(Value::Bytes(b"openconfig-platform-types:PRIMARY".to_vec()).as_name(), Some("PRIMARY"));
+        assert_eq!(Value::Bytes(vec![0xff]).as_name(), None);
     }
 
     #[test]

@@ -130,6 +130,16 @@ pub fn joined(prefix: &gnmi::Path, path: Option<&gnmi::Path>) -> Result<Path, St
     Ok(Path::from_gnmi(prefix).join(&Path::from_gnmi(&path)))
 }
 
+/// Refuses what names no target, as gNMI's own collector does.
+pub fn check_target(chassis: &SharedChassis, prefix: Option<&gnmi::Path>) -> Result<(), Status> {
+    match prefix {
+        _ if !chassis.has(Quirk::TargetRequired) => Ok(()),
+        None => Err(Status::invalid_argument("request must contain a prefix")),
+        Some(prefix) if prefix.target.is_empty() => Err(Status::invalid_argument("missing target")),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Whether the device has a schema of that origin. Some name the model instead, as `openconfig-system`.
 pub fn check_origin(path: &Path, for_set: bool) -> Result<(), Status> {
     match path.origin.as_str() {

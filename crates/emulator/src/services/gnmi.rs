@@ -66,6 +66,7 @@ impl GNmi for GnmiService {
         let encoding = self.check_encoding(request.encoding)?;
         let kind = DataType::try_from(request.r#type).map_err(|_| Status::invalid_argument("no such type of data"))?;
         let extension = asked::extensions(&request.extension)?;
+        asked::check_target(&self.chassis, request.prefix.as_ref())?;
         let prefix = request.prefix.unwrap_or_default();
         let all = tree::leaves(&self.chassis);
         let mut notifications = Vec::new();
@@ -107,9 +108,20 @@ impl GNmi for GnmiService {
         };
         let extensions = asked::extensions(&first.extension)?;
         let encoding = self.check_encoding(list.encoding)?;
+        asked::check_target(&self.chassis, list.prefix.as_ref())?;
         let wanted = asked::wanted(&self.chassis, &list)?;
         let (messages, stream) = mpsc::channel(64);
         let kept = messages.clone();
+        if self.chassis.state().has_switched_over() {
+            let life = self.chassis.control_processors[self.index].life();
+            if self.chassis.has(Quirk::SubscribeHangsAfterSwitchover) {
+                tokio::spawn(super::feed(life, kept, async move { messages.closed().await }));
+                return Ok(Response::new(ReceiverStream::new(stream)));
+            }
+            if self.chassis.has(Quirk::SubscribeEndsAfterSwitchover) {
+                return Ok(Response::new(ReceiverStream::new(stream)));
+            }
+        }
         let (chassis, index) = (self.chassis.clone(), self.index);
         let subscriber = Subscriber { chassis, index, list, wanted, encoding, extensions, messages, stall };
         let life = self.chassis.control_processors[self.index].life();

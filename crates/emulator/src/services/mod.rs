@@ -106,6 +106,10 @@ impl Service<http::Request<Body>> for Gated {
             let answer = Status::unauthenticated(why).into_http();
             return Box::pin(std::future::ready(Ok(answer)));
         }
+        if self.chassis.has(Quirk::RequestsLimited) && !self.chassis.limit.takes_another() {
+            let answer = Status::resource_exhausted("the rate limit of 40 calls a second is exceeded").into_http();
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         let own_address = self.chassis.addresses.len() > 1;
         if own_address && self.chassis.state().answering() != Some(self.index) {
             let answer = Status::unavailable("this control processor stands by").into_http();
@@ -150,13 +154,24 @@ impl Gated {
         }
         let refused_for = LONGEST_REFUSAL.min(self.chassis.settings.timings.load * REFUSED_LOADS);
         let at_first = state.loaded_at.is_some_and(|loaded| loaded.elapsed() < refused_for);
-        if at_first && !reads && self.chassis.has(Quirk::ChangesRefusedAtFirst) {
-            return Err(Status::unavailable("the container runtime is starting"));
+        let refusals = [
+            (Quirk::ChangesRefusedAtFirst, Status::unavailable("the container runtime is starting")),
+            (Quirk::ChangesAbortedAtFirst, Status::aborted("another operation is under way")),
+            (Quirk::ChangesFailAtFirst, Status::unknown(NO_DAEMON)),
+        ];
+        if let Some((_, refusal)) = refusals.into_iter().find(|(quirk, _)| self.chassis.has(*quirk))
+            && at_first
+            && !reads
+        {
+            return Err(refusal);
         }
         Ok(())
     }
 }
 
+/// What the reference server hands on of Docker's client.
+const NO_DAEMON: &str =
+    "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
 /// How many times as long as the runtime loads it refuses changes, with `changes-refused-at-first`.
 const REFUSED_LOADS: u32 = 5;
 /// But no longer than this: whoever asks an emulated device again does so for its limit `start`, which is 2 s.

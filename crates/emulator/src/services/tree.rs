@@ -55,6 +55,9 @@ pub fn leaves(chassis: &SharedChassis) -> Vec<(Path, Value)> {
         leaves.push((path, time));
     }
     leaves.extend(config);
+    if chassis.has(Quirk::LooseTypes) {
+        return leaves.into_iter().map(|(path, value)| loose(path, value)).collect();
+    }
     leaves
 }
 
@@ -103,6 +106,18 @@ fn control_processor(
         leaves.push((reason.child("trigger"), text(&switched.trigger)));
         leaves.push((reason.child("details"), text(&switched.details)));
     }
+}
+
+/// A leaf as it is told by who takes types loosely.
+fn loose(path: Path, value: Value) -> (Path, Value) {
+    #[expect(clippy::cast_precision_loss, reason = "which is what such a device does")]
+    let value = match value {
+        Value::Uint(time) if path.leaf().ends_with("-time") => Value::Double(time as f64),
+        Value::Bool(truth) => Value::String(truth.to_string().to_uppercase()),
+        Value::String(role) if path.leaf() == "redundant-role" => Value::String(role.to_lowercase()),
+        other => other,
+    };
+    (path, value)
 }
 
 fn component(name: &str, fields: &[(&str, Value)], leaves: &mut Vec<(Path, Value)>) {

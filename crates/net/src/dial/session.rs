@@ -15,7 +15,9 @@ use super::connections::Connections;
 use super::dialler::{Dialler, Pace, Persistence};
 use super::guard::{answers_elsewhere, look_after};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
-use crate::error::{ConnectFault, Error, Kind, Result, code_name, is_of_something_between, is_unreadable};
+use crate::error::{
+    ConnectFault, Error, Kind, Result, code_name, is_not_up_yet, is_of_something_between, is_throttled, is_unreadable,
+};
 use crate::waiting::pause;
 
 /// What a session takes from its user.
@@ -47,6 +49,10 @@ impl Default for Settings {
 
 /// What a probe of a device that may be away lasts at most, however often it was tried.
 const LONGEST_PROBE: Duration = Duration::from_secs(8);
+/// How long a device that takes no more calls for now is left in peace: at first, and at most. What it refuses may count
+/// too, and some take one a second.
+const THROTTLED_REST: Duration = Duration::from_millis(100);
+const LONGEST_THROTTLED_REST: Duration = Duration::from_secs(4);
 /// How long a device that takes connections and loses them is left in peace at most.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -62,6 +68,8 @@ struct SessionState {
     /// How often the device answered UNAVAILABLE.
     refusals: AtomicUsize,
     last_good: SyncMutex<Option<Instant>>,
+    /// How long the device was left in peace when it last took no more calls: where it still does not, longer.
+    throttled: SyncMutex<Duration>,
 }
 
 impl Session {
@@ -95,6 +103,7 @@ impl Session {
                 settings,
                 refusals: AtomicUsize::new(0),
                 last_good: SyncMutex::new(None),
+                throttled: SyncMutex::default(),
             }),
         };
         let began = Instant::now();
@@ -279,6 +288,7 @@ impl Session {
                 Outcome::Answered(Ok(answer)) => {
                     connection.set_in_charge(true);
                     *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    self.took_a_call();
                     return Ok(answer);
                 }
                 Outcome::Answered(Err(status))
@@ -287,16 +297,29 @@ impl Session {
                 {
                     return Err(outcome_unknown(status.message()));
                 }
+                Outcome::Answered(Err(status)) if is_throttled(&status, call.repeat == Repeat::Freely) => {
+                    let rest = self.rest_when_throttled();
+                    if Instant::now() + rest >= call.deadline {
+                        return Err(Error::from_status(&status));
+                    }
+                    if last.is_none() {
+                        let text = format!("{}: asked again, more slowly: {}", call.name, status.message());
+                        self.timeline().record(EventKind::Note, text);
+                    }
+                    last = Some(Error::from_status(&status));
+                    pause(rest).await;
+                }
                 Outcome::Answered(Err(status))
-                    if status.code() == Code::Unavailable
-                        && (call.repeat == Repeat::Freely
-                            || call.refused_until.is_some_and(|it| Instant::now() < it)) =>
+                    if (status.code() == Code::Unavailable && call.repeat == Repeat::Freely)
+                        || (is_not_up_yet(&status) && call.refused_until.is_some_and(|it| Instant::now() < it)) =>
                 {
                     if call.repeat == Repeat::IfUnsent {
                         let text = format!("{}: asked again, for it was refused: {}", call.name, status.message());
                         self.timeline().record(EventKind::Note, text);
                     }
-                    self.refused(&connection);
+                    if status.code() == Code::Unavailable {
+                        self.refused(&connection);
+                    }
                     last = Some(Error::from_status(&status));
                     if Instant::now() + UNAVAILABLE_PAUSE >= call.deadline {
                         return Err(out_of_time(call, last));
@@ -337,6 +360,25 @@ impl Session {
                 Outcome::TooLate => return Err(out_of_time(call, last)),
             }
         }
+    }
+
+    /// How long to leave a device in peace that takes no more calls for now: twice as long as the last time, while it does
+    /// not take any.
+    fn rest_when_throttled(&self) -> Duration {
+        let mut rest = self.inner.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        *rest = (*rest * 2).clamp(THROTTLED_REST, LONGEST_THROTTLED_REST);
+        *rest
+    }
+
+    /// It may take more of them by now, and shall be asked less slowly if so.
+    fn took_a_call(&self) {
+        let mut rest = self.inner.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        *rest = if *rest > THROTTLED_REST { *rest / 2 } else { Duration::ZERO };
+    }
+
+    /// Whether a call waits for an answer, and the device has said nothing at all for so long.
+    pub fn waits_in_silence(&self, long: Duration) -> bool {
+        self.current().is_some_and(|connection| connection.is_used() && connection.silent_for() >= long)
     }
 
     /// How long to leave a device in peace that lost a call, or did not take it, time and again: the first loss is news

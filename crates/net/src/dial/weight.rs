@@ -8,6 +8,7 @@ use prost_types::FileDescriptorSet;
 use prost_types::field_descriptor_proto::{Label, Type};
 use tonic::Status;
 
+use crate::error::too_much;
 use holdfast_wire::DESCRIPTORS;
 
 /// What one message may come to in memory, in bytes.
@@ -153,7 +154,7 @@ impl Weight {
             }
             if self.decoded > LARGEST_DECODED {
                 let most = LARGEST_DECODED >> 20;
-                return Err(Status::resource_exhausted(format!(
+                return Err(too_much(format!(
                     "a message of the answer would come to more than {most} MiB in memory, and is not taken"
                 )));
             }

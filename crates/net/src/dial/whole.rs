@@ -5,6 +5,8 @@ use prost::Message;
 use tokio::task::coop::consume_budget;
 use tonic::{Status, Streaming};
 
+use crate::error::too_much;
+
 /// The longest message that is taken, in bytes.
 pub const LONGEST_MESSAGE: usize = 64 << 20;
 /// What all messages of an answer may come to, in bytes.
@@ -28,9 +30,7 @@ impl AnswerSize {
             return Ok(());
         }
         let most = LONGEST_ANSWER >> 20;
-        Err(Status::resource_exhausted(format!(
-            "the answer has more than {MOST_MESSAGES} messages or {most} MiB, and no more is taken"
-        )))
+        Err(too_much(format!("the answer has more than {MOST_MESSAGES} messages or {most} MiB, and no more is taken")))
     }
 }
 

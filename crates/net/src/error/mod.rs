@@ -11,8 +11,8 @@ use tonic::{Code, Status};
 
 use self::status::is_ours;
 pub use self::status::{
-    broken_off, code_by_name, code_name, is_broken_off, is_of_something_between, is_unreadable, of_something_between,
-    unreadable,
+    broken_off, code_by_name, code_name, is_broken_off, is_not_up_yet, is_of_something_between, is_throttled,
+    is_unreadable, of_something_between, too_much, unreadable,
 };
 pub use crate::remedy::Remedy;
 

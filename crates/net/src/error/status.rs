@@ -15,6 +15,8 @@ enum Ours {
     BrokenOff,
     #[error("something between answered")]
     OfSomethingBetween,
+    #[error("there is more than is taken")]
+    TooMuch,
 }
 
 impl Ours {
@@ -41,6 +43,37 @@ pub fn broken_off() -> Status {
 /// For an answer of something between us and the peer that did not hear from it: whether the peer was asked is unknown.
 pub fn of_something_between(code: Code, message: impl Into<String>) -> Status {
     ours(Status::new(code, message), Ours::OfSomethingBetween)
+}
+
+/// For an answer of more than we take: `RESOURCE_EXHAUSTED`, which is our limit and not the peer's.
+pub fn too_much(message: impl Into<String>) -> Status {
+    ours(Status::resource_exhausted(message), Ours::TooMuch)
+}
+
+/// What servers say that refuse more calls for now, in small letters.
+const THROTTLING: [&str; 6] = ["rate limit", "rate-limit", "ratelimit", "too many", "throttl", "at capacity"];
+/// What servers say, in small letters, whose container engine is not up yet.
+const NOT_UP: [&str; 6] =
+    ["cannot connect to", "connection refused", "is starting", "not ready", "initializing", "try again"];
+
+fn says(status: &Status, words: &[&str]) -> bool {
+    let said = status.message().to_lowercase();
+    words.iter().any(|words| said.contains(words))
+}
+
+/// Whether a peer takes no more calls for now, by its own word: nothing was done. `RESOURCE_EXHAUSTED` of what only reads
+/// can mean nothing else; of a change it may be that there is no room.
+pub fn is_throttled(status: &Status, only_reads: bool) -> bool {
+    status.code() == Code::ResourceExhausted && !is_ours(status) && (only_reads || says(status, &THROTTLING))
+}
+
+/// Whether a peer that has just come up refuses a change because it cannot take any yet: nothing was done.
+pub fn is_not_up_yet(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::Aborted => true,
+        Code::Unknown | Code::Internal | Code::FailedPrecondition => says(status, &NOT_UP),
+        _ => false,
+    }
 }
 
 /// Whether a status was made by `unreadable` or `broken_off`, not sent by the peer.
@@ -96,6 +129,39 @@ const CODES: [(&str, Code); 17] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_takes_no_more_for_now_only_where_it_says_so_itself() {
+        let full = Status::resource_exhausted("no space left on device");
+        let busy = Status::resource_exhausted("gRPC Rate Limit exceeded");
+        assert!(is_throttled(&busy, true) && is_throttled(&busy, false));
+        assert!(is_throttled(&full, true), "what reads needs no space");
+        assert!(!is_throttled(&full, false) && !is_throttled(&too_much("rate limit"), true));
+        assert!(!is_throttled(&Status::unavailable("rate limit"), true));
+    }
+
+    #[test]
+    fn what_comes_up_refuses_in_many_ways() {
+        let daemon =
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?";
+        for status in [
+            Status::unavailable(""),
+            Status::aborted("another operation is under way"),
+            Status::unknown(daemon),
+            Status::internal("dial unix /run/containerd.sock: connect: connection refused"),
+            Status::failed_precondition("the container manager is not ready"),
+        ] {
+            assert!(is_not_up_yet(&status), "{status:?}");
+        }
+        for status in [
+            Status::unknown("no such image"),
+            Status::failed_precondition("the container runs"),
+            Status::resource_exhausted("not ready"),
+            Status::not_found("not ready"),
+        ] {
+            assert!(!is_not_up_yet(&status), "{status:?}");
+        }
+    }
 
     #[test]
     fn every_code_has_a_name_that_reads_back() {
