@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,13 +17,14 @@ from pathlib import Path
 
 import grpc
 import pytest
+from fronts import dialled
 
 import holdfast
 from holdfast import waiting
 from holdfast.exceptions import InvalidArgumentError, OutcomeUnknown
 
 from conftest import RunSuite, isolated
-from peers import served
+from peers import listening, served
 
 # How long the process stands still, and how long the session waits before it dials beside, in seconds.
 STILL, SILENCE = 2.5, 0.4
@@ -103,6 +108,52 @@ def test_after_a_failover_nobody_waits_for_what_the_new_active_never_heard_of() 
             asked.result(timeout=60)
         looks = [event.repeated for event in dut.timeline if "Containerz.ListVolume" in event.text]
         assert looks == [0], "it was looked for but once, before it was asked for: an outage was expected meanwhile"
+
+
+@contextmanager
+def forgetting(target: str, forgets: threading.Event, how: str) -> Iterator[str]:
+    """What stands before a device. Once it forgets, connections that it had are answered by a reset, or by nothing."""
+
+    def serve(client: socket.socket) -> None:
+        known = not forgets.is_set()
+        with dialled(target) as device:
+            while True:
+                for side in select.select([client, device], [], [], 60)[0]:
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    if known and forgets.is_set():
+                        if how == "reset":
+                            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                            return
+                        continue
+                    (device if side is client else client).sendall(data)
+
+    with listening(serve) as found:
+        yield found.address
+
+
+STALE: dict[str, Callable[[holdfast.Device], object]] = {
+    "gNMI Set": lambda dut: dut.gnmi.set(update={"/system/config/hostname": "after"}),
+    "RemoveContainer": lambda dut: dut.containerz.remove("typo", missing_ok=True),
+    "CancelReboot": lambda dut: dut.system.cancel_reboot(message="none"),
+}
+
+
+@pytest.mark.parametrize("how", ["reset", "silence"])
+@pytest.mark.parametrize("change", STALE)
+def test_a_change_is_not_lost_on_a_connection_that_was_forgotten_meanwhile(change: str, how: str) -> None:
+    """As by a firewall, or by the control processor that took over (featureprofiles#5875)."""
+    forgets = threading.Event()
+    with (
+        holdfast.emulator() as chassis,
+        forgetting(chassis.address, forgets, how) as address,
+        holdfast.connect(address, insecure=True, silence=0.2) as dut,
+    ):
+        dut.system.time()
+        forgets.set()
+        assert waiting.watch(lambda: True, 1.5) is None, "nobody asks anything"
+        STALE[change](dut)
 
 
 @pytest.mark.parametrize("quirk", ["path-form-internal", "path-form-not-found", "path-form-precondition"])

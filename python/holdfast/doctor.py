@@ -78,7 +78,7 @@ def _services(dut: Device, served: Services) -> Finding:
 
 
 def to_configure(dut: Device) -> str:
-    """What a vendor's device wants to be configured first; empty where it serves Containerz, or nothing is known of it."""
+    """What a vendor's device wants to be configured first; empty where it serves Containerz or nobody knows."""
     try:
         served = services.of(dut, CONTAINERZ, timeout=LOOK)
     except HoldfastError:

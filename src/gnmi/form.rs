@@ -79,7 +79,6 @@ pub fn refuses_form(error: &Error) -> bool {
                 | Code::DataLoss // also what cannot be read
                 | Code::DeadlineExceeded
                 | Code::PermissionDenied
-                | Code::ResourceExhausted // it takes no more for now
                 | Code::Unauthenticated
                 | Code::Unavailable
         )
@@ -150,13 +149,7 @@ mod tests {
             assert!(refuses(code), "{code:?}");
         }
         assert!(refuses(Code::FailedPrecondition) && refuses(Code::OutOfRange) && refuses(Code::Aborted));
-        for code in [
-            Code::Unavailable,
-            Code::DeadlineExceeded,
-            Code::Unauthenticated,
-            Code::PermissionDenied,
-            Code::ResourceExhausted,
-        ] {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Unauthenticated, Code::PermissionDenied] {
             assert!(!refuses(code), "{code:?}");
         }
         assert!(!refuses_form(&Error::new(Kind::Timeout, "")));

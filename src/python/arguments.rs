@@ -37,13 +37,15 @@ pub struct Whole<T>(pub T);
 
 /// The least and the largest of a kind of number.
 pub trait Bounded {
-    const BOUNDS: (i128, i128);
+    fn bounds() -> (String, String);
 }
 
 macro_rules! bounded {
     ($($kind:ty)*) => {
         $(impl Bounded for $kind {
-            const BOUNDS: (i128, i128) = (<$kind>::MIN as i128, <$kind>::MAX as i128);
+            fn bounds() -> (String, String) {
+                (<$kind>::MIN.to_string(), <$kind>::MAX.to_string())
+            }
         })*
     };
 }
@@ -55,7 +57,7 @@ impl<'a, 'py, T: Bounded + FromPyObject<'a, 'py, Error = PyErr>> FromPyObject<'a
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         within(value, |given| {
-            let (least, largest) = T::BOUNDS;
+            let (least, largest) = T::bounds();
             format!("{given} is out of range: give a whole number from {least} to {largest}")
         })
         .map(Self)

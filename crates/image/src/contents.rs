@@ -120,7 +120,9 @@ impl<'a> Contents<'a> {
         if !has_saved && !has_index {
             return Err(self.no_list());
         }
-        if has_saved && self.scan.json.get("manifest.json").is_some_and(|bytes| bytes.trim_ascii_start().starts_with(b"{")) {
+        if has_saved
+            && self.scan.json.get("manifest.json").is_some_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
+        {
             return Err(self
                 .bad("is what `skopeo copy` writes to dir:, which is no image archive: its manifest.json lists no images")
                 .hint(crate::scan::OF_A_DIR));

@@ -147,7 +147,7 @@ class RootGroup(click.Group):
 
 
 def complain(error: HoldfastError, name: str = "", advice: str | None = None) -> None:
-    """Say what is wrong, and what to try, if that is not `advice`; `name` is of the device that it is about, of several."""
+    """Say what is wrong, and what to try: `advice` before all else. `name` is of the device it is about, of several."""
     before = f"{name}: " if name else ""
     click.echo(f"holdfast: {before}{visible.lines(error.message)}", err=True)
     if advice := advice or error.advice("command") or _listing(error):

@@ -49,6 +49,9 @@ impl Default for Settings {
 
 /// What a probe of a device that may be away lasts at most, however often it was tried.
 const LONGEST_PROBE: Duration = Duration::from_secs(8);
+/// How many times as long as a peer may be silent under a call it may be silent without one, until a change asks first
+/// whether it is there.
+const STALE: u32 = 5;
 /// How long a device that takes no more calls for now is left in peace: at first, and at most. What it refuses may count
 /// too, and some take one a second.
 const THROTTLED_REST: Duration = Duration::from_millis(100);
@@ -258,7 +261,7 @@ impl Session {
                     return Err(out_of_time(call, Some(last.unwrap_or(error))));
                 }
             };
-            if call.repeat == Repeat::IfUnsent && !connection.is_in_charge() {
+            if call.repeat == Repeat::IfUnsent && (!connection.is_in_charge() || self.may_be_stale(&connection)) {
                 let asked = self.ask_whether_in_charge(call, &connection).await;
                 if let Some(error) = asked {
                     last = Some(error);
@@ -270,20 +273,7 @@ impl Session {
             }
             let written = connection.written();
             let attempt = self.attempt(call, &connection, &send).await;
-            // What was handed to HTTP/2 may leave yet: where a lost connection says that nothing left, nothing may from now on.
-            let unsent = match attempt {
-                Outcome::Lost(_) if call.repeat == Repeat::IfUnsent && connection.written() == written => {
-                    connection.seal() == written
-                }
-                // The same at its deadline. Where others have calls on the connection it goes on, and this one may leave.
-                Outcome::TooLate if call.repeat == Repeat::IfUnsent && connection.written() == written => {
-                    !connection.is_used() && {
-                        self.leave(&connection);
-                        connection.seal() == written
-                    }
-                }
-                _ => connection.written() == written,
-            };
+            let unsent = self.is_unsent(call, &attempt, &connection, written);
             match attempt {
                 Outcome::Answered(Ok(answer)) => {
                     connection.set_in_charge(true);
@@ -298,16 +288,8 @@ impl Session {
                     return Err(outcome_unknown(status.message()));
                 }
                 Outcome::Answered(Err(status)) if is_throttled(&status, call.repeat == Repeat::Freely) => {
-                    let rest = self.rest_when_throttled();
-                    if Instant::now() + rest >= call.deadline {
-                        return Err(Error::from_status(&status));
-                    }
-                    if last.is_none() {
-                        let text = format!("{}: asked again, more slowly: {}", call.name, status.message());
-                        self.timeline().record(EventKind::Note, text);
-                    }
+                    self.rest_throttled(call, &status, last.is_none()).await?;
                     last = Some(Error::from_status(&status));
-                    pause(rest).await;
                 }
                 Outcome::Answered(Err(status))
                     if (status.code() == Code::Unavailable && call.repeat == Repeat::Freely)
@@ -362,12 +344,46 @@ impl Session {
         }
     }
 
+    /// Whether nothing of a call left, nor will: what was handed to HTTP/2 may leave yet. `written` had left before it.
+    fn is_unsent<T>(&self, call: Call, came: &Outcome<T>, connection: &Connection, written: u64) -> bool {
+        let unsent = connection.written() == written;
+        if call.repeat == Repeat::Freely || !unsent {
+            return unsent;
+        }
+        match came {
+            // Where a lost connection says that nothing left, nothing may from now on.
+            Outcome::Lost(_) => connection.seal() == written,
+            // The same at its deadline. Where others have calls on the connection it goes on, and this one may leave.
+            Outcome::TooLate => {
+                !connection.is_used() && {
+                    self.leave(connection);
+                    connection.seal() == written
+                }
+            }
+            Outcome::Answered(_) | Outcome::Unprocessed(_) => unsent,
+        }
+    }
+
     /// How long to leave a device in peace that takes no more calls for now: twice as long as the last time, while it does
     /// not take any.
     fn rest_when_throttled(&self) -> Duration {
         let mut rest = self.inner.throttled.lock().unwrap_or_else(PoisonError::into_inner);
         *rest = (*rest * 2).clamp(THROTTLED_REST, LONGEST_THROTTLED_REST);
         *rest
+    }
+
+    /// Leaves a device in peace that takes no more calls for now; its own word where there is no time for that.
+    async fn rest_throttled(&self, call: Call, status: &Status, is_news: bool) -> Result<()> {
+        let rest = self.rest_when_throttled();
+        if Instant::now() + rest >= call.deadline {
+            return Err(Error::from_status(status));
+        }
+        if is_news {
+            let text = format!("{}: asked again, more slowly: {}", call.name, status.message());
+            self.timeline().record(EventKind::Note, text);
+        }
+        pause(rest).await;
+        Ok(())
     }
 
     /// It may take more of them by now, and shall be asked less slowly if so.
@@ -389,6 +405,14 @@ impl Session {
             0 | 1 => Duration::ZERO,
             more => (UNAVAILABLE_PAUSE * 2_u32.saturating_pow(more - 2)).min(longest),
         }
+    }
+
+    /// Whether a peer has said nothing for so long that what stands between may have forgotten the connection, or a device
+    /// that failed over meanwhile may know nothing of it: a change would be lost there, and nobody would know whether it
+    /// was made.
+    fn may_be_stale(&self, connection: &Connection) -> bool {
+        let Patience { silence, answer } = self.inner.settings.patience;
+        connection.silent_for() >= (silence + answer) * STALE
     }
 
     async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Outcome<T>
@@ -418,11 +442,11 @@ impl Session {
         }
     }
 
-    /// Before something is changed through one address of several: does a control processor that stands by answer there?
-    /// None where it does not; the next connection is to another address then.
+    /// Before something is changed: does a control processor that stands by answer there, of a target with several
+    /// addresses, or nobody? None where who is in charge does; the next connection is another then.
     async fn ask_whether_in_charge(&self, call: Call, connection: &Connection) -> Option<Error> {
         match ask_time(connection, call.deadline).await {
-            Outcome::Answered(Err(status)) if status.code() == Code::Unavailable => {
+            Outcome::Answered(Err(status)) if status.code() == Code::Unavailable && !connection.is_in_charge() => {
                 self.refused(connection);
                 pause(UNAVAILABLE_PAUSE).await;
                 Some(Error::from_status(&status))

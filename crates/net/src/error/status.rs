@@ -50,8 +50,10 @@ pub fn too_much(message: impl Into<String>) -> Status {
     ours(Status::resource_exhausted(message), Ours::TooMuch)
 }
 
-/// What servers say that refuse more calls for now, in small letters.
+/// What servers say that refuse more calls for now, in small letters; that they have no room for something is put otherwise.
 const THROTTLING: [&str; 6] = ["rate limit", "rate-limit", "ratelimit", "too many", "throttl", "at capacity"];
+/// The same to what needs no room: it can mean nothing else.
+const THROTTLING_READS: [&str; 5] = ["limit", "exceed", "quota", "capacity", "try again"];
 /// What servers say, in small letters, whose container engine is not up yet.
 const NOT_UP: [&str; 6] =
     ["cannot connect to", "connection refused", "is starting", "not ready", "initializing", "try again"];
@@ -61,10 +63,10 @@ fn says(status: &Status, words: &[&str]) -> bool {
     words.iter().any(|words| said.contains(words))
 }
 
-/// Whether a peer takes no more calls for now, by its own word: nothing was done. `RESOURCE_EXHAUSTED` of what only reads
-/// can mean nothing else; of a change it may be that there is no room.
+/// Whether a peer takes no more calls for now, by its own word: nothing was done.
 pub fn is_throttled(status: &Status, only_reads: bool) -> bool {
-    status.code() == Code::ResourceExhausted && !is_ours(status) && (only_reads || says(status, &THROTTLING))
+    let says_so = says(status, &THROTTLING) || only_reads && says(status, &THROTTLING_READS);
+    status.code() == Code::ResourceExhausted && !is_ours(status) && says_so
 }
 
 /// Whether a peer that has just come up refuses a change because it cannot take any yet: nothing was done.
@@ -133,10 +135,13 @@ mod tests {
     #[test]
     fn a_peer_takes_no_more_for_now_only_where_it_says_so_itself() {
         let full = Status::resource_exhausted("no space left on device");
+        let quota = Status::resource_exhausted("disk quota exceeded");
         let busy = Status::resource_exhausted("gRPC Rate Limit exceeded");
         assert!(is_throttled(&busy, true) && is_throttled(&busy, false));
-        assert!(is_throttled(&full, true), "what reads needs no space");
-        assert!(!is_throttled(&full, false) && !is_throttled(&too_much("rate limit"), true));
+        assert!(is_throttled(&quota, true) && !is_throttled(&quota, false), "what reads needs no disk");
+        assert!(
+            !is_throttled(&full, true) && !is_throttled(&full, false) && !is_throttled(&too_much("rate limit"), true)
+        );
         assert!(!is_throttled(&Status::unavailable("rate limit"), true));
     }
 
