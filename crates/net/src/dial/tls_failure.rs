@@ -139,15 +139,15 @@ fn untrusted(refusal: &Refusal, host: &str) -> Error {
             for_another_name(shown.as_ref(), host, CertificateForAnotherName)
         }
         CertificateError::UnknownIssuer => unknown_issuer(shown.as_ref(), &refusal.signers),
-        CertificateError::BadSignature => match short_key(&refusal.signers) {
-            Some(what) => not_checked(&what),
-            None => {
-                let what = format!("the signature of the target's certificate is wrong{}", issued(shown.as_ref()));
-                fault(CertificateUntrusted, what)
-                    .hint("another signer of the same name made it: give the certificate of the one who did")
-                    .remedy(Remedy::CertificateAuthority)
+        CertificateError::BadSignature => {
+            if let Some(what) = short_key(&refusal.signers) {
+                return not_checked(&what);
             }
-        },
+            let what = format!("the signature of the target's certificate is wrong{}", issued(shown.as_ref()));
+            fault(CertificateUntrusted, what)
+                .hint("another signer of the same name made it: give the certificate of the one who did")
+                .remedy(Remedy::CertificateAuthority)
+        }
         other => odd(other, shown.as_ref()),
     }
 }
