@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
@@ -37,12 +38,10 @@ class Scenario:
         self.nodes: list[str] = lab.nodes()
         self.volumes: list[StorageVolume] = []
         self.snapshots: list[StorageSnapshot] = []
-        # The ids of volumes that were made from others.
-        self.copies: set[str] = set()
+        self.copies: set[str] = set()  # the ids of volumes that were made from others
         self.tasks: list[StorageTask] = []
         self.offer = Offer(minimum=self.provider.minimum)
-        # What each volume was asked for, by its name.
-        self.sent: dict[str, dict[str, str]] = {}
+        self.sent: dict[str, dict[str, str]] = {}  # what each volume was asked for, by its name
         self._alone: str | None = None  # why no second node can have a volume, once that is known
         self.unseen: Unchecked | None = None  # what of the nodes cannot be looked at
         self._undo: list[tuple[str, StorageFault]] = []
@@ -323,14 +322,13 @@ class Scenario:
         return found
 
     def expect_errors(self, tasks: Iterable[StorageTask]) -> None:
-        """Each task that writes is told that it cannot any more."""
+        """Each task that writes is told that it cannot any more, or has ended: a kubelet ends whoever was evicted."""
         for task in tasks:
             if task.stage == "idle":
                 continue
-            if task.wait_failed(timeout=self.limits.deadline) is None:
-                raise ExpectationFailed(
-                    f"the old writer ({task.stage}) on {task.node} got no error after {self.limits.deadline} s"
-                )
+            if not self._until(partial(_writes_no_more, task), self.limits.deadline):
+                within = f"after {self.limits.deadline} s"
+                raise ExpectationFailed(f"the old writer ({task.stage}) on {task.node} got no error {within}")
 
     def expect_undisturbed(self, tasks: Sequence[StorageTask], since: Sequence[int]) -> None:
         """No task got an error, or waited too long for an acknowledgement since it had so many."""
@@ -340,10 +338,8 @@ class Scenario:
                 raise ExpectationFailed(f"a task on {task.node} ({task.stage}) got an error: {why}")
             pause = task.longest_pause(before)
             if pause > self.limits.pause:
-                raise ExpectationFailed(
-                    f"a task on {task.node} ({task.stage}) stood still for {pause:.2f} s, and may for "
-                    f"{self.limits.pause} s"
-                )
+                stood = f"stood still for {pause:.2f} s, and may for {self.limits.pause} s"
+                raise ExpectationFailed(f"a task on {task.node} ({task.stage}) {stood}")
 
     def expect_dead(self, task: StorageTask) -> None:
         """Whoever runs a task knows that it is dead."""
@@ -476,9 +472,7 @@ class Scenario:
 
     @property
     def _by_engines(self) -> bool:
-        """Whether the provider's plugins are made for container engines, which we stand in for: their protocol has no
-        calls that may be repeated.
-        """
+        """Whether its plugins are for container engines, which we stand in for: no call may be repeated there."""
         return self.provider.tells_unmounts and "Repeats" not in self.provider.capabilities
 
     def _reconcile(self, tasks: Iterable[StorageTask]) -> None:
@@ -497,3 +491,8 @@ class Scenario:
     def leave(self) -> list[str]:
         """Undo all harm, end all tasks, remove all volumes; what could not be is told."""
         return Leaving(self).leave()
+
+
+def _writes_no_more(task: StorageTask) -> bool:
+    """Whether a task was told of an error within a second, or has ended."""
+    return task.wait_failed(timeout=1.0) is not None or task.ended() is not None

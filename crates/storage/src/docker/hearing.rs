@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -32,6 +33,7 @@ pub struct Hearing {
     /// What the task is told.
     pub address: String,
     closed: watch::Sender<bool>,
+    ended: Arc<AtomicBool>,
     listening: JoinHandle<()>,
     socket: Option<PathBuf>,
 }
@@ -52,6 +54,8 @@ impl Channels {
     /// Listens for a task; all that it tells is passed on.
     pub fn listen(&self, task: &str, tell: Tell, runtime: &Handle) -> Result<Hearing> {
         let (closed, closing) = watch::channel(false);
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = ended.clone();
         let _entered = runtime.enter();
         match self {
             Self::Folder(folder) => {
@@ -61,9 +65,10 @@ impl Channels {
                 let listening = runtime.spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
                         hear(stream, &tell, closing.clone()).await;
+                        end.store(true, Ordering::Release);
                     }
                 });
-                Ok(Hearing { address, closed, listening, socket: Some(path) })
+                Ok(Hearing { address, closed, ended, listening, socket: Some(path) })
             }
             Self::Tcp(address) => {
                 let listener = runtime.block_on(TcpListener::bind((*address, 0))).map_err(failed)?;
@@ -78,9 +83,10 @@ impl Channels {
                             })
                         };
                         hear(stream, &tell, closing.clone()).await;
+                        end.store(true, Ordering::Release);
                     }
                 });
-                Ok(Hearing { address, closed, listening, socket: None })
+                Ok(Hearing { address, closed, ended, listening, socket: None })
             }
         }
     }
@@ -116,6 +122,11 @@ impl Hearing {
     /// Lets the task end after what it is at: it writes until its socket has no other side.
     pub fn close(&self) {
         let _ = self.closed.send(true); // nobody listens where the task never came
+    }
+
+    /// Whether the task came, and has no socket any more: its process has ended, whatever is said of its container.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 

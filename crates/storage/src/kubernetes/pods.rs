@@ -190,8 +190,9 @@ impl Process for Task {
     fn ending(&self) -> TaskEnding {
         match self.pods.pod(&self.name, Instant::now() + GLANCE) {
             Ok(Some(pod)) => ending(&pod).map_or(TaskEnding::Running, TaskEnding::Ended),
-            Ok(None) => TaskEnding::Ended("its pod was removed".to_owned()),
-            Err(_) => TaskEnding::Running, // nobody can tell
+            // one that was removed by force may run on, where its node was not asked
+            Ok(None) if self.hearing.has_ended() => TaskEnding::Ended("its pod was removed".to_owned()),
+            Ok(None) | Err(_) => TaskEnding::Running, // nobody can tell
         }
     }
 
