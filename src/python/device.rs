@@ -242,7 +242,7 @@ both_worlds! {
         async move {
             let trigger = trigger.parse()?;
             let options = SwitchoverOptions { to, redundant, name_only, trigger, unready: !wait_ready };
-            ProgressWatch::over(watch, device.switchover(&options)).await
+            ProgressWatch::over(watch, Box::pin(device.switchover(&options))).await
         }
     }
 
@@ -273,7 +273,7 @@ both_worlds! {
     #[pyo3(signature = (*, force=false, progress=None))]
     fn reboot(device, force: bool, progress: Option<Py<PyAny>>) => self::rebooted {
         let watch = Python::attach(|py| ProgressWatch::new(py, progress, "reboot", device.session().timeline()))?;
-        async move { ProgressWatch::over(watch, device.reboot(force)).await }
+        async move { ProgressWatch::over(watch, Box::pin(device.reboot(force))).await }
     }
 
     /// Cntr.Ping over TLS on the container's published port.

@@ -172,7 +172,7 @@ impl Asked {
         let (system, containerz) = (System::new(session.clone()), Containerz::new(session.clone()));
         let gnmi = Gnmi::new(session.clone());
         let paths = ["/system/state".parse::<Path>().expect("a path")];
-        let form = |reader| Form { reader, encoding: Encoding::Proto, origin: false };
+        let form = |reader| Form { reader, encoding: Encoding::Proto, origin: false, target: false };
         let nanoseconds = |time: std::time::SystemTime| {
             let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             vec![since.as_nanos().to_string()]
