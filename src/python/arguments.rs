@@ -126,3 +126,11 @@ pub fn restart_policy(text: &str) -> PyResult<RestartPolicy> {
         _ => Err(invalid(format!("restart={text:?}: give ALWAYS, NONE, UNLESS_STOPPED, or ON_FAILURE:ATTEMPTS"))),
     }
 }
+
+/// One of the words of a table, or an error that names them all.
+pub fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
+    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        invalid(format!("{what}={given:?}: one of {}", known.join(", ")))
+    })
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::arguments::{Seconds, Whole};
+use super::arguments::{Seconds, Whole, chosen};
 use super::runtime::{RuntimeOf, block};
 use super::storage_results::{Source, StorageSnapshot, StorageVolume, counted, judged};
 use super::{errors, results};
@@ -36,14 +36,6 @@ pub fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> 
 
 pub fn deadline(timeout: Option<Seconds>) -> Instant {
     Instant::now() + timeout.map_or(TIMEOUT, |seconds| seconds.0)
-}
-
-/// One of the words of a table, or an error that names them all.
-pub fn chosen<T: Copy>(what: &str, given: &str, words: &[(&'static str, T)]) -> PyResult<T> {
-    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        errors::invalid(format!("{what}={given:?}: one of {}", known.join(", ")))
-    })
 }
 
 const FAULTS: [(&str, Fault); 25] = [

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::arguments::Seconds;
-use super::storage::chosen;
+use super::arguments::{Seconds, chosen};
 use crate::error::Result;
 use crate::storage::{Calls, CsiOptions, Endpoint, Rpc};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::arguments::{Seconds, Whole};
+use super::arguments::{Seconds, Whole, chosen};
 use super::errors;
-use super::storage::{StorageLab, chosen, deadline, wait};
+use super::storage::{StorageLab, deadline, wait};
 use super::storage_csi::calls;
 use crate::error::Error;
 use crate::failpoint::{Dialect, Registry, Terms};

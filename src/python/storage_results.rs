@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::arguments::chosen;
 use super::results;
-use super::storage::chosen;
 use crate::storage::{Access, ContentSource, Mask, Snapshot, Space, Statistics, Verdict, Volume};
 
 /// A volume as its provider tells of it.
