@@ -24,7 +24,7 @@ NOT_CHECKED = {"expands-offline": "an expansion under write"}
 
 @pytest.mark.parametrize("name", ["expands-offline", "snapshots-settle", "node-topology", "one-controller", "no-stage"])
 def test_who_is_in_a_healthy_way_passes_or_is_not_asked(name: str, run_suite: RunSuite) -> None:
-    run = run_suite("-k", SCENARIOS, "--torpedo-face", "csi", "--torpedo-personality", name)
+    run = run_suite("-k", SCENARIOS, "--torpedo-face", "csi", "--torpedo-personality", name, "-n", "2")
     assert run.exit_code == 0, run.output
     unasked, reason = NOT_RUN.get(name, (set(), ""))
     for scenario, ((verdict, why),) in verdicts(run).items():

@@ -28,7 +28,7 @@ NOT_CHECKED = {
 @pytest.mark.parametrize("name", [name for name, _ in _core.storage_personalities()])
 def test_who_is_in_a_healthy_way_passes_or_is_not_asked(name: str, run_suite: RunSuite) -> None:
     scenarios = " or ".join(f"torpedo_{scenario[1:]}_" for scenario in ALL)
-    run = run_suite("-k", scenarios, "--torpedo-face", "csi", "--torpedo-personality", name)
+    run = run_suite("-k", scenarios, "--torpedo-face", "csi", "--torpedo-personality", name, "-n", "2")
     assert run.exit_code == 0, run.output
     found = verdicts(run)
     assert set(found) == set(ALL)
