@@ -30,6 +30,7 @@ pub struct Tree {
 /// What is known of a process, as this machine counts.
 struct Stat {
     state: char,
+    parent: i32,
     group: i32,
 }
 
@@ -115,9 +116,18 @@ impl Tree {
             for pid in running.iter().copied().filter_map(Pid::from_raw) {
                 let _ = kill_process(pid, Signal::STOP); // it may have ended
             }
+            self.let_begin(&running);
             running.is_empty()
         };
         wait_until(deadline, "the plugin's processes, stopped", stopped).map_err(Error::of_lab)
+    }
+
+    /// Lets those go on for now that were stopped between vfork and exec: whoever starts them cannot be stopped before.
+    fn let_begin(&self, starting: &[i32]) {
+        let waited_for = |pid: &i32| stat(*pid).is_some_and(|stat| starting.contains(&stat.parent) && is_stopped(*pid));
+        for pid in self.processes().into_iter().filter(waited_for).filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::CONT); // it is stopped again, once it has begun
+        }
     }
 
     /// Lets all go on.
@@ -153,8 +163,8 @@ fn stat(pid: i32) -> Option<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace(); // the name before may have anything in it
     let state = fields.next()?.chars().next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    Some(Stat { state, group })
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Stat { state, parent, group })
 }
 
 fn is_stopped(pid: i32) -> bool {
@@ -218,5 +228,21 @@ mod tests {
         assert!(tree.processes().is_empty());
         first.wait().expect("it ended");
         assert!(tree.end(leader, Signal::KILL, soon()).expect_err("gone").to_string().contains("ended by itself"));
+    }
+
+    #[test]
+    fn one_that_starts_others_all_the_time_is_stopped_too() {
+        let tree = by_mark("busy");
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do /bin/true; done"]).env(MARK, tree.mark());
+        let mut first = command.process_group(0).stdin(Stdio::null()).spawn().expect("sh");
+        let leader = i32::try_from(first.id()).expect("a process id");
+        wait_until(soon(), "it", || !tree.processes().is_empty()).expect("it starts");
+        for round in 0..100 {
+            tree.stop(leader, soon()).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            tree.go_on();
+        }
+        tree.end(leader, Signal::KILL, soon()).expect("killed");
+        first.wait().expect("it ended");
     }
 }
