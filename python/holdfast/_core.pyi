@@ -1718,7 +1718,7 @@ class StorageLab:
         parameters: Mapping[str, str] = ...,
         block: bool = False,
         source: StorageSnapshot | StorageVolume | None = None,
-        also: Sequence[VolumeAccess] = (),
+        also: Sequence[VolumeAccess] = ...,
         timeout: _Seconds | None = None,
     ) -> StorageVolume:
         """Makes a volume, asked of the plugin on `node` where each node has one; the same name is the same volume.
