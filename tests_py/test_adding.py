@@ -108,9 +108,9 @@ def test_a_diff_changes_as_many_files_as_the_page_says(addition: Addition) -> No
     assert (len(addition.paths) - len(of_tests), len(of_tests)) == (addition.files, addition.of_tests)
 
 
-def test_the_case_is_collected_and_passes(package: Path, run_suite: RunSuite) -> None:
+def test_the_case_is_collected_and_passes(package: Path, run_suite_apart: RunSuite) -> None:
     apply(ADDITIONS["A CNTR case"], package, "--include=python/*")
-    run = run_suite("-k", "cntr3_9", *QUICK, **on_the_copy(package))
+    run = run_suite_apart("-k", "cntr3_9", *QUICK, **on_the_copy(package))
     assert run.exit_code == 0, run.output
     assert run.cases["9"].properties["plan_id"] == "CNTR-3.9"
 
@@ -145,19 +145,19 @@ def test_the_vendor_is_listed_and_recognised(package: Path) -> None:
     assert name in listed
 
 
-def test_the_option_is_shown_and_used(package: Path, run_suite: RunSuite, tmp_path: Path) -> None:
+def test_the_option_is_shown_and_used(package: Path, run_suite_apart: RunSuite, tmp_path: Path) -> None:
     addition = ADDITIONS["An option"]
     apply(addition, package)
     (name,) = re.findall(r'^\+ +_flag\("([^"]+)"', addition.diff, re.MULTILINE)
     usual, without = tmp_path / "usual", tmp_path / "without"
-    run = run_suite("-k", "cntr1_2", *QUICK, "--dut-artifacts", str(usual), **on_the_copy(package))
+    run = run_suite_apart("-k", "cntr1_2", *QUICK, "--dut-artifacts", str(usual), **on_the_copy(package))
     assert run.exit_code == 0, run.output
-    run = run_suite("-k", "cntr1_2", *QUICK, f"--{name}", "--dut-artifacts", str(without), **on_the_copy(package))
+    run = run_suite_apart("-k", "cntr1_2", *QUICK, f"--{name}", "--dut-artifacts", str(without), **on_the_copy(package))
     assert run.exit_code == 0, run.output
     assert list(usual.rglob("*.log"))
     assert list(without.rglob("verdict.json"))
     assert not list(without.rglob("*.log"))
-    assert f"--{name}" in run_suite("--help", **on_the_copy(package)).output
+    assert f"--{name}" in run_suite_apart("--help", **on_the_copy(package)).output
 
 
 def test_the_rpc_is_in_both_halves_of_the_stub(package: Path) -> None:
