@@ -57,11 +57,11 @@ def test_where_something_is_missing_it_skips_and_says_what_to_do(run_suite: RunS
 
 
 def test_why_all_scenarios_were_skipped_is_on_the_screen_once(
-    run_in_process: RunSuite, monkeypatch: pytest.MonkeyPatch
+    run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for whoever runs it without root."""
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
-    run = run_in_process("-k", "cni")
+    run = run_suite("-k", "cni")
     assert run.exit_code == 0, run.output
     outcomes = {case.outcome for case in run.cases.values()}
     assert outcomes == {"skipped"}
