@@ -264,13 +264,13 @@ def _title(row: dict[str, Any]) -> str:
 
 def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> None:
     width = max(len(_title(row)) for row in rows)
-    write(
-        f"{'scenario':<{width}} {'verdict':<12} {'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}"
-    )
+    word = max(len("Inconclusive"), *(len(row["verdict"]) for row in rows))
+    numbers = f"{'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}"
+    write(f"{'scenario':<{width}} {'verdict':<{word}} {numbers}")
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else "-"
         counts = f"{row['acknowledged']:>8} {row['lost']:>5} {row['altered']:>7} {row['stale']:>5}"
-        write(f"{_title(row):<{width}} {row['verdict']:<12} {recovery:>9} {counts}")
+        write(f"{_title(row):<{width}} {row['verdict']:<{word}} {recovery:>9} {counts}")
         if row["reason"]:
             write(f"{'':<{width}} {visible.line(row['reason'])}")
         for line in json.loads(row["not_checked"]):
