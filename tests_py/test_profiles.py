@@ -150,6 +150,7 @@ def test_a_filter_of_the_new_active_makes_silence_inconclusive(run_suite: RunSui
         with holdfast.connect(address, insecure=True) as dut:
             for step in arista.configure:
                 dut.gnmi.set(update={"cli:/": step.cli.replace("{port}", "60061")})
+            wait_until(lambda: serves_containerz(dut), what="Containerz, as configured")
         limits = (*QUICK, "--dut-deadline", "verification=1500ms")
         run = run_suite("-k", "cntr3_2", "--dut", address, "--dut-insecure", *limits)
     assert run.exit_code == 0, run.output
