@@ -10,10 +10,15 @@ use super::events::{Blame, Obstacle};
 use holdfast_net::error::Result;
 
 impl Cluster {
+    /// The persistent volume that a claim is bound to; none where there is no such claim, or it is not bound.
+    pub fn volume_of(&self, claim: &str, deadline: Instant) -> Result<Option<String>> {
+        let found = self.find(&self.own::<PersistentVolumeClaim>(), claim, deadline)?;
+        Ok(found.and_then(|claim| claim.spec?.volume_name))
+    }
+
     /// What a claim's volume still needs to be attached to a node; none where it is attached, or need not be.
     pub fn missing_attachment(&self, claim: &str, node: &str, deadline: Instant) -> Result<Option<Obstacle>> {
-        let found = self.find(&self.own::<PersistentVolumeClaim>(), claim, deadline)?;
-        let Some(volume) = found.and_then(|claim| claim.spec?.volume_name) else { return Ok(None) };
+        let Some(volume) = self.volume_of(claim, deadline)? else { return Ok(None) };
         let held = self.find(&self.all::<PersistentVolume>(), &volume, deadline)?;
         let Some(driver) = held.and_then(|volume| Some(volume.spec?.csi?.driver)) else { return Ok(None) };
         let known = self.find(&self.all::<CSIDriver>(), &driver, deadline)?;

@@ -88,11 +88,6 @@ impl Claims {
             }
         }
     }
-
-    fn persistent_volume(&self, claim: &str, deadline: Instant) -> Result<Option<String>> {
-        let found = self.cluster.find(&self.cluster.own::<PersistentVolumeClaim>(), claim, deadline)?;
-        Ok(found.and_then(|claim| claim.spec?.volume_name))
-    }
 }
 
 /// What of a driver can be asked for by claims and pods.
@@ -141,7 +136,7 @@ impl Volumes for Claims {
     }
 
     fn remove(&self, _: &str, volume: &Volume, deadline: Instant) -> Result<()> {
-        let behind = self.persistent_volume(&volume.name, deadline)?;
+        let behind = self.cluster.volume_of(&volume.name, deadline)?;
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         self.cluster.remove(&claims, &volume.name, &DeleteParams::background(), deadline)?;
         match behind {

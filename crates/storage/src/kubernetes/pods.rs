@@ -147,9 +147,7 @@ impl Pods {
     /// Where the kubelet of a node has a pod's volume mounted; none, where the pod or its volume is not there.
     pub fn place(&self, pod: &str, volume: &Volume, deadline: Instant) -> Result<Option<PathBuf>> {
         let Some(pod) = self.pod(pod, deadline)? else { return Ok(None) };
-        let claims = self.cluster.own::<k8s_openapi::api::core::v1::PersistentVolumeClaim>();
-        let claim = self.cluster.find(&claims, &volume.name, deadline)?;
-        let behind = claim.and_then(|claim| claim.spec?.volume_name);
+        let behind = self.cluster.volume_of(&volume.name, deadline)?;
         let (Some(uid), Some(behind)) = (pod.metadata.uid, behind) else { return Ok(None) };
         let folder = Path::new("/var/lib/kubelet/pods").join(uid);
         Ok(Some(if volume.block {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-
 use super::pods::Pods;
 use super::recovery::Recovery;
 use crate::nodes::{Look, Mount, Nodes, Process, Spec};
@@ -32,12 +30,6 @@ impl ByKubernetes {
 
     fn claimed(volume: &Volume) -> Mount {
         Mount::Engine { name: volume.name.clone(), driver: String::new(), options: BTreeMap::new() }
-    }
-
-    fn behind(&self, volume: &Volume, deadline: Instant) -> Result<Option<String>> {
-        let cluster = self.pods.cluster();
-        let claim = cluster.find(&cluster.own::<PersistentVolumeClaim>(), &volume.name, deadline)?;
-        Ok(claim.and_then(|claim| claim.spec?.volume_name))
     }
 
     fn is_tainted(&self, node: &str) -> bool {
@@ -107,7 +99,7 @@ impl Runner for ByKubernetes {
                 self.note_tainted(node, true);
                 cluster.taint(node, deadline)
             }
-            Recovery::Force => match self.behind(volume, deadline)? {
+            Recovery::Force => match cluster.volume_of(&volume.name, deadline)? {
                 Some(behind) => cluster.detach(&behind, node, deadline),
                 None => Ok(()),
             },
