@@ -66,6 +66,17 @@ pub enum Fault {
     Uncordon,
 }
 
+impl Fault {
+    /// Whether there is such harm under Kubernetes alone.
+    pub fn is_of_kubernetes(self) -> bool {
+        match self {
+            Self::Stop(part) | Self::Kill(part) | Self::Hang(part) | Self::Start(part) => part.is_of_kubernetes(),
+            Self::Drain | Self::Uncordon => true,
+            Self::PowerOff | Self::PowerOn | Self::Cut(_) | Self::Heal | Self::LiveRestore(_) => false,
+        }
+    }
+}
+
 /// Who does harm.
 pub trait Faults: Send + Sync {
     /// Why a fault cannot be had here; None where it can.

@@ -11,15 +11,7 @@ use holdfast_net::error::{Error, Result};
 
 impl Faults for Emulated {
     fn lacks(&self, fault: Fault) -> Option<String> {
-        match fault {
-            Fault::Drain | Fault::Uncordon => Some("no Kubernetes is emulated".to_owned()),
-            Fault::Stop(part) | Fault::Kill(part) | Fault::Hang(part) | Fault::Start(part)
-                if part.is_of_kubernetes() =>
-            {
-                Some("no Kubernetes is emulated".to_owned())
-            }
-            _ => None,
-        }
+        fault.is_of_kubernetes().then(|| "no Kubernetes is emulated".to_owned())
     }
 
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
