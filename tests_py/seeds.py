@@ -87,7 +87,7 @@ NAMES = ("names-behind-one-id", "tag-behind-name", "digests-for-names", "linked-
 # What a device takes no more of, or not yet, and what it tells nobody who asks as usual.
 REFUSALS = (
     "target-required", "loose-types", "subscribe-hangs-after-switchover", "subscribe-ends-after-switchover",
-    "changes-aborted-at-first", "changes-fail-at-first",
+    "changes-aborted-at-first", "changes-fail-at-first", "labels-refused",
 )  # fmt: skip
 # Roles that are away for a moment, and answers in older or other forms.
 FORMS = ("role-unset", "older-form", "plugin-config-rewritten")

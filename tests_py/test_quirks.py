@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
 import holdfast
 import holdfast.aio
 from holdfast import _core, profiles
+from holdfast.exceptions import InvalidArgument
 
 from conftest import RunSuite
 from seeds import EXCLUSIVE, WAYS
@@ -36,6 +38,7 @@ FAMILIES = {
     "whole names": ("names-behind-one-id", "digests-for-names", "linked-names"),
     "names twice": ("tag-behind-name", "normalised-names", "linked-names", "slashed-names"),
     "bare lists": ("bare-lists",),
+    "takes no labels": ("labels-refused", "failed-start-left-over"),
     "rich lists": ("rich-lists", "slashed-names", "manifest-ids"),
     "no subscribe": ("no-subscribe", "no-switchover-ready"),
     "refused encodings": ("json-ietf-refused", "origin-refused", "path-form-internal", "sync-first"),
@@ -77,9 +80,36 @@ def test_the_suite_passes_on_servers_of_this_kind(family: str, run_suite: RunSui
     assert run.exit_code == 0, run.output
     assert "8 passed" in run.output
     unchecked = run.cases["2"].properties["not_checked"]
-    assert ("labels" in unchecked) == bool({"no-labels-listed", "bare-lists"} & set(FAMILIES[family]))
+    assert ("labels" in unchecked) == bool({"no-labels-listed", "bare-lists", "labels-refused"} & set(FAMILIES[family]))
     assert ("the device lists no image of it" in unchecked) == ("bare-lists" in FAMILIES[family])
     assert ("switchover-ready" in unchecked) == ("no-switchover-ready" in FAMILIES[family])
+
+
+def test_cntr1_passes_on_a_device_that_takes_no_labels(run_suite: RunSuite) -> None:
+    run = run_suite("-k", "cntr1", *QUICK, HOLDFAST_QUIRKS="labels-refused")
+    assert run.exit_code == 0, run.output
+    assert "the device takes no labels: " in run.output
+
+
+def test_only_labels_that_nobody_asked_for_are_left_out(archive: Path) -> None:
+    with (
+        holdfast.emulator(quirks=["labels-refused"]) as chassis,
+        holdfast.connect(chassis.address, insecure=True) as device,
+    ):
+        dut = device.recording("7", labels={"holdfast.run": "7"})
+        assert dut.labels_refused is None
+        dut.containerz.deploy(archive, retag="app:v1")
+        with pytest.raises(InvalidArgument, match="unsupported field"):
+            dut.containerz.create_volume("asked", labels={"team": "storage"})
+        assert dut.labels_refused is None, "it was refused without them, too"
+        dut.containerz.create_volume("data")
+        assert "unsupported field" in (dut.labels_refused or "")
+        dut.containerz.start("web", image="app:v1", ports={60061: 60061})
+        dut.containerz.update("web", image="app:v1", ports={60061: 60061})
+        assert device.labels_refused is None, "nobody labels there"
+        with pytest.raises(InvalidArgument, match="labels"):
+            dut.containerz.start("other", image="app:v1", labels={"team": "storage"})
+        assert not [event for event in dut.timeline if "is given none" in str(event)][1:], "said once"
 
 
 def test_the_suite_passes_through_black_holes(run_suite: RunSuite) -> None:

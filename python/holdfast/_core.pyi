@@ -282,8 +282,15 @@ class Device:
         """The same device over the same session, with a record of its own.
 
         What is made through it and was not there before is in `made`, and as a line in the file `journal` with `run`,
-        before it is asked for; containers and volumes bear `labels`. A record made from one that records is a part of
-        it: an update of what either made keeps its labels. `holdfast.journal` reads the file.
+        before it is asked for; containers and volumes bear `labels`, and their name as `holdfast.name`, unless the
+        device takes none (`labels_refused`). A record made from one that records is a part of it: an update of what
+        either made keeps its labels. `holdfast.journal` reads the file.
+        """
+
+    @property
+    def labels_refused(self) -> str | None:
+        """What the device said where it refused the labels of `recording` and took the same without them; None where it
+        did not. It is given none since; those that a caller names are sent all the same.
         """
 
     @property
@@ -462,6 +469,10 @@ class AsyncDevice:
         self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None
     ) -> Awaitable[AsyncDevice]:
         """As `Device.recording`."""
+
+    @property
+    def labels_refused(self) -> str | None:
+        """As `Device.labels_refused`."""
 
     @property
     def made(self) -> list[tuple[str, str, str]]:

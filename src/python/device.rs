@@ -420,6 +420,12 @@ macro_rules! properties {
                 made.into_iter().map(|made| (made.kind, made.name, made.tag)).collect()
             }
 
+            /// What the device said where it refused the labels of `recording`; none where it did not.
+            #[getter]
+            fn labels_refused(&self) -> Option<String> {
+                self.inner.containerz.record().and_then(|record| record.labels_refused().map(str::to_owned))
+            }
+
             /// What was asked of it and seen so far.
             #[getter]
             fn timeline(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {

@@ -146,6 +146,7 @@ quirks! {
     JoinedImageRows "joined-image-rows" "ListImage gives an image one row: its first repository, all tags joined by commas"
     FiltersRejected "filters-rejected" "lists refuse filter keys that Docker does not know, with UNKNOWN"
     SlashedNames "slashed-names" "ListContainer keeps the leading slash of names"
+    LabelsRefused "labels-refused" "StartContainer, UpdateContainer and CreateVolume refuse labels, with INVALID_ARGUMENT"
     NoLabelsListed "no-labels-listed" "ListContainer gives no labels"
     InUseUnavailable "in-use-unavailable" "RemoveImage of an image in use: UNAVAILABLE for a running container, INTERNAL for a stopped one"
     ForcedRemovalUntags "forced-removal-untags" "a forced RemoveImage of a running container's image leaves it untagged"

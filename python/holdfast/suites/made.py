@@ -20,7 +20,8 @@ from holdfast.pytest_plugin.ledger import MOUNT, VARIABLES, Ledger
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.results import Container, Volume, same_id
 
-# A label and a variable that each thing is asked to have, with its own name: no other thing has them with that value.
+# A label (which `Device.recording` gives) and a variable that each thing is asked to have, with its own name: no other
+# thing has them with that value.
 NAME_LABEL, NAME_VARIABLE = "holdfast.name", f"{VARIABLES}NAME"
 # An id as lists shorten it, which may as well be a name.
 _SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
@@ -49,11 +50,6 @@ class AskedContainer:
         """The variables that it is given."""
         return {NAME_VARIABLE: self.name, **self.variables}
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """Those that it is given beside the run's own."""
-        return {NAME_LABEL: self.name}
-
     def start(self, dut: Device) -> None:
         """StartContainer."""
         dut.containerz.start(self.name, image=self.image, **self._parameters())
@@ -70,7 +66,6 @@ class AskedContainer:
             "network": self.image.network or self.network,
             "volumes": dict(self.volumes),
             "environment": self.environment,
-            "labels": self.labels,
             "restart": "ALWAYS",
         }
 
@@ -89,16 +84,9 @@ class AskedVolume:
         options = run.volume_options
         return AskedVolume(name, run.volume_driver or ("custom" if options else None), options)
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """Those that it is given beside the run's own."""
-        return {NAME_LABEL: self.name}
-
     def create(self, dut: Device) -> None:
         """CreateVolume; the device must say the name that was asked for."""
-        made = dut.containerz.create_volume(
-            self.name, driver=self.driver, options=dict(self.options), labels=self.labels
-        )
+        made = dut.containerz.create_volume(self.name, driver=self.driver, options=dict(self.options))
         if made != self.name:
             raise ExpectationFailed(f"the volume {self.name} was asked for, and the device made {made}")
 
@@ -114,7 +102,7 @@ def container_as_asked(case: Case, dut: Device, asked: AskedContainer, *, what: 
     with case.depth(f"{what} is of the image that was asked for"):
         expect_image_listed(dut, asked.image, _container(dut, asked.name).image)
     with case.depth(f"{what} has the labels that were asked for"):
-        expect_among("labels", {**asked.labels, **case.run.labels}, _container(dut, asked.name).labels)
+        expect_labels(case, dut, asked.name, _container(dut, asked.name).labels)
     with case.depth(f"{what} sees itself as it was asked for"):
         _expect_seen(case, dut, asked)
 
@@ -131,7 +119,7 @@ def volume_as_asked(case: Case, dut: Device, asked: AskedVolume) -> None:
     with case.depth("the volume has the options that were asked for"):
         expect_options(asked, _volume(dut, asked.name))
     with case.depth("the volume has the labels that were asked for"):
-        expect_among("labels", {**asked.labels, **case.run.labels}, _volume(dut, asked.name).labels)
+        expect_labels(case, dut, asked.name, _volume(dut, asked.name).labels)
 
 
 def plugin_as_asked(case: Case, dut: Device, instance: str, config: str) -> None:
@@ -218,6 +206,13 @@ def _plain(name: str, value: str) -> object:
     if name == "o":
         return frozenset(part.strip() for part in value.split(","))
     return (value.rstrip("/") or "/") if name == "device" else value
+
+
+def expect_labels(case: Case, dut: Device, name: str, listed: Mapping[str, str]) -> None:
+    """The run's and the name's, unless the device takes none."""
+    if dut.labels_refused is not None:
+        raise NotChecked(f"the device takes no labels: {dut.labels_refused}")
+    expect_among("labels", {NAME_LABEL: name, **case.run.labels}, listed)
 
 
 def expect_among(what: str, wanted: Mapping[str, str], listed: Mapping[str, str]) -> None:

@@ -32,13 +32,19 @@ impl Containerz {
         if options.instance_name.is_empty() {
             return Err(Error::invalid("a container needs a name"));
         }
-        self.timed("Containerz.StartContainer", self.check_and_start(options, deadline)).await
+        let name = &options.instance_name;
+        let steps = async {
+            self.check_volumes(options, deadline).await?;
+            let known = self.containers(true, deadline).await?.iter().any(|c| c.is_named(name));
+            let ask = |labels| self.ask_to_start(StartOptions { labels, ..options.clone() }, known, deadline);
+            self.with_labels(name, &options.labels, ask).await
+        };
+        self.timed("Containerz.StartContainer", steps).await
     }
 
-    async fn check_and_start(&self, options: &StartOptions, deadline: Instant) -> Result<String> {
-        self.check_volumes(options, deadline).await?;
-        let known = self.containers(true, deadline).await?.iter().any(|c| c.is_named(&options.instance_name));
-        let options = &StartOptions { labels: self.labelled(&options.labels), ..options.clone() };
+    /// `known`: there is one of that name.
+    async fn ask_to_start(&self, options: StartOptions, known: bool, deadline: Instant) -> Result<String> {
+        let options = &options;
         let request = to_request(options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.StartContainerRequest", &request);
         let asked = self.session.call(self.change("Containerz.StartContainer", deadline), |connection| {
@@ -173,25 +179,23 @@ impl Containerz {
     /// `gnoi.containerz.Containerz/UpdateContainer`: the image in both places, since servers read either.
     /// Whether the device goes on with it by itself (`run_async`).
     pub async fn update(&self, options: &StartOptions, run_async: bool, deadline: Instant) -> Result<bool> {
-        let own = self.made(&Made::named("container", &options.instance_name));
-        let labels = if own { self.labelled(&options.labels) } else { options.labels.clone() };
-        let options = &StartOptions { labels, ..options.clone() };
+        let name = &options.instance_name;
+        let ask = |labels| self.ask_to_update(StartOptions { labels, ..options.clone() }, run_async, deadline);
+        if self.made(&Made::named("container", name)) {
+            self.timed(UPDATE, self.with_labels(name, &options.labels, ask)).await
+        } else {
+            self.timed(UPDATE, ask(options.labels.clone())).await
+        }
+    }
+
+    async fn ask_to_update(&self, options: StartOptions, run_async: bool, deadline: Instant) -> Result<bool> {
         let request = UpdateContainerRequest {
             instance_name: options.instance_name.clone(),
             image_name: options.image_name.clone(),
             image_tag: options.tag.clone(),
-            params: Some(to_request(options)),
+            params: Some(to_request(&options)),
             r#async: run_async,
         };
-        self.timed(UPDATE, self.update_by(options, request, deadline)).await
-    }
-
-    async fn update_by(
-        &self,
-        options: &StartOptions,
-        request: UpdateContainerRequest,
-        deadline: Instant,
-    ) -> Result<bool> {
         let name = options.instance_name.as_str();
         let image = |deadline| async move {
             let listed = self.containers(true, deadline).await?;

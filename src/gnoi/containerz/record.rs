@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -12,7 +12,10 @@ use tonic::Code;
 
 use super::Containerz;
 use crate::dial::EventKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// The label that says what its bearer was asked to be called.
+const NAME_LABEL: &str = "holdfast.name";
 
 /// Something on a device, by what names it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +47,15 @@ pub struct CreationRecord {
     pub run: String,
     /// Where it is, `HOST:PORT` joined by commas.
     pub device: String,
-    /// What all that can bear labels is given.
+    /// What all that can bear labels is given, beside its name.
     pub labels: BTreeMap<String, String>,
     /// Lines of JSON, each written before what it tells of is made; none for memory alone.
     pub journal: Option<PathBuf>,
     /// Of what this one is a part.
     pub outer: Option<Arc<CreationRecord>>,
     made: Mutex<Vec<Made>>,
+    /// What the device said of the labels, where it takes none; shared by all records on a device.
+    labels_refused: Arc<OnceLock<String>>,
 }
 
 impl CreationRecord {
@@ -62,6 +67,11 @@ impl CreationRecord {
     /// What was made so far, oldest first; it may have been removed since.
     pub fn made(&self) -> Vec<Made> {
         self.entries().clone()
+    }
+
+    /// What the device said of the labels where it refused them: none are given since.
+    pub fn labels_refused(&self) -> Option<&str> {
+        self.labels_refused.get().map(String::as_str)
     }
 
     fn has(&self, made: &Made) -> bool {
@@ -91,7 +101,9 @@ impl Containerz {
     /// The same client, which keeps a record of what it makes.
     #[must_use]
     pub fn recording(&self, record: CreationRecord) -> Self {
-        Self { record: Some(Arc::new(CreationRecord { outer: self.record.clone(), ..record })), ..self.clone() }
+        let labels_refused = self.record.as_ref().map(|outer| outer.labels_refused.clone()).unwrap_or_default();
+        let record = CreationRecord { outer: self.record.clone(), labels_refused, ..record };
+        Self { record: Some(Arc::new(record)), ..self.clone() }
     }
 
     /// The record that it keeps.
@@ -99,10 +111,32 @@ impl Containerz {
         self.record.as_ref()
     }
 
-    /// `labels`, and the record's own.
-    pub(super) fn labelled(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let own = self.record.iter().flat_map(|record| record.labels.clone());
-        own.chain(labels.clone()).collect()
+    /// Asks with `labels` and the record's own for a thing called `name`.
+    ///
+    /// Nobody asked for the record's labels, and a device may take none: refused with them, it is asked without, and
+    /// told none again if that goes. If it does not, they were not why, and the first refusal stands.
+    pub(super) async fn with_labels<T, F>(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        ask: impl Fn(BTreeMap<String, String>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let usable = |record: &&Arc<CreationRecord>| record.labels_refused().is_none() && !record.labels.is_empty();
+        let Some(record) = self.record.as_ref().filter(usable) else { return ask(labels.clone()).await };
+        let own = record.labels.clone().into_iter().chain([(NAME_LABEL.to_owned(), name.to_owned())]);
+        let refused = match ask(own.chain(labels.clone()).collect()).await {
+            Err(error) if may_refuse_labels(&error) => error,
+            answer => return answer,
+        };
+        let Ok(answer) = ask(labels.clone()).await else { return Err(refused) };
+        if record.labels_refused.set(refused.to_string()).is_ok() {
+            let text = format!("the device takes no labels, and is given none from here on: {refused}");
+            self.session.timeline().record(EventKind::Note, text);
+        }
+        Ok(answer)
     }
 
     /// Whether the record has it.
@@ -128,6 +162,15 @@ impl Containerz {
         if let Err(error) = written {
             self.session.timeline().record(EventKind::Note, format!("the journal could not be written: {error}"));
         }
+    }
+}
+
+/// Whether a request was refused for what is in it, as far as anybody can tell.
+fn may_refuse_labels(error: &Error) -> bool {
+    match error.code() {
+        Some(Code::InvalidArgument | Code::Unimplemented) => true,
+        Some(Code::Unknown | Code::Internal | Code::FailedPrecondition) => error.message.contains("label"),
+        _ => false,
     }
 }
 

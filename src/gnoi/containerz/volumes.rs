@@ -29,7 +29,7 @@ impl Containerz {
                 return Err(Error::new(Kind::Status(Code::AlreadyExists), format!("volume {name:?} is there already"))
                     .hint("remove it, or take another name"));
             }
-            self.making(Made::named("volume", name), self.send_create(options, true, deadline)).await
+            self.making(Made::named("volume", name), self.create_labelled(options, true, deadline)).await
         };
         self.timed("Containerz.CreateVolume", steps).await
     }
@@ -38,15 +38,21 @@ impl Containerz {
     pub async fn ask_to_create_volume(&self, options: &VolumeOptions, deadline: Instant) -> Result<String> {
         let recorded = self.record().is_some();
         if recorded && !self.volumes(deadline).await?.iter().any(|volume| volume.name == options.name) {
-            return self.making(Made::named("volume", &options.name), self.send_create(options, true, deadline)).await;
+            let asked = self.create_labelled(options, true, deadline);
+            return self.making(Made::named("volume", &options.name), asked).await;
         }
-        self.send_create(options, false, deadline).await
+        self.create_labelled(options, false, deadline).await
+    }
+
+    async fn create_labelled(&self, options: &VolumeOptions, absent: bool, deadline: Instant) -> Result<String> {
+        let ask = |labels| self.send_create(VolumeOptions { labels, ..options.clone() }, absent, deadline);
+        self.with_labels(&options.name, &options.labels, ask).await
     }
 
     /// `absent`: it is known not to be there, so that one which is there later was made.
-    async fn send_create(&self, options: &VolumeOptions, absent: bool, deadline: Instant) -> Result<String> {
+    async fn send_create(&self, options: VolumeOptions, absent: bool, deadline: Instant) -> Result<String> {
         let name = &options.name;
-        let request = to_request(&VolumeOptions { labels: self.labelled(&options.labels), ..options.clone() });
+        let request = to_request(&options);
         crate::gnoi::tell(&self.session, "gnoi.containerz.CreateVolumeRequest", &request);
         let answer = self
             .session

@@ -45,9 +45,9 @@ from holdfast.suites.looks import (
 from holdfast.suites.made import (
     AskedContainer,
     container_as_asked,
-    expect_among,
     expect_driver,
     expect_image_listed,
+    expect_labels,
     expect_options,
     image_as_sent,
     names_image,
@@ -254,7 +254,7 @@ def test_cntr1_5_volume(dut: Device, image: ImageUnderTest, case: Case) -> None:
     with case.procedure("with its options"):
         expect_options(asked, found, by_plan=True)
     with case.depth("with its labels"):
-        expect_among("labels", {**asked.labels, **case.run.labels}, found.labels)
+        expect_labels(case, dut, name, found.labels)
     with case.depth("another is created beside it"):
         dut.containerz.create_volume(other)
         dut.containerz.expect_volume(other)

@@ -27,6 +27,7 @@ impl ContainerzService {
         &self,
         request: &StartContainerRequest,
     ) -> Result<Response<StartContainerResponse>, Status> {
+        self.check_labels(&request.labels)?;
         let container = if request.image_name.is_empty() {
             self.stopped(&request.instance_name)?
         } else {
@@ -84,6 +85,15 @@ impl ContainerzService {
             return Err(Status::internal(format!("the container name {name:?} is already in use")));
         }
         Err(Status::already_exists(format!("there is a container {name:?} already")))
+    }
+
+    pub(super) fn check_labels(&self, labels: &HashMap<String, String>) -> Result<(), Status> {
+        match labels.keys().min() {
+            Some(key) if self.has(Quirk::LabelsRefused) => {
+                Err(Status::invalid_argument(format!("unsupported field: labels[{key:?}]")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_volumes(&self, request: &StartContainerRequest) -> Result<(), Status> {
@@ -232,6 +242,7 @@ impl ContainerzService {
     ) -> Result<Response<UpdateContainerResponse>, Status> {
         let name = request.instance_name.clone();
         let params = request.params.unwrap_or_default();
+        self.check_labels(&params.labels)?;
         let Some(old) = self.inventory().container(&name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };

@@ -20,6 +20,7 @@ impl ContainerzService {
         &self,
         request: CreateVolumeRequest,
     ) -> Result<Response<CreateVolumeResponse>, Status> {
+        self.check_labels(&request.labels)?;
         let name = match request.name.as_str() {
             "" => format!("volume-{:x}", now()),
             given => {
