@@ -234,3 +234,25 @@ def test_without_a_place_to_write_the_embedded_device_serves(run_suite: RunSuite
         assert "1 failed, 2 passed" in run.output
         assert "/proc/nowhere/holdfast cannot be written" in run.output
         assert not dut.containerz.volumes()
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED"])
+def test_one_refused_list_does_not_make_a_device_broken(run_suite: RunSuite, tmp_path: Path, code: str) -> None:
+    """As a runtime says while it is busy: the second test has a device, and nothing of the first."""
+    own_tests(
+        tmp_path,
+        f"""
+import pytest
+from holdfast import failpoint
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_web(dut, turn):
+    assert not dut.containerz.volumes()
+    dut.containerz.create_volume("data")
+    failpoint.control("../state").arm("containerz.ListVolume", "1*error[{code}](the runtime is busy)")
+""",
+    )
+    with emulate(tmp_path, "--state", str(tmp_path / "state")) as address:
+        run = run_suite("test_mine.py", "--dut", address, "--dut-insecure")
+        assert run.exit_code == 0, run.output
+        assert "2 passed" in run.output

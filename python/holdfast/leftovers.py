@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast import journal, visible, waiting
-from holdfast.exceptions import DeviceOccupied, HoldfastError, RpcError, Unimplemented, Unknown
+from holdfast.exceptions import (
+    Aborted,
+    DeviceOccupied,
+    HoldfastError,
+    Internal,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+    Unimplemented,
+    Unknown,
+)
 from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Entry, Journal
 
 if TYPE_CHECKING:
@@ -62,6 +72,18 @@ class Listed:
         for plugin in _plugins(device):
             others["plugin", plugin.instance_name] = {}
         return cls(tuple(device.containerz.images()), others)
+
+    @classmethod
+    def within(cls, device: Device, limit: float) -> Listed:
+        """Ask it until it answers, `limit` seconds at most: one refusal in passing is not the device's last word."""
+        told = waiting.until(lambda: cls._unless_refused(device), limit, look=0.5)
+        return told or cls.of(device)
+
+    @classmethod
+    def _unless_refused(cls, device: Device) -> Listed | None:
+        with suppress(Internal, Unknown, Unavailable, Aborted, ResourceExhausted):
+            return cls.of(device)
+        return None
 
     def has(self, thing: LeftOver) -> bool:
         """Whether it is listed, or may be: some servers give an image one row, of one name and the tags of all."""

@@ -346,7 +346,7 @@ class Run:
 
         A device that does not do what it is told may bring back what is gone, or have more things named for the run.
         """
-        listed = leftovers.Listed.of(self.device)
+        listed = leftovers.Listed.within(self.device, reach.LOOK)
         made = {leftovers.LeftOver(*thing, self.id) for thing in self.device.made}
         back = {thing for thing in self._earlier if listed.has(thing) and not listed.is_somebody_elses(thing)}
         others = self._journal.entries() if self._journal is not None else ()

@@ -103,7 +103,8 @@ def test_cni_a_late_add_after_del(pod_runtime: PodRuntime) -> None:
             pod.add(timeout=0.5)
     pod.delete()
     wait_until(lambda: not pod_runtime.traces_of_pods(), "the plugin ends with who asked")
-    watch(lambda: not pod_runtime.traces_of_pods(), "nothing comes late", 2)
+    # A runtime that gave up asks DEL by itself: its plugin's process is no trace of an ADD.
+    watch(lambda: all(trace.kind == "process" for trace in pod_runtime.traces_of_pods()), "nothing comes late", 2)
     pod_runtime.expect_nothing_left()
 
 
