@@ -30,16 +30,22 @@ impl fmt::Display for WriterMessage {
             Self::Idle(number) => write!(f, "idle {number}"),
             Self::Failed(why) => write!(f, "failed {}", why.replace('\n', " ")),
             Self::Acknowledged(Receipt { head, at, .. }) => {
-                let Head { identity, number, offset, previous, length, hash } = head;
-                let Identity { run, writer, incarnation } = identity;
-                let [previous, hash] = [previous, hash].map(hex::encode);
-                write!(
-                    f,
-                    "acknowledged {number} {run:032x} {writer:016x} {incarnation} {offset} {length} {previous} {hash}"
-                )?;
+                write!(f, "acknowledged {}", Acknowledged(head))?;
                 at.map_or(Ok(()), |at| write!(f, " {at}"))
             }
         }
+    }
+}
+
+/// A head as it is acknowledged, in words that `receipt` reads.
+pub struct Acknowledged<'a>(pub &'a Head);
+
+impl fmt::Display for Acknowledged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Head { identity, number, offset, previous, length, hash } = self.0;
+        let Identity { run, writer, incarnation } = identity;
+        let [previous, hash] = [previous, hash].map(hex::encode);
+        write!(f, "{number} {run:032x} {writer:016x} {incarnation} {offset} {length} {previous} {hash}")
     }
 }
 
@@ -66,7 +72,8 @@ impl FromStr for WriterMessage {
     }
 }
 
-fn receipt(text: &str) -> Option<Receipt> {
+/// What was acknowledged, read from its words.
+pub fn receipt(text: &str) -> Option<Receipt> {
     let mut words = text.split(' ');
     let number = words.next()?.parse().ok()?;
     let run = u128::from_str_radix(words.next()?, 16).ok()?;

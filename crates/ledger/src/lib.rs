@@ -2,6 +2,7 @@
 //! what was acknowledged with what is there. Builds without gRPC or tokio. The format is documented in docs/ledger.md.
 
 mod acknowledgement;
+pub mod listing;
 mod medium;
 mod payload;
 mod record;

@@ -1,6 +1,7 @@
 //! The ledger's executable: writes one on a volume, as the task of a test; compares one with what was acknowledged.
 
 mod options;
+mod volume;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,14 +13,15 @@ use std::process::ExitCode;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
-use holdfast_ledger::{Judge, OnFile, Receipt, Stop, Writer, WriterMessage, run, sync_folder};
+use holdfast_ledger::{Judge, OnFile, Receipt, Stop, Writer, WriterMessage, listing, run, sync_folder};
 
 use options::Options;
 
 const USAGE: &str = "\
 usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--places N] [--batch N] [--pace MS]
                          [--records N] [--room N] [--acknowledge -|unix:PATH|tcp:HOST:PORT] [--until-eof]
-       ledger verify FILE --acknowledgements FILE|-";
+       ledger verify FILE --acknowledgements FILE|-
+       ledger places FILE";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match command.as_ref().and_then(|command| command.to_str()) {
         Some("write") => options(arguments).and_then(|options| write(&options)),
         Some("verify") => options(arguments).and_then(|options| compare(&options)),
+        Some("places") => options(arguments).and_then(|options| places(&options)),
         Some("--help" | "-h") => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -136,6 +139,21 @@ fn compare(options: &Options) -> Result<ExitCode, Trouble> {
     let lost: u64 = findings.iter().map(holdfast_ledger::Finding::lost).sum();
     println!("{} acknowledged, {lost} lost, {} findings", receipts.len(), findings.len());
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what is in the ledger, and on what volume it is; a file that is not there has nothing in it.
+fn places(options: &Options) -> Result<ExitCode, Trouble> {
+    let path = options.file.as_path();
+    let failed = |error: io::Error| Trouble::Failed(format!("{}: {error}", path.display()));
+    let volume = volume::facts(path).map_err(failed)?;
+    let out = io::BufWriter::new(io::stdout().lock());
+    match File::open(path) {
+        Ok(ledger) => listing::print(ledger, volume, out),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => listing::print(io::empty(), volume, out),
+        Err(error) => Err(error),
+    }
+    .map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn receipts(from: &str) -> Result<Vec<Receipt>, Trouble> {

@@ -195,7 +195,7 @@ impl<'a> Judge<'a> {
 const CHUNK: usize = 256 * BLOCK;
 
 /// Reads until `chunk` is full, or nothing is left; how much that was.
-fn fill(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
+pub fn fill(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < chunk.len() {
         match from.read(&mut chunk[filled..]) {
