@@ -158,6 +158,26 @@ async fn a_name_of_several_addresses_leads_to_the_active_one() {
     }
 }
 
+/// Each of them passes on to the next address: two at a time would come back to the same of two.
+#[tokio::test]
+async fn calls_that_are_refused_side_by_side_all_come_to_the_active_one() {
+    let second = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let settings = emulator::Settings { listen_second: second, ..emulator::Settings::default() };
+    let chassis = Chassis::start(settings).await.expect("a chassis");
+    let own = chassis.management_address();
+    let (active, standby) = own.split_once(',').expect("two addresses");
+    for many in [2, 4] {
+        let target = Target::parse(&format!("{standby},{active}"), Security::Plaintext).expect("addresses");
+        let session = Session::connect(target, Settings::default()).await.expect("a session");
+        let device = Device::over(session, Deadlines::emulated());
+        let soon = Instant::now() + Duration::from_secs(5);
+        let listed = futures_util::future::join_all((0..many).map(|_| device.containerz.volumes(soon))).await;
+        for volumes in listed {
+            volumes.expect("the active one answers");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_a_switchover_fails_has_its_name() {
     for (point, terms, fault) in [

@@ -69,12 +69,14 @@ impl Connections {
         current.is_some_and(|held| held.is(connection))
     }
 
-    /// Makes `connection` the last anybody uses of it: the next call dials.
-    pub fn leave(&self, connection: &Connection) {
+    /// Makes `connection` the last anybody uses of it: the next call dials. Whether it was the one of the moment.
+    pub fn leave(&self, connection: &Connection) -> bool {
         let mut current = self.held();
-        if Self::is_current(current.as_ref(), connection) {
+        let is_current = Self::is_current(current.as_ref(), connection);
+        if is_current {
             *current = None;
         }
+        is_current
     }
 
     /// The same of one that is lost, or whose peer is silent: the next is to another address, if there is one.
