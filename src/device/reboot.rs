@@ -84,7 +84,12 @@ impl Device {
             Err(error) => return Err(refused(error)),
         };
         match (self.prove_reboot(&before, &mut watch).await, unanswered) {
-            (Err(error), Some(unanswered)) if error.kind == Kind::Reboot(RebootFault::Ignored) => Err(unanswered),
+            // whoever booted may have had another reason, such as a switchover under way
+            (Err(error), Some(unanswered))
+                if matches!(error.kind, Kind::Reboot(RebootFault::Ignored | RebootFault::Partial)) =>
+            {
+                Err(Error { message: format!("{}; {}", unanswered.message, error.message), ..unanswered })
+            }
             (proved, _) => proved,
         }
     }
