@@ -93,7 +93,7 @@ def provider_table() -> str:
 
 def _key_row(key: keys.Key) -> str:
     who = {"csi": "CSI", "docker-plugin": "Docker plugins"}.get(key.protocol, "")
-    meant = ", ".join(filter(None, (who, key.lab)))
+    meant = ", ".join(filter(None, (who, " and ".join(key.labs))))
     default = "**must be there**" if key.required else key.default
     return f"| `{key.part}: {key.name}` | {key.kind.word} | {default} | {f'({meant}) ' if meant else ''}{key.help} |"
 

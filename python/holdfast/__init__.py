@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.results import ArchiveImage as ArchiveImage
     from holdfast.results import Artifact as Artifact
     from holdfast.results import Capabilities as Capabilities
+    from holdfast.results import ClusterRun as ClusterRun
     from holdfast.results import ComponentStatus as ComponentStatus
     from holdfast.results import Container as Container
     from holdfast.results import ContainerDescription as ContainerDescription
@@ -112,6 +113,7 @@ _RESULTS = (
     "Record",
     "StatInfo",
     "StorageCalls",
+    "ClusterRun",
     "StorageLeftover",
     "StorageProvider",
     "StorageSpace",
@@ -165,6 +167,7 @@ __all__ = [  # noqa: RUF022 - the order of the documentation
     "Record",
     "StatInfo",
     "StorageCalls",
+    "ClusterRun",
     "StorageLeftover",
     "StorageProvider",
     "StorageSpace",

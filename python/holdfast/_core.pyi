@@ -27,6 +27,7 @@ from holdfast.gnmi import Extension, SetResult, SubscribedPath
 from holdfast.results import (
     Archive,
     Capabilities,
+    ClusterRun,
     ComponentStatus,
     Container,
     ContainerDescription,
@@ -111,6 +112,9 @@ __all__ = [
     "remedies",
     "same_image_id",
     "same_image_name",
+    "storage_cluster",
+    "storage_cluster_end",
+    "storage_cluster_runs",
     "storage_emulated",
     "storage_hosts",
     "storage_introduce",
@@ -1918,6 +1922,21 @@ def storage_lab(given: Mapping[str, Any]) -> StorageLab:
     """Nodes as namespaces of this machine, with a provider on them (`holdfast.storage.lab`). Raises `LabError`,
     `InvalidArgumentError`, and where a plugin does not come up `Timeout`, `ConnectError` or `ExpectationFailed`.
     """
+
+def storage_cluster(given: Mapping[str, Any]) -> StorageLab:
+    """The user's own Kubernetes, with the volumes of a StorageClass there (`holdfast.storage.cluster`). Raises
+    `LabError` and `InvalidArgumentError`, and what the API refuses as `PermissionDenied` and the like.
+    """
+
+def storage_cluster_runs(
+    kubeconfig: _Path, context: str | None = None, *, timeout: _Seconds | None = None
+) -> list[ClusterRun]:
+    """The runs that a Kubernetes has something of."""
+
+def storage_cluster_end(
+    kubeconfig: _Path, context: str | None, namespace: str, *, timeout: _Seconds | None = None
+) -> None:
+    """Undoes what a run did to nodes, and removes what it made. Raises `LabError`, which says what stayed."""
 
 def storage_hosts(given: Mapping[str, Any]) -> StorageLab:
     """The user's own hosts, with a provider's plugins on them (`holdfast.storage.hosts`). Raises `LabError`,

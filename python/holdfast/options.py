@@ -208,6 +208,8 @@ CNI = (
 
 TORPEDO = (
     _text("provider", "FILE", "a file that names a storage provider, instead of the emulated one"),
+    _flag("torpedo-allow-disruption", "run scenarios that harm nodes of a Kubernetes that a provider's file names",
+          typed_only=True),
     _list("torpedo-deadline", "SCENARIO=TIME", "such as T5=60s, or leave=60s for the clean-up at the end of each; may"
           " be given several times"),
     _choice("torpedo-runner", "RUNNER", choices.StorageRunner, "who runs the tasks, instead of who the provider's file"

@@ -381,6 +381,19 @@ class StorageStatistics(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterRun(Shown):
+    """A run that a Kubernetes has something of, by its namespace: its id, the machine it was started on, that
+    machine's word for its process, and since when, as the cluster says.
+    """
+
+    namespace: str
+    run: str
+    machine: str
+    process: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageLeftover(Shown):
     """What is left of a volume or its tasks, and on which node: a `mount`, `process`, `container`, `device`,
     `attachment`, or the `path` that it was mounted at.

@@ -22,8 +22,22 @@ _LONGEST = 200
 def make(prefix: str) -> Path:
     """A new folder of this process."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
-    (folder / OWNER).write_text(f"{os.getpid()} {_started(os.getpid())} {_namespace()}", encoding="utf-8")
+    (folder / OWNER).write_text(this_process(), encoding="utf-8")
     return folder
+
+
+def this_process() -> str:
+    """Names this process, when it began, and the namespace in which it has its number."""
+    return f"{os.getpid()} {_started(os.getpid())} {_namespace()}"
+
+
+def is_gone(process: str) -> bool:
+    """Whether a process of this machine, as `this_process` named it, is no more; not where nobody can say."""
+    try:
+        number, started, namespace = process.split(" ")
+        return namespace == _namespace() and _started(int(number)) != started
+    except (OSError, ValueError):
+        return False
 
 
 def remove(folder: Path) -> None:
@@ -76,8 +90,7 @@ def _is_abandoned(folder: Path) -> bool:
     """Whether the process that made it is no more: not where it lives out of sight, or nothing says which it was."""
     try:
         with _opened(folder, os.O_DIRECTORY) as held, _opened(OWNER, 0, held) as file:
-            process, started, namespace = os.read(file, _LONGEST).decode("utf-8").split(" ")
-        return namespace == _namespace() and _started(int(process)) != started
+            return is_gone(os.read(file, _LONGEST).decode("utf-8"))
     except (OSError, ValueError):
         return False
 

@@ -24,6 +24,8 @@ mod results_in;
 mod runtime;
 mod storage;
 mod storage_asking;
+#[cfg(unix)]
+mod storage_cluster;
 mod storage_csi;
 mod storage_emulated;
 #[cfg(unix)]
@@ -78,6 +80,9 @@ mod _core {
     use super::storage::{StorageLab, StorageTask, storage_lab_lacks};
     #[pymodule_export]
     use super::storage_asking::storage_introduce;
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::storage_cluster::{storage_cluster, storage_cluster_end, storage_cluster_runs};
     #[pymodule_export]
     use super::storage_csi::storage_rpcs;
     #[pymodule_export]

@@ -16,6 +16,7 @@ use super::{errors, results};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Registry;
 use crate::storage::emulated::Sockets;
+use crate::storage::kubernetes::Cluster;
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
@@ -192,6 +193,8 @@ pub struct StorageLab {
     /// Of a lab.
     #[cfg(target_os = "linux")]
     namespaces: Option<Namespaces>,
+    /// Of a cluster, until the run has ended there.
+    cluster: Mutex<Option<Cluster>>,
 }
 
 impl StorageLab {
@@ -217,7 +220,18 @@ impl StorageLab {
             sockets: Mutex::new(sockets),
             #[cfg(target_os = "linux")]
             namespaces: None,
+            cluster: Mutex::default(),
         }
+    }
+
+    /// Of a cluster, where what the run made goes with it.
+    pub fn in_cluster(lab: Lab, cluster: Cluster) -> Self {
+        let real = Self::real(
+            lab,
+            #[cfg(target_os = "linux")]
+            None,
+        );
+        Self { cluster: Mutex::new(Some(cluster)), ..real }
     }
 
     /// Of a lab of real nodes.
@@ -228,6 +242,7 @@ impl StorageLab {
             sockets: Mutex::default(),
             #[cfg(target_os = "linux")]
             namespaces,
+            cluster: Mutex::default(),
         }
     }
 }
@@ -596,7 +611,7 @@ impl StorageLab {
         results::events(py, self.lab.timeline().since(Duration::ZERO))
     }
 
-    /// Ends what it is made of: sockets, namespaces.
+    /// Ends what it is made of: sockets, namespaces, a cluster's objects.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         #[cfg(target_os = "linux")]
         if let Some(namespaces) = self.namespaces.clone() {
@@ -606,7 +621,10 @@ impl StorageLab {
             })?;
         }
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(())
+        match self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(cluster) => wait(py, move || cluster.end(deadline(None))),
+            None => Ok(()),
+        }
     }
 
     /// How often each armed failpoint was hit.

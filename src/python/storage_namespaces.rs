@@ -13,7 +13,9 @@ use super::storage::{StorageLab, wait};
 use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
-use crate::storage::kubernetes::{ByCluster, ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods};
+use crate::storage::kubernetes::{
+    Acknowledge, ByCluster, ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods, PodsOptions, Program,
+};
 use crate::storage::namespaces::{
     CONTROLLER, DRIVER, IMAGE, KubernetesOptions, LabOptions, Namespaces, RuntimeOptions, address,
 };
@@ -161,6 +163,8 @@ impl LabGiven {
             context: None,
             namespace: format!("holdfast-{}", &format!("{:032x}", self.run)[..8]),
             run: format!("{:032x}", self.run),
+            machine: String::new(), // it dies with this process
+            process: String::new(),
         };
         let cluster = Cluster::connect(options, deadline)?;
         namespaces.start_controllers()?;
@@ -172,8 +176,14 @@ impl LabGiven {
         cluster.wait_driver(&provider.name, &names, deadline)?;
         let folder = self.folder.clone();
         let channels = Arc::new(move |node: &str| Channels::Folder(folder.join(node).join("told")));
-        let beneath = Some(Arc::new(namespaces.clone()) as Arc<dyn Nodes>);
-        let pods = Pods::new(cluster, names, IMAGE.to_owned(), &self.ledger, channels, beneath, deadline)?;
+        let options = PodsOptions {
+            nodes: names,
+            image: IMAGE.to_owned(),
+            program: Program::OnNodes(self.ledger.display().to_string()),
+            acknowledge: Acknowledge::Channels(channels),
+            beneath: Some(Arc::new(namespaces.clone()) as Arc<dyn Nodes>),
+        };
+        let pods = Pods::new(cluster, options, deadline)?;
         let volumes = Claims::new(pods.clone(), CLASS.to_owned(), provider, Some(plugins), deadline)?;
         let recovery = given.recovery.as_deref().map(str::parse).transpose()?;
         let shared = namespaces.clone();

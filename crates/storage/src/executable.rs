@@ -9,10 +9,16 @@ pub const LEDGER: &str = "holdfast.ledger";
 
 /// The words that follow the executable's name. The process ends with whatever it acknowledges over.
 pub fn arguments(file: &Path, opening: Opening, work: Work, acknowledge: &str) -> Vec<String> {
+    let mut words = until_signal(file, opening, work, acknowledge);
+    words.push("--until-eof".to_owned());
+    words
+}
+
+/// The same for a process that nobody tells anything: it ends by a signal.
+pub fn until_signal(file: &Path, opening: Opening, work: Work, acknowledge: &str) -> Vec<String> {
     let mut words = vec![
         "write".to_owned(),
         file.display().to_string(),
-        "--until-eof".to_owned(),
         format!("--acknowledge={acknowledge}"),
         format!("--run={:x}", opening.run),
         format!("--writer={:x}", opening.writer),

@@ -21,6 +21,8 @@ pub struct Hosts {
     commands: BTreeMap<String, String>,
     /// Networks that are cut, by node.
     cuts: Mutex<BTreeSet<(String, &'static str)>>,
+    /// Nodes whose power was switched off.
+    off: Mutex<BTreeSet<String>>,
     /// What no error may tell of them and of what they print.
     mask: Mask,
 }
@@ -68,7 +70,22 @@ fn end_of(text: &str, bytes: usize) -> &str {
 impl Hosts {
     /// With the address of each, and commands with {node} and {address} in them.
     pub fn new(addresses: BTreeMap<String, String>, commands: BTreeMap<String, String>, mask: Mask) -> Self {
-        Self { addresses, commands, cuts: Mutex::default(), mask }
+        Self { addresses, commands, cuts: Mutex::default(), off: Mutex::default(), mask }
+    }
+
+    /// Whether the power of a node was switched off here, and not on again.
+    pub fn is_off(&self, node: &str) -> bool {
+        self.off.lock().unwrap_or_else(PoisonError::into_inner).contains(node)
+    }
+
+    /// What is known of the power of a node once a fault took.
+    fn note_power(&self, node: &str, fault: Fault) {
+        let mut off = self.off.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Fault::PowerOff => drop(off.insert(node.to_owned())),
+            Fault::PowerOn => drop(off.remove(node)),
+            _ => {}
+        }
     }
 
     fn run(&self, name: &str, node: &str, deadline: Instant) -> Result<()> {
@@ -111,7 +128,7 @@ impl Faults for Hosts {
 
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
         let (does, undo) = names(fault);
-        match fault {
+        let took = match fault {
             Fault::Heal => self.heal(node, deadline),
             Fault::LiveRestore(false) if !self.commands.contains_key(undo) => Ok(()),
             _ if undoes(fault) => self.run(undo, node, deadline),
@@ -122,7 +139,8 @@ impl Faults for Hosts {
                 }
                 self.run(does, node, deadline)
             }
-        }
+        };
+        took.inspect(|()| self.note_power(node, fault))
     }
 }
 

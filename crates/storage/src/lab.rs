@@ -380,8 +380,9 @@ impl Lab {
             tell: Arc::new(move |message| heard.hear(message)),
         };
         let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };
-        let process =
-            self.note(&format!("run {name} with {} on {node}", volume.name), || self.runner.run(&request, deadline))?;
+        let process = self.note(&format!("run {name} with {} on {node}", volume.name), || {
+            self.runner.run(&request, deadline).map_err(|error| task.explain(error))
+        })?;
         let incarnation = opening.incarnation.unwrap_or(0);
         let started =
             Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation };

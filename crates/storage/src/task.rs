@@ -109,6 +109,14 @@ impl Task {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why it does not run, with what it said itself, where it came so far.
+    pub fn explain(&self, error: Error) -> Error {
+        match &self.heard().failed {
+            Some((_, why)) => Error { message: format!("{}; the task said: {why}", error.message), ..error },
+            None => error,
+        }
+    }
+
     /// Keeps what it told, or what is wrong with who runs it.
     pub fn hear(&self, message: std::result::Result<WriterMessage, String>) {
         let mut heard = self.heard();

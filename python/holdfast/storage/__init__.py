@@ -88,6 +88,43 @@ def hosts(
     )
 
 
+def cluster(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 180.0) -> _core.StorageLab:
+    """The Kubernetes that a provider file names, with the volumes of its StorageClass.
+
+    What runs there is in a namespace of the run with the label holdfast.dev/run; `close` removes that, and undoes what
+    was done to nodes. `pace` is from one write of a task to the next, `timeout` for the cluster to answer; in seconds.
+    Raises a `HoldfastError` that says what did not come about.
+    """
+    from holdfast import _core, journal, ledger, scratch
+
+    named = provider.cluster
+    if named is None:
+        raise InvalidArgumentError(f"{provider.path} names no cluster", hint="lab: {kind: cluster, …}")
+    return _core.storage_cluster(
+        {
+            "kubeconfig": named.kubeconfig,
+            "context": named.context,
+            "nodes": list(named.nodes),
+            "selector": named.selector,
+            "storage_class": named.storage_class,
+            "image": named.image,
+            "tester": named.tester,
+            "commands": {name: provider.line(command) for name, command in named.commands.items()},
+            "recovery": provider.recovery,
+            "fences": provider.fencing != "none",
+            "shared": provider.shared,
+            "version": provider.version(),
+            "ledger": ledger.executable(),
+            "machine": journal.machine(),
+            "process": scratch.this_process(),
+            "run": secrets.randbits(128),
+            "pace": pace,
+            "timeout": timeout,
+            "mask": provider.mask,
+        }
+    )
+
+
 def lab(
     provider: ProviderFile,
     folder: str | os.PathLike[str],

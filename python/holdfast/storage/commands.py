@@ -118,14 +118,24 @@ def up(what: str, provider: str, start: float) -> None:
 
 @lab.command("clean")
 @click.option("--yes", is_flag=True, help="Remove them.")
-def clean(yes: bool) -> None:
-    """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left.
+@click.option("--kubeconfig", metavar="FILE", help="What runs left in a Kubernetes of your own, instead of here.")
+@click.option("--context", metavar="NAME", help="The context in it, if not its current one.")
+@click.option("--from-elsewhere", is_flag=True, help="Of runs on other machines, too: they may be under way.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True, help="For each run to go, in s."
+)
+def clean(yes: bool, kubeconfig: str | None, context: str | None, from_elsewhere: bool, timeout: float) -> None:
+    """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left here.
 
-    Only folders of this user's are looked at.
+    Only folders of this user's are looked at. With --kubeconfig, the namespaces that runs left in that cluster: what
+    they did to nodes is undone with them.
     """
     from holdfast import visible
     from holdfast.storage import leftovers
 
+    if kubeconfig is not None:
+        _clean_cluster(kubeconfig, context, yes=yes, from_elsewhere=from_elsewhere, timeout=timeout)
+        return
     found = leftovers.find()
     for folder in found:
         click.echo(visible.line(str(folder)))
@@ -133,6 +143,38 @@ def clean(yes: bool) -> None:
     for folder, why in stayed.items():
         click.echo(f"holdfast: could not remove {visible.line(f'{folder}: {why}')}", err=True)
     sys.exit((FAILED if stayed else DONE).command)
+
+
+def _clean_cluster(kubeconfig: str, context: str | None, *, yes: bool, from_elsewhere: bool, timeout: float) -> None:
+    from holdfast import _core, journal, scratch, visible
+
+    stayed = False
+    for found in _core.storage_cluster_runs(kubeconfig, context, timeout=timeout):
+        ours = found.machine == journal.machine()
+        whose = "this machine" if ours else f"another machine ({found.machine or 'unnamed'})"
+        click.echo(visible.line(f"{found.namespace}: run {found.run[:8]} of {whose}, since {found.since}"))
+        if ours and not scratch.is_gone(found.process):
+            click.echo("    left alone: it is under way")
+        elif not ours and not from_elsewhere:
+            click.echo("    left alone: it may be under way there; --from-elsewhere takes it too")
+        elif yes:
+            why = _ended(kubeconfig, context, found.namespace, timeout)
+            stayed = stayed or why is not None
+            if why is not None:
+                click.echo(f"holdfast: {visible.line(why)}", err=True)
+    sys.exit((FAILED if stayed else DONE).command)
+
+
+def _ended(kubeconfig: str, context: str | None, namespace: str, timeout: float) -> str | None:
+    """Removes what a run left; why it stays, where it does."""
+    from holdfast import _core
+    from holdfast.exceptions import HoldfastError
+
+    try:
+        _core.storage_cluster_end(kubeconfig, context, namespace, timeout=timeout)
+    except HoldfastError as error:
+        return str(error.message)
+    return None
 
 
 @click.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,13 @@ UNDO = {
     "live_restore_on": "live_restore_off",
 }
 COMMANDS = tuple(dict.fromkeys((*UNDO, *UNDO.values())))
+# What a cluster's nodes have beside that.
+UNDO_OF_KUBERNETES = {
+    "kill_kubelet": "start_kubelet",
+    "kill_api_server": "start_api_server",
+    "kill_etcd": "start_etcd",
+}
+OF_KUBERNETES = tuple(dict.fromkeys((*UNDO_OF_KUBERNETES, *UNDO_OF_KUBERNETES.values())))
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,10 +64,37 @@ class Hosts:
 
     def lacks(self, *faults: str) -> str | None:
         """Why none of these faults can be had, by the command that is missing; None where one can."""
-        missing = [next((name for name in (fault, UNDO[fault]) if name not in self.commands), None) for fault in faults]
-        if not missing or None in missing:
-            return None
-        return f"the provider file has no command faults: {' or '.join(dict.fromkeys(filter(None, missing)))}"
+        return lacking(self.commands, faults)
+
+
+@dataclass(frozen=True, repr=False)
+class Cluster:
+    """A Kubernetes of the user's: the nodes by name, or by labels, and the class whose volumes are qualified."""
+
+    kubeconfig: str
+    context: str | None
+    storage_class: str
+    nodes: tuple[str, ...]
+    selector: str | None
+    image: str
+    tester: str | None
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.storage_class!r})"  # commands may have secrets in them
+
+    def lacks(self, *faults: str) -> str | None:
+        """As `Hosts.lacks`; a drain is the API's."""
+        return lacking(self.commands, [fault for fault in faults if fault != "drain"])
+
+
+def lacking(commands: Mapping[str, str], faults: Sequence[str]) -> str | None:
+    """Why none of these faults can be had, by the command that is missing; None where one can."""
+    undo = {**UNDO, **UNDO_OF_KUBERNETES}
+    missing = [next((name for name in (fault, undo[fault]) if name not in commands), None) for fault in faults]
+    if not missing or None in missing:
+        return None
+    return f"the provider file has no command faults: {' or '.join(dict.fromkeys(filter(None, missing)))}"
 
 
 def check(lab: Mapping[str, Any], commands: Mapping[str, str], sockets: str) -> Hosts:

@@ -74,7 +74,8 @@ def _lacking(provider: ProviderFile, name: str) -> str | None:
         return "Swarm refuses live restore"
     if name == "T14" and provider.runner != "own":
         return f"the runner {provider.runner} gives its tasks no devices"
-    return None if provider.hosts is None else provider.hosts.lacks(*_FAULTS.get(name, ()))
+    outside = provider.hosts or provider.cluster
+    return None if outside is None else outside.lacks(*_FAULTS.get(name, ()))
 
 
 def _no_room(name: str, most: int) -> str | None:

@@ -26,9 +26,9 @@ class Standing:
 def readable(given: str, runner: str | None = None) -> ProviderFile:
     """A provider, by name or file, whose lab can be here; `InvalidArgumentError` where this machine lacks something."""
     provider = providers.read(given, runner=runner)
-    if provider.hosts is not None:
+    if not provider.is_here:
         raise InvalidArgumentError(
-            f"{provider.path}: its nodes are hosts, which are up by themselves", hint="give lab: {kind: namespaces}"
+            f"{provider.path}: its nodes ({provider.lab}) are up by themselves", hint="give lab: {kind: namespaces}"
         )
     if lacking := provider.lacks():
         raise InvalidArgumentError("; ".join(lacking))

@@ -95,13 +95,13 @@ impl Channels {
 /// The clock of another machine, which must be known to put its acknowledgements in order with those of others: they
 /// may arrive late, after its network came back.
 #[derive(Default)]
-struct OtherClock {
+pub struct OtherClock {
     ahead: OnceLock<i128>,
 }
 
 impl OtherClock {
     /// The same, by our clock. The first line of a task comes as soon as it was told.
-    fn translate(&self, message: WriterMessage) -> WriterMessage {
+    pub fn translate(&self, message: WriterMessage) -> WriterMessage {
         let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
         match message {
             WriterMessage::Opened(number, Some(at)) => {
@@ -119,6 +119,13 @@ impl OtherClock {
 }
 
 impl Hearing {
+    /// Of what a task prints, as `listening` passes it on; `ended` once it is known to have ended. Nothing can be told
+    /// to the task.
+    pub fn by_log(ended: Arc<AtomicBool>, listening: JoinHandle<()>) -> Self {
+        let (closed, _) = watch::channel(false);
+        Self { address: "-".to_owned(), closed, ended, listening, socket: None }
+    }
+
     /// Lets the task end after what it is at: it writes until its socket has no other side.
     pub fn close(&self) {
         let _ = self.closed.send(true); // nobody listens where the task never came

@@ -10,7 +10,7 @@ mod volumes;
 
 pub use containers::Containers;
 pub use engine::{Engine, chain};
-pub use hearing::{Channels, Hearing, WITHIN};
+pub use hearing::{Channels, Hearing, OtherClock, WITHIN};
 pub use runner::ByEngine;
 pub use services::Services;
 pub use swarm::Swarm;

@@ -35,6 +35,10 @@ pub struct ClusterOptions {
     pub namespace: String,
     /// The run.
     pub run: String,
+    /// The machine that it is on.
+    pub machine: String,
+    /// What that machine knows its process by.
+    pub process: String,
 }
 
 /// A cluster.
@@ -185,13 +189,22 @@ impl Cluster {
         Ok(found.items)
     }
 
-    /// Makes the run's namespace.
-    pub fn make_namespace(&self, deadline: Instant) -> Result<()> {
-        self.create(
-            &self.all::<Namespace>(),
-            &manifests::namespace(&self.options.namespace, &self.options.run)?,
-            deadline,
-        )
+    /// Makes the run's namespace; `privileged` where its pods have folders of their nodes.
+    pub fn make_namespace(&self, privileged: bool, deadline: Instant) -> Result<()> {
+        let ClusterOptions { namespace, run, machine, process, .. } = &self.options;
+        let made = manifests::namespace(namespace, run, machine, process, privileged)?;
+        self.create(&self.all::<Namespace>(), &made, deadline)
+    }
+
+    /// The same cluster as another run sees it.
+    #[must_use]
+    pub fn of_run(&self, namespace: String, run: String) -> Self {
+        Self { options: ClusterOptions { namespace, run, ..self.options.clone() }, ..self.clone() }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Whether a node is Ready; none, where there is no such node.
@@ -215,7 +228,8 @@ impl Cluster {
     }
 }
 
-fn is_ready(node: &Node) -> bool {
+/// Whether the cluster thinks so.
+pub(super) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

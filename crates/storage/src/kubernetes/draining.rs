@@ -14,7 +14,7 @@ use crate::faults::{Fault, Faults};
 use holdfast_net::error::Result;
 
 /// Where the run's namespace says which nodes get no pods until the run is over.
-const CORDONED: &str = "holdfast.dev/cordoned-nodes";
+pub const CORDONED: &str = "holdfast.dev/cordoned-nodes";
 
 /// What harms the nodes of a cluster: what can be done through its API, and what whoever has the nodes does.
 pub struct ByCluster {
@@ -65,7 +65,7 @@ impl Pods {
 
 impl Cluster {
     /// Whether a node gets no more pods; first, in the run's namespace, that this is to be undone.
-    fn cordon(&self, node: &str, cordoned: bool, deadline: Instant) -> Result<()> {
+    pub fn cordon(&self, node: &str, cordoned: bool, deadline: Instant) -> Result<()> {
         if cordoned {
             self.remember(CORDONED, node, true, deadline)?;
         }

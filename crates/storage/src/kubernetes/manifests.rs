@@ -5,11 +5,16 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::program::Program;
 use crate::volumes::{Access, VolumeRequest};
 use holdfast_net::error::{Error, Result};
 
 /// What every object of a run is labelled with,
 pub const RUN_LABEL: &str = "holdfast.dev/run";
+/// and its namespace with the machine that the run is on;
+pub const MACHINE_LABEL: &str = "holdfast.dev/machine";
+/// what that machine knows the run's process by;
+pub const PROCESS: &str = "holdfast.dev/process";
 /// what a pod is, beside that: its task,
 pub const TASK_LABEL: &str = "holdfast.dev/task";
 /// and its volume.
@@ -18,6 +23,8 @@ pub const VOLUME_LABEL: &str = "holdfast.dev/volume";
 pub const VOLUME: &str = "/volume";
 /// Where a pod has the executable of tasks.
 pub const EXECUTABLE: &str = "/holdfast/ledger";
+/// The container of a pod that does its work.
+pub const TASK: &str = "task";
 /// Where a pod sees the folder of the tester's sockets.
 pub const WITHIN: &str = "/acknowledge";
 
@@ -36,15 +43,17 @@ pub fn object<T: DeserializeOwned>(said: Value) -> Result<T> {
     serde_json::from_value(said).map_err(|error| Error::lab(format!("an object of ours cannot be made: {error}")))
 }
 
-/// The run's namespace.
-pub fn namespace(name: &str, run: &str) -> Result<Namespace> {
+/// The run's namespace, and by which process of which machine it was made.
+pub fn namespace(name: &str, run: &str, machine: &str, process: &str, privileged: bool) -> Result<Namespace> {
     object(json!({
         "metadata": {
             "name": name,
+            "annotations": {PROCESS: process},
             "labels": {
                 RUN_LABEL: run,
-                // tasks write as root, and may share the network of their node
-                "pod-security.kubernetes.io/enforce": "privileged",
+                MACHINE_LABEL: machine,
+                // tasks write as root; with what their node has, they share its folders and its network too
+                "pod-security.kubernetes.io/enforce": if privileged { "privileged" } else { "baseline" },
             },
         },
     }))
@@ -87,21 +96,21 @@ pub struct PodOf<'a> {
     pub image: &'a str,
     /// What it runs; the image's own, where there is nothing.
     pub command: Vec<String>,
-    /// Where its node has the executable of tasks.
-    pub ledger: &'a str,
+    /// Whence it has the executable of tasks.
+    pub program: &'a Program,
     /// A folder of the node with the tester's sockets, where acknowledgements go over those.
     pub sockets: Option<&'a str>,
     /// Whether its volume is a device.
     pub block: bool,
+    /// Whether it is soon done, by itself.
+    pub ends: bool,
 }
 
 /// A pod that runs once.
 pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
-    let mut mounts = vec![json!({"name": "ledger", "mountPath": EXECUTABLE, "readOnly": true})];
-    let mut volumes = vec![
-        json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim}}),
-        json!({"name": "ledger", "hostPath": {"path": of.ledger, "type": "File"}}),
-    ];
+    let (mut volumes, mount, before) = of.program.parts(of.image);
+    let mut mounts = vec![mount];
+    volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim}}));
     let mut devices = Vec::new();
     if of.block {
         devices.push(json!({"name": "volume", "devicePath": VOLUME}));
@@ -113,7 +122,7 @@ pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
         volumes.push(json!({"name": "sockets", "hostPath": {"path": folder, "type": "Directory"}}));
     }
     let mut container = json!({
-        "name": "task",
+        "name": TASK,
         "image": of.image,
         "imagePullPolicy": "IfNotPresent",
         "volumeMounts": mounts,
@@ -129,8 +138,10 @@ pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
         },
         "spec": {
             "restartPolicy": "Never",
-            "hostNetwork": true,
-            "terminationGracePeriodSeconds": 1,
+            // where it tells over sockets of the node's
+            "hostNetwork": of.sockets.is_some(),
+            // who is told by a signal alone finishes what it is at
+            "terminationGracePeriodSeconds": if of.sockets.is_some() { 1 } else { 10 },
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             // the scheduler's choice is what binds a claim that waits for its first pod
@@ -142,6 +153,7 @@ pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
                 {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
             ],
+            "initContainers": before,
             "containers": [container],
             "volumes": volumes,
         },

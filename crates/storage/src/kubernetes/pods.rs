@@ -8,9 +8,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 
 use super::cluster::Cluster;
+use super::logs;
 use super::manifests::{self, EXECUTABLE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL, WITHIN};
+use super::program::Program;
 use crate::docker::{Channels, Hearing};
-use crate::executable::{LEDGER, arguments};
+use crate::executable::{LEDGER, arguments, until_signal};
 use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
 use crate::volumes::Volume;
 use holdfast_ledger::Judge;
@@ -20,37 +22,45 @@ use holdfast_net::waiting::blocking::wait_until;
 /// For a glance at a pod.
 const GLANCE: Duration = Duration::from_secs(2);
 
+/// How tasks tell the tester.
+#[derive(Clone)]
+pub enum Acknowledge {
+    /// Over those of their node.
+    Channels(Arc<dyn Fn(&str) -> Channels + Send + Sync>),
+    /// By their pods' logs.
+    Log,
+}
+
+/// What pods are made of, and where.
+#[derive(Clone)]
+pub struct PodsOptions {
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// The image of a pod.
+    pub image: String,
+    /// Whence it has the executable of tasks.
+    pub program: Program,
+    /// How tasks tell the tester.
+    pub acknowledge: Acknowledge,
+    /// What else the nodes are, where it is ours to see.
+    pub beneath: Option<Arc<dyn Nodes>>,
+}
+
 /// Pods on the nodes of a cluster.
 #[derive(Clone)]
 pub struct Pods {
     cluster: Cluster,
-    names: Vec<String>,
-    /// The image of a pod that needs nothing of it.
-    image: String,
-    /// Where every node has the executable of tasks.
-    ledger: String,
-    /// How the tasks of a node reach the tester.
-    channels: Arc<dyn Fn(&str) -> Channels + Send + Sync>,
-    /// What else the nodes are, where it is ours to see.
-    beneath: Option<Arc<dyn Nodes>>,
+    options: PodsOptions,
 }
 
 impl Pods {
-    /// On these nodes, each of which has the executable of tasks at `ledger`.
-    pub fn new(
-        cluster: Cluster,
-        names: Vec<String>,
-        image: String,
-        ledger: &Path,
-        channels: Arc<dyn Fn(&str) -> Channels + Send + Sync>,
-        beneath: Option<Arc<dyn Nodes>>,
-        deadline: Instant,
-    ) -> Result<Self> {
-        for name in &names {
-            channels(name).prepare()?;
+    /// In the run's namespace, which is made.
+    pub fn new(cluster: Cluster, options: PodsOptions, deadline: Instant) -> Result<Self> {
+        if let Acknowledge::Channels(channels) = &options.acknowledge {
+            options.nodes.iter().try_for_each(|node| channels(node).prepare())?;
         }
-        cluster.make_namespace(deadline)?;
-        Ok(Self { cluster, names, image, ledger: ledger.display().to_string(), channels, beneath })
+        cluster.make_namespace(matches!(options.program, Program::OnNodes(_)), deadline)?;
+        Ok(Self { cluster, options })
     }
 
     /// The cluster.
@@ -67,11 +77,12 @@ impl Pods {
             name,
             claim,
             node,
-            image: &self.image,
-            command: Vec::new(),
-            ledger: &self.ledger,
+            image: &self.options.image,
+            command: self.options.program.holding(),
+            program: &self.options.program,
             sockets: None,
             block: false,
+            ends: false,
         }
     }
 
@@ -95,7 +106,7 @@ impl Pods {
             }
             running || ended.is_some()
         });
-        if running {
+        if running || of.ends && ended.is_some() {
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
@@ -118,6 +129,33 @@ impl Pods {
     pub fn hold(&self, node: &str, volume: &Volume, task: &str, deadline: Instant) -> Result<()> {
         let of = PodOf { block: volume.block, ..self.of(task, &volume.name, node) };
         self.launch(&of, deadline)
+    }
+
+    /// Looks at a volume by a pod that prints what is in its ledger.
+    pub fn read(
+        &self,
+        node: &str,
+        volume: &Volume,
+        name: &str,
+        judge: &mut Judge<'_>,
+        deadline: Instant,
+    ) -> Result<Look> {
+        let ledger = if volume.block { VOLUME.to_owned() } else { format!("{VOLUME}/{LEDGER}") };
+        let command = [EXECUTABLE, "places", &ledger].map(str::to_owned).to_vec();
+        let of = PodOf { block: volume.block, command, ends: true, ..self.of(name, &volume.name, node) };
+        self.launch(&of, deadline)?;
+        let facts = logs::judge(&self.cluster, name, judge, deadline)?;
+        Ok(facts.map_or_else(Look::default, |facts| Look {
+            bytes: Some(facts.bytes),
+            used: Some(facts.used),
+            filesystem: Some(facts.filesystem),
+            options: Some(facts.options),
+        }))
+    }
+
+    /// Whether what its nodes have mounted can be looked at there.
+    pub fn sees_nodes(&self) -> bool {
+        self.options.beneath.is_some()
     }
 
     /// Removes a pod, and waits until it is gone; at once, whatever its node says, where it is forced.
@@ -158,13 +196,18 @@ impl Pods {
     }
 }
 
+/// Whether all that a pod does is done.
+pub(super) fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), "Failed" | "Succeeded")
+}
+
 fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
 }
 
 /// How a pod's task ended, where it did.
 fn ending(pod: &Pod) -> Option<String> {
-    if !matches!(phase(pod), "Failed" | "Succeeded") {
+    if !has_ended(pod) {
         return None;
     }
     let status = pod.status.as_ref()?;
@@ -182,6 +225,8 @@ struct Task {
     pods: Pods,
     name: String,
     hearing: Hearing,
+    /// It ends by a signal alone, which it gets with its pod's end.
+    by_signal: bool,
 }
 
 impl Process for Task {
@@ -206,7 +251,7 @@ impl Process for Task {
 
     fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
         self.hearing.close();
-        if !kill {
+        if !kill && !self.by_signal {
             wait_until(deadline, "the end of a task", || matches!(self.ending(), TaskEnding::Ended(_)))?;
         }
         self.pods.remove(&self.name, kill, deadline)
@@ -215,40 +260,49 @@ impl Process for Task {
 
 impl Nodes for Pods {
     fn names(&self) -> Vec<String> {
-        self.names.clone()
+        self.options.nodes.clone()
     }
 
     fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>> {
         let Mount::Engine { name: claim, .. } = &spec.mount else {
             return Err(Error::invalid("a pod has its volume by a claim"));
         };
-        let channels = (self.channels)(node);
+        let ledger = Path::new(VOLUME).join(LEDGER);
+        let Acknowledge::Channels(channels) = &self.options.acknowledge else {
+            let mut command = vec![EXECUTABLE.to_owned()];
+            command.extend(until_signal(&ledger, spec.opening, spec.work, "-"));
+            let of = PodOf { command, ..self.of(&spec.task, claim, node) };
+            self.launch(&of, deadline)?;
+            let hearing = logs::hear(&self.cluster, spec.task.clone(), spec.tell);
+            return Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: true }));
+        };
+        let channels = channels(node);
         let hearing = channels.listen(&spec.task, spec.tell.clone(), self.cluster.runtime())?;
         let acknowledge = hearing.address.replace(crate::docker::WITHIN, WITHIN);
         let mut command = vec![EXECUTABLE.to_owned()];
-        command.extend(arguments(&Path::new(VOLUME).join(LEDGER), spec.opening, spec.work, &acknowledge));
+        command.extend(arguments(&ledger, spec.opening, spec.work, &acknowledge));
         let folder = match &channels {
             Channels::Folder(folder) => Some(folder.display().to_string()),
             Channels::Tcp(_) => None,
         };
         let of = PodOf { command, sockets: folder.as_deref(), ..self.of(&spec.task, claim, node) };
         self.launch(&of, deadline)?;
-        Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing }))
+        Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: false }))
     }
 
     fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
-        match &self.beneath {
+        match &self.options.beneath {
             Some(beneath) => beneath.look(node, mount, task, judge, deadline),
             None => Err(Error::lab("nobody can look at a volume on a node of this cluster")),
         }
     }
 
     fn see(&self, node: &str, mount: &Path, deadline: Instant) -> Result<bool> {
-        self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
+        self.options.beneath.as_ref().map_or(Ok(false), |beneath| beneath.see(node, mount, deadline))
     }
 
     fn leftovers(&self, node: &str, volumes: &[String]) -> Result<Vec<Leftover>> {
-        let mut left = match &self.beneath {
+        let mut left = match &self.options.beneath {
             Some(beneath) => beneath.leftovers(node, volumes)?,
             None => Vec::new(),
         };
@@ -268,15 +322,21 @@ impl Nodes for Pods {
     }
 
     fn await_plugin(&self, node: &str, deadline: Instant) -> Result<()> {
-        self.beneath.as_ref().map_or(Ok(()), |beneath| beneath.await_plugin(node, deadline))
+        self.options.beneath.as_ref().map_or(Ok(()), |beneath| beneath.await_plugin(node, deadline))
     }
 
     fn plugin_end(&self, node: &str) -> Option<Error> {
-        self.beneath.as_ref().and_then(|beneath| beneath.plugin_end(node))
+        self.options.beneath.as_ref().and_then(|beneath| beneath.plugin_end(node))
     }
 
     fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
-        self.beneath.as_ref().and_then(|beneath| beneath.trouble(node, deadline))
+        match &self.options.beneath {
+            Some(beneath) => beneath.trouble(node, deadline),
+            None => match self.cluster.is_ready(node, deadline.min(Instant::now() + GLANCE)) {
+                Ok(Some(true)) | Err(_) => None, // that the API is away is said of the volumes
+                Ok(_) => Some(Error::lab(format!("the node {node} is not Ready, and nobody here harmed it"))),
+            },
+        }
     }
 
     fn wait_lost(&self, node: &str, deadline: Instant) -> Result<()> {

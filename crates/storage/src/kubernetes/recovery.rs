@@ -78,7 +78,8 @@ impl Cluster {
         self.remember(TAINTED, node, false, deadline)
     }
 
-    fn remembered(&self, what: &str, deadline: Instant) -> Result<Vec<String>> {
+    /// The nodes that something was done to which is to be undone.
+    pub(super) fn remembered(&self, what: &str, deadline: Instant) -> Result<Vec<String>> {
         let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
         let own = self.find(&namespaces, self.namespace(), deadline)?;
         let remembered = own.and_then(|own| own.metadata.annotations?.remove(what)).unwrap_or_default();

@@ -85,6 +85,7 @@ class ProviderFile:
     manager: str | None = None
     nodes: int = 3
     hosts: fleet.Hosts | None = None
+    cluster: fleet.Cluster | None = None
 
     def __repr__(self) -> str:
         return f"ProviderFile({self.path!r}, {self.kind}, runner {self.runner})"  # commands may have secrets in them
@@ -96,6 +97,16 @@ class ProviderFile:
     def line(self, command: str | None) -> str | None:
         """A command as a shell line that is run in the file's folder, wherever that shell begins."""
         return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit; {command}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its nodes are made of this machine."""
+        return self.hosts is None and self.cluster is None
+
+    @property
+    def lab(self) -> str:
+        """The kind of its lab: `namespaces`, `hosts` or `cluster`."""
+        return "namespaces" if self.is_here else "cluster" if self.hosts is None else "hosts"
 
     def version(self) -> str:
         """What its version command prints first; empty where there is none.
@@ -114,10 +125,10 @@ class ProviderFile:
         """Why it cannot run here, a line each; empty where it can."""
         from holdfast import _core
 
-        lab = _core.storage_lab_lacks() if self.hosts is None else None
+        lab = _core.storage_lab_lacks() if self.is_here else None
         lacking = [why for why in (lab,) if why is not None]
         engines = _ENGINE_TOOLS if self.runner in ("docker", "swarm") and self.hosts is None else ()
-        if self.runner == "kubernetes":
+        if self.runner == "kubernetes" and self.is_here:
             lacking += [why for why in (kubernetes.lacks(),) if why is not None]
         tools = (*self.tools, *engines)
         return lacking + [f"{tool} is missing: install it" for tool in tools if shutil.which(tool) is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -67,7 +68,8 @@ class _File:
         self._require(parts)
         if self.runner is not None:
             self.values["runner.kind"] = self.runner
-        found = self._on_hosts(self._common()) if self.lab == "hosts" else self._in_namespaces(self._common())
+        labs = {"hosts": self._on_hosts, "cluster": self._in_cluster, "namespaces": self._in_namespaces}
+        found = labs[self.lab](self._common())
         every = enumerate(self.secrets)
         return found, {f"{number} {key}": value for number, each in every for key, value in each.items()}
 
@@ -85,26 +87,36 @@ class _File:
 
     def _key(self, part: str, name: str, place: Place) -> Key:
         """The row of the table that is for this lab and this protocol."""
-        rows = [key for key in keys.of_part(part) if key.name == name]
-        found = next((key for key in rows if key.lab in ("", self.lab)), None)
-        what = "faults" if part == "faults" else place.where
-        if found is None and self.lab == "hosts":
-            raise place.error(f"{what}: on hosts it runs already", "leave it out")
-        if found is None:
-            raise place.error(f"{what} is for hosts; the lab of namespaces has its own")
         kind = self.values.get("provider.kind")
-        if found.protocol and kind is not None and found.protocol != kind:
+        rows = [key for key in keys.of_part(part) if key.name == name]
+        here = [key for key in rows if key.is_for(None, self.lab)]
+        what = "faults" if part == "faults" else place.where
+        if not here:
+            raise self._elsewhere(what, place, rows[0])
+        found = next((key for key in here if key.is_for(kind, self.lab)), None)
+        if found is None:
             other = "a CSI driver" if kind == "csi" else "a plugin of Docker"
-            raise place.error(f"{what}: {other} has none", f"leave it out: it is for kind: {found.protocol}")
+            raise place.error(f"{what}: {other} has none", f"leave it out: it is for kind: {here[0].protocol}")
         if not found.offered:
             raise place.error(f"{what} is not offered by this version", "leave it out")
         return found
 
+    def _elsewhere(self, what: str, place: Place, key: Key) -> Exception:
+        """That a key is for another kind of lab than the file's."""
+        if self.lab == "namespaces":
+            others = " or ".join("a cluster" if lab == "cluster" else lab for lab in key.labs)
+            return place.error(f"{what} is for {others}; the lab of namespaces has its own")
+        if key.labs == ("namespaces",):
+            where = "on hosts" if self.lab == "hosts" else "in a cluster"
+            return place.error(f"{what}: {where} it runs already", "leave it out")
+        if self.lab == "cluster":
+            return place.error(f"{what}: in a cluster its StorageClass and its kubelets decide that", "leave it out")
+        return place.error(f"{what} is for {' or '.join(key.labs)}", "leave it out")
+
     def _require(self, parts: Mapping[str, Place]) -> None:
         kind = self.values.get("provider.kind")
         for key in keys.KEYS:
-            meant = key.required and key.lab in ("", self.lab) and (not key.protocol or key.protocol == kind)
-            if meant and key.path not in self.values:
+            if key.required and key.is_for(kind, self.lab) and key.path not in self.values:
                 hint = "a plugin that runs already is one of hosts: lab: {kind: hosts, …}"
                 runs = key.name == "start" and "provider.socket" in self.values
                 place = parts.get(key.part, self.root)
@@ -189,6 +201,35 @@ class _File:
         except InvalidArgumentError as error:
             raise self._wrong("lab.nodes", error.message, error.hint) from None
         return replace(found, hosts=hosts)
+
+    def _in_cluster(self, found: ProviderFile) -> ProviderFile:
+        value: Callable[..., Any] = self.values.get
+        if found.kind != "csi":
+            raise self._wrong("provider.kind", "lab: kind: cluster is for CSI drivers", "give kind: csi")
+        if found.runner != "kubernetes" and ("runner.kind" in self.values or self.runner is not None):
+            hint = "give runner: {kind: kubernetes}"
+            raise self._wrong("runner.kind", f"lab: a cluster does not go with the runner {found.runner}", hint)
+        if "lab.nodes" in self.values and "lab.selector" in self.values:
+            raise self._wrong("lab.selector", "lab has both nodes and selector", "give one of them")
+        commands = {key.name: self.values[key.path] for key in keys.of_part("faults") if key.path in self.values}
+        cluster = fleet.Cluster(
+            kubeconfig=self._kubeconfig(value("lab.kubeconfig")),
+            context=value("lab.context"),
+            storage_class=value("lab.storage_class"),
+            nodes=value("lab.nodes", ()),
+            selector=value("lab.selector", None if "lab.nodes" in self.values else ""),
+            image=value("lab.image", "busybox:stable"),
+            tester=value("lab.tester"),
+            commands=commands,
+        )
+        return replace(found, runner="kubernetes", cluster=cluster)
+
+    def _kubeconfig(self, given: str | None) -> str:
+        """The file's, from its folder; else the one that kubectl takes."""
+        if given is not None:
+            return str(self.folder / Path(given).expanduser())
+        usual = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+        return usual or str(Path.home() / ".kube" / "config")
 
     def _wrong(self, path: str, message: str, hint: str | None = None) -> InvalidArgumentError:
         return self.places.get(path, self.root).error(message, hint)

@@ -20,16 +20,20 @@ def schema() -> dict[str, Any]:
     """The schema of a whole file."""
     parts = {part: _mapping(_properties(part)) for part in keys.PARTS}
     by_lab = {
-        "if": {"required": ["lab"], **_below("lab", _is("kind", "hosts"))},
+        "if": _in_lab("hosts"),
         "then": {"required": ["runner", "lab"], "allOf": [*_only("hosts"), *_swarm()]},
-        "else": {"allOf": _only("namespaces")},
+        "else": {
+            "if": _in_lab("cluster"),
+            "then": {"required": ["lab"], "allOf": [*_only("cluster"), *_kubernetes()]},
+            "else": {"allOf": _only("namespaces")},
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "holdfast provider file",
         **_mapping(parts),
         "required": ["provider"],
-        "allOf": [by_lab, *(_by_protocol(key) for key in keys.KEYS if key.protocol), _calls_of_plugins()],
+        "allOf": [by_lab, *(_by_protocol(name) for name in _of_protocols()), _calls_of_plugins()],
     }
 
 
@@ -61,12 +65,16 @@ def _is(name: str, value: str) -> dict[str, Any]:
     return {"properties": {name: {"const": value}}, "required": [name]}
 
 
+def _in_lab(lab: str) -> dict[str, Any]:
+    return {"required": ["lab"], **_below("lab", _is("kind", lab))}
+
+
 def _only(lab: str) -> list[dict[str, Any]]:
     """What a lab needs, and what is for the other one alone."""
     said: list[dict[str, Any]] = []
     for part in keys.PARTS:
         rows = [key for key in keys.of_part(part) if key.offered]
-        mine = {key.name: key for key in rows if key.lab in ("", lab)}
+        mine = {key.name: key for key in rows if key.is_for(None, lab)}
         others = {key.name: False for key in rows if key.name not in mine}
         shapes = {name: key.kind.schema() for name, key in mine.items() if len(_rows(part, name)) > 1}
         needed = [key.name for key in mine.values() if key.required and not key.protocol]
@@ -96,14 +104,38 @@ def _swarm() -> list[dict[str, Any]]:
     ]
 
 
-def _by_protocol(key: Key) -> dict[str, Any]:
-    """A key of one protocol is not for the others; and where it must be there, that is for its lab."""
-    mine = {"required": ["provider"], **_below("provider", _is("kind", key.protocol))}
-    refused = _below("provider", {"properties": {key.name: False}})
-    if not key.required:
-        return {"if": mine, "then": {}, "else": refused}
-    lab = {"required": ["lab"], **_below("lab", _is("kind", key.lab))}
-    return {"if": mine, "then": {"if": lab, "then": _below("provider", {"required": [key.name]})}, "else": refused}
+def _kubernetes() -> list[dict[str, Any]]:
+    """In a cluster there are no other runners; its nodes are named, or chosen."""
+    return [
+        _below("provider", {"properties": {"kind": {"const": "csi"}}}),
+        _below("runner", {"properties": {"kind": {"const": "kubernetes"}}}),
+        _below("lab", {"not": {"required": ["nodes", "selector"]}}),
+    ]
+
+
+def _of_protocols() -> list[str]:
+    """The keys of a provider that are for one protocol, or mean something else in another."""
+    return list(dict.fromkeys(key.path for key in keys.KEYS if key.protocol))
+
+
+def _by_protocol(path: str) -> dict[str, Any]:
+    """A key of one protocol is not for the others; where it must be there, or may not, that is by lab."""
+    part, _, name = path.partition(".")
+    rows = [key for key in keys.of_part(part) if key.name == name]
+    said = []
+    for protocol in keys.PROTOCOLS:
+        mine = [key for key in rows if key.protocol in ("", protocol)]
+        is_mine = {"required": ["provider"], **_below("provider", _is("kind", protocol))}
+        refused = _below(part, {"properties": {name: False}})
+        labs = {lab for key in mine for lab in key.labs} if all(key.labs for key in mine) else set(keys.LABS)
+        others = {lab for key in rows for lab in key.labs} - labs if labs != set(keys.LABS) else set()
+        if not mine:
+            said.append({"if": is_mine, "then": refused})
+        said += [{"if": is_mine, "then": {"if": _in_lab(lab), "then": refused}} for lab in sorted(others)]
+        needed = [lab for key in mine if key.required for lab in key.labs]
+        required = _below(part, {"required": [name]})
+        said += [{"if": is_mine, "then": {"if": _in_lab(lab), "then": required}} for lab in needed]
+    return {"allOf": said}
 
 
 def _calls_of_plugins() -> dict[str, Any]:

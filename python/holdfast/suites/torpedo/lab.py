@@ -122,14 +122,17 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
                 scenario.unchecked(capability, "no scenario asks for what it says that it can do")
         if provider.mount_group is not None:
             scenario.can("MountGroup", "mount_group")
-        if provider.hosts is not None:
-            scenario.unseen = Unchecked("what stays mounted on the hosts", "only their containers are looked at")
+        if provider.cluster is not None and not options.typed(config, "torpedo-allow-disruption"):
+            scenario.forbidden = "would harm nodes of the cluster: say --torpedo-allow-disruption on the command line"
+        if not provider.is_here:
+            what = "containers" if provider.cluster is None else "pods"
+            scenario.unseen = Unchecked(f"what stays mounted on the {provider.lab}", f"only its {what} are looked at")
         yield scenario
 
 
 def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> dict[str, int]:
     """How many volumes the plugin on each node says that it takes; a node that does not say is not there."""
-    if provider.kind != "csi":
+    if provider.kind != "csi" or provider.cluster is not None:
         return {}
     if provider.hosts is None:
         sockets = {node: f"unix://{folder}/{node}/plugin.sock" for node in scenario.nodes}
@@ -149,6 +152,16 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
     usual = KUBERNETES_START if provider.runner == "kubernetes" else 30.0
     start = provider.calls.get("start", usual) if given is None else options.deadline(f"start={given}")[1]
     calls = _calls(config)
+    if provider.cluster is not None:
+        try:
+            lab = storage.cluster(provider, timeout=start)
+        except HoldfastError as error:
+            raise pytest.fail.Exception(f"the cluster is not ready: {error}", pytrace=False) from None
+        try:
+            yield lab, ""
+        finally:
+            _end(lab)
+        return
     if provider.hosts is not None:
         try:
             lab = storage.hosts(provider, timeout=start, calls=calls)
@@ -163,6 +176,14 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
         except HoldfastError as error:
             raise pytest.fail.Exception(error.message, pytrace=False) from None
         yield made.lab, str(made.folder)
+
+
+def _end(lab: _core.StorageLab) -> None:
+    try:
+        lab.close()
+    except HoldfastError as error:
+        again = "`holdfast lab clean --kubeconfig FILE` tries again"
+        warnings.warn(pytest.PytestWarning(f"clean-up of the cluster: {error}; {again}"), stacklevel=1)
 
 
 def _calls(config: pytest.Config) -> dict[str, float]:

@@ -1,0 +1,138 @@
+//! The nodes of a user's cluster that a run takes.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::storage::v1::StorageClass;
+
+use super::cluster::{Cluster, is_ready};
+use holdfast_net::error::{Error, Result};
+
+/// Which nodes are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// These.
+    Names(Vec<String>),
+    /// All with these labels.
+    Selector(String),
+}
+
+impl Cluster {
+    /// The addresses of the nodes that are asked for, by their names: each is Ready, gets pods, and runs what this machine
+    /// runs.
+    pub fn members(&self, wanted: &Wanted, deadline: Instant) -> Result<BTreeMap<String, String>> {
+        let labels = if let Wanted::Selector(selector) = wanted { selector.as_str() } else { "" };
+        let mut found: BTreeMap<String, Node> = self
+            .list(&self.all::<Node>(), labels, deadline)?
+            .into_iter()
+            .filter_map(|node| Some((node.metadata.name.clone()?, node)))
+            .collect();
+        if let Wanted::Names(names) = wanted {
+            if let Some(missing) = names.iter().find(|name| !found.contains_key(*name)) {
+                let known = found.keys().cloned().collect::<Vec<_>>().join(", ");
+                return Err(Error::invalid(format!("there is no node {missing:?}")).hint(format!("nodes: {known}")));
+            }
+            found.retain(|name, _| names.contains(name));
+        } else {
+            found.retain(|_, node| unfit(node).is_none());
+        }
+        if found.len() < 2 {
+            let many = found.len();
+            return Err(Error::invalid(format!("{many} nodes are fit for a run: every failover takes two"))
+                .hint("nodes: names, or selector: labels, of nodes that are Ready and get pods"));
+        }
+        found.into_iter().map(|(name, node)| address(&name, &node).map(|address| (name, address))).collect()
+    }
+
+    /// Who makes the volumes of a class.
+    pub fn provisioner(&self, class: &str, deadline: Instant) -> Result<String> {
+        let all = self.list(&self.all::<StorageClass>(), "", deadline)?;
+        let named = |found: &StorageClass| found.metadata.name.as_deref() == Some(class);
+        if let Some(found) = all.iter().find(|found| named(found)) {
+            return Ok(found.provisioner.clone());
+        }
+        let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
+        Err(Error::invalid(format!("there is no StorageClass {class:?}"))
+            .hint(format!("storage_class: one of: {}", names.join(", "))))
+    }
+}
+
+/// Why a node takes no task of ours.
+fn unfit(node: &Node) -> Option<String> {
+    let spec = node.spec.as_ref();
+    let taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    let kept_away = taints.into_iter().find(|taint| taint.effect != "PreferNoSchedule");
+    let architecture = node.status.as_ref().and_then(|status| status.node_info.as_ref()).map(|info| &info.architecture);
+    match architecture {
+        _ if !is_ready(node) => Some("it is not Ready".to_owned()),
+        _ if spec.and_then(|spec| spec.unschedulable) == Some(true) => Some("it is cordoned".to_owned()),
+        _ if kept_away.is_some() => kept_away.map(|taint| format!("it has the taint {}:{}", taint.key, taint.effect)),
+        Some(theirs) if theirs != own_architecture() => {
+            Some(format!("it is {theirs}, and the ledger's executable here is {}", own_architecture()))
+        }
+        _ => None,
+    }
+}
+
+fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn address(name: &str, node: &Node) -> Result<String> {
+    if let Some(why) = unfit(node) {
+        return Err(Error::invalid(format!("the node {name} cannot have tasks: {why}")));
+    }
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let internal = addresses.into_iter().find(|address| address.type_ == "InternalIP");
+    Ok(internal.map_or_else(|| name.to_owned(), |address| address.address.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::manifests::object;
+    use serde_json::{Value, json};
+
+    fn node(spec: &Value, ready: &str, architecture: &str) -> Node {
+        object(json!({
+            "metadata": {"name": "a"},
+            "spec": spec,
+            "status": {
+                "conditions": [{"type": "Ready", "status": ready}],
+                "addresses": [
+                    {"type": "Hostname", "address": "a.example"},
+                    {"type": "InternalIP", "address": "192.0.2.1"},
+                ],
+                "nodeInfo": {
+                    "architecture": architecture, "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",
+                    "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "linux",
+                    "osImage": "", "systemUUID": "",
+                },
+            },
+        }))
+        .expect("a node")
+    }
+
+    #[test]
+    fn a_node_that_gets_no_pods_of_ours_is_named_with_the_reason() {
+        let here = own_architecture();
+        assert_eq!(address("a", &node(&json!({}), "True", here)).expect("fit"), "192.0.2.1");
+        let soft = json!({"taints": [{"key": "slow", "effect": "PreferNoSchedule"}]});
+        assert_eq!(unfit(&node(&soft, "True", here)), None);
+        let control = json!({"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]});
+        for (spec, ready, architecture, why) in [
+            (json!({}), "Unknown", here, "not Ready"),
+            (json!({"unschedulable": true}), "True", here, "cordoned"),
+            (control, "True", here, "node-role.kubernetes.io/control-plane:NoSchedule"),
+            (json!({}), "True", "riscv64", "it is riscv64"),
+        ] {
+            let said = address("a", &node(&spec, ready, architecture)).expect_err(why).to_string();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}
