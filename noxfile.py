@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,27 +50,20 @@ ARCHIVE_TOOLS = {
 }
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
+ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
-TEST_TOOLS = (
-    "cryptography",
-    "jsonschema",
-    "grpcio",
-    "grpcio-tools",
-    "ipykernel",
-    "nbclient",
-    "pygnmi",
-    "pytest-asyncio",
-    "pytest-xdist",
-)
+# What sessions install, with its versions and hashes: NAME.txt is written from NAME.in by `nox -s lock`. What is
+# installed as users have it (cntr3, frameworks, bench, pictures) is not pinned.
+REQUIREMENTS = ROOT / "requirements"
+# Those that hold what holdfast itself depends on too.
+WITH_OWN = ("run", "tests", "types")
 
 # What labs have beside: plugins of pytest, and what `pyats run job` needs of pyATS.
 NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html")
 
-# Material for MkDocs is maintained until May 2027; Zensical, its successor, reads the same mkdocs.yml.
-SITE = ("mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1", "ruff>=0.15")
-
 nox.options.sessions = [
     "lint",
+    "deny",
     "rust",
     "wire",
     "wheel",
@@ -88,6 +84,11 @@ def cargo(session: nox.Session, *arguments: str, **environment: str) -> None:
     session.run("cargo", *arguments, external=True, env=environment)
 
 
+def install_locked(session: nox.Session, name: str) -> None:
+    """What requirements/NAME.txt lists, each file by its hash."""
+    session.install("--require-hashes", "--requirement", str(REQUIREMENTS / f"{name}.txt"))
+
+
 @nox.session(venv_backend="none")
 def rust(session: nox.Session) -> None:
     """The Rust tests: units beside the code, integration in tests/."""
@@ -105,7 +106,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """rustfmt, clippy, ruff."""
-    session.install("ruff>=0.15")
+    install_locked(session, "lint")
     cargo(session, "fmt", "--all", "--check")
     cargo(session, "clippy", "--workspace", "--locked", "--all-targets", "--features", "python", "--", "-D", "warnings")
     session.run("ruff", "check", ".")
@@ -115,7 +116,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def wire(session: nox.Session) -> None:
     """proto/ against the contracts in tests/wire, and those that ../shared has, where that lies beside the checkout."""
-    session.install("protobuf", "grpcio-tools")
+    install_locked(session, "wire")
     comparer = WIRE / "wire_listing.py"
     listings = sorted(WIRE.glob("*.txt"))
     for listing in (*listings, *sorted((WIRE / "public").glob("*.txt"))):
@@ -139,23 +140,29 @@ def wire(session: nox.Session) -> None:
 @nox.session
 def wheel(session: nox.Session) -> None:
     """The wheel, built once; later sessions install it."""
-    session.install("maturin>=1.16,<2")
+    install_locked(session, "build")
     shutil.rmtree(WHEELS, ignore_errors=True)
     session.run("maturin", "build", "--locked", "--out", str(WHEELS))
 
 
-def install_wheel(session: nox.Session, *more: str, extras: str = "") -> None:
+def install_wheel(session: nox.Session, *more: str, extras: str = "", locked: str = "") -> None:
+    """The wheel with its newest dependencies and `more`; with `locked`, with what requirements/LOCKED.txt pins."""
     found = sorted(WHEELS.glob("holdfast-*.whl"))
     if not found:
         session.error("build the wheel first: nox -s wheel")
-    session.install(f"{found[-1]}{extras}", *more)
+    if locked:
+        install_locked(session, locked)
+    else:
+        session.install(f"{found[-1]}{extras}", *more)
     session.run("python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(found[-1]))
+    if locked:
+        session.run("python", "-m", "pip", "check")  # a dependency that came since `nox -s lock`
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy strict; stubtest of the core's stubs, and their awaitable half against the blocking one."""
-    install_wheel(session, "attrs", "mypy>=2", "pytest-xdist", "ruff>=0.15", "types-PyYAML>=6")
+    install_wheel(session, locked="types")
     session.run("python", str(ROOT / "tests_py" / "awaitable_stubs.py"), "--check")
     session.run("mypy", env={"MYPYPATH": "python"})
     session.run("mypy", "benches/run.py", env={"MYPYPATH": "python:benches"})  # which no test runs
@@ -194,7 +201,7 @@ def kubernetes(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """tests_py against the installed wheel."""
-    install_wheel(session, *TEST_TOOLS)
+    install_wheel(session, locked="tests")
     if os.environ.get("CI") == "true":
         install_system_tools(session)
     if (go := shutil.which("go")) is not None:  # what the client in Go is built of
@@ -230,7 +237,7 @@ def frameworks(session: nox.Session) -> None:
 @nox.session
 def site(session: nox.Session) -> None:
     """The documentation as a site, strictly: target/site/index.html."""
-    session.install(*SITE)
+    install_locked(session, "site")
     session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
@@ -268,7 +275,7 @@ def storage_detection(session: nox.Session) -> None:
 @nox.session
 def archives(session: nox.Session) -> None:
     """What people's tools write opens, as docs/archives.md says. `-- write` writes that page."""
-    install_wheel(session, *TEST_TOOLS)
+    install_wheel(session, locked="tests")
     if os.environ.get("CI") == "true":
         install_system_tools(session, SYSTEM_TOOLS | ARCHIVE_TOOLS)
     tools = ROOT / "target" / "go"
@@ -344,6 +351,96 @@ def docs(session: nox.Session) -> None:
     """The Rust documentation."""
     cargo(session, "doc", "--workspace", "--locked", "--no-deps", RUSTDOCFLAGS="-D warnings")
     session.log(f"open {ROOT / 'target' / 'doc' / 'holdfast' / 'index.html'}")
+
+
+@nox.session(venv_backend="none")
+def minimum_rust(session: nox.Session) -> None:
+    """All of the Rust on the oldest compiler that Cargo.toml promises, which rustup installs."""
+    (version,) = re.findall(
+        r'^rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    session.run("rustup", "toolchain", "install", version, "--profile", "minimal", external=True)
+    everything = ("--workspace", "--locked", "--all-targets", "--features", "python")
+    cargo(session, f"+{version}", "check", *everything, CARGO_TARGET_DIR=str(ROOT / "target" / "minimum-rust"))
+
+
+@nox.session(venv_backend="none")
+def crates(session: nox.Session) -> None:
+    """Each crate on its own, so that none lives on a feature that another asked for; the root also with Python."""
+    metadata = session.run(
+        "cargo", "metadata", "--no-deps", "--locked", "--format-version", "1", external=True, silent=True
+    )
+    for package in json.loads(str(metadata))["packages"]:
+        cargo(session, "check", "--locked", "--all-targets", "--package", package["name"])
+    cargo(session, "check", "--locked", "--all-targets", "--package", "holdfast", "--features", "python")
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """The definitions of CI and the issue forms: actionlint, zizmor (offline), and the schemas of GitHub and GitLab."""
+    install_locked(session, "workflows")
+    tools = ROOT / "target" / "go"
+    environment = {"GOBIN": str(tools), "GOFLAGS": "-mod=mod"}
+    session.run(go_tool(session), "install", ACTIONLINT, external=True, env=environment)
+    session.run(str(tools / "actionlint"), "-color", external=True)
+    session.run("zizmor", "--offline", "--no-progress", "--persona", "pedantic", ".github")
+    definitions = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    chooser = [each for each in forms if each.stem == "config"]
+    for schema, files in (
+        ("vendor.gitlab-ci", [ROOT / ".gitlab-ci.yml"]),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+        ("vendor.github-workflows", definitions),
+        ("custom.github-workflows-require-timeout", definitions),
+        ("vendor.github-issue-config", chooser),
+        ("vendor.github-issue-forms", [each for each in forms if each not in chooser]),
+    ):
+        session.run("check-jsonschema", "--builtin-schema", schema, *map(str, files))
+
+
+@nox.session
+def deny(session: nox.Session) -> None:
+    """deny.toml: licences, bans and sources of all crates. `-- advisories`: known holes too, which needs network."""
+    if shutil.which("cargo-deny") is None:
+        install_locked(session, "deny")  # Astral's build of it
+    cargo(session, "fetch", "--locked")
+    offline = () if session.posargs else ("--offline",)
+    checks = ("licenses", "bans", "sources", *session.posargs)
+    session.run("cargo", "deny", *offline, "--all-features", "check", "--hide-inclusion-graph", *checks, external=True)
+    session.run("python", str(ROOT / "docs" / "licences.py"), "--check")
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Bills of materials (CycloneDX) in target/sbom: of the wheel's Rust, which maturin wrote, and of its Python."""
+    install_locked(session, "sbom")
+    found = sorted(WHEELS.glob("holdfast-*.whl"))
+    if not found:
+        session.error("build the wheel first: nox -s wheel")
+    folder = ROOT / "target" / "sbom"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(found[-1]) as wheel_file:
+        inside = [name for name in wheel_file.namelist() if ".dist-info/sboms/" in name]
+        if not inside:
+            session.error(f"{found[-1].name} holds no bill of materials: see [tool.maturin.sbom] in pyproject.toml")
+        for name in inside:
+            (folder / Path(name).name).write_bytes(wheel_file.read(name))
+    written = str(folder / "holdfast-python.cyclonedx.json")
+    own = ("--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "library")
+    options = ("--output-reproducible", "--output-format", "JSON", "--output-file", written)
+    session.run("cyclonedx-py", "requirements", *own, *options, str(REQUIREMENTS / "run.txt"))
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """requirements/*.txt from *.in and pyproject.toml, for Python 3.10 and newer. `-- --upgrade`: newer versions."""
+    install_locked(session, "lock")
+    versions = ("--universal", "--python-version", "3.10", "--no-strip-extras", "--generate-hashes")
+    options = ("--quiet", *versions, "--custom-compile-command", "nox -s lock", *session.posargs)
+    for source in sorted(path.relative_to(ROOT) for path in REQUIREMENTS.glob("*.in")):
+        sources = ("pyproject.toml", str(source)) if source.stem in WITH_OWN else (str(source),)
+        session.run("uv", "pip", "compile", *options, *sources, "--output-file", str(source.with_suffix(".txt")))
 
 
 if __name__ == "__main__":
