@@ -64,6 +64,7 @@ NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html
 nox.options.sessions = [
     "lint",
     "deny",
+    "workflows",
     "rust",
     "wire",
     "wheel",
