@@ -46,7 +46,7 @@ def blocks(file: Path) -> list[Block]:
     return [Block(file.stem, number, each["mark"] or "", each["language"], each["text"]) for number, each in found]
 
 
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 RUN = [block for page in PAGES for block in blocks(page) if block.mark == "run"]
 FILES = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
 
