@@ -1,0 +1,90 @@
+"""What CI's definitions, the metadata and CONTRIBUTING say of versions and sessions is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GITLAB = ROOT / ".gitlab-ci.yml"
+NOXFILE = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+SESSIONS = set(re.findall(r"^@nox\.session.*\ndef (\w+)\(", NOXFILE, re.MULTILINE))
+METADATA = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+# What `.ci/run -s` is given, a variable aside.
+ASKED = re.compile(r"(?:\.ci/(?:run|as_root)|nox) -s ((?:\w+ ?)+)")
+# Named by what makes wheels before it is in noxfile.py.
+COMES = {"dist"}
+
+
+def held(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def matrices(value: Any) -> list[dict[str, Any]]:
+    """All that is called `matrix` in a definition, as a list of mappings."""
+    if isinstance(value, list):
+        return [each for item in value for each in matrices(item)]
+    if not isinstance(value, dict):
+        return []
+    own = value.get("matrix", [])
+    return [*(own if isinstance(own, list) else [own]), *matrices(list(value.values()))]
+
+
+def sessions_of(file: Path) -> set[str]:
+    named = {name for words in ASKED.findall(file.read_text(encoding="utf-8")) for name in words.split()}
+    for matrix in matrices(held(file)):
+        values = {key.lower(): value for key, value in matrix.items()}.get("session", [])
+        named |= set(values if isinstance(values, list) else [values])
+    return named
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, GITLAB], ids=lambda file: file.name)
+def test_ci_asks_for_sessions_that_there_are(file: Path) -> None:
+    named = sessions_of(file)
+    assert named or file.name == "release.yml"
+    assert named - SESSIONS - COMES == set()
+
+
+def test_contributing_lists_every_session() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"`\.ci/run -s lint` \((.*?)\) does one part", text, re.DOTALL)
+    assert {"lint", *re.findall(r"`(\w+)`", listed)} == SESSIONS
+
+
+def test_every_python_that_the_metadata_names_is_tried() -> None:
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", METADATA)
+    oldest = re.findall(r'requires-python = ">=(3\.\d+)"', METADATA)
+    assert named[:1] == oldest
+    for file in (ROOT / ".github" / "workflows" / "ci.yml", GITLAB):
+        tried = [matrix[key] for matrix in matrices(held(file)) for key in ("python", "PYTHON") if key in matrix]
+        assert tried == [named], file.name
+    wheels = [
+        matrix["python"] for matrix in matrices(held(ROOT / ".github/workflows/wheels.yml")) if "python" in matrix
+    ]
+    assert wheels == [[named[0], named[-1]]]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_an_action_is_pinned_by_its_commit_and_says_its_version(file: Path) -> None:
+    used = re.findall(r"uses: (\S+)(.*)", file.read_text(encoding="utf-8"))
+    for action, version in used:
+        own = action.startswith("./")
+        assert own or (re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action) and version.startswith(" # v")), action
+
+
+def test_a_requirement_is_pinned_where_it_is_asked_for() -> None:
+    folder = ROOT / "requirements"
+    for source in folder.glob("*.in"):
+        lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+        asked = {re.split(r"[\[<>=~]", line)[0].strip().lower() for line in lines}
+        pinned = re.findall(
+            r"^([\w.-]+)(?:\[[\w,]+\])?==", source.with_suffix(".txt").read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert asked <= {name.lower() for name in pinned}, source.name
+    installed = set(re.findall(r'(?:install_locked\(session, |locked=)"(\w+)"', NOXFILE))
+    assert installed <= {file.stem for file in folder.glob("*.txt")}
