@@ -1931,7 +1931,7 @@ def storage_cluster(given: Mapping[str, Any]) -> StorageLab:
 def storage_cluster_runs(
     kubeconfig: _Path, context: str | None = None, *, timeout: _Seconds | None = None
 ) -> list[ClusterRun]:
-    """The runs that a Kubernetes has something of."""
+    """The runs that a Kubernetes has something of. Raises `LabError`, `InvalidArgumentError` or `PermissionDenied`."""
 
 def storage_cluster_end(
     kubeconfig: _Path, context: str | None, namespace: str, *, timeout: _Seconds | None = None

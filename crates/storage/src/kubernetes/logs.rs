@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use super::cluster::Cluster;
 use super::manifests::TASK;
-use super::pods::has_ended;
+use super::phases::has_ended;
 use crate::docker::{Hearing, OtherClock};
 use crate::nodes::Tell;
 use holdfast_ledger::{Judge, listing};

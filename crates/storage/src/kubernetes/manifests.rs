@@ -5,7 +5,6 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::program::Program;
 use crate::volumes::{Access, VolumeRequest};
 use holdfast_net::error::{Error, Result};
 
@@ -84,6 +83,17 @@ pub fn claim(run: &str, class: &str, request: &VolumeRequest) -> Result<Persiste
     }))
 }
 
+/// What of a pod brings the executable of tasks.
+#[derive(Debug, Clone)]
+pub struct ProgramParts {
+    /// Volumes.
+    pub volumes: Vec<Value>,
+    /// Where the task has it.
+    pub mount: Value,
+    /// What runs before the task.
+    pub before: Vec<Value>,
+}
+
 /// What a pod of the run does.
 pub struct PodOf<'a> {
     /// Its name, which is its task's.
@@ -96,8 +106,8 @@ pub struct PodOf<'a> {
     pub image: &'a str,
     /// What it runs; the image's own, where there is nothing.
     pub command: Vec<String>,
-    /// Whence it has the executable of tasks.
-    pub program: &'a Program,
+    /// What brings the executable of tasks.
+    pub program: ProgramParts,
     /// A folder of the node with the tester's sockets, where acknowledgements go over those.
     pub sockets: Option<&'a str>,
     /// Whether its volume is a device.
@@ -108,7 +118,7 @@ pub struct PodOf<'a> {
 
 /// A pod that runs once.
 pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
-    let (mut volumes, mount, before) = of.program.parts(of.image);
+    let ProgramParts { mut volumes, mount, before } = of.program.clone();
     let mut mounts = vec![mount];
     volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim}}));
     let mut devices = Vec::new();

@@ -11,6 +11,7 @@ mod events;
 mod logs;
 mod manifests;
 mod members;
+mod phases;
 mod pods;
 mod program;
 mod quantity;

@@ -10,6 +10,7 @@ use kube::api::DeleteParams;
 use super::cluster::Cluster;
 use super::logs;
 use super::manifests::{self, EXECUTABLE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL, WITHIN};
+use super::phases::{ending, phase};
 use super::program::Program;
 use crate::docker::{Channels, Hearing};
 use crate::executable::{LEDGER, arguments, until_signal};
@@ -79,7 +80,7 @@ impl Pods {
             node,
             image: &self.options.image,
             command: self.options.program.holding(),
-            program: &self.options.program,
+            program: self.options.program.parts(&self.options.image),
             sockets: None,
             block: false,
             ends: false,
@@ -194,30 +195,6 @@ impl Pods {
             folder.join("volumes/kubernetes.io~csi").join(behind).join("mount")
         }))
     }
-}
-
-/// Whether all that a pod does is done.
-pub(super) fn has_ended(pod: &Pod) -> bool {
-    matches!(phase(pod), "Failed" | "Succeeded")
-}
-
-fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
-}
-
-/// How a pod's task ended, where it did.
-fn ending(pod: &Pod) -> Option<String> {
-    if !has_ended(pod) {
-        return None;
-    }
-    let status = pod.status.as_ref()?;
-    let states = status.container_statuses.iter().flatten().filter_map(|container| container.state.as_ref());
-    let ended = states.filter_map(|state| state.terminated.as_ref()).map(|ended| {
-        let why = ended.reason.clone().or_else(|| ended.message.clone()).unwrap_or_default();
-        format!("exit code {}{}{why}", ended.exit_code, if why.is_empty() { "" } else { ": " })
-    });
-    let said = ended.collect::<Vec<_>>().join("; ");
-    Some(if said.is_empty() { status.reason.clone().unwrap_or_else(|| phase(pod).to_owned()) } else { said })
 }
 
 /// A task of a pod.

@@ -8,10 +8,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::cluster::Cluster;
-use super::manifests::{self, EXECUTABLE};
+use super::manifests::{self, EXECUTABLE, ProgramParts};
 use holdfast_net::error::{Error, Result};
 
 /// Where a pod has the folder that it is unpacked into.
@@ -31,14 +31,14 @@ pub enum Program {
 }
 
 impl Program {
-    /// What of a pod brings it: volumes, the task's own mount, and what runs before the task.
-    pub(super) fn parts(&self, image: &str) -> (Vec<Value>, Value, Vec<Value>) {
+    /// What of a pod brings it.
+    pub(super) fn parts(&self, image: &str) -> ProgramParts {
         match self {
-            Self::OnNodes(path) => (
-                vec![json!({"name": "ledger", "hostPath": {"path": path, "type": "File"}})],
-                json!({"name": "ledger", "mountPath": EXECUTABLE, "readOnly": true}),
-                Vec::new(),
-            ),
+            Self::OnNodes(path) => ProgramParts {
+                volumes: vec![json!({"name": "ledger", "hostPath": {"path": path, "type": "File"}})],
+                mount: json!({"name": "ledger", "mountPath": EXECUTABLE, "readOnly": true}),
+                before: Vec::new(),
+            },
             Self::Packed => {
                 let (name, file) = PACKED;
                 let unpack = format!("gzip -dc /packed/{file} > {EXECUTABLE} && chmod 755 {EXECUTABLE}");
@@ -56,7 +56,7 @@ impl Program {
                     json!({"name": "ledger", "emptyDir": {}}),
                     json!({"name": "packed", "configMap": {"name": name}}),
                 ];
-                (volumes, json!({"name": "ledger", "mountPath": FOLDER}), vec![unpacking])
+                ProgramParts { volumes, mount: json!({"name": "ledger", "mountPath": FOLDER}), before: vec![unpacking] }
             }
         }
     }
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn a_packed_executable_is_unpacked_where_the_task_runs_it() {
-        let (volumes, mount, before) = Program::Packed.parts("busybox");
+        let ProgramParts { volumes, mount, before } = Program::Packed.parts("busybox");
         let named: Vec<_> = volumes.iter().map(|volume| volume["name"].as_str()).collect();
         assert_eq!(named, [Some("ledger"), Some("packed")]);
         assert!(EXECUTABLE.starts_with(mount["mountPath"].as_str().expect("a path")));
         assert!(before[0]["command"][2].as_str().is_some_and(|line| line.contains("/packed/ledger.gz")));
-        let (volumes, _, before) = Program::OnNodes("/there".to_owned()).parts("pause");
+        let ProgramParts { volumes, before, .. } = Program::OnNodes("/there".to_owned()).parts("pause");
         assert_eq!((volumes[0]["hostPath"]["path"].as_str(), before.len()), (Some("/there"), 0));
     }
 }

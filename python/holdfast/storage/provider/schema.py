@@ -66,6 +66,8 @@ def _is(name: str, value: str) -> dict[str, Any]:
 
 
 def _in_lab(lab: str) -> dict[str, Any]:
+    if lab == keys.LABS[0]:  # which is meant where nothing is said
+        return {"not": {"anyOf": [_in_lab(other) for other in keys.LABS[1:]]}}
     return {"required": ["lab"], **_below("lab", _is("kind", lab))}
 
 
