@@ -190,13 +190,15 @@ def kubernetes_build(session: nox.Session) -> None:
 def kubernetes(session: nox.Session) -> None:
     """Scenarios with nbd on a Kubernetes in the lab, which is built where it is missing. As root. `-- torpedo`: all."""
     kubernetes_build(session)
-    install_wheel(session)
+    install_wheel(session, locked="tests")
     if os.environ.get("CI") == "true":
-        install_system_tools(session, SYSTEM_TOOLS | {"etcd": "etcd-server"})
+        install_system_tools(session, SYSTEM_TOOLS | {"etcd": "etcd-server", "busybox": "busybox-static"})
     few = "(torpedo_3_ and kill_plugin) or torpedo_5_ or torpedo_7_ or torpedo_10_ or torpedo_21_ or torpedo_24_"
     chosen = " ".join(session.posargs) or few
     session.chdir(session.create_tmp())
     session.run("pytest", "-k", chosen, "--provider", "nbd", "--torpedo-runner", "kubernetes")
+    own = sorted((ROOT / "tests_py").glob("test_kubernetes*.py"))
+    session.run("pytest", *map(str, own), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
 
 
 @nox.session

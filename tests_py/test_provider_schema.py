@@ -30,6 +30,11 @@ WHOLE: dict[str, dict[str, Any]] = {
         "runner": {"kind": "docker"},
         "lab": HOSTS,
     },
+    "csi in a cluster": {
+        "provider": {"kind": "csi"},
+        "lab": {"kind": "cluster", "storage_class": "fast"},
+        "faults": {"power_off": "x", "power_on": "y"},
+    },
     "plugin on hosts": {
         "provider": {"kind": "docker-plugin"},
         "runner": {"kind": "swarm", "manager": "tcp://m:1"},
@@ -47,7 +52,8 @@ POOL: tuple[Any, ...] = (
     {"socket": "c"}, {"start": "x", "socket": "tcp://h:1"}, {"create": "text"}, {"creates": "text"}, "1GiB", "1 MiB",
     "0 GiB", "1GB", "1000", [1, "1GiB"], ["0"], "12s", "tcp://h:1", "tcp:///h", "unix:///x", "unix://x", "./x.sock",
     "/x", "x.spec", "x.json", "192.0.2.1", "fe80::1", "192.0.2.256", "csi", "docker-plugin", "driver", "none",
-    "csi-addons", "local", "own", "docker", "swarm", "hosts", "namespaces", 2, 16, 17, ["SINGLE_NODE_WRITER"],
+    "csi-addons", "local", "own", "docker", "swarm", "hosts", "namespaces", "cluster", "kubernetes",
+    ["a", "b"], 2, 16, 17, ["SINGLE_NODE_WRITER"],
     ["SINGLE_NODE_READER"], NODES, {"a": NODES["a"]}, {**NODES, "c": {"address": "x"}}, {**NODES, "c": {}},
 )  # fmt: skip
 

@@ -113,7 +113,9 @@ __all__ = [
     "same_image_id",
     "same_image_name",
     "storage_cluster",
+    "storage_cluster_allows",
     "storage_cluster_end",
+    "storage_cluster_members",
     "storage_cluster_runs",
     "storage_emulated",
     "storage_hosts",
@@ -1932,6 +1934,30 @@ def storage_cluster_runs(
     kubeconfig: _Path, context: str | None = None, *, timeout: _Seconds | None = None
 ) -> list[ClusterRun]:
     """The runs that a Kubernetes has something of. Raises `LabError`, `InvalidArgumentError` or `PermissionDenied`."""
+
+def storage_cluster_allows(
+    kubeconfig: _Path,
+    context: str | None,
+    asked: Sequence[tuple[str, str, str]],
+    *,
+    timeout: _Seconds | None = None,
+) -> tuple[str, str, list[bool]]:
+    """The version and address of a Kubernetes, and whether it allows each of these: API group, resource (`pods/log`)
+    and verb (SelfSubjectAccessReview). Raises `LabError`, `InvalidArgumentError` or `PermissionDenied`.
+    """
+
+def storage_cluster_members(
+    kubeconfig: _Path,
+    context: str | None,
+    nodes: Sequence[str],
+    selector: str | None,
+    storage_class: str,
+    *,
+    timeout: _Seconds | None = None,
+) -> tuple[list[str], str]:
+    """The nodes that a run would take, and the provisioner of a StorageClass. Raises `LabError`, `PermissionDenied`,
+    and `InvalidArgumentError` where a node cannot have tasks, or there is no such class.
+    """
 
 def storage_cluster_end(
     kubeconfig: _Path, context: str | None, namespace: str, *, timeout: _Seconds | None = None

@@ -82,7 +82,9 @@ mod _core {
     use super::storage_asking::storage_introduce;
     #[cfg(unix)]
     #[pymodule_export]
-    use super::storage_cluster::{storage_cluster, storage_cluster_end, storage_cluster_runs};
+    use super::storage_cluster::{
+        storage_cluster, storage_cluster_allows, storage_cluster_end, storage_cluster_members, storage_cluster_runs,
+    };
     #[pymodule_export]
     use super::storage_csi::storage_rpcs;
     #[pymodule_export]

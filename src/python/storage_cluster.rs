@@ -76,11 +76,7 @@ impl ClusterGiven {
         };
         let cluster = Cluster::connect(options, deadline)?;
         let name = cluster.provisioner(&self.storage_class, deadline)?;
-        let wanted = match &self.selector {
-            Some(selector) => Wanted::Selector(selector.clone()),
-            None => Wanted::Names(self.nodes.clone()),
-        };
-        let members = cluster.members(&wanted, deadline)?;
+        let members = cluster.members(&wanted(self.nodes.clone(), self.selector.clone()), deadline)?;
         let acknowledge = match self.tester {
             Some(address) => Acknowledge::Channels(Arc::new(move |_: &str| Channels::Tcp(address))),
             None => Acknowledge::Log,
@@ -155,6 +151,51 @@ pub fn storage_cluster_runs(
         object!(py, "ClusterRun", namespace: namespace, run: run, machine: machine, process: process, since: since)
     });
     made.collect()
+}
+
+/// Whether a cluster allows each of these: group, resource and verb. And its version and address.
+#[pyfunction]
+#[pyo3(signature = (kubeconfig, context, asked, *, timeout=None))]
+pub fn storage_cluster_allows(
+    py: Python<'_>,
+    kubeconfig: PathBuf,
+    context: Option<String>,
+    asked: Vec<(String, String, String)>,
+    timeout: Option<Seconds>,
+) -> PyResult<(String, String, Vec<bool>)> {
+    let deadline = deadline(timeout);
+    wait(py, move || {
+        let cluster = of_nobody(kubeconfig, context, deadline)?;
+        let allows =
+            |(group, resource, verb): &(String, String, String)| cluster.allows(group, resource, verb, deadline);
+        let allowed = asked.iter().map(allows).collect::<Result<_>>()?;
+        Ok((cluster.version(deadline)?, cluster.address().to_owned(), allowed))
+    })
+}
+
+/// The nodes that a run would take, and who makes the volumes of a class.
+#[pyfunction]
+#[pyo3(signature = (kubeconfig, context, nodes, selector, storage_class, *, timeout=None))]
+pub fn storage_cluster_members(
+    py: Python<'_>,
+    kubeconfig: PathBuf,
+    context: Option<String>,
+    nodes: Vec<String>,
+    selector: Option<String>,
+    storage_class: String,
+    timeout: Option<Seconds>,
+) -> PyResult<(Vec<String>, String)> {
+    let deadline = deadline(timeout);
+    wait(py, move || {
+        let cluster = of_nobody(kubeconfig, context, deadline)?;
+        let provisioner = cluster.provisioner(&storage_class, deadline)?;
+        let members = cluster.members(&wanted(nodes, selector), deadline)?;
+        Ok((members.into_keys().collect(), provisioner))
+    })
+}
+
+fn wanted(nodes: Vec<String>, selector: Option<String>) -> Wanted {
+    selector.map_or(Wanted::Names(nodes), Wanted::Selector)
 }
 
 /// Undoes and removes what a run has in a cluster.

@@ -96,6 +96,19 @@ def init(socket: str | None, start: str | None, output: str, force: bool, timeou
     click.echo(f"written: {output}; next: holdfast provider check {output}")
 
 
+@provider.command("manifest")
+@click.option(
+    "--account", default="default/holdfast", show_default=True, metavar="NAMESPACE/NAME", help="The service account."
+)
+def manifest(account: str) -> None:
+    """Print what a run needs of a Kubernetes as YAML for its administrator: a ClusterRole, and who gets it."""
+    from holdfast.storage import rights
+
+    if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9.-]+", account):
+        raise InvalidArgumentError(f"--account {account!r}", hint="NAMESPACE/NAME, such as default/holdfast")
+    click.echo(rights.manifest(account), nl=False)
+
+
 @provider.command("schema")
 def schema() -> None:
     """Print the JSON schema of a provider file, for an editor."""

@@ -32,7 +32,8 @@ impl ByCluster {
 impl Faults for ByCluster {
     fn lacks(&self, fault: Fault) -> Option<String> {
         match fault {
-            Fault::Drain | Fault::Uncordon => None,
+            Fault::Drain => self.pods.cluster().forbids(&[("", "nodes", "patch"), ("", "pods/eviction", "create")]),
+            Fault::Uncordon => None,
             fault => self.beneath.lacks(fault),
         }
     }

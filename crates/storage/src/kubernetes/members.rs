@@ -1,13 +1,17 @@
 //! The nodes of a user's cluster that a run takes.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::cluster::{Cluster, is_ready};
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
+
+/// What passes by itself is over by then.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// Which nodes are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,29 +24,27 @@ pub enum Wanted {
 
 impl Cluster {
     /// The addresses of the nodes that are asked for, by their names: each is Ready, gets pods, and runs what this machine
-    /// runs.
+    /// runs. One that has just become Ready may bear a taint for a moment.
     pub fn members(&self, wanted: &Wanted, deadline: Instant) -> Result<BTreeMap<String, String>> {
+        let mut found = None;
+        let _late = wait_until(deadline.min(Instant::now() + MOMENT), "nodes that are fit", || {
+            let members = self.members_now(wanted, deadline);
+            let is_there = members.is_ok();
+            found = Some(members);
+            is_there
+        });
+        found.unwrap_or_else(|| Err(Error::lab("the cluster's nodes were not listed in time")))
+    }
+
+    fn members_now(&self, wanted: &Wanted, deadline: Instant) -> Result<BTreeMap<String, String>> {
         let labels = if let Wanted::Selector(selector) = wanted { selector.as_str() } else { "" };
-        let mut found: BTreeMap<String, Node> = self
-            .list(&self.all::<Node>(), labels, deadline)?
-            .into_iter()
-            .filter_map(|node| Some((node.metadata.name.clone()?, node)))
-            .collect();
-        if let Wanted::Names(names) = wanted {
-            if let Some(missing) = names.iter().find(|name| !found.contains_key(*name)) {
-                let known = found.keys().cloned().collect::<Vec<_>>().join(", ");
-                return Err(Error::invalid(format!("there is no node {missing:?}")).hint(format!("nodes: {known}")));
-            }
-            found.retain(|name, _| names.contains(name));
-        } else {
-            found.retain(|_, node| unfit(node).is_none());
+        let listed = self.list(&self.all::<Node>(), labels, deadline)?.into_iter();
+        let found: BTreeMap<String, Node> =
+            listed.filter_map(|node| Some((node.metadata.name.clone()?, node))).collect();
+        match wanted {
+            Wanted::Names(names) => names.iter().map(|name| named(name, &found)).collect(),
+            Wanted::Selector(_) => fit(&found),
         }
-        if found.len() < 2 {
-            let many = found.len();
-            return Err(Error::invalid(format!("{many} nodes are fit for a run: every failover takes two"))
-                .hint("nodes: names, or selector: labels, of nodes that are Ready and get pods"));
-        }
-        found.into_iter().map(|(name, node)| address(&name, &node).map(|address| (name, address))).collect()
     }
 
     /// Who makes the volumes of a class.
@@ -75,6 +77,38 @@ fn unfit(node: &Node) -> Option<String> {
     }
 }
 
+/// A node that must take part, and its address.
+fn named(name: &str, found: &BTreeMap<String, Node>) -> Result<(String, String)> {
+    let Some(node) = found.get(name) else {
+        let known = found.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(Error::invalid(format!("there is no node {name:?}")).hint(format!("nodes: {known}")));
+    };
+    match unfit(node) {
+        Some(why) => Err(Error::invalid(format!("the node {name} cannot have tasks: {why}"))),
+        None => Ok((name.to_owned(), address(name, node))),
+    }
+}
+
+/// All that are fit, and their addresses; an error that says what is wrong with the others, where too few are.
+fn fit(found: &BTreeMap<String, Node>) -> Result<BTreeMap<String, String>> {
+    let able: BTreeMap<_, _> = found
+        .iter()
+        .filter(|(_, node)| unfit(node).is_none())
+        .map(|(name, node)| (name.clone(), address(name, node)))
+        .collect();
+    if able.len() >= 2 {
+        return Ok(able);
+    }
+    let others = found.iter().filter_map(|(name, node)| Some(format!("{name}: {}", unfit(node)?)));
+    let why = others.collect::<Vec<_>>().join("; ");
+    let many = able.len();
+    Err(Error::invalid(format!(
+        "{many} of {} nodes are fit for a run, and every failover takes two: {why}",
+        found.len()
+    ))
+    .hint("nodes: names, or selector: labels, of nodes that are Ready and get pods"))
+}
+
 fn own_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -83,13 +117,10 @@ fn own_architecture() -> &'static str {
     }
 }
 
-fn address(name: &str, node: &Node) -> Result<String> {
-    if let Some(why) = unfit(node) {
-        return Err(Error::invalid(format!("the node {name} cannot have tasks: {why}")));
-    }
+fn address(name: &str, node: &Node) -> String {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.into_iter().find(|address| address.type_ == "InternalIP");
-    Ok(internal.map_or_else(|| name.to_owned(), |address| address.address.clone()))
+    internal.map_or_else(|| name.to_owned(), |address| address.address.clone())
 }
 
 #[cfg(test)]
@@ -121,7 +152,10 @@ mod tests {
     #[test]
     fn a_node_that_gets_no_pods_of_ours_is_named_with_the_reason() {
         let here = own_architecture();
-        assert_eq!(address("a", &node(&json!({}), "True", here)).expect("fit"), "192.0.2.1");
+        let of = |node: Node| BTreeMap::from([("a".to_owned(), node)]);
+        let good = of(node(&json!({}), "True", here));
+        assert_eq!(named("a", &good).expect("fit"), ("a".to_owned(), "192.0.2.1".to_owned()));
+        assert!(named("b", &good).expect_err("unknown").to_string().contains("there is no node"));
         let soft = json!({"taints": [{"key": "slow", "effect": "PreferNoSchedule"}]});
         assert_eq!(unfit(&node(&soft, "True", here)), None);
         let control = json!({"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]});
@@ -131,8 +165,10 @@ mod tests {
             (control, "True", here, "node-role.kubernetes.io/control-plane:NoSchedule"),
             (json!({}), "True", "riscv64", "it is riscv64"),
         ] {
-            let said = address("a", &node(&spec, ready, architecture)).expect_err(why).to_string();
-            assert!(said.contains(why), "{said}");
+            let found = of(node(&spec, ready, architecture));
+            for said in [named("a", &found).map(drop).expect_err(why), fit(&found).expect_err(why)] {
+                assert!(said.to_string().contains(why), "{said}");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod pods;
 mod program;
 mod quantity;
 mod recovery;
+mod rights;
 mod runner;
 
 pub use claims::Claims;

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from holdfast import visible
 from holdfast.exceptions import HoldfastError
+from holdfast.storage import fleet, rights
 from holdfast.storage.provider.file import ProviderFile
 from holdfast.storage.provider.introduction import Introduction, introduce
 
@@ -70,7 +71,14 @@ def try_out(provider: ProviderFile, *, start: bool = True, timeout: float | None
     trial = Trial(list(_looked_for(provider)))
     lacking = provider.lacks()
     trial.tried += [Tried("this machine", False, why) for why in lacking]
-    if provider.hosts is not None:
+    if provider.cluster is not None:
+        trial.tried += _cluster(provider.cluster)
+        trial.capabilities = frozenset(
+            word
+            for word, there in {"Fence": provider.fencing != "none", "Local": provider.shared is False}.items()
+            if there
+        )
+    elif provider.hosts is not None:
         trial.tried += _hosts(provider, trial)
     elif not start:
         trial.tried.append(Tried("the plugin", None, "--no-start"))
@@ -89,7 +97,8 @@ def _looked_for(provider: ProviderFile) -> Iterator[Tried]:
         "provider: controller: start": provider.controller_start,
         "provider: version": provider.version_command,
     }
-    faults = provider.hosts.commands if provider.hosts is not None else {}
+    outside = provider.hosts or provider.cluster
+    faults = outside.commands if outside is not None else {}
     commands |= {f"faults: {name}": command for name, command in faults.items()}
     for what, command in commands.items():
         if command:
@@ -172,6 +181,31 @@ def _hosts(provider: ProviderFile, trial: Trial) -> Iterator[Tried]:
     elif provider.controller_socket and (answered := _asked(provider.controller_socket, provider)[0]) is not None:
         more = answered.capabilities(fences=provider.fencing != "none")
         trial.capabilities = more if trial.capabilities is None else trial.capabilities | more
+    yield Tried("the faults", None, "their commands do harm")
+
+
+def _cluster(cluster: fleet.Cluster) -> Iterator[Tried]:
+    """Its API, its nodes and class, and each right that a run needs; faults are not done."""
+    from holdfast import _core
+
+    reached = (cluster.kubeconfig, cluster.context)
+    asked = rights.asked()
+    try:
+        version, address, allowed = _core.storage_cluster_allows(*reached, asked)
+        yield Tried("the cluster", True, f"Kubernetes {version} at {address}")
+    except HoldfastError as error:
+        yield Tried("the cluster", False, str(error))
+        return
+    for right, what in rights.missing(dict(zip(asked, allowed, strict=True))):
+        yield Tried(f"the right to {right}", False if not right.needed_for else None, what)
+    try:
+        nodes, provisioner = _core.storage_cluster_members(
+            *reached, list(cluster.nodes), cluster.selector, cluster.storage_class
+        )
+        yield Tried("the nodes", True, ", ".join(nodes))
+        yield Tried(f"the StorageClass {cluster.storage_class}", True, f"its volumes are made by {provisioner}")
+    except HoldfastError as error:
+        yield Tried("the nodes and the StorageClass", False, str(error))
     yield Tried("the faults", None, "their commands do harm")
 
 
