@@ -393,50 +393,6 @@ class Scenario:
 
     # What several scenarios do.
 
-    def mount_unevenly(self, keeper: StorageTask, order: Iterable[str]) -> None:
-        """Mounts (M) and unmounts (U) by two tasks in turn, and at the end the unmounts that are missing.
-
-        After each unmount the keeper still has its volume where it had it.
-        """
-        volume, node = keeper.volume, keeper.node
-        names = ("uneven-a", "uneven-b")
-        counts = {"M": 0, "U": 0}
-        for each in order:
-            name = names[counts[each] % len(names)]
-            counts[each] += 1
-            if each == "M":
-                self.lab.mount(volume, node, name, timeout=self.limits.call)
-            else:
-                self.unmount_beside(keeper, name)
-        for name in names:
-            self.unmount_beside(keeper, name)
-
-    def mount_beside(self, keeper: StorageTask, name: str) -> None:
-        """A mount for a second task on the volume of another."""
-        self.lab.mount(keeper.volume, keeper.node, name, timeout=self.limits.call)
-        self.expect_seen(keeper, f"a mount for the task {name}")
-
-    def unmount_beside(self, keeper: StorageTask, name: str) -> None:
-        """An unmount for a task of that name, which takes nothing from another task on the same volume."""
-        self.lab.unmount(keeper.volume, keeper.node, name, timeout=self.limits.call)
-        self.expect_seen(keeper, f"an unmount for the task {name}")
-
-    def mount_again(self, keeper: StorageTask) -> None:
-        """A volume is mounted once more for a task that has it, and that is taken back: the task has it still."""
-        what = "a second mount for the task, taken back,"
-        with self.blaming(f"{what} is not one of two"):
-            refusal = self.lab.mount_again(keeper, timeout=self.limits.call)
-        if refusal is not None:
-            self.unchecked("two mounts for one task", refusal)
-        self.expect_seen(keeper, what)
-
-    def expect_seen(self, keeper: StorageTask, after: str) -> None:
-        """A task's volume is where it was mounted, for whoever opens it anew; what a task holds open tells less."""
-        with self.blaming(f"after {after} the volume of the task is not where it was mounted"):
-            seen = self.lab.see(keeper, timeout=self.limits.call)
-        if not seen:
-            self.unchecked("where a task has its volume", "nobody can look there")
-
     def lose_unmount(self, task: StorageTask) -> None:
         """Let go of a task's volume while the plugin is dead: the provider refuses, or nobody hears of it."""
         if self.provider.tells_unmounts:

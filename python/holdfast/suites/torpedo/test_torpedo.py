@@ -13,6 +13,7 @@ import pytest
 
 from holdfast.choices import StorageFault
 from holdfast.storage import demands
+from holdfast.storage.beside import Beside
 from holdfast.storage.offer import MEBIBYTE, Variation
 from holdfast.storage.scenario import STAGES, Scenario
 from holdfast.suites.torpedo.lab import torpedo
@@ -81,8 +82,8 @@ def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
         keeper = torpedo.run(volume, first)
         if demands.admits_two_paths(torpedo, volume, first):
             for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
-                torpedo.mount_unevenly(keeper, order)
-        torpedo.mount_again(keeper)
+                Beside(torpedo, keeper).mount_unevenly(order)
+        Beside(torpedo, keeper).mount_again()
         torpedo.expect_progress([keeper])
         torpedo.finish([keeper])
         torpedo.expect_nothing_left()
@@ -104,7 +105,7 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     shared = tasks[STAGES.index("appending")]
     two_paths = demands.admits_two_paths(torpedo, shared.volume, first)
     if two_paths:
-        torpedo.mount_beside(shared, "guest-before")
+        Beside(torpedo, shared).mount("guest-before")
     before = [task.acknowledged for task in tasks]
 
     torpedo.harm(first, fault, undo="start_server" if of_server else "start_plugin", under=tasks)
@@ -114,9 +115,9 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
 
     demands.expect_known(torpedo, shared.volume, first)
     if two_paths:
-        torpedo.mount_beside(shared, "guest-after")
+        Beside(torpedo, shared).mount("guest-after")
         for name in ("guest-before", "guest-after"):
-            torpedo.unmount_beside(shared, name)
+            Beside(torpedo, shared).unmount(name)
     torpedo.expect_progress(tasks)
     torpedo.expect_undisturbed(tasks, before)
     torpedo.finish(tasks)
