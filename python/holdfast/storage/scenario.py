@@ -33,6 +33,7 @@ class Scenario:
         self.name = name
         self.folder = ""  # where the lab keeps its own files, if it has one
         self.forbidden = ""  # why no harm may be done here
+        self.deaf = ""  # why nobody hears what a task tells whose node is lost
         self.limits = limits
         self.account = ScenarioAccount()
         self.provider: StorageProvider = lab.provider()
@@ -324,8 +325,10 @@ class Scenario:
 
     def expect_errors(self, tasks: Iterable[StorageTask]) -> None:
         """Each task that writes is told that it cannot any more, or has ended: a kubelet ends whoever was evicted."""
+        if self.deaf:
+            self.unchecked("that the old writer is told an error", self.deaf)
         for task in tasks:
-            if task.stage == "idle":
+            if task.stage == "idle" or self.deaf:
                 continue
             if not self._until(partial(_writes_no_more, task), self.limits.deadline):
                 within = f"after {self.limits.deadline} s"
