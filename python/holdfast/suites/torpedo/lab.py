@@ -125,9 +125,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
         if provider.cluster is not None and not options.typed(config, "torpedo-allow-disruption"):
             scenario.forbidden = "would harm nodes of the cluster: say --torpedo-allow-disruption on the command line"
         if provider.cluster is not None and provider.cluster.tester is None:
-            scenario.deaf = (
-                "tasks tell by their pods' logs, which no cluster has of a node that is lost: give lab: tester"
-            )
+            scenario.deaf = "tasks tell by their pods' logs, and a lost node's cannot be read: give lab: tester"
         if not provider.is_here:
             what = "containers" if provider.cluster is None else "pods"
             scenario.unseen = Unchecked(f"what stays mounted on the {provider.lab}", f"only its {what} are looked at")
