@@ -415,8 +415,9 @@ def publish(request: Fields, context: grpc.ServicerContext) -> Fields:
     (VOLUMES / "published.asked").write_text(json.dumps(request))
     os.makedirs(target, exist_ok=True)  # noqa: PTH103
     if not mounted(target):
-        source = request["staging_target_path"] if WAYS.get("stages") else str(place(request["volume_id"]))
-        subprocess.run(["mount", "--bind", source, target], check=True)
+        source = request["staging_target_path"] if WAYS.get("stages") else str(bound(request["volume_id"]))
+        if WAYS.get("binds") != "nothing":
+            subprocess.run(["mount", "--bind", source, target], check=True)
         flags = request["volume_capability"].get("mount", {}).get("mount_flags", [])
         flags = [flag for flag in flags if flag in BIND_FLAGS and WAYS.get("flags") != "ignored"]
         mode = request["volume_capability"]["access_mode"]["mode"]
@@ -429,8 +430,29 @@ def publish(request: Fields, context: grpc.ServicerContext) -> Fields:
     return {}
 
 
+def bound(volume: str) -> Path:
+    """What a task gets of a volume."""
+    own, binds = place(volume), WAYS.get("binds", "it")
+    if binds == "a new one":  # each time
+        own = own.with_suffix(f".{asked['NodePublishVolume', volume]}.{NODE}")
+        own.mkdir(exist_ok=True)
+    elif binds == "one of the node":
+        own = own.with_suffix(f".{NODE}.copy")
+        if not own.exists():
+            subprocess.run(["cp", "-a", str(place(volume)), str(own)], check=True)
+    elif binds == "one for all":
+        own = VOLUMES / "all"
+        own.mkdir(exist_ok=True)
+    return own
+
+
 def unpublish(request: Fields, _: grpc.ServicerContext) -> Fields:
     target = request["target_path"]
+    if WAYS.get("unpublishes") == "and empties":
+        subprocess.run(["find", str(place(request["volume_id"])), "-type", "f", "-delete"], check=True)
+    if WAYS.get("unpublishes") == "and cuts":
+        for file in place(request["volume_id"]).glob("*.ledger"):
+            os.truncate(file, 4096)
     place(request["volume_id"]).with_suffix(".used").unlink(missing_ok=True)
     if mounted(target):
         subprocess.run(["umount", target], check=True)

@@ -1,0 +1,61 @@
+"""Broken CSI drivers under a Kubernetes: what stands between the judge and the driver hides none of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.storage import kubernetes
+
+from conftest import RunSuite
+from test_torpedo import verdicts
+
+DRIVER = Path(__file__).parent / "scripted_driver.py"
+pytestmark = pytest.mark.skipif(bool(kubernetes.lacks()), reason=str(kubernetes.lacks()))
+FOREVER = {"codes": ["INTERNAL"], "forever": True}
+# What the driver does wrong, the scenario that catches it, and the words for it.
+DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "mounts nothing": ({"ways": {"binds": "nothing"}}, "T1", "emptied: none of"),
+    "mounts a new folder each time": ({"ways": {"binds": "a new one"}}, "T1", "emptied: none of"),
+    "mounts one folder for all volumes": ({"ways": {"binds": "one for all"}}, "T1", "damaged after record"),
+    "has a copy on each node": ({"ways": {"binds": "one of the node"}}, "T24", "acknowledged records on"),
+    "empties a volume with its unmount": ({"ways": {"unpublishes": "and empties"}}, "T1", "emptied: none of"),
+    "cuts a volume with its unmount": ({"ways": {"unpublishes": "and cuts"}}, "T1", "lost tail: "),
+    "makes no volume": ({"CreateVolume": FOREVER}, "T1", "ProvisioningFailed: .*as the script says"),
+    "does not answer to CreateVolume": ({"CreateVolume": {"hang": True}}, "T1", "is not bound|did not come in time"),
+    "mounts no volume": ({"NodePublishVolume": FOREVER}, "T1", "FailedMount: .*as the script says"),
+    "does not answer to NodePublishVolume": ({"NodePublishVolume": {"hang": True}}, "T1", "does not run|in time"),
+    "answers what is no answer": ({"NodePublishVolume": {"garbage": True}}, "T1", "FailedMount: .*unmarshal"),
+    "unmounts no volume": ({"NodeUnpublishVolume": FOREVER}, "T1", "the end of the Pod .* did not come in time"),
+}
+
+
+def run(suite: RunSuite, folder: Path, script: dict[str, Any], scenario: str) -> tuple[str, str]:
+    """The verdict on a driver that does as a script says, and the reason."""
+    told = folder / "script.json"
+    told.write_text(json.dumps(script), encoding="utf-8")
+    start = f'{sys.executable} {DRIVER} {{socket}} {{node}} {folder}/volumes "$(cat {told})"'
+    file = folder / "scripted.yaml"
+    held = {"provider": {"kind": "csi", "start": start}, "runner": {"kind": "kubernetes"}, "lab": {"nodes": 2}}
+    file.write_text(json.dumps(held), encoding="utf-8")
+    found = suite("-k", f"torpedo_{scenario[1:]}_", "--provider", str(file))
+    ((verdict, reason),) = verdicts(found)[scenario]
+    return verdict, reason
+
+
+@pytest.mark.parametrize("scenario", ["T1", "T24"])
+def test_a_driver_that_is_right_passes(scenario: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    assert run(run_suite, tmp_path, {}, scenario)[0] == "Pass"
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_driver_that_is_broken_is_caught(defect: str, run_suite: RunSuite, tmp_path: Path) -> None:
+    script, scenario, words = DEFECTS[defect]
+    verdict, reason = run(run_suite, tmp_path, script, scenario)
+    assert verdict == "Fail", reason
+    assert re.search(words, reason, re.DOTALL), reason
