@@ -60,6 +60,12 @@ fn build_for(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
     for (name, package) in EXECUTABLES {
         cargo.args(["--package", package, "--bin", name]);
     }
+    for (name, _) in env::vars_os() {
+        // who links the wheel, zig say, links no executable with nothing but itself in it
+        if name.to_str().is_some_and(is_about_linking) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
         .arg("--target-dir")
         .arg(target_dir)
@@ -73,6 +79,12 @@ fn build_for(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
         return Err(format!("cargo build of the executables for {target} ended with {status}").into());
     }
     Ok(target_dir.join(target).join("release"))
+}
+
+/// Whether a variable says with what to compile and link for one target.
+fn is_about_linking(name: &str) -> bool {
+    let tools = ["CC_", "CXX_", "AR_", "RANLIB_", "CFLAGS_", "CXXFLAGS_"];
+    tools.iter().any(|tool| name.starts_with(tool)) || (name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER"))
 }
 
 fn target_installed(target: &str) -> bool {

@@ -51,6 +51,15 @@ ARCHIVE_TOOLS = {
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
+# The Rust target of each wheel for Linux, and the oldest system that it is for.
+LINUX_WHEELS = {
+    "x86_64-unknown-linux-gnu": "manylinux2014",
+    "aarch64-unknown-linux-gnu": "manylinux2014",
+    "x86_64-unknown-linux-musl": "musllinux_1_2",
+    "aarch64-unknown-linux-musl": "musllinux_1_2",
+}
+# In MB: three static executables of 2 to 8 MB are in each, for nothing is downloaded at run time.
+LARGEST_WHEEL = 12.0
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 # What sessions install, with its versions and hashes: NAME.txt is written from NAME.in by `nox -s lock`. What is
 # installed as users have it (cntr3, frameworks, bench, pictures) is not pinned.
@@ -411,6 +420,53 @@ def deny(session: nox.Session) -> None:
     checks = ("licenses", "bans", "sources", *session.posargs)
     session.run("cargo", "deny", *offline, "--all-features", "check", "--hide-inclusion-graph", *checks, external=True)
     session.run("python", str(ROOT / "docs" / "licences.py"), "--check")
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """What a release uploads for Linux, in target/dist: manylinux2014 and musllinux wheels, and the sources.
+
+    A wheel for each Rust target that is installed or that rustup can add; the others are named. `zig` links, so that
+    a wheel runs on systems as old as its name says wherever it is made; auditwheel holds it to that. Two builds of one
+    commit in one folder are the same: what has a time in it has the commit's.
+    """
+    install_locked(session, "dist")
+    folder = ROOT / "target" / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    environment = {"SOURCE_DATE_EPOCH": _commit_time()}
+    missing = []
+    for target, platform in LINUX_WHEELS.items():
+        if not _has_target(target):
+            missing.append(target)
+            continue
+        build = ("--locked", "--profile", "dist", "--zig", "--target", target, "--compatibility", platform)
+        session.run("maturin", "build", *build, "--out", str(folder), env=environment)
+    session.run("maturin", "sdist", "--out", str(folder), env=environment)
+    for wheel_file in sorted(folder.glob("*.whl")):
+        session.run("auditwheel", "show", str(wheel_file))
+        size = wheel_file.stat().st_size / 1e6
+        session.log(f"{wheel_file.name}: {size:.1f} MB")
+        if size > LARGEST_WHEEL:
+            session.error(f"{wheel_file.name} has {size:.1f} MB, and may have {LARGEST_WHEEL}")
+    if missing and os.environ.get("GITHUB_ACTIONS") == "true":
+        session.error(f"no Rust target: {', '.join(missing)}")
+    for target in missing:
+        session.warn(f"no wheel for {target}: rustup target add {target}")
+
+
+def _has_target(target: str) -> bool:
+    """Whether Rust can build for it here, once rustup was asked for it."""
+    if shutil.which("rustup") is not None:
+        subprocess.run(["rustup", "target", "add", target], capture_output=True, check=False)
+    asked = ["rustc", "--print", "target-libdir", "--target", target]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return found.returncode == 0 and Path(found.stdout.strip()).is_dir()
+
+
+def _commit_time() -> str:
+    """Seconds since 1970."""
+    asked = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @nox.session
