@@ -457,7 +457,7 @@ def dist(session: nox.Session) -> None:
 def _has_target(target: str) -> bool:
     """Whether Rust can build for it here, once rustup was asked for it."""
     if shutil.which("rustup") is not None:
-        subprocess.run(["rustup", "target", "add", target], capture_output=True, check=False)
+        subprocess.run(["rustup", "target", "add", target], capture_output=True, check=False, timeout=600)
     asked = ["rustc", "--print", "target-libdir", "--target", target]
     found = subprocess.run(asked, capture_output=True, text=True, check=False)
     return found.returncode == 0 and Path(found.stdout.strip()).is_dir()
