@@ -96,7 +96,7 @@ def test_only_labels_that_nobody_asked_for_are_left_out(archive: Path) -> None:
         holdfast.emulator(quirks=["labels-refused"]) as chassis,
         holdfast.connect(chassis.address, insecure=True) as device,
     ):
-        dut = device.recording("7", labels={"holdfast.run": "7"})
+        dut = device.recording("7", labels={"holdfast.run": "7"}, name_label="holdfast.name")
         assert dut.labels_refused is None
         dut.containerz.deploy(archive, retag="app:v1")
         with pytest.raises(InvalidArgument, match="unsupported field"):

@@ -284,13 +284,20 @@ class Device:
     def note(self, text: str) -> None:
         """Puts a note on the timeline."""
 
-    def recording(self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None) -> Device:
+    def recording(
+        self,
+        run: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        journal: _Path | None = None,
+        name_label: str | None = None,
+    ) -> Device:
         """The same device over the same session, with a record of its own.
 
         What is made through it and was not there before is in `made`, and as a line in the file `journal` with `run`,
-        before it is asked for; containers and volumes bear `labels`, and their name as `holdfast.name`, unless the
-        device takes none (`labels_refused`). A record made from one that records is a part of it: an update of what
-        either made keeps its labels. `holdfast.journal` reads the file.
+        before it is asked for; containers and volumes bear `labels`, and their name as `name_label` where that is
+        given, unless the device takes none (`labels_refused`). A record made from one that records is a part of it:
+        an update of what either made keeps its labels. `holdfast.journal` reads the file.
         """
 
     @property
@@ -472,7 +479,12 @@ class AsyncDevice:
         """As `Device.note`."""
 
     def recording(
-        self, run: str, *, labels: Mapping[str, str] | None = None, journal: _Path | None = None
+        self,
+        run: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        journal: _Path | None = None,
+        name_label: str | None = None,
     ) -> Awaitable[AsyncDevice]:
         """As `Device.recording`."""
 

@@ -25,6 +25,8 @@ from holdfast.exceptions import DeviceOccupied, HoldfastError
 PREFIX = "holdfast-"
 # On what can bear labels: which run made it, and on which machine.
 RUN_LABEL, MACHINE_LABEL = "holdfast.run", "holdfast.machine"
+# The same, with the name that its bearer was asked to have.
+NAME_LABEL = "holdfast.name"
 _OF_A_RUN = re.compile(rf"{PREFIX}([0-9a-z]+)(?:-.*)?$")
 
 

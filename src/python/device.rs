@@ -402,14 +402,16 @@ macro_rules! properties {
             }
 
             /// The same device with a record of its own: what is made through it bears `labels`, and is on record before.
-            #[pyo3(signature = (run, *, labels=None, journal=None))]
+            #[pyo3(signature = (run, *, labels=None, journal=None, name_label=None))]
             fn recording(
                 &self,
                 run: String,
                 labels: Option<BTreeMap<String, String>>,
                 journal: Option<PathBuf>,
+                name_label: Option<String>,
             ) -> Self {
-                let record = CreationRecord::new(run, address(&self.inner), labels.unwrap_or_default(), journal);
+                let mut record = CreationRecord::new(run, address(&self.inner), labels.unwrap_or_default(), journal);
+                record.name_label = name_label;
                 Self { inner: self.inner.recording(record) }
             }
 

@@ -120,7 +120,7 @@ impl ClusterGiven {
         let hosts = Arc::new(Hosts::new(members, self.commands.clone(), mask.clone()));
         let powered = hosts.clone();
         let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| powered.is_off(node)));
-        let faults = ByCluster::new(pods.clone(), hosts);
+        let faults = ByCluster::new(pods.clone(), recovery, hosts);
         Ok(Lab::new(Arc::new(volumes), Arc::new(runner), Arc::new(pods), Arc::new(faults), self.run, self.pace.0, mask))
     }
 }

@@ -188,7 +188,7 @@ impl LabGiven {
         let recovery = given.recovery.as_deref().map(str::parse).transpose()?;
         let shared = namespaces.clone();
         let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| shared.is_off(node)));
-        let faults = ByCluster::new(pods.clone(), Arc::new(namespaces.clone()));
+        let faults = ByCluster::new(pods.clone(), recovery, Arc::new(namespaces.clone()));
         let (volumes, runner, mask) = (Arc::new(volumes), Arc::new(runner), self.mask.get().mask.clone());
         Ok(Lab::new(volumes, runner, Arc::new(pods), Arc::new(faults), self.run, self.pace.0, mask))
     }

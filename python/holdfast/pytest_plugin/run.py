@@ -142,7 +142,7 @@ class Run:
 
     def _recording(self, device: Device) -> Device:
         file = self._journal.file if self._journal is not None else None
-        return device.recording(self.id, labels=self._labels(), journal=file)
+        return device.recording(self.id, labels=self._labels(), journal=file, name_label=journal.NAME_LABEL)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -15,14 +15,14 @@ from typing import Any
 from holdfast import Device, _core
 from holdfast.choices import VolumeDriver
 from holdfast.exceptions import ExpectationFailed, HoldfastError
+from holdfast.journal import NAME_LABEL
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.ledger import MOUNT, VARIABLES, Ledger
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.results import Container, Volume, same_id
 
-# A label (which `Device.recording` gives) and a variable that each thing is asked to have, with its own name: no other
-# thing has them with that value.
-NAME_LABEL, NAME_VARIABLE = "holdfast.name", f"{VARIABLES}NAME"
+# A variable that each thing is asked to have, with its own name, as a run's label NAME_LABEL: no other has that value.
+NAME_VARIABLE = f"{VARIABLES}NAME"
 # An id as lists shorten it, which may as well be a name.
 _SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
 

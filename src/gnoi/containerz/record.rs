@@ -14,9 +14,6 @@ use super::Containerz;
 use crate::dial::EventKind;
 use crate::error::{Error, Result};
 
-/// The label that says what its bearer was asked to be called.
-const NAME_LABEL: &str = "holdfast.name";
-
 /// Something on a device, by what names it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -47,8 +44,10 @@ pub struct CreationRecord {
     pub run: String,
     /// Where it is, `HOST:PORT` joined by commas.
     pub device: String,
-    /// What all that can bear labels is given, beside its name.
+    /// What all that can bear labels is given.
     pub labels: BTreeMap<String, String>,
+    /// The label whose value is what its bearer was asked to be called, where it is given one.
+    pub name_label: Option<String>,
     /// Lines of JSON, each written before what it tells of is made; none for memory alone.
     pub journal: Option<PathBuf>,
     /// Of what this one is a part.
@@ -126,7 +125,8 @@ impl Containerz {
     {
         let usable = |record: &&Arc<CreationRecord>| record.labels_refused().is_none() && !record.labels.is_empty();
         let Some(record) = self.record.as_ref().filter(usable) else { return ask(labels.clone()).await };
-        let own = record.labels.clone().into_iter().chain([(NAME_LABEL.to_owned(), name.to_owned())]);
+        let named = record.name_label.iter().map(|label| (label.clone(), name.to_owned()));
+        let own = record.labels.clone().into_iter().chain(named);
         let refused = match ask(own.chain(labels.clone()).collect()).await {
             Err(error) if may_refuse_labels(&error) => error,
             answer => return answer,

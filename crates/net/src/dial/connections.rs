@@ -69,14 +69,22 @@ impl Connections {
         current.is_some_and(|held| held.is(connection))
     }
 
-    /// Makes `connection` the last anybody uses of it: the next call dials. Whether it was the one of the moment.
-    pub fn leave(&self, connection: &Connection) -> bool {
+    /// Makes `connection` the last anybody uses of it: the next call dials.
+    pub fn leave(&self, connection: &Connection) {
         let mut current = self.held();
-        let is_current = Self::is_current(current.as_ref(), connection);
-        if is_current {
+        if Self::is_current(current.as_ref(), connection) {
             *current = None;
         }
-        is_current
+    }
+
+    /// The same, and the next dial is to another address, if there is one. Of several that ask for it one alone passes on:
+    /// two would come back to the same address.
+    pub fn leave_and_pass(&self, connection: &Connection) {
+        let mut current = self.held();
+        if Self::is_current(current.as_ref(), connection) {
+            *current = None;
+            self.pass_address();
+        }
     }
 
     /// The same of one that is lost, or whose peer is silent: the next is to another address, if there is one.

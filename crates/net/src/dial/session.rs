@@ -468,10 +468,7 @@ impl Session {
         self.inner.refusals.fetch_add(1, Ordering::Relaxed);
         if !connection.is_alone() {
             connection.set_in_charge(false);
-            // of several calls that were refused on it, one passes on: two would come back to the same address
-            if self.connections().leave(connection) {
-                self.connections().pass_address();
-            }
+            self.connections().leave_and_pass(connection);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
@@ -96,20 +96,33 @@ impl Channels {
 /// may arrive late, after its network came back.
 #[derive(Default)]
 pub struct OtherClock {
-    ahead: OnceLock<i128>,
+    ahead: Mutex<Option<i128>>,
 }
 
 impl OtherClock {
+    fn held(&self) -> MutexGuard<'_, Option<i128>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets it by a line that may have been long on its way: of several the one that was quickest is right.
+    pub fn set_by(&self, at: Option<u64>) {
+        let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
+        let mut ahead = self.held();
+        if let (Some(at), Some(known)) = (at, *ahead) {
+            *ahead = Some(known.max(i128::from(at) - now));
+        }
+    }
+
     /// The same, by our clock. The first line of a task comes as soon as it was told.
     pub fn translate(&self, message: WriterMessage) -> WriterMessage {
         let now = i128::try_from(BEGUN.elapsed().as_nanos()).unwrap_or_default();
         match message {
             WriterMessage::Opened(number, Some(at)) => {
-                let _ = self.ahead.set(i128::from(at) - now); // it opens once
+                *self.held() = Some(i128::from(at) - now); // it opens once
                 WriterMessage::Opened(number, Some(at))
             }
             WriterMessage::Acknowledged(receipt) => {
-                let ahead = self.ahead.get().copied();
+                let ahead = *self.held();
                 let ours = |at: u64| u64::try_from(i128::from(at) - ahead?).ok();
                 WriterMessage::Acknowledged(Receipt { at: receipt.at.and_then(ours), ..receipt })
             }

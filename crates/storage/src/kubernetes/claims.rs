@@ -5,11 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::DeleteParams;
-use tonic::Code;
-
 use super::cluster::Cluster;
 use super::manifests;
 use super::pods::Pods;
@@ -17,6 +12,9 @@ use crate::nodes::Nodes;
 use crate::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::DeleteParams;
 
 /// For one question to the API, which is asked again.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -125,7 +123,8 @@ impl Volumes for Claims {
         self.cluster.create(&claims, &claim, deadline)?;
         let asked = Volume::by_name(request);
         if late {
-            return Ok(asked); // it is made for the first pod that wants it
+            // it is made for the first pod that wants it; so large is it at least
+            return Ok(Volume { bytes: Some(request.bytes), ..asked });
         }
         let made = self.wait_bound(&request.name, deadline).inspect_err(|_| {
             // nobody shall make it later
@@ -187,7 +186,6 @@ impl Volumes for Claims {
     }
 
     fn trouble(&self, deadline: Instant) -> Option<Error> {
-        let error = self.cluster.version(deadline.min(Instant::now() + QUESTION)).err()?;
-        (error.code() != Some(Code::PermissionDenied)).then_some(error)
+        self.cluster.silence(deadline.min(Instant::now() + QUESTION))
     }
 }

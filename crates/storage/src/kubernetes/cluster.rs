@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::serde::Serialize;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
@@ -50,20 +50,51 @@ pub struct Cluster {
     options: ClusterOptions,
 }
 
-/// What the API refused is told as it is; that it cannot be reached, or understood, is the lab's trouble.
+/// What the API refused is told as it is; that it cannot be reached, or understood, is the lab's trouble, and so is what
+/// its administrators do not allow: rights, quotas, policies.
 fn told(error: &kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => {
             let code = match status.code {
-                403 => Code::PermissionDenied,
+                401 => {
+                    return Error::new(Kind::Status(Code::Unauthenticated), status.message.clone())
+                        .hint("the kubeconfig's credentials are wrong, or have expired: log in again");
+                }
+                403 => {
+                    return Error::lab(status.message.clone())
+                        .hint("`holdfast provider manifest` has the rights of a run; quotas and policies say no by themselves");
+                }
                 404 => Code::NotFound,
-                409 => Code::AlreadyExists,
+                409 if status.reason == "AlreadyExists" => Code::AlreadyExists,
+                409 => Code::Aborted, // somebody else was quicker
                 400 | 422 => Code::InvalidArgument,
                 _ => return Error::lab(status.message.clone()),
             };
             Error::new(Kind::Status(code), status.message.clone())
         }
+        kube::Error::Auth(_) => Error::lab(BY_HAND), // its own words may have secrets in them
         error => Error::lab(chain(error)).hint("is the API server alive, and is this its kubeconfig?"),
+    }
+}
+
+/// What to say of credentials that a program gives, which failed.
+const BY_HAND: &str = "the program that the kubeconfig names for credentials failed: run it by hand to see why";
+
+/// What is wrong with a kubeconfig, without what is in it.
+fn unreadable(file: &str, error: &KubeconfigError) -> Error {
+    let why = match error {
+        KubeconfigError::Parse(_) => "it is no kubeconfig".to_owned(),
+        error => chain(error),
+    };
+    Error::invalid(format!("{file}: {why}")).hint("give a kubeconfig, and a context that is in it")
+}
+
+/// Programs that give credentials ask nobody anything: the terminal is the tests'.
+fn ask_nobody(config: &mut Kubeconfig) {
+    for user in config.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        if let Some(exec) = user.exec.as_mut() {
+            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
     }
 }
 
@@ -71,22 +102,43 @@ impl Cluster {
     /// Reaches a cluster once it answers. Must be called within a runtime, from where blocking is allowed.
     pub fn connect(options: ClusterOptions, deadline: Instant) -> Result<Self> {
         let file = options.kubeconfig.display().to_string();
-        let bad = |error: &dyn std::error::Error| {
-            Error::invalid(format!("{file}: {}", chain(error))).hint("give a kubeconfig, and a context that is in it")
-        };
-        let read = Kubeconfig::read_from(&options.kubeconfig).map_err(|error| bad(&error))?;
+        let bad = |error: KubeconfigError| unreadable(&file, &error);
+        let mut read = Kubeconfig::read_from(&options.kubeconfig).map_err(bad)?;
+        ask_nobody(&mut read);
         let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
         let runtime = Handle::current();
-        let config = runtime.block_on(Config::from_custom_kubeconfig(read, &chosen)).map_err(|error| bad(&error))?;
+        let config = runtime.block_on(Config::from_custom_kubeconfig(read, &chosen)).map_err(bad)?;
         let address = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| bad(&error))?;
+        // a program may give the credentials, and take as long as it likes
+        let made = runtime.spawn_blocking(move || Client::try_from(config));
+        let made = runtime.block_on(async { timeout_at(deadline.into(), made).await });
+        let client = match made {
+            Ok(Ok(Ok(client))) => client,
+            Ok(Ok(Err(kube::Error::Auth(_)))) => return Err(Error::invalid(format!("{file}: {BY_HAND}"))),
+            Ok(Ok(Err(error))) => return Err(Error::invalid(format!("{file}: {}", chain(&error)))),
+            Ok(Err(_)) | Err(_) => {
+                return Err(Error::invalid(format!("{file}: its credentials did not come in time")).hint(BY_HAND));
+            }
+        };
         let cluster = Self { client, address, runtime, options };
         let mut last = None;
         let waited = wait_until(deadline, "the API of a Kubernetes", || {
-            last = cluster.version(Instant::now() + QUESTION).err();
-            last.as_ref().is_none_or(|error| error.code().is_some()) // a refusal is an answer, and stays one
+            last = cluster.silence(Instant::now() + QUESTION);
+            last.as_ref().is_none_or(|error| error.code().is_some()) // a refusal of whoever asks stays one
         });
         last.map_or_else(|| waited.map(|()| cluster), Err)
+    }
+
+    /// Why the API does not answer; none, where it does, and be it that it allows nobody to ask for its version.
+    pub fn silence(&self, deadline: Instant) -> Option<Error> {
+        let asked = self.client.apiserver_version();
+        let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await });
+        match answer {
+            Ok(Ok(_)) => None,
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
+            Ok(Err(error)) => Some(told(&error).during(&self.address, "version", Duration::ZERO)),
+            Err(_) => Some(Error::lab("the API server does not answer in time").hint("is it alive?")),
+        }
     }
 
     /// The version of its API server.

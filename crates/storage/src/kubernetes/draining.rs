@@ -10,8 +10,9 @@ use tonic::Code;
 
 use super::cluster::Cluster;
 use super::pods::Pods;
-use crate::faults::{Fault, Faults};
-use holdfast_net::error::Result;
+use super::recovery::Recovery;
+use crate::faults::{Fault, Faults, Network, Part};
+use holdfast_net::error::{Error, Result};
 
 /// Where the run's namespace says which nodes get no pods until the run is over.
 pub const CORDONED: &str = "holdfast.dev/cordoned-nodes";
@@ -19,13 +20,31 @@ pub const CORDONED: &str = "holdfast.dev/cordoned-nodes";
 /// What harms the nodes of a cluster: what can be done through its API, and what whoever has the nodes does.
 pub struct ByCluster {
     pods: Pods,
+    recovery: Option<Recovery>,
     beneath: Arc<dyn Faults>,
 }
 
 impl ByCluster {
-    /// Through the cluster of these pods, and by whom has its nodes.
-    pub fn new(pods: Pods, beneath: Arc<dyn Faults>) -> Self {
-        Self { pods, beneath }
+    /// Through the cluster of these pods, and by whom has its nodes; `recovery` is what follows on the loss of one.
+    pub fn new(pods: Pods, recovery: Option<Recovery>, beneath: Arc<dyn Faults>) -> Self {
+        Self { pods, recovery, beneath }
+    }
+
+    /// Why what follows on a fault cannot be done, where the cluster does not allow it.
+    fn forbidden(&self, fault: Fault) -> Option<String> {
+        let right = match fault {
+            Fault::PowerOff => Recovery::Taint,
+            Fault::Cut(Network::All | Network::Control | Network::Storage)
+            | Fault::Kill(Part::Plugin)
+            | Fault::Stop(Part::Plugin)
+            | Fault::Hang(Part::Plugin) => Recovery::Force,
+            _ => return None,
+        };
+        match self.recovery.unwrap_or(right) {
+            Recovery::Wait => None,
+            Recovery::Taint => self.pods.cluster().forbids(&[("", "nodes", "patch")]),
+            Recovery::Force => self.pods.cluster().forbids(&[("storage.k8s.io", "volumeattachments", "delete")]),
+        }
     }
 }
 
@@ -34,7 +53,7 @@ impl Faults for ByCluster {
         match fault {
             Fault::Drain => self.pods.cluster().forbids(&[("", "nodes", "patch"), ("", "pods/eviction", "create")]),
             Fault::Uncordon => None,
-            fault => self.beneath.lacks(fault),
+            fault => self.beneath.lacks(fault).or_else(|| self.forbidden(fault)),
         }
     }
 
@@ -67,12 +86,20 @@ impl Pods {
 impl Cluster {
     /// Whether a node gets no more pods; first, in the run's namespace, that this is to be undone.
     pub fn cordon(&self, node: &str, cordoned: bool, deadline: Instant) -> Result<()> {
+        let nodes = self.all::<Node>();
         if cordoned {
+            let found = self.find(&nodes, node, deadline)?;
+            let is_cordoned = found.and_then(|node| node.spec?.unschedulable).unwrap_or(false);
+            if is_cordoned && !self.remembered(CORDONED, deadline)?.contains(&node.to_owned()) {
+                return Err(Error::lab(format!("somebody else has cordoned {node}")));
+            }
             self.remember(CORDONED, node, true, deadline)?;
         }
         let patch = Patch::Merge(json!({"spec": {"unschedulable": cordoned}}));
-        let nodes = self.all::<Node>();
-        self.call("patch a Node", deadline, nodes.patch(node, &PatchParams::default(), &patch))?;
+        match self.call("patch a Node", deadline, nodes.patch(node, &PatchParams::default(), &patch)) {
+            Err(error) if error.code() == Some(Code::NotFound) && !cordoned => {} // it has left the cluster
+            answered => drop(answered?),
+        }
         if cordoned { Ok(()) } else { self.remember(CORDONED, node, false, deadline) }
     }
 }

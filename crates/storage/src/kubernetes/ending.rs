@@ -41,11 +41,16 @@ impl Cluster {
 
     /// Undoes and removes all that is of the run; an error says what stayed.
     pub fn end(&self, deadline: Instant) -> Result<()> {
+        // while one of these is left, the namespace that remembers it stays
+        let mut failed = None;
         for node in self.remembered(TAINTED, deadline)? {
-            self.untaint(&node, deadline)?;
+            failed = self.untaint(&node, deadline).err().or(failed);
         }
         for node in self.remembered(CORDONED, deadline)? {
-            self.cordon(&node, false, deadline)?;
+            failed = self.cordon(&node, false, deadline).err().or(failed);
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let namespaces = self.all::<Namespace>();
         self.remove(&namespaces, self.namespace(), &DeleteParams::background(), deadline)

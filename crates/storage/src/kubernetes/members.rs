@@ -52,6 +52,12 @@ impl Cluster {
         let all = self.list(&self.all::<StorageClass>(), "", deadline)?;
         let named = |found: &StorageClass| found.metadata.name.as_deref() == Some(class);
         if let Some(found) = all.iter().find(|found| named(found)) {
+            if found.reclaim_policy.as_deref() == Some("Retain") {
+                return Err(Error::invalid(format!(
+                    "the StorageClass {class} retains its volumes: none would ever go"
+                ))
+                .hint("storage_class: one with reclaimPolicy: Delete"));
+            }
             return Ok(found.provisioner.clone());
         }
         let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
@@ -65,11 +71,13 @@ fn unfit(node: &Node) -> Option<String> {
     let spec = node.spec.as_ref();
     let taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
     let kept_away = taints.into_iter().find(|taint| taint.effect != "PreferNoSchedule");
-    let architecture = node.status.as_ref().and_then(|status| status.node_info.as_ref()).map(|info| &info.architecture);
+    let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+    let (architecture, system) = (info.map(|info| &info.architecture), info.map(|info| &info.operating_system));
     match architecture {
         _ if !is_ready(node) => Some("it is not Ready".to_owned()),
         _ if spec.and_then(|spec| spec.unschedulable) == Some(true) => Some("it is cordoned".to_owned()),
         _ if kept_away.is_some() => kept_away.map(|taint| format!("it has the taint {}:{}", taint.key, taint.effect)),
+        _ if system.is_some_and(|system| system != "linux") => Some("it does not run Linux".to_owned()),
         Some(theirs) if theirs != own_architecture() => {
             Some(format!("it is {theirs}, and the ledger's executable here is {}", own_architecture()))
         }

@@ -1,7 +1,8 @@
 //! Tasks as pods, each on the node that a scenario says.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -10,7 +11,7 @@ use kube::api::DeleteParams;
 use super::cluster::Cluster;
 use super::logs;
 use super::manifests::{self, EXECUTABLE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL, WITHIN};
-use super::phases::{ending, phase};
+use super::phases::{ending, not_begun, phase};
 use super::program::Program;
 use crate::docker::{Channels, Hearing};
 use crate::executable::{LEDGER, arguments, until_signal};
@@ -52,6 +53,8 @@ pub struct PodsOptions {
 pub struct Pods {
     cluster: Cluster,
     options: PodsOptions,
+    /// Those that were removed though their node said nothing.
+    forced: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Pods {
@@ -61,7 +64,7 @@ impl Pods {
             options.nodes.iter().try_for_each(|node| channels(node).prepare())?;
         }
         cluster.make_namespace(matches!(options.program, Program::OnNodes(_)), deadline)?;
-        Ok(Self { cluster, options })
+        Ok(Self { cluster, options, forced: Arc::default() })
     }
 
     /// The cluster.
@@ -98,24 +101,37 @@ impl Pods {
     /// Waits until a pod runs; why not, as the cluster says.
     fn wait_running(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
         let name = of.name;
-        let mut ended = None;
+        let (mut ended, mut unbegun) = (None, None);
         let mut running = false;
         let waited = wait_until(deadline, "a pod", || {
             if let Ok(Some(pod)) = self.pod(name, Instant::now() + GLANCE) {
                 running = phase(&pod) == "Running";
                 ended = ending(&pod);
+                unbegun = not_begun(&pod);
             }
             running || ended.is_some()
         });
-        if running || of.ends && ended.is_some() {
+        if running || of.ends && ended.is_some() && unbegun.is_none() {
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
+        if let Some(why) = unbegun {
+            return Err(Error::lab(format!("{what}: it ended before its task began: {why}"))
+                .hint("the image of a pod needs sh, gzip, chmod and tail; a node needs room for it"));
+        }
         if let Some(why) = ended {
             return Err(Error::new(Kind::Status(tonic::Code::Unknown), format!("{what}: it ended: {why}")));
         }
         let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, what.clone()));
-        let told = self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)?;
+        let told = match self.cluster.volume_of(of.claim, Instant::now() + GLANCE)? {
+            // it is made for its first pod, and whoever makes it may have said why not
+            None => self.cluster.obstacle("PersistentVolumeClaim", of.claim, Instant::now() + GLANCE)?,
+            Some(_) => None,
+        };
+        let told = match told {
+            None => self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)?,
+            told => told,
+        };
         let obstacle = match told {
             None => self.cluster.missing_attachment(of.claim, of.node, Instant::now() + GLANCE)?,
             told => told,
@@ -162,6 +178,9 @@ impl Pods {
     /// Removes a pod, and waits until it is gone; at once, whatever its node says, where it is forced.
     pub fn remove(&self, name: &str, force: bool, deadline: Instant) -> Result<()> {
         let params = if force { DeleteParams::default().grace_period(0) } else { DeleteParams::default() };
+        if force {
+            self.forced.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        }
         self.cluster.remove(&self.cluster.own::<Pod>(), name, &params, deadline)
     }
 
@@ -250,7 +269,9 @@ impl Nodes for Pods {
             command.extend(until_signal(&ledger, spec.opening, spec.work, "-"));
             let of = PodOf { command, ..self.of(&spec.task, claim, node) };
             self.launch(&of, deadline)?;
-            let hearing = logs::hear(&self.cluster, spec.task.clone(), spec.tell);
+            let forced = self.forced.clone();
+            let was_forced = move |name: &str| forced.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+            let hearing = logs::hear(&self.cluster, spec.task.clone(), spec.tell, was_forced);
             return Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: true }));
         };
         let channels = channels(node);

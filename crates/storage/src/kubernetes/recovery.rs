@@ -8,9 +8,11 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use tonic::Code;
 
 use super::cluster::Cluster;
 use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
 
 /// The taint that tells a cluster that a node is out of service: it may take its volumes at once.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -68,8 +70,17 @@ impl Cluster {
 
     /// Tells that a node is out of service; first, in the run's namespace, that this is to be undone.
     pub fn taint(&self, node: &str, deadline: Instant) -> Result<()> {
+        if self.has_taint(node, deadline)? && !self.remembered(TAINTED, deadline)?.contains(&node.to_owned()) {
+            return Err(Error::lab(format!("somebody else has tainted {node} as out of service")));
+        }
         self.remember(TAINTED, node, true, deadline)?;
         self.set_taint(node, true, deadline)
+    }
+
+    fn has_taint(&self, node: &str, deadline: Instant) -> Result<bool> {
+        let found = self.find(&self.all::<Node>(), node, deadline)?;
+        let taints = found.and_then(|node| node.spec?.taints).unwrap_or_default();
+        Ok(taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
     }
 
     /// Takes that back.
@@ -98,7 +109,17 @@ impl Cluster {
         self.call("patch a Namespace", deadline, namespaces.patch(self.namespace(), &params, &patch)).map(drop)
     }
 
+    /// Whoever writes to the node at the same time is let through, and it is tried again.
     fn set_taint(&self, node: &str, tainted: bool, deadline: Instant) -> Result<()> {
+        let mut last = Ok(());
+        let _late = wait_until(deadline, "a taint", || {
+            last = self.try_to_taint(node, tainted, deadline);
+            last.as_ref().map_or_else(|error| error.code() != Some(Code::Aborted), |()| true)
+        });
+        last
+    }
+
+    fn try_to_taint(&self, node: &str, tainted: bool, deadline: Instant) -> Result<()> {
         let nodes = self.all::<Node>();
         let Some(found) = self.find(&nodes, node, deadline)? else { return Ok(()) };
         let mut taints = found.spec.and_then(|spec| spec.taints).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A cluster as the runner: its controllers attach, its kubelets mount, and both take back what nobody wants any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::nodes::{Look, Mount, Nodes, Process, Spec};
 use crate::runner::{Runner, TaskRequest};
 use crate::volumes::Volume;
 use holdfast_ledger::Judge;
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Result};
 
 /// Tasks as pods of a cluster.
 pub struct ByKubernetes {
@@ -20,12 +21,14 @@ pub struct ByKubernetes {
     is_off: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Nodes that were told to be out of service.
     tainted: Mutex<BTreeSet<String>>,
+    /// How many pods have looked at volumes.
+    readers: AtomicU64,
 }
 
 impl ByKubernetes {
     /// Over pods, with what is done for those whose node is lost, and whether that is powered off.
     pub fn new(pods: Pods, recovery: Option<Recovery>, is_off: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
-        Self { pods, recovery, is_off, tainted: Mutex::default() }
+        Self { pods, recovery, is_off, tainted: Mutex::default(), readers: AtomicU64::new(1) }
     }
 
     fn claimed(volume: &Volume) -> Mount {
@@ -76,7 +79,8 @@ impl Runner for ByKubernetes {
     }
 
     fn look(&self, volume: &Volume, node: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
-        let reader = format!("{}-reader", volume.name);
+        // each has a name of its own: one that is not gone yet is on another node
+        let reader = format!("{}-reader-{}", volume.name, self.readers.fetch_add(1, Ordering::Relaxed));
         if !self.pods.sees_nodes() {
             let look = self.pods.read(node, volume, &reader, judge, deadline);
             let removed = self.pods.remove(&reader, false, deadline);
@@ -100,10 +104,12 @@ impl Runner for ByKubernetes {
         match self.recovery.unwrap_or(right) {
             Recovery::Wait => Ok(()),
             Recovery::Taint if self.is_tainted(node) => Ok(()),
-            Recovery::Taint => {
-                self.note_tainted(node, true);
-                cluster.taint(node, deadline)
+            // what else runs there would be evicted: of a lab of ours nobody minds
+            Recovery::Taint if !self.pods.sees_nodes() && !(self.is_off)(node) => {
+                Err(Error::lab(format!("{node} is not powered off: the taint out-of-service is for such nodes alone"))
+                    .hint("leave recovery out, or give recovery: force"))
             }
+            Recovery::Taint => cluster.taint(node, deadline).map(|()| self.note_tainted(node, true)),
             Recovery::Force => match cluster.volume_of(&volume.name, deadline)? {
                 Some(behind) => cluster.detach(&behind, node, deadline),
                 None => Ok(()),
