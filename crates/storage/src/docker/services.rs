@@ -162,9 +162,14 @@ impl Nodes for Services {
         let hearing = self.containers.listen(node, &spec)?;
         self.swarm.create(self.service(node, &spec, &hearing.address), deadline)?;
         let (node, volume, name) = (node.to_owned(), spec.volume, spec.task);
-        if let Err(error) = self.wait_running(&name, deadline) {
-            let _ = self.swarm.remove(&name, Instant::now() + GLANCE); // clear finds it again
-            return Err(error);
+        match self.wait_running(&name, deadline) {
+            // it ran, and was over before anybody looked: it has told why
+            Err(_) if hearing.has_ended() => {}
+            Err(error) => {
+                let _ = self.swarm.remove(&name, Instant::now() + GLANCE); // clear finds it again
+                return Err(error);
+            }
+            Ok(()) => {}
         }
         Ok(Box::new(Serviced { services: self.clone(), node, volume, name, hearing }))
     }

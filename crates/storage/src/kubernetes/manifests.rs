@@ -112,7 +112,7 @@ pub struct PodOf<'a> {
     pub sockets: Option<&'a str>,
     /// Whether its volume is a device.
     pub block: bool,
-    /// Whether it is soon done, by itself.
+    /// Whether it may be done by itself before anybody looks.
     pub ends: bool,
 }
 

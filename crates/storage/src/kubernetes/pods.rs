@@ -267,7 +267,7 @@ impl Nodes for Pods {
         let Acknowledge::Channels(channels) = &self.options.acknowledge else {
             let mut command = vec![EXECUTABLE.to_owned()];
             command.extend(until_signal(&ledger, spec.opening, spec.work, "-"));
-            let of = PodOf { command, ..self.of(&spec.task, claim, node) };
+            let of = PodOf { command, ends: true, ..self.of(&spec.task, claim, node) };
             self.launch(&of, deadline)?;
             let forced = self.forced.clone();
             let was_forced = move |name: &str| forced.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
@@ -283,7 +283,7 @@ impl Nodes for Pods {
             Channels::Folder(folder) => Some(folder.display().to_string()),
             Channels::Tcp(_) => None,
         };
-        let of = PodOf { command, sockets: folder.as_deref(), ..self.of(&spec.task, claim, node) };
+        let of = PodOf { command, ends: true, sockets: folder.as_deref(), ..self.of(&spec.task, claim, node) };
         self.launch(&of, deadline)?;
         Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: false }))
     }
