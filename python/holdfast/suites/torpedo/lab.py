@@ -24,7 +24,7 @@ from holdfast.storage.report import ScenarioOutcome, scenario_of
 from holdfast.storage.scenario import Scenario
 
 # On the emulated tier calls take milliseconds.
-EMULATED = Limits(deadline=4.0, call=2.0, pause=0.8, settle=1.0, enough=10, refusal=2.0, leave=30.0)
+EMULATED = Limits(deadline=4.0, call=2.0, pause=1.5, settle=1.0, enough=10, refusal=2.0, leave=30.0)
 # In other ways they may take longer: a call is put off, or slow.
 OTHERWISE = replace(EMULATED, deadline=20.0, call=15.0, settle=5.0)
 # On real plugins, mounts and networks; the deadlines are those of the scenarios' table, in seconds.
