@@ -46,13 +46,7 @@ impl Claims {
     }
 
     fn user_class(&self, deadline: Instant) -> Result<StorageClass> {
-        let found = self.cluster.find(&self.cluster.all::<StorageClass>(), &self.class, deadline)?;
-        found.ok_or_else(|| {
-            let all = self.cluster.list(&self.cluster.all::<StorageClass>(), "", deadline).unwrap_or_default();
-            let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
-            Error::invalid(format!("there is no StorageClass {:?}", self.class))
-                .hint(format!("storage_class: one of: {}", names.join(", ")))
-        })
+        self.cluster.storage_class(&self.class, deadline)
     }
 
     /// The class of a volume: the user's, or one like it where the volume shall be otherwise.

@@ -49,20 +49,23 @@ impl Cluster {
 
     /// Who makes the volumes of a class.
     pub fn provisioner(&self, class: &str, deadline: Instant) -> Result<String> {
-        let all = self.list(&self.all::<StorageClass>(), "", deadline)?;
-        let named = |found: &StorageClass| found.metadata.name.as_deref() == Some(class);
-        if let Some(found) = all.iter().find(|found| named(found)) {
-            if found.reclaim_policy.as_deref() == Some("Retain") {
-                return Err(Error::invalid(format!(
-                    "the StorageClass {class} retains its volumes: none would ever go"
-                ))
+        let found = self.storage_class(class, deadline)?;
+        if found.reclaim_policy.as_deref() == Some("Retain") {
+            return Err(Error::invalid(format!("the StorageClass {class} retains its volumes: none would ever go"))
                 .hint("storage_class: one with reclaimPolicy: Delete"));
-            }
-            return Ok(found.provisioner.clone());
         }
-        let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
-        Err(Error::invalid(format!("there is no StorageClass {class:?}"))
-            .hint(format!("storage_class: one of: {}", names.join(", "))))
+        Ok(found.provisioner)
+    }
+
+    /// A class by its name; an error that names those that there are, where there is none of this name.
+    pub fn storage_class(&self, name: &str, deadline: Instant) -> Result<StorageClass> {
+        let found = self.find(&self.all::<StorageClass>(), name, deadline)?;
+        found.ok_or_else(|| {
+            let all = self.list(&self.all::<StorageClass>(), "", deadline).unwrap_or_default();
+            let names: Vec<String> = all.into_iter().filter_map(|class| class.metadata.name).collect();
+            Error::invalid(format!("there is no StorageClass {name:?}"))
+                .hint(format!("storage_class: one of: {}", names.join(", ")))
+        })
     }
 }
 
