@@ -155,16 +155,22 @@ def wheel(session: nox.Session) -> None:
     session.run("maturin", "build", "--locked", "--out", str(WHEELS))
 
 
-def install_wheel(session: nox.Session, *more: str, extras: str = "", locked: str = "") -> None:
-    """The wheel with its newest dependencies and `more`; with `locked`, with what requirements/LOCKED.txt pins."""
+def built_wheel(session: nox.Session) -> Path:
+    """What the session `wheel` made last."""
     found = sorted(WHEELS.glob("holdfast-*.whl"))
     if not found:
         session.error("build the wheel first: nox -s wheel")
+    return found[-1]
+
+
+def install_wheel(session: nox.Session, *more: str, extras: str = "", locked: str = "") -> None:
+    """The wheel with its newest dependencies and `more`; with `locked`, with what requirements/LOCKED.txt pins."""
+    built = built_wheel(session)
     if locked:
         install_locked(session, locked)
     else:
-        session.install(f"{found[-1]}{extras}", *more)
-    session.run("python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(found[-1]))
+        session.install(f"{built}{extras}", *more)
+    session.run("python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(built))
     if locked:
         session.run("python", "-m", "pip", "check")  # a dependency that came since `nox -s lock`
 
@@ -473,16 +479,14 @@ def _commit_time() -> str:
 def sbom(session: nox.Session) -> None:
     """Bills of materials (CycloneDX) in target/sbom: of the wheel's Rust, which maturin wrote, and of its Python."""
     install_locked(session, "sbom")
-    found = sorted(WHEELS.glob("holdfast-*.whl"))
-    if not found:
-        session.error("build the wheel first: nox -s wheel")
+    built = built_wheel(session)
     folder = ROOT / "target" / "sbom"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with zipfile.ZipFile(found[-1]) as wheel_file:
+    with zipfile.ZipFile(built) as wheel_file:
         inside = [name for name in wheel_file.namelist() if ".dist-info/sboms/" in name]
         if not inside:
-            session.error(f"{found[-1].name} holds no bill of materials: see [tool.maturin.sbom] in pyproject.toml")
+            session.error(f"{built.name} holds no bill of materials: see [tool.maturin.sbom] in pyproject.toml")
         for name in inside:
             (folder / Path(name).name).write_bytes(wheel_file.read(name))
     written = str(folder / "holdfast-python.cyclonedx.json")
