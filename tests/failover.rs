@@ -334,6 +334,17 @@ async fn each_way_a_reboot_fails_has_its_name() {
     }
 }
 
+/// Whoever booted may have had another reason, such as a switchover that was under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_without_an_answer_is_not_called_partial_by_one_part_that_booted() {
+    let (chassis, device) = device(emulator::Settings::default()).await;
+    chassis.failpoints().arm("reboot.one_card", "1*error(x)").expect("a failpoint");
+    chassis.failpoints().arm("system.Reboot.after", "1*drop").expect("a failpoint");
+    let error = device.reboot(false).await.expect_err("nobody knows");
+    assert_eq!(error.kind, Kind::OutcomeUnknown, "{error}");
+    assert!(error.message.contains("running"), "what was seen is told: {error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_survives_and_a_missing_one_is_refused_before_the_start() {
     let (_chassis, device) = device(emulator::Settings::default()).await;
