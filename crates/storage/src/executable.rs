@@ -26,6 +26,7 @@ pub fn until_signal(file: &Path, opening: Opening, work: Work, acknowledge: &str
         format!("--pace={}", work.pace.as_millis()),
     ];
     words.extend(opening.incarnation.map(|incarnation| format!("--incarnation={incarnation}")));
+    words.extend(opening.is_new.then(|| "--new-incarnation".to_owned()));
     words.extend(opening.places.map(|places| format!("--places={places}")));
     words.extend(work.room.map(|room| format!("--room={room}")));
     words.extend(work.records.map(|records| format!("--records={records}")));

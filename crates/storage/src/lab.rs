@@ -1,7 +1,6 @@
 //! The three seams together, and the judge: what every task on a volume acknowledged against what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,11 @@ use tonic::Code;
 use super::cut::{Cut, Cuts};
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
-use super::nodes::{Leftover, LeftoverKind, Mount, Nodes, Process, Spec};
-use super::runner::{Runner, TaskRequest};
+use super::nodes::{Leftover, LeftoverKind, Nodes, Process};
+use super::runner::Runner;
 use super::task::{Stage, Task};
 use super::volumes::{Volume, VolumeRequest, Volumes};
-use holdfast_ledger::{Finding, Judge, Opening, Receipt};
+use holdfast_ledger::{Finding, Judge, Receipt};
 use holdfast_net::dial::{EventKind, Timeline};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking;
@@ -29,8 +28,8 @@ pub struct Lab {
     nodes: Arc<dyn Nodes>,
     faults: Arc<dyn Faults>,
     timeline: Timeline,
-    run: u128,
-    pace: Duration,
+    pub(super) run: u128,
+    pub(super) pace: Duration,
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     /// Of snapshots.
     cuts: Mutex<Cuts>,
@@ -68,6 +67,11 @@ impl From<Cut> for Ledger {
 }
 
 impl Ledger {
+    /// Of a writer that has not begun.
+    pub(super) fn of(writer: u64) -> Self {
+        Self { writer, ..Self::default() }
+    }
+
     /// All that was acknowledged and must be there.
     fn receipts(&self) -> Vec<Receipt> {
         let copied = self.copied.iter().flat_map(|cut| cut.receipts(self.found()));
@@ -226,7 +230,7 @@ impl Lab {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    pub(super) fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -355,39 +359,6 @@ impl Lab {
     pub fn see(&self, started: &Started, deadline: Instant) -> Result<bool> {
         let Started { volume, node, name, .. } = started;
         self.runner.see(volume, node, name, deadline).map_err(|error| self.mask.error(error))
-    }
-
-    /// Runs the next incarnation of a volume's task.
-    pub fn run(&self, volume: &Volume, node: &str, stage: Stage, deadline: Instant) -> Result<Started> {
-        let task = Arc::new(Task::default());
-        let (opening, name) = {
-            let mut ledgers = self.ledgers();
-            let writer = ledgers.len() as u64 + 1;
-            let ledger = ledgers.entry(volume.id.clone()).or_insert(Ledger { writer, ..Ledger::default() });
-            ledger.incarnation += 1;
-            ledger.tasks.push(task.clone());
-            let incarnation = Some(ledger.incarnation);
-            let opening = Opening { run: self.run, writer: ledger.writer, incarnation, places: stage.places() };
-            (opening, format!("{}-{}-{}", self.run_name(), ledger.writer, ledger.incarnation))
-        };
-        let heard = task.clone();
-        let spec = Spec {
-            task: name.clone(),
-            volume: volume.id.clone(),
-            mount: Mount::Path(PathBuf::new()),
-            opening,
-            work: stage.work(self.pace, volume.bytes),
-            tell: Arc::new(move |message| heard.hear(message)),
-        };
-        let request = TaskRequest { volume: volume.clone(), node: node.to_owned(), spec };
-        let process = self.note(&format!("run {name} with {} on {node}", volume.name), || {
-            self.runner.run(&request, deadline).map_err(|error| task.explain(error))
-        })?;
-        let incarnation = opening.incarnation.unwrap_or(0);
-        let started =
-            Started { name, task, process, volume: volume.clone(), node: node.to_owned(), stage, incarnation };
-        self.expand_if_grown(&started, deadline)?;
-        Ok(started)
     }
 
     /// Lets go of the volume of a task that ended.

@@ -16,6 +16,7 @@ mod hosts;
 #[cfg(target_os = "linux")]
 pub mod kubernetes;
 mod lab;
+mod lives;
 mod mask;
 #[cfg(target_os = "linux")]
 pub mod namespaces;

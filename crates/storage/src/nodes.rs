@@ -105,6 +105,11 @@ pub trait Process: Send + Sync {
     /// Its process id on the node, where it has one.
     fn pid(&self) -> Option<u32>;
 
+    /// Waits until it runs, where it was not waited for before; why not, as whoever starts it says.
+    fn wait_running(&self, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends it; `kill` at once, else after what it is at. Returns once it ended.
     fn stop(&self, kill: bool, deadline: Instant) -> Result<()>;
 }

@@ -20,6 +20,8 @@ pub struct TaskRequest {
     pub node: String,
     /// What it does; where its volume is mounted is the runner's to say.
     pub spec: Spec,
+    /// Whether the runner itself shall run its next life once it is gone, as [`Runner::hand_over`] says.
+    pub is_kept: bool,
 }
 
 /// Who runs tasks.
@@ -32,6 +34,16 @@ pub trait Runner: Send + Sync {
 
     /// Runs a task; what a failed start had made is undone.
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>>;
+
+    /// Whether it keeps every task that it runs: its next life runs by itself once it is gone.
+    fn keeps_tasks(&self) -> bool {
+        false
+    }
+
+    /// Says what the next life of a task is that the runner keeps; it runs once that is gone. The task's node may be lost.
+    fn hand_over(&self, from: &str, _: &TaskRequest, _is_lost: bool, _: Instant) -> Result<Box<dyn Process>> {
+        Err(Error::invalid(format!("the runner {} does not keep {from}", self.name())))
+    }
 
     /// Lets go of a task's volume once the task ended: unmounts it, and with the last task of a node detaches it.
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()>;
@@ -115,7 +127,7 @@ impl Own {
     }
 
     fn start(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
-        let TaskRequest { volume, node, spec } = request;
+        let TaskRequest { volume, node, spec, .. } = request;
         let mount = Mount::at(self.mount(volume, node, &spec.task, deadline)?, volume);
         self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::{Response, Status};
@@ -130,7 +131,7 @@ impl Caller {
             self.met.store(true, Ordering::Relaxed);
             ask(connection).await
         });
-        let (answer, attempts) = self.runtime.block_on(asking);
+        let (answer, attempts) = self.runtime.block_on(asking.boxed_local());
         self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
         answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
     }

@@ -14,12 +14,12 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker, body_full};
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
-use holdfast_net::error::{Error, Kind, Result};
+use holdfast_net::error::{Error, Kind, Result, chain};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// For an engine to say that it is there.
@@ -74,20 +74,6 @@ pub fn of_whom(said: String) -> Error {
     } else {
         Error::lab(format!("dockerd: {said}"))
     }
-}
-
-/// An error with all that caused it: the outermost alone says little.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_said = inner.to_string();
-        if !said.contains(&inner_said) {
-            said = format!("{said}: {inner_said}");
-        }
-        cause = inner.source();
-    }
-    said
 }
 
 /// Nothing is asked yet; a unix socket must be there.
@@ -175,6 +161,7 @@ impl Engine {
         asked: impl Future<Output = std::result::Result<T, Refusal>>,
     ) -> Result<std::result::Result<T, Refusal>> {
         let began = Instant::now();
+        let asked = asked.boxed_local();
         self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }).map_err(|_| {
             let error = Error::new(Kind::Timeout, "no answer in time").hint("is dockerd alive?");
             self.late(error.during(&self.address, what, began.elapsed()))

@@ -9,7 +9,7 @@ mod swarm;
 mod volumes;
 
 pub use containers::Containers;
-pub use engine::{Engine, chain};
+pub use engine::Engine;
 pub use hearing::{Channels, Hearing, OtherClock, WITHIN};
 pub use runner::ByEngine;
 pub use services::Services;

@@ -48,7 +48,7 @@ impl Runner for ByEngine {
 
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
         let mount = mounted_by_engine(&request.volume, &self.driver);
-        let TaskRequest { volume, node, spec } = request;
+        let TaskRequest { volume, node, spec, .. } = request;
         let process = self.nodes.start(node, Spec { mount, ..spec.clone() }, deadline)?;
         if let Err(error) = self.expect_mounted(volume, node, deadline) {
             let _ = self.nodes.clear(node, &volume.id, Some(&spec.task), deadline); // the end clears again

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,10 @@ use super::world::Emulated;
 use crate::csi;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve;
+use holdfast_net::waiting::pause;
+
+/// After how long a connection is taken again that could not be, or a socket opened.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is spoken on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +114,20 @@ async fn keep(
         let (health, deaths) = now;
         let accepting = async {
             let Some(listener) = listener.as_ref().filter(|_| health != Health::Dead) else {
+                if health == Health::Running {
+                    return pause(TRY_AGAIN).await; // its socket could not be opened
+                }
                 return std::future::pending().await;
             };
             loop {
-                let Ok((stream, _)) = listener.accept().await else { continue };
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!("the emulated plugin cannot take a connection: {error}: it is tried again");
+                        pause(TRY_AGAIN).await; // it waits on, and so would be refused again and again
+                        continue;
+                    }
+                };
                 if health == Health::Hung {
                     held.push(stream); // it is answered once the plugin goes on
                 } else {
@@ -144,7 +159,7 @@ async fn keep(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use tokio::io::AsyncReadExt;
 

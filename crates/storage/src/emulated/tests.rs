@@ -102,7 +102,7 @@ fn no_task_starts_on_a_mount_that_is_gone() {
             task: "task".to_owned(),
             volume: volume.id.clone(),
             mount: path,
-            opening: Opening { run: 0, writer: 1, incarnation: None, places: None },
+            opening: Opening { run: 0, writer: 1, incarnation: None, places: None, is_new: false },
             work: Work { records: Some(0), ..Work::default() },
             tell: Arc::new(|_| {}),
         };

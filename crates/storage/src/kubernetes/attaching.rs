@@ -1,13 +1,17 @@
 //! Who is waited for, where a pod does not come and no event says why: whoever has not attached its volume.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
 
 use super::cluster::Cluster;
 use super::events::{Blame, Obstacle};
-use holdfast_net::error::Result;
+use holdfast_net::error::{Error, Result};
+use holdfast_net::waiting::blocking::wait_until;
+
+/// For one question to the API.
+const QUESTION: Duration = Duration::from_secs(5);
 
 impl Cluster {
     /// The persistent volume that a claim is bound to; none where there is no such claim, or it is not bound.
@@ -28,17 +32,44 @@ impl Cluster {
         let attachments = self.list(&self.all::<VolumeAttachment>(), "", deadline)?;
         Ok(waiting_for(&attachments, &volume, node))
     }
+
+    /// Waits until a node's kubelet has no claim's volume in use any more (`Node.status.volumesInUse`): what it mounted
+    /// before it was cut off it takes down once it is back, and a pod that comes sooner would be given that mount.
+    pub fn wait_let_go(&self, claim: &str, node: &str, deadline: Instant) -> Result<()> {
+        let Some(volume) = self.volume_of(claim, deadline)? else { return Ok(()) };
+        let Some(held) = self.find(&self.all::<PersistentVolume>(), &volume, deadline)? else { return Ok(()) };
+        let what = format!("the kubelet of {node} to let go of {volume}");
+        let let_go = || {
+            let found = self.find(&self.all::<Node>(), node, Instant::now() + QUESTION);
+            found.is_ok_and(|node| !node.is_some_and(|node| has_in_use(&node, &held)))
+        };
+        wait_until(deadline, &what, let_go).map_err(Error::of_lab)
+    }
 }
 
-/// Whom an attachment waits for.
+/// Whether a kubelet says that it has a volume in use, by the name that it has for those of CSI drivers.
+fn has_in_use(node: &Node, volume: &PersistentVolume) -> bool {
+    let Some(csi) = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref()) else { return false };
+    let name = format!("kubernetes.io/csi/{}^{}", csi.driver, csi.volume_handle);
+    node.status.iter().flat_map(|status| status.volumes_in_use.iter().flatten()).any(|used| *used == name)
+}
+
+/// Whom an attachment waits for: whoever has not done what it was asked for, be it to let go elsewhere.
 fn waiting_for(attachments: &[VolumeAttachment], volume: &str, node: &str) -> Option<Obstacle> {
-    let of_volume = |attachment: &&VolumeAttachment| {
-        attachment.spec.source.persistent_volume_name.as_deref() == Some(volume) && attachment.spec.node_name == node
-    };
-    let Some(attachment) = attachments.iter().find(of_volume) else {
+    let of_volume =
+        |attachment: &&VolumeAttachment| attachment.spec.source.persistent_volume_name.as_deref() == Some(volume);
+    let mut all = attachments.iter().filter(of_volume);
+    let held = all.clone().find_map(not_let_go);
+    let Some(attachment) = all.find(|attachment| attachment.spec.node_name == node) else {
+        if held.is_some() {
+            return held;
+        }
         let words = format!("Kubernetes has not asked for its volume to be attached to {node}");
         return Some(Obstacle { blame: Blame::Scheduler, words });
     };
+    if held.is_some() && attachment.metadata.deletion_timestamp.is_some() {
+        return held;
+    }
     let status = attachment.status.as_ref();
     if status.is_some_and(|status| status.attached) {
         return None;
@@ -51,6 +82,19 @@ fn waiting_for(attachments: &[VolumeAttachment], volume: &str, node: &str) -> Op
     Some(Obstacle { blame: Blame::Provider, words })
 }
 
+/// A driver that was asked to detach, which the deletion of an attachment is, and has not.
+fn not_let_go(attachment: &VolumeAttachment) -> Option<Obstacle> {
+    attachment.metadata.deletion_timestamp.as_ref()?;
+    let status = attachment.status.as_ref()?;
+    let error = status.detach_error.as_ref().and_then(|error| error.message.clone());
+    if error.is_none() && !status.attached {
+        return None; // it did, and the cluster has not noticed
+    }
+    let why = error.unwrap_or_else(|| "the driver has not said why".to_owned());
+    let words = format!("its volume is not detached from {}: {why}", attachment.spec.node_name);
+    Some(Obstacle { blame: Blame::Provider, words })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -58,8 +102,22 @@ mod tests {
     use super::*;
     use crate::kubernetes::manifests::object;
 
+    #[test]
+    fn a_volume_is_in_use_by_the_name_of_its_driver_and_its_handle() {
+        let volume: PersistentVolume = object(
+            &json!({"metadata": {"name": "pv"}, "spec": {"csi": {"driver": "d.example", "volumeHandle": "v/1"}}}),
+        )
+        .expect("a volume");
+        let node = |used: serde_json::Value| -> Node {
+            object(&json!({"metadata": {"name": "node1"}, "status": {"volumesInUse": used}})).expect("a node")
+        };
+        assert!(has_in_use(&node(json!(["kubernetes.io/csi/d.example^v/1"])), &volume));
+        assert!(!has_in_use(&node(json!(["kubernetes.io/csi/d.example^v/10", "kubernetes.io/csi/d^v/1"])), &volume));
+        assert!(!has_in_use(&node(json!(null)), &volume));
+    }
+
     fn attachment(node: &str, status: &serde_json::Value) -> VolumeAttachment {
-        object(json!({
+        object(&json!({
             "metadata": {"name": "a"},
             "spec": {"attacher": "d", "nodeName": node, "source": {"persistentVolumeName": "pv"}},
             "status": status,
@@ -77,5 +135,18 @@ mod tests {
         let refused = attachment("n2", &json!({"attached": false, "attachError": {"message": "no such node"}}));
         let found = waiting_for(&[refused], "pv", "n2").expect("it is not attached");
         assert!(found.words.contains("no such node"), "{found:?}");
+        let leaving = |status: &serde_json::Value| {
+            let mut leaving = attachment("n1", status);
+            leaving.metadata.deletion_timestamp = Some(object(&json!("2026-11-30T10:00:00Z")).expect("a time"));
+            leaving
+        };
+        let stuck = leaving(&json!({"attached": true, "detachError": {"message": "it is busy"}}));
+        let found = waiting_for(&[stuck], "pv", "n2").expect("it is attached elsewhere");
+        assert_eq!(found.blame, Blame::Provider, "{found:?}");
+        assert!(found.words.contains("it is busy"), "{found:?}");
+        assert_eq!(blamed(&[leaving(&json!({"attached": true}))]), Some(Blame::Provider));
+        assert_eq!(blamed(&[leaving(&json!({"attached": false}))]), Some(Blame::Scheduler));
+        let both = [leaving(&json!({"attached": true})), attachment("n2", &json!({"attached": true}))];
+        assert_eq!(blamed(&both), None, "the wanted one is there");
     }
 }

@@ -39,10 +39,14 @@ impl Claims {
         plugins: Option<Arc<dyn Volumes>>,
         deadline: Instant,
     ) -> Result<Self> {
-        let provider = Provider { capabilities: claimable(&provider.capabilities), ..provider };
-        let claims = Self { cluster: pods.cluster().clone(), pods, class, provider, plugins };
-        claims.user_class(deadline)?;
-        Ok(claims)
+        let cluster = pods.cluster().clone();
+        let provisioner = cluster.storage_class(&class, deadline)?.provisioner;
+        let mut capabilities = claimable(&provider.capabilities);
+        if cluster.may_bind_to_nodes(&provisioner, deadline)? {
+            capabilities.insert(Capability::Topology);
+        }
+        let provider = Provider { capabilities, ..provider };
+        Ok(Self { cluster, pods, class, provider, plugins })
     }
 
     fn user_class(&self, deadline: Instant) -> Result<StorageClass> {
@@ -58,9 +62,32 @@ impl Claims {
         }
         let unlike = format!("{}{:?}", request.filesystem, request.parameters);
         let name = format!("{}-{}", self.cluster.namespace(), &holdfast_image::digest(unlike.as_bytes())[..8]);
-        let class = manifests::class(self.cluster.run(), &name, &user, request)?;
+        let class = manifests::class(self.cluster.owner(), &name, &user, request)?;
         self.cluster.create(&self.cluster.all::<StorageClass>(), &class, deadline)?;
         Ok((name, late))
+    }
+
+    /// Whether a volume may be bound to some of the nodes.
+    fn may_bind_to_nodes(&self) -> bool {
+        self.provider.capabilities.contains(&Capability::Topology)
+    }
+
+    /// Has the volume of a claim made whose class waits for the first pod: where it can be is known only then.
+    fn bind_by_pod(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
+        let task = holder(volume, "first");
+        let held = self.pods.hold(node, volume, &task, deadline);
+        let removed = self.pods.remove(&task, false, deadline);
+        held.and(removed)
+    }
+
+    /// A volume once its claim has it: how large it is, and which nodes it is bound to.
+    fn bound(&self, asked: &Volume, deadline: Instant) -> Result<Volume> {
+        let claim = self.wait_bound(&asked.name, deadline)?;
+        let accessible = match claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()) {
+            Some(behind) if self.may_bind_to_nodes() => self.cluster.places(behind, deadline)?,
+            _ => None,
+        };
+        Ok(Volume { bytes: volume(&claim).bytes, accessible, ..asked.clone() })
     }
 
     /// Waits until a claim has its volume; why not, as the cluster says.
@@ -74,7 +101,8 @@ impl Claims {
         match (bound, waited) {
             (Some(claim), _) => Ok(claim),
             (None, waited) => {
-                let obstacle = self.cluster.obstacle("PersistentVolumeClaim", name, Instant::now() + QUESTION)?;
+                let obstacle =
+                    self.cluster.obstacle("PersistentVolumeClaim", name, None, None, Instant::now() + QUESTION)?;
                 let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, "a claim: not in time"));
                 Err(obstacle.map_or(late, |obstacle| obstacle.error(&format!("the claim {name} is not bound"))))
             }
@@ -84,7 +112,7 @@ impl Claims {
 
 /// What of a driver can be asked for by claims and pods.
 fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
-    let kept = [Capability::Fence, Capability::Topology, Capability::Local];
+    let kept = [Capability::Fence, Capability::Local];
     let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
     own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
@@ -110,22 +138,22 @@ impl Volumes for Claims {
         self.provider.clone()
     }
 
-    fn create(&self, _: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
+    fn create(&self, node: &str, request: &VolumeRequest, deadline: Instant) -> Result<Volume> {
         let (class, late) = self.class_of(request, deadline)?;
         let claim = manifests::claim(self.cluster.run(), &class, request)?;
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         self.cluster.create(&claims, &claim, deadline)?;
         let asked = Volume::by_name(request);
-        if late {
+        if late && !self.may_bind_to_nodes() {
             // it is made for the first pod that wants it; so large is it at least
             return Ok(Volume { bytes: Some(request.bytes), ..asked });
         }
-        let made = self.wait_bound(&request.name, deadline).inspect_err(|_| {
+        let made = if late { self.bind_by_pod(node, &asked, deadline) } else { Ok(()) };
+        made.and_then(|()| self.bound(&asked, deadline)).inspect_err(|_| {
             // nobody shall make it later
             let gone = DeleteParams::background();
             let _ = self.cluster.remove(&claims, &request.name, &gone, Instant::now() + QUESTION);
-        })?;
-        Ok(Volume { bytes: volume(&made).bytes, ..asked })
+        })
     }
 
     fn remove(&self, _: &str, volume: &Volume, deadline: Instant) -> Result<()> {

@@ -5,20 +5,20 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::serde::Serialize;
 use k8s_openapi::serde::de::DeserializeOwned;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
-use super::manifests::{self, RUN_LABEL};
-use crate::docker::chain;
-use holdfast_net::error::{Error, Kind, Result};
+use super::manifests::{self, Owner, RUN_LABEL};
+use holdfast_net::error::{Error, Kind, Result, chain};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// For one question to the API, which is asked again.
@@ -60,14 +60,14 @@ fn told(error: &kube::Error) -> Error {
                     return Error::new(Kind::Status(Code::Unauthenticated), status.message.clone())
                         .hint("the kubeconfig's credentials are wrong, or have expired: log in again");
                 }
-                403 => {
+                // the API itself asks no driver: what it refuses, rights, quotas and policies refuse
+                400 | 403 | 422 => {
                     return Error::lab(status.message.clone())
                         .hint("`holdfast provider manifest` has the rights of a run; quotas and policies say no by themselves");
                 }
                 404 => Code::NotFound,
                 409 if status.reason == "AlreadyExists" => Code::AlreadyExists,
                 409 => Code::Aborted, // somebody else was quicker
-                400 | 422 => Code::InvalidArgument,
                 _ => return Error::lab(status.message.clone()),
             };
             Error::new(Kind::Status(code), status.message.clone())
@@ -152,6 +152,12 @@ impl Cluster {
         &self.runtime
     }
 
+    /// Whose an object is that the run makes.
+    pub fn owner(&self) -> Owner<'_> {
+        let ClusterOptions { namespace, run, machine, process, .. } = &self.options;
+        Owner { run, machine, process, namespace }
+    }
+
     /// The run that its objects belong to.
     pub fn run(&self) -> &str {
         &self.options.run
@@ -180,6 +186,7 @@ impl Cluster {
         asked: impl Future<Output = std::result::Result<T, kube::Error>>,
     ) -> Result<T> {
         let began = Instant::now();
+        let asked = asked.boxed_local();
         let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await });
         let error = match answer {
             Ok(Ok(answer)) => return Ok(answer),
@@ -214,6 +221,36 @@ impl Cluster {
         self.wait_gone(api, name, deadline)
     }
 
+    /// Asks for the end of an object, and of no other of its name.
+    pub fn delete_this<K>(&self, api: &Api<K>, object: &K, params: &DeleteParams, deadline: Instant) -> Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let kind = K::kind(&());
+        let meta = object.meta();
+        let name = meta.name.clone().unwrap_or_default();
+        let this = Preconditions { uid: meta.uid.clone(), ..Preconditions::default() };
+        let params = DeleteParams { preconditions: Some(this), ..params.clone() };
+        match self.call(&format!("delete a {kind}"), deadline, api.delete(&name, &params)) {
+            // or there is another of its name by now
+            Err(error) if matches!(error.code(), Some(Code::NotFound | Code::Aborted)) => Ok(()),
+            answered => answered.map(drop),
+        }
+    }
+
+    /// Waits until an object is gone; another of its name may be there.
+    pub fn wait_this_gone<K>(&self, api: &Api<K>, object: &K, deadline: Instant) -> Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let name = object.meta().name.clone().unwrap_or_default();
+        let what = format!("the end of the {} {name}", K::kind(&()));
+        wait_until(deadline, &what, || {
+            let found = self.find(api, &name, Instant::now() + QUESTION);
+            found.is_ok_and(|found| found.is_none_or(|found| found.meta().uid != object.meta().uid))
+        })
+    }
+
     /// Waits until an object is gone.
     pub fn wait_gone<K>(&self, api: &Api<K>, name: &str, deadline: Instant) -> Result<()>
     where
@@ -242,9 +279,9 @@ impl Cluster {
     }
 
     /// Makes the run's namespace; `privileged` where its pods have folders of their nodes.
-    pub fn make_namespace(&self, privileged: bool, deadline: Instant) -> Result<()> {
+    pub fn make_namespace(&self, nodes: &[String], privileged: bool, deadline: Instant) -> Result<()> {
         let ClusterOptions { namespace, run, machine, process, .. } = &self.options;
-        let made = manifests::namespace(namespace, run, machine, process, privileged)?;
+        let made = manifests::namespace(namespace, run, machine, process, nodes, privileged)?;
         self.create(&self.all::<Namespace>(), &made, deadline)
     }
 
@@ -284,4 +321,40 @@ impl Cluster {
 pub(super) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn what_the_administrators_do_not_allow_is_the_lab_s_trouble_and_no_refusal_of_the_provider() {
+        let refused = |code: u16, reason: &str| {
+            let status = Status { code, reason: reason.to_owned(), message: "no".to_owned(), ..Status::default() };
+            told(&kube::Error::Api(Box::new(status)))
+        };
+        for (code, reason, means) in [
+            (401, "Unauthorized", Some(Code::Unauthenticated)),
+            (403, "Forbidden", None),
+            (404, "NotFound", Some(Code::NotFound)),
+            (409, "AlreadyExists", Some(Code::AlreadyExists)),
+            (409, "Conflict", Some(Code::Aborted)),
+            (400, "", None),
+            (422, "Invalid", None),
+            (429, "TooManyRequests", None),
+            (500, "InternalError", None),
+        ] {
+            let error = refused(code, reason);
+            assert_eq!(error.code(), means, "{code} {reason}");
+            assert_eq!(matches!(error.kind, Kind::Lab), means.is_none(), "{code} {reason}: {error}");
+        }
+        assert!(refused(403, "Forbidden").hint.is_some_and(|hint| hint.contains("holdfast provider manifest")));
+    }
+
+    #[test]
+    fn what_a_program_for_credentials_printed_is_not_told() {
+        let said = kube::client::AuthError::AuthExec("exit code 1: token=hunter2".to_owned());
+        assert!(!told(&kube::Error::Auth(said)).to_string().contains("hunter2"));
+    }
 }

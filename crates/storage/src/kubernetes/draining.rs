@@ -10,7 +10,7 @@ use tonic::Code;
 
 use super::cluster::Cluster;
 use super::pods::Pods;
-use super::recovery::Recovery;
+use super::recovery::{POWERED_OFF, Recovery};
 use crate::faults::{Fault, Faults, Network, Part};
 use holdfast_net::error::{Error, Result};
 
@@ -61,6 +61,14 @@ impl Faults for ByCluster {
         match fault {
             Fault::Drain => self.pods.drain(node, deadline),
             Fault::Uncordon => self.pods.cluster().cordon(node, false, deadline),
+            Fault::PowerOff => {
+                self.pods.cluster().remember(POWERED_OFF, node, true, deadline)?;
+                self.beneath.inflict(node, fault, deadline)
+            }
+            Fault::PowerOn => {
+                self.beneath.inflict(node, fault, deadline)?;
+                self.pods.cluster().remember(POWERED_OFF, node, false, deadline)
+            }
             fault => self.beneath.inflict(node, fault, deadline),
         }
     }
@@ -72,14 +80,15 @@ impl Pods {
         let cluster = self.cluster();
         cluster.cordon(node, true, deadline)?;
         let pods = cluster.own::<Pod>();
-        let names = self.all_on(node, deadline)?;
-        for name in &names {
+        let here = self.all_on(node, deadline)?;
+        for pod in &here {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
             match cluster.call("evict a Pod", deadline, pods.evict(name, &EvictParams::default())) {
                 Err(error) if error.code() != Some(Code::NotFound) => return Err(error),
                 _ => {}
             }
         }
-        names.iter().try_for_each(|name| cluster.wait_gone(&pods, name, deadline))
+        here.iter().try_for_each(|pod| cluster.wait_this_gone(&pods, pod, deadline))
     }
 }
 

@@ -16,11 +16,11 @@ pub const CLASS: &str = "holdfast";
 impl Cluster {
     /// Tells of a driver, and gives it a class; its volumes are attached first, where it `attaches` them.
     pub fn install_driver(&self, driver: &str, attaches: bool, deadline: Instant) -> Result<()> {
-        let known: CSIDriver = object(json!({
+        let known: CSIDriver = object(&json!({
             "metadata": {"name": driver},
             "spec": {"attachRequired": attaches, "podInfoOnMount": false, "volumeLifecycleModes": ["Persistent"]},
         }))?;
-        let class: StorageClass = object(json!({
+        let class: StorageClass = object(&json!({
             "metadata": {"name": CLASS},
             "provisioner": driver,
             "reclaimPolicy": "Delete",

@@ -3,42 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::DeleteParams;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, is_ready};
 use super::draining::CORDONED;
-use super::manifests::{MACHINE_LABEL, PROCESS, RUN_LABEL};
-use super::recovery::TAINTED;
+use super::recovery::{POWERED_OFF, TAINTED};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// For one question to the API, which is asked again.
 const QUESTION: Duration = Duration::from_secs(5);
 
-/// A run that a cluster has something of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundRun {
-    /// Its namespace.
-    pub namespace: String,
-    /// Itself.
-    pub run: String,
-    /// The machine that it was started on.
-    pub machine: String,
-    /// What that machine knows its process by.
-    pub process: String,
-    /// When, as the cluster says.
-    pub since: String,
-}
-
 impl Cluster {
-    /// The runs that the cluster has something of.
-    pub fn runs(&self, deadline: Instant) -> Result<Vec<FoundRun>> {
-        let found = self.list(&self.all::<Namespace>(), RUN_LABEL, deadline)?;
-        Ok(found.into_iter().filter_map(run_of).collect())
-    }
-
     /// Undoes and removes all that is of the run; an error says what stayed.
     pub fn end(&self, deadline: Instant) -> Result<()> {
         // while one of these is left, the namespace that remembers it stays
@@ -49,12 +27,14 @@ impl Cluster {
         for node in self.remembered(CORDONED, deadline)? {
             failed = self.cordon(&node, false, deadline).err().or(failed);
         }
+        for node in self.remembered(POWERED_OFF, deadline)? {
+            failed = self.expect_on(&node, deadline).err().or(failed);
+        }
         if let Some(error) = failed {
             return Err(error);
         }
         let namespaces = self.all::<Namespace>();
-        self.remove(&namespaces, self.namespace(), &DeleteParams::background(), deadline)
-            .map_err(|error| self.hanging(error))?;
+        let removed = self.remove(&namespaces, self.namespace(), &DeleteParams::background(), deadline);
         let mut left = Vec::new();
         let gone = wait_until(deadline, "the end of the run's persistent volumes", || {
             match self.volumes_left(Instant::now() + QUESTION) {
@@ -63,16 +43,28 @@ impl Cluster {
             }
             left.is_empty()
         });
-        // the provisioner may need them until then
+        removed.map_err(|error| self.hanging(error))?;
+        gone.map_err(|_| {
+            Error::lab(format!("stayed: {}", left.join("; ")))
+                .hint("the provisioner's log says why it does not delete it")
+        })?;
+        // the provisioner may need them until then, and by them a run is known whose namespace is gone
         let classes = self.all::<StorageClass>();
         for class in self.list(&classes, &self.own_label(), deadline.max(Instant::now() + QUESTION))? {
             let name = class.metadata.name.unwrap_or_default();
             self.remove(&classes, &name, &DeleteParams::background(), deadline.max(Instant::now() + QUESTION))?;
         }
-        gone.map_err(|_| {
-            Error::lab(format!("stayed: {}", left.join("; ")))
-                .hint("the provisioner's log says why it does not delete it")
-        })
+        Ok(())
+    }
+
+    /// A node that the run has powered off is on again: how it is switched on is known to the file of the run alone.
+    fn expect_on(&self, node: &str, deadline: Instant) -> Result<()> {
+        let found = self.find(&self.all::<Node>(), node, deadline)?;
+        if found.is_some_and(|node| !is_ready(&node)) {
+            return Err(Error::lab(format!("{node} was powered off by this run, and is not Ready"))
+                .hint("switch it on, and clean up again"));
+        }
+        self.remember(POWERED_OFF, node, false, deadline)
     }
 
     /// The persistent volumes of the run's claims, and what becomes of them.
@@ -101,15 +93,4 @@ impl Cluster {
         }
         Error::lab(format!("stayed: the namespace {}: {why}", self.namespace()))
     }
-}
-
-fn run_of(namespace: Namespace) -> Option<FoundRun> {
-    let mut labels = namespace.metadata.labels?;
-    Some(FoundRun {
-        namespace: namespace.metadata.name?,
-        run: labels.remove(RUN_LABEL)?,
-        machine: labels.remove(MACHINE_LABEL).unwrap_or_default(),
-        process: namespace.metadata.annotations.and_then(|mut noted| noted.remove(PROCESS)).unwrap_or_default(),
-        since: namespace.metadata.creation_timestamp.map(|time| time.0.to_string()).unwrap_or_default(),
-    })
 }

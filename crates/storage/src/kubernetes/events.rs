@@ -18,8 +18,20 @@ const HELD_BACK: [&str; 4] = [
     "is already exclusively attached",
     "volume attachment is being deleted",
 ];
-/// Words of a FailedMount that are about what stands before any provider.
-const BEFORE: [&str; 3] = ["configmap", "kube-api-access", "hostPath"];
+/// What is said of a pod that no node takes, and is over once one has.
+pub const NO_NODE: &str = "FailedScheduling";
+/// The volumes of our pods that no provider has to do with, as a FailedMount names them.
+const OWN_VOLUMES: [&str; 4] = ["ledger", "packed", "sockets", "kube-api-access"];
+/// Words of a pod that no node takes which have nothing to do with who schedules: the cluster has no room for it, or
+/// keeps the node for others.
+const NO_ROOM: [&str; 4] = ["exceed max volume count", "Insufficient ", "Too many pods", "untolerated taint"];
+/// Words of an event about what a CSI driver has mounted for a pod.
+const OF_CSI: &str = "kubernetes.io~csi";
+/// An image is on its way, and is there.
+const PULLING: &str = "Pulling";
+const PULLED: &str = "Pulled";
+/// An attachment did not come about.
+const NOT_ATTACHED: &str = "FailedAttachVolume";
 
 /// Who is to blame for what an event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +40,8 @@ pub enum Blame {
     Provider,
     /// The cluster did not do its part.
     Scheduler,
+    /// What a run needs is not to be had there: an image, a network, a quota, a right.
+    Lab,
 }
 
 /// What stands in the way of an object.
@@ -40,12 +54,18 @@ pub struct Obstacle {
 }
 
 impl Obstacle {
+    /// Whether it is about an attachment, of which the cluster's own objects say more.
+    pub fn is_of_attachment(&self) -> bool {
+        self.words.starts_with(NOT_ATTACHED)
+    }
+
     /// As an error that says what does not come to be.
     pub fn error(self, what: &str) -> Error {
         let message = format!("{what}: {}", self.words);
         match self.blame {
             Blame::Provider => Error::new(Kind::Status(Code::Unknown), message),
             Blame::Scheduler => Error::new(Kind::Scheduler, message),
+            Blame::Lab => Error::lab(message),
         }
     }
 }
@@ -54,26 +74,52 @@ impl Obstacle {
 pub fn blame(reason: &str, message: &str) -> Option<Blame> {
     let speaks_of = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match reason {
-        "FailedAttachVolume" if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
-        "FailedAttachVolume" => Some(Blame::Provider),
-        "FailedMount" if speaks_of(&BEFORE) => Some(Blame::Scheduler),
+        NOT_ATTACHED if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
+        NOT_ATTACHED => Some(Blame::Provider),
+        "FailedMount" if is_of_own_volume(message) => Some(Blame::Lab),
+        // what older kubelets say after anything else went wrong
+        "FailedMount" if message.contains("timed out waiting for the condition") => None,
         reason if PROVIDERS.contains(&reason) => Some(Blame::Provider),
-        "FailedScheduling" | "FailedCreate" | "Evicted" | "Failed" | "FailedCreatePodSandBox" => Some(Blame::Scheduler),
+        NO_NODE if speaks_of(&NO_ROOM) => Some(Blame::Lab),
+        NO_NODE => Some(Blame::Scheduler),
+        "Failed" if message.contains(OF_CSI) => Some(Blame::Provider),
+        PULLING | "FailedCreate" | "Evicted" | "Failed" | "FailedCreatePodSandBox" => Some(Blame::Lab),
         _ => None,
     }
 }
 
+/// Whether what is not mounted stands before any provider.
+fn is_of_own_volume(message: &str) -> bool {
+    let named = message.split_once("for volume \"").and_then(|(_, rest)| Some(rest.split_once('"')?.0));
+    named.is_some_and(|named| OWN_VOLUMES.iter().any(|own| named.starts_with(own)))
+}
+
 impl Cluster {
-    /// The last event that says why an object of the run does not come to be; none, where none says so.
-    pub fn obstacle(&self, kind: &str, name: &str, deadline: Instant) -> Result<Option<Obstacle>> {
-        let of = ListParams::default().fields(&format!("involvedObject.kind={kind},involvedObject.name={name}"));
+    /// The last event that says why an object of the run does not come to be; none, where none says so. Another of its
+    /// name may have been before it, of another `uid`. Of what is over by now (`but`) nothing is said.
+    pub fn obstacle(
+        &self,
+        kind: &str,
+        name: &str,
+        uid: Option<&str>,
+        but: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<Obstacle>> {
+        let mut fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
+        if let Some(uid) = uid {
+            fields = format!("{fields},involvedObject.uid={uid}");
+        }
+        let of = ListParams::default().fields(&fields);
         let found = self.call("list events", deadline, self.own::<Event>().list(&of))?;
         let mut events = found.items;
         events.sort_by_key(moment);
+        let mut is_pulled = false;
         Ok(events.iter().rev().find_map(|event| {
             let (reason, message) =
                 (event.reason.clone().unwrap_or_default(), event.message.clone().unwrap_or_default());
-            let blame = blame(&reason, &message)?;
+            is_pulled |= reason == PULLED;
+            let is_over = Some(reason.as_str()) == but || reason == PULLING && is_pulled;
+            let blame = blame(&reason, &message).filter(|_| !is_over)?;
             Some(Obstacle { blame, words: format!("{reason}: {message}") })
         }))
     }
@@ -96,7 +142,7 @@ mod tests {
             (
                 "FailedMount",
                 "MountVolume.SetUp failed for volume \"ledger\" : configmap \"x\" not found",
-                Some(Blame::Scheduler),
+                Some(Blame::Lab),
             ),
             (
                 "FailedAttachVolume",
@@ -114,7 +160,23 @@ mod tests {
                 Some(Blame::Scheduler),
             ),
             ("ProvisioningFailed", "failed to provision volume: rpc error", Some(Blame::Provider)),
+            ("Failed", "Failed to pull image \"busybox\"", Some(Blame::Lab)),
+            ("FailedCreate", "pods \"a-0\" is forbidden: exceeded quota", Some(Blame::Lab)),
+            ("FailedMount", "Unable to attach or mount volumes: timed out waiting for the condition", None),
             ("FailedScheduling", "0/3 nodes are available", Some(Blame::Scheduler)),
+            ("FailedScheduling", "0/3 nodes are available: 1 node(s) exceed max volume count", Some(Blame::Lab)),
+            ("FailedScheduling", "0/3 nodes are available: 1 Insufficient cpu", Some(Blame::Lab)),
+            (
+                "FailedMount",
+                "MountVolume.SetUp failed for volume \"pvc-1\" : rpc error: no configmap of ours",
+                Some(Blame::Provider),
+            ),
+            (
+                "Failed",
+                "Error: failed to stat /var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/pvc-1/mount: not connected",
+                Some(Blame::Provider),
+            ),
+            ("Pulling", "Pulling image \"busybox\"", Some(Blame::Lab)),
             ("Pulled", "Container image is present", None),
         ] {
             assert_eq!(blame(reason, message), whose, "{reason}: {message}");

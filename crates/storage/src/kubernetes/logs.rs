@@ -18,7 +18,8 @@ use tokio::time::timeout_at;
 
 use super::cluster::Cluster;
 use super::manifests::TASK;
-use super::phases::has_ended;
+use super::phases::{has_ended, started_again};
+use super::task_pods::TaskPods;
 use crate::docker::{Hearing, OtherClock};
 use crate::nodes::Tell;
 use holdfast_ledger::{Judge, WriterMessage, listing};
@@ -94,32 +95,34 @@ impl Heard {
 }
 
 /// Passes on what a task tells by its log, until its pod has ended or is gone. A log that breaks off is read on, once
-/// more after the pod has ended. `forced` tells of pods that were removed by force, which may run on.
-pub fn hear(
-    cluster: &Cluster,
-    pod: String,
-    tell: Tell,
-    forced: impl Fn(&str) -> bool + Send + Sync + 'static,
-) -> Hearing {
-    let pods = cluster.own::<Pod>();
+/// more after the pod has ended. One that was removed by force may run on.
+pub fn hear(pods: &TaskPods, task: String, tell: Tell) -> Hearing {
     let ended = Arc::new(AtomicBool::new(false));
-    let end = ended.clone();
-    let listening = cluster.runtime().spawn(async move {
+    let (end, pods) = (ended.clone(), pods.clone());
+    let runtime = pods.cluster.runtime().clone();
+    let listening = runtime.spawn(async move {
+        let api = pods.cluster.own::<Pod>();
         let mut heard = Heard::default();
-        let (mut again, mut is_over) = (false, false);
+        let (mut again, mut is_over, mut seen) = (false, false, !pods.kept.knows(&task));
         loop {
-            let is_whole = match pods.log_stream(&pod, &following(heard.last)).await {
-                Ok(log) => follow(log, &mut heard, again, &tell).await,
-                Err(_) => false,
-            };
-            if is_over && is_whole {
-                return end.store(true, Ordering::Release);
-            }
-            again = true;
-            match pods.get_opt(&pod).await {
-                Ok(Some(found)) => is_over = has_ended(&found),
-                Ok(None) => return end.store(!forced(&pod), Ordering::Release),
-                Err(_) => {}
+            let found = pods.ask_for(&api, &task).await;
+            match &found {
+                Ok(Some(pod)) => {
+                    seen = true;
+                    let name = pod.metadata.name.as_deref().unwrap_or_default();
+                    let is_whole = match api.log_stream(name, &following(heard.last)).await {
+                        Ok(log) => follow(log, &mut heard, again, &tell).await,
+                        Err(_) => false,
+                    };
+                    if is_over && is_whole {
+                        return end.store(true, Ordering::Release);
+                    }
+                    again = true;
+                    is_over = has_ended(pod) || started_again(pod).is_some();
+                }
+                // what the cluster keeps may not have come yet
+                Ok(None) if seen => return end.store(!pods.was_forced(&task), Ordering::Release),
+                Ok(None) | Err(_) => {}
             }
             pause(LOOK).await;
         }

@@ -14,10 +14,19 @@ pub const RUN_LABEL: &str = "holdfast.dev/run";
 pub const MACHINE_LABEL: &str = "holdfast.dev/machine";
 /// what that machine knows the run's process by;
 pub const PROCESS: &str = "holdfast.dev/process";
+/// the run's namespace, on what is in none;
+pub const NAMESPACE: &str = "holdfast.dev/namespace";
+/// the nodes that the run wants for itself, and, once it has them, that it does;
+pub const NODES: &str = "holdfast.dev/nodes";
+pub const BEGUN: &str = "holdfast.dev/begun";
 /// what a pod is, beside that: its task,
 pub const TASK_LABEL: &str = "holdfast.dev/task";
-/// and its volume.
+/// its volume,
 pub const VOLUME_LABEL: &str = "holdfast.dev/volume";
+/// and, where a controller of the cluster keeps it, what that calls it;
+pub const KEPT_LABEL: &str = "holdfast.dev/kept-by";
+/// with the node that it is for.
+pub const NODE: &str = "holdfast.dev/node";
 /// Where a pod has its volume.
 pub const VOLUME: &str = "/volume";
 /// Where a pod has the executable of tasks.
@@ -26,6 +35,9 @@ pub const EXECUTABLE: &str = "/holdfast/ledger";
 pub const TASK: &str = "task";
 /// Where a pod sees the folder of the tester's sockets.
 pub const WITHIN: &str = "/acknowledge";
+
+/// Seconds after which the cluster gives up what it keeps on a node that it hears nothing of.
+const GIVEN_UP_AFTER: u64 = 3;
 
 /// A claim's access mode, as Kubernetes calls it.
 pub fn access_mode(access: Access) -> &'static str {
@@ -37,17 +49,26 @@ pub fn access_mode(access: Access) -> &'static str {
     }
 }
 
-/// An object, as it is written down.
-pub fn object<T: DeserializeOwned>(said: Value) -> Result<T> {
-    serde_json::from_value(said).map_err(|error| Error::lab(format!("an object of ours cannot be made: {error}")))
+/// An object, as it is written down. By way of its text, as what the API says is read: another way to read objects would
+/// be half a megabyte of the core.
+pub fn object<T: DeserializeOwned>(said: &Value) -> Result<T> {
+    serde_json::from_str(&said.to_string())
+        .map_err(|error| Error::lab(format!("an object of ours cannot be made: {error}")))
 }
 
 /// The run's namespace, and by which process of which machine it was made.
-pub fn namespace(name: &str, run: &str, machine: &str, process: &str, privileged: bool) -> Result<Namespace> {
-    object(json!({
+pub fn namespace(
+    name: &str,
+    run: &str,
+    machine: &str,
+    process: &str,
+    nodes: &[String],
+    privileged: bool,
+) -> Result<Namespace> {
+    object(&json!({
         "metadata": {
             "name": name,
-            "annotations": {PROCESS: process},
+            "annotations": {PROCESS: process, NODES: nodes.join(" ")},
             "labels": {
                 RUN_LABEL: run,
                 MACHINE_LABEL: machine,
@@ -58,21 +79,43 @@ pub fn namespace(name: &str, run: &str, machine: &str, process: &str, privileged
     }))
 }
 
-/// A class as that of the user is, for volumes with these parameters and this file system.
-pub fn class(run: &str, name: &str, like: &StorageClass, request: &VolumeRequest) -> Result<StorageClass> {
+/// Whose an object is that is in no namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// A run,
+    pub run: &'a str,
+    /// its machine,
+    pub machine: &'a str,
+    /// what that knows its process by,
+    pub process: &'a str,
+    /// and the namespace that it has.
+    pub namespace: &'a str,
+}
+
+/// A class as that of the user is, for volumes with these parameters and this file system. It may outlive the run's
+/// namespace, and says whose it is by itself.
+pub fn class(owner: Owner<'_>, name: &str, like: &StorageClass, request: &VolumeRequest) -> Result<StorageClass> {
     let mut parameters = like.parameters.clone().unwrap_or_default();
     parameters.extend(request.parameters.clone());
     if !request.filesystem.is_empty() {
+        // a class may name it by its older key, and with both a claim is refused
+        parameters.retain(|key, _| !key.eq_ignore_ascii_case("fstype"));
         parameters.insert("csi.storage.k8s.io/fstype".to_owned(), request.filesystem.clone());
     }
-    let labels = json!({"metadata": {"name": name, "labels": {RUN_LABEL: run}}, "provisioner": ""});
-    let own: StorageClass = object(labels)?;
+    let own: StorageClass = object(&json!({
+        "metadata": {
+            "name": name,
+            "labels": {RUN_LABEL: owner.run, MACHINE_LABEL: owner.machine},
+            "annotations": {PROCESS: owner.process, NAMESPACE: owner.namespace},
+        },
+        "provisioner": "",
+    }))?;
     Ok(StorageClass { metadata: own.metadata, parameters: Some(parameters), ..like.clone() })
 }
 
 /// A claim.
 pub fn claim(run: &str, class: &str, request: &VolumeRequest) -> Result<PersistentVolumeClaim> {
-    object(json!({
+    object(&json!({
         "metadata": {"name": request.name, "labels": {RUN_LABEL: run}},
         "spec": {
             "accessModes": [access_mode(request.access)],
@@ -114,10 +157,19 @@ pub struct PodOf<'a> {
     pub block: bool,
     /// Whether it may be done by itself before anybody looks.
     pub ends: bool,
+    /// What of the cluster keeps it, which makes another in its place; nothing, where it runs once.
+    pub kept: Option<&'a str>,
 }
 
 /// A pod that runs once.
 pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
+    let mut pod = template(run, of);
+    pod["metadata"]["name"] = json!(of.name);
+    object(&pod)
+}
+
+/// A pod as a controller of the cluster makes it, or one without its name.
+pub fn template(run: &str, of: &PodOf<'_>) -> Value {
     let ProgramParts { mut volumes, mount, before } = of.program.clone();
     let mut mounts = vec![mount];
     volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim}}));
@@ -141,31 +193,60 @@ pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
     if !of.command.is_empty() {
         container["command"] = json!(of.command);
     }
-    object(json!({
+    let mut labels = json!({RUN_LABEL: run, TASK_LABEL: of.name, VOLUME_LABEL: of.claim});
+    if let Some(kept) = of.kept {
+        labels[KEPT_LABEL] = json!(kept);
+    }
+    // who moves a task is the run, and not the cluster; one that the cluster keeps is given up with its node
+    let tolerations = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"].map(|key| {
+        let mut toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
+        if of.kept.is_some() {
+            toleration["tolerationSeconds"] = json!(GIVEN_UP_AFTER);
+        }
+        toleration
+    });
+    json!({
         "metadata": {
-            "name": of.name,
-            "labels": {RUN_LABEL: run, TASK_LABEL: of.name, VOLUME_LABEL: of.claim},
+            "labels": labels,
+            "annotations": {
+                NODE: of.node,
+                // nobody who saves nodes shall end a task
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                "karpenter.sh/do-not-disrupt": "true",
+            },
         },
         "spec": {
-            "restartPolicy": "Never",
+            "restartPolicy": if of.kept.is_some() { "Always" } else { "Never" },
             // where it tells over sockets of the node's
             "hostNetwork": of.sockets.is_some(),
             // who is told by a signal alone finishes what it is at
-            "terminationGracePeriodSeconds": if of.sockets.is_some() { 1 } else { 10 },
+            "terminationGracePeriodSeconds": if of.sockets.is_some() && of.kept.is_none() { 1 } else { 10 },
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             // the scheduler's choice is what binds a claim that waits for its first pod
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [of.node]}]},
             ]}}},
-            // who moves a task is the run, and not the cluster
-            "tolerations": [
-                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
-                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
-            ],
+            "tolerations": tolerations,
             "initContainers": before,
             "containers": [container],
             "volumes": volumes,
         },
-    }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_names_its_file_system_once_whatever_key_the_user_s_has() {
+        let like = json!({"provisioner": "d", "parameters": {"fsType": "xfs", "pool": "fast"}});
+        let owner = Owner { run: "r", machine: "m", process: "p", namespace: "holdfast-r" };
+        let request = VolumeRequest { filesystem: "ext4".to_owned(), ..VolumeRequest::default() };
+        let made = class(owner, "copy", &object(&like).expect("a class"), &request).expect("a copy");
+        let parameters = made.parameters.expect("parameters");
+        let named: Vec<_> = parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(named, [("csi.storage.k8s.io/fstype", "ext4"), ("pool", "fast")]);
+    }
 }

@@ -88,6 +88,16 @@ fn unfit(node: &Node) -> Option<String> {
     }
 }
 
+/// Whether the cluster itself is lost with a node, in words: such a one is harmed only where it is named.
+fn governs(node: &Node) -> Option<String> {
+    let labels = node.metadata.labels.as_ref()?;
+    let role = ["control-plane", "master", "etcd"].into_iter().find(|role| {
+        let label = format!("node-role.kubernetes.io/{role}");
+        labels.get(&label).is_some_and(|value| value != "false")
+    })?;
+    Some(format!("it is the cluster's own ({role}): name it in nodes, if it may be harmed"))
+}
+
 /// A node that must take part, and its address.
 fn named(name: &str, found: &BTreeMap<String, Node>) -> Result<(String, String)> {
     let Some(node) = found.get(name) else {
@@ -104,13 +114,14 @@ fn named(name: &str, found: &BTreeMap<String, Node>) -> Result<(String, String)>
 fn fit(found: &BTreeMap<String, Node>) -> Result<BTreeMap<String, String>> {
     let able: BTreeMap<_, _> = found
         .iter()
-        .filter(|(_, node)| unfit(node).is_none())
+        .filter(|(_, node)| unfit(node).or_else(|| governs(node)).is_none())
         .map(|(name, node)| (name.clone(), address(name, node)))
         .collect();
     if able.len() >= 2 {
         return Ok(able);
     }
-    let others = found.iter().filter_map(|(name, node)| Some(format!("{name}: {}", unfit(node)?)));
+    let others =
+        found.iter().filter_map(|(name, node)| Some(format!("{name}: {}", unfit(node).or_else(|| governs(node))?)));
     let why = others.collect::<Vec<_>>().join("; ");
     let many = able.len();
     Err(Error::invalid(format!(
@@ -141,7 +152,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn node(spec: &Value, ready: &str, architecture: &str) -> Node {
-        object(json!({
+        object(&json!({
             "metadata": {"name": "a"},
             "spec": spec,
             "status": {
@@ -181,5 +192,14 @@ mod tests {
                 assert!(said.to_string().contains(why), "{said}");
             }
         }
+    }
+
+    #[test]
+    fn a_node_that_the_cluster_itself_is_on_takes_part_only_where_it_is_named() {
+        let mut governing = node(&json!({}), "True", own_architecture());
+        governing.metadata.labels = Some([("node-role.kubernetes.io/etcd".to_owned(), "true".to_owned())].into());
+        let found = BTreeMap::from([("a".to_owned(), governing)]);
+        assert!(named("a", &found).is_ok());
+        assert!(fit(&found).expect_err("too few").to_string().contains("name it in nodes"));
     }
 }

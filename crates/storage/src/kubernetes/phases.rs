@@ -1,8 +1,19 @@
 //! What a cluster says of a pod: whether it runs, or how it ended.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 
 use super::manifests::TASK;
+
+/// Why the cluster ended a pod that nobody of ours told it to: its node had no room left, or was wanted for others.
+pub fn taken_away(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let disrupted = status.conditions.iter().flatten().find(|condition| {
+        let ours = matches!(condition.reason.as_deref(), Some("EvictionByEvictionAPI" | "DeletionByTaintManager"));
+        condition.type_ == "DisruptionTarget" && condition.status == "True" && !ours
+    });
+    let of_node = (status.reason.as_deref() == Some("Evicted")).then(|| status.message.clone().unwrap_or_default());
+    disrupted.map(|condition| condition.message.clone().unwrap_or_default()).or(of_node)
+}
 
 /// Whether all that a pod does is done.
 pub fn has_ended(pod: &Pod) -> bool {
@@ -21,12 +32,25 @@ pub fn ending(pod: &Pod) -> Option<String> {
     }
     let status = pod.status.as_ref()?;
     let states = status.container_statuses.iter().flatten().filter_map(|container| container.state.as_ref());
-    let ended = states.filter_map(|state| state.terminated.as_ref()).map(|ended| {
-        let why = ended.reason.clone().or_else(|| ended.message.clone()).unwrap_or_default();
-        format!("exit code {}{}{why}", ended.exit_code, if why.is_empty() { "" } else { ": " })
-    });
-    let said = ended.collect::<Vec<_>>().join("; ");
+    let ended = states.filter_map(|state| state.terminated.as_ref()).map(how);
+    // such as Evicted, which the container knows nothing of
+    let said = status.reason.clone().into_iter().chain(ended).collect::<Vec<_>>().join("; ");
     Some(if said.is_empty() { status.reason.clone().unwrap_or_else(|| phase(pod).to_owned()) } else { said })
+}
+
+/// How a pod's task ended that was started again, where it was: what was started is another.
+pub fn started_again(pod: &Pod) -> Option<String> {
+    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let task = containers.into_iter().find(|container| container.name == TASK)?;
+    let of = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.as_ref().map(how));
+    let ended = of(&task.state).or_else(|| of(&task.last_state));
+    ended.or_else(|| (task.restart_count > 0).then(|| "it was started again".to_owned()))
+}
+
+/// How a container ended.
+fn how(ended: &ContainerStateTerminated) -> String {
+    let why = ended.reason.clone().or_else(|| ended.message.clone()).unwrap_or_default();
+    format!("exit code {}{}{why}", ended.exit_code, if why.is_empty() { "" } else { ": " })
 }
 
 /// Why a pod ended before its task began, where it did: no image of ours, or no room on its node.
@@ -58,7 +82,7 @@ mod tests {
     fn failed(status: Value) -> Pod {
         let mut status = status;
         status["phase"] = json!("Failed");
-        object(json!({"metadata": {"name": "a"}, "spec": {"containers": []}, "status": status})).expect("a pod")
+        object(&json!({"metadata": {"name": "a"}, "spec": {"containers": []}, "status": status})).expect("a pod")
     }
 
     #[test]
@@ -71,9 +95,31 @@ mod tests {
         };
         let task = failed(json!({"containerStatuses": [of("task", 1)]}));
         assert_eq!((not_begun(&task), ending(&task)), (None, Some("exit code 1: Error".to_owned())));
+        assert_eq!(started_again(&task).as_deref(), Some("exit code 1: Error"));
+        let waiting = json!({
+            "name": "task", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": {"waiting": {}},
+            "lastState": {"terminated": {"exitCode": 137}},
+        });
+        let again = |statuses: Value| {
+            let pod = json!({"metadata": {"name": "a"}, "status": {"phase": "Running", "containerStatuses": statuses}});
+            started_again(&object(&pod).expect("a pod"))
+        };
+        assert_eq!(again(json!([waiting])).as_deref(), Some("exit code 137"));
+        let running = json!({
+            "name": "task", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}},
+        });
+        assert_eq!(again(json!([running])), None);
         let unpacking = failed(json!({"initContainerStatuses": [of("unpack", 127)]}));
         assert_eq!(not_begun(&unpacking).as_deref(), Some("unpack ended with exit code 127"));
         let evicted = failed(json!({"reason": "Evicted", "message": "The node was low on resource: memory."}));
         assert_eq!(not_begun(&evicted).as_deref(), Some("Evicted: The node was low on resource: memory."));
+        assert_eq!(taken_away(&evicted).as_deref(), Some("The node was low on resource: memory."));
+        let target = |reason: &str| {
+            let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"});
+            failed(json!({"conditions": [condition]}))
+        };
+        assert_eq!(taken_away(&target("PreemptionByScheduler")).as_deref(), Some("m"));
+        assert_eq!(taken_away(&target("EvictionByEvictionAPI")), None, "a drain of ours");
+        assert_eq!(taken_away(&task), None);
     }
 }

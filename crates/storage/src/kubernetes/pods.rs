@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 
 use super::cluster::Cluster;
+use super::events::{Blame, NO_NODE, Obstacle};
+use super::kept::Keeper;
 use super::logs;
-use super::manifests::{self, EXECUTABLE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL, WITHIN};
-use super::phases::{ending, not_begun, phase};
+use super::manifests::{self, EXECUTABLE, NODE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL};
+use super::phases::{ending, not_begun, phase, started_again, taken_away};
 use super::program::Program;
-use crate::docker::{Channels, Hearing};
-use crate::executable::{LEDGER, arguments, until_signal};
-use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec, TaskEnding};
+use super::task_pods::TaskPods;
+use super::workloads::Workload;
+use crate::docker::Channels;
+use crate::executable::LEDGER;
+use crate::nodes::{Leftover, LeftoverKind, Look, Mount, Nodes, Process, Spec};
 use crate::volumes::Volume;
 use holdfast_ledger::Judge;
 use holdfast_net::error::{Error, Kind, Result};
@@ -44,6 +48,10 @@ pub struct PodsOptions {
     pub program: Program,
     /// How tasks tell the tester.
     pub acknowledge: Acknowledge,
+    /// What makes the pods of tasks, where a scenario does not say.
+    pub workload: Workload,
+    /// Whether the run's namespace may have pods that do to their nodes what they like.
+    pub privileged: bool,
     /// What else the nodes are, where it is ours to see.
     pub beneath: Option<Arc<dyn Nodes>>,
 }
@@ -51,10 +59,8 @@ pub struct PodsOptions {
 /// Pods on the nodes of a cluster.
 #[derive(Clone)]
 pub struct Pods {
-    cluster: Cluster,
-    options: PodsOptions,
-    /// Those that were removed though their node said nothing.
-    forced: Arc<Mutex<BTreeSet<String>>>,
+    pub(super) options: PodsOptions,
+    tasks: TaskPods,
 }
 
 impl Pods {
@@ -63,20 +69,24 @@ impl Pods {
         if let Acknowledge::Channels(channels) = &options.acknowledge {
             options.nodes.iter().try_for_each(|node| channels(node).prepare())?;
         }
-        cluster.make_namespace(matches!(options.program, Program::OnNodes(_)), deadline)?;
-        Ok(Self { cluster, options, forced: Arc::default() })
+        // a lab's own nodes are nobody else's
+        let claimed = if options.beneath.is_none() { options.nodes.as_slice() } else { &[] };
+        cluster.make_namespace(claimed, options.privileged, deadline)?;
+        cluster.wait_alone(claimed, deadline)?;
+        Ok(Self { options, tasks: TaskPods::new(cluster) })
     }
 
     /// The cluster.
     pub fn cluster(&self) -> &Cluster {
-        &self.cluster
+        &self.tasks.cluster
     }
 
-    fn pod(&self, name: &str, deadline: Instant) -> Result<Option<Pod>> {
-        self.cluster.find(&self.cluster.own::<Pod>(), name, deadline)
+    /// Whose pods they are.
+    pub(super) fn tasks(&self) -> &TaskPods {
+        &self.tasks
     }
 
-    fn of<'a>(&'a self, name: &'a str, claim: &'a str, node: &'a str) -> PodOf<'a> {
+    pub(super) fn of<'a>(&'a self, name: &'a str, claim: &'a str, node: &'a str) -> PodOf<'a> {
         PodOf {
             name,
             claim,
@@ -87,31 +97,44 @@ impl Pods {
             sockets: None,
             block: false,
             ends: false,
+            kept: None,
         }
     }
 
-    fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
-        let pods = self.cluster.own::<Pod>();
-        self.cluster.create(&pods, &manifests::pod(self.cluster.run(), of)?, deadline)?;
-        self.wait_running(of, deadline).inspect_err(|_| {
+    pub(super) fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
+        if let Some(kept) = self.tasks.kept.of(of.name) {
+            self.cluster().keep(kept.workload, &kept.name, of, deadline)?;
+        } else {
+            let pods = self.cluster().own::<Pod>();
+            self.cluster().create(&pods, &manifests::pod(self.cluster().run(), of)?, deadline)?;
+        }
+        self.wait_running(of.name, of.claim, of.node, of.ends, deadline).inspect_err(|_| {
             let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
         })
     }
 
     /// Waits until a pod runs; why not, as the cluster says.
-    fn wait_running(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
-        let name = of.name;
-        let (mut ended, mut unbegun) = (None, None);
+    pub(super) fn wait_running(
+        &self,
+        name: &str,
+        claim: &str,
+        node: &str,
+        ends: bool,
+        deadline: Instant,
+    ) -> Result<()> {
+        let (mut ended, mut unbegun, mut seen, mut has_node) = (None, None, None, false);
         let mut running = false;
         let waited = wait_until(deadline, "a pod", || {
-            if let Ok(Some(pod)) = self.pod(name, Instant::now() + GLANCE) {
+            if let Ok(Some(pod)) = self.tasks.pod(name, Instant::now() + GLANCE) {
                 running = phase(&pod) == "Running";
-                ended = ending(&pod);
+                ended = ending(&pod).or_else(|| started_again(&pod));
                 unbegun = not_begun(&pod);
+                has_node = pod.spec.is_some_and(|spec| spec.node_name.is_some());
+                seen = Some(pod.metadata);
             }
             running || ended.is_some()
         });
-        if running || of.ends && ended.is_some() && unbegun.is_none() {
+        if running || ends && ended.is_some() && unbegun.is_none() {
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
@@ -123,19 +146,38 @@ impl Pods {
             return Err(Error::new(Kind::Status(tonic::Code::Unknown), format!("{what}: it ended: {why}")));
         }
         let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, what.clone()));
-        let told = match self.cluster.volume_of(of.claim, Instant::now() + GLANCE)? {
+        let mut obstacle = None;
+        if self.cluster().volume_of(claim, Instant::now() + GLANCE)?.is_none() {
             // it is made for its first pod, and whoever makes it may have said why not
-            None => self.cluster.obstacle("PersistentVolumeClaim", of.claim, Instant::now() + GLANCE)?,
-            Some(_) => None,
-        };
-        let told = match told {
-            None => self.cluster.obstacle("Pod", name, Instant::now() + GLANCE)?,
-            told => told,
-        };
-        let obstacle = match told {
-            None => self.cluster.missing_attachment(of.claim, of.node, Instant::now() + GLANCE)?,
-            told => told,
-        };
+            obstacle = self.cluster().obstacle("PersistentVolumeClaim", claim, None, None, Instant::now() + GLANCE)?;
+        }
+        if obstacle.is_none() {
+            obstacle = match (&seen, self.tasks.kept.of(name)) {
+                (Some(pod), _) => {
+                    let name = pod.name.as_deref().unwrap_or(name);
+                    self.cluster().obstacle(
+                        "Pod",
+                        name,
+                        pod.uid.as_deref(),
+                        has_node.then_some(NO_NODE),
+                        Instant::now() + GLANCE,
+                    )?
+                }
+                (None, Some(kept)) => {
+                    self.cluster().obstacle(kept.workload.kind(), &kept.name, None, None, Instant::now() + GLANCE)?
+                }
+                (None, None) => None,
+            };
+        }
+        // an event may be old news, or tell no more than who else has the volume
+        if obstacle.as_ref().is_none_or(Obstacle::is_of_attachment) {
+            let missing = self.cluster().missing_attachment(claim, node, Instant::now() + GLANCE)?;
+            let event = obstacle.take();
+            obstacle = match missing {
+                Some(missing) if missing.blame == Blame::Scheduler => event.or(Some(missing)),
+                missing => missing,
+            };
+        }
         match obstacle {
             Some(obstacle) => Err(obstacle.error(&what)),
             None => Err(late),
@@ -161,7 +203,7 @@ impl Pods {
         let command = [EXECUTABLE, "places", &ledger].map(str::to_owned).to_vec();
         let of = PodOf { block: volume.block, command, ends: true, ..self.of(name, &volume.name, node) };
         self.launch(&of, deadline)?;
-        let facts = logs::judge(&self.cluster, name, judge, deadline)?;
+        let facts = logs::judge(self.cluster(), name, judge, deadline)?;
         Ok(facts.map_or_else(Look::default, |facts| Look {
             bytes: Some(facts.bytes),
             used: Some(facts.used),
@@ -175,37 +217,75 @@ impl Pods {
         self.options.beneath.is_some()
     }
 
-    /// Removes a pod, and waits until it is gone; at once, whatever its node says, where it is forced.
-    pub fn remove(&self, name: &str, force: bool, deadline: Instant) -> Result<()> {
+    /// Removes the pod of a task, and waits until it is gone; at once, whatever its node says, where it is forced. What
+    /// keeps it goes first, unless that keeps its next life by now.
+    pub fn remove(&self, task: &str, force: bool, deadline: Instant) -> Result<()> {
         let params = if force { DeleteParams::default().grace_period(0) } else { DeleteParams::default() };
         if force {
-            self.forced.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+            self.tasks.note_forced(task);
         }
-        self.cluster.remove(&self.cluster.own::<Pod>(), name, &params, deadline)
+        let pods = self.cluster().own::<Pod>();
+        if !self.tasks.kept.knows(task) {
+            return self.cluster().remove(&pods, task, &params, deadline);
+        }
+        let keeper = self.tasks.kept.of(task);
+        if let Some(Keeper { workload, name }) = &keeper {
+            self.cluster().keep_no_more(*workload, name, deadline)?;
+        }
+        let mut last = Ok(());
+        let waited = wait_until(deadline, &format!("the end of the pods of {task}"), || {
+            let now = Instant::now() + GLANCE;
+            let is_kept = keeper.as_ref().map_or(Ok(false), |Keeper { workload, name }| {
+                self.cluster().is_kept(*workload, name, now) // who goes may make one more on its way
+            });
+            let Ok(found) = self.cluster().list(&pods, &self.tasks.label(task), now) else { return false };
+            for pod in found.iter().filter(|pod| force || pod.metadata.deletion_timestamp.is_none()) {
+                last = self.cluster().delete_this(&pods, pod, &params, now);
+            }
+            found.is_empty() && is_kept.is_ok_and(|is_kept| !is_kept)
+        });
+        waited.map_err(|late| last.err().unwrap_or(late))
     }
 
-    /// The run's pods on a node.
-    pub fn all_on(&self, node: &str, deadline: Instant) -> Result<Vec<String>> {
-        self.listed(node, &self.cluster.own_label(), deadline)
+    /// The run's pods on a node, or for it.
+    pub fn all_on(&self, node: &str, deadline: Instant) -> Result<Vec<Pod>> {
+        self.listed(node, &self.cluster().own_label(), deadline)
     }
 
-    fn listed(&self, node: &str, labels: &str, deadline: Instant) -> Result<Vec<String>> {
-        let found = self.cluster.list(&self.cluster.own::<Pod>(), labels, deadline)?;
-        let here = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_none_or(|on| on == node);
-        Ok(found.into_iter().filter(here).filter_map(|pod| pod.metadata.name).collect())
+    /// That the cluster took a pod of the run's away, for reasons of its own.
+    fn disruption(&self, node: &str) -> Option<Error> {
+        let pods = self.all_on(node, Instant::now() + GLANCE).ok()?;
+        let told = pods.iter().find_map(|pod| Some((pod.metadata.name.clone()?, taken_away(pod)?)));
+        let (name, why) = told?;
+        Some(
+            Error::lab(format!("the cluster took the pod {name} from {node}: {why}"))
+                .hint("give nodes with room, that nobody scales down or defragments meanwhile"),
+        )
     }
 
-    /// The pods of a volume on a node.
+    fn listed(&self, node: &str, labels: &str, deadline: Instant) -> Result<Vec<Pod>> {
+        let found = self.cluster().list(&self.cluster().own::<Pod>(), labels, deadline)?;
+        let is_for = |pod: &Pod| {
+            let wanted = pod.metadata.annotations.as_ref().and_then(|noted| noted.get(NODE));
+            wanted.is_none_or(|wanted| wanted == node)
+        };
+        Ok(found.into_iter().filter(is_for).collect())
+    }
+
+    /// The tasks of a volume that have pods on a node, or for it.
     pub fn on(&self, node: &str, volume: &str, task: Option<&str>, deadline: Instant) -> Result<Vec<String>> {
-        let mut labels = vec![self.cluster.own_label(), format!("{VOLUME_LABEL}={volume}")];
+        let mut labels = vec![self.cluster().own_label(), format!("{VOLUME_LABEL}={volume}")];
         labels.extend(task.map(|task| format!("{TASK_LABEL}={task}")));
-        self.listed(node, &labels.join(","), deadline)
+        let found = self.listed(node, &labels.join(","), deadline)?;
+        let tasks = found.into_iter().filter_map(|pod| pod.metadata.labels?.remove(TASK_LABEL));
+        let tasks: BTreeSet<String> = tasks.collect();
+        Ok(tasks.into_iter().collect())
     }
 
     /// Where the kubelet of a node has a pod's volume mounted; none, where the pod or its volume is not there.
     pub fn place(&self, pod: &str, volume: &Volume, deadline: Instant) -> Result<Option<PathBuf>> {
-        let Some(pod) = self.pod(pod, deadline)? else { return Ok(None) };
-        let behind = self.cluster.volume_of(&volume.name, deadline)?;
+        let Some(pod) = self.tasks.pod(pod, deadline)? else { return Ok(None) };
+        let behind = self.cluster().volume_of(&volume.name, deadline)?;
         let (Some(uid), Some(behind)) = (pod.metadata.uid, behind) else { return Ok(None) };
         let folder = Path::new("/var/lib/kubelet/pods").join(uid);
         Ok(Some(if volume.block {
@@ -216,76 +296,13 @@ impl Pods {
     }
 }
 
-/// A task of a pod.
-struct Task {
-    pods: Pods,
-    name: String,
-    hearing: Hearing,
-    /// It ends by a signal alone, which it gets with its pod's end.
-    by_signal: bool,
-}
-
-impl Process for Task {
-    fn ending(&self) -> TaskEnding {
-        match self.pods.pod(&self.name, Instant::now() + GLANCE) {
-            Ok(Some(pod)) => ending(&pod).map_or(TaskEnding::Running, TaskEnding::Ended),
-            // one that was removed by force may run on, where its node was not asked
-            Ok(None) if self.hearing.has_ended() => TaskEnding::Ended("its pod was removed".to_owned()),
-            Ok(None) | Err(_) => TaskEnding::Running, // nobody can tell
-        }
-    }
-
-    fn id(&self) -> String {
-        let pod = self.pods.pod(&self.name, Instant::now() + GLANCE).ok().flatten();
-        let container = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next()?.container_id);
-        container.unwrap_or_else(|| self.name.clone())
-    }
-
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-
-    fn stop(&self, kill: bool, deadline: Instant) -> Result<()> {
-        self.hearing.close();
-        if !kill && !self.by_signal {
-            wait_until(deadline, "the end of a task", || matches!(self.ending(), TaskEnding::Ended(_)))?;
-        }
-        self.pods.remove(&self.name, kill, deadline)
-    }
-}
-
 impl Nodes for Pods {
     fn names(&self) -> Vec<String> {
         self.options.nodes.clone()
     }
 
     fn start(&self, node: &str, spec: Spec, deadline: Instant) -> Result<Box<dyn Process>> {
-        let Mount::Engine { name: claim, .. } = &spec.mount else {
-            return Err(Error::invalid("a pod has its volume by a claim"));
-        };
-        let ledger = Path::new(VOLUME).join(LEDGER);
-        let Acknowledge::Channels(channels) = &self.options.acknowledge else {
-            let mut command = vec![EXECUTABLE.to_owned()];
-            command.extend(until_signal(&ledger, spec.opening, spec.work, "-"));
-            let of = PodOf { command, ends: true, ..self.of(&spec.task, claim, node) };
-            self.launch(&of, deadline)?;
-            let forced = self.forced.clone();
-            let was_forced = move |name: &str| forced.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
-            let hearing = logs::hear(&self.cluster, spec.task.clone(), spec.tell, was_forced);
-            return Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: true }));
-        };
-        let channels = channels(node);
-        let hearing = channels.listen(&spec.task, spec.tell.clone(), self.cluster.runtime())?;
-        let acknowledge = hearing.address.replace(crate::docker::WITHIN, WITHIN);
-        let mut command = vec![EXECUTABLE.to_owned()];
-        command.extend(arguments(&ledger, spec.opening, spec.work, &acknowledge));
-        let folder = match &channels {
-            Channels::Folder(folder) => Some(folder.display().to_string()),
-            Channels::Tcp(_) => None,
-        };
-        let of = PodOf { command, ends: true, sockets: folder.as_deref(), ..self.of(&spec.task, claim, node) };
-        self.launch(&of, deadline)?;
-        Ok(Box::new(Task { pods: self.clone(), name: spec.task, hearing, by_signal: false }))
+        self.begin(node, spec, self.options.workload, deadline)
     }
 
     fn look(&self, node: &str, mount: &Mount, task: &str, judge: &mut Judge<'_>, deadline: Instant) -> Result<Look> {
@@ -330,14 +347,15 @@ impl Nodes for Pods {
     fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
         match &self.options.beneath {
             Some(beneath) => beneath.trouble(node, deadline),
-            None => match self.cluster.is_ready(node, deadline.min(Instant::now() + GLANCE)) {
-                Ok(Some(true)) | Err(_) => None, // that the API is away is said of the volumes
+            None => match self.cluster().is_ready(node, deadline.min(Instant::now() + GLANCE)) {
+                Ok(Some(true)) => self.disruption(node),
+                Err(_) => None, // that the API is away is said of the volumes
                 Ok(_) => Some(Error::lab(format!("the node {node} is not Ready, and nobody here harmed it"))),
             },
         }
     }
 
     fn wait_lost(&self, node: &str, deadline: Instant) -> Result<()> {
-        self.cluster.wait_ready(node, false, deadline)
+        self.cluster().wait_ready(node, false, deadline)
     }
 }

@@ -85,7 +85,7 @@ impl Cluster {
             )));
         }
         let (name, file) = PACKED;
-        let mut object: ConfigMap = manifests::object(json!({"metadata": {"name": name}}))?;
+        let mut object: ConfigMap = manifests::object(&json!({"metadata": {"name": name}}))?;
         object.binary_data = Some([(file.to_owned(), ByteString(packed))].into());
         self.create(&self.own(), &object, deadline)
     }

@@ -18,6 +18,8 @@ use holdfast_net::waiting::blocking::wait_until;
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Where the run's namespace says what is to be undone once the run is over: the nodes that have the taint.
 pub const TAINTED: &str = "holdfast.dev/tainted-nodes";
+/// And which it has powered off, by a command of the user's.
+pub const POWERED_OFF: &str = "holdfast.dev/powered-off-nodes";
 /// What is done for a task whose node is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
@@ -102,9 +104,13 @@ impl Cluster {
         let mut nodes = self.remembered(what, deadline)?;
         nodes.retain(|known| known != node);
         nodes.extend(to_undo.then(|| node.to_owned()));
-        let said = json!({"metadata": {"annotations": {what: nodes.join(" ")}}});
+        self.note(what, &nodes.join(" "), deadline)
+    }
+
+    /// Writes an annotation of the run's namespace.
+    pub(super) fn note(&self, what: &str, said: &str, deadline: Instant) -> Result<()> {
         let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
-        let patch = Patch::Merge(said);
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {what: said}}}));
         let params = PatchParams::default();
         self.call("patch a Namespace", deadline, namespaces.patch(self.namespace(), &params, &patch)).map(drop)
     }

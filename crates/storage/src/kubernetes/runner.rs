@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::pods::Pods;
 use super::recovery::Recovery;
+use super::workloads::Workload;
 use crate::nodes::{Look, Mount, Nodes, Process, Spec};
 use crate::runner::{Runner, TaskRequest};
 use crate::volumes::Volume;
@@ -59,8 +60,26 @@ impl Runner for ByKubernetes {
     }
 
     fn run(&self, request: &TaskRequest, deadline: Instant) -> Result<Box<dyn Process>> {
-        let mount = Self::claimed(&request.volume);
-        self.pods.start(&request.node, Spec { mount, ..request.spec.clone() }, deadline)
+        let spec = Spec { mount: Self::claimed(&request.volume), ..request.spec.clone() };
+        if request.is_kept && self.pods.options.workload == Workload::Pod {
+            return self.pods.begin(&request.node, spec, Workload::StatefulSet, deadline);
+        }
+        self.pods.start(&request.node, spec, deadline)
+    }
+
+    fn keeps_tasks(&self) -> bool {
+        self.pods.options.workload != Workload::Pod
+    }
+
+    fn hand_over(
+        &self,
+        from: &str,
+        request: &TaskRequest,
+        is_lost: bool,
+        deadline: Instant,
+    ) -> Result<Box<dyn Process>> {
+        let spec = Spec { mount: Self::claimed(&request.volume), ..request.spec.clone() };
+        self.pods.hand_over(from, &request.node, spec, is_lost, deadline)
     }
 
     fn release(&self, volume: &Volume, node: &str, task: &str, deadline: Instant) -> Result<()> {
@@ -123,6 +142,10 @@ impl Runner for ByKubernetes {
             self.note_tainted(node, false);
         }
         self.pods.cluster().wait_ready(node, true, deadline)?;
-        self.pods.clear(node, &volume.id, None, deadline)
+        self.pods.clear(node, &volume.id, None, deadline)?;
+        if self.pods.sees_nodes() {
+            return Ok(()); // what is mounted there is looked at
+        }
+        self.pods.cluster().wait_let_go(&volume.id, node, deadline)
     }
 }

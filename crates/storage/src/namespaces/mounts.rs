@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 /// A mount of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
-    /// Where.
+    /// Which of all mounts of this machine it is, and of what device. Of one that has gone, another gets it.
+    pub identity: (String, String),
+    /// Which folder of the device.
+    pub root: PathBuf,
+    /// Where. It changes with the name of any folder of it.
     pub path: PathBuf,
     /// Its file system.
     pub filesystem: String,
@@ -23,7 +27,9 @@ pub fn parse(mountinfo: &str) -> Vec<Mounted> {
 
 fn mounted(line: &str) -> Option<Mounted> {
     let mut fields = line.split(' ');
-    let path = PathBuf::from(decoded(fields.nth(4)?));
+    let (number, device) = (fields.next()?.to_owned(), fields.nth(1)?.to_owned());
+    let root = PathBuf::from(decoded(fields.next()?));
+    let path = PathBuf::from(decoded(fields.next()?));
     let here = fields.next()?;
     let mut behind = fields.skip_while(|field| *field != "-"); // fields of any number
     let filesystem = behind.nth(1)?.to_owned();
@@ -34,7 +40,15 @@ fn mounted(line: &str) -> Option<Mounted> {
             options.push(option.to_owned());
         }
     }
-    Some(Mounted { path, filesystem, options })
+    Some(Mounted { identity: (number, device), root, path, filesystem, options })
+}
+
+impl Mounted {
+    /// Whether it is one that was seen before, wherever it is by now. One of the same identity may be another: where
+    /// somebody elsewhere removes the folder that a mount is on, it goes, and what is mounted next gets its number.
+    pub fn is(&self, before: &Self) -> bool {
+        self.identity == before.identity && (self.path == before.path || self.root == before.root)
+    }
 }
 
 /// A field as it is meant: the kernel writes blanks and the like as `\` and three octal digits.
@@ -124,6 +138,17 @@ mod tests {
             "36 35 98:0 / /a rw,nosuid,noatime shared:3 - ext4 /dev/root rw,sync\n37 35 0:3 / /b ro - tmpfs  rw\n";
         let options: Vec<_> = parse(table).into_iter().map(|mount| mount.options.join(" ")).collect();
         assert_eq!(options, ["rw nosuid noatime sync", "ro rw"]);
+    }
+
+    #[test]
+    fn a_mount_is_another_than_one_that_had_its_number_and_the_same_one_in_a_folder_that_is_renamed() {
+        let lines = "40 35 98:0 /docker /docker rw - ext4 /dev/root rw\n\
+                     40 35 98:0 /volume /published rw - ext4 /dev/root rw\n\
+                     40 35 98:0 /docker /renamed rw - ext4 /dev/root rw\n\
+                     41 35 98:0 /docker /docker rw - ext4 /dev/root rw\n";
+        let found = parse(lines);
+        let same: Vec<bool> = found.iter().map(|mount| mount.is(&found[0])).collect();
+        assert_eq!(same, [true, false, true, false]);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Namespace {
     first: Child,
     /// Of its first process, as this machine counts.
     pub pid: u32,
+    /// What was mounted on this machine when it was born, and so in it.
+    born_with: Vec<Mounted>,
 }
 
 impl Namespace {
@@ -89,7 +91,11 @@ impl Namespace {
             })
         });
         match (born, pid) {
-            (Ok(()), Some(pid)) => Ok(Self { first, pid }),
+            (Ok(()), Some(pid)) => {
+                let mut born = Self { first, pid, born_with: Vec::new() };
+                born.born_with = born.mounts()?;
+                Ok(born)
+            }
             (born, _) => {
                 let _ = first.kill(); // it never became what it should
                 let _ = first.wait();
@@ -140,6 +146,12 @@ impl Namespace {
         let file = format!("/proc/{}/mountinfo", self.pid);
         let table = std::fs::read_to_string(&file).map_err(|error| Error::lab_io(file, error))?;
         Ok(mounts::parse(&table))
+    }
+
+    /// The same without what was there before it: that is somebody else's, wherever it is by now.
+    pub fn own_mounts(&self) -> Result<Vec<Mounted>> {
+        let is_own = |mount: &Mounted| !self.born_with.iter().any(|before| mount.is(before));
+        Ok(self.mounts()?.into_iter().filter(is_own).collect())
     }
 
     /// Ends it: once this returns, all within is gone.

@@ -258,7 +258,7 @@ impl Namespaces {
         let engines = self.engine_folders(node);
         let ours =
             |mount: &Mounted| mount.may_hold_a_volume() && !engines.iter().any(|folder| mount.path.starts_with(folder));
-        let mounts: Vec<Mounted> = namespace.mounts()?.into_iter().filter(ours).collect();
+        let mounts: Vec<Mounted> = namespace.own_mounts()?.into_iter().filter(ours).collect();
         let serving = plugin.map(|plugin| self.tree(node).serving_mounts(plugin.group())).unwrap_or_default();
         let devices = loop_devices(&self.options.folder.join(node)).into_iter().collect();
         Ok(Possessions { mounts: counted(&mounts), serving, devices })
@@ -398,7 +398,7 @@ impl Nodes for Namespaces {
     fn is_mounted(&self, node: &str, path: &Path) -> Result<Option<bool>> {
         let state = self.state();
         let NodeState { namespace: Some(namespace), before, .. } = state.known(node)? else { return Ok(None) };
-        let now = counted(&namespace.mounts()?);
+        let now = counted(&namespace.own_mounts()?);
         let had = |place: &PathBuf| before.mounts.get(place).copied().unwrap_or_default();
         Ok(Some(now.iter().any(|(place, count)| path.starts_with(place) && *count > had(place))))
     }

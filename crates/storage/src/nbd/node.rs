@@ -149,7 +149,8 @@ impl Backend for NbdNode {
         if !device.starts_with("/dev/") {
             return Err(Error::lab(format!("losetup named no device: {device:?}")));
         }
-        let mounted = mount(&device, staging, deadline);
+        // who finds that a device does not answer says so of the device: what serves it may have ended
+        let mounted = mount(&device, staging, deadline).map_err(|error| self.ready(deadline).err().unwrap_or(error));
         let freed = run(&["losetup", "--detach", &device], deadline); // once nothing uses it any more
         mounted.and(freed)?;
         // who says that it mounted may not have

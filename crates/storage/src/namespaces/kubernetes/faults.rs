@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::control_plane::{API, ETCD};
 use crate::faults::Part;
 use crate::namespaces::faults::end_process;
-use crate::namespaces::nodes::Namespaces;
+use crate::namespaces::nodes::{Namespaces, NodeState};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
@@ -57,17 +57,17 @@ impl Namespaces {
 
     /// Starts what of a worker was killed, and waits until it answers.
     pub(in crate::namespaces) fn start_worker(&self, node: &str, deadline: Instant) -> Result<()> {
-        let outlived = self.state().known(node)?.tasks_outlive_runtime;
         let state = self.state();
-        let Some(namespace) = &state.known(node)?.namespace else {
+        let NodeState { namespace, tasks_outlive_runtime: outlived, .. } = state.known(node)?;
+        let Some(namespace) = namespace else {
             return Err(Error::lab(format!("{node} is powered off")));
         };
+        let outlived = *outlived;
         self.launch_containerd(namespace, node)?;
-        if outlived {
-            self.launch_kubelet_of(namespace, node, &state)?;
-        }
         drop(state);
-        wait_until(deadline, "containerd", || self.containerd_answers(node, deadline)).map_err(Error::of_lab)
+        wait_until(deadline, "containerd", || self.containerd_answers(node, deadline)).map_err(Error::of_lab)?;
+        // a kubelet ends at once where no containerd answers, and here nobody starts it again
+        if outlived { self.start_of_kubernetes(node, Part::Kubelet) } else { Ok(()) }
     }
 
     fn containerd_answers(&self, node: &str, deadline: Instant) -> bool {
