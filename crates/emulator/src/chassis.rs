@@ -19,12 +19,13 @@ use super::files::Files;
 use super::folder::{StateFolder, bad_state};
 use super::health::Health;
 use super::limit::Limit;
-use super::runtime::Runtime;
+use super::runtime::{ContainerRuntime, EmulatedRuntime, Running, docker};
 use super::services::Offered;
-use super::settings::{Encryption, Quirk, Settings};
+use super::settings::{Encryption, Quirk, RuntimeKind, Settings};
 use super::shared::{ControlProcessor, Defects, SharedChassis};
 use super::state::State;
 use super::store::Store;
+use super::trouble::advice;
 use super::{configuration, failover, front, identity, loading, replication};
 use holdfast_failpoint::Registry;
 use holdfast_net::error::{Error, Result};
@@ -39,7 +40,6 @@ pub struct Chassis {
 
 impl Chassis {
     /// Powers a chassis on.
-    #[expect(clippy::unused_async, reason = "it starts tasks, so it must run inside a runtime")]
     pub async fn start(settings: Settings) -> Result<Self> {
         if settings.names[0] == settings.names[1] || settings.names.iter().any(String::is_empty) {
             return Err(Error::invalid("an emulated device needs two different names for its control processors"));
@@ -70,39 +70,39 @@ impl Chassis {
             Files::open(folder, &settings, index).map_err(bad_state)
         };
         let files = [files(0)?, files(1)?];
-        let control_processor = |index: usize, files: Files| {
-            let faults = Faults::new(defects.at_failpoints(), crashes.clone(), index);
-            ControlProcessor {
-                store: stores[index].clone(),
-                peer: stores[1 - index].clone(),
-                files,
-                health: Health::default(),
-                runtime: Runtime::new(
-                    container_host(&settings).unwrap_or(addresses[index % addresses.len()].ip()),
-                    tls.clone(),
-                    faults.clone(),
-                    settings.quirks.contains(&Quirk::PortFiltered).then(|| (cli.clone(), index)),
-                ),
-                faults,
-                defects: defects.clone(),
-                operations: tokio::sync::Mutex::default(),
-                life: Mutex::default(),
+        let faults = [0, 1].map(|index| Faults::new(defects.at_failpoints(), crashes.clone(), index));
+        let hosts = [0, 1].map(|index| container_host(&settings).unwrap_or(addresses[index % addresses.len()].ip()));
+        let emulated = |index: usize| EmulatedRuntime {
+            host: hosts[index],
+            tls: tls.clone(),
+            faults: faults[index].clone(),
+            filter: settings.quirks.contains(&Quirk::PortFiltered).then(|| (cli.clone(), index)),
+            store: stores[index].clone(),
+            peer: stores[1 - index].clone(),
+            defects: defects.clone(),
+            running: Running::default(),
+        };
+        let [first_runtime, second_runtime] = match &settings.runtime {
+            RuntimeKind::Emulated => boxed([emulated(0), emulated(1)]),
+            RuntimeKind::Docker { address } => {
+                boxed(Box::pin(docker::runtimes(address, settings.state.as_deref(), &stores, hosts)).await?)
             }
+        };
+        let control_processor = |index: usize, files: Files, runtime: Box<dyn ContainerRuntime>| ControlProcessor {
+            store: stores[index].clone(),
+            files,
+            health: Health::default(),
+            runtime,
+            faults: faults[index].clone(),
+            operations: tokio::sync::Mutex::default(),
+            life: Mutex::default(),
         };
         let [first, second] = files;
-        let control_processors = [control_processor(0, first), control_processor(1, second)];
+        let control_processors =
+            [control_processor(0, first, first_runtime), control_processor(1, second, second_runtime)];
         let control = Control::open(root).map_err(bad_state)?;
         let certificates = settings.certificates.clone().unwrap_or_else(|| root.join("tls"));
-        let served_with = match settings.encryption {
-            Encryption::None => None,
-            encryption => {
-                let hosts: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-                Some(identity::make(&certificates, &hosts, encryption, &settings.quirks))
-            }
-        };
-        let served_with = served_with.transpose().map_err(|error| {
-            Error::invalid(format!("{}: {error}", certificates.display())).hint("give --tls a folder to write into")
-        })?;
+        let served_with = served_with(&settings, &addresses, &certificates)?;
         let shared = Arc::new(SharedChassis {
             settings,
             addresses,
@@ -125,11 +125,16 @@ impl Chassis {
             limit: Limit::default(),
             _reservations: reservations,
         });
-        loading::start_containers(&shared, 0, loading::Start::Reboot);
+        loading::start_containers(&shared, 0, loading::Start::Reboot).await;
         for front in fronts {
             shared.spawn(front.run(shared.clone()));
         }
         shared.spawn(replication::replicate(shared.clone()));
+        if shared.settings.runtime != RuntimeKind::Emulated {
+            for index in [0, 1] {
+                shared.spawn(loading::note_endings(shared.clone(), index));
+            }
+        }
         shared.spawn(end_the_crashed(shared.clone(), crashed));
         shared.spawn(control.serve(Failpoints::new(shared.failpoints.clone())));
         Ok(Self { shared, folder, certificates })
@@ -203,6 +208,9 @@ impl Chassis {
         self.shared.life.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        for control_processor in &self.shared.control_processors {
+            control_processor.runtime.power_off().await;
+        }
         self.folder.release().await;
     }
 }
@@ -214,6 +222,27 @@ impl Drop for Chassis {
             control_processor.life().cancel();
         }
     }
+}
+
+fn boxed<R: ContainerRuntime + 'static>(runtimes: [R; 2]) -> [Box<dyn ContainerRuntime>; 2] {
+    runtimes.map(|runtime| -> Box<dyn ContainerRuntime> { Box::new(runtime) })
+}
+
+/// What the management address is encrypted with, where it is; what a client needs lies in `certificates` then.
+fn served_with(
+    settings: &Settings,
+    addresses: &[SocketAddr],
+    certificates: &Path,
+) -> Result<Option<Arc<rustls::ServerConfig>>> {
+    if settings.encryption == Encryption::None {
+        return Ok(None);
+    }
+    let hosts: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+    let made = identity::make(certificates, &hosts, settings.encryption, &settings.quirks);
+    made.map(Some).map_err(|error| {
+        let usual = "give --tls a folder to write into";
+        Error::invalid(format!("{}: {error}", certificates.display())).hint(advice(&error, usual))
+    })
 }
 
 /// An address of the containers' own, beside the device's.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::arming::Failpoints;
+use super::trouble::not_accepted;
 use holdfast_net::error::{Error, Kind, Result};
 
 /// Its name in the state folder.
@@ -69,7 +70,7 @@ impl Control {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => drop(tokio::spawn(converse(stream, failpoints.clone()))),
-                Err(error) => tracing::warn!("the control socket: {error}"),
+                Err(error) => not_accepted("the control socket", &error).await,
             }
         }
     }

@@ -86,6 +86,7 @@ pub async fn take_over(chassis: &Arc<SharedChassis>, fallen: usize, why: Switche
     if why.trigger == ASKED_FOR {
         replication::copy_last(chassis, fallen, risen).await; // a polite switchover loses nothing acknowledged
     }
+    replication::copy_written(chassis, fallen, risen).await;
     drop(chassis.copying.lock().await);
     let faults = &chassis.control_processors[risen].faults;
     let Some(why) = faults.step("switchover.leave.after", why).await else { return false };

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tokio::time::Instant;
 
+use super::trouble::advice;
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::until;
 
@@ -31,7 +32,10 @@ impl StateFolder {
         let Some(path) = given else {
             let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
             let owned = made.and_then(|folder| std::fs::write(folder.path().join(OWNER), owner()?).map(|()| folder));
-            let folder = owned.map_err(|error| Error::invalid(format!("no temporary folder: {error}")))?;
+            let folder = owned.map_err(|error| {
+                let usual = "give --state a folder, or TMPDIR one that there is room in";
+                Error::invalid(format!("no temporary folder: {error}")).hint(advice(&error, usual))
+            })?;
             return Ok(Self { path: folder.path().to_owned(), lock: None, temporary: Some(folder) });
         };
         let bad = |error: io::Error| bad_state(path, &error);
@@ -63,7 +67,7 @@ impl StateFolder {
 }
 
 /// This process, when it began in ticks since the machine did, and the namespace in which it has its number.
-fn owner() -> io::Result<String> {
+pub fn owner() -> io::Result<String> {
     let about = std::fs::read_to_string("/proc/self/stat")?;
     let started = about.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid")?;
@@ -72,7 +76,8 @@ fn owner() -> io::Result<String> {
 
 /// A state folder that cannot be used.
 pub fn bad_state(path: &Path, error: &io::Error) -> Error {
-    Error::invalid(format!("{}: {error}", path.display())).hint("give --state an empty folder, or one of this tool's")
+    let usual = "give --state an empty folder, or one of this tool's";
+    Error::invalid(format!("{}: {error}", path.display())).hint(advice(error, usual))
 }
 
 fn in_use(path: &Path, lock: &mut File) -> Error {

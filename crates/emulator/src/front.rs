@@ -13,8 +13,10 @@ use super::settings::{Outage, Settings};
 use super::shared::SharedChassis;
 use super::stall::{Stall, Stalling};
 use super::state::State;
+use super::trouble::{TRY_AGAIN, cannot_listen, not_accepted};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::serve::{self, SharedStream};
+use holdfast_net::waiting::pause;
 
 /// One management address.
 pub struct Front {
@@ -55,10 +57,7 @@ pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
     }
     let (mut fronts, mut reservations) = (Vec::new(), Vec::new());
     for (address, offered, owner) in wanted {
-        let cannot = |error: std::io::Error| {
-            Error::invalid(format!("the emulated device cannot listen on {address}: {error}"))
-                .hint("choose another port, or port 0 for a free one")
-        };
+        let cannot = |error: std::io::Error| cannot_listen(address, &error);
         let reservation = serve::reserve(address).map_err(cannot)?;
         let bound = reservation.local_addr().map_err(cannot)?;
         let address = bound.as_socket().ok_or_else(|| Error::invalid("no TCP address"))?;
@@ -90,8 +89,11 @@ impl Front {
                 None => match serve::listen(address) {
                     Ok(listening) => listening,
                     Err(error) => {
-                        tracing::error!("the management address {address} cannot be had again: {error}");
-                        return;
+                        tracing::error!(
+                            "the management address {address} cannot be had again: {error}: it is tried again"
+                        );
+                        pause(TRY_AGAIN).await;
+                        continue;
                     }
                 },
             };
@@ -102,19 +104,29 @@ impl Front {
                         Ok(_) => break,
                         Err(_) => return,
                     },
-                    accepted = listening.accept() => if let Ok((stream, _)) = accepted {
-                        let _ = stream.set_nodelay(true);
-                        match now {
-                            View::Served(index) => {
-                                let served = serve_one(chassis.clone(), services[index].clone(), index, stream, offered);
-                                chassis.spawn(served);
-                            }
-                            _ => chassis.spawn(hold(Arc::new(stream))),
+                    stream = next(&listening) => match now {
+                        View::Served(index) => {
+                            let served = serve_one(chassis.clone(), services[index].clone(), index, stream, offered);
+                            chassis.spawn(served);
                         }
+                        _ => chassis.spawn(hold(Arc::new(stream))),
                     },
                 }
             }
             listener = Some(listening);
+        }
+    }
+}
+
+/// The next connection; one that cannot be taken, as no file may be opened for it, is waited for.
+async fn next(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => not_accepted("the emulated device", &error).await,
         }
     }
 }

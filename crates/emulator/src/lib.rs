@@ -1,7 +1,7 @@
 //! An emulated device with two control processors, on real sockets. Everything about it is EMULATED, and says so.
 //!
 //! It parses and stores real images and never executes what they contain: a container of it serves the test
-//! container's service on its published ports.
+//! container's service on its published ports. Where it is told to, a Docker engine runs them instead.
 
 mod arming;
 mod chassis;
@@ -31,9 +31,11 @@ mod sites;
 mod stall;
 mod state;
 mod store;
+mod trouble;
 
 pub use arming::Failpoints;
 pub use chassis::Chassis;
 pub use control::SOCKET;
 pub use failpoints::FAILPOINTS;
-pub use settings::{Encryption, Outage, Quirk, Settings, Timings};
+pub use runtime::docker::{Leftover, leftovers, remove_leftovers};
+pub use settings::{Encryption, Outage, Quirk, RuntimeKind, Settings, Timings};

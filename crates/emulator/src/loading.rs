@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::faults::Faults;
+use super::replication;
 use super::shared::{ControlProcessor, SharedChassis};
 use super::state::State;
 use super::store::{Container, Inventory, Restart, Wanted};
@@ -22,7 +23,7 @@ pub async fn load(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
     pause(chassis.settings.timings.load).await;
     load_objects(&chassis.control_processors[active]).await;
     chassis.defects.objects_loaded(&chassis.control_processors[active].store);
-    start_containers(chassis, active, start);
+    start_containers(chassis, active, start).await;
     chassis.defects.containers_started(chassis, active);
     chassis.transition(State::loaded);
 }
@@ -63,10 +64,10 @@ async fn load_all(faults: &Faults, held: Inventory) -> Inventory {
 }
 
 /// Starts what shall run on `active` now.
-pub fn start_containers(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
+pub async fn start_containers(chassis: &Arc<SharedChassis>, active: usize, start: Start) {
     let control_processor = &chassis.control_processors[active];
     for container in control_processor.store.inventory().containers {
-        if control_processor.runtime.runs(&container.name) {
+        if control_processor.runtime.runs(&container.name).await.unwrap_or(false) {
             continue;
         }
         let wanted = container.wanted;
@@ -75,7 +76,7 @@ pub fn start_containers(chassis: &Arc<SharedChassis>, active: usize, start: Star
             (Start::Reboot, Restart::Always) => wanted != Wanted::Created,
             (Start::Reboot, Restart::None | Restart::OnFailure) => false,
         };
-        if runs && let Err(error) = control_processor.start(&container) {
+        if runs && let Err(error) = control_processor.start(&container).await {
             tracing::error!("container {} does not start: {error}", container.name);
             continue;
         }
@@ -96,6 +97,25 @@ pub fn start_containers(chassis: &Arc<SharedChassis>, active: usize, start: Star
         });
         if let Err(error) = changed {
             tracing::error!("container {}: {error}", container.name);
+        }
+    }
+}
+
+/// Notes which containers of a control processor ended by themselves: what does not run is not started by whoever takes
+/// over, but for what its policy says at a reboot.
+pub async fn note_endings(chassis: Arc<SharedChassis>, index: usize) {
+    let control_processor = &chassis.control_processors[index];
+    loop {
+        let name = control_processor.runtime.next_ending().await;
+        let noted = control_processor.store.change(|held| {
+            if let Some(container) = held.container_mut(&name).filter(|container| container.wanted == Wanted::Running) {
+                container.wanted = Wanted::Stopped;
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        match noted {
+            Ok(()) => replication::announce_change(&chassis),
+            Err(error) => tracing::error!("container {name}: {error}"),
         }
     }
 }

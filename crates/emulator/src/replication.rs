@@ -1,6 +1,7 @@
 //! Replication: what the active has, the standby gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::faults::Faults;
 use super::shared::{Defects, SharedChassis};
@@ -8,6 +9,9 @@ use super::sites::Step;
 use super::state::State;
 use super::store::Inventory;
 use holdfast_net::waiting::pause;
+
+/// After which a replication that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Copies each change from the active to the standby, for as long as the chassis lives.
 pub async fn replicate(chassis: Arc<SharedChassis>) {
@@ -47,23 +51,48 @@ pub async fn synchronise(chassis: &Arc<SharedChassis>) {
     if state.active() != active || !state.is_up(standby) || !state.is_up(active) {
         return; // what was to be copied is no longer the last word
     }
+    give(chassis, active, standby, copied, contents, copying, Some(changes)).await;
+}
+
+/// Gives `to` what it shall hold of what `from` has, to the end even where whoever waits for it does not any more. It is
+/// in step then, if there were no more than so many `changes`.
+async fn give(
+    chassis: &Arc<SharedChassis>,
+    from: usize,
+    to: usize,
+    inventory: Inventory,
+    contents: bool,
+    copying: tokio::sync::OwnedMutexGuard<()>,
+    changes: Option<u64>,
+) {
     let chassis = chassis.clone();
     let work = chassis.clone();
-    let copied = work.spawn_blocking(move || {
+    let given = work.tasks.spawn(async move {
         let _copying = copying;
-        let copied = chassis.control_processors[standby].store.take_over(
-            &copied,
-            &chassis.control_processors[active].store,
-            contents,
-        );
-        if copied.is_ok() {
-            chassis.update(|state| state.copied(standby, changes));
+        let [source, target] = [from, to].map(|index| &chassis.control_processors[index]);
+        let [source_store, target_store] = [source, target].map(|control_processor| control_processor.store.clone());
+        let copied = tokio::task::spawn_blocking(move || {
+            target_store.take_over(&inventory, &source_store, contents).map(|()| inventory)
+        });
+        let held = match copied.await {
+            Ok(Ok(inventory)) => target.runtime.hold(&inventory).await.map_err(|failure| failure.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match (held, changes) {
+            (Err(why), _) => {
+                tracing::error!("replication to the standby failed: {why}");
+                let later = chassis.clone();
+                chassis.spawn(async move {
+                    pause(AGAIN).await;
+                    later.changed.notify_one();
+                });
+            }
+            (Ok(()), Some(changes)) => chassis.update(|state| state.copied(to, changes)),
+            (Ok(()), None) => {}
         }
-        copied
     });
-    if let Ok(Err(error)) = copied.await {
-        tracing::error!("replication to the standby failed: {error}");
-    }
+    let _ = given.await; // it does not panic
 }
 
 /// What the standby gets of `wanted`: what it held already, and what the failpoints leave of the rest.
@@ -99,13 +128,26 @@ pub async fn copy_last(chassis: &Arc<SharedChassis>, from: usize, to: usize) {
     let last = to_copy(&chassis.defects, &source.faults, source.store.inventory(), &target.store.inventory()).await;
     let contents = !chassis.defects.skips(Step::CopyContents);
     let copying = chassis.copying.clone().lock_owned().await;
-    let work = chassis.clone();
-    let copied = chassis.spawn_blocking(move || {
-        let _copying = copying;
-        let [source, target] = [from, to].map(|index| &work.control_processors[index].store);
-        target.take_over(&last, source, contents)
-    });
-    if let Ok(Err(error)) = copied.await {
-        tracing::error!("the last changes could not be copied: {error}");
+    give(chassis, from, to, last, contents, copying, None).await;
+}
+
+/// Gives `to` what containers wrote on `from`, where its runtime did not while they wrote: as storage does that
+/// acknowledges nothing which is not on both.
+pub async fn copy_written(chassis: &Arc<SharedChassis>, from: usize, to: usize) {
+    let left_out = |step| chassis.defects.skips(step);
+    if left_out(Step::Copy) || left_out(Step::CopyContents) || left_out(Step::CopyWrites) {
+        return;
     }
+    let (copying, chassis) = (chassis.copying.clone().lock_owned().await, chassis.clone());
+    let work = chassis.clone();
+    let copied = work.tasks.spawn(async move {
+        let _copying = copying;
+        let [there, here] = [from, to].map(|index| chassis.control_processors[index].store.inventory());
+        let both = here.volumes.iter().filter(|volume| there.volume(&volume.name).is_some());
+        let names: Vec<String> = both.map(|volume| volume.name.clone()).collect();
+        if let Err(failure) = chassis.control_processors[to].runtime.copy_from_peer(&names).await {
+            tracing::error!("what containers wrote could not be copied: {failure}");
+        }
+    });
+    let _ = copied.await; // it does not panic
 }

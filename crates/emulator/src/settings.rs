@@ -29,6 +29,19 @@ pub enum Encryption {
     Mutual,
 }
 
+/// What runs its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RuntimeKind {
+    /// Nothing of an image is executed: each container serves the test container's service.
+    #[default]
+    Emulated,
+    /// A Docker engine on this machine, at `unix:///PATH`.
+    Docker {
+        /// Where it listens.
+        address: String,
+    },
+}
+
 /// A chassis' timings: those of a real one, scaled down.
 #[derive(Debug, Clone, Copy)]
 pub struct Timings {
@@ -70,6 +83,8 @@ pub struct Settings {
     pub software: String,
     /// What a core file is called, and where it lies: `{pid}`, `{seconds}` and `{process}` stand for what is its own.
     pub core_file: String,
+    /// What runs its containers.
+    pub runtime: RuntimeKind,
     /// Timings.
     pub timings: Timings,
     /// How the address goes away.
@@ -103,6 +118,7 @@ impl Default for Settings {
             names: ["Supervisor1".to_owned(), "Supervisor2".to_owned()],
             software: concat!("holdfast-emulator ", env!("CARGO_PKG_VERSION")).to_owned(),
             core_file: "/var/core/core.{pid}.{seconds}.{process}.gz".to_owned(),
+            runtime: RuntimeKind::Emulated,
             timings: Timings::default(),
             outage: Outage::Closed,
             state: None,

@@ -1,11 +1,10 @@
 //! What a chassis' tasks share: its state, its two control processors, and what they act with.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,13 +16,11 @@ use super::files::Files;
 use super::health::Health;
 use super::limit::Limit;
 use super::rib::Rib;
-use super::runtime::Runtime;
+use super::runtime::{ContainerRuntime, Failure};
 use super::settings::{Quirk, Settings};
-use super::sites::{self, Step};
+use super::sites;
 use super::state::{State, now};
 use super::store::{Container, Store};
-use holdfast_cntrsrv as cntr;
-use holdfast_cntrsrv::ledger::Volume;
 use holdfast_failpoint::Registry;
 
 /// What may act on a chassis beside what a healthy one does.
@@ -32,15 +29,12 @@ pub type Defects = sites::Defects<SharedChassis>;
 /// One control processor.
 pub struct ControlProcessor {
     pub store: Arc<Store>,
-    /// The other's.
-    pub peer: Arc<Store>,
     /// What gNOI File shows of it.
     pub files: Files,
     /// What gNOI Healthz says of it.
     pub health: Health,
-    pub runtime: Runtime,
+    pub runtime: Box<dyn ContainerRuntime>,
     pub faults: Faults,
-    pub defects: Arc<Defects>,
     /// Held from an operation's checks until it is done: what it found still holds when it acts.
     pub operations: tokio::sync::Mutex<()>,
     pub life: Mutex<CancellationToken>,
@@ -57,34 +51,9 @@ impl ControlProcessor {
         self.operations.lock().await
     }
 
-    /// Starts a container, with its ledger if it has a volume for one: what that acknowledges, the peer has too.
-    pub fn start(&self, container: &Container) -> std::io::Result<()> {
-        let ledger = match Store::ledger_of(container) {
-            None => {
-                let environment = container.environment.clone().into_iter().collect();
-                cntr::ledger::LedgerService::new(PathBuf::from("no volume/ledger")).emulated(
-                    environment,
-                    Volume::Elsewhere,
-                    Arc::new(|| Ok(())),
-                )
-            }
-            Some((volume, file)) => {
-                let (peer, life, volume) = (self.peer.clone(), self.life(), volume.to_owned());
-                let path = self.store.volume_folder(&volume).join(file);
-                let original = path.clone();
-                let defects = self.defects.clone();
-                let copy = move || {
-                    if defects.skips(Step::CopyWrites) {
-                        return Ok(());
-                    }
-                    peer.extend_copy(&volume, &original, || life.is_cancelled())
-                };
-                let seen = if container.read_only { Volume::ReadOnly } else { Volume::AsSeen };
-                let environment = container.environment.clone().into_iter().collect();
-                cntr::ledger::LedgerService::new(path).emulated(environment, seen, Arc::new(copy))
-            }
-        };
-        self.runtime.start(container, ledger.server())
+    /// Starts a container, which ends when this falls.
+    pub async fn start(&self, container: &Container) -> Result<(), Failure> {
+        self.runtime.start(container, self.life()).await
     }
 
     /// Ends everything on it at once.
@@ -190,14 +159,10 @@ impl SharedChassis {
     /// Runs `task` for as long as the chassis lives.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let life = self.life.clone();
+        let task = task.boxed(); // tokio makes much of each kind of future that it is given
         self.tasks.spawn(async move {
             life.run_until_cancelled(task).await;
         });
-    }
-
-    /// Runs `work` to its end, which the chassis waits for when it is powered off.
-    pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.tasks.spawn_blocking(work)
     }
 
     /// Runs what moves roles; what did so before ends where it stands.

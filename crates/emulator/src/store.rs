@@ -54,6 +54,36 @@ pub enum Ailment {
     Restarting,
 }
 
+/// What a start asks for that is for a real runtime alone to heed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Instead of the image's own.
+    pub command: Vec<String>,
+    /// Empty for the device's choice.
+    pub network: String,
+    /// A user and maybe a group: `USER[:GROUP]`.
+    pub user: String,
+    /// How many; 0 for no limit.
+    pub max_cpu: f64,
+    pub soft_mem_bytes: i64,
+    pub hard_mem_bytes: i64,
+    pub added_capabilities: Vec<String>,
+    pub removed_capabilities: Vec<String>,
+    pub devices: Vec<HostDevice>,
+    pub read_only_volumes: Vec<String>,
+    /// How often a container is started again that failed; 0 for no limit.
+    pub attempts: u32,
+}
+
+/// A device of the host's in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDevice {
+    pub source: String,
+    pub target: String,
+    /// Letters of `rwm`.
+    pub permissions: String,
+}
+
 /// A container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Container {
@@ -78,6 +108,8 @@ pub struct Container {
     pub wanted: Wanted,
     #[serde(default)]
     pub ailment: Ailment,
+    #[serde(default)]
+    pub asked: Asked,
     pub log: Vec<String>,
 }
 
@@ -188,7 +220,10 @@ impl Inventory {
 /// A folder, and the inventory that lies in it.
 pub struct Store {
     root: PathBuf,
+    /// Held for no longer than it takes to read or replace it: never while a disk is waited for.
     inventory: Mutex<Inventory>,
+    /// Held by whoever changes it.
+    changing: Mutex<()>,
     /// Held while what containers write is copied to the other store, and while they write.
     contents: Arc<Mutex<()>>,
 }
@@ -204,7 +239,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Inventory::default(),
             Err(error) => return Err(error),
         };
-        Ok(Self { root, inventory: Mutex::new(inventory), contents })
+        Ok(Self { root, inventory: Mutex::new(inventory), changing: Mutex::default(), contents })
     }
 
     /// A copy of what is there.
@@ -214,21 +249,30 @@ impl Store {
 
     /// Changes what is there, on the disk too; nothing changes where `change` fails.
     pub fn change<T, E: From<io::Error>>(&self, change: impl FnOnce(&mut Inventory) -> Result<T, E>) -> Result<T, E> {
-        let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = inventory.clone();
-        let outcome = change(&mut changed)?;
-        if changed != *inventory {
-            write_whole(&self.root.join("inventory.json"), &changed)?;
-            *inventory = changed;
-        }
-        Ok(outcome)
+        off_the_workers(|| {
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = self.inventory();
+            let mut changed = before.clone();
+            let outcome = change(&mut changed)?;
+            if changed != before {
+                write_whole(&self.root.join("inventory.json"), &changed)?;
+                self.replace(changed);
+            }
+            Ok(outcome)
+        })
+    }
+
+    fn replace(&self, inventory: Inventory) {
+        *self.inventory.lock().unwrap_or_else(PoisonError::into_inner) = inventory;
     }
 
     /// Reads the inventory from the disk again, as a control processor does when it boots.
     pub fn reload(&self) -> io::Result<()> {
-        let fresh = Self::open(self.root.clone(), self.contents.clone())?.inventory();
-        *self.inventory.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        off_the_workers(|| {
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.replace(Self::open(self.root.clone(), self.contents.clone())?.inventory());
+            Ok(())
+        })
     }
 
     pub fn image_file(&self, id: &str) -> PathBuf {
@@ -311,6 +355,16 @@ impl Store {
     }
 }
 
+/// Does what may wait for a disk, which others may keep busy for a minute, while another thread goes on with all that
+/// waits for this one: the runtime has few.
+pub fn off_the_workers<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(), // a test's, of one thread
+    }
+}
+
 fn copy_volumes(inventory: &Inventory, source: &Store, target: &Store) -> io::Result<()> {
     let _held = source.contents.lock().unwrap_or_else(PoisonError::into_inner);
     for volume in &inventory.volumes {
@@ -380,6 +434,33 @@ mod tests {
         inventory.add_image(image("sha256:bbbbbbbbbbbb", "app"));
         assert_eq!(inventory.image("app", "latest").map(|i| i.id.as_str()), Some("sha256:bbbbbbbbbbbb"));
         assert!(inventory.images[0].names.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn while_a_change_waits_all_else_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path().join("a"), Arc::default()).expect("a store"));
+        let (answer, asked) = std::sync::mpsc::channel::<()>();
+        let changed = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store.change(|held| {
+                    asked.recv().map_err(io::Error::other)?; // as a disk that does not answer yet
+                    held.add_image(image("sha256:aaaaaaaaaaaa", "app"));
+                    Ok::<_, io::Error>(())
+                })
+            }
+        });
+        let read = tokio::spawn({
+            let store = store.clone();
+            async move { store.inventory().images.len() }
+        });
+        let limit = std::time::Duration::from_secs(30);
+        let read = tokio::time::timeout(limit, read).await;
+        answer.send(()).expect("it waits");
+        changed.await.expect("it does not panic").expect("it is written");
+        assert_eq!(read.expect("it is read meanwhile").expect("it does not panic"), 0);
+        assert_eq!(store.inventory().images.len(), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::load_image::{bring_back_late, removed_from};
 use super::switchover::first_record_of_another;
 use super::{At, Defect, Fires, before_the_standby_is_back};
 use crate::loading::{Start, start_containers};
+use crate::runtime::Stop;
 use crate::shared::SharedChassis;
 use crate::store::Removed;
 use holdfast_net::waiting::pause;
@@ -123,8 +124,8 @@ fn restart_late(chassis: &Arc<SharedChassis>, active: usize, fires: Fires<'_>) {
             first_record_of_another(&control_processor.store, &container).await; // a start that nobody saw is no defect
         }
         for name in again {
-            control_processor.runtime.stop(&name).await;
+            let _ = control_processor.runtime.stop(&name, Stop::AtOnce).await; // one that goes on is no defect
         }
-        start_containers(&later, active, Start::Switchover);
+        start_containers(&later, active, Start::Switchover).await;
     });
 }

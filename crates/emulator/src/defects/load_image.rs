@@ -98,6 +98,6 @@ pub fn bring_back_late(chassis: &Arc<SharedChassis>, active: usize, removed: Rem
             held.volumes.extend(removed.volumes);
             Ok(())
         });
-        start_containers(&later, active, Start::Switchover);
+        start_containers(&later, active, Start::Switchover).await;
     });
 }

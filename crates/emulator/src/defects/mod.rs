@@ -9,6 +9,7 @@ mod crashes;
 mod lists;
 mod load_container;
 mod load_image;
+mod load_plugin;
 mod load_volume;
 mod made;
 mod operations;
@@ -31,6 +32,7 @@ pub const GROUPS: Groups<At> = &[
     load_image::DEFECTS,
     load_container::DEFECTS,
     load_volume::DEFECTS,
+    load_plugin::DEFECTS,
     lists::DEFECTS,
     crashes::DEFECTS,
 ];

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::{At, Defect, Step, fresh_id, plant};
 use crate::replication;
+use crate::runtime::Stop;
 use crate::shared::SharedChassis;
 use crate::store::{Container, Image, Wanted};
 use holdfast_net::waiting::pause;
 use holdfast_wire::gnoi::containerz::ImageTransfer;
 use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
+use holdfast_wire::gnoi::containerz::start_container_request::Location;
 
 /// How long a container that `start.half` started is known as one that is not.
 const HALF: Duration = Duration::from_secs(1);
@@ -40,6 +42,11 @@ pub const DEFECTS: &[Defect] = &[
         name: "start.half",
         help: "a StartContainer that breaks off leaves a container behind that never runs",
         at: &[At::NewContainer(start_half)],
+    },
+    Defect {
+        name: "start.both",
+        help: "StartContainer starts the container on both control processors, and both are listed",
+        at: &[At::KeptContainer(start_both)],
     },
     Defect {
         name: "start.wrong_image",
@@ -106,6 +113,11 @@ pub const DEFECTS: &[Defect] = &[
         })],
     },
     Defect {
+        name: "create_volume.twice",
+        help: "CreateVolume of a volume that is there makes a second one of its name",
+        at: &[At::Skip(Step::RefuseSecondVolume)],
+    },
+    Defect {
         name: "remove_volume.takes_another",
         help: "RemoveVolume of one that is not there removes another",
         at: &[At::RemovalOfUnknownVolume(|chassis, index| {
@@ -145,6 +157,11 @@ pub const DEFECTS: &[Defect] = &[
         name: "remove_container.ignored",
         help: "RemoveContainer answers with success and does nothing",
         at: &[At::Failpoint("containerz.RemoveContainer", "return{}")],
+    },
+    Defect {
+        name: "remove_container.lingers",
+        help: "RemoveContainer leaves the container's ports open, and the container is listed no more",
+        at: &[At::Skip(Step::EndRemovedProcess)],
     },
     Defect {
         name: "remove_image.ignored",
@@ -199,9 +216,22 @@ fn start_half(chassis: &Arc<SharedChassis>, index: usize, container: &mut Contai
     });
 }
 
+/// There is another of its name, which says that it runs on the standby.
+fn start_both(chassis: &Arc<SharedChassis>, index: usize, name: &str) {
+    plant(&chassis.control_processors[index].store, |held| {
+        if let Some(mut other) = held.container(name).cloned() {
+            other.id = fresh_id();
+            other.location = Location::LBackup as i32;
+            held.containers.push(other);
+        }
+        Ok(())
+    });
+    replication::announce_change(chassis);
+}
+
 async fn stop(chassis: Arc<SharedChassis>, index: usize, old: Container) {
     let control_processor = &chassis.control_processors[index];
-    control_processor.runtime.stop(&old.name).await;
+    let _ = control_processor.runtime.stop(&old.name, Stop::AtOnce).await; // one that goes on is no defect
     plant(&control_processor.store, |held| {
         held.container_mut(&old.name).into_iter().for_each(|container| container.wanted = Wanted::Stopped);
         Ok(())

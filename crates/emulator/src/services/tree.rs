@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::health::PROCESS;
-use crate::settings::Quirk;
+use crate::settings::{Quirk, RuntimeKind};
 use crate::shared::SharedChassis;
 use crate::state::{ControlProcessorState, State, now};
 use holdfast_wire::path::Path;
@@ -17,7 +17,8 @@ const JOINING: Duration = Duration::from_millis(200);
 
 /// What the device says its software is.
 pub fn software(chassis: &SharedChassis) -> String {
-    format!("{} (EMULATED)", chassis.settings.software)
+    let containers = if chassis.settings.runtime == RuntimeKind::Emulated { "" } else { ", with real containers" };
+    format!("{} (EMULATED{containers})", chassis.settings.software)
 }
 
 /// All leaves there are now.

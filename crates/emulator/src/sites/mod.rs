@@ -60,6 +60,8 @@ pub enum At<Chassis: 'static> {
     AskedContainer(fn(&mut Container)),
     /// A started container is about to be kept.
     NewContainer(fn(&Arc<Chassis>, usize, &mut Container)),
+    /// It was kept.
+    KeptContainer(fn(&Arc<Chassis>, usize, &str)),
     /// A start names an image that is not there: the one to take instead.
     StartOfUnknownImage(fn(&Inventory) -> Option<Image>),
     /// The same of an update.
@@ -109,8 +111,12 @@ pub enum Step {
     KeepPlugin,
     /// Refusing to start a plugin that runs.
     RefuseSecondPlugin,
+    /// Refusing to create a volume that is there.
+    RefuseSecondVolume,
     /// Ending what runs in a container that is stopped.
     EndProcess,
+    /// Ending what runs in a container that is removed.
+    EndRemovedProcess,
     /// Ending a container that is stopped without force.
     HeedPoliteStop,
     /// Updating a container.
@@ -261,6 +267,11 @@ impl<Chassis: 'static> Defects<Chassis> {
     pub fn new_container(&self, chassis: &Arc<Chassis>, index: usize, container: &mut Container) {
         let hung = |at| if let At::NewContainer(act) = at { Some(act) } else { None };
         self.showing(hung).for_each(|act| act(chassis, index, container));
+    }
+
+    pub fn kept_container(&self, chassis: &Arc<Chassis>, index: usize, name: &str) {
+        let hung = |at| if let At::KeptContainer(act) = at { Some(act) } else { None };
+        self.showing(hung).for_each(|act| act(chassis, index, name));
     }
 
     pub fn start_of_unknown_image(&self, held: &Inventory) -> Option<Image> {

@@ -1,17 +1,18 @@
 //! `StartContainer`, `ListContainer`, `StopContainer`, `RemoveContainer`, `UpdateContainer`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use tonic::{Response, Status};
 
+use super::described::{described, tag_of};
 use super::{ContainerzService, Rows, stream_of};
 use crate::loading::listening_line;
+use crate::runtime::{ContainerState, States, Stop};
 use crate::settings::Quirk;
 use crate::sites::Step;
-use crate::state::now;
-use crate::store::{Ailment, Container, Image, Restart, Wanted};
+use crate::store::{Ailment, Container, Image, Wanted};
 use holdfast_wire::gnoi::containerz::list_container_response::Status as Listed;
-use holdfast_wire::gnoi::containerz::start_container_request::{Location, restart::Policy};
+use holdfast_wire::gnoi::containerz::start_container_request::Location;
 use holdfast_wire::gnoi::containerz::start_container_response::Response as Started;
 use holdfast_wire::gnoi::containerz::update_container_response::Response as Updated;
 use holdfast_wire::gnoi::containerz::{
@@ -21,18 +22,20 @@ use holdfast_wire::gnoi::containerz::{
 };
 
 const LOCATION: &str = "net.openconfig.containerz.location";
+/// The label of a container that ended, where it is known how.
+const EXIT_CODE: &str = "holdfast.exit-code";
 
 impl ContainerzService {
-    pub(super) fn start_one_container(
+    pub(super) async fn start_one_container(
         &self,
         request: &StartContainerRequest,
     ) -> Result<Response<StartContainerResponse>, Status> {
         self.check_labels(&request.labels)?;
         let container = if request.image_name.is_empty() {
-            self.stopped(&request.instance_name)?
+            self.stopped(&request.instance_name).await?
         } else {
-            self.check_name(&request.instance_name)?;
-            self.check_volumes(request)?;
+            self.check_name(&request.instance_name).await?;
+            self.check_volumes(request).await?;
             let image = self
                 .image_of(request)
                 .or_else(|missing| self.defects().start_of_unknown_image(&self.inventory()).ok_or(missing))?;
@@ -41,16 +44,17 @@ impl ContainerzService {
             asked
         };
         let name = container.name.clone();
-        if let Err(error) = self.control_processor().start(&container) {
+        if let Err(failure) = self.control_processor().start(&container).await {
             if self.has(Quirk::FailedStartLeftOver) {
                 self.keep(Container { wanted: Wanted::Created, ..container })?;
             }
-            return Err(Status::unavailable(format!("container {name} does not start: {error}")));
+            return Err(failure.status(&format!("container {name} does not start")));
         }
         let mut running = Container { wanted: Wanted::Running, ..container };
         running.log.push(listening_line(&running));
         self.defects().new_container(&self.chassis, self.index, &mut running);
         self.keep(running)?;
+        self.defects().kept_container(&self.chassis, self.index, &name);
         Ok(started(name))
     }
 
@@ -67,21 +71,21 @@ impl ContainerzService {
     }
 
     /// A start by name alone starts a stopped container again.
-    fn stopped(&self, name: &str) -> Result<Container, Status> {
+    async fn stopped(&self, name: &str) -> Result<Container, Status> {
         let found = self.inventory().container(name).cloned();
         let found = found.ok_or_else(|| Status::not_found(format!("there is no container {name:?}")))?;
-        if self.control_processor().runtime.runs(name) {
+        if self.runs(name).await? {
             return Err(Status::already_exists(format!("container {name:?} runs already")));
         }
         Ok(found)
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Status> {
+    async fn check_name(&self, name: &str) -> Result<(), Status> {
         super::check_grammar("container", name)?;
         if self.inventory().container(name).is_none() {
             return Ok(());
         }
-        if !self.control_processor().runtime.runs(name) && self.has(Quirk::StoppedDuplicateInternal) {
+        if !self.runs(name).await? && self.has(Quirk::StoppedDuplicateInternal) {
             return Err(Status::internal(format!("the container name {name:?} is already in use")));
         }
         Err(Status::already_exists(format!("there is a container {name:?} already")))
@@ -96,14 +100,14 @@ impl ContainerzService {
         }
     }
 
-    fn check_volumes(&self, request: &StartContainerRequest) -> Result<(), Status> {
+    async fn check_volumes(&self, request: &StartContainerRequest) -> Result<(), Status> {
         let inventory = self.inventory();
         let missing = request.volumes.iter().find(|volume| inventory.volume(&volume.name).is_none());
         match missing {
             None => Ok(()),
             Some(volume) if self.has(Quirk::VolumesCreatedSilently) => {
                 super::check_grammar("volume", &volume.name)?;
-                self.add_volume(&volume.name)
+                self.add_volume(&volume.name).await
             }
             Some(volume) => Err(Status::not_found(format!("there is no volume {:?}", volume.name))),
         }
@@ -115,7 +119,7 @@ impl ContainerzService {
         found.ok_or_else(|| Status::not_found(format!("there is no image {}:{tag}", request.image_name)))
     }
 
-    pub(super) fn list_containers(
+    pub(super) async fn list_containers(
         &self,
         mut request: ListContainerRequest,
     ) -> Result<Response<Rows<ListContainerResponse>>, Status> {
@@ -124,8 +128,9 @@ impl ContainerzService {
         if !request.all {
             self.defects().list_of_running(&mut request);
         }
+        let states = self.states().await?;
         let inventory = self.inventory();
-        let listed = inventory.containers.iter().map(|container| self.listed(container));
+        let listed = inventory.containers.iter().map(|container| self.listed(container, &states));
         let wanted = listed.filter(|row| request.all || row.status() != Listed::Stopped).filter(|row| {
             request.filter.iter().all(|filter| match filter.key.as_str() {
                 "name" => row
@@ -141,12 +146,13 @@ impl ContainerzService {
         Ok(stream_of(wanted, request.limit))
     }
 
-    fn listed(&self, container: &Container) -> ListContainerResponse {
-        let status = match (self.control_processor().runtime.runs(&container.name), container.wanted) {
+    fn listed(&self, container: &Container, states: &States) -> ListContainerResponse {
+        let state = states.of(&container.name);
+        let status = match (state, container.wanted) {
             _ if container.ailment == Ailment::Restarting => Listed::Unspecified,
-            (true, Wanted::Created | Wanted::Running) => Listed::Running,
-            (false, Wanted::Created) => Listed::Unspecified,
-            (false, Wanted::Running) | (_, Wanted::Stopped) => Listed::Stopped,
+            (Some(ContainerState::Restarting), _) | (None, Wanted::Created) => Listed::Unspecified,
+            (Some(ContainerState::Running), Wanted::Created | Wanted::Running) => Listed::Running,
+            (None | Some(ContainerState::Ended(_)), _) | (_, Wanted::Stopped) => Listed::Stopped,
         };
         let slash = if self.has(Quirk::SlashedNames) { "/" } else { "" };
         let link = if self.has(Quirk::LinkedNames) { format!("{slash}other/alias,") } else { String::new() };
@@ -159,6 +165,11 @@ impl ContainerzService {
             labels: if unlabelled { HashMap::default() } else { labels(container) },
             hash: None,
         };
+        if let Some(ContainerState::Ended(Some(code))) = state
+            && !unlabelled
+        {
+            row.labels.insert(EXIT_CODE.to_owned(), code.to_string());
+        }
         if self.has(Quirk::RichLists) && !unlabelled {
             row.labels.insert("net.example.slot".to_owned(), "1".to_owned());
         }
@@ -193,17 +204,17 @@ impl ContainerzService {
         if !request.force && self.defects().skips(Step::HeedPoliteStop) {
             return Ok(Response::new(StopContainerResponse {}));
         }
-        let ran = self.control_processor().runtime.runs(name);
+        let ran = self.runs(name).await?;
         if !self.defects().skips(Step::EndProcess) {
-            self.control_processor().runtime.stop(name).await;
+            self.stop(name, if request.force { Stop::AtOnce } else { Stop::Politely }).await?;
         }
         if !ran && self.has(Quirk::StopNotRunningNotFound) {
             return Err(Status::not_found(format!("container {name:?} does not run")));
         }
         let mut wanted = Wanted::Stopped;
         if request.restart {
-            let started = self.control_processor().start(&container);
-            started.map_err(|error| Status::unavailable(format!("container {name} does not start again: {error}")))?;
+            let started = self.control_processor().start(&container).await;
+            started.map_err(|failure| failure.status(&format!("container {name} does not start again")))?;
             wanted = Wanted::Running;
         }
         self.change(|held| {
@@ -224,10 +235,13 @@ impl ContainerzService {
         if self.inventory().container(name).is_none() {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         }
-        if self.control_processor().runtime.runs(name) && !request.force {
+        if self.runs(name).await? && !request.force {
             return Err(Status::failed_precondition(format!("container {name:?} runs")));
         }
-        self.control_processor().runtime.stop(name).await;
+        if !self.defects().skips(Step::EndRemovedProcess) {
+            let removed = self.control_processor().runtime.remove(name).await;
+            removed.map_err(|failure| failure.status(&format!("container {name} is not removed")))?;
+        }
         self.change(|held| {
             held.containers.retain(|container| container.name != *name);
             Ok(())
@@ -246,7 +260,7 @@ impl ContainerzService {
         let Some(old) = self.inventory().container(&name).cloned() else {
             return Err(Status::not_found(format!("there is no container {name:?}")));
         };
-        if !self.control_processor().runtime.runs(&name) {
+        if !self.runs(&name).await? {
             return Err(Status::failed_precondition(format!("container {name:?} does not run")));
         }
         let or = |given: String, other: &str| if given.is_empty() { other.to_owned() } else { given };
@@ -256,7 +270,7 @@ impl ContainerzService {
             tag: or(params.tag, &request.image_tag),
             ..params
         };
-        self.check_volumes(&start)?;
+        self.check_volumes(&start).await?;
         let image = self
             .image_of(&start)
             .or_else(|missing| self.defects().update_to_unknown_image(&self.inventory()).ok_or(missing));
@@ -273,64 +287,15 @@ impl ContainerzService {
             return Ok(done);
         }
         self.defects().updated_container(&mut new);
-        self.control_processor().runtime.stop(&name).await;
-        if let Err(error) = self.control_processor().start(&new) {
-            let back = self.control_processor().start(&old);
+        self.stop(&name, Stop::Politely).await?;
+        if let Err(error) = self.control_processor().start(&new).await {
+            let back = self.control_processor().start(&old).await;
             let rolled_back = if back.is_ok() { "the old one runs again" } else { "the old one does not run either" };
             return Err(Status::internal(format!("the update failed ({error}); {rolled_back}")));
         }
         self.keep_instead_of(&name, Container { wanted: Wanted::Running, ..new })?;
         Ok(done)
     }
-}
-
-fn tag_of(request: &StartContainerRequest) -> &str {
-    if request.tag.is_empty() { "latest" } else { &request.tag }
-}
-
-/// What a start asks for, of `image`.
-fn described(request: &StartContainerRequest, image: &Image) -> Result<Container, Status> {
-    let port =
-        |number: u32| u16::try_from(number).map_err(|_| Status::invalid_argument(format!("{number} is no TCP port")));
-    let ports: Result<Vec<_>, Status> =
-        request.ports.iter().map(|pair| Ok((port(pair.internal)?, port(pair.external)?))).collect();
-    let command = match request.cmd.as_str() {
-        "" => image.command.clone(),
-        given => given.split_whitespace().map(str::to_owned).collect(),
-    };
-    let policy = request
-        .restart
-        .as_ref()
-        .map(holdfast_wire::gnoi::containerz::start_container_request::Restart::policy)
-        .unwrap_or_default();
-    let mut labels: BTreeMap<_, _> = image.labels.clone();
-    labels.extend(request.labels.clone());
-    let mut environment = image.environment.clone();
-    environment.extend(request.environment.clone());
-    Ok(Container {
-        id: holdfast_image::digest(format!("{} {}", request.instance_name, now()).as_bytes()),
-        name: request.instance_name.clone(),
-        image: (request.image_name.clone(), tag_of(request).to_owned()),
-        image_id: image.id.clone(),
-        command,
-        ports: ports?,
-        host_network: request.network.is_empty() || request.network == "host",
-        volumes: request.volumes.iter().map(|volume| volume.name.clone()).collect(),
-        mounts: request.volumes.iter().map(|volume| (volume.name.clone(), volume.mount_point.clone())).collect(),
-        environment,
-        read_only: request.volumes.iter().any(|volume| volume.read_only),
-        restart: match policy {
-            Policy::None => Restart::None,
-            Policy::Always => Restart::Always,
-            Policy::UnlessStopped => Restart::UnlessStopped,
-            Policy::OnFailure => Restart::OnFailure,
-        },
-        labels,
-        location: request.location,
-        wanted: Wanted::Created,
-        ailment: Ailment::Sound,
-        log: Vec::new(),
-    })
 }
 
 fn started(name: String) -> Response<StartContainerResponse> {

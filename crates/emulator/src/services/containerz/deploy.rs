@@ -13,7 +13,7 @@ use super::{ContainerzService, Rows};
 use crate::settings::Quirk;
 use crate::sites::Step;
 use crate::stall::Stall;
-use crate::store::Image;
+use crate::store::{Image, off_the_workers};
 use holdfast_image::{Archive, Reference};
 use holdfast_wire::gnoi::containerz::deploy_request::Request;
 use holdfast_wire::gnoi::containerz::deploy_response::Response as Answer;
@@ -204,11 +204,13 @@ impl ContainerzService {
             if self.inventory().image_by_id(&image.id).is_none() {
                 self.check_space(size)?;
             }
-            std::fs::copy(&spool, self.control_processor().store.image_file(&image.id))
-                .map_err(|error| disk(&error))?;
+            let file = self.control_processor().store.image_file(&image.id);
+            off_the_workers(|| std::fs::copy(&spool, file)).map_err(|error| disk(&error))?;
             moved |= names
                 .iter()
                 .any(|(name, tag)| self.inventory().image(name, tag).is_some_and(|known| known.id != image.id));
+            let taken = self.control_processor().runtime.add_image(image, &archive).await;
+            taken.map_err(|failure| failure.status(&format!("image {}:{} is not loaded", target.0, target.1)))?;
             let stored = Image {
                 id: image.id.clone(),
                 // A runtime that lists by manifest makes one where the archive has none.
@@ -245,7 +247,8 @@ impl ContainerzService {
         if self.defects().skips(Step::KeepPlugin) {
             return Ok(());
         }
-        std::fs::copy(spool, self.control_processor().store.plugin_file(name)).map_err(|error| disk(&error))?;
+        let file = self.control_processor().store.plugin_file(name);
+        off_the_workers(|| std::fs::copy(spool, file)).map_err(|error| disk(&error))?;
         self.change(|held| {
             if !held.plugin_tars.iter().any(|known| known == name) {
                 held.plugin_tars.push(name.to_owned());

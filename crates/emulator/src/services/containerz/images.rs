@@ -52,7 +52,7 @@ impl ContainerzService {
         if self.has(Quirk::NormalisedNames) { whole_name(name) } else { name.to_owned() }
     }
 
-    pub(super) fn remove_one_image(
+    pub(super) async fn remove_one_image(
         &self,
         request: &RemoveImageRequest,
     ) -> Result<Response<RemoveImageResponse>, Status> {
@@ -63,7 +63,8 @@ impl ContainerzService {
         };
         let last_name = image.names.len() == 1;
         let users: Vec<_> = inventory.containers.iter().filter(|c| c.image_id == image.id && last_name).collect();
-        let running = users.iter().any(|container| self.control_processor().runtime.runs(&container.name));
+        let states = self.states().await?;
+        let running = users.iter().any(|container| states.runs(&container.name));
         let mut untag_only = !last_name;
         if !users.is_empty() {
             match (running, request.force) {
@@ -90,6 +91,11 @@ impl ContainerzService {
             }
             Ok(())
         })?;
+        if self.inventory().image_by_id(&id).is_none()
+            && let Err(failure) = self.control_processor().runtime.remove_image(&id).await
+        {
+            tracing::warn!("image {id} goes when its containers do: {failure}");
+        }
         Ok(Response::new(RemoveImageResponse {}))
     }
 }

@@ -1,11 +1,13 @@
 //! `Log`.
 
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
 use super::super::feed;
 use super::{ContainerzService, Rows};
+use crate::runtime::LogStream;
 use crate::settings::Quirk;
 use holdfast_wire::gnoi::containerz::{LogRequest, LogResponse};
 
@@ -22,11 +24,17 @@ impl ContainerzService {
             Some(container) => container.name.clone(),
             None => self.defects().log_of_unknown(&inventory).ok_or_else(|| self.no_log(&request.instance_name))?,
         };
+        let own = self.control_processor().runtime.log(&name, request.follow);
         let (messages, stream) = mpsc::channel(16);
         let (service, follow) = (self.clone(), request.follow);
         let life = self.control_processor().life();
         let kept = messages.clone();
-        tokio::spawn(feed(life, kept, async move { service.send_log(&name, follow, &messages).await }));
+        tokio::spawn(feed(life, kept, async move {
+            match own {
+                Some(log) => service.pass_on(log, &messages).await,
+                None => service.send_log(&name, follow, &messages).await,
+            }
+        }));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -50,7 +58,7 @@ impl ContainerzService {
                 }
             }
             sent = container.log.len();
-            if !follow || !self.control_processor().runtime.runs(name) {
+            if !follow || !self.control_processor().runtime.runs(name).await.unwrap_or(false) {
                 return;
             }
             tokio::select! {
@@ -58,6 +66,40 @@ impl ContainerzService {
                 changed = state.changed() => if changed.is_err() { return },
             }
         }
+    }
+
+    /// A log of the runtime's own, line by line.
+    async fn pass_on(&self, mut log: LogStream, messages: &mpsc::Sender<Result<LogResponse, Status>>) {
+        let mut rest = Vec::new();
+        while let Some(piece) = log.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(failure) => {
+                    let _ = messages.send(Err(failure.status("the log"))).await; // the client is gone
+                    return;
+                }
+            };
+            rest.extend_from_slice(&piece);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !self.send_line(&line[..end], messages).await {
+                    return;
+                }
+            }
+        }
+        if !rest.is_empty() {
+            self.send_line(&rest, messages).await;
+        }
+    }
+
+    /// Whether the client still listens.
+    async fn send_line(&self, line: &[u8], messages: &mpsc::Sender<Result<LogResponse, Status>>) -> bool {
+        for msg in self.chunks(String::from_utf8_lossy(line).trim_end_matches('\r')) {
+            if messages.send(Ok(LogResponse { msg })).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     fn chunks(&self, line: &str) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 mod containers;
 mod deploy;
+mod described;
 mod download;
 mod images;
 mod logs;
@@ -17,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::replication;
+use crate::runtime::{States, Stop};
 use crate::settings::Quirk;
 use crate::shared::{ControlProcessor, Defects, SharedChassis};
 use crate::stall::Stall;
@@ -42,6 +44,22 @@ impl ContainerzService {
 
     fn inventory(&self) -> Inventory {
         self.control_processor().store.inventory()
+    }
+
+    /// What its runtime tells of containers.
+    async fn states(&self) -> Result<States, Status> {
+        self.control_processor().runtime.states().await.map_err(|failure| failure.status("the container runtime"))
+    }
+
+    /// Whether a container runs.
+    async fn runs(&self, name: &str) -> Result<bool, Status> {
+        Ok(self.states().await?.runs(name))
+    }
+
+    /// Ends a container, where it runs.
+    async fn stop(&self, name: &str, how: Stop) -> Result<(), Status> {
+        let stopped = self.control_processor().runtime.stop(name, how).await;
+        stopped.map_err(|failure| failure.status(&format!("container {name} does not stop")))
     }
 
     fn has(&self, quirk: Quirk) -> bool {
@@ -139,7 +157,7 @@ impl Containerz for ContainerzService {
         request: Request<wire::RemoveImageRequest>,
     ) -> Result<Response<wire::RemoveImageResponse>, Status> {
         let _operation = self.control_processor().operation().await;
-        self.remove_one_image(&request.into_inner())
+        self.remove_one_image(&request.into_inner()).await
     }
 
     async fn remove_container(
@@ -154,7 +172,7 @@ impl Containerz for ContainerzService {
         &self,
         request: Request<wire::ListContainerRequest>,
     ) -> Result<Response<Self::ListContainerStream>, Status> {
-        self.list_containers(request.into_inner())
+        self.list_containers(request.into_inner()).await
     }
 
     async fn start_container(
@@ -162,7 +180,7 @@ impl Containerz for ContainerzService {
         request: Request<wire::StartContainerRequest>,
     ) -> Result<Response<wire::StartContainerResponse>, Status> {
         let _operation = self.control_processor().operation().await;
-        self.start_one_container(&request.into_inner())
+        self.start_one_container(&request.into_inner()).await
     }
 
     async fn stop_container(
@@ -190,7 +208,7 @@ impl Containerz for ContainerzService {
         request: Request<wire::CreateVolumeRequest>,
     ) -> Result<Response<wire::CreateVolumeResponse>, Status> {
         let _operation = self.control_processor().operation().await;
-        self.create_one_volume(request.into_inner())
+        self.create_one_volume(request.into_inner()).await
     }
 
     async fn remove_volume(
@@ -198,7 +216,7 @@ impl Containerz for ContainerzService {
         request: Request<wire::RemoveVolumeRequest>,
     ) -> Result<Response<wire::RemoveVolumeResponse>, Status> {
         let _operation = self.control_processor().operation().await;
-        self.remove_one_volume(&request.into_inner())
+        self.remove_one_volume(&request.into_inner()).await
     }
 
     async fn list_volume(

@@ -7,6 +7,7 @@ use tonic::{Response, Status};
 
 use super::{ContainerzService, Rows, stream_of};
 use crate::settings::Quirk;
+use crate::sites::Step;
 use crate::state::now;
 use crate::store::Volume;
 use holdfast_wire::gnoi::containerz::create_volume_request::Options;
@@ -16,7 +17,7 @@ use holdfast_wire::gnoi::containerz::{
 };
 
 impl ContainerzService {
-    pub(super) fn create_one_volume(
+    pub(super) async fn create_one_volume(
         &self,
         request: CreateVolumeRequest,
     ) -> Result<Response<CreateVolumeResponse>, Status> {
@@ -28,7 +29,7 @@ impl ContainerzService {
                 given.to_owned()
             }
         };
-        if self.inventory().volume(&name).is_some() {
+        if self.inventory().volume(&name).is_some() && !self.defects().skips(Step::RefuseSecondVolume) {
             if self.has(Quirk::VolumeCreateIdempotent) {
                 return Ok(Response::new(CreateVolumeResponse { name }));
             }
@@ -50,19 +51,22 @@ impl ContainerzService {
         let labels = request.labels.into_iter().collect();
         let mut volume = Volume { name: name.clone(), created: now(), driver: driver.to_owned(), options, labels };
         self.defects().new_volume(&mut volume);
-        self.put_volume(volume)?;
+        self.put_volume(volume).await?;
         Ok(Response::new(CreateVolumeResponse { name }))
     }
 
     /// As Docker makes one that a container names and nobody created.
-    pub(super) fn add_volume(&self, name: &str) -> Result<(), Status> {
+    pub(super) async fn add_volume(&self, name: &str) -> Result<(), Status> {
         let (options, labels) = (BTreeMap::new(), BTreeMap::new());
         self.put_volume(Volume { name: name.to_owned(), created: now(), driver: "local".to_owned(), options, labels })
+            .await
     }
 
-    fn put_volume(&self, volume: Volume) -> Result<(), Status> {
+    async fn put_volume(&self, volume: Volume) -> Result<(), Status> {
         std::fs::create_dir_all(self.control_processor().store.volume_folder(&volume.name))
             .map_err(|error| Status::internal(format!("the device's disk: {error}")))?;
+        let made = self.control_processor().runtime.add_volume(&volume.name).await;
+        made.map_err(|failure| failure.status(&format!("volume {} is not made", volume.name)))?;
         self.change(|held| {
             held.volumes.push(volume);
             Ok(())
@@ -108,7 +112,7 @@ impl ContainerzService {
         row
     }
 
-    pub(super) fn remove_one_volume(
+    pub(super) async fn remove_one_volume(
         &self,
         request: &RemoveVolumeRequest,
     ) -> Result<Response<RemoveVolumeResponse>, Status> {
@@ -133,6 +137,8 @@ impl ContainerzService {
             }
             return Err(Status::failed_precondition(format!("container {:?} uses volume {name:?}", user.name)));
         }
+        let removed = self.control_processor().runtime.remove_volume(name).await;
+        removed.map_err(|failure| failure.status(&format!("volume {name} is not removed")))?;
         self.change(|held| {
             held.volumes.retain(|volume| volume.name != *name);
             Ok(())

@@ -1,8 +1,9 @@
-//! The containers that run: each serves the test container's service on its published ports.
+//! Emulated containers: each serves the test container's service on its published ports.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
@@ -13,41 +14,78 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use super::cli::Cli;
-use super::faults::{End, Faults};
-use super::layer::Faulty;
-use super::stall::{Stall, Stalling};
-use super::store::{Ailment, Container};
+use super::{ContainerRuntime, ContainerState, Failure, States, Stop};
+use crate::cli::Cli;
+use crate::faults::{End, Faults};
+use crate::layer::Faulty;
+use crate::shared::Defects;
+use crate::sites::Step;
+use crate::stall::{Stall, Stalling};
+use crate::store::{Ailment, Container, Store};
+use crate::trouble::not_accepted;
 use holdfast_cntrsrv as cntr;
+use holdfast_cntrsrv::ledger::{LedgerService, Volume};
 use holdfast_net::serve;
-use holdfast_wire::ledger::ledger_server::LedgerServer;
 
 /// What runs on one control processor.
-pub struct Runtime {
-    host: IpAddr,
-    tls: Arc<ServerConfig>,
-    faults: Faults,
+pub struct EmulatedRuntime {
+    pub host: IpAddr,
+    pub tls: Arc<ServerConfig>,
+    pub faults: Faults,
     /// What lets connections in, and whose filter it is, where there is one.
-    filter: Option<(Arc<Cli>, usize)>,
-    running: Mutex<HashMap<String, Task>>,
+    pub filter: Option<(Arc<Cli>, usize)>,
+    /// Where the volumes of its containers lie,
+    pub store: Arc<Store>,
+    /// and the other control processor's, which has what a container wrote before that is acknowledged.
+    pub peer: Arc<Store>,
+    pub defects: Arc<Defects>,
+    pub running: Running,
 }
+
+/// What runs, by name.
+#[derive(Default)]
+pub struct Running(Mutex<HashMap<String, Task>>);
 
 struct Task {
     life: CancellationToken,
     ports: TaskTracker,
 }
 
-impl Runtime {
-    pub fn new(host: IpAddr, tls: Arc<ServerConfig>, faults: Faults, filter: Option<(Arc<Cli>, usize)>) -> Self {
-        Self { host, tls, faults, filter, running: Mutex::default() }
+impl EmulatedRuntime {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, Task>> {
+        self.running.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn runs(&self, name: &str) -> bool {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    /// A container's ledger, on its volume if it has one for that: what it acknowledges, the peer has too.
+    fn ledger(&self, container: &Container, life: CancellationToken) -> LedgerService {
+        let environment = container.environment.clone().into_iter().collect();
+        let Some((volume, file)) = Store::ledger_of(container) else {
+            let nowhere = LedgerService::new(PathBuf::from("no volume/ledger"));
+            return nowhere.emulated(environment, Volume::Elsewhere, Arc::new(|| Ok(())));
+        };
+        let path = self.store.volume_folder(volume).join(file);
+        let (peer, defects, volume, original) =
+            (self.peer.clone(), self.defects.clone(), volume.to_owned(), path.clone());
+        let copy = move || {
+            if defects.skips(Step::CopyWrites) {
+                return Ok(());
+            }
+            peer.extend_copy(&volume, &original, || life.is_cancelled())
+        };
+        let seen = if container.read_only { Volume::ReadOnly } else { Volume::AsSeen };
+        LedgerService::new(path).emulated(environment, seen, Arc::new(copy))
+    }
+}
+
+#[tonic::async_trait]
+impl ContainerRuntime for EmulatedRuntime {
+    async fn states(&self) -> Result<States, Failure> {
+        Ok(self.running().keys().map(|name| (name.clone(), ContainerState::Running)).collect())
     }
 
     /// Opens the container's ports. Fails where one is taken, and then none is open.
-    pub fn start(&self, container: &Container, ledger: LedgerServer<cntr::ledger::LedgerService>) -> io::Result<()> {
+    async fn start(&self, container: &Container, life: CancellationToken) -> Result<(), Failure> {
+        let ledger = self.ledger(container, life).server();
         let routes = Routes::new(cntr::CntrService::server()).add_service(ledger);
         let own_port = own_port(&container.command);
         let published = if container.host_network && container.ports.is_empty() {
@@ -78,32 +116,30 @@ impl Runtime {
             ports.spawn(async move { life.run_until_cancelled(serving).await });
         }
         ports.close();
-        let task = Task { life, ports };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(container.name.clone(), task);
+        self.running().insert(container.name.clone(), Task { life, ports });
         Ok(())
     }
 
-    /// Ends a container and waits until its ports are closed. Whether it ran.
-    pub async fn stop(&self, name: &str) -> bool {
-        let task = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        match task {
-            None => false,
-            Some(task) => {
-                task.life.cancel();
-                task.ports.wait().await;
-                true
-            }
+    async fn stop(&self, name: &str, _how: Stop) -> Result<(), Failure> {
+        let task = self.running().remove(name);
+        if let Some(task) = task {
+            task.end().await;
         }
+        Ok(())
     }
 
-    /// Ends all, as a control processor's fall does.
-    pub async fn stop_all(&self) {
-        let tasks: Vec<Task> =
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, task)| task).collect();
+    async fn stop_all(&self) {
+        let tasks: Vec<Task> = self.running().drain().map(|(_, task)| task).collect();
         for task in tasks {
-            task.life.cancel();
-            task.ports.wait().await;
+            task.end().await;
         }
+    }
+}
+
+impl Task {
+    async fn end(self) {
+        self.life.cancel();
+        self.ports.wait().await;
     }
 }
 
@@ -138,7 +174,13 @@ impl Port {
     async fn serve(self, listener: TcpListener) {
         let number = listener.local_addr().map(|address| address.port()).unwrap_or_default();
         loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    not_accepted("a container's port", &error).await;
+                    continue;
+                }
+            };
             let Some(routes) = self.routes.clone() else { continue };
             let _ = stream.set_nodelay(true); // slower without it, and no worse
             let (port, life) = (self.clone(), self.life.clone());
