@@ -6,13 +6,19 @@ use std::{env, fs};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The platforms whose executables the wheel may carry, and the Rust target of each.
-const PLATFORMS: [(&str, &str); 2] =
-    [("linux-amd64", "x86_64-unknown-linux-gnu"), ("linux-arm64", "aarch64-unknown-linux-gnu")];
+/// The platforms whose executables the wheel may carry, and the architecture of each as Rust calls it.
+const PLATFORMS: [(&str, &str); 2] = [("linux-amd64", "x86_64"), ("linux-arm64", "aarch64")];
+
+/// Names a folder with the executables of all platforms (`NAME-PLATFORM`), which are taken from there and not built:
+/// `nox -s dist` makes them once for all its wheels.
+const READY: &str = "HOLDFAST_EXECUTABLES";
 
 /// The executables, each with the crate that it comes from.
 const EXECUTABLES: [(&str, &str); 3] =
     [("cntrsrv", "holdfast-cntrsrv"), ("cni-bridge-fp", "holdfast-cni"), ("ledger", "holdfast-ledger")];
+
+/// What links for aarch64 elsewhere, and compiles the little C that there is.
+const CROSS_LINKER: &str = "aarch64-linux-gnu-gcc";
 
 /// What the executables are built from: a change elsewhere builds none of them again.
 const SOURCES: [&str; 6] =
@@ -20,30 +26,49 @@ const SOURCES: [&str; 6] =
 
 fn main() -> Result<(), Failure> {
     println!("cargo::rerun-if-changed=build.rs");
-    if cfg!(feature = "wheel") {
-        for folder in SOURCES {
-            println!("cargo::rerun-if-changed={folder}");
+    if !cfg!(feature = "wheel") {
+        return Ok(());
+    }
+    println!("cargo::rerun-if-env-changed={READY}");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    if let Some(folder) = env::var_os(READY) {
+        return copy_executables(Path::new(&folder), &out);
+    }
+    for folder in SOURCES {
+        println!("cargo::rerun-if-changed={folder}");
+    }
+    build_executables(&out)
+}
+
+/// Those of all platforms, none of which may be missing.
+fn copy_executables(from: &Path, out: &Path) -> Result<(), Failure> {
+    for (platform, _) in PLATFORMS {
+        for (name, _) in EXECUTABLES {
+            let file = from.join(format!("{name}-{platform}"));
+            println!("cargo::rerun-if-changed={}", file.display());
+            fs::copy(&file, out.join(format!("{name}-{platform}")))
+                .map_err(|why| format!("{READY}: {}: {why}", file.display()))?;
         }
-        build_executables()?;
     }
     Ok(())
 }
 
-/// Those of each platform whose Rust target is installed; the building machine's own must succeed.
-fn build_executables() -> Result<(), Failure> {
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+/// Those of this platform, and of the other where this machine can build and link for it.
+fn build_executables(out: &Path) -> Result<(), Failure> {
     if env::var("CARGO_CFG_TARGET_OS")? != "linux" {
         return Ok(()); // the wheel says so when an executable is asked for
     }
-    let own = env::var("TARGET")?;
-    for (platform, target) in PLATFORMS {
-        match build_for(target, &out.join("native")) {
+    let own = env::var("CARGO_CFG_TARGET_ARCH")?;
+    for (platform, architecture) in PLATFORMS {
+        let target =
+            if architecture == own { env::var("TARGET")? } else { format!("{architecture}-unknown-linux-gnu") };
+        match build_for(&target, &out.join("native")) {
             Ok(folder) => {
                 for (name, _) in EXECUTABLES {
                     fs::copy(folder.join(name), out.join(format!("{name}-{platform}")))?;
                 }
             }
-            Err(why) if target == own => return Err(why),
+            Err(why) if architecture == own => return Err(why),
             Err(why) => println!("cargo::warning=no executables for {platform}: {why}"),
         }
     }
@@ -54,6 +79,10 @@ fn build_executables() -> Result<(), Failure> {
 fn build_for(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
     if !target_installed(target) {
         return Err(format!("`rustup target add {target}` and build again").into());
+    }
+    let crosses = target.starts_with("aarch64") && !env::var("HOST")?.starts_with("aarch64");
+    if crosses && Command::new(CROSS_LINKER).arg("--version").output().is_err() {
+        return Err(format!("there is no {CROSS_LINKER}: install gcc for aarch64 and build again").into());
     }
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo.args(["build", "--locked", "--release", "--target", target]);
@@ -71,8 +100,8 @@ fn build_for(target: &str, target_dir: &Path) -> Result<PathBuf, Failure> {
         .arg(target_dir)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    if target.starts_with("aarch64") && !env::var("HOST")?.starts_with("aarch64") {
-        cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
+    if crosses {
+        cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", CROSS_LINKER);
     }
     let status = cargo.status()?;
     if !status.success() {

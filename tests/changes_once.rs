@@ -147,12 +147,36 @@ async fn a_change_is_never_made_again_after_its_connection_ended() {
         let outcomes = outcomes(device.listen().await).await;
         let came = device.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (name, outcome) in outcomes {
-            assert_eq!(came.get(name), Some(&1), "{ends:?}: {name} came {came:?} times: {outcome:?}");
+            // on a busy machine it may be under way when the connection of the one before it ends
+            let times = came.get(name).copied().unwrap_or_default();
+            assert!(times == 1 || times == 0 && outcome.is_err(), "{ends:?}: {name} came {came:?} times: {outcome:?}");
             // Nobody says that it was not made.
             if let Err(error) = outcome {
                 let open = matches!(error.kind, Kind::OutcomeUnknown | Kind::Status(_));
                 assert!(open, "{ends:?}: {name}: {error}");
             }
         }
+    }
+}
+
+/// Its farewell and a change cross: whether the device let that in, is told by the number in the farewell alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_begins_as_the_device_says_farewell_is_made_once() {
+    let rounds = (0..8).map(|_| {
+        tokio::spawn(async {
+            for _ in 0..100 {
+                let device = Device { ends: Ends::AfterGoAway, changes: Arc::default() };
+                let target =
+                    Target::parse(&device.listen().await.to_string(), Security::Plaintext).expect("an address");
+                let system = System::new(Session::connect(target, Settings::default()).await.expect("a session"));
+                let until = Instant::now() + Duration::from_secs(5);
+                let outcome = system.kill_process("agent", true, until).await;
+                let came = device.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                assert!(came.values().all(|times| *times == 1), "{came:?}: {outcome:?}");
+            }
+        })
+    });
+    for round in rounds.collect::<Vec<_>>() {
+        round.await.expect("none is made twice");
     }
 }

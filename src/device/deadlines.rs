@@ -12,7 +12,7 @@ pub const ATTEMPT: Duration = Duration::from_millis(700);
 pub const LAST_LOOK: Duration = Duration::from_secs(2);
 
 macro_rules! deadlines {
-    ($($step:ident $real:literal $emulated:literal $help:literal)*) => {
+    ($($step:ident $real:literal $emulated:literal $containers:literal $help:literal)*) => {
         /// The limits of a test's steps.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Deadlines {
@@ -31,6 +31,11 @@ macro_rules! deadlines {
             /// For the emulated one: seconds.
             pub fn emulated() -> Self {
                 Self { $($step: Duration::from_millis($emulated),)* }
+            }
+
+            /// For an emulated one whose containers are real: they, and the engine that runs them, take their time.
+            pub fn real_containers() -> Self {
+                Self { $($step: Duration::from_millis($containers),)* }
             }
 
             /// All of them, by name.
@@ -59,6 +64,15 @@ macro_rules! deadlines {
     };
 }
 
+/// What a device says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeviceKind {
+    Real,
+    Emulated,
+    /// Emulated, but for its containers.
+    RealContainers,
+}
+
 /// The limits of a device of which it may not be known yet whether it is a real or an emulated one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -66,40 +80,52 @@ pub struct Limits {
     pub real: Deadlines,
     /// Those that hold if it does.
     pub emulated: Deadlines,
+    /// Those that hold if it also says that its containers are real.
+    pub real_containers: Deadlines,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { real: Deadlines::real(), emulated: Deadlines::emulated() }
+        Self { real: Deadlines::real(), emulated: Deadlines::emulated(), real_containers: Deadlines::real_containers() }
     }
 }
 
 impl From<Deadlines> for Limits {
     /// The same, whatever the device is.
     fn from(deadlines: Deadlines) -> Self {
-        Self { real: deadlines, emulated: deadlines }
+        Self { real: deadlines, emulated: deadlines, real_containers: deadlines }
     }
 }
 
 impl Limits {
+    /// Those of a device; a real one's until it was asked what it is.
+    pub(super) fn of(&self, kind: Option<DeviceKind>) -> &Deadlines {
+        match kind {
+            None | Some(DeviceKind::Real) => &self.real,
+            Some(DeviceKind::Emulated) => &self.emulated,
+            Some(DeviceKind::RealContainers) => &self.real_containers,
+        }
+    }
+
     /// Sets a step's limit, whatever the device is.
     pub fn set(&mut self, step: &str, limit: Duration) -> Result<()> {
         self.real.set(step, limit)?;
-        self.emulated.set(step, limit)
+        self.emulated.set(step, limit)?;
+        self.real_containers.set(step, limit)
     }
 }
 
 deadlines! {
-    roles 600_000 3_000 "Until the control processors and their roles are known, after the device was away."
-    settle 10_000 1_500 "Until roles that make no sense (none, two primaries) count as final."
-    ready 300_000 5_000 "Until the standby is ready for a switchover."
-    start 120_000 2_000 "From a switchover's or reboot's answer to the first sign of it."
-    switchover 900_000 6_000 "From a switchover's answer until the new primary serves Containerz."
-    verification 300_000 3_000 "Until what is expected holds."
-    redundant 900_000 6_000 "From a switchover until the old primary is back in step."
-    reboot 1_800_000 10_000 "From a reboot's answer until the device serves Containerz."
-    watch 3_000 300 "How long something that held is watched on."
-    absence 10_000 2_500 "How long an absence is watched on."
+    roles 600_000 3_000 10_000 "Until the control processors and their roles are known, after the device was away."
+    settle 10_000 1_500 1_500 "Until roles that make no sense (none, two primaries) count as final."
+    ready 300_000 5_000 60_000 "Until the standby is ready for a switchover."
+    start 120_000 2_000 20_000 "From a switchover's or reboot's answer to the first sign of it."
+    switchover 900_000 6_000 120_000 "From a switchover's answer until the new primary serves Containerz."
+    verification 300_000 3_000 30_000 "Until what is expected holds."
+    redundant 900_000 6_000 120_000 "From a switchover until the old primary is back in step."
+    reboot 1_800_000 10_000 120_000 "From a reboot's answer until the device serves Containerz."
+    watch 3_000 300 1_000 "How long something that held is watched on."
+    absence 10_000 2_500 2_500 "How long an absence is watched on."
 }
 
 fn unknown_step(step: &str) -> Error {

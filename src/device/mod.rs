@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use container::{ContainerAnswer, ContainerQuestion};
+use deadlines::DeviceKind;
 pub use deadlines::{Deadlines, Limits};
 pub use evidence::{Outage, Unchecked};
 pub use reboot::Reboot;
@@ -51,8 +52,8 @@ pub struct Device {
     ways: Ways,
     /// What gNMI last said of the control processors.
     seen: Arc<Mutex<Vec<ControlProcessor>>>,
-    /// Whether the device says that it is EMULATED; None until it was asked.
-    emulated: Arc<Mutex<Option<bool>>>,
+    /// What the device says that it is; None until it was asked.
+    kind: Arc<Mutex<Option<DeviceKind>>>,
     /// How gNMI is asked for roles.
     reading: Arc<Reading>,
     /// What its standby is known to say of itself.
@@ -108,7 +109,7 @@ impl Device {
             limits: limits.into(),
             ways: Ways::default(),
             seen: Arc::default(),
-            emulated: Arc::default(),
+            kind: Arc::default(),
             reading: Arc::default(),
             standby_ways: Arc::default(),
             path_form: Arc::default(),
@@ -141,8 +142,7 @@ impl Device {
 
     /// How long each step may take, by what is known of the device: a real one's limits until it was asked.
     pub fn deadlines(&self) -> &Deadlines {
-        let emulated = *self.emulated.lock().unwrap_or_else(PoisonError::into_inner);
-        if emulated == Some(true) { &self.limits.emulated } else { &self.limits.real }
+        self.limits.of(*self.kind.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What becomes of a stream of this device that breaks off: it is made again, for as long as a reboot may take, or

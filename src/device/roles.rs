@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::deadlines::ATTEMPT;
+use super::deadlines::{ATTEMPT, DeviceKind};
 use super::device_time::time_of;
 use super::{Deadlines, Device};
 use crate::dial::{Call, EventKind};
@@ -101,8 +101,8 @@ impl Device {
         let leaves = self.role_leaves(call).await?;
         let roles = read(&leaves);
         self.note_changes(&roles);
-        if let Some(emulated) = say_emulated(&leaves) {
-            self.remember_kind(emulated);
+        if let Some(kind) = said_kind(&leaves) {
+            self.remember_kind(kind);
         }
         Ok(roles)
     }
@@ -119,17 +119,16 @@ impl Device {
     ///
     /// False where gNMI is not served or refuses to tell; where nothing answers, the next call asks again.
     pub async fn is_emulated(&self) -> bool {
-        let known = *self.emulated.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known {
-            return known;
+        if let Some(known) = self.known_kind() {
+            return known != DeviceKind::Real;
         }
         let call = Call::read("gNMI.Subscribe", Instant::now() + INTRODUCTION).probing(ATTEMPT);
         if let Err(error) = self.control_processors_by(call).await
             && error.code().is_some_and(refuses_to_tell)
         {
-            self.remember_kind(false);
+            self.remember_kind(DeviceKind::Real);
         }
-        self.emulated.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(false)
+        self.known_kind().is_some_and(|kind| kind != DeviceKind::Real)
     }
 
     /// How long each step may take; asks the device what it is where that is not known yet.
@@ -138,8 +137,12 @@ impl Device {
         self.deadlines()
     }
 
-    fn remember_kind(&self, emulated: bool) {
-        *self.emulated.lock().unwrap_or_else(PoisonError::into_inner) = Some(emulated);
+    fn known_kind(&self) -> Option<DeviceKind> {
+        *self.kind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember_kind(&self, kind: DeviceKind) {
+        *self.kind.lock().unwrap_or_else(PoisonError::into_inner) = Some(kind);
     }
 
     /// Puts what gNMI says otherwise than before on the timeline.
@@ -173,11 +176,17 @@ impl Device {
     }
 }
 
-/// Whether all software calls itself EMULATED, that of cards without a role too; None where none is reported.
-fn say_emulated(leaves: &[Leaf]) -> Option<bool> {
-    let mut versions = leaves.iter().filter(|leaf| leaf.path.leaf() == "software-version").peekable();
-    versions.peek()?;
-    Some(versions.all(|leaf| leaf.value.as_ref().is_some_and(|version| version.to_string().contains("EMULATED"))))
+/// What all software calls itself, that of cards without a role too; None where none is reported.
+fn said_kind(leaves: &[Leaf]) -> Option<DeviceKind> {
+    let versions = leaves.iter().filter(|leaf| leaf.path.leaf() == "software-version");
+    let said = versions.map(|leaf| leaf.value.as_ref().map(ToString::to_string).unwrap_or_default());
+    let said: Vec<String> = said.collect();
+    let all = |word: &str| said.iter().all(|version| version.contains(word));
+    (!said.is_empty()).then(|| match (all("EMULATED"), all("real containers")) {
+        (false, _) => DeviceKind::Real,
+        (true, false) => DeviceKind::Emulated,
+        (true, true) => DeviceKind::RealContainers,
+    })
 }
 
 /// What a device answers that will not answer otherwise when it is asked again.
@@ -300,9 +309,11 @@ pub(super) mod tests {
     #[test]
     fn a_device_is_emulated_that_says_so_of_all_its_software() {
         let (real, emulated) = (version("A", "EOS-4.35.1F"), version("B", "EOS-4.35.1F (EMULATED)"));
-        assert_eq!(say_emulated(&[]), None);
-        assert_eq!(say_emulated(std::slice::from_ref(&emulated)), Some(true));
-        assert_eq!(say_emulated(&[emulated, real]), Some(false));
+        let containers = version("A", "EOS-4.35.1F (EMULATED, with real containers)");
+        assert_eq!(said_kind(&[]), None);
+        assert_eq!(said_kind(std::slice::from_ref(&emulated)), Some(DeviceKind::Emulated));
+        assert_eq!(said_kind(&[emulated, real]), Some(DeviceKind::Real));
+        assert_eq!(said_kind(std::slice::from_ref(&containers)), Some(DeviceKind::RealContainers));
     }
 
     #[test]

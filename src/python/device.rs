@@ -183,9 +183,13 @@ pub fn proxy_shown(py: Python<'_>, proxy: Secret) -> PyResult<String> {
 
 /// The limit of each step, in seconds.
 #[pyfunction]
-#[pyo3(signature = (*, emulated))]
-pub fn deadlines(emulated: bool) -> HashMap<&'static str, f64> {
-    by_step(if emulated { Deadlines::emulated() } else { Deadlines::real() })
+#[pyo3(signature = (*, emulated, real_containers=false))]
+pub fn deadlines(emulated: bool, real_containers: bool) -> HashMap<&'static str, f64> {
+    by_step(match (emulated, real_containers) {
+        (false, _) => Deadlines::real(),
+        (true, false) => Deadlines::emulated(),
+        (true, true) => Deadlines::real_containers(),
+    })
 }
 
 fn by_step(limits: Deadlines) -> HashMap<&'static str, f64> {

@@ -12,7 +12,9 @@ use super::arguments::{Port, Seconds, Secret, Whole, duration};
 use super::both_worlds::both_worlds;
 use super::runtime::{self, RuntimeOf};
 use super::{errors, results};
-use crate::emulator::{Chassis as Emulated, Encryption, FAILPOINTS, Failpoints, Outage, Quirk, Settings};
+use crate::emulator::{
+    Chassis as Emulated, Encryption, FAILPOINTS, Failpoints, Leftover, Outage, Quirk, RuntimeKind, Settings,
+};
 use crate::error::{Error, Result};
 use crate::failpoint::Armed;
 
@@ -32,6 +34,8 @@ pub struct EmulatorOptions {
     boot: Option<Seconds>,
     reboot: Option<Seconds>,
     replication: Option<Seconds>,
+    runtime: String,
+    engine: String,
     black_hole: bool,
     state: Option<PathBuf>,
     space: Option<Whole<u64>>,
@@ -67,6 +71,11 @@ impl EmulatorOptions {
             names: self.names.map_or(settings.names, |(first, second)| [first, second]),
             software: self.software.unwrap_or(settings.software),
             core_file: self.core_file.unwrap_or(settings.core_file),
+            runtime: match self.runtime.as_str() {
+                "emulated" => RuntimeKind::Emulated,
+                "docker" => RuntimeKind::Docker { address: self.engine },
+                other => return Err(Error::invalid(format!("runtime {other:?}: give emulated or docker"))),
+            },
             outage: if self.black_hole { Outage::Silent } else { Outage::Closed },
             state: self.state,
             space: self.space.map_or(settings.space, |space| space.0),
@@ -119,6 +128,33 @@ pub fn emulator_async(py: Python<'_>, options: EmulatorOptions) -> PyResult<Boun
     runtime::awaitable(py, RuntimeOf::Emulator, Emulated::start(settings), |py, chassis| {
         Ok(Py::new(py, AsyncChassis { inner: SharedChassis(Arc::new(Mutex::new(chassis))) })?.into_any())
     })
+}
+
+/// Kind, name, owner and state folder of what an emulated device has in an engine.
+type InEngine = (String, String, String, String);
+
+/// All that emulated devices have in a Docker engine.
+#[pyfunction]
+pub fn engine_leftovers(py: Python<'_>, address: String) -> PyResult<Vec<InEngine>> {
+    let found = runtime::block(py, RuntimeOf::Emulator, async move { crate::emulator::leftovers(&address).await })?;
+    Ok(found.into_iter().map(|thing| (thing.kind.to_owned(), thing.name, thing.owner, thing.state)).collect())
+}
+
+/// Removes some of them by kind and name; why each stays that does.
+#[pyfunction]
+pub fn remove_engine_leftovers(
+    py: Python<'_>,
+    address: String,
+    things: Vec<(String, String)>,
+) -> PyResult<Vec<(String, String)>> {
+    let removing = async move {
+        let there = crate::emulator::leftovers(&address).await?;
+        let wanted: Vec<Leftover> =
+            there.into_iter().filter(|it| things.contains(&(it.kind.to_owned(), it.name.clone()))).collect();
+        crate::emulator::remove_leftovers(&address, &wanted).await
+    };
+    let stayed = runtime::block(py, RuntimeOf::Emulator, removing)?;
+    Ok(stayed.into_iter().map(|(thing, why)| (thing.name, why)).collect())
 }
 
 /// Every failpoint: its provider, its name, and a line on it.

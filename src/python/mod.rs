@@ -55,7 +55,10 @@ mod _core {
     #[pymodule_export]
     use super::device::{AsyncDevice, Device, connect, connect_async, deadline_steps, deadlines, proxy_shown};
     #[pymodule_export]
-    use super::emulator::{AsyncChassis, Chassis, emulator, emulator_async, failpoint_names, quirk_names};
+    use super::emulator::{
+        AsyncChassis, Chassis, emulator, emulator_async, engine_leftovers, failpoint_names, quirk_names,
+        remove_engine_leftovers,
+    };
     #[pymodule_export]
     use super::errors::remedies;
     #[pymodule_export]

@@ -7,14 +7,15 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::errors;
 use crate::error::Result;
@@ -138,6 +139,11 @@ fn runtime(world: RuntimeOf) -> PyResult<&'static Runtime> {
     Ok(slot.get_or_init(|| made))
 }
 
+/// As a box, for what tokio makes of each kind of future that it is given is a tenth of the core's size.
+fn spawn(runtime: &Runtime, future: BoxFuture<'static, ()>) -> JoinHandle<()> {
+    runtime.spawn(future)
+}
+
 /// Runs `future` and waits for it; Ctrl-C drops it.
 pub fn block<T: Send + 'static>(
     py: Python<'_>,
@@ -146,22 +152,32 @@ pub fn block<T: Send + 'static>(
 ) -> PyResult<T> {
     let runtime = runtime(world)?;
     start_jobs(py)?;
-    let (done, answer) = sync_channel(1);
-    let answer = Mutex::new(answer); // a receiver may not be shared with the section that waits without the GIL
-    let task = runtime.spawn(async move { drop(done.send(future.await)) });
+    let outcome = Arc::new(Mutex::new(None));
+    let kept = outcome.clone();
+    let (done, ended) = sync_channel(1);
+    let answering = async move {
+        let outcome = future.await;
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let _ = done.send(()); // the waiter was interrupted
+    };
+    wait_for(py, ended, &spawn(runtime, answering.boxed()))?;
+    let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+    outcome.ok_or_else(panicked)?.map_err(|error| errors::to_python(py, &error))
+}
+
+fn wait_for(py: Python<'_>, ended: Receiver<()>, task: &JoinHandle<()>) -> PyResult<()> {
+    let ended = Mutex::new(ended); // a receiver may not be shared with the section that waits without the GIL
     loop {
-        let wait = || blocking::received(&answer.lock().unwrap_or_else(PoisonError::into_inner), SIGNAL_CHECK);
+        let wait = || blocking::received(&ended.lock().unwrap_or_else(PoisonError::into_inner), SIGNAL_CHECK);
         match py.detach(wait) {
-            Ok(outcome) => return outcome.map_err(|error| errors::to_python(py, &error)),
+            Ok(()) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(interrupted) = py.check_signals() {
                     task.abort();
                     return Err(interrupted);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(panicked());
-            }
+            Err(RecvTimeoutError::Disconnected) => return Err(panicked()),
         }
     }
 }
@@ -178,7 +194,7 @@ pub fn awaitable<T: Send + 'static>(
     let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
     let promise = event_loop.call_method0("create_future")?;
     let (to_loop, to_promise) = (event_loop.unbind(), promise.clone().unbind());
-    let task = runtime.spawn(async move {
+    let awaited = async move {
         let outcome = AssertUnwindSafe(future).catch_unwind().await;
         queue(Box::new(move |py| {
             let converted = match outcome {
@@ -188,7 +204,8 @@ pub fn awaitable<T: Send + 'static>(
             };
             settle(py, &to_loop, &to_promise, converted);
         }));
-    });
+    };
+    let task = spawn(runtime, awaited.boxed());
     promise.call_method1("add_done_callback", (Cancel(task.abort_handle()),))?;
     Ok(promise)
 }

@@ -27,6 +27,9 @@ use crate::storage::{
 /// Where no time is given.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// For a cluster to take back what a run made: clouds take their time with volumes.
+const END_OF_A_RUN: Duration = Duration::from_secs(120);
+
 /// Does blocking work where Ctrl-C is seen.
 pub fn wait<T: Send + 'static>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send + 'static) -> PyResult<T> {
     block(py, RuntimeOf::Client, async move {
@@ -164,6 +167,13 @@ impl StorageTask {
     fn wait_failed(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<String>> {
         let (mask, deadline) = (self.mask.clone(), deadline(timeout));
         self.ask(py, move |started| Ok(started.task.wait_failed(deadline)?.map(|why| mask.hide(&why))))
+    }
+
+    /// Waits until it runs; why not, as whoever runs it says.
+    #[pyo3(signature = (*, timeout=None))]
+    fn wait_running(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
+        let deadline = deadline(timeout);
+        self.ask(py, move |started| started.process.wait_running(deadline).map_err(|error| started.task.explain(error)))
     }
 
     #[pyo3(signature = (*, kill=false, timeout=None))]
@@ -503,18 +513,39 @@ impl StorageLab {
         self.ask(py, move |lab| lab.wait_ready(&node, deadline))
     }
 
-    #[pyo3(signature = (volume, node, *, stage="appending", timeout=None))]
+    #[pyo3(signature = (volume, node, *, stage="appending", kept=false, timeout=None))]
     fn run(
         &self,
         py: Python<'_>,
         volume: &StorageVolume,
         node: String,
         stage: &str,
+        kept: bool,
         timeout: Option<Seconds>,
     ) -> PyResult<StorageTask> {
         let stage = chosen("stage", stage, &Stage::ALL)?;
         let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
-        let started = self.ask(py, move |lab| lab.run(&volume, &node, stage, deadline))?;
+        let started = self.ask(py, move |lab| lab.run(&volume, &node, stage, kept, deadline))?;
+        Ok(StorageTask { started: Arc::new(started), mask: self.lab.mask().clone() })
+    }
+
+    /// Whether the runner keeps every task that it runs.
+    #[getter]
+    fn keeps_tasks(&self) -> bool {
+        self.lab.runner().keeps_tasks()
+    }
+
+    /// Says what the next life of a task is that the runner keeps.
+    #[pyo3(signature = (task, node, *, timeout=None))]
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        task: &StorageTask,
+        node: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<StorageTask> {
+        let (from, deadline) = (task.started.clone(), deadline(timeout));
+        let started = self.ask(py, move |lab| lab.hand_over(&from, &node, deadline))?;
         Ok(StorageTask { started: Arc::new(started), mask: self.lab.mask().clone() })
     }
 
@@ -622,7 +653,7 @@ impl StorageLab {
         }
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
         match self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(cluster) => wait(py, move || cluster.end(deadline(None))),
+            Some(cluster) => wait(py, move || cluster.end(Instant::now() + END_OF_A_RUN)),
             None => Ok(()),
         }
     }

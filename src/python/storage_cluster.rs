@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -16,9 +16,10 @@ use super::storage::{StorageLab, deadline, wait};
 use crate::error::{Error, Result};
 use crate::storage::docker::Channels;
 use crate::storage::kubernetes::{
-    Acknowledge, ByCluster, ByKubernetes, Claims, Cluster, ClusterOptions, FoundRun, Pods, PodsOptions, Program, Wanted,
+    Acknowledge, AgentOptions, Agents, ByCluster, ByKubernetes, Claims, Cluster, ClusterOptions, FoundRun, Pods,
+    PodsOptions, Program, Wanted, Workload,
 };
-use crate::storage::{Capability, Hosts, Lab, Provider};
+use crate::storage::{Capability, Faults, Hosts, Lab, Provider};
 
 /// What `holdfast.storage.cluster` was given, checked there.
 #[derive(FromPyObject)]
@@ -33,8 +34,15 @@ pub struct ClusterGiven {
     image: String,
     /// This machine, as pods reach it; none where they tell by their logs.
     tester: Option<IpAddr>,
+    /// Whether agents of ours may harm the nodes,
+    agents: bool,
+    /// and where the plugin serves on each; `{driver}` is its name.
+    plugin_socket: String,
+    storage_network: Option<String>,
+    heals_after: Seconds,
     commands: BTreeMap<String, String>,
     recovery: Option<String>,
+    workload: Option<String>,
     fences: bool,
     /// Whether other nodes have the volumes too.
     shared: Option<bool>,
@@ -47,6 +55,9 @@ pub struct ClusterGiven {
     timeout: Seconds,
     mask: Py<Mask>,
 }
+
+/// Harm that heals by itself lasts so long at least: a cut begins a moment after it was ordered.
+const SHORTEST_HARM: Duration = Duration::from_secs(10);
 
 /// A cluster that is looked at, and no run's.
 fn of_nobody(kubeconfig: PathBuf, context: Option<String>, deadline: Instant) -> Result<Cluster> {
@@ -86,6 +97,8 @@ impl ClusterGiven {
             image: self.image.clone(),
             program: Program::Packed,
             acknowledge,
+            workload: self.workload.as_deref().map_or(Ok(Workload::Pod), str::parse)?,
+            privileged: self.agents,
             beneath: None,
         };
         let made = cluster.clone();
@@ -114,13 +127,23 @@ impl ClusterGiven {
                 .into_iter()
                 .flatten()
                 .collect();
+        let mask = self.mask.get().mask.clone();
+        let hosts = Arc::new(Hosts::new(members.clone(), self.commands.clone(), mask.clone()));
+        let mut harm: Arc<dyn Faults> = hosts.clone();
+        if self.agents {
+            let options = AgentOptions {
+                image: self.image.clone(),
+                socket: self.plugin_socket.replace("{driver}", &name),
+                storage: self.storage_network.clone(),
+                heals_after: self.heals_after.0.max(SHORTEST_HARM),
+            };
+            let nodes: Vec<String> = members.into_keys().collect();
+            harm = Arc::new(Agents::install(cluster.clone(), &nodes, options, harm, deadline)?);
+        }
         let provider = Provider { name, version: self.version.clone(), capabilities, ..Provider::default() };
         let volumes = Claims::new(pods.clone(), self.storage_class.clone(), provider, None, deadline)?;
-        let mask = self.mask.get().mask.clone();
-        let hosts = Arc::new(Hosts::new(members, self.commands.clone(), mask.clone()));
-        let powered = hosts.clone();
-        let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| powered.is_off(node)));
-        let faults = ByCluster::new(pods.clone(), recovery, hosts);
+        let runner = ByKubernetes::new(pods.clone(), recovery, Arc::new(move |node| hosts.is_off(node)));
+        let faults = ByCluster::new(pods.clone(), recovery, harm);
         Ok(Lab::new(Arc::new(volumes), Arc::new(runner), Arc::new(pods), Arc::new(faults), self.run, self.pace.0, mask))
     }
 }
@@ -147,7 +170,7 @@ pub fn storage_cluster_runs(
 ) -> PyResult<Vec<Py<PyAny>>> {
     let deadline = deadline(timeout);
     let found = wait(py, move || of_nobody(kubeconfig, context, deadline)?.runs(deadline))?;
-    let made = found.into_iter().map(|FoundRun { namespace, run, machine, process, since }| {
+    let made = found.into_iter().map(|FoundRun { namespace, run, machine, process, since, .. }| {
         object!(py, "ClusterRun", namespace: namespace, run: run, machine: machine, process: process, since: since)
     });
     made.collect()

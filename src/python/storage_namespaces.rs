@@ -14,7 +14,7 @@ use super::storage_csi::CsiGiven;
 use crate::error::Result;
 use crate::storage::docker::{ByEngine, Channels, Containers, EngineVolumes, Services, Swarm};
 use crate::storage::kubernetes::{
-    Acknowledge, ByCluster, ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods, PodsOptions, Program,
+    Acknowledge, ByCluster, ByKubernetes, CLASS, Claims, Cluster, ClusterOptions, Pods, PodsOptions, Program, Workload,
 };
 use crate::storage::namespaces::{
     CONTROLLER, DRIVER, IMAGE, KubernetesOptions, LabOptions, Namespaces, RuntimeOptions, address,
@@ -66,6 +66,7 @@ struct KubernetesGiven {
     executable: PathBuf,
     pause: PathBuf,
     recovery: Option<String>,
+    workload: Option<String>,
 }
 
 impl LabGiven {
@@ -181,6 +182,8 @@ impl LabGiven {
             image: IMAGE.to_owned(),
             program: Program::OnNodes(self.ledger.display().to_string()),
             acknowledge: Acknowledge::Channels(channels),
+            workload: given.workload.as_deref().map_or(Ok(Workload::Pod), str::parse)?,
+            privileged: true, // they have the node's folders
             beneath: Some(Arc::new(namespaces.clone()) as Arc<dyn Nodes>),
         };
         let pods = Pods::new(cluster, options, deadline)?;

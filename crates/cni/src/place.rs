@@ -48,15 +48,50 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(words) => f.write_str(words),
-            Self::System(error) => {
-                let words = std::io::Error::from(*error).to_string();
-                let words = words.split(" (os error").next().unwrap_or_default();
-                let mut characters = words.chars();
-                let first = characters.next().into_iter().flat_map(char::to_lowercase);
-                f.write_str(&first.chain(characters).collect::<String>())
-            }
+            Self::System(error) => match words(*error) {
+                Some(words) => f.write_str(words),
+                None => write!(f, "{}", std::io::Error::from(*error)),
+            },
         }
     }
+}
+
+/// Go's words for what opening and reading a file comes to. C libraries have their own: glibc's begin with a capital
+/// letter, and musl calls LOOP a symbolic link loop.
+fn words(error: Errno) -> Option<&'static str> {
+    Some(match error {
+        Errno::ACCESS => "permission denied",
+        Errno::AGAIN => "resource temporarily unavailable",
+        Errno::BADF => "bad file descriptor",
+        Errno::BUSY => "device or resource busy",
+        Errno::DQUOT => "disk quota exceeded",
+        Errno::EXIST => "file exists",
+        Errno::FBIG => "file too large",
+        Errno::INTR => "interrupted system call",
+        Errno::INVAL => "invalid argument",
+        Errno::IO => "input/output error",
+        Errno::ISDIR => "is a directory",
+        Errno::LOOP => "too many levels of symbolic links",
+        Errno::MFILE => "too many open files",
+        Errno::NAMETOOLONG => "file name too long",
+        Errno::NFILE => "too many open files in system",
+        Errno::NODEV => "no such device",
+        Errno::NOENT => "no such file or directory",
+        Errno::NOMEM => "cannot allocate memory",
+        Errno::NOSPC => "no space left on device",
+        Errno::NOSYS => "function not implemented",
+        Errno::NOTDIR => "not a directory",
+        Errno::NXIO => "no such device or address",
+        Errno::OPNOTSUPP => "operation not supported",
+        Errno::OVERFLOW => "value too large for defined data type",
+        Errno::PERM => "operation not permitted",
+        Errno::ROFS => "read-only file system",
+        Errno::STALE => "stale file handle",
+        Errno::TIMEDOUT => "connection timed out",
+        Errno::TXTBSY => "text file busy",
+        Errno::XDEV => "invalid cross-device link",
+        _ => return None,
+    })
 }
 
 /// A folder, by its descriptor.
@@ -431,6 +466,17 @@ mod tests {
         let words = format!("is not under {}, which it allows", at("real").display());
         for path in ["real-not/file", "real-not/nothing", "nothing/x", "real/out", "real/../real-not/file", "real"] {
             assert_eq!(find(&at(path), &bounds), Err(words.clone()), "{path}");
+        }
+    }
+
+    /// glibc's are the same but for their first letter.
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn what_a_system_call_comes_to_is_said_in_go_s_words() {
+        let known = (1..134).map(Errno::from_raw_os_error).filter_map(|error| Some((error, words(error)?)));
+        for (error, words) in known {
+            let told = std::io::Error::from(error).to_string().to_lowercase();
+            assert_eq!(told, format!("{words} (os error {})", error.raw_os_error()));
         }
     }
 }

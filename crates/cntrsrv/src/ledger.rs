@@ -167,6 +167,7 @@ fn message(record: &ledger::Record) -> Record {
 fn refused(refused: Refused) -> Status {
     match refused {
         Refused::Damaged { .. } => Status::data_loss(refused.to_string()),
+        Refused::Begun { .. } => Status::failed_precondition(refused.to_string()),
         Refused::TooLong { .. } => Status::invalid_argument(refused.to_string()),
         Refused::Disk { .. } | Refused::Unknown { .. } => Status::internal(refused.to_string()),
     }

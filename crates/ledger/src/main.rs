@@ -18,8 +18,9 @@ use holdfast_ledger::{Judge, OnFile, Receipt, Stop, Writer, WriterMessage, listi
 use options::Options;
 
 const USAGE: &str = "\
-usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--places N] [--batch N] [--pace MS]
-                         [--records N] [--room N] [--acknowledge -|unix:PATH|tcp:HOST:PORT] [--until-eof]
+usage: ledger write FILE [--run HEX] [--writer HEX] [--incarnation N] [--new-incarnation] [--places N]
+                         [--batch N] [--pace MS] [--records N] [--room N] [--acknowledge -|unix:PATH|tcp:HOST:PORT]
+                         [--until-eof]
        ledger verify FILE --acknowledgements FILE|-
        ledger places FILE";
 

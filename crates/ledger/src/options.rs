@@ -41,6 +41,7 @@ fn read(mut parser: Parser) -> Result<Options, lexopt::Error> {
                 options.opening.writer = u64::try_from(writer).map_err(|_| "--writer: 16 digits at most")?;
             }
             Long("incarnation") => options.opening.incarnation = Some(number(&mut parser, "--incarnation")?),
+            Long("new-incarnation") => options.opening.is_new = true,
             Long("places") => options.opening.places = Some(number(&mut parser, "--places")?),
             Long("batch") => options.work.batch = number(&mut parser, "--batch")?,
             Long("pace") => options.work.pace = Duration::from_millis(number(&mut parser, "--pace")?),

@@ -32,6 +32,14 @@ pub enum Refused {
         /// Of the ledger.
         name: String,
     },
+    /// Whoever was started again must not write in the name of its own past.
+    #[error("{name}: incarnation {incarnation} has written already")]
+    Begun {
+        /// Of the ledger.
+        name: String,
+        /// That was to be a new one.
+        incarnation: u64,
+    },
     /// A record does not take so much.
     #[error("a record takes {MAX_PAYLOAD} bytes, and {length} came")]
     TooLong {
@@ -51,6 +59,9 @@ pub struct Opening {
     pub incarnation: Option<u64>,
     /// Records are written over one another in so many places; appended, where none is given.
     pub places: Option<u64>,
+    /// Refused where this incarnation, or a later one of the same writer, has written: a container that its cluster
+    /// starts again would go on in the name of one that is known to be dead.
+    pub is_new: bool,
 }
 
 /// One incarnation that writes a ledger.
@@ -90,7 +101,7 @@ impl<M: Medium> Writer<M> {
     pub fn over(mut medium: M, name: &str, opening: Opening) -> Result<Self, Refused> {
         let disk = |error| Refused::Disk { name: name.to_owned(), error };
         let length = medium.length().map_err(disk)?;
-        let mut tail = Tail::default();
+        let mut tail = Tail { writer: (opening.run, opening.writer), ..Tail::default() };
         let over = opening.places.is_some();
         medium.scan(length, &mut |offset, bytes| tail.pass(offset, Place::of(bytes), over)).map_err(disk)?;
         let end = match opening.places {
@@ -99,6 +110,9 @@ impl<M: Medium> Writer<M> {
         };
         if tail.damaged {
             return Err(Refused::Damaged { name: name.to_owned(), after: tail.last });
+        }
+        if let Some(incarnation) = opening.incarnation.filter(|given| opening.is_new && tail.own >= *given) {
+            return Err(Refused::Begun { name: name.to_owned(), incarnation });
         }
         if opening.places.is_none() && length > end && length % BLOCK as u64 != 0 {
             medium.cut(end).map_err(disk)?;
@@ -186,6 +200,9 @@ struct Tail {
     last: u64,
     hash: Hash,
     incarnation: u64,
+    /// Whose incarnations are asked for, by run and writer, and the last of them.
+    writer: (u128, u64),
+    own: u64,
     ended: bool,
     damaged: bool,
 }
@@ -195,7 +212,11 @@ impl Tail {
         match place {
             Place::Record(record) => {
                 let head = record.head;
-                self.incarnation = self.incarnation.max(head.identity.incarnation);
+                let Identity { run, writer, incarnation } = head.identity;
+                self.incarnation = self.incarnation.max(incarnation);
+                if (run, writer) == self.writer {
+                    self.own = self.own.max(incarnation);
+                }
                 if over {
                     self.damaged |= head.offset != offset;
                     if head.number > self.last {
@@ -303,6 +324,22 @@ mod tests {
     fn the_next_incarnation_comes_after_the_highest_that_wrote() {
         let all = chain(&[3, 1]);
         assert_eq!(after(holding(&[(0, &all[0]), (1, &all[1])]), opening(1)).expect("it follows"), (2, 4));
+    }
+
+    #[test]
+    fn a_new_incarnation_is_refused_where_it_or_a_later_one_of_its_writer_has_written() {
+        let all = chain(&[1, 2]); // of run 7 and writer 3
+        let new = |run, writer, incarnation| {
+            let opening = Opening { run, writer, incarnation: Some(incarnation), is_new: true, places: None };
+            after(holding(&[(0, &all[0]), (1, &all[1])]), opening)
+        };
+        for begun in [1, 2] {
+            let refused = new(7, 3, begun).expect_err("it has written");
+            assert_eq!(refused.to_string(), format!("it: incarnation {begun} has written already"));
+        }
+        assert_eq!(new(7, 3, 3).expect("a new one"), (2, 3));
+        assert_eq!(new(8, 3, 1).expect("of another run"), (2, 1));
+        assert_eq!(new(7, 4, 1).expect("of another writer"), (2, 1));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use prost::Message;
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
@@ -45,11 +46,11 @@ static UNARY: LazyLock<HashSet<String>> = LazyLock::new(|| {
 });
 
 /// What comes back for a request to `path`.
-pub async fn read(
+pub async fn read<B>(
     path: &str,
-    sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    sent: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<B>>>>,
 ) -> Result<Response<Answer>, StdError> {
-    let (mut head, body) = sent.await?.into_parts();
+    let (mut head, body) = sent.await.map_err(failure)?.into_parts();
     let unary = UNARY.contains(path);
     let ended = body.is_end_stream();
     check_head(&mut head, ended, unary)?;
@@ -270,13 +271,29 @@ pub fn is_transport(status: &Status) -> bool {
     causes(status).any(|error| error.is::<hyper::Error>() || error.is::<h2::Error>())
 }
 
-/// Whether a call was certainly not processed: the peer refused its stream, or went away before it took it. It is safe
-/// to make it again.
+/// Whether a call was certainly not processed: it never began, or the peer refused its stream. It is safe to make it
+/// again.
 pub fn is_unprocessed(status: &Status) -> bool {
-    causes(status).filter_map(|error| error.downcast_ref::<h2::Error>()).any(|error| {
-        // A stream has this error of a GOAWAY only where it is above the last that the peer took.
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    let refused = |error: &h2::Error| error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    causes(status).any(|error| error.is::<NotBegun>() || error.downcast_ref().is_some_and(refused))
+}
+
+/// Whether a call ended with the peer's GOAWAY, which may have left it out.
+pub fn is_of_go_away(status: &Status) -> bool {
+    let remote = |error: &h2::Error| error.is_remote() && error.is_go_away();
+    causes(status).any(|error| error.downcast_ref().is_some_and(remote))
+}
+
+/// A connection that ends takes no further call: nothing of this one was handed to it.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection took no further call: {0}")]
+pub struct NotBegun(#[source] hyper::Error);
+
+/// What kept the answer away.
+fn failure<B>(error: TrySendError<Request<B>>) -> StdError {
+    let was_kept_back = error.message().is_some();
+    let error = error.into_error();
+    if was_kept_back { NotBegun(error).into() } else { error.into() }
 }
 
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::answer::{is_transport, is_unprocessed, unless_it_panics};
+use super::answer::{is_of_go_away, is_transport, is_unprocessed, unless_it_panics};
 use super::connection::{Pending, root_cause};
 use super::{Call, Connection};
 use crate::waiting::{pause, reached};
@@ -35,6 +35,8 @@ pub struct Attempt<'a, T> {
     call: Call,
     connection: Connection,
     began: Instant,
+    /// The newest stream before it.
+    opened: u32,
     answer: Answering<'a, T>,
     _pending: Pending,
 }
@@ -50,6 +52,7 @@ impl<'a, T: 'a> Attempt<'a, T> {
             call,
             connection: connection.clone(),
             began: Instant::now(),
+            opened: connection.opened(),
             answer: Box::pin(unless_it_panics(send(connection.clone()))),
             _pending: connection.pending(),
         }
@@ -57,7 +60,7 @@ impl<'a, T: 'a> Attempt<'a, T> {
 
     /// Waits for what comes of it.
     pub async fn outcome(&mut self) -> Outcome<T> {
-        let Self { call, connection, began, answer, .. } = self;
+        let Self { call, connection, began, opened, answer, .. } = self;
         let impatience = async {
             match call.attempt {
                 None => std::future::pending().await,
@@ -72,7 +75,7 @@ impl<'a, T: 'a> Attempt<'a, T> {
         };
         tokio::select! {
             biased;
-            answer = answer => sorted(connection, answer),
+            answer = answer => sorted(connection, *opened, answer),
             why = connection.lost() => Outcome::Lost(why),
             () = reached(call.deadline) => Outcome::TooLate,
             why = impatience => Outcome::Lost(why),
@@ -90,10 +93,13 @@ pub async fn ask_time(connection: &Connection, deadline: Instant) -> Outcome<()>
     Attempt::begin(question, connection, &ask).outcome().await
 }
 
-/// An answer, or the loss of the connection that kept it away.
-fn sorted<T>(connection: &Connection, answer: Result<T, Status>) -> Outcome<T> {
+/// An answer, or the loss of the connection that kept it away. `opened` was the newest stream before the call.
+fn sorted<T>(connection: &Connection, opened: u32, answer: Result<T, Status>) -> Outcome<T> {
+    // hyper gives up with the same error what it began in the moment in which the peer's farewell came, which may have let
+    // it in: only the number in that tells.
+    let shut_out = |status: &Status| is_of_go_away(status) && connection.takes_none_above(opened);
     match answer {
-        Err(status) if is_unprocessed(&status) => Outcome::Unprocessed(root_cause(&status)),
+        Err(status) if is_unprocessed(&status) || shut_out(&status) => Outcome::Unprocessed(root_cause(&status)),
         Err(status) if connection.loss().is_some() || is_transport(&status) => {
             Outcome::Lost(connection.loss().unwrap_or_else(|| root_cause(&status)))
         }

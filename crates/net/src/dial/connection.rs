@@ -190,6 +190,16 @@ impl Connection {
         self.shared.traffic.read()
     }
 
+    /// The newest stream that was begun on it: that of a call yet to begin has a higher number.
+    pub(super) fn opened(&self) -> u32 {
+        self.shared.traffic.opened()
+    }
+
+    /// Whether its peer said with GOAWAY that it takes no stream above this one.
+    pub(super) fn takes_none_above(&self, stream: u32) -> bool {
+        self.shared.traffic.taken().is_some_and(|last| last <= stream)
+    }
+
     /// Whether a call is under way on it.
     pub(super) fn is_used(&self) -> bool {
         self.shared.pending.load(Ordering::Acquire) > 0
@@ -351,10 +361,10 @@ impl Service<Request<Body>> for Connection {
         }
         let path = request.uri().path().to_owned();
         let Some(call) = calls::begin(&self.shared.address, &request) else {
-            let sent = self.send.send_request(request);
+            let sent = self.send.try_send_request(request);
             return Box::pin(async move { answer::read(&path, sent).await });
         };
-        let sent = self.send.send_request(call.sending(request));
+        let sent = self.send.try_send_request(call.sending(request));
         Box::pin(async move { answer::seen(call, answer::read(&path, sent).await) })
     }
 }
@@ -424,7 +434,7 @@ fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<ConnectionState>) {
     if let Some(credentials) = &shared.credentials {
         credentials.apply(headers);
     }
-    let sent = send.send_request(request);
+    let sent = send.try_send_request(request);
     let mut lost = shared.lost.subscribe();
     tokio::spawn(async move {
         let nobody_has_it = async { while lost.changed().await.is_ok() {} };

@@ -14,6 +14,7 @@ pub mod connector;
 pub mod credentials;
 mod dialler;
 mod following;
+mod frames;
 mod guard;
 mod patience;
 mod proxy;

@@ -352,9 +352,10 @@ impl Session {
         }
         match came {
             // Where a lost connection says that nothing left, nothing may from now on.
-            Outcome::Lost(_) => connection.seal() == written,
-            // The same at its deadline. Where others have calls on the connection it goes on, and this one may leave.
-            Outcome::TooLate => {
+            Outcome::Lost(_) if connection.loss().is_some() => connection.seal() == written,
+            // The same at its deadline, or of a call that ended alone. Where others have calls on the connection it goes on,
+            // and this one may leave.
+            Outcome::Lost(_) | Outcome::TooLate => {
                 !connection.is_used() && {
                     self.leave(connection);
                     connection.seal() == written

@@ -309,6 +309,20 @@ impl Error {
     }
 }
 
+/// An error with all that caused it: the outermost alone says little.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_said = inner.to_string();
+        if !said.contains(&inner_said) {
+            said = format!("{said}: {inner_said}");
+        }
+        cause = inner.source();
+    }
+    said
+}
+
 impl From<PathError> for Error {
     fn from(error: PathError) -> Self {
         Self::invalid(error.to_string()).hint("write /a/b[key=value]/c, with \\] for a ] in a value")
