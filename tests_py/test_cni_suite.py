@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import holdfast
 from holdfast import judge, report
-from holdfast.cni import Containerd, NetworkNamespace
+from holdfast.cni import NetworkNamespace
 
 from conftest import RunSuite, isolated
 from peers import command
@@ -29,9 +25,17 @@ BY_HAND = 3
 RUNS = 2 * (SCENARIOS - BY_HAND) + BY_HAND
 # A program header that names an interpreter: the dynamic loader.
 PT_INTERP = 3
+CREATE = NetworkNamespace.create
 
 
-def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
+def test_all_scenarios_and_nothing_else(run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[NetworkNamespace] = []
+
+    def create(name: str) -> NetworkNamespace:
+        made.append(CREATE(name))
+        return made[-1]
+
+    monkeypatch.setattr(NetworkNamespace, "create", create)
     run = run_suite("-k", "cni", *(["--cni-required"] if CI else []))
     assert len(run.cases) == RUNS, run.output
     status = run.cases.pop("test_cni_status_says_whether_an_add_can_be_served")
@@ -45,7 +49,8 @@ def test_all_scenarios_and_nothing_else(run_suite: RunSuite) -> None:
     assert all(name.startswith(known) for name in odd), odd
     assert "EMULATED" not in run.output
     assert "holdfast: the suite's own chain; bridge of /usr/lib/cni; /usr/bin/containerd" in run.output
-    assert not list(Path("/run/netns").glob("hf-*"))
+    assert len(made) > SCENARIOS
+    assert [namespace.name for namespace in made if namespace.path.exists()] == []
 
 
 def test_where_something_is_missing_it_skips_and_says_what_to_do(run_suite: RunSuite, tmp_path: Path) -> None:
@@ -67,52 +72,6 @@ def test_why_all_scenarios_were_skipped_is_on_the_screen_once(
     assert outcomes == {"skipped"}
     why = "network namespaces need root: run it with sudo, or as root in a virtual machine"
     assert [line for line in run.output.splitlines() if why in line] == [f"{len(run.cases)} skipped: {why}"]
-
-
-@pytest.fixture
-def own_containerd(tmp_path: Path) -> Iterator[tuple[Containerd, Path]]:
-    """A containerd as somebody brings one, in this process' own network namespace, with its chain."""
-    if os.geteuid() != 0 or shutil.which("containerd") is None:
-        pytest.skip("needs root and containerd")
-    folder = Path(tempfile.mkdtemp(prefix="hf-given-"))
-    plugins, configurations = folder / "bin", folder / "net.d"
-    plugins.mkdir()
-    configurations.mkdir()
-    holdfast.cni.install(plugins)
-    for name in ("bridge", "host-local", "loopback"):
-        (plugins / name).symlink_to(Path("/usr/lib/cni") / name)
-    addresses = {
-        "type": "host-local",
-        "dataDir": str(folder / "leases"),
-        "ranges": [[{"subnet": "10.88.62.0/24"}], [{"subnet": "fd00:88:62::/64"}]],
-    }
-    failing = {
-        "type": "cni-bridge-fp",
-        "bridge": "hfgiven0",
-        "capabilities": {"io.kubernetes.cri.pod-annotations": True},
-        "ipam": addresses,
-    }
-    chain = configurations / "10-given.conflist"
-    chain.write_text(json.dumps({"cniVersion": "1.0.0", "name": "given", "plugins": [failing]}))
-    with NetworkNamespace.create(f"hf-given-{os.getpid()}") as host:
-        made = Containerd(folder, host, plugins, configurations)
-        made.start()
-        made.bring_pause_image()
-        yield made, chain
-        made.stop()
-
-
-def test_a_containerd_and_a_chain_that_somebody_brings(
-    run_suite: RunSuite, own_containerd: tuple[Containerd, Path]
-) -> None:
-    containerd, chain = own_containerd
-    options = ("--cni-containerd", str(containerd.socket), "--cni-conflist", str(chain))
-    run = run_suite("-k", "cni and containerd and not concurrent and not late", *options)
-    assert run.exit_code == 0, run.output
-    outcomes = {name: case.outcome for name, case in run.cases.items()}
-    assert outcomes.pop("test_cni_add_is_slow_and_the_runtime_is_killed[containerd]") == "skipped"
-    assert set(outcomes.values()) == {"passed"}
-    assert containerd.pods() == {}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from holdfast import _core, cntrsrv, waiting
 from holdfast.cni.namespace import NetworkNamespace
@@ -16,6 +20,10 @@ from holdfast.exceptions import HoldfastError
 PAUSE = ("localhost/holdfast/pause", "1")
 # From its start until it answers, in seconds.
 START = 60.0
+# Where libcni keeps what ADD answered.
+_RESULTS = Path("/var/lib/cni/results")
+# struct ucred: process, user and group.
+_CREDENTIALS = struct.Struct("iII")
 
 _CONFIGURATION = """\
 version = 2
@@ -41,10 +49,52 @@ state = "{folder}/state"
 class GivenContainerd:
     """A containerd that somebody brings, by its CRI socket. It is asked for pods, and left as it is."""
 
-    def __init__(self, socket: Path) -> None:
-        self.runtime = _core.container_runtime(socket)
-        # Where it keeps the network namespaces of its pods.
+    def __init__(self, at: Path) -> None:
+        self.socket = at
+        self.runtime = _core.container_runtime(at)
+        # Where it keeps the network namespaces of its pods, as it calls that folder.
         self.namespaces = Path("/run/netns")
+
+    def host(self) -> NetworkNamespace:
+        """The network namespace that it runs in, and its plugins. Raises `HoldfastError`, also where nobody tells."""
+        made = NetworkNamespace("containerd's")
+        made.path = Path(f"/proc/{self._pid()}/ns/net")
+        return made
+
+    def place(self, path: str | os.PathLike[str]) -> Path:
+        """Where this process finds what is called `path` where the containerd is. Raises `HoldfastError`."""
+        pid = self._pid()
+        try:
+            same = Path(f"/proc/{pid}/ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino
+        except OSError as error:
+            raise HoldfastError(f"the containerd at {self.socket}: {error}") from None
+        return Path(path) if same else Path(f"/proc/{pid}/root{os.fspath(path)}")
+
+    def result(self, network: str, pod: str, interface: str = "eth0") -> Mapping[str, Any]:
+        """What ADD answered for a pod, by its id, as libcni keeps it until DEL; empty where it does not."""
+        try:
+            held = json.loads(self.place(_RESULTS / f"{network}-{pod}-{interface}").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        found = held.get("result") if isinstance(held, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def _pid(self) -> int:
+        """The process that listens at its socket: the kernel tells whoever is connected."""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(10)
+            try:
+                asked.connect(str(self.socket))
+                told = asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            except OSError as error:
+                raise HoldfastError(f"the containerd at {self.socket}: {error}") from None
+        pid = int(_CREDENTIALS.unpack(told)[0])
+        if pid == 0:
+            raise HoldfastError(
+                f"the containerd at {self.socket} is in no process namespace that is seen here, nor is its network",
+                hint="run it where containerd's processes are seen (a container: with the host's process namespace)",
+            )
+        return pid
 
     def pods(self) -> Mapping[str, str]:
         """The ids of its pods, by name."""
@@ -55,8 +105,7 @@ class Containerd(GivenContainerd):
     """A private containerd, for pods without containers. `plugins` and `configurations` are its CNI folders."""
 
     def __init__(self, folder: Path, host: NetworkNamespace, plugins: Path, configurations: Path) -> None:
-        self.socket = folder / "containerd.sock"
-        super().__init__(self.socket)
+        super().__init__(folder / "containerd.sock")
         self.folder = folder
         self.namespaces = folder / "state" / "io.containerd.grpc.v1.cri" / "netns"
         self._host = host

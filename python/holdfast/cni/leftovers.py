@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from holdfast.cni.namespace import OWN, NetworkNamespace
-from holdfast.cni.plugin import NAME
+from holdfast.cni.ours import Claim, Rule, TraceKind, names_in
+from holdfast.cni.plugin import NAME, running
 
 # host-local's own, which stay.
 _BOOKKEEPING = ("last_reserved_ip", "lock")
-
-
-TraceKind: TypeAlias = Literal["interface", "lease", "rule", "namespace", "process"]
+# The longest lease that is read, in bytes: a container's id and an interface.
+_LONGEST = 4096
 
 
 @dataclass(frozen=True)
@@ -55,65 +54,86 @@ class Traces:
         }
 
 
-def look(host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins: str) -> Traces:
+def look(
+    host: NetworkNamespace | None, leases: Path, namespaces: Path, plugins: str, claim: Claim | None = None
+) -> Traces:
     """Look at `host` (None: where this process is), a folder of leases, and a runtime's folder of network namespaces.
 
     Processes are those of `cni-bridge-fp` whose CNI_PATH begins with `plugins`. Bridges stay, so they do not count.
+    With a `claim`, of the kinds that it speaks of only what it says counts; without, all does.
     """
+    at = host or _Here()
+    claims = dict.fromkeys(claim.kinds, claim) if claim is not None else {}
     return Traces(
-        interfaces=_interfaces(host),
-        leases=_files(leases),
-        rules=_rules(host),
-        namespaces=_namespaces(namespaces),
-        processes=frozenset(f"{pid} {NAME}" for pid in plugin_processes(plugins)),
+        interfaces=_interfaces(at, claims.get("interface")),
+        leases=_leases(leases, claims.get("lease")),
+        rules=_rules(at, claims.get("rule")),
+        namespaces=_namespaces(namespaces, claims.get("namespace")),
+        processes=_processes(plugins, claims.get("process")),
     )
 
 
-def _interfaces(host: NetworkNamespace | None) -> frozenset[str]:
-    links = (host or _Here()).links()
+def _interfaces(host: NetworkNamespace, claim: Claim | None) -> frozenset[str]:
+    links = host.links()
     kinds = {link["ifname"]: link.get("linkinfo", {}).get("info_kind") for link in links}
-    return frozenset(name for name, kind in kinds.items() if kind != "bridge" and name != "lo")
+    counts = kinds.keys() if claim is None else claim.interfaces(links)
+    return frozenset(name for name in counts if kinds[name] != "bridge" and name != "lo")
 
 
-def _namespaces(folder: Path) -> frozenset[str]:
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+def _namespaces(folder: Path, claim: Claim | None) -> frozenset[str]:
+    names = names_in(folder) if claim is None else claim.namespaces(folder)
     return frozenset(name for name in names if not name.startswith(OWN))
 
 
-def _files(folder: Path) -> frozenset[str]:
-    found = (file for file in folder.rglob("*") if file.is_file())
-    return frozenset(str(file.relative_to(folder)) for file in found if not file.name.startswith(_BOOKKEEPING))
+def _leases(folder: Path, claim: Claim | None) -> frozenset[str]:
+    """By file, and whose each is: another may have had the address before."""
+    found = set()
+    for file in folder.rglob("*"):
+        if file.name.startswith(_BOOKKEEPING) or not file.is_file():
+            continue
+        try:
+            with file.open("rb") as opened:
+                words = opened.read(_LONGEST).decode(errors="replace")
+        except OSError:  # it was given back meanwhile
+            continue
+        if claim is None or claim.lease(words):
+            whose = " ".join(words.split()[:1])
+            found.add(f"{file.relative_to(folder)} of {whose}" if whose else str(file.relative_to(folder)))
+    return frozenset(found)
 
 
-def _rules(host: NetworkNamespace | None) -> frozenset[str]:
-    """Rules and chains of plugins in all tables; of those that are there several times, each."""
-    rules: Counter[str] = Counter()
+def _rules(host: NetworkNamespace, claim: Claim | None) -> frozenset[str]:
+    """Rules and chains that somebody made, in all tables; of those that are there several times, each."""
+    there = saved_rules(host)
+    counts = Counter(there)
+    counted = counts if claim is None else claim.rules(there)
+    return frozenset(
+        f"{rule.tool}: {rule.table}: {rule.line}" + (f" ({at})" if at > 1 else "")
+        for rule in counted
+        for at in range(1, counts[rule] + 1)
+    )
+
+
+def saved_rules(host: NetworkNamespace) -> list[Rule]:
+    """All rules and chains of iptables and ip6tables, as far as these are installed. Raises `HoldfastError`."""
+    return list(_saved(host))
+
+
+def _saved(host: NetworkNamespace) -> Iterator[Rule]:
     for tool in ("iptables-save", "ip6tables-save"):
         table = ""
-        for line in (host or _Here()).run([tool]).splitlines() if shutil.which(tool) else ():
+        for line in host.run([tool]).splitlines() if shutil.which(tool) else ():
             if line.startswith("*"):
                 table = line[1:]
             elif line.startswith("-A"):
-                rules[f"{tool}: {table}: {line}"] += 1
-            elif line.startswith(":CNI"):
-                rules[f"{tool}: {table}: {line.split()[0]}"] += 1
-    return frozenset(f"{rule} ({at})" if at > 1 else rule for rule, held in rules.items() for at in range(1, held + 1))
+                yield Rule(tool, table, line)
+            elif line.startswith(":") and line.split()[1] == "-":  # a table's own have a policy, and are nobody's
+                yield Rule(tool, table, line.split()[0])
 
 
-def plugin_processes(plugins: str) -> list[int]:
-    """The process ids of `cni-bridge-fp` whose CNI_PATH begins with `plugins`."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            name = (folder / "comm").read_text().strip()
-            environment = (folder / "environ").read_bytes().split(b"\0") if name == NAME else []
-        except OSError:  # it ended meanwhile
-            continue
-        if any(held.startswith(f"CNI_PATH={plugins}".encode()) for held in environment):
-            found.append(int(folder.name))
-    return found
+def _processes(plugins: str, claim: Claim | None) -> frozenset[str]:
+    counts = (each for each in running(plugins) if claim is None or claim.process(each.environment))
+    return frozenset(f"{each.pid} {NAME}" for each in counts)
 
 
 class _Here(NetworkNamespace):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from holdfast import waiting
 from holdfast.exceptions import HoldfastError
 
 # How the names of namespaces begin that a test makes, and not a container runtime.
@@ -47,8 +48,11 @@ class NetworkNamespace:
         return _run(self.command(words))
 
     def links(self) -> list[Mapping[str, Any]]:
-        """The interfaces inside, as `ip -json -details link` tells of them."""
-        found: list[Mapping[str, Any]] = json.loads(self.run(["ip", "-json", "-details", "link"]) or "[]")
+        """The interfaces inside, as `ip -json -details link` tells of them, all at one moment."""
+        told = waiting.until(lambda: _whole(self.command(["ip", "-json", "-details", "link"])), PATIENCE)
+        if told is None:
+            raise HoldfastError(f"{self!r}: its interfaces change too fast to be listed")
+        found: list[Mapping[str, Any]] = json.loads(told)
         return found
 
     def addresses(self, interface: str) -> list[str]:
@@ -74,6 +78,16 @@ class NetworkNamespace:
 
 
 def _run(words: Sequence[str]) -> str:
+    return _done(words).stdout
+
+
+def _whole(words: Sequence[str]) -> str | None:
+    """What a command of iproute2 prints; None where the kernel's list changed while it was read: some may lack."""
+    done = _done(words)
+    return None if "Dump was interrupted" in done.stderr else done.stdout or "[]"
+
+
+def _done(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -82,4 +96,4 @@ def _run(words: Sequence[str]) -> str:
         raise HoldfastError(
             f"{' '.join(words)}: {done.stderr.strip()}", hint="this needs root" if os.geteuid() != 0 else None
         )
-    return done.stdout
+    return done

@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.cntrsrv import native_executable
@@ -40,3 +42,29 @@ def install(folder: str | os.PathLike[str]) -> Path:
 def is_supported() -> bool:
     """Whether this system runs CNI plugins at all."""
     return sys.platform == "linux"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process of the plugin, and the environment that a runtime gave it: CNI_CONTAINERID, CNI_ARGS and others."""
+
+    pid: int
+    environment: Mapping[str, str]
+
+
+def running(folder: str = "") -> list[Running]:
+    """Its processes on this machine, whose CNI_PATH begins with `folder`, whoever runs them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "comm").read_text().strip() != NAME:
+                continue
+            held = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it ended meanwhile
+            continue
+        environment = dict(each.partition("=")[::2] for each in held)
+        if environment.get("CNI_PATH", "").startswith(folder):
+            found.append(Running(int(entry.name), environment))
+    return found

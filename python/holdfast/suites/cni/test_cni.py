@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.exceptions import HoldfastError
-from holdfast.suites.cni.pods import Pod, PodByHand, PodRuntime, by_hand, pod_network, pod_runtime, wait_until, watch
+from holdfast.suites.cni.pods import Pod, PodByHand, wait_until, watch
+from holdfast.suites.cni.runtime import PodRuntime, by_hand, pod_network, pod_runtime
 
 __all__ = ["by_hand", "pod_network", "pod_runtime"]  # fixtures
 
@@ -83,7 +84,7 @@ def test_cni_add_is_slow_and_the_runtime_is_killed(pod_runtime: PodRuntime) -> N
             plugin = pod.wait_for_plugin()
             containerd.kill()
             assert isinstance(asked.exception(timeout=30), HoldfastError)
-    wait_until(lambda: not Path(f"/proc/{plugin}").exists(), "the plugin ends with its runtime", 2)
+    wait_until(lambda: not Path(f"/proc/{plugin}").exists(), "the plugin ends with its runtime")
     if containerd is not None:
         containerd.start()
     pod_runtime.expect_nothing_left()
