@@ -109,8 +109,13 @@ def cluster(provider: ProviderFile, *, pace: float = 0.05, timeout: float = 180.
             "storage_class": named.storage_class,
             "image": named.image,
             "tester": named.tester,
+            "agents": named.agents,
+            "plugin_socket": named.plugin_socket,
+            "storage_network": named.storage_network,
+            "heals_after": named.heals_after,
             "commands": {name: provider.line(command) for name, command in named.commands.items()},
             "recovery": provider.recovery,
+            "workload": provider.workload,
             "fences": provider.fencing != "none",
             "shared": provider.shared,
             "version": provider.version(),
@@ -167,6 +172,7 @@ def _kubernetes(provider: ProviderFile) -> dict[str, Any]:
         "executable": os.fspath(executables.kubernetes),
         "pause": os.fspath(executables.pause),
         "recovery": provider.recovery,
+        "workload": provider.workload,
     }
 
 

@@ -91,7 +91,7 @@ def plugin(endpoint: str, nodeid: str, server: str, folder: str) -> None:
 
 @click.group()
 def lab() -> None:
-    """The lab that storage providers are qualified in."""
+    """The lab: the devices of a testbed, and where storage providers are qualified."""
 
 
 @lab.command("up")
@@ -121,20 +121,27 @@ def up(what: str, provider: str, start: float) -> None:
 @click.option("--kubeconfig", metavar="FILE", help="What runs left in a Kubernetes of your own, instead of here.")
 @click.option("--context", metavar="NAME", help="The context in it, if not its current one.")
 @click.option("--from-elsewhere", is_flag=True, help="Of runs on other machines, too: they may be under way.")
+@click.option("--engine", metavar="unix:///PATH", help="What emulated devices left in this Docker engine.")
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True, help="For each run to go, in s."
 )
-def clean(yes: bool, kubeconfig: str | None, context: str | None, from_elsewhere: bool, timeout: float) -> None:
+def clean(
+    yes: bool, kubeconfig: str | None, context: str | None, from_elsewhere: bool, engine: str | None, timeout: float
+) -> None:
     """List the folders that labs left whose pytest was killed; with --yes, remove them. Nothing else can be left here.
 
     Only folders of this user's are looked at. With --kubeconfig, the namespaces that runs left in that cluster: what
-    they did to nodes is undone with them.
+    they did to nodes is undone with them. With --engine, the containers, images and volumes of emulated devices
+    (`holdfast emulate --runtime docker`) whose process is no more; nothing else there is touched.
     """
     from holdfast import visible
     from holdfast.storage import leftovers
 
     if kubeconfig is not None:
         _clean_cluster(kubeconfig, context, yes=yes, from_elsewhere=from_elsewhere, timeout=timeout)
+        return
+    if engine is not None:
+        _clean_engine(engine, yes=yes)
         return
     found = leftovers.find()
     for folder in found:
@@ -162,6 +169,18 @@ def _clean_cluster(kubeconfig: str, context: str | None, *, yes: bool, from_else
             stayed = stayed or why is not None
             if why is not None:
                 click.echo(f"holdfast: {visible.line(why)}", err=True)
+    sys.exit((FAILED if stayed else DONE).command)
+
+
+def _clean_engine(address: str, *, yes: bool) -> None:
+    from holdfast import engine_leftovers, visible
+
+    found = engine_leftovers.find(address)
+    for thing in found:
+        click.echo(str(thing))
+    stayed = engine_leftovers.remove_all(address, found) if yes else {}
+    for name, why in stayed.items():
+        click.echo(f"holdfast: could not remove {visible.line(f'{name}: {why}')}", err=True)
     sys.exit((FAILED if stayed else DONE).command)
 
 

@@ -32,6 +32,8 @@ UNDO_OF_KUBERNETES = {
     "kill_api_server": "start_api_server",
     "kill_etcd": "start_etcd",
 }
+# What an agent of ours on a cluster's nodes does, and undoes or waits for.
+OF_AGENTS = ("cut", "stop_plugin", "kill_plugin", "hang_plugin", "kill_kubelet", "kill_runtime", "live_restore_on")
 OF_KUBERNETES = tuple(dict.fromkeys((*UNDO_OF_KUBERNETES, *UNDO_OF_KUBERNETES.values())))
 
 
@@ -79,12 +81,21 @@ class Cluster:
     image: str
     tester: str | None
     commands: Mapping[str, str] = field(default_factory=dict)
+    # Whether agents of ours may harm the nodes; where the plugin serves on each, `{driver}` being its name; the network
+    # that volumes are on; and after how many seconds harm heals by itself.
+    agents: bool = False
+    plugin_socket: str = "/var/lib/kubelet/plugins/{driver}/csi.sock"
+    storage_network: str | None = None
+    heals_after: float = 180.0
 
     def __repr__(self) -> str:
         return f"Cluster({self.storage_class!r})"  # commands may have secrets in them
 
     def lacks(self, *faults: str) -> str | None:
-        """As `Hosts.lacks`; a drain is the API's."""
+        """As `Hosts.lacks`; a drain is the API's, and agents do some."""
+        by_agents = (*OF_AGENTS, *(("cut_storage",) if self.storage_network else ())) if self.agents else ()
+        if by_agents and any(fault in by_agents for fault in faults):
+            return None
         return lacking(self.commands, [fault for fault in faults if fault != "drain"])
 
 

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import NAMES
-from holdfast.storage.scenario import SILENCES_LOGS
+from holdfast.storage.scenario import SILENCES_LOGS, not_asked_of_claims
 
 _RUNTIME = ("T9", "T10")
-_FENCING = ("T7", "T8")
+_FENCING = ("T7", "T8", "T25")
 # By scenario: each of these is a variant of it.
 _FAULTS = {
     "T3": ("stop_plugin", "kill_plugin", "hang_plugin", "kill_server"),
@@ -24,9 +24,10 @@ _FAULTS = {
     "T22": ("kill_kubelet",),
     "T23": ("kill_api_server", "kill_etcd"),
     "T24": ("drain",),
+    "T25": ("cut",),
 }
 # Kubernetes' own, which no other runner has.
-OF_KUBERNETES = ("T21", "T22", "T23", "T24")
+OF_KUBERNETES = ("T21", "T22", "T23", "T24", "T25")
 
 
 # By scenario: what the driver must be able to do, as a lab names it.
@@ -38,11 +39,12 @@ _NEEDS = {
     "T13": "Clone",
     "T14": "Block",
     "T15": "Statistics",
+    "T25": "Fence",
 }
 # How many volumes a node has at a time, where that is not one for each stage of a writer.
 _VOLUMES = {"T1": 5, "T2": 1, "T6": 1, "T15": 1}
 # What moves a volume to another node.
-_MOVES = ("T4", "T5", "T7", "T8", "T21", "T24")
+_MOVES = ("T4", "T5", "T7", "T8", "T21", "T24", "T25")
 
 
 def plan(
@@ -67,19 +69,26 @@ def plan(
 
 def _lacking(provider: ProviderFile, name: str) -> str | None:
     """What the file says against a scenario."""
-    if name in _RUNTIME and provider.runner == "own":
-        return "holdfast's own runner has no container runtime that could crash"
     if name in _FENCING and provider.fencing == "none":
         return "the provider does not fence (fencing: none)"
-    if name == "T10" and provider.runner == "swarm":
-        return "Swarm refuses live restore"
-    if name == "T14" and provider.runner != "own":
-        return f"the runner {provider.runner} gives its tasks no devices"
+    if (unable := _runner_cannot(provider.runner, name)) is not None:
+        return unable
     hears_logs_alone = provider.cluster is not None and provider.cluster.tester is None
     if hears_logs_alone and not set(SILENCES_LOGS).isdisjoint(_FAULTS.get(name, ())):
         return "tasks tell by their pods' logs, which nobody can read meanwhile: give lab: tester"
     outside = provider.hosts or provider.cluster
     return None if outside is None else outside.lacks(*_FAULTS.get(name, ()))
+
+
+def _runner_cannot(runner: str, name: str) -> str | None:
+    """What who runs the tasks has nothing for."""
+    if name in _RUNTIME and runner == "own":
+        return "holdfast's own runner has no container runtime that could crash"
+    if name == "T10" and runner == "swarm":
+        return "Swarm refuses live restore"
+    if name == "T14" and runner != "own":
+        return f"the runner {runner} gives its tasks no devices"
+    return not_asked_of_claims(runner, _NEEDS[name]) if name in _NEEDS else None
 
 
 def _no_room(name: str, most: int) -> str | None:

@@ -100,13 +100,14 @@ def init(socket: str | None, start: str | None, output: str, force: bool, timeou
 @click.option(
     "--account", default="default/holdfast", show_default=True, metavar="NAMESPACE/NAME", help="The service account."
 )
-def manifest(account: str) -> None:
+@click.option("--node-access", is_flag=True, help="With what node_access: daemonset needs.")
+def manifest(account: str, node_access: bool) -> None:
     """Print what a run needs of a Kubernetes as YAML for its administrator: a ClusterRole, and who gets it."""
     from holdfast.storage import rights
 
     if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9.-]+", account):
         raise InvalidArgumentError(f"--account {account!r}", hint="NAMESPACE/NAME, such as default/holdfast")
-    click.echo(rights.manifest(account), nl=False)
+    click.echo(rights.manifest(account, node_access), nl=False)
 
 
 @provider.command("schema")

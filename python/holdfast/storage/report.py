@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from holdfast import visible
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError, SchedulerError
 from holdfast.pytest_plugin import artifacts, options
+from holdfast.pytest_plugin.reasons import Reasons, say_where
+from holdfast.render import lines
+from holdfast.render.terminal import Paint
 from holdfast.results import Unchecked
 from holdfast.storage.account import ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.scenario import Scenario
@@ -40,6 +43,7 @@ NAMES = {
     "T22": "kubelet down",
     "T23": "control plane down",
     "T24": "drain under write",
+    "T25": "StatefulSet's node partitioned",
 }
 # What a scenario's verdict is as a step's outcome.
 OUTCOMES: dict[str, Outcome] = {
@@ -99,7 +103,7 @@ class ScenarioOutcome:
             ("provider", provider.name),
             ("provider_version", provider.version),
             ("emulated", provider.emulated),
-            ("runner", provider.runner),
+            ("runner", self.scenario.runner or provider.runner),
             ("recovery", recovery),
             ("acknowledged", str(account.acknowledged)),
             ("lost", str(account.lost)),
@@ -130,7 +134,7 @@ def _is_the_schedulers(error: BaseException | None) -> bool:
 
 
 def scenario_of(item: pytest.Item) -> str:
-    """Which scenario a test is, as its mark says: T1 to T15, T21 to T24."""
+    """Which scenario a test is, as its mark says: T1 to T15, T21 to T25."""
     mark = item.get_closest_marker("torpedo")
     assert mark is not None, f"{item.nodeid} has no mark torpedo(scenario)"
     return str(mark.args[0])
@@ -205,6 +209,7 @@ class Reporter:
     """The table, at the end of a run and in files."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._folder = options.value(config, "torpedo-report")
         self._rows: list[dict[str, Any]] = []
 
@@ -214,6 +219,9 @@ class Reporter:
         found = dict(report.user_properties)
         if "torpedo" in found and (report.when == "call" or (report.when == "setup" and not report.passed)):
             self._rows.append(found)
+            if report.failed and isinstance(report.longrepr, str):
+                where = f"{found['verdict']}: {visible.line(str(found['reason']))}"
+                report.longrepr = Reasons(report.longrepr, where)  # type: ignore[assignment]
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -221,14 +229,20 @@ class Reporter:
         if not self._rows:
             return
         self._rows.sort(key=lambda row: (int(row["torpedo"][1:]), row["variant"]))
+        say_where(terminalreporter)
         terminalreporter.write_sep("=", "holdfast torpedo")
         write = terminalreporter.write_line
         for line in _describe(self._rows[0]):
-            write(visible.line(line))
-        _write_table(write, self._rows)
+            for each in lines.unindented(line, lines.width_of_terminal()):
+                write(each)
+        for line in table(self._rows, self._paint, lines.width_of_terminal()):
+            write(line)
         if self._folder:
             for path in write_files(Path(self._folder), self._rows):
                 write(f"written: {path}")
+
+    def _paint(self, text: str, failed: bool) -> str:
+        return self._config.get_terminal_writer().markup(text, red=True, bold=True) if failed else text
 
 
 def _variant(item: pytest.Item) -> str:
@@ -262,27 +276,30 @@ def _title(row: dict[str, Any]) -> str:
     return f"{row['torpedo']} {NAMES[row['torpedo']]}{variant}"
 
 
-def _write_table(write: Callable[[str], None], rows: list[dict[str, Any]]) -> None:
-    width = max(len(_title(row)) for row in rows)
-    word = max(len("Inconclusive"), *(len(row["verdict"]) for row in rows))
-    numbers = f"{'recovery':>9} {'records':>8} {'lost':>5} {'altered':>7} {'stale':>5}"
-    write(f"{'scenario':<{width}} {'verdict':<{word}} {numbers}")
+def table(
+    rows: Sequence[dict[str, Any]], paint: Paint = lambda text, _: text, width: int | None = None
+) -> Iterator[str]:
+    """A line for each scenario, and below it why, in `width` columns where that is given; then the calls."""
+    word = max(len("verdict"), *(len(row["verdict"]) for row in rows))
+    numbers = f"{'recovery':>8} {'records':>7} {'lost':>4} {'altered':>7} {'stale':>5}"
+    first = lines.first_column([_title(row) for row in rows], word + 1 + len(numbers), width)
+    yield f"{'scenario':<{first}} {'verdict':<{word}} {numbers}"
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else "-"
-        counts = f"{row['acknowledged']:>8} {row['lost']:>5} {row['altered']:>7} {row['stale']:>5}"
-        write(f"{_title(row):<{width}} {row['verdict']:<{word}} {recovery:>9} {counts}")
+        counts = f"{row['acknowledged']:>7} {row['lost']:>4} {row['altered']:>7} {row['stale']:>5}"
+        verdict = paint(row["verdict"], row["verdict"].startswith("Fail")) + " " * (word - len(row["verdict"]))
+        yield from lines.row(_title(row), first, f"{verdict} {recovery:>8} {counts}")
         if row["reason"]:
-            write(f"{'':<{width}} {visible.line(row['reason'])}")
+            yield from lines.below(row["reason"], first, width)
         for line in json.loads(row["not_checked"]):
-            write(f"{'':<{width}} not checked: {visible.line(line)}")
+            yield from lines.below(f"not checked: {line}", first, width)
     for call in calls_of(rows):
         repeated = f", and {call['repeated']} times again" if call["repeated"] else ""
-        write(
-            f"{call['name']}: slowest {call['slowest']:.2f} s of {call['limit']:g} s; {call['calls']} calls{repeated}"
-        )
+        many = f"{call['calls']} calls{repeated}"
+        yield f"{call['name']}: slowest {call['slowest']:.2f} s of {call['limit']:g} s; {many}"
 
 
-def calls_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def calls_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The calls of each RPC in all scenarios together: the slowest of them, and how many there were."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -12,6 +12,7 @@ from holdfast import waiting
 from holdfast.choices import COMES_BACK, StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange, ResourceExhausted
 from holdfast.results import Unchecked
+from holdfast.storage import keeping
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.leaving import Leaving
 from holdfast.storage.offer import SIZE, Offer
@@ -25,6 +26,16 @@ SILENCES_LOGS = ("kill_kubelet", "kill_api_server", "kill_etcd", "kill_runtime",
 STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
 # From one look to the next, in seconds.
 LOOK = 0.02
+
+# What of a driver shows through claims and pods; of all else nobody can say there whether it has it.
+_OF_CLAIMS = ("Fence", "Local", "Topology", "Create", "List", "ListNodes")
+
+
+def not_asked_of_claims(runner: str, capability: str) -> str | None:
+    """Why nobody is asked for a capability under Kubernetes."""
+    if runner != "kubernetes" or capability in _OF_CLAIMS:
+        return None
+    return f"claims and pods are not asked for {capability} by this version"
 
 
 class Scenario:
@@ -48,6 +59,9 @@ class Scenario:
         self.sent: dict[str, dict[str, str]] = {}  # what each volume was asked for, by its name
         self._alone: str | None = None  # why no second node can have a volume, once that is known
         self.unseen: Unchecked | None = None  # what of the nodes cannot be looked at
+        self.plugin_unseen = ""  # why nobody can ask a plugin whether it is there
+        self.runner = ""  # in words, where its name does not say all
+        self.ends_at_hand_over = False  # a task that the cluster keeps, once its next life is said
         self._undo: list[tuple[str, StorageFault]] = []
         self._count = 0
         self._began = time.monotonic()
@@ -65,7 +79,11 @@ class Scenario:
         self.expect_introduced()
         for capability in capabilities:
             if capability not in self.provider.capabilities:
-                raise ScenarioNotRun(f"{self.provider.name} does not have the capability {capability}")
+                raise ScenarioNotRun(self._why_not(capability))
+
+    def _why_not(self, capability: str) -> str:
+        why = not_asked_of_claims(self.provider.runner, capability)
+        return why or f"{self.provider.name} does not have the capability {capability}"
 
     def why_alone(self) -> str:
         """Why no second node can have a volume of the first; empty where it can. A driver with a topology says so of
@@ -115,7 +133,7 @@ class Scenario:
         """Whether the provider can do that; if not, `what` is listed as not checked."""
         if capability in self.provider.capabilities:
             return True
-        self.unchecked(what, f"{self.provider.name} does not have the capability {capability}")
+        self.unchecked(what, self._why_not(capability))
         return False
 
     @property
@@ -188,23 +206,31 @@ class Scenario:
         return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
 
     def begin(
-        self, volume: StorageVolume, node: str, stage: TaskStage = "appending", *, timeout: float | None = None
+        self,
+        volume: StorageVolume,
+        node: str,
+        stage: TaskStage = "appending",
+        *,
+        kept: bool = False,
+        timeout: float | None = None,
     ) -> StorageTask:
-        """A task that starts to write on a volume."""
+        """A task that starts to write on a volume; one that is `kept` the cluster runs again."""
         self.offer.expect_room(self.provider.name, self.tasks, volume, node)
-        task = self.lab.run(volume, node, stage=stage, timeout=timeout or self.limits.call)
+        task = self.lab.run(volume, node, stage=stage, kept=kept, timeout=timeout or self.limits.call)
         self.tasks.append(task)
         return task
 
-    def run(self, volume: StorageVolume, node: str, stage: TaskStage = "appending") -> StorageTask:
+    def run(
+        self, volume: StorageVolume, node: str, stage: TaskStage = "appending", *, kept: bool = False
+    ) -> StorageTask:
         """A task that writes on a volume, and has written some."""
-        task = self.begin(volume, node, stage)
+        task = self.begin(volume, node, stage, kept=kept)
         task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
         return task
 
-    def start(self, node: str) -> list[StorageTask]:
+    def start(self, node: str, *, kept: bool = False) -> list[StorageTask]:
         """A task in each stage, each on a volume of its own."""
-        return [self.run(self.create(node), node, stage) for stage in STAGES]
+        return [self.run(self.create(node), node, stage, kept=kept) for stage in STAGES]
 
     def expect_progress(self, tasks: Iterable[StorageTask], records: int | None = None) -> None:
         """Each task that writes goes on writing, so many records at least."""
@@ -238,6 +264,8 @@ class Scenario:
         self._harmed = time.monotonic()
         if undo is not None:
             self._undo.append((node, undo))
+        if undo == "start_plugin" and self.plugin_unseen:
+            self.unchecked("whether the plugin was down", self.plugin_unseen)
 
     @property
     def harmed(self) -> bool:
@@ -271,6 +299,8 @@ class Scenario:
 
     def move(self, tasks: Iterable[StorageTask], node: str) -> list[StorageTask]:
         """Each task's volume is taken from its node, which cannot be asked, and its next life runs on another."""
+        if self.lab.keeps_tasks:
+            return keeping.move(self, tasks, node)
         end = time.monotonic() + self.limits.deadline
 
         def left() -> float:
@@ -284,15 +314,19 @@ class Scenario:
                 self.lab.evict(task.volume, task.node, timeout=left())
         for task in tasks:
             with self.blaming(failure.format(task.stage), ExpectationFailed):
-                self.expect_whole(task.volume, node)
+                self.expect_whole(task.volume, node, timeout=left())
                 moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
                 self.tasks.append(moved[-1])
         for task in moved:
             with self.blaming(f"the task ({task.stage}) writes nothing on {node}{within}", ExpectationFailed):
                 task.wait_acknowledged(self.limits.enough, timeout=left())
+        self.note_recovery()
+        return moved
+
+    def note_recovery(self) -> None:
+        """All tasks that the harm ended go on by now."""
         if self._harmed is not None:
             self.account.recovery = time.monotonic() - self._harmed
-        return moved
 
     @contextmanager
     def blaming(self, what: str, *but: type[HoldfastError]) -> Iterator[None]:
@@ -304,13 +338,13 @@ class Scenario:
                 raise
             raise ExpectationFailed(f"{what}: {error}") from error
 
-    def look(self, volume: StorageVolume, node: str) -> LedgerVerdict:
-        """What the judge finds on a volume, as a node sees it."""
-        return self.lab.verify(volume, node, timeout=self.limits.call)
+    def look(self, volume: StorageVolume, node: str, *, timeout: float | None = None) -> LedgerVerdict:
+        """What the judge finds on a volume, as a node sees it; the node may have to get it first."""
+        return self.lab.verify(volume, node, timeout=timeout or self.limits.call)
 
-    def expect_whole(self, volume: StorageVolume, node: str) -> LedgerVerdict:
+    def expect_whole(self, volume: StorageVolume, node: str, *, timeout: float | None = None) -> LedgerVerdict:
         """What the judge found: every acknowledged record, unaltered, in order, of the one writer that had it."""
-        found = self.look(volume, node)
+        found = self.look(volume, node, timeout=timeout)
         account = self.account
         account.acknowledged += found.acknowledged
         account.lost += found.lost
@@ -395,6 +429,8 @@ class Scenario:
             if isinstance(error, but):
                 raise ExpectationFailed(f"{what} is not refused, but left without an answer: {error}") from error
             return
+        if unless is None and self.plugin_unseen and any(fault == "start_plugin" for _, fault in self._undo):
+            raise ScenarioInconclusive(f"accepted: {what}; whether it is down, nobody here sees: {self.plugin_unseen}")
         if unless is None:
             raise ExpectationFailed(f"accepted: {what}")
         self.unchecked(what, unless)

@@ -74,7 +74,8 @@ class Dialler:
         except Unimplemented:
             raise NotChecked("the image under test does not describe itself") from None
         if own == others:
-            raise ExpectationFailed(f"one container answers on both ports, {self.port} and {other.port}")
+            ports = [f"{each.port} of {each._dut.name}" for each in (self, other)]
+            raise ExpectationFailed(f"one container answers on both ports, {' and '.join(ports)}")
 
     def expect_nobody(self, host: str | None) -> None:
         """Where nothing listens it must fail, or its other answers prove nothing."""

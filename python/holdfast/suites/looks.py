@@ -25,7 +25,7 @@ def look_image(dut: Device, image: ImageUnderTest) -> str:
     if not rows and not by_id:
         return ABSENT
     if len(rows) == 1 and by_id:
-        return THERE
+        return THERE if rows[0].has_id(image.id) else "half there: its name is another image's"
     return f"half there: {len(rows)} rows of its name, {len(by_id)} of its id"
 
 

@@ -23,6 +23,8 @@ from holdfast.results import Container, Volume, same_id
 
 # A variable that each thing is asked to have, with its own name, as a run's label NAME_LABEL: no other has that value.
 NAME_VARIABLE = f"{VARIABLES}NAME"
+# Under which the run keeps what the device was seen to list.
+_LISTED = "what the device lists"
 # An id as lists shorten it, which may as well be a name.
 _SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
 
@@ -39,6 +41,7 @@ class AskedContainer:
     port_or_own: int | None = None
     # Where nobody said which, and the plan does.
     network: str = ""
+    restart: str = "ALWAYS"
 
     @property
     def port(self) -> int:
@@ -66,7 +69,7 @@ class AskedContainer:
             "network": self.image.network or self.network,
             "volumes": dict(self.volumes),
             "environment": self.environment,
-            "restart": "ALWAYS",
+            "restart": self.restart,
         }
 
 
@@ -84,9 +87,12 @@ class AskedVolume:
         options = run.volume_options
         return AskedVolume(name, run.volume_driver or ("custom" if options else None), options)
 
-    def create(self, dut: Device) -> None:
-        """CreateVolume; the device must say the name that was asked for."""
-        made = dut.containerz.create_volume(self.name, driver=self.driver, options=dict(self.options))
+    def create(self, dut: Device, *, look_first: bool = True) -> None:
+        """CreateVolume; the device must say the name that was asked for. Without `look_first` one that is there
+        is asked for too.
+        """
+        options = dict(self.options)
+        made = dut.containerz.create_volume(self.name, driver=self.driver, options=options, look_first=look_first)
         if made != self.name:
             raise ExpectationFailed(f"the volume {self.name} was asked for, and the device made {made}")
 
@@ -117,16 +123,32 @@ def volume_as_asked(case: Case, dut: Device, asked: AskedVolume) -> None:
     with case.depth("the volume has the driver that was asked for"):
         expect_driver(asked, _volume(dut, asked.name))
     with case.depth("the volume has the options that were asked for"):
-        expect_options(asked, _volume(dut, asked.name))
+        found = _volume(dut, asked.name)
+        if asked.options:
+            expect_listed(case, f"options of a volume with the driver {found.driver}", found.options)
+        expect_options(asked, found)
     with case.depth("the volume has the labels that were asked for"):
-        expect_labels(case, dut, asked.name, _volume(dut, asked.name).labels)
+        found = _volume(dut, asked.name)
+        if dut.labels_refused is None:
+            expect_listed(case, "labels of a volume", found.labels)
+        expect_labels(case, dut, asked.name, found.labels)
 
 
 def plugin_as_asked(case: Case, dut: Device, instance: str, config: str) -> None:
     """The configuration."""
     with case.depth("the plugin has the configuration that was asked for"):
         listed = next((row.config for row in dut.containerz.plugins() if row.instance_name == instance), "")
+        expect_listed(case, "configuration of a plugin", listed.strip())
         expect_configuration(config, listed)
+
+
+def expect_listed(case: Case, what: str, listed: object) -> None:
+    """A device that listed `what` once in this run lists it now: only of one that never does nothing can be said."""
+    known: set[str] = case.run.shared.setdefault(_LISTED, set())
+    if listed:
+        known.add(what)
+    elif what in known:
+        raise ExpectationFailed(f"no {what} is listed, and of another it was")
 
 
 def expect_image_listed(dut: Device, image: ImageUnderTest, listed: str) -> None:

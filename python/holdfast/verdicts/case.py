@@ -47,8 +47,9 @@ class CaseRecord(Shown):
     a test that runs with several parameters, where `plan_id` does not say: the device of a testbed among others.
     `judged` is what `--dut-judge` said. `outages` are in seconds. `facts` are what was measured, by name. `plan` is
     what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held`
-    what may grow from round to round. `session` is the run of pytest that it was part of, `ended` when it ended (ISO
-    8601, UTC). `about`, `timeline` and `logs` are its evidence.
+    what may grow from round to round. `session` is the run of pytest that it was part of and `command` that one's
+    command line, without secrets; `began` and `ended` are times (ISO 8601, UTC). `target` is what the
+    testbed calls the device; empty in what older versions kept. `about`, `timeline` and `logs` are its evidence.
     """
 
     plan_id: str
@@ -69,11 +70,19 @@ class CaseRecord(Shown):
     round: int | None = None
     held: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
     session: str = ""
+    command: str = ""
+    began: str = ""
     ended: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    target: str = ""
     about: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     timeline: Timeline = field(repr=False, compare=False, default=Timeline())
     logs: Mapping[str, str] = field(repr=False, hash=False, default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """What its device is called, in all runs alike as far as it is known."""
+        return self.target or self.device
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -7,6 +7,7 @@ programs; whoever reads a case here derives it from the steps.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -19,7 +20,11 @@ from holdfast.verdicts.case import CaseRecord
 from holdfast.verdicts.step import DEPTH, KINDS, OUTCOMES, Step
 
 VERSION = 2
+# How a file ends that is not whole yet.
+PART = ".part"
 VERDICT, TIMELINE, DEVICE = "verdict.json", "timeline.json", "device.json"
+# What a client asked and saw, where a case has that, and the step that is derived from it.
+HISTORY, HISTORY_STEP = "history.json", "what was seen is what may be"
 
 
 def encode(case: CaseRecord) -> dict[str, Any]:
@@ -44,8 +49,11 @@ def encode(case: CaseRecord) -> dict[str, Any]:
         "round": case.round,
         "held": dict(case.held),
         "session": case.session,
+        "command": case.command,
+        "began": case.began,
         "ended": case.ended,
         "plan": dict(case.plan),
+        "target": case.target,
         **said(case),
     }
 
@@ -88,8 +96,11 @@ def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
         round=stored.get("round"),
         held=dict(stored.get("held", {})),
         session=str(stored.get("session", "")),
+        command=str(stored.get("command", "")),
+        began=str(stored.get("began", "")),
         ended=str(stored.get("ended", "")),
         plan=dict(stored.get("plan", {})),
+        target=str(stored.get("target", "")),
         **evidence,
     )
 
@@ -109,7 +120,20 @@ def _step(stored: Mapping[str, Any]) -> Step:
 
 def write(folder: Path, case: CaseRecord) -> None:
     """Keep a case in its folder."""
-    (folder / VERDICT).write_text(json.dumps(encode(case), indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / VERDICT, json.dumps(encode(case), indent=2) + "\n")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever reads it, even after this process was killed meanwhile, has all of it or the old."""
+    part = file.with_name(f".{file.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("w", encoding="utf-8") as written:
+            written.write(text)
+            written.flush()
+            os.fsync(written.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read(folder: Path) -> list[CaseRecord]:
@@ -117,10 +141,18 @@ def read(folder: Path) -> list[CaseRecord]:
     return [read_case(file.parent) for file in sorted(folder.glob(f"*/{VERDICT}"))]
 
 
+def read_verdicts(folder: Path) -> list[CaseRecord]:
+    """The same without their evidence, which is most of what is kept."""
+    return [_decoded(file.parent) for file in sorted(folder.glob(f"*/{VERDICT}"))]
+
+
 def read_case(folder: Path) -> CaseRecord:
     """A case from its folder, with its evidence. Raises `InvalidArgumentError`."""
     logs = {log.stem: log.read_text(encoding="utf-8") for log in sorted(folder.glob("*.log"))}
-    evidence = {"about": read_json(folder / DEVICE), "timeline": _timeline(folder / TIMELINE), "logs": logs}
+    return _decoded(folder, about=read_json(folder / DEVICE), timeline=_timeline(folder / TIMELINE), logs=logs)
+
+
+def _decoded(folder: Path, **evidence: Any) -> CaseRecord:
     stored = read_json(folder / VERDICT)
     try:
         return decode(stored, **evidence)

@@ -81,6 +81,8 @@ class ProviderFile:
     # Of a Kubernetes: what is done for tasks whose node is lost.
     # None: what is right for one that is powered off, or is not.
     recovery: str | None = None
+    # What makes the pods of tasks.
+    workload: str | None = None
     # Of a Swarm of hosts; the address of an engine that manages it.
     manager: str | None = None
     nodes: int = 3
@@ -97,6 +99,14 @@ class ProviderFile:
     def line(self, command: str | None) -> str | None:
         """A command as a shell line that is run in the file's folder, wherever that shell begins."""
         return None if command is None else f"cd {shlex.quote(str(self.folder))} || exit; {command}"
+
+    @property
+    def runner_and_how(self) -> str:
+        """The runner in words; of a Kubernetes with what makes the pods, and what is done for those of a lost node."""
+        if self.runner != "kubernetes":
+            return self.runner
+        recovery = self.recovery or "taint after a power cut, else force"
+        return f"kubernetes (workload: {self.workload or 'pod'}; recovery: {recovery})"
 
     @property
     def is_here(self) -> bool:

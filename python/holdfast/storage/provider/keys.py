@@ -153,6 +153,9 @@ KEYS = (
     Key("runner.recovery", Choice(choices.words(choices.Recovery)),
         "what is done in a Kubernetes for tasks whose node is lost",
         "`taint` where it is powered off, else `force`", protocol="csi", labs=("namespaces", "cluster")),
+    Key("runner.workload", Choice(choices.words(choices.Workload)),
+        "what of a Kubernetes makes the pods of tasks: the run itself, or one that makes the next where a pod goes",
+        "`pod`", protocol="csi", labs=("namespaces", "cluster")),
     Key("runner.manager", Shaped("address", _ADDRESS, _ADDRESS_HINT), "the engine that manages the Swarm", labs=_HOSTS),
     Key("lab.kind", Choice(LABS),
         "nodes made of this machine, hosts of your own, or a Kubernetes of your own", "`namespaces`"),
@@ -175,6 +178,16 @@ KEYS = (
         labs=_CLUSTER),
     Key("lab.tester", Address("give this machine's, as pods reach it: 192.0.2.9"),
         "this machine, as pods reach it, for acknowledgements", "they come by the pods' logs", labs=_CLUSTER),
+    Key("lab.node_access", Choice(("none", "daemonset")),
+        "`daemonset`: holdfast brings a privileged pod to each node of the run, which harms it by order", "`none`",
+        labs=_CLUSTER),
+    Key("lab.plugin_socket", Shaped("path", "^/", "give a whole path on the nodes"),
+        "with it: where the driver serves on a node; `{driver}` is its name, `{node}` the node's",
+        "/var/lib/kubelet/plugins/{driver}/csi.sock", labs=_CLUSTER),
+    Key("lab.storage_network", Shaped("network", r"^[0-9a-fA-F.:]+(/[0-9]+)?$", "give addresses: 192.0.2.0/24"),
+        "with it: what `cut_storage` cuts", labs=_CLUSTER),
+    Key("lab.heals_after", Duration(), "with it: after so long a cut, or a plugin that is held, heals by itself",
+        "180 s", labs=_CLUSTER),
     Key("lab.folder", Shaped("path", "^/", "give a whole path on the hosts"),
         "where a CSI driver stages and publishes on the hosts", "/var/lib/holdfast", labs=_HOSTS),
     *(Key(f"faults.{name}", Command(), f"does `{name}` on a node, with `{{node}}` and `{{address}}`", labs=_OUTSIDE)
@@ -182,6 +195,8 @@ KEYS = (
     *(Key(f"faults.{name}", Command(), f"does `{name}` on a node, with `{{node}}` and `{{address}}`", labs=_CLUSTER)
       for name in fleet.OF_KUBERNETES),
 )  # fmt: skip
+# What of a cluster's lab says how its agents go about their harm.
+OF_AGENTS = ("plugin_socket", "storage_network", "heals_after")
 PARTS = tuple(dict.fromkeys(key.part for key in KEYS))
 
 

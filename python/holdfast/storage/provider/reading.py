@@ -19,6 +19,11 @@ from holdfast.storage.provider.keys import Key
 from holdfast.storage.provider.kinds import no_key
 
 SHIPPED = Path(__file__).parent.parent / "providers"
+# What a Kubernetes takes from the class of its volumes, and from objects that the class names.
+_OF_A_CLASS = (
+    "provider.mount_flags", "provider.filesystem_options", "provider.mount_group", "provider.secrets",
+    "provider.secrets_file",
+)  # fmt: skip
 
 
 def read(given: str, *, runner: str | None = None) -> ProviderFile:
@@ -160,6 +165,7 @@ class _File:
             ),
             runner=value("runner.kind", "own"),
             recovery=value("runner.recovery"),
+            workload=value("runner.workload"),
             manager=value("runner.manager"),
         )
 
@@ -169,6 +175,13 @@ class _File:
             raise self._wrong(
                 "runner.kind", "runner: kubernetes is for CSI drivers", "a plugin of Docker: runner: docker"
             )
+        for key in _OF_A_CLASS if found.runner == "kubernetes" else ():
+            if key in self.values:
+                raise self._wrong(
+                    key,
+                    f"{key.replace('.', ': ')}: the class of the lab's own Kubernetes has none",
+                    "leave it out, or bring the driver to a cluster of your own, whose class has them",
+                )
         controller = value("provider.controller", {}).get("start")
         return replace(
             found,
@@ -221,8 +234,13 @@ class _File:
             image=value("lab.image", "busybox:stable"),
             tester=value("lab.tester"),
             commands=commands,
+            agents=value("lab.node_access") == "daemonset",
         )
-        return replace(found, runner="kubernetes", cluster=cluster)
+        given = {name: self.values[f"lab.{name}"] for name in keys.OF_AGENTS if f"lab.{name}" in self.values}
+        if given and not cluster.agents:
+            name = next(iter(given))
+            raise self._wrong(f"lab.{name}", f"lab: {name} is for node_access: daemonset", "give that too")
+        return replace(found, runner="kubernetes", cluster=replace(cluster, **given))
 
     def _kubeconfig(self, given: str | None) -> str:
         """The file's, from its folder; else the one that kubectl takes."""

@@ -107,11 +107,13 @@ def _swarm() -> list[dict[str, Any]]:
 
 
 def _kubernetes() -> list[dict[str, Any]]:
-    """In a cluster there are no other runners; its nodes are named, or chosen."""
+    """In a cluster there are no other runners; its nodes are named, or chosen; some keys are for agents alone."""
+    agents = _is("node_access", "daemonset")
     return [
         _below("provider", {"properties": {"kind": {"const": "csi"}}}),
         _below("runner", {"properties": {"kind": {"const": "kubernetes"}}}),
         _below("lab", {"not": {"required": ["nodes", "selector"]}}),
+        _below("lab", {"dependentSchemas": dict.fromkeys(keys.OF_AGENTS, agents)}),
     ]
 
 

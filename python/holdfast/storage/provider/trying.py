@@ -189,14 +189,14 @@ def _cluster(cluster: fleet.Cluster) -> Iterator[Tried]:
     from holdfast import _core
 
     reached = (cluster.kubeconfig, cluster.context)
-    asked = rights.asked()
+    asked = rights.asked(cluster.agents)
     try:
         version, address, allowed = _core.storage_cluster_allows(*reached, asked)
         yield Tried("the cluster", True, f"Kubernetes {version} at {address}")
     except HoldfastError as error:
         yield Tried("the cluster", False, str(error))
         return
-    for right, what in rights.missing(dict(zip(asked, allowed, strict=True))):
+    for right, what in rights.missing(dict(zip(asked, allowed, strict=True)), cluster.agents):
         yield Tried(f"the right to {right}", False if not right.needed_for else None, what)
     try:
         nodes, provisioner = _core.storage_cluster_members(

@@ -161,6 +161,8 @@ def test_cntr2_3_a_container_to_one_on_another_device(holdfast_pair: Pair, holdf
     with case.depth("each time"):
         for _ in range(TIMES):
             here.dial(addresses.joined(over(far), far.image.port))
+    with case.depth("they are two, not one on both devices"):
+        here.expect_another(there)
     with case.depth("nobody answers for the far one once it is gone"):
         far.device.containerz.remove(other, force=True)
         there.expect_gone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,8 +16,9 @@ from holdfast.exceptions import HoldfastError
 from holdfast.pytest_plugin import options
 from holdfast.results import Unchecked
 from holdfast.storage import provider as providers
-from holdfast.storage import standing
+from holdfast.storage import rights, standing
 from holdfast.storage.account import Limits
+from holdfast.storage.fleet import Cluster
 from holdfast.storage.offer import Offer
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.provider.introduction import introduce
@@ -33,8 +35,12 @@ REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 ENGINES = replace(REAL, call=35.0, settle=30.0)
 # A kubelet mounts, and its controllers attach, each by looking from time to time.
 KUBERNETES = replace(REAL, call=90.0, settle=60.0, refusal=20.0)
+# Kubernetes moves a volume by itself after six minutes, and those begin when the node is known to be lost.
+MOVES_BY_ITSELF = 900.0
 # Its parts come up one after the other.
 KUBERNETES_START = 180.0
+# For all questions about the rights in a cluster together.
+RIGHTS = 30.0
 # Commands reach hosts over a network.
 HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
@@ -99,6 +105,8 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
     lacking = provider.lacks()
     if lacking:
         pytest.skip("; ".join(lacking))
+    if provider.cluster is not None:
+        _need_rights(provider, provider.cluster, name)
     with _nodes(config, provider) as (lab, folder):
         limits = _patience(config, provider)
         if provider.runner != "kubernetes":  # whose controllers take a minute to see what they did not do themselves
@@ -107,7 +115,7 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
         scenario.folder = folder
         scenario.offer = Offer(
             filesystems=provider.filesystems,
-            accesses=provider.access_modes,
+            accesses=_accesses(provider),
             knows_parameters=False,
             refuses_unknown_parameters=provider.refuses_unknown_parameters,
             parameters=provider.parameters,
@@ -117,19 +125,57 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             minimum=max(scenario.offer.minimum, provider.minimum or 0),
             sizes=provider.sizes,
         )
-        if name == "T1":
-            for capability in scenario.provider.unasked:
-                scenario.unchecked(capability, "no scenario asks for what it says that it can do")
+        scenario.runner = provider.runner_and_how
+        scenario.ends_at_hand_over = provider.workload == "deployment"  # a new template is a rollout
+        _list_unchecked(provider, scenario)
         if provider.mount_group is not None:
             scenario.can("MountGroup", "mount_group")
         if provider.cluster is not None and not options.typed(config, "torpedo-allow-disruption"):
             scenario.forbidden = "would harm nodes of the cluster: say --torpedo-allow-disruption on the command line"
         if provider.cluster is not None and provider.cluster.tester is None:
             scenario.deaf = "tasks tell by their pods' logs, and a lost node's cannot be read: give lab: tester"
+        if provider.cluster is not None:
+            scenario.plugin_unseen = "a plugin in a pod is reached by its kubelet alone"
         if not provider.is_here:
             what = "containers" if provider.cluster is None else "pods"
             scenario.unseen = Unchecked(f"what stays mounted on the {provider.lab}", f"only its {what} are looked at")
         yield scenario
+
+
+def _need_rights(provider: ProviderFile, cluster: Cluster, name: str) -> None:
+    """Skip where the cluster does not allow what a scenario does. Whether it can be reached is seen by then."""
+    with suppress(HoldfastError):
+        allowed = _allowed(cluster.kubeconfig, cluster.context, cluster.agents)
+        lacking = [str(right) for right in rights.lacking(allowed, name, provider.workload or "pod", cluster.agents)]
+        if lacking:
+            pytest.skip(f"the cluster does not allow to {'; to '.join(lacking)} (holdfast provider manifest)")
+
+
+@functools.cache
+def _allowed(kubeconfig: str, context: str | None, agents: bool) -> dict[tuple[str, str, str], bool]:
+    """Which rights there are, as the API says: asked once."""
+    from holdfast import _core
+
+    asked = rights.asked(agents)
+    _, _, allowed = _core.storage_cluster_allows(kubeconfig, context, asked, timeout=RIGHTS)
+    return dict(zip(asked, allowed, strict=True))
+
+
+def _list_unchecked(provider: ProviderFile, scenario: Scenario) -> None:
+    """What of the provider no scenario here looks at."""
+    for mode in sorted(provider.access_modes - scenario.offer.accesses):
+        scenario.unchecked(f"volumes for {mode}", "pods are not made for readers here")
+    for capability in scenario.provider.unasked if scenario.name == "T1" else ():
+        scenario.unchecked(capability, "no scenario asks for what it says that it can do")
+
+
+def _accesses(provider: ProviderFile) -> frozenset[str]:
+    """What a volume may be asked for; under Kubernetes for writers alone, since pods are not made for readers."""
+    if provider.runner != "kubernetes":
+        return provider.access_modes
+    return frozenset(mode for mode in provider.access_modes if "READER" not in mode) or frozenset(
+        ("SINGLE_NODE_WRITER",)
+    )
 
 
 def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> dict[str, int]:
@@ -199,7 +245,7 @@ def _patience(config: pytest.Config, provider: ProviderFile) -> Limits:
     if provider.hosts is not None:
         limits = HOSTS
     elif provider.runner == "kubernetes":
-        return KUBERNETES
+        limits = replace(KUBERNETES, deadline=MOVES_BY_ITSELF) if provider.recovery == "wait" else KUBERNETES
     elif provider.runner == "own" or (provider.runner, provider.kind) == ("docker", "csi"):
         limits = REAL
     else:
@@ -208,7 +254,12 @@ def _patience(config: pytest.Config, provider: ProviderFile) -> Limits:
     calls.pop("start", None)
     # a task takes three calls and more of CSI's until it runs, and two of Docker's that may take long
     many = 3 if provider.kind == "csi" else 2
-    return replace(limits, call=max(limits.call, many * max(calls.values())))
+    return replace(
+        limits,
+        call=max(limits.call, many * max(calls.values())),
+        # where others call the driver, what they undo takes its calls too
+        settle=limits.settle if provider.runner == "own" else max(limits.settle, many * max(calls.values())),
+    )
 
 
 def _limits(config: pytest.Config, name: str, limits: Limits) -> Limits:
