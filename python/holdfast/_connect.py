@@ -18,6 +18,7 @@ from holdfast.tls import Tls
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from holdfast._core import Device
     from holdfast.profiles import Profile
     from holdfast.results import ControlProcessor
 
@@ -122,7 +123,7 @@ def more_time(profile: Profile) -> list[tuple[str, float]]:
 
 
 @shown(ConnectOptions, Connection, "address")
-def connect(address: str, **options: Unpack[ConnectOptions]) -> _core.Device:
+def connect(address: str, **options: Unpack[ConnectOptions]) -> Device:
     """Reach the device at `HOST[:PORT][,HOST…]` (port 9339 if none is given).
 
     Several addresses are one for each control processor: the session finds the one in charge and follows it. `gnoi` is

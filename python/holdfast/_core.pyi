@@ -99,6 +99,7 @@ __all__ = [
     "deadlines",
     "emulator",
     "emulator_async",
+    "engine_leftovers",
     "failpoint_names",
     "image_written",
     "log_calls",
@@ -110,6 +111,7 @@ __all__ = [
     "proxy_shown",
     "quirk_names",
     "remedies",
+    "remove_engine_leftovers",
     "same_image_id",
     "same_image_name",
     "storage_cluster",
@@ -147,8 +149,8 @@ def container_runtime(socket: str | os.PathLike[str]) -> ContainerRuntime:
 def container_runtime_async(socket: str | os.PathLike[str]) -> AsyncContainerRuntime:
     """As `container_runtime`, to be awaited."""
 
-def deadlines(*, emulated: bool) -> dict[str, float]:
-    """The limit of each step, in seconds: an emulated device's, or a real one's."""
+def deadlines(*, emulated: bool, real_containers: bool = False) -> dict[str, float]:
+    """The limit of each step, in seconds: of an emulated device, of one with real containers, or of a real one."""
 
 def deadline_steps() -> list[str]:
     """The steps that have a deadline: roles, ready, switchover, verification, redundant, reboot and more."""
@@ -164,6 +166,15 @@ def emulator(options: Mapping[str, Any]) -> Chassis:
 
 def emulator_async(options: Mapping[str, Any]) -> Awaitable[AsyncChassis]:
     """As `emulator`, to be awaited."""
+
+def engine_leftovers(address: str) -> list[tuple[str, str, str, str]]:
+    """What emulated devices have in the Docker engine at `unix:///PATH`, each by its kind (container, image or volume),
+    its name there, the process that emulates the device (`holdfast.scratch`), and the folder that keeps its state,
+    where one does. In the order in which they let go of each other. Raises `LabError`.
+    """
+
+def remove_engine_leftovers(address: str, things: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Removes some of them, by kind and name; the name of each that stays, and why. Raises `LabError`."""
 
 def failpoint_names() -> list[tuple[str, str, str]]:
     """Every failpoint: its provider, its name, and a line on it."""
@@ -1715,6 +1726,11 @@ class StorageTask:
         followed.
         """
 
+    def wait_running(self, *, timeout: _Seconds | None = None) -> None:
+        """Waits until it runs, where it was handed over. Raises `RpcError`, `Timeout`, `LabError` or `SchedulerError`,
+        with what the cluster says of its pod.
+        """
+
     def stop(self, *, kill: bool = False, timeout: _Seconds | None = None) -> None:
         """Ends it, at once or after what it is at. Raises `Timeout`, or `LabError` where its runtime does not do it."""
 
@@ -1846,10 +1862,28 @@ class StorageLab:
         """
 
     def run(
-        self, volume: StorageVolume, node: str, *, stage: TaskStage = "appending", timeout: _Seconds | None = None
+        self,
+        volume: StorageVolume,
+        node: str,
+        *,
+        stage: TaskStage = "appending",
+        kept: bool = False,
+        timeout: _Seconds | None = None,
     ) -> StorageTask:
-        """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync. Raises `RpcError`,
-        `Timeout`, `ConnectError`, `ExpectationFailed`, `LabError`, or `InvalidArgumentError` for another `stage`.
+        """Runs the next incarnation of a volume's task: idle, appending, overwriting or mid-fsync. One that is `kept`
+        can be handed over, where its runner is Kubernetes: it is of a StatefulSet, or what `workload` says. Raises
+        `RpcError`, `Timeout`, `ConnectError`, `ExpectationFailed`, `LabError`, or `InvalidArgumentError` for another
+        `stage`.
+        """
+
+    @property
+    def keeps_tasks(self) -> bool:
+        """Whether the runner keeps every task that it runs, as a StatefulSet or a Deployment does."""
+
+    def hand_over(self, task: StorageTask, node: str, *, timeout: _Seconds | None = None) -> StorageTask:
+        """Says what the next incarnation of a task is that is kept: the cluster runs it on `node` once the task's pod
+        is gone. Where its node is lost, waits until the cluster has given that pod up. Raises `SchedulerError` where it
+        does not, `RpcError`, `Timeout`, `LabError`, or `InvalidArgumentError` where nothing keeps the task.
         """
 
     def release(self, task: StorageTask, *, timeout: _Seconds | None = None) -> None:

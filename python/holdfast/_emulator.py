@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import _core, choices
 from holdfast.arguments import EmulatorArguments, Encryption, Seconds, hide_users, refuse_unknown, shown
+from holdfast.choices import ContainerRuntime
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.failpoint import Failpoints
 from holdfast.options import SETTINGS, nearest
@@ -21,6 +22,9 @@ from holdfast.tls import Tls
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Chassis:
     boot: Seconds | None = None
     reboot: Seconds | None = None
     replication: Seconds | None = None
+    runtime: ContainerRuntime = "emulated"
+    engine: str | None = None
     black_hole: bool = False
     state: str | os.PathLike[str] | None = None
     space: int | None = None
@@ -82,12 +88,18 @@ class Chassis:
             "core_file": None,
             **personality,
             **chosen,
+            "engine": self.engine or engine_address(),
             "names": tuple(self.names or personality.get("names") or ()) or None,
             "quirks": [*personality.get("quirks", ()), *known_quirks(self.quirks)],
             "listen": ",".join(_resolved(part.strip()) for part in self.listen.split(",")),
             "encryption": {False: "none", True: "server"}[self.tls] if isinstance(self.tls, bool) else self.tls,
             "users": list(self.users.items()),
         }
+
+
+def engine_address() -> str:
+    """Where the Docker engine of this machine is, as the `docker` command looks for it."""
+    return os.environ.get("DOCKER_HOST") or DOCKER_SOCKET
 
 
 def known_quirks(names: Sequence[str]) -> Sequence[str]:
@@ -168,11 +180,13 @@ def emulator(**options: Unpack[EmulatorArguments]) -> Emulator:
     a comma, give each control processor an address. `gnoi_port` serves gNOI apart from gNMI. Its
     containers dial its gNMI and gRIBI at `inner_gnmi_port` and `inner_gribi_port`, over TLS. `profile` makes it play a
     vendor's device; what else is given here goes before that. `outage`, `load`, `boot`, `reboot` and `replication` are
-    its timings in seconds; `black_hole` makes an outage silence instead of closed sockets. `state` is a folder that
-    keeps what it stores; `space` is in bytes. `quirks` are oddities of servers in the field, by name. `tls=True` serves
-    TLS, `tls="mutual"` wants a client's certificate too; what a client needs is written into `certificates` (below
-    `state` if none is given) and is `Emulator.tls`. `users` are names and passwords; without any, everybody may log in.
-    Equal `seed`s make the failpoints' chance draw equally. Raises `InvalidArgumentError`.
+    its timings in seconds. `runtime="docker"` runs its containers in the Docker engine at `engine` (`unix:///PATH`;
+    DOCKER_HOST, or else /var/run/docker.sock), where all that is the device's goes when it stops. `black_hole` makes an
+    outage silence instead of closed sockets. `state` is a folder that keeps what it stores; `space` is in bytes.
+    `quirks` are oddities of servers in the field, by name. `tls=True` serves TLS, `tls="mutual"` wants a client's
+    certificate too; what a client needs is written into `certificates` (below `state` if none is given) and is
+    `Emulator.tls`. `users` are names and passwords; without any, everybody may log in. Equal `seed`s make the
+    failpoints' chance draw equally. Raises `InvalidArgumentError`, and `LabError` where the engine cannot be used.
 
     >>> with holdfast.emulator(names=("RP0", "RP1"), black_hole=True) as chassis:
     ...     chassis.active

@@ -10,6 +10,7 @@ from inspect import Parameter, Signature
 from typing import Any, TypeAlias, TypedDict, TypeVar
 
 from holdfast import choices
+from holdfast.choices import ContainerRuntime
 from holdfast.metadata import Metadata, Value
 from holdfast.secret import Secret
 from holdfast.tls import Tls
@@ -55,6 +56,8 @@ class EmulatorArguments(TypedDict, total=False):
     boot: Seconds | None
     reboot: Seconds | None
     replication: Seconds | None
+    runtime: ContainerRuntime
+    engine: str | None
     black_hole: bool
     state: str | os.PathLike[str] | None
     space: int | None

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias, get_args
 JudgedVerdict: TypeAlias = Literal["procedure", "depth"]
 # Which certificates a TLS handshake with an emulated device has: its own, or the client's too.
 Encryption: TypeAlias = Literal["server", "mutual"]
+# What runs the containers of an emulated device.
+ContainerRuntime: TypeAlias = Literal["emulated", "docker"]
 # When a subscription of gNMI sends a value.
 StreamMode: TypeAlias = Literal["TARGET_DEFINED", "ON_CHANGE", "SAMPLE"]
 # Which kind of data a Get of gNMI is of.
@@ -20,10 +22,13 @@ VolumeDriver: TypeAlias = Literal["local", "custom"]
 RemoteProtocol: TypeAlias = Literal["SFTP", "HTTP", "HTTPS", "SCP"]
 # On which control processors a container is to run.
 Location: TypeAlias = Literal["PRIMARY", "BACKUP", "ALL"]
+# Whether a device of a testbed is to be tested.
+DeviceState: TypeAlias = Literal["available", "maintenance"]
 
 # Who runs the tasks of a storage provider.
 StorageRunner: TypeAlias = Literal["own", "docker", "swarm", "kubernetes"]
 Recovery: TypeAlias = Literal["wait", "taint", "force"]
+Workload: TypeAlias = Literal["pod", "deployment", "statefulset"]
 # How the emulated storage provider is reached.
 StorageFace: TypeAlias = Literal["process", "csi", "docker"]
 # What a task does with its volume.

@@ -25,6 +25,18 @@ def seconds(time: str | float) -> float:
     return length
 
 
+def shown(length: float) -> str:
+    """A time as people write it.
+
+    >>> shown(90), shown(600), shown(0.5)
+    ('90s', '10m', '500ms')
+    """
+    if length < 1:
+        return f"{length * 1000:g}ms"
+    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("m", 60)) if length % size == 0), ("s", 1))
+    return f"{length / size:g}{unit}"
+
+
 def given(value: Any, where: str) -> float:
     """The seconds of a time that a program gave: a number, or a timedelta. Raises `InvalidArgumentError`.
 

@@ -248,13 +248,28 @@ def lock(address: str, *, patience: float = 0) -> Lock:
         raise DeviceOccupied(
             f"{address}: another run uses this device now (process {holder})",
             device=address,
-            hint="wait until it has ended",
+            hint="wait until it has ended; a suite does with --dut-wait TIME",
         )
     with suppress(OSError):  # on a full disk it is claimed all the same
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
     return Lock(file)
+
+
+def holder(address: str) -> str | None:
+    """The process of this machine that has a device now; None where none has."""
+    held = held_by(address)
+    return None if held is None else held[0]
+
+
+def held_by(address: str) -> tuple[str, float] | None:
+    """The same, and since when, in seconds since 1970."""
+    with _file(address, ".lock").open("a+", encoding="utf-8") as file:
+        if _claimed(file):
+            return None
+        file.seek(0)
+        return file.read().strip() or "unknown", os.fstat(file.fileno()).st_mtime
 
 
 def _claimed(file: IO[str]) -> bool:

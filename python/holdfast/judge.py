@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.exceptions import InvalidArgumentError
-from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord, outcome_of, store
+from holdfast.verdicts import DEPTH, FAIL, PASS, PROCEDURE, CaseRecord, Outcome, Step, outcome_of, store
+from holdfast.verdicts.history import History
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,28 @@ def again(folder: Path, judged: str | None = None) -> list[JudgedCase]:
 
 def _again(place: Path, kept: CaseRecord, judged: str | None) -> JudgedCase:
     case = replace(kept, judged=judged or kept.judged)
+    if (place / store.HISTORY).exists():
+        case = replace(case, steps=_with_history(place / store.HISTORY, case.steps))
     if case.steps:  # one that never began has no more than what the run said of it
         case = replace(case, outcome=outcome_of(case.steps, case.judged, case.suite))
     return JudgedCase(case, tuple(_differences(store.read_json(place / store.VERDICT), kept, case)))
+
+
+def _with_history(file: Path, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps, with the one that follows from a history derived from it again."""
+    try:
+        findings = History.decoded(store.read_json(file)).findings()
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"{file}: it is no history: {error!r}", hint="another version of holdfast may have written it"
+        ) from None
+    outcome: Outcome = FAIL if findings else PASS
+    return tuple(
+        replace(step, outcome=outcome, words="; ".join(findings), reason="")
+        if step.name == store.HISTORY_STEP and step.outcome != outcome
+        else step
+        for step in steps
+    )
 
 
 def _differences(stored: dict[str, object], kept: CaseRecord, case: CaseRecord) -> Iterator[str]:

@@ -25,6 +25,7 @@ Value = Callable[[str], Any]
 _YES = ("1", "yes", "y", "true", "t", "on")
 _NO = ("0", "no", "n", "false", "f", "off", "")
 _NUMBER = r"\d+"
+_TIME = r"(?=.*[1-9])\d+(\.\d+)?(ms|s|m|h|)"
 # Numbers of more digits are none that anything takes; Python would not even read thousands of them.
 _DIGITS = 40
 _PORT = 65535
@@ -107,7 +108,8 @@ def _list(name: str, shows: str, help: str, **more: Any) -> Option:
 DEVICE = (
     _text("dut", "HOST[:PORT][,HOST…]", "the device under test, instead of the emulated one; several addresses: one"
           " for each control processor", command=True, testbed="address", argument="address"),
-    _list("testbed", "FILE", "a file with the devices under test: ours, pyATS', or an Ondatra binding and its testbed",
+    _list("testbed", "FILE", "a file with the devices under test: ours, pyATS', or an Ondatra binding and its testbed;"
+          " or labgrid://HOST:PORT?TAG=VALUE for the places of a labgrid coordinator",
           command=True),
     _text("dut-gnoi", "HOST:PORT[,HOST:PORT…]", "where gNOI is served, if not where gNMI is", command=True,
           testbed="gnoi", argument="gnoi"),
@@ -117,7 +119,7 @@ DEVICE = (
           testbed="container_host", argument="container_host"),
     _text("dut-silence", "TIME", "how long the device may say nothing to a call, outside of a failover, before the"
           " session dials beside it (2s); the call goes on until the device is proved gone", command=True,
-          testbed="silence", argument="silence", shape=r"(?=.*[1-9])\d+(\.\d+)?(ms|s|m|h|)",
+          testbed="silence", argument="silence", shape=_TIME,
           wanted="give a time such as 5s"),
     _flag("dut-insecure", "plaintext gRPC instead of TLS", command=True, testbed="insecure", argument="insecure"),
     _text("dut-ca", "FILE", "a file of who signs the device's certificate, or with that very certificate (default:"
@@ -152,7 +154,10 @@ DEVICE = (
 
 # What a run of tests is told beside that.
 RUN = (
-    _text("dut-device", "NAME[,NAME…]", "which devices of the testbed; all of them without it, or with all"),
+    _text("dut-device", "NAME[,NAME…]", "which devices of the testbed, by their names or by tag:WORD; all of"
+          " them without it, or with all"),
+    _text("dut-wait", "TIME", "how long to wait for a device that another run has: 10m where a labgrid coordinator"
+          " gives it out, else not at all", shape=r"\d+(\.\d+)?(ms|s|m|h|)", wanted="give a time such as 30m"),
     _flag("dut-allow-disruption", "run disruptive cases on a real device", typed_only=True, testbed="allow_disruption"),
     _flag("dut-configure", "let the profile configure the device; without it nothing is configured or saved",
           typed_only=True),
@@ -183,8 +188,9 @@ RUN = (
     _list("dut-failpoint", "NAME=TERMS", "armed on the emulated device; may be given several times"),
     _text("dut-failpoint-file", "FILE", 'a JSON file of failpoints to arm on the emulated device: {"NAME": "TERMS"}'),
     _list("dut-emulator", "KEY=VALUE", "of the emulated device, as of `holdfast emulate`: outage=2s, quirk=NAME"),
-    _text("dut-seed", "NUMBER", "of the failpoints' chance on the emulated device: equal seeds draw equally (default"
-          " 0)", shape=_NUMBER, wanted="give a number"),
+    _text("dut-seed", "NUMBER", "of the failpoints' chance on the emulated device, and of the moments at which"
+          " containers are killed (-k author): equal seeds draw equally (default 0)",
+          shape=_NUMBER, wanted="give a number"),
     _flag("dut-restore-active", "end with the control processor active that was active at the start"),
     _text("dut-artifacts", "DIR", "a folder for what a vendor's support can use of each case: timeline, verdict, logs"),
     _text("dut-report", "FILE", "a self-contained HTML file about the run: verdicts, outages, timelines, evidence"),
@@ -195,9 +201,46 @@ RUN = (
           wanted="give gnoi, reboot-active, kill:PROCESS or command:…"),
     _text("dut-repeat", "NUMBER", "go through all cases so many times, and say how outages spread and what grew",
           shape=r"0*[1-9]\d*", wanted="give a number, 1 or more"),
+    _text("dut-for", "TIME", "go through all cases again and again for so long, such as 8h; the round that is on then"
+          " is the last", shape=r"(?=.*[1-9])\d+(\.\d+)?(ms|s|m|h|)", wanted="give a time such as 8h"),
+    _text("dut-stop-after-failures", "NUMBER", "run nothing more on a device of which so many cases failed, in all"
+          " rounds together", shape=r"0*[1-9]\d*", wanted="give a number, 1 or more"),
+    _text("dut-soak-report", "FILE", "an HTML file about all rounds, written anew while they go by: percentiles, what"
+          " grew, failures"),
     Option("dut-keep", "leave what the tests made on the device: always, or after a failure (=failed)", "keep",
            shows="[always|failed]"),
 )  # fmt: skip
+
+# What is asked of an image of one's own (`pytest -k author`).
+AUTHOR = (
+    _text("author-check", "COMMAND", "a command of the image that ends with 0 where the data on its volume can be read;"
+          " by a shell of the image, or, with {token} in it, as it is, and then it writes a line with that word alone"),
+    _text("author-mount", "DIR", "where a container of the image has its volume (default /data)", shape=r"/[^:\s]*",
+          wanted="give an absolute path without spaces or colons"),
+    _text("author-grace", "TIME", "how long the device lets a container end by itself before it kills it (default 10s,"
+          " as Docker does)", shape=_TIME, wanted="give a time such as 10s"),
+    _text("author-update-image", "FILE", "an archive of another version of the image, to update to and back"),
+    _text("author-kills", "NUMBER", "how often it is killed at a random moment (default 5)", shape=r"0*[1-9]\d{0,3}",
+          wanted="give a number, 1 to 9999"),
+    _text("author-failovers", "NUMBER", "over how many failovers its volume must not grow (default 50)",
+          shape=r"0*[1-9]\d{0,3}", wanted="give a number, 1 to 9999"),
+    _text("author-size", "COMMAND", "a command of the image whose first number is how much its volume holds (default:"
+          " du -sk and the volume's place)"),
+    _text("author-growth", "NUMBER", "by how much its volume may grow with each failover, in the unit of --author-size"
+          " (default 0)", shape=_NUMBER, wanted="give a number"),
+)  # fmt: skip
+
+MIDWAY = (
+    _text("midway-seed", "NUMBER[-NUMBER][,…]", "which histories of `midway_random` to go through (default 0), such as"
+          " 0-99 or 3,20-29", shape=r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*",
+          wanted="give a number, two with a dash, or several of these with commas: 3,20-29"),
+    _text("midway-changes", "KIND[,KIND]", "what `midway_random` changes: container, image, plugin, volume (default:"
+          " all of them)",
+          shape=r"(container|image|plugin|volume)(,(container|image|plugin|volume))*",
+          wanted="give kinds with commas between: container, image, plugin, volume"),
+)  # fmt: skip
+
+AUTHOR_DEFAULTS = {"mount": "/data", "grace": "10s", "kills": "5", "failovers": "50", "growth": "0"}
 
 CNI = (
     _text("cni-path", "DIR[:DIR]", "the folders of the CNI plugins (default /opt/cni/bin:/usr/lib/cni)"),
@@ -228,7 +271,7 @@ TORPEDO = (
     _text("torpedo-report", "DIR", "a folder for the qualification table, as Markdown and JSON"),
 )  # fmt: skip
 
-ALL = (*DEVICE, *RUN, *CNI, *TORPEDO)
+ALL = (*DEVICE, *RUN, *MIDWAY, *AUTHOR, *CNI, *TORPEDO)
 BY_NAME = {option.name: option for option in ALL}
 # Each says something of TLS, and so contradicts --dut-insecure.
 TLS = tuple(option for option in DEVICE if option.argument.startswith("tls.") and not option.name.endswith("-file"))
@@ -270,6 +313,8 @@ class Setting:
     default: str = ""
     run: bool = True
     argument: str = ""
+    # Of a text that can only be one of a few.
+    words: tuple[str, ...] = ()
     # Of a number: the least and the most that the emulated device takes.
     least: int = 0
     most: int = 2**64 - 1
@@ -293,9 +338,10 @@ class Setting:
             return _seconds(text, where)
         if self.kind == "flag":
             return flag(text, where)
-        if self.kind in ("number", "pair") and not self._fits(value := self._meant(text)):
+        value = self._meant(text) if self.kind in ("number", "pair") else text
+        if self.kind in ("number", "pair", "text") and not self._fits(value):
             raise InvalidArgumentError(f"{where} {text}: {self._wanted}")
-        return value if self.kind in ("number", "pair") else text
+        return value
 
     def check(self, value: Any) -> None:
         """Raise `InvalidArgumentError` for a value that `holdfast.emulator` was given and does not take."""
@@ -317,7 +363,7 @@ class Setting:
             isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(one, str) for one in value)
         )
         return {
-            "text": isinstance(value, str),
+            "text": isinstance(value, str) and value in (self.words or (value,)),
             "flag": isinstance(value, bool),
             "list": texts,
             "number": isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most,
@@ -328,7 +374,7 @@ class Setting:
     @property
     def _wanted(self) -> str:
         return {
-            "text": "give a text",
+            "text": f"give {' or '.join(self.words) or 'a text'}",
             "flag": "give True or False",
             "list": "give a list of texts",
             "number": f"give a number from {self.least} to {self.most}",
@@ -345,6 +391,7 @@ VARIABLES = {
     "HOLDFAST_FAILPOINTS": "what the emulated device arms, before --dut-failpoint: NAME=TERMS, one a line",
     "HOLDFAST_QUIRKS": "its quirks, beside those of --dut-emulator quirk=NAME, joined by commas",
     "HOLDFAST_BLACK_HOLE": "a flag: its outages are silence instead of closed sockets, as --dut-emulator black-hole",
+    "DOCKER_HOST": "the Docker engine of an emulated device with runtime=docker: unix:///PATH",
     "XDG_STATE_HOME": "where journals of what runs made are kept (~/.local/state)",
 }
 
@@ -363,6 +410,11 @@ SETTINGS = (
     Setting("boot", "from its fall until a control processor is back as the standby", "time", "TIME", "0.3 s"),
     Setting("reboot", "how long a cold reboot takes", "time", "TIME", "0.4 s"),
     Setting("replication", "from a change on the active until the standby has it", "time", "TIME", "5 ms"),
+    Setting("runtime", "what runs its containers: nothing of an image is executed, or a Docker engine on this machine "
+            "does that", shows="|".join(choices.words(choices.ContainerRuntime)), default="emulated",
+            words=choices.words(choices.ContainerRuntime)),
+    Setting("engine", "the Docker engine's socket; DOCKER_HOST, or else unix:///var/run/docker.sock",
+            shows="unix:///PATH"),
     Setting("black-hole", "an outage is silence instead of closed sockets", "flag"),
     Setting("quirk", "an oddity of servers in the field", "list", "NAME", argument="quirks"),
     Setting("space", "how much it can store, in bytes", "number", "BYTES"),

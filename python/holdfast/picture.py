@@ -1,26 +1,73 @@
-"""A timeline as a picture: SVG that needs no script, a lane for each control processor, what is in it said on hover."""
+"""A timeline as a picture: SVG that needs no script, a lane for each control processor, what is in it said on hover.
+
+What a page wants in other colours, in the dark, has a class (`CLASSES`); by itself the picture is on white.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from holdfast import visible
 
-WIDTH = 960
-_NAMES = 150  # the names of the lanes, in pixels from the left
-_MARGIN = 20
 _LANE = 30
 _TOP = 14
-_BOTTOM = 44
-_TICKS = 8
+_BOTTOM = 30  # of an axis: its ticks
 _FONT = "font-family:system-ui,sans-serif;font-size:12px"
 # Told apart without seeing colours: by lightness, and by words where there is room.
-_ROLES = {"PRIMARY": "#1b6ca8", "SECONDARY": "#a9cfe8"}
-_OTHER_ROLE = "#cccccc"
-_GOOD, _BAD, _PLAIN = "#2e7d32", "#b3261e", "#555555"
+PRIMARY, SECONDARY, OTHER_ROLE = "#1b6ca8", "#a9cfe8", "#cccccc"
+_ROLES = {"PRIMARY": PRIMARY, "SECONDARY": SECONDARY}
+GOOD, BAD, PLAIN = "#2e7d32", "#b3261e", "#555555"
+# The classes of what has another colour in the dark, and its own here.
+CLASSES = {
+    "paper": "#ffffff",
+    "ink": "#000000",
+    "faint": PLAIN,
+    "grid": "#dddddd",
+    "glass": "#eef3f8",
+    "good": GOOD,
+    "bad": BAD,
+    "plain": PLAIN,
+}
+# Of a letter, in pixels. What is too short for its words is enlarged, and at most so often.
+_LETTER = 7
+_MOST_LENSES = 3
+# A window that is more of the whole than this would hardly be larger.
+_WORTH = 0.6
+# What harm to a node ends by; of a part, that part's own.
+_UNDONE = {"PowerOff": "PowerOn", "Cut": "Heal", "Stop": "Start", "Kill": "Start", "Hang": "Start", "Drain": "Uncordon"}
+_HARM = re.compile(r"(?P<what>(?P<word>[A-Z][A-Za-z]+)(?:\((?P<part>\w+)\))?) on (?P<node>\S+)")
+_NODE = re.compile(r".*\b(?:on|from|that) (?P<node>[^\s:]+)(?: is lost)?(?:: .*)?", re.DOTALL)
+# Who is asked for a switchover was PRIMARY then; whom it is asked for, the standby.
+_ASKED = re.compile(r"(?:asking for (?P<primary>.+?) -> (?P<secondary>.+)|failing (?P<failing>.+?): .*)", re.DOTALL)
+_FAILED = re.compile(r"(?:procedure|depth) failed at: (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How wide a picture is, in pixels, how much of that the names of lanes have, and how many ticks fit."""
+
+    width: int
+    names: int
+    ticks: int
+
+    @property
+    def lane(self) -> int:
+        """The height of a lane: without room for its name beside it, that is above it."""
+        return _LANE if self.names else _LANE + 16
+
+    @property
+    def left(self) -> int:
+        """Where lanes begin."""
+        return self.names or 8
+
+
+MARGIN = 20
+WIDE = Layout(width=960, names=150, ticks=8)
+NARROW = Layout(width=400, names=0, ticks=3)
 
 
 class Event(Protocol):
@@ -46,65 +93,290 @@ class _Bar:
     label: str
     text: str
 
+    def has_room(self, width: float) -> bool:
+        """Whether its words fit into so many pixels."""
+        return width > _LETTER * len(self.label) + 8
 
-def svg(events: Sequence[Event]) -> str:
-    """The picture, as an SVG document of `WIDTH` pixels: control processors by role, absences, calls, what was done.
 
-    `events` are a device's (`Device.timeline`, `Switchover.timeline`) or a storage lab's, oldest first.
+@dataclass
+class _Lane:
+    name: str
+    bars: list[_Bar]
+    marks: list[Event]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What failed, and when that was known."""
+
+    at: float
+    name: str
+
+
+def svg(events: Sequence[Event], layout: Layout = WIDE, *, failed: str = "") -> str:
+    """The picture, as an SVG document: control processors by role, absences, harm to nodes, calls, what was done, and
+    which steps failed. What is short is shown once more, enlarged.
+
+    `events` are a device's (`Device.timeline`, `Switchover.timeline`) or a storage lab's, oldest first. `failed` is
+    what failed at their end, where none of them says it.
     """
-    lanes = _lanes(events)
-    height = _TOP + _LANE * len(lanes) + _BOTTOM
-    picture = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {height}",
-            "width": str(WIDTH),
-            "height": str(height),
-            "role": "img",
-            "style": _FONT,
-        },
-    )
-    ET.SubElement(picture, "title").text = _summary(events)
-    ET.SubElement(picture, "rect", {"width": "100%", "height": "100%", "fill": "white"})
-    scale = _Scale(events)
-    _axis(picture, scale, height)
-    for number, (name, bars, marks) in enumerate(lanes):
-        _lane(picture, scale, _TOP + _LANE * number, name, bars, marks)
-    for element in picture.iter():
-        if element.text is not None:
-            element.text = visible.line(element.text)
-    return ET.tostring(picture, encoding="unicode")
+    return ET.tostring(_Picture(events, layout, failed).drawn(), encoding="unicode")
+
+
+def summary(events: Sequence[Event], *, failed: str = "") -> str:
+    """What is on the picture, in a sentence."""
+    if not events:
+        return "a timeline on which nothing happened"
+    away = [bar.label for bar in _absences(events)]
+    roles = [f"{name}: {', then '.join(bar.label for bar in bars)}" for name, bars in _roles(events).items()]
+    harm = [f"{node}: {bar.label}" for node, bars in _harm(events).items() for bar in bars]
+    length = events[-1].at - events[0].at
+    failures = [f"failed at {each.at:.2f} s: {each.name}" for each in _failures(events, failed)]
+    told = [f"a timeline of {length:.2f} s, {len(events)} events", *roles, *away, *harm, *failures]
+    return visible.line("; ".join(told))
 
 
 class _Scale:
     """Seconds to pixels."""
 
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.first = events[0].at if events else 0.0
-        self.last = max((event.at for event in events), default=0.0)
-        self.seconds = max(self.last - self.first, 0.001)
+    def __init__(self, first: float, last: float, layout: Layout) -> None:
+        self.first, self.last, self._layout = first, last, layout
+        self.seconds = max(last - first, 0.001)
 
     def x(self, at: float) -> float:
-        return round(_NAMES + (WIDTH - _NAMES - _MARGIN) * (at - self.first) / self.seconds, 1)
+        width = self._layout.width - self._layout.left - MARGIN
+        return round(self._layout.left + width * (at - self.first) / self.seconds, 1)
+
+    def has(self, at: float) -> bool:
+        return self.first <= at <= self.last
 
 
-_Lane = tuple[str, list[_Bar], list[Event]]
+class _Picture:
+    def __init__(self, events: Sequence[Event], layout: Layout, failed: str) -> None:
+        self._layout = layout
+        self._failures = _failures(events, failed)
+        self._lanes = _lanes(events)
+        first = events[0].at if events else 0.0
+        last = max((event.at for event in events), default=0.0)
+        self._scale = _Scale(first, last, layout)
+        self._root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "style": _FONT})
+        ET.SubElement(self._root, "title").text = summary(events, failed=failed)
+
+    def drawn(self) -> ET.Element:
+        background = ET.SubElement(self._root, "rect", {"width": "100%", "height": "100%", **_filled("paper")})
+        windows = self._windows()
+        bottom = self._panel(self._root, self._scale, _TOP, self._lanes, windows)
+        for window in windows:
+            bottom = self._lens(window, bottom)
+        size = {"width": str(self._layout.width), "height": str(bottom)}
+        self._root.attrib.update({"viewBox": f"0 0 {self._layout.width} {bottom}", **size})
+        background.attrib.update(size)
+        for element in self._root.iter():
+            if element.text is not None:
+                element.text = visible.line(element.text)
+        return self._root
+
+    def _windows(self) -> list[tuple[float, float]]:
+        """What is to be enlarged: around what is too short to be seen, one window where two would overlap."""
+        short = [
+            bar
+            for lane in self._lanes
+            for bar in lane.bars
+            if bar.color == BAD and not bar.has_room(self._scale.x(bar.ended) - self._scale.x(bar.began))
+        ]
+        windows: list[tuple[float, float]] = []
+        for bar in sorted(short, key=lambda bar: bar.began):
+            around = max(bar.ended - bar.began, 0.02)
+            began, ended = max(bar.began - around, self._scale.first), min(bar.ended + around, self._scale.last)
+            if windows and began <= windows[-1][1]:
+                windows[-1] = (windows[-1][0], max(ended, windows[-1][1]))
+            else:
+                windows.append((began, ended))
+        worth = [(began, ended) for began, ended in windows if ended - began < self._scale.seconds * _WORTH]
+        return worth[:_MOST_LENSES]
+
+    def _panel(
+        self,
+        parent: ET.Element,
+        scale: _Scale,
+        top: int,
+        lanes: Sequence[_Lane],
+        windows: Sequence[tuple[float, float]] = (),
+    ) -> int:
+        """Lanes over an axis; where its lower edge is."""
+        height = self._layout.lane * (len(lanes) + bool(self._failures and parent is self._root))
+        for began, ended in windows:
+            left, right = scale.x(max(began, scale.first)), scale.x(min(ended, scale.last))
+            place = {"x": str(left), "width": str(max(round(right - left, 1), 2.0))}
+            tall = {"y": str(top - 6), "height": str(height + 14 + _BOTTOM)}
+            ET.SubElement(parent, "rect", {**place, **tall, **_filled("glass")})
+        self._axis(parent, scale, top, height)
+        for number, lane in enumerate(lanes):
+            self._lane(parent, scale, top + self._layout.lane * number, lane)
+        if parent is self._root and self._failures:
+            self._flags(scale, top, top + self._layout.lane * len(lanes))
+        return top + height + 8 + _BOTTOM
+
+    def _axis(self, parent: ET.Element, scale: _Scale, top: int, height: int) -> None:
+        bottom, ticks = top + height + 8, self._layout.ticks
+        for tick in range(ticks + 1):
+            at = scale.first + scale.seconds * tick / ticks
+            x = str(scale.x(at))
+            place = {"x1": x, "x2": x, "y1": str(top), "y2": str(bottom)}
+            ET.SubElement(parent, "line", {**place, "stroke": CLASSES["grid"], "class": "grid"})
+            anchor = "end" if tick == ticks else "middle" if tick or self._layout.names else "start"
+            label = {"x": x, "y": str(bottom + 15), "text-anchor": anchor, **_filled("faint")}
+            ET.SubElement(parent, "text", label).text = f"{at:.2f} s"
+
+    def _lane(self, parent: ET.Element, scale: _Scale, top: int, lane: _Lane) -> None:
+        group = ET.SubElement(parent, "g", {"class": "lane"})
+        top = self._name(group, top, lane.name)
+        shown = [bar for bar in lane.bars if bar.ended >= scale.first and bar.began <= scale.last]
+        labels = [self._bar(group, scale, top, bar) for bar in shown]
+        for event in lane.marks:
+            if scale.has(event.at):
+                _mark(group, scale.x(event.at), top + _LANE // 2, event)
+        group.extend(label for label in labels if label is not None)  # over the marks
+
+    def _bar(self, group: ET.Element, scale: _Scale, top: int, bar: _Bar) -> ET.Element | None:
+        """Draws it; its words, if it has room for them."""
+        left, right = scale.x(max(bar.began, scale.first)), scale.x(min(bar.ended, scale.last))
+        width = max(round(right - left, 1), 1.0)
+        held = ET.SubElement(group, "g")
+        ET.SubElement(held, "title").text = bar.text
+        place = {"x": str(left), "y": str(top + 5), "width": str(width), "height": str(_LANE - 10), "rx": "2"}
+        ET.SubElement(held, "rect", {**place, "fill": bar.color})
+        if not bar.has_room(width):
+            return None
+        ink = "black" if bar.color in (SECONDARY, OTHER_ROLE) else "white"
+        edge = {"stroke": bar.color, "stroke-width": "3", "paint-order": "stroke"}
+        place = {"x": str(round(left + width / 2, 1)), "y": str(top + _LANE // 2 + 4), "text-anchor": "middle"}
+        label = ET.Element("text", {**place, "fill": ink, **edge})
+        label.text = bar.label
+        return label
+
+    def _name(self, group: ET.Element, top: int, name: str) -> int:
+        """Beside the lane, or above it; where the lane itself begins."""
+        shown = name if len(name) <= 20 or not self._layout.names else f"{name[:19]}…"
+        place = {"x": "8", "y": str(top + (_LANE // 2 + 4 if self._layout.names else 13)), **_filled("ink")}
+        ET.SubElement(group, "text", place).text = shown
+        return top if self._layout.names else top + 16
+
+    def _flags(self, scale: _Scale, top: int, below: int) -> None:
+        """A line through all lanes where a step failed, a numbered flag below them, and the first one's name."""
+        group = ET.SubElement(self._root, "g", {"class": "lane failed"})
+        if self._layout.names:
+            self._name(group, below, "failed")
+        else:
+            self._name(group, below + _LANE - 4, f"failed: {self._failures[0].name}")
+        middle, taken = below + _LANE // 2, 0.0
+        for number, failure in enumerate(self._failures, 1):
+            at = scale.x(failure.at)
+            x = max(at, taken + 17) if taken else at
+            x = min(x, self._layout.width - 9.0)
+            flag = ET.SubElement(group, "g")
+            ET.SubElement(flag, "title").text = f"{failure.at:9.3f} s  failed: {failure.name}"
+            line = {"x1": str(at), "x2": str(at), "y1": str(top), "y2": str(middle), "class": "bad"}
+            dashes = {} if number == 1 else {"stroke-dasharray": "2 4"}
+            ET.SubElement(flag, "line", {**line, **dashes, "stroke": BAD, "stroke-width": "2"})
+            square = {"x": str(round(x - 8, 1)), "y": str(middle - 8), "width": "16", "height": "16", "rx": "3"}
+            ET.SubElement(flag, "rect", {**square, "fill": BAD})
+            inside = {"x": str(x), "y": str(middle + 4), "text-anchor": "middle", "fill": "white"}
+            ET.SubElement(flag, "text", inside).text = str(number)
+            taken = x
+        if self._layout.names:
+            self._first_name(group, scale, taken, middle)
+
+    def _first_name(self, group: ET.Element, scale: _Scale, last: float, middle: int) -> None:
+        """Of what failed first, on whichever side of the flags there is more room."""
+        first = scale.x(self._failures[0].at)
+        before, after = first - 14 - self._layout.left, self._layout.width - last - 14
+        room = int(max(before, after) / 6.5)
+        name = f"1: {self._failures[0].name}"
+        name = name if len(name) <= room else f"{name[: max(room - 1, 0)]}…"
+        side = {"x": str(round(last + 14, 1))} if after >= before else {"x": str(first - 14), "text-anchor": "end"}
+        ET.SubElement(group, "text", {**side, "y": str(middle + 4), "class": "bad", "fill": BAD}).text = name
+
+    def _lens(self, window: tuple[float, float], top: int) -> int:
+        """A window of the axis over the whole width, with what lasts in it."""
+        began, ended = window
+        lens = _Scale(began, ended, self._layout)
+        group = ET.SubElement(self._root, "g", {"class": "lens"})
+        left, right = (self._scale.x(min(max(at, self._scale.first), self._scale.last)) for at in window)
+        wide = (self._layout.left, self._layout.width - MARGIN)
+        above, below = top, top + 22
+        corners = f"{left},{above} {right},{above} {wide[1]},{below} {wide[0]},{below}"
+        lanes = [replace(lane) for lane in self._lanes if lane.bars]
+        height = self._layout.lane * len(lanes) + 14
+        ET.SubElement(group, "polygon", {"points": corners, **_filled("glass")})
+        frame = {"x": str(wide[0]), "y": str(below), "width": str(wide[1] - wide[0]), "height": str(height)}
+        ET.SubElement(group, "rect", {**frame, **_filled("glass")})
+        label = {"x": "8", "y": str(below - 4), **_filled("faint")}
+        ET.SubElement(group, "text", label).text = f"enlarged: {began:.2f} to {ended:.2f} s"
+        return self._panel(group, lens, below + 6, lanes)
+
+
+def _filled(name: str) -> dict[str, str]:
+    return {"class": name, "fill": CLASSES[name]}
+
+
+def _mark(group: ET.Element, x: float, y: int, event: Event) -> None:
+    """What went well is round, what did not has corners: so that nobody needs to see colours."""
+    mark = ET.SubElement(group, "g")
+    ET.SubElement(mark, "title").text = str(event).strip()
+    name = _class_of(event)
+    edge = {**_filled(name), "stroke": CLASSES["paper"]}
+    if name == "bad":
+        ET.SubElement(mark, "path", {"d": f"M{x} {y - 6} l6 6 l-6 6 l-6 -6 z", **edge})
+    else:
+        ET.SubElement(mark, "circle", {"cx": str(x), "cy": str(y), "r": "4", **edge})
 
 
 def _lanes(events: Sequence[Event]) -> list[_Lane]:
-    roles = _roles(events)
-    lanes: list[_Lane] = [(name, bars, []) for name, bars in roles.items()]
+    lanes = [_Lane(name, bars, []) for name, bars in _roles(events).items()]
     kinds = (
         ("device", ("outage", "connection", "dial")),
         ("calls", ("call",)),
-        ("done", ("switchover", "reboot", "note", "storage", "judge")),
+        ("done", ("switchover", "reboot", "note")),
+        ("judge", ("judge",)),
     )
+    lanes += _nodes(events)
     for name, kept in kinds:
         marks = [event for event in events if event.kind in kept]
         if marks:
-            lanes.append((name, _absences(marks), marks))
+            lanes.append(_Lane(name, _absences(marks), marks))
     return lanes
+
+
+def _nodes(events: Sequence[Event]) -> list[_Lane]:
+    """A lane for each node of a storage lab: what was done there, and how long harm lasted."""
+    harm = _harm(events)
+    lanes: dict[str, _Lane] = {}
+    for event in events:
+        if event.kind == "storage":
+            found = _NODE.fullmatch(event.text)
+            node = found["node"] if found else "lab"
+            lanes.setdefault(node, _Lane(node, harm.get(node, []), [])).marks.append(event)
+    return sorted(lanes.values(), key=lambda lane: lane.name)
+
+
+def _harm(events: Sequence[Event]) -> dict[str, list[_Bar]]:
+    """Harm to each node, from when it took until it was undone, or the timeline ends."""
+    last = max((event.at for event in events), default=0.0)
+    known = [(event, found) for event in events if event.kind == "storage" if (found := _HARM.fullmatch(event.text))]
+    bars: dict[str, list[_Bar]] = {}
+    for number, (event, found) in enumerate(known):
+        undone = _UNDONE.get(found["word"])
+        if undone is None:
+            continue
+        part = found["part"] if undone == "Start" else None
+        wanted = (undone, part, found["node"])
+        later = (each for each, other in known[number:] if (other["word"], other["part"], other["node"]) == wanted)
+        ended = next((each.at for each in later), last)
+        text = f"{found['node']}: {found['what']} from {event.at:.3f} s, for {ended - event.at:.2f} s"
+        label = f"{found['what']} {ended - event.at:.2f} s"
+        bars.setdefault(found["node"], []).append(_Bar(event.at, ended, BAD, label, text))
+    return bars
 
 
 def _roles(events: Iterable[Event]) -> dict[str, list[_Bar]]:
@@ -113,18 +385,26 @@ def _roles(events: Iterable[Event]) -> dict[str, list[_Bar]]:
     last = 0.0
     for event in events:
         last = max(last, event.at)
-        if event.kind == "gnmi" and "role" in event.fields:
-            name, role = str(event.fields["control_processor"]), str(event.fields["role"])
+        for name, role in _told(event, reported):
             changes = reported.setdefault(name, [])
             if not changes or changes[-1][1] != role:
                 changes.append((event.at, role))
     return {
         name: [
-            _Bar(began, ended, _ROLES.get(role, _OTHER_ROLE), role, f"{name} is {role} from {began:.3f} s on")
+            _Bar(began, ended, _ROLES.get(role, OTHER_ROLE), role, f"{name} is {role} from {began:.3f} s on")
             for (began, role), (ended, _) in zip(changes, [*changes[1:], (last, "")], strict=True)
         ]
         for name, changes in reported.items()
     }
+
+
+def _told(event: Event, known: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The roles that an event tells; of those that nothing told before it, what was asked for tells them too."""
+    if event.kind == "gnmi" and "role" in event.fields:
+        yield str(event.fields["control_processor"]), str(event.fields["role"])
+    elif event.kind == "switchover" and (asked := _ASKED.fullmatch(event.text)):
+        before = {asked["primary"] or asked["failing"]: "PRIMARY", asked["secondary"]: "SECONDARY"}
+        yield from ((name, role) for name, role in before.items() if name is not None and name not in known)
 
 
 def _absences(events: Iterable[Event]) -> list[_Bar]:
@@ -132,62 +412,31 @@ def _absences(events: Iterable[Event]) -> list[_Bar]:
     for event in events:
         if event.kind == "outage" and "outage" in event.fields:
             seconds = float(event.fields["outage"])
-            bars.append(_Bar(event.at - seconds, event.at, _BAD, f"away {seconds:.2f} s", event.text))
+            bars.append(_Bar(event.at - seconds, event.at, BAD, f"away {seconds:.2f} s", event.text))
     return bars
 
 
-def _summary(events: Sequence[Event]) -> str:
-    if not events:
-        return "a timeline on which nothing happened"
-    away = [bar.label for bar in _absences(events)]
-    roles = [f"{name}: {', then '.join(bar.label for bar in bars)}" for name, bars in _roles(events).items()]
-    length = events[-1].at - events[0].at
-    return "; ".join([f"a timeline of {length:.2f} s, {len(events)} events", *roles, *away])
+def _failures(events: Sequence[Event], failed: str) -> list[_Failure]:
+    """The steps that failed, as the timeline has them; else what is said to have failed, at its end."""
+    found = [
+        _Failure(event.at, told[1])
+        for event in events
+        if event.kind == "note"
+        if (told := _FAILED.fullmatch(event.text))
+    ]
+    if not found and failed and events:
+        found = [_Failure(max(event.at for event in events), failed)]
+    return found
 
 
-def _axis(picture: ET.Element, scale: _Scale, height: int) -> None:
-    bottom = height - _BOTTOM + 8
-    for tick in range(_TICKS + 1):
-        at = scale.first + scale.seconds * tick / _TICKS
-        place = {"x1": str(scale.x(at)), "x2": str(scale.x(at)), "y1": str(_TOP), "y2": str(bottom)}
-        ET.SubElement(picture, "line", {**place, "stroke": "#dddddd"})
-        label = {
-            "x": str(scale.x(at)),
-            "y": str(bottom + 16),
-            "text-anchor": "end" if tick == _TICKS else "middle",
-            "fill": _PLAIN,
-        }
-        ET.SubElement(picture, "text", label).text = f"{at:.2f} s"
-
-
-def _lane(
-    picture: ET.Element, scale: _Scale, top: int, name: str, bars: Iterable[_Bar], marks: Iterable[Event]
-) -> None:
-    lane = ET.SubElement(picture, "g")
-    label = {"x": "8", "y": str(top + _LANE / 2 + 4), "fill": "black"}
-    ET.SubElement(lane, "text", label).text = name if len(name) <= 20 else f"{name[:19]}…"
-    for bar in bars:
-        left, right = scale.x(max(bar.began, scale.first)), scale.x(bar.ended)
-        width = max(round(right - left, 1), 1.0)
-        held = ET.SubElement(lane, "g")
-        ET.SubElement(held, "title").text = bar.text
-        place = {"x": str(left), "y": str(top + 5), "width": str(width), "height": str(_LANE - 10), "rx": "2"}
-        ET.SubElement(held, "rect", {**place, "fill": bar.color})
-        if width > 7 * len(bar.label):
-            dark = bar.color not in (_ROLES["SECONDARY"], _OTHER_ROLE)
-            inside = {"x": str(left + width / 2), "y": str(top + _LANE / 2 + 4), "text-anchor": "middle"}
-            ET.SubElement(held, "text", {**inside, "fill": "white" if dark else "black"}).text = bar.label
-    for event in marks:
-        mark = ET.SubElement(lane, "g")
-        ET.SubElement(mark, "title").text = str(event).strip()
-        place = {"cx": str(scale.x(event.at)), "cy": str(top + _LANE / 2), "r": "4"}
-        ET.SubElement(mark, "circle", {**place, "fill": _color(event), "stroke": "white"})
-
-
-def _color(event: Event) -> str:
-    """A call that was answered with an error, and a loss, are bad; marks of plans and notes are neither."""
+def _class_of(event: Event) -> str:
+    """A call that was answered with an error, a loss, and a judge's finding are bad; plans and notes are neither."""
     if event.kind == "call":
-        return _GOOD if event.fields.get("status") == "OK" else _BAD
+        return "good" if event.fields.get("status") == "OK" else "bad"
+    if event.kind == "judge":
+        return "good" if event.text.endswith(", 0 findings") else "bad"
+    if event.kind == "storage" and ": " in event.text:
+        return "bad"
     if event.kind == "connection" or (event.kind == "outage" and "outage" not in event.fields):
-        return _BAD
-    return _GOOD if event.kind in ("dial", "outage") else _PLAIN
+        return "bad"
+    return "good" if event.kind in ("dial", "outage") else "plain"

@@ -35,6 +35,25 @@ def open_watch(progress: Any, label: str) -> Watcher | None:
     return chosen
 
 
+def limited(what: str, seconds: float) -> Watcher | bool:
+    """For `progress` of a call that may take so long: a line that says so where somebody can see it, or nothing."""
+    return open_watch(None, f"{what} (at most {spoken(seconds)})") or False
+
+
+def spoken(seconds: float) -> str:
+    """How long something takes, as people say it.
+
+    >>> spoken(4.2), spoken(90), spoken(900), spoken(7320)
+    ('4 s', '1 min 30 s', '15 min', '2 h 2 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    small = f"{minutes} min" if hours else f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{hours} h {small}" if hours and minutes else f"{hours} h" if hours else small
+
+
 def _chosen(progress: Any, label: str, notebook: type, terminal: type) -> Any:
     if progress is False:
         return None

@@ -19,6 +19,7 @@ from holdfast.cli import (
     healthz,
     image,
     judge,
+    lab,
     operations,
     report,
     run,
@@ -57,6 +58,7 @@ def main(ctx: click.Context, /, **said: Any) -> None:
     ctx.obj = SharedOptions(said)
 
 
+commands.lab.add_command(lab.status)
 main.add_commands("Suites and their reports", (run.run, report.report, report.compare, judge.judge))
 main.add_commands("One operation on a device", operations.ALL)
 main.add_commands("gNMI, of one device or several", gnmi.ALL)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
     """The verdicts again, from what --dut-artifacts kept; 1 where a case failed or the run said otherwise."""
     from holdfast.judge import again
-    from holdfast.render import terminal
+    from holdfast.render import lines, terminal
 
     found = again(folder, judge)
     if given.as_json:
@@ -40,7 +40,8 @@ def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
     else:
         for device in dict.fromkeys(each.case.device for each in found):
             click.echo(device)
-            for line in terminal.table([each.case for each in found if each.case.device == device]):
+            own = [each.case for each in found if each.case.device == device]
+            for line in terminal.table(own, width=lines.width_of_terminal()):
                 click.echo(line)
         for each in found:
             for line in each.differs:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from holdfast import visible
+from holdfast import progress, visible
 from holdfast.choices import RemoteProtocol, VolumeDriver, words
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, SharedOptions, done, pairs, plain, show
@@ -287,7 +287,9 @@ def switchover(given: SharedOptions, yes: bool, redundant: bool) -> None:
     """Fail over to the standby, and prove that it happened."""
     device = reach.device(given)
     _confirm(yes, f"fail {device.name} over to its standby")
-    moved = device.switchover(redundant=redundant)
+    limits = device.deadlines()
+    limit = limits["ready"] + limits["switchover"] + (limits["redundant"] if redundant else 0)
+    moved = device.switchover(redundant=redundant, progress=progress.limited("switchover", limit))
     done(given, f"{moved.origin} -> {moved.target}, {_away(moved.outage)}", **plain(moved))
 
 
@@ -299,7 +301,7 @@ def reboot(given: SharedOptions, yes: bool, force: bool) -> None:
     """Reboot the chassis, cold, and prove that it happened."""
     device = reach.device(given)
     _confirm(yes, f"reboot {device.name}")
-    rebooted = device.reboot(force=force)
+    rebooted = device.reboot(force=force, progress=progress.limited("reboot", device.deadlines()["reboot"]))
     done(given, f"rebooted, {_away(rebooted.outage)}", **plain(rebooted))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holdfast import calls, options
+from holdfast import calls, options, visible
 from holdfast.cli.passwords import asked_for
 from holdfast.cli.several import Place
 from holdfast.cli.shared import SharedOptions
-from holdfast.exceptions import TestbedError
+from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.secret import Secret
-from holdfast.testbed import by_options
+from holdfast.testbed import by_options, lab
 
 if TYPE_CHECKING:
     from holdfast import Device
@@ -48,6 +48,17 @@ def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:
         raise click.UsageError(f"which devices of the testbed? Give --device NAME[,NAME…] or --device all: {names}.")
     asked = [_with_password(target) for target in wanted]  # here, for a terminal is asked one thing at a time
     return tuple(Place(target.name, target.connect) for target in asked)
+
+
+def listed(given: SharedOptions) -> list[Target]:
+    """The devices of a testbed that a command is about, in maintenance too. Raises `HoldfastError`."""
+    _debug(given)
+    if not given.value("testbed"):
+        raise click.UsageError("which devices? Give --testbed FILE.")
+    targets = _of_testbed(given)
+    if not targets:
+        raise click.UsageError("the testbed has no device that is not emulated.")
+    return [_with_password(target) for target in _chosen(given, targets)]
 
 
 def _debug(given: SharedOptions) -> None:
@@ -86,29 +97,35 @@ def _of_testbed(given: SharedOptions) -> list[Target]:
     files = given.value("testbed")
     if given.value("dut"):
         raise click.UsageError("--dut and --testbed both say where the device is: give one of them.")
-    if missing := [file for file in files if not Path(file).is_file()]:
+    if missing := [file for file in files if not (lab.is_url(file) or Path(file).is_file())]:
         raise TestbedError(f"--testbed {missing[0]}: there is no such file")
     return [target for target in testbed.read(*files) if not target.emulated]
 
 
 def _wanted(given: SharedOptions, targets: Sequence[Target]) -> list[Target]:
-    """Those that are named, in the order of their names; all where none is."""
-    names = [name for name in (given.device or "").split(",") if name]
-    by_name = {target.name: target for target in targets}
-    if not names or (names == ["all"] and "all" not in by_name):
-        if not targets:
-            raise click.UsageError("the testbed has no device that is not emulated.")
-        return list(targets)
-    if unknown := [name for name in names if name not in by_name]:
-        raise click.UsageError(f"--device {unknown[0]}: {options.nearest(unknown[0], by_name)}.")
-    return [by_name[name] for name in dict.fromkeys(names)]
+    """Those that are named or tagged, in their order; all where none is. Of those in maintenance is told alone."""
+    if not targets:
+        raise click.UsageError("the testbed has no device that is not emulated.")
+    found = _chosen(given, targets)
+    left_out = [target for target in found if target.maintenance and not lab.is_named(target, given.device)]
+    for target in left_out:
+        said = f"{target.name} is {target.maintenance}; --device {target.name} asks it all the same"
+        click.echo(f"holdfast: {visible.line(said)}", err=True)
+    return [target for target in found if target not in left_out]
+
+
+def _chosen(given: SharedOptions, targets: Sequence[Target]) -> tuple[Target, ...]:
+    try:
+        return lab.chosen(targets, given.device)
+    except InvalidArgumentError as error:
+        raise click.UsageError(f"--device {error.message}: {error.hint}.") from None
 
 
 def _one_of_testbed(given: SharedOptions) -> Target:
     targets = _of_testbed(given)
-    wanted = [target for target in targets if given.device in (None, target.name)]
+    wanted = _wanted(given, targets) if given.device or len(targets) == 1 else targets
     if len(wanted) != 1:
-        names = ", ".join(target.name for target in targets) or "none that is not emulated"
+        names = ", ".join(target.name for target in wanted) or "none that is not emulated or in maintenance"
         raise click.UsageError(f"which device of the testbed? Give --device NAME; there is {names}.")
     return wanted[0]
 

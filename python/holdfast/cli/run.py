@@ -10,14 +10,14 @@ import click
 from holdfast import exit_codes
 from holdfast.cli.shared import DEVICE_OPTIONS, SharedOptions
 
-SUITES = ("cntr1", "cntr2", "cntr3", "midway", "cni", "torpedo")
+SUITES = ("cntr1", "cntr2", "cntr3", "midway", "author", "cni", "torpedo")
 # The files in which pytest looks for settings, in each folder in this order.
 _INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("suite", type=click.Choice(SUITES))
-@click.option("--device", metavar="NAME[,NAME…]", help="Which devices of the testbed; all of them without it.")
+@click.option("--device", metavar="NAME[,NAME…]", help="Which devices of the testbed, by name or tag:WORD.")
 @click.pass_context
 def run(ctx: click.Context, suite: str, device: str | None) -> None:
     """Run a suite; all further options are pytest's."""

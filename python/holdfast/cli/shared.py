@@ -77,7 +77,7 @@ def device_options(**more: Any) -> list[click.Option]:
         click.Option(
             ["--device"],
             metavar="NAME",
-            help="Which device of the testbed; where a command asks several: NAME,NAME or all.",
+            help="Which device of the testbed; where a command asks several: NAME,NAME, tag:WORD or all.",
             **more,
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="For programs.", **more),

@@ -1,4 +1,4 @@
 """Other people's lab frameworks, a file for each; nothing of them is imported unless it is used.
 
-`pip install holdfast[pyats]`, `holdfast[nornir]`, `holdfast[robot]`, `holdfast[labgrid]`.
+The extras `pyats`, `nornir`, `robot` and `labgrid` bring it: `pip install ".[pyats]"` in a checkout.
 """

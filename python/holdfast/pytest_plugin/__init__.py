@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,21 +34,26 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "cntr3(number, title): a case of the CNTR-3 test plan (container supervisor failover)"
     )
     config.addinivalue_line("markers", "midway(name): a failover in the middle of something")
+    config.addinivalue_line("markers", "midway_seeds: once for each of --midway-seed")
+    config.addinivalue_line("markers", "author(name, title): what an image of one's own promises")
     config.addinivalue_line("markers", "cni(name): a scenario of a pod whose network fails")
     config.addinivalue_line("markers", "disruptive: fails over or reboots the device under test")
     config.addinivalue_line("markers", "torpedo(scenario): a scenario of a storage provider for stateful containers")
     config.addinivalue_line("markers", "torpedo_runner(name): a scenario of this runner's alone")
+    _begin_elsewhere(config)
     options.check(config)
     if options.value(config, "testbed") or options.value(config, "dut-inner"):
         from holdfast.pytest_plugin import targets
 
         targets.check(config)
     if options.is_active(config):
-        from holdfast.pytest_plugin import image_archive, plugin, report
+        from holdfast.pytest_plugin import image_archive, plugin, report, reserved, soak
 
         image_archive.check(config)
         plugin.check(config)
         report.install(config, devices=True)
+        soak.install(config)
+        reserved.install(config)
     elif _has_scenarios(config):
         from holdfast.pytest_plugin import report
 
@@ -56,6 +62,26 @@ def pytest_configure(config: pytest.Config) -> None:
         from holdfast.storage import report as storage_report
 
         storage_report.install(config)
+
+
+def _begin_elsewhere(config: pytest.Config) -> None:
+    """What workers of pytest-xdist on other machines take, there and here."""
+    specs = " ".join(config.getoption("tx", None) or ())
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if not (worker.get("holdfast_remote") if worker is not None else "ssh=" in specs or "socket=" in specs):
+        return
+    from holdfast.pytest_plugin import elsewhere
+
+    elsewhere.prepare(config)
+    elsewhere.begin(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(elsewhere.Home(config), "holdfast-elsewhere")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    elsewhere = sys.modules.get("holdfast.pytest_plugin.elsewhere")
+    if elsewhere is not None:
+        elsewhere.end(config)
 
 
 def _has_scenarios(config: pytest.Config) -> bool:
@@ -69,19 +95,23 @@ def _has_scenarios(config: pytest.Config) -> bool:
 def pytest_report_header(config: pytest.Config) -> str | None:
     if "cni" not in options.wanted_suites(config):
         return None
-    from holdfast.suites.cni import pods
+    from holdfast.suites.cni import network
 
-    return f"holdfast: {pods.describe(config)}"
+    return f"holdfast: {network.describe(config)}"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
     if options.is_active(node.config) or _has_scenarios(node.config):
-        from holdfast.pytest_plugin import artifacts
+        from holdfast.pytest_plugin import artifacts, elsewhere, not_run, reserved, rounds
 
+        rounds.tell(node)
+        reserved.tell(node)
+        elsewhere.tell(node)
         node.workerinput["holdfast_artifacts"] = artifacts.place(node.config)
         node.workerinput["holdfast_session"] = artifacts.session(node.config)
+        not_run.tell(node)
     node.workerinput["holdfast_command_line"] = [str(word) for word in node.config.invocation_params.args]
 
 
@@ -95,16 +125,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test on every device of a testbed, and as often as `--dut-repeat` says."""
+    """Every test on every device of a testbed, and as often as `--dut-repeat` or `--dut-for` says."""
     if "holdfast_run" not in metafunc.fixturenames:
         return
-    from holdfast.pytest_plugin import plans, targets
+    from holdfast.pytest_plugin import plans, rounds, targets
 
-    repeat = int(options.value(metafunc.config, "dut-repeat") or 1)
-    if repeat > 1:
-        metafunc.fixturenames.append("holdfast_round")
-        rounds = range(1, repeat + 1)
-        metafunc.parametrize("holdfast_round", rounds, ids=map(plans.round_name, rounds), scope="session")
+    if numbers := rounds.collected(metafunc.config):
+        metafunc.fixturenames.append(rounds.PARAMETER)
+        metafunc.parametrize(rounds.PARAMETER, numbers, ids=map(plans.round_name, numbers), scope="session")
+    if metafunc.definition.get_closest_marker("midway_seeds"):
+        seeds = options.midway_seeds(metafunc.config)
+        metafunc.parametrize("window", [f"seed{seed}" for seed in seeds], scope="session")
     known = targets.of(metafunc.config)
     if len(known) > 1:
         names = [target.name for target in known]
@@ -154,6 +185,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         image_archive.check(session.config)
         plugin.check(session.config)
+    if options.value(session.config, "dut-for"):
+        from holdfast.pytest_plugin import rounds, scheduling
+
+        rounds.of(session.config).collect(session.items, partial(scheduling.scope, session.config))
     if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
         from holdfast.exceptions import HoldfastError
         from holdfast.pytest_plugin import ending, plan
@@ -163,9 +198,40 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         except HoldfastError as error:
             ending.refuse(session.config, error, begun=True)
         ending.succeed(session.config)
+    ours = [item for item in session.items if options.is_ours(item)]
+    if ours and not session.config.option.collectonly:
+        from holdfast.pytest_plugin import waits
+
+        waits.install(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """The loop of a process without workers where rounds go on for a time; else pytest's own, or xdist's."""
+    if not options.value(session.config, "dut-for") or session.config.option.collectonly or session.testsfailed:
+        return None
+    from holdfast.pytest_plugin import not_run, rounds
+
+    is_worker = hasattr(session.config, "workerinput")
+    if is_worker or not_run.shares_out(session.config) or not rounds.is_timed(session.config):
+        return None
+    rounds.of(session.config).loop(session)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    if options.value(item.config, "dut-for"):
+        from holdfast.pytest_plugin import rounds
+
+        rounds.of(item.config).enter(item)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "holdfast_run" in getattr(item, "fixturenames", ()):
+        from holdfast.pytest_plugin import not_run
+
+        not_run.skip(item)
     if item.get_closest_marker("disruptive"):
         from holdfast.pytest_plugin.run import skip_unless_allowed
 
@@ -199,21 +265,30 @@ def pytest_runtest_makereport(
         shorten(call.excinfo.value, made)
         item.stash[FAILED] = made.failed
     if "holdfast_case" in getattr(item, "fixturenames", ()):
-        from holdfast.pytest_plugin import artifacts
+        from holdfast.pytest_plugin import artifacts, not_run
         from holdfast.pytest_plugin.case import annotate
 
         artifacts.note_reason(made, call)
+        not_run.note(item, made)
+        artifacts.note_began(item, call)
         annotate(item, call, made)
         artifacts.keep_end(item, made)
     if item.get_closest_marker("torpedo"):
+        from holdfast.pytest_plugin import artifacts
         from holdfast.storage import report as storage_report
 
+        artifacts.note_began(item, call)
         storage_report.annotate(item, call, made)
     if options.SUITES / "cni" in item.path.parents:
         from holdfast.pytest_plugin import artifacts, scenarios
 
         artifacts.note_reason(made, call)
+        artifacts.note_began(item, call)
         scenarios.annotate_cni(item, call, made)
+    if getattr(item.config, "workerinput", {}).get("holdfast_remote"):
+        from holdfast.pytest_plugin import elsewhere
+
+        elsewhere.pack(item, made)
     return made
 
 

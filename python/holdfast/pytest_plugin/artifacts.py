@@ -18,10 +18,10 @@ import pytest
 
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError
-from holdfast.pytest_plugin import options, targets
-from holdfast.pytest_plugin.plans import plan_id, plan_of, title, variant
+from holdfast.pytest_plugin import command_line, options, targets
+from holdfast.pytest_plugin.plans import plan_id, plan_of, round_of, title, variant
 from holdfast.verdicts import CaseRecord, store
-from holdfast.verdicts.store import DEVICE, TIMELINE, VERDICT
+from holdfast.verdicts.store import DEVICE, HISTORY, TIMELINE, VERDICT
 
 if TYPE_CHECKING:
     from holdfast.pytest_plugin.run import Run
@@ -33,19 +33,23 @@ TIMELINE_TEXT = "timeline.txt"
 FOLDER = pytest.StashKey[str]()
 # Which run of pytest this is: its workers share it, and a folder may keep cases of several.
 SESSION = pytest.StashKey[str]()
+# When a test's setup began.
+BEGAN = pytest.StashKey[datetime]()
 # Set on a test whose folder has nothing of an earlier run any more.
 EMPTIED = pytest.StashKey[bool]()
 # Set once something could not be kept.
 INCOMPLETE = pytest.StashKey[bool]()
 # The folder of what was fetched from the device.
 FETCHED = "fetched"
-WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, "*.log", f"{FETCHED}/*")
+WRITTEN = (VERDICT, TIMELINE, TIMELINE_TEXT, DEVICE, HISTORY, "*.log", f"{FETCHED}/*", f".*{store.PART}")
 # What a report calls the reason of who skipped its test.
 SKIP_REASON = "holdfast_skip_reason"
 # Of a plan's marker, what a report tells.
 PLANNED = ("switchovers", "reboots", "shared")
 # Of a file's name, in bytes: file systems take 255, and an ending may follow.
 LONGEST_NAME = 200
+# What the device of a run's own is called, where nothing names it.
+EMULATED = "EMULATED"
 # How long a look at the device may take for this, in seconds.
 LOOK = 10.0
 
@@ -88,9 +92,9 @@ def _as_far_as_there_is_room(item: pytest.Item) -> Iterator[None]:
 
 
 def _write_timeline(folder: Path, events: Sequence[Event]) -> None:
-    (folder / TIMELINE_TEXT).write_text("\n".join(map(str, events)) + "\n", encoding="utf-8")
+    store.write_whole(folder / TIMELINE_TEXT, "\n".join(map(str, events)) + "\n")
     rows = [{**asdict(event), "time": event.time.isoformat()} for event in events]
-    (folder / TIMELINE).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+    store.write_whole(folder / TIMELINE, json.dumps(rows) + "\n")
 
 
 def _write(run: Run, folder: Path) -> None:
@@ -105,11 +109,13 @@ def _write(run: Run, folder: Path) -> None:
         "written": _now(),
         "control_processors": _answer(lambda: [repr(cp) for cp in run.device.control_processors(timeout=LOOK)]),
     }
-    (folder / DEVICE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    store.write_whole(folder / DEVICE, json.dumps(about, indent=2) + "\n")
+    for file, document in run.evidence.items():
+        store.write_whole(folder / file, json.dumps(document, indent=1) + "\n")
     for name in _answer(lambda: [container.name for container in run.device.containerz.containers(timeout=LOOK)]):
         if ("container", name, "") in run.made:
             lines = _answer(partial(run.device.containerz.logs, name, timeout=LOOK))
-            (folder / f"{_plain(name)}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            store.write_whole(folder / f"{_plain(name)}.log", "\n".join(lines) + "\n")
 
 
 def keep_case(item: pytest.Item, case: CaseRecord) -> None:
@@ -119,7 +125,9 @@ def keep_case(item: pytest.Item, case: CaseRecord) -> None:
     with _as_far_as_there_is_room(item):
         folder = _folder(item.config, item)
         if folder is not None:
-            store.write(folder, replace(case, plan=plan, session=session(item.config), ended=_now()))
+            now = datetime.now(timezone.utc)
+            told = replace(case, plan=plan, session=session(item.config), command=command_line.shown(item.config))
+            store.write(folder, replace(told, began=_written(item.stash.get(BEGAN, now)), ended=_written(now)))
 
 
 def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -130,7 +138,8 @@ def keep_end(item: pytest.Item, report: pytest.TestReport) -> None:
     device = targets.of_item(item).name or "the emulated device"
     outcome = "skipped" if report.skipped else "error"
     case = CaseRecord(plan_id(item), item.name, device, outcome, suite=marker.name, why=reason(report))
-    keep_case(item, replace(case, title=title(item), variant=variant(item)))
+    case = replace(case, title=title(item), variant=variant(item), round=round_of(item))
+    keep_case(item, replace(case, target=targets.of_item(item).name or EMULATED))
 
 
 def note_reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
@@ -166,13 +175,18 @@ def _folder(config: pytest.Config, item: pytest.Item) -> Path | None:
     given = place(config)
     if given is None:
         return None
-    folder = Path(given) / _plain(item.name)
+    folder = path_of(item)
     folder.mkdir(parents=True, exist_ok=True)
     if not item.stash.get(EMPTIED, False):
         item.stash[EMPTIED] = True
         for file in [file for name in WRITTEN for file in folder.glob(name)]:
             file.unlink()
     return folder
+
+
+def path_of(item: pytest.Item) -> Path:
+    """Where a test's artifacts are, in a run that keeps them."""
+    return Path(str(place(item.config))) / _plain(item.name)
 
 
 def _plain(name: str) -> str:
@@ -185,8 +199,18 @@ def _plain(name: str) -> str:
     return f"{encoded[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
+def note_began(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Keep when a test began, which its setup's report tells."""
+    if call.when == "setup":
+        item.stash[BEGAN] = datetime.fromtimestamp(call.start, timezone.utc)
+
+
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _written(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
 
 
 def _answer(ask: Callable[[], Iterable[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.exceptions import HoldfastError, word_for
-from holdfast.pytest_plugin import artifacts
+from holdfast.pytest_plugin import artifacts, targets
 from holdfast.pytest_plugin.plans import plan_id, plan_of, round_of, title, variant
 from holdfast.render import junit
 from holdfast.results import Reboot, Switchover
@@ -253,6 +253,7 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
         vendor=case.run.profile.vendor,
         software=case.run.software,
         round=number,
+        target=targets.of_item(item).name or artifacts.EMULATED,
         held={} if number is None else case.run.held(),
     )
 

@@ -13,10 +13,11 @@ import pytest
 from holdfast import options as table
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.proxies import ENVIRONMENT
+from holdfast.testbed import lab
 
 SUITES = Path(__file__).parent.parent / "suites"
 # Those that a device is tested with, and those that need none.
-DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway")
+DEVICE_SUITES = ("cntr1", "cntr2", "cntr3", "midway", "author")
 # Whose cases have numbers: they are shown in their order.
 NUMBERED_SUITES = ("cntr1", "cntr2", "cntr3")
 # Options that say something of the emulated provider.
@@ -71,6 +72,25 @@ def _said(config: pytest.Config, option: table.Option) -> tuple[int, Any]:
         raise pytest.UsageError(str(error)) from None
 
 
+def author(config: pytest.Config, name: str) -> str:
+    """What `--author-NAME` says, or what holds where nobody says it."""
+    return str(value(config, f"author-{name}") or table.AUTHOR_DEFAULTS[name])
+
+
+def midway_seeds(config: pytest.Config) -> list[int]:
+    """`--midway-seed`: each once, in the order in which they stand there."""
+    seeds: list[int] = []
+    for part in str(value(config, "midway-seed") or 0).split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def midway_changes(config: pytest.Config) -> frozenset[str]:
+    """`--midway-changes`: the kinds of things."""
+    return frozenset(str(value(config, "midway-changes") or "container,image,plugin,volume").split(","))
+
+
 def flag(config: pytest.Config, name: str) -> bool:
     """Whether a flag is set: on the command line, or by a word for yes in the environment or the ini file."""
     return bool(value(config, name))
@@ -92,9 +112,10 @@ def typed(config: pytest.Config, name: str) -> bool:
 def is_all_typed(config: pytest.Config, name: str) -> bool:
     """Whether the command line itself says all that a list has."""
     words = command_line(config)
+    elsewhere: dict[str, str] | None = getattr(config, "workerinput", {}).get("holdfast_testbeds")
     said = {word.partition("=")[2] for word in words if word.startswith(f"--{name}=")}
     said.update(following for word, following in pairwise(words) if word == f"--{name}")
-    found = value(config, name) or ()
+    found = list(elsewhere) if elsewhere and name == "testbed" else value(config, name) or ()
     return bool(found) and said.issuperset(found)
 
 
@@ -155,8 +176,8 @@ def _check_torpedo(config: pytest.Config) -> None:
         raise pytest.UsageError("--torpedo-runner runs tasks on real nodes: give --provider too, such as nbd")
     for text in value(config, "torpedo-deadline") or ():
         scenario, _ = deadline(text, "torpedo-deadline", "T5=60s")
-        if not re.fullmatch(r"[Tt]([1-9]|1[0-5]|2[1-4])|leave", scenario):
-            hint = "give T1 to T15, T21 to T24, or leave"
+        if not re.fullmatch(r"[Tt]([1-9]|1[0-5]|2[1-5])|leave", scenario):
+            hint = "give T1 to T15, T21 to T25, or leave"
             raise pytest.UsageError(f"--torpedo-deadline {text}: there is no scenario {scenario!r}; {hint}")
     for text in value(config, "torpedo-timing") or ():
         name, _ = deadline(text, "torpedo-timing", "sync=1ms")
@@ -237,9 +258,7 @@ def _check_files(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--dut-artifacts {artifacts}: that is no folder")
     if artifacts is not None:
         _make_folder(artifacts)
-    report = value(config, "dut-report")
-    if report is not None and not Path(report).absolute().parent.is_dir():
-        raise pytest.UsageError(f"--dut-report {report}: there is no folder {Path(report).absolute().parent}")
+    _check_reports(config)
     for option in table.SECRET_FILES:
         if (file := value(config, option.name)) and not Path(file).exists():
             raise pytest.UsageError(f"--{option.name}: {file} does not exist")
@@ -251,8 +270,17 @@ def _check_files(config: pytest.Config) -> None:
         except InvalidArgumentError as error:
             raise pytest.UsageError(f"--dut-failpoint-file {error.message}; {error.hint}") from None
     for file in value(config, "testbed") or ():
-        if not Path(file).is_file():
+        if not lab.is_url(file) and not Path(file).is_file():
             raise pytest.UsageError(f"--testbed {file}: there is no such file")
+
+
+def _check_reports(config: pytest.Config) -> None:
+    for name in ("dut-report", "dut-soak-report"):
+        report = value(config, name)
+        if report is not None and not Path(report).absolute().parent.is_dir():
+            raise pytest.UsageError(f"--{name} {report}: there is no folder {Path(report).absolute().parent}")
+    if value(config, "dut-soak-report") and not (value(config, "dut-repeat") or value(config, "dut-for")):
+        raise pytest.UsageError("--dut-soak-report is about rounds: give --dut-for TIME or --dut-repeat NUMBER too")
 
 
 def _make_folder(artifacts: str) -> None:
@@ -318,6 +346,11 @@ def emulator_settings(config: pytest.Config) -> dict[str, Any]:
     return found
 
 
+def runs_real_containers(config: pytest.Config) -> bool:
+    """Whether the embedded device's containers are real."""
+    return emulator_settings(config).get("runtime") == "docker"
+
+
 def _check_quirks(names: list[str]) -> None:
     from holdfast._emulator import known_quirks
 
@@ -332,7 +365,7 @@ def wanted_suites(config: pytest.Config) -> list[str]:
     if config.args_source == pytest.Config.ArgsSource.ARGS and not _only_options(config):
         return []
     keyword = config.getoption("keyword") or ""
-    named = [name for name in SUITE_NAMES if re.search(rf"\b{name}", keyword)]
+    named = [name for name in SUITE_NAMES if re.search(rf"\b{name}(?![A-Za-z])", keyword)]  # no `authorisation`
     if named:
         return named
     naming = ("--dut", "--testbed")
@@ -358,3 +391,8 @@ def is_active(config: pytest.Config) -> bool:
     folders = [SUITES / name for name in DEVICE_SUITES]
     named = value(config, "dut") or value(config, "testbed")
     return bool(device_suites or named) or any(names_suite_file(config, folder) for folder in folders)
+
+
+def is_ours(item: pytest.Item) -> bool:
+    """Whether a test has to do with a device under test, or is of a shipped suite."""
+    return "holdfast_run" in getattr(item, "fixturenames", ()) or any(map(item.get_closest_marker, SUITE_NAMES))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.addresses import hosts
-from holdfast.pytest_plugin import case, options, targets
+from holdfast.pytest_plugin import case, not_run, options, targets
 from holdfast.pytest_plugin.run import Run
 from holdfast.testbed.target import Target
 
@@ -24,7 +24,7 @@ class Pair:
 
 def other_of(config: pytest.Config, target: Target) -> Target:
     """The next device of the testbed; beside an emulated one, another emulated one. Skips where there is none."""
-    known = targets.of(config)
+    known = [each for each in targets.of(config) if each.name == target.name or not_run.why(config, each) is None]
     if len(known) > 1:
         names = [each.name for each in known]
         return known[(names.index(target.name) + 1) % len(known)]
@@ -42,6 +42,15 @@ def beside(request: pytest.FixtureRequest, near: Run) -> Iterator[Pair]:
         if far.chassis is not None and shared:
             where = ", ".join(sorted(shared))
             pytest.skip(f"both emulated devices are at {where}, as are the ports of their containers: say listen=auto")
+        if (
+            far.chassis is not None
+            and options.runs_real_containers(request.config)
+            and far.image.port == near.image.port
+        ):
+            pytest.skip(
+                "the containers of both emulated devices are in the network of this machine, where one has port "
+                f"{near.image.port}: leave --dut-port out, and let --dut-command name {{port}}"
+            )
         begun: list[Run] = []
         try:
             for each in sorted((near, far), key=lambda each: each.address):

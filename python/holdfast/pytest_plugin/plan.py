@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from holdfast.pytest_plugin import options, targets
-from holdfast.pytest_plugin.plans import plan_of
+from holdfast.pytest_plugin import not_run, options, plans, rounds, targets
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,29 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Print the plan."""
     from holdfast import _core
 
-    known = targets.of(config)
+    reasons = {target.name: not_run.why(config, target) for target in targets.of(config)}
+    known = [target for target in targets.of(config) if reasons[target.name] is None]
     emulated = [targets.surely_emulated(config, target) for target in known]
-    limits = _core.deadlines(emulated=all(emulated))
+    limits = _core.deadlines(emulated=all(emulated), real_containers=options.runs_real_containers(config))
     limits.update(dict(options.deadline(text) for text in options.value(config, "dut-deadline") or ()))
     goes = {
         target.name: targets.is_allowed(config, target) or says_emulated
         for target, says_emulated in zip(known, emulated, strict=True)
     }
-    disruptions = {found: targets.of_item(item).name for item in items if (found := _of(item)) is not None}
-    where = ", ".join("the EMULATED device" if not target.name else target.name for target in known)
+    timed = rounds.is_timed(config)  # of which one round is told
+    here = [item for item in items if targets.of_item(item) in known and not (timed and plans.round_of(item) == 2)]
+    disruptions = {found: targets.of_item(item).name for item in here if (found := _of(item)) is not None}
+    where = ", ".join("the EMULATED device" if not target.name else target.name for target in known) or "no device"
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     write: Callable[[str], None] = print if reporter is None else reporter.write_line
     in_all = _in_all([disruption for disruption, name in disruptions.items() if goes[name]], limits)
-    write(f"plan for {where}: {in_all}")
+    again = f"; that is one round, and they go on {rounds.words(config)}" if timed else ""
+    write(f"plan for {where}: {in_all}{again}")
     for disruption, name in disruptions.items():
         time = f"at most {_time(disruption.longest(limits))}{'' if goes[name] else ', if it were allowed'}"
         write(f"  {disruption.name:<20} {disruption!s:<40} {time}")
+    for why in filter(None, reasons.values()):
+        write(f"NotRun: {why}")
     for name in (name for name, is_allowed in goes.items() if not is_allowed):
         own = _in_all([disruption for disruption, where in disruptions.items() if where == name], limits)
         write(f"not allowed on {name}, so its cases skip: say --dut-allow-disruption, and it is {own}")
@@ -70,16 +75,21 @@ def _in_all(disruptions: Sequence[PlannedDisruption], limits: Mapping[str, float
 def _of(item: pytest.Item) -> PlannedDisruption | None:
     if item.get_closest_marker("disruptive") is None or item.get_closest_marker("skip") is not None:
         return None
-    case = plan_of(item)
+    case = plans.plan_of(item)
     if case is None:
         return PlannedDisruption(item.name, 0, 0, known=False)
     name = str(case.kwargs.get("shared") or case.args[0])
-    switchovers = case.kwargs.get("switchovers", 0)
+    switchovers = _count(item.config, case.kwargs.get("switchovers", 0))
     procedure = getattr(getattr(item, "function", None), "holdfast_procedure", None)
     if options.flag(item.config, "dut-combine") and procedure is not None and procedure.combines:
         name, switchovers = "combined", _most_switchovers(item)
     where = getattr(getattr(item, "callspec", None), "id", "")
     return PlannedDisruption(f"{name} {where}".strip(), switchovers, case.kwargs.get("reboots", 0))
+
+
+def _count(config: pytest.Config, said: int | str) -> int:
+    """How many failovers a marker says; a name is that of `--author-NAME`."""
+    return said if isinstance(said, int) else int(options.author(config, said))
 
 
 def _most_switchovers(item: pytest.Item) -> int:

@@ -142,7 +142,10 @@ def _test(named: Callable[..., Any], done: Procedure, parts: tuple[str, ...]) ->
     def look(request: pytest.FixtureRequest, run: Run, own: Case, window: str = "") -> None:
         own.window = window
         standby.skip_without(run, request.node)
-        accounts: Accounts = run.shared.setdefault((round_of(request.node), window), {})
+        number = round_of(request.node)
+        accounts: Accounts = run.shared.setdefault((number, window), {})
+        for over in [key for key in run.shared if isinstance(key, tuple) and (key[0] or 0) < (number or 0)]:
+            del run.shared[over]  # a soak goes on for a night
         try:
             if done not in accounts:
                 _go_through(request, run, done, window, accounts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 # How long a device may take to say what it is, or to serve what was configured, in seconds.
 LOOK = 10.0
+# Where the test container serves, if it is not told otherwise.
+DEFAULT_PORT = 60061
+# Ports that this machine gives to nobody by itself, of which two neighbours are looked for, and how often.
+PORTS, TRIES = range(20_000, 30_000), 100
 # What the embedded device asks for in Deploy, in bytes: small, so that a transfer has a middle.
 CHUNK = 1_000_000
 
@@ -28,7 +34,9 @@ CHUNK = 1_000_000
 def connect(config: pytest.Config, target: Target) -> tuple[Device, Profile]:
     """Reach the device with its vendor's ways, given or recognised. Raises `HoldfastError`."""
     # One of this process' own is known for what it is, whatever it serves.
-    limits: dict[str, float] = _core.deadlines(emulated=True) if target.emulated else {}
+    limits: dict[str, float] = {}
+    if target.emulated:
+        limits.update(_core.deadlines(emulated=True, real_containers=options.runs_real_containers(config)))
     limits.update(options.deadline(text) for text in options.value(config, "dut-deadline") or ())
     first = profiles.GENERIC if target.profile == profiles.AUTO else target.profile
     device = target.connect(profile=first, deadlines=limits)
@@ -75,6 +83,27 @@ def start_chassis(config: pytest.Config, target: Target) -> Emulator:
         chassis.stop()
         raise
     return chassis
+
+
+def container_port(config: pytest.Config, target: Target) -> int:
+    """Where containers of the image under test serve. Real ones of an embedded device may be in the network of this
+    machine, whose ports all such devices have in common: each takes one of its own, where the image can be told.
+    """
+    given, command = options.value(config, "dut-port"), options.value(config, "dut-command") or ""
+    can_be_told = "{port}" in command or (not command and options.value(config, "dut-image") is None)
+    if given is None and can_be_told and target.emulated and options.runs_real_containers(config):
+        drawn = (secrets.choice(PORTS) for _ in range(TRIES))
+        return next((port for port in drawn if _is_free(port) and _is_free(port + 1)), DEFAULT_PORT)
+    return int(given or DEFAULT_PORT)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
+            listener.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 class Configuring:

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from holdfast.exceptions import HoldfastError, InvalidArgumentError
-from holdfast.pytest_plugin import artifacts, ending, options, targets
+from holdfast.pytest_plugin import artifacts, ending, not_run, options, soak, targets
 from holdfast.pytest_plugin.case import KEPT
-from holdfast.render import terminal
+from holdfast.pytest_plugin.reasons import Reasons, say_where
+from holdfast.render import lines, terminal
 from holdfast.testbed import Target
 from holdfast.verdicts import CaseRecord, store
 
@@ -73,22 +73,9 @@ class Header:
     def pytest_report_header(self, config: pytest.Config) -> str:
         """Which device."""
         if options.flag(config, "dut-plan"):
-            return "holdfast: a plan; no device is reached"
-        return "\n".join(f"holdfast: {line}" for line in _headers(config))
-
-
-class Reasons:
-    """Why a case failed, for those who read it there: pytest says it once, and not again in its last lines."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
-
-    def toterminal(self, tw: Any) -> None:
-        """As it is."""
-        tw.line(self._text)
+            return "holdfast: a plan; no failover is made"
+        lines = filter(None, (*_headers(config), soak.header(config)))
+        return "\n".join(f"holdfast: {line}" for line in lines)
 
 
 class Summary:
@@ -99,42 +86,48 @@ class Summary:
         self._cases: list[CaseRecord] = []
         # Why cases did not begin, and how many of each.
         self._skipped: Counter[str] = Counter()
+        self._not_run = not_run.Account()
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a case's account."""
         if report.when == "setup" and report.skipped and MARKERS & set(report.keywords):
-            self._skipped[artifacts.reason(report)] += 1
+            reason = artifacts.reason(report)
+            if not self._not_run.add(report, reason):
+                self._skipped[reason] += 1
         stored = dict(report.user_properties).get(KEPT)
         if report.when == "call" and stored is not None:
-            self._cases.append(store.decode(json.loads(str(stored))))
+            case = store.decode(json.loads(str(stored)))
+            self._cases.append(case)
             if report.failed and isinstance(report.longrepr, str):
-                report.longrepr = Reasons(report.longrepr)  # type: ignore[assignment]
+                report.longrepr = Reasons(report.longrepr, terminal.where(case))  # type: ignore[assignment]
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """A line for each case, what could not be checked, and why others did not begin."""
         reasons = {} if "s" in terminalreporter.reportchars else self._skipped  # pytest shows them itself
-        if not (self._cases or reasons):
+        if not (self._cases or reasons or self._not_run):
             return
+        say_where(terminalreporter)
         terminalreporter.write_sep("=", "holdfast")
-        for line in (*self._tables(), *self._rounds(), *(f"{count} skipped: {why}" for why, count in reasons.items())):
+        skipped = (f"{count} skipped: {why}" for why, count in reasons.items())
+        for line in (*self._tables(), *self._not_run.lines(), *self._rounds(), *skipped):
             terminalreporter.write_line(line)
         if any(case.failures for case in self._cases) and not self._shows_timelines():
             terminalreporter.write_line("timelines: -v shows them; --dut-artifacts DIR and --dut-report FILE keep them")
 
     def _tables(self) -> Iterator[str]:
         for device in dict.fromkeys(case.device for case in self._cases):
-            yield device
+            yield from lines.unindented(device, lines.width_of_terminal())
             own = [case for case in self._cases if case.device == device]
             if all(case.suite in options.NUMBERED_SUITES for case in own):
                 own.sort(key=lambda case: (case.round or 0, case.plan_id))  # workers end in any order
-            yield from terminal.table(own, self._paint, reasons_above=True)
+            yield from terminal.table(own, self._paint, reasons_above=True, width=lines.width_of_terminal())
 
     def _rounds(self) -> Iterable[str]:
         if all(case.round is None for case in self._cases):
             return ()
-        from holdfast.pytest_plugin import soak
+        from holdfast.report import soak
 
         return soak.summary(self._cases)
 
@@ -156,6 +149,10 @@ def _headers(config: pytest.Config) -> list[str]:
 
 
 def _header(config: pytest.Config, target: Target, *, alone: bool) -> str:
+    if (why := not_run.why(config, target)) is not None:
+        return f"device {target.name}: NotRun: {why}"
+    if not_run.reached_elsewhere(config, target):
+        return f"device {target.name}: by worker {' or '.join(target.workers)}"
     if target.emulated:
         ways = "" if target.profile in ("generic", "auto") else f", playing {target.profile}"
         return f"EMULATED dual-supervisor device{' ' * bool(target.name)}{target.name}, in this process{ways}"

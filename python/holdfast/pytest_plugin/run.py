@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast import addresses, journal, leftovers, profiles, scratch
+from holdfast import addresses, journal, leftovers, profiles, reserving, scratch
+from holdfast import options as all_options
 from holdfast.choices import JudgedVerdict, VolumeDriver
 from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed, word_for
 from holdfast.pytest_plugin import ending, options, reach, targets
+from holdfast.pytest_plugin.doing import Doing
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
 from holdfast.testbed.target import InnerNames
@@ -23,7 +25,6 @@ from holdfast.testbed.target import InnerNames
 if TYPE_CHECKING:
     from holdfast import Device, Emulator
 
-DEFAULT_PORT = 60061
 # The test container's command: on its default port as the plans start it, and on any other.
 CNTRSRV, CNTRSRV_ON = "./cntrsrv", "./cntrsrv --port={port}"
 # Where gRIBI is, as IANA has it.
@@ -60,7 +61,7 @@ class ImageUnderTest:
     @property
     def command(self) -> str:
         """What a container runs to serve the image's port."""
-        if self.command_template == CNTRSRV_ON and self.port == DEFAULT_PORT:
+        if self.command_template == CNTRSRV_ON and self.port == reach.DEFAULT_PORT:
             return CNTRSRV
         return self.command_template.replace("{port}", str(self.port))
 
@@ -81,6 +82,8 @@ class Run:
         self.judged: JudgedVerdict = options.value(config, "dut-judge") or "depth"
         self.broken: str | None = None
         self.shared: dict[Any, Any] = {}
+        self.doing = Doing()
+        self.evidence: dict[str, Any] = {}  # of the case that runs, by its file's name
         self._folder = scratch.make(scratch.RUN)
         self._images: dict[str, ImageUnderTest] = {}
         self._mark = 0.0
@@ -91,11 +94,12 @@ class Run:
         self._kept: set[tuple[str, str, str]] = set()
         # When the device was last asked to fail over, or a test began.
         self.since = time.monotonic()
-        self._lock: journal.Lock | None = None
+        self._lock: reserving.Claim | None = None
         self._first_active: str | None = None
         self.chassis: Emulator | None = None
         # Whether containers of the image serve Ping: the wheel's do; of one's own None until one was asked.
         self.image_pings: bool | None = True if options.value(config, "dut-image") is None else None
+        self._port = reach.container_port(config, target)
         if target.emulated:
             target = self._embedded(target)
         self.target = target
@@ -134,7 +138,7 @@ class Run:
         self.description = reach.describe(self.device, roles, self.profile, emulated=self.target.emulated)
         self.software = next((cp.software_version for cp in roles if cp.software_version), "unknown")
         if self.chassis is None and not self._shares_device:
-            self._lock = journal.lock(self.device.address)
+            self._lock = reserving.DeviceLocks().claim(self.device.address, patience=self._patience, tell=self.note)
         self.configuring.before_tests()
         for warning in leftovers.refuse_foreign(self.device, self.id) if self._journal else ():
             self.note(warning)
@@ -174,8 +178,8 @@ class Run:
         return self._images[purpose]
 
     @property
-    def _port(self) -> int:
-        return int(options.value(self.config, "dut-port") or DEFAULT_PORT)
+    def _patience(self) -> float:
+        return all_options.time(options.value(self.config, "dut-wait"), "--dut-wait") or 0
 
     def _make_image(self, purpose: str) -> ImageUnderTest:
         from holdfast import Archive, cntrsrv
@@ -293,16 +297,17 @@ class Run:
 
     def switchover(self) -> Switchover:
         """Fail the active control processor, as `--dut-trigger` says."""
-        return self.device.switchover(trigger=self.trigger)
+        return self.device.switchover(trigger=self.trigger, progress=self.doing)
 
     def reboot(self) -> Reboot:
         """Reboot the chassis, cold; what was configured here is saved before."""
         self.configuring.before_reboot()
-        return self.device.reboot(force=True)  # as the plan's suite does
+        return self.device.reboot(force=True, progress=self.doing)  # by force, as the plan's suite does
 
     def note(self, text: str) -> None:
         """Put a note on the device's timeline."""
         self.device.note(text)
+        self.doing.note(text)
 
     def begin_test(self, item: pytest.Item) -> Device:
         """Hand out the device, or skip where an earlier test left it broken."""
@@ -313,7 +318,9 @@ class Run:
         timeline = self.device.timeline
         self._mark = timeline[-1].at if timeline else 0.0
         self.since = time.monotonic()
+        self.doing.begin()
         self.note(f"{item.name} begins")
+        self.evidence.clear()
         self.device = self._recording(self.device_of_session)
         return self.device
 

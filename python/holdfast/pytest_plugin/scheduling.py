@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -13,16 +13,15 @@ from holdfast.pytest_plugin.procedure import PROCEDURE, Procedure
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
-    """A scheduler for `-n`; None where the user chose another way to share out."""
-    if config.getoption("dist", "no") not in ("load", "no"):
+    """A scheduler for `-n`; None where the user chose another way to share out. Raises `pytest.UsageError`."""
+    dist = config.getoption("dist", "no")
+    if dist not in ("load", "no"):
+        if any(target.workers for target in targets.of(config)):
+            raise pytest.UsageError(f"--dist {dist} does not heed `workers:` of the testbed: leave it out, or say load")
         return None
-    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped,unused-ignore]
+    from holdfast.pytest_plugin.sharing import Sharing
 
-    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return scope(config, nodeid)
-
-    return Scheduling(config, log)
+    return Sharing(config, log, partial(scope, config), partial(targets.of_nodeid, config))
 
 
 def scope(config: pytest.Config, nodeid: str) -> str:
@@ -32,10 +31,8 @@ def scope(config: pytest.Config, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
         together = _combined() if options.flag(config, "dut-combine") else _shared()
         return f"{file}::together" if test.partition("[")[0] in together else nodeid
-    parameters = nodeid.rpartition("[")[2].removesuffix("]") if nodeid.endswith("]") else ""
-    words = f"-{parameters}-"
-    named = [target.name for target in known if f"-{target.name}-" in words]
-    return max(named, key=len, default=known[0].name if len(known) == 1 else nodeid)
+    target = targets.of_nodeid(config, nodeid)
+    return nodeid if target is None else target.name
 
 
 @cache

@@ -1,52 +1,88 @@
-"""`--dut-repeat`: how outages spread over many rounds, and what grew."""
+"""A soak while it runs: its page, written anew as rounds go by, and the rule that ends it after failures."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Sequence
+import json
+import time
+from datetime import datetime, timezone
+from pathlib import Path
 
-from holdfast.verdicts import CaseRecord
+import pytest
 
-# What may grow is compared between the first and the last so many of the rounds.
-SHARE = 4
-# By how much, to be worth a line.
-NOTABLE = 1.25
+from holdfast.pytest_plugin import failures, options, rounds
+from holdfast.pytest_plugin.case import KEPT
+from holdfast.verdicts import CaseRecord, store
 
-
-def summary(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    """Lines for the terminal: percentiles of outages by device, and what was left or took longer at the end."""
-    for device in dict.fromkeys(case.device for case in cases):
-        own = [case for case in cases if case.device == device]
-        rounds = max(case.round or 0 for case in own)
-        yield f"{rounds} rounds on {device}"
-        yield from _outages(own)
-        yield from _growth(own)
+# From one writing of the page to the next, in seconds at least, and as a share of the time that it takes.
+PAUSE, SHARE = 5.0, 20
 
 
-def _outages(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    seconds = sorted(second for case in cases for second in case.outages)
-    if not seconds:
-        yield "  outages: none"
-        return
-    marks = {f"p{share}": percentile(seconds, share) for share in (50, 90, 99)}
-    shown = ", ".join(f"{name} {value:.3f} s" for name, value in marks.items())
-    yield f"  outages: {len(seconds)}; {shown}, longest {seconds[-1]:.3f} s"
+def is_soak(config: pytest.Config) -> bool:
+    """Whether cases run more than once."""
+    return len(rounds.collected(config)) > 0
 
 
-def percentile(ordered: Sequence[float], share: int) -> float:
-    """The value that `share` percent of them do not exceed (nearest rank)."""
-    return ordered[max(0, -(-share * len(ordered) // 100) - 1)]
+def install(config: pytest.Config) -> None:
+    """Count failures in every process, and write the page in the one that prints."""
+    if is_soak(config) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(rounds.of(config), "holdfast-rounds")
+    if options.value(config, "dut-stop-after-failures"):
+        config.pluginmanager.register(failures.of(config), "holdfast-failures")
+    if options.value(config, "dut-soak-report") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RunningPage(config), "holdfast-soak-page")
 
 
-def _growth(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    series: dict[str, list[float]] = {}
-    for case in sorted(cases, key=lambda case: case.round or 0):
-        for what, value in case.held.items():
-            series.setdefault(what, []).append(float(value))
-    grew = []
-    for what, values in series.items():
-        length = max(1, len(values) // SHARE)
-        first, last = statistics.median(values[:length]), statistics.median(values[-length:])
-        if last > first * NOTABLE and last > first:
-            grew.append(f"{what} from {first:g} to {last:g}")
-    yield f"  grew: {'; '.join(grew) or 'nothing of ' + ', '.join(series)}"
+def header(config: pytest.Config) -> str:
+    """What to tell of a soak before it begins; empty where there is none."""
+    if not is_soak(config):
+        return ""
+    kept = options.value(config, "dut-artifacts")
+    doubt = "" if kept else "; nothing of it is left if it is killed: --dut-artifacts DIR keeps each case as it ends"
+    return f"a soak: {rounds.words(config)}{doubt}"
+
+
+class RunningPage:
+    """`--dut-soak-report`: written anew while rounds go by, each time as a whole, and once more at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._file = Path(options.value(config, "dut-soak-report"))
+        self._words = rounds.words(config)
+        self._cases: list[CaseRecord] = []
+        self._begun = datetime.now(timezone.utc)
+        self._next = 0.0
+        self._trouble: str | None = None
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A case has ended."""
+        stored = dict(report.user_properties).get(KEPT)
+        if report.when != "call" or stored is None:
+            return
+        ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._cases.append(store.decode({**json.loads(str(stored)), "ended": ended}))
+        if time.monotonic() >= self._next:
+            self._write(running=True)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write it a last time, and say where it is."""
+        if not self._cases:
+            terminalreporter.write_line(f"no page {self._file}: no case ran, and it would be about cases")
+            return
+        self._write(running=False)
+        told = f"no page {self._file}: {self._trouble}" if self._trouble else f"soak: {self._file}"
+        terminalreporter.write_line(told)
+
+    def _write(self, *, running: bool) -> None:
+        from holdfast.render import soak as page
+
+        began = time.monotonic()
+        since = f"{self._begun:%Y-%m-%d %H:%M} UTC"
+        state = f"It runs {self._words}, since {since}." if running else f"It ran from {since} on, {self._words}."
+        try:
+            store.write_whole(self._file, page.html(self._cases, state, running=running))
+            self._trouble = None
+        except OSError as error:  # the verdicts do not depend on it
+            self._trouble = str(error)
+        took = time.monotonic() - began
+        self._next = began + max(PAUSE, SHARE * took)

@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 
-from holdfast import options as all_options
 from holdfast import profiles
 from holdfast.exceptions import (
     CertificateError,
@@ -21,7 +20,7 @@ from holdfast.exceptions import (
 )
 from holdfast.options import Value
 from holdfast.pytest_plugin import options
-from holdfast.testbed import Target, by_options, read
+from holdfast.testbed import Target, by_options, lab, read
 from holdfast.testbed.own import inner
 from holdfast.testbed.target import InnerNames
 
@@ -81,13 +80,10 @@ def _values(config: pytest.Config) -> Value:
 
 def _wanted(config: pytest.Config, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Those that `--dut-device` names, in its order; all where it names none."""
-    names = [name for name in (options.value(config, "dut-device") or "").split(",") if name]
-    by_name = {target.name: target for target in targets}
-    if not names or (names == ["all"] and "all" not in by_name):
-        return tuple(targets)
-    if unknown := [name for name in names if name not in by_name]:
-        raise pytest.UsageError(f"--dut-device {unknown[0]}: {all_options.nearest(unknown[0], by_name)}")
-    return tuple(by_name[name] for name in dict.fromkeys(names))
+    try:
+        return lab.chosen(targets, options.value(config, "dut-device"))
+    except InvalidArgumentError as error:
+        raise pytest.UsageError(f"--dut-device {error.message}: {error.hint}") from None
 
 
 def emulated(config: pytest.Config) -> Target:
@@ -119,6 +115,15 @@ def of_item(item: pytest.Item) -> Target:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     found = parameters.get("holdfast_target")
     return found if isinstance(found, Target) else of(item.config)[0]
+
+
+def of_nodeid(config: pytest.Config, nodeid: str) -> Target | None:
+    """The device that a test's name tells; the only one there is, else none."""
+    known = of(config)
+    parameters = nodeid.rpartition("[")[2].removesuffix("]") if nodeid.endswith("]") else ""
+    words = f"-{parameters}-"
+    named = [target for target in known if f"-{target.name}-" in words]
+    return max(named, key=lambda target: len(target.name), default=known[0] if len(known) == 1 else None)
 
 
 def is_allowed(config: pytest.Config, target: Target) -> bool:

@@ -1,88 +1,201 @@
-"""The page: one HTML document with all in it, for a screen, for paper, and for a screen reader."""
+"""The page: one HTML document with all in it, for a screen of any width, for paper, and for a screen reader.
+
+Verdicts come first, then what failed with its evidence, then the run (devices, plan, command line, times), then the
+rest. What a device or a file said is escaped, always.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 
 from holdfast._version import __version__
+from holdfast.picture import BAD, OTHER_ROLE, PRIMARY, SECONDARY
+from holdfast.render import case_section
+from holdfast.render.case_section import titled
+from holdfast.render.markup import badge, facts, section, table
+from holdfast.render.style import STYLE
 from holdfast.render.terminal import away
 from holdfast.verdicts import DEPTH, PROCEDURE, CaseRecord
 from holdfast.visible import html as escape
 
 # The words of cases, as the title counts them.
 COUNTED = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
+# Those of cases that somebody has to look at.
+TROUBLE = ("FAIL", "error", "inconclusive")
+# So many devices are named below the title.
+MOST_NAMED = 4
 # What a plan asks of a device, and what one of it is called.
 FAILOVERS = {"switchovers": "switchover", "reboots": "reboot"}
-STYLE = """
-:root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
-body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; } h3 { font-size: 1.05rem; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }
-svg { max-width: 100%; height: auto; }
-pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f5f5f5; padding: .6rem; }
-.pass { color: #1f6b24; } .FAIL, .error { color: #b3261e; font-weight: 700; }
-.skipped, .not-checked, .inconclusive { color: #6b5900; }
-section { border-top: 2px solid #ddd; }
-@media print {
-  body { max-width: none; margin: 0; font-size: 11px; } section { break-inside: avoid-page; }
-  pre { white-space: pre-wrap; } a { color: inherit; text-decoration: none; }
-  details::details-content { content-visibility: visible; block-size: auto; }
+# What scenarios measure, and what the table calls it.
+MEASURED = {"recovery": "recovery", "acknowledged": "records", "lost": "lost", "altered": "altered", "stale": "stale"}
+WORDS = {
+    "procedure": "the verdict of what the test plan asks, or of what the scenario is about",
+    "depth": "the verdict of everything else that must hold",
+    "pass": "something was looked at, and nothing failed",
+    "FAIL": "a step failed",
+    "not checked": "it could not be looked at, and why stands beside it: it is no pass",
+    "inconclusive": "it was looked at and proves nothing, for something else was in the way: it is no pass",
+    "error": "the case could not begin, or not end",
+    "skipped": "it was not to run here, and why stands beside it",
+    "away": "from the last good answer of the device to the next",
 }
-"""
 
 
-def html(cases: Sequence[CaseRecord], folder: Path) -> str:
-    """The document for the cases that a folder keeps."""
-    written = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
-    title = f"holdfast: {_counted(cases)}"
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        _sessions(cases),
-        _devices(cases),
-        _plan(cases),
-        _verdicts(cases),
-        *(_case(case) for case in cases),
-        f"<footer><p>Written by holdfast {__version__} on {written} UTC, from {escape(str(folder))}.</p></footer>",
+def html(cases: Sequence[CaseRecord]) -> str:
+    """The document for these cases."""
+    title = f"holdfast: {', '.join(f'{count} {name}' for count, name in _counted(cases))}"
+    anchors = case_section.anchors(cases)
+    links = {id(case): f"#{anchor}" for case, anchor in zip(cases, anchors, strict=True)}
+    several = len({case.device for case in cases}) > 1
+    trouble: list[str] = []
+    rest: list[str] = []
+    for case, anchor in zip(cases, anchors, strict=True):
+        drawn = case_section.of(case, anchor, _elsewhere(case, cases, links), several=several)
+        (trouble if case.verdict in TROUBLE else rest).append(drawn)
+    sections = [
+        section("Verdicts", "verdicts", _verdicts(cases, links)),
+        section("What failed", "failed", trouble),
+        section("The run", "run", _run(cases)),
+        section("The other cases" if trouble else "The cases", "others", rest),
+        section("Legend", "legend", _legend(cases)),
     ]
-    inside = "\n".join(part for part in body if part)
+    written = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+    inside = "\n".join(part for part in sections if part)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><main>\n{inside}\n</main></body></html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
+        f"<body><header>{_headline(cases)}</header>\n<main>\n{inside}\n</main>\n"
+        f"<footer><p>Written by holdfast {__version__} on {written} UTC.</p></footer></body></html>\n"
     )
 
 
-def _counted(cases: Iterable[CaseRecord]) -> str:
+def _counted(cases: Iterable[CaseRecord]) -> list[tuple[int, str]]:
     verdicts = [case.verdict for case in cases]
-    counts = [
-        (verdicts.count(name), name) for name in ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
-    ]
-    return ", ".join(f"{count} {name}" for count, name in counts if count)
+    return [(verdicts.count(name), name) for name in COUNTED if name in verdicts]
+
+
+def _headline(cases: Sequence[CaseRecord]) -> str:
+    counts = ", ".join(
+        f'<span class="{name.replace(" ", "-")}">{count} {name}</span>' for count, name in _counted(cases)
+    )
+    devices = list(dict.fromkeys(case.device for case in cases))
+    if len(devices) > MOST_NAMED:
+        emulated = sum("EMULATED" in device for device in devices)
+        devices = [f"{len(devices)} devices{f', {emulated} of them EMULATED' if emulated else ''}"]
+    named = "".join(f'<p class="faint">{escape(device)}</p>' for device in devices)
+    return f'<h1><span class="of">holdfast: </span>{counts}</h1>{named}'
+
+
+def _verdicts(cases: Sequence[CaseRecord], links: dict[int, str]) -> Iterator[str]:
+    def link(case: CaseRecord) -> str:
+        return f'<a href="{links[id(case)]}">{escape(titled(case))}</a>'
+
+    two = [case for case in cases if DEPTH in case.kinds]
+    one = [case for case in cases if DEPTH not in case.kinds]
+    if two:
+        heads = ("case", "procedure", "depth", "away", "steps checked", "not checked")
+        rows = [
+            (
+                link(case),
+                badge(case.shown(PROCEDURE)),
+                badge(case.shown(DEPTH)),
+                away(case).replace(" s", "\N{NO-BREAK SPACE}s"),
+                str(len(case.checked)),
+                str(len(case.not_checked)),
+            )
+            for case in two
+        ]
+        yield table(
+            "Procedure: what the plan asks. Depth: all else that must hold", heads, rows, kind="verdicts", extra=2
+        )
+    if one:
+        measured = [name for name in MEASURED if any(name in case.facts for case in one)]
+        heads_of_one = ("scenario", "verdict", *(MEASURED[name] for name in measured), "not checked")
+        rows_of_one = [
+            (link(case), badge(case.verdict), *(_measured(case, name) for name in measured), str(len(case.not_checked)))
+            for case in one
+        ]
+        shown = 1 if "recovery" in measured else 0  # of what was measured, where there is little room
+        extra = len(measured) + 1 - shown
+        yield table("One verdict for each scenario", heads_of_one, rows_of_one, kind="verdicts", extra=extra)
+
+
+def _measured(case: CaseRecord, name: str) -> str:
+    value = case.facts.get(name, "-")
+    return escape(f"{float(value):.2f} s" if name == "recovery" and value.replace(".", "").isdigit() else value)
+
+
+def _elsewhere(case: CaseRecord, cases: Sequence[CaseRecord], links: dict[int, str]) -> str:
+    """Of a case that shares the failover of others, where that is told."""
+    shared = case.plan.get("shared")
+    if case.timeline or not shared:
+        return ""
+    first = next(
+        (
+            other
+            for other in cases
+            if other.timeline and (other.plan.get("shared"), other.device) == (shared, case.device)
+        ),
+        None,
+    )
+    what = f"Judged by the failover of {escape(str(shared))}"
+    return f"<p>{what}.</p>" if first is None else f'<p>{what}: <a href="{links[id(first)]}">its timeline</a>.</p>'
+
+
+def _run(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    """When, how and on what it ran."""
+    began = sorted(case.began for case in cases if case.began)
+    ended = sorted(case.ended for case in cases if case.ended)
+    commands = list(dict.fromkeys(case.command for case in cases if case.command))
+    told = {}
+    if began and ended:
+        told = {"Started": escape(_moment(began[0])), "Ended": escape(_moment(ended[-1]))}
+        told["Took"] = _took(began[0], ended[-1])
+    elif ended:
+        told = {"Ended": escape(_moment(ended[-1]))}
+    if commands:
+        told["Command line"] = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
+    yield _sessions(cases)
+    yield facts(told) if told else ""
+    yield _devices(cases)
+    yield _plan(cases)
+
+
+def _moment(time: str) -> str:
+    """A time of ISO 8601, for people; as it is, where it is none."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return time
+
+
+def _took(began: str, ended: str) -> str:
+    try:
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    except (TypeError, ValueError):  # one of them is no time, or says no zone
+        return "-"
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{max(seconds, 0):.1f} s"
 
 
 def _sessions(cases: Sequence[CaseRecord]) -> str:
     """Where a folder was used more than once: that what is told here was not one run."""
     count = len({case.session for case in cases})
-    if count < 2:
-        return ""
-    ended = sorted(case.ended for case in cases if case.ended)
-    when = f", which ended between {escape(ended[0])} and {escape(ended[-1])}" if ended else ""
-    return f"<p>These cases are of {count} runs of pytest{when}: each is the last of its name in the folder.</p>"
+    return f"<p>These cases are of {count} runs of pytest: each is the last of its name in the folder.</p>" * (
+        count > 1
+    )
 
 
 def _devices(cases: Sequence[CaseRecord]) -> str:
     """Each device once, with what it said of itself."""
     about = {case.device: case.about for case in cases if case.about}
     rows = [
-        (escape(device), escape(str(facts.get("profile", "-"))), escape(str(facts.get("written", "-"))))
-        for device, facts in about.items()
+        (escape(device), escape(str(told.get("profile", "-"))), escape(_moment(str(told.get("written", "-")))))
+        for device, told in about.items()
     ] or [(escape(device), "-", "-") for device in dict.fromkeys(case.device for case in cases)]
-    return _table("Devices", ("device", "profile", "last looked at"), rows)
+    return table("Devices", ("device", "profile", "last looked at"), rows)
 
 
 def _plan(cases: Sequence[CaseRecord]) -> str:
@@ -94,95 +207,38 @@ def _plan(cases: Sequence[CaseRecord]) -> str:
         if (case.device, name) not in shared:
             shared.add((case.device, name))
             rows.append((escape(name), " and ".join(asked) or "nothing is failed over"))
-    return _table("Plan", ("case", "asks for"), list(dict.fromkeys(rows))) if rows else ""
+    return table("Plan", ("case", "asks for"), list(dict.fromkeys(rows))) if rows else ""
 
 
-def _amount(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _amount(count: object, what: str) -> str:
+    return escape(f"{count} {what}" if count == 1 else f"{count} {what}s")
 
 
-def _verdicts(cases: Sequence[CaseRecord]) -> str:
-    two = [case for case in cases if DEPTH in case.kinds]
-    one = [case for case in cases if DEPTH not in case.kinds]
-    rows = [
-        (
-            _link(case),
-            _badge(case.shown(PROCEDURE)),
-            _badge(case.shown(DEPTH)),
-            away(case),
-            str(len(case.checked)),
-            str(len(case.not_checked)),
+def _legend(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    """What is drawn, beside a piece of it, and what the words of verdicts mean."""
+    if any(case.timeline for case in cases):
+        bar = '<rect width="34" height="16" rx="2" fill="{}"/>'
+        roles = {
+            bar.format(PRIMARY): "PRIMARY: the control processor is active, as far as it was reported last",
+            bar.format(SECONDARY): "SECONDARY: it is the standby",
+            bar.format(OTHER_ROLE): "another role",
+        }
+        drawn = {
+            bar.format(BAD): "the device is away, or harm is done to a node",
+            '<circle class="good" cx="17" cy="8" r="5"/>': "a call that was answered well, a judge without a finding",
+            '<path class="bad" d="M17 1 l7 7 l-7 7 l-7 -7 z"/>': "an error, a lost connection, a judge's finding",
+            '<circle class="plain" cx="17" cy="8" r="5"/>': "a step, or something that was done",
+            '<line class="bad" x1="17" x2="17" y1="0" y2="16" stroke-width="2"/>': (
+                "a step failed: its number is that of the list, and later ones are dotted"
+            ),
+            '<rect class="glass" width="34" height="16"/>': "a part that is drawn again below, enlarged",
+        }
+        if any("role" in event.fields for case in cases for event in case.timeline):
+            drawn = roles | drawn
+        picture = '<svg aria-hidden="true" width="34" height="16" viewBox="0 0 34 16">{}</svg>'
+        items = "".join(
+            f"<li>{picture.format(piece)}<span>{escape(words)}</span></li>" for piece, words in drawn.items()
         )
-        for case in two
-    ]
-    heads = ("case", "procedure", "depth", "device away", "steps checked", "not checked")
-    tables = [_table("Verdicts: of what the plan asks, and of what lies deeper", heads, rows)] if two else []
-    if one:
-        rows_of_one = [(_link(case), _badge(case.verdict), str(len(case.not_checked))) for case in one]
-        tables.append(_table("Verdicts", ("scenario", "verdict", "not checked"), rows_of_one))
-    return "\n".join(tables)
-
-
-def _link(case: CaseRecord) -> str:
-    return f'<a href="#{_anchor(case)}">{escape(_titled(case))}</a>'
-
-
-def _case(case: CaseRecord) -> str:
-    parts = [
-        f'<section id="{_anchor(case)}"><h2>{escape(_titled(case))}: {_badge(case.verdict)}</h2>',
-        f"<p>{escape(case.device)}</p>",
-        f"<p>{escape(case.why)}</p>" if case.why else "",
-        _listed("Failed", [str(step) for step in case.failures]),
-        f"<p>The device was away: {away(case)}.</p>" if case.outages else "",
-        _listed("Measured", [f"{name}: {value}" for name, value in case.facts.items()]),
-        _listed("Not checked", case.not_checked),
-        _listed("Noted, where the plan leaves a device free", case.noted),
-        _folded("Checked", f"<ol>{''.join(f'<li>{escape(step)}</li>' for step in case.checked)}</ol>", case.checked),
-    ]
-    if case.timeline:
-        parts += ["<h3>Timeline</h3>", case.timeline.svg()]
-        parts.append(_folded("Evidence: all that was asked and seen", _text(str(case.timeline)), case.timeline))
-    elif case.plan.get("shared"):
-        parts.append(
-            f"<p>Judged by the failover of {escape(str(case.plan['shared']))}: its first has the timeline.</p>"
-        )
-    parts += [_folded(f"Log of container {name}", _text(text), text) for name, text in case.logs.items()]
-    return "\n".join(part for part in parts if part) + "</section>"
-
-
-def _titled(case: CaseRecord) -> str:
-    words = f"{case.plan_id} {case.title}".rstrip() + (f" [{case.variant}]" if case.variant else "")
-    return words if case.round is None else f"{words}, round {case.round}"
-
-
-def _anchor(case: CaseRecord) -> str:
-    return re.sub(r"[^\w-]+", "-", case.test)
-
-
-def _badge(verdict: str) -> str:
-    return f'<span class="{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
-
-
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Of cells that are HTML already."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{value}</td>" for value in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _listed(title: str, lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<h3>{escape(title)}</h3><ul>{items}</ul>" if lines else ""
-
-
-def _folded(title: str, inside: str, any_of_it: object) -> str:
-    return f"<details><summary>{escape(title)}</summary>{inside}</details>" if any_of_it else ""
-
-
-def _text(text: str) -> str:
-    """Evidence, of which no line is left out."""
-    shown = "\n".join(map(escape, text.splitlines()))
-    return f"<pre>{shown}</pre>"
+        yield f'<div class="legend timeline"><h3>On a timeline</h3><ul>{items}</ul></div>'
+    yield "<h3>Words</h3>"
+    yield facts({name: escape(words) for name, words in WORDS.items()})

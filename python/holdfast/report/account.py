@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class RunAccount:
         """The page: one self-contained HTML document."""
         from holdfast.render import page
 
-        return page.html(self.cases, self.folder)
+        return page.html(self.cases)
 
     def write(self, file: str | os.PathLike[str]) -> None:
         """Write the page."""
@@ -47,6 +48,12 @@ class RunAccount:
         return tables.table(tables.counted(len(rows), "case"), heads, rows)
 
 
+def _natural(name: str) -> list[tuple[int, str]]:
+    """What names are ordered by, so that T2 comes before T10."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(len(part.lstrip("0")), part) if part.isdecimal() else (0, part) for part in parts]
+
+
 def read(folder: str | os.PathLike[str], *, session: str | None = None) -> RunAccount:
     """What `--dut-artifacts` kept in a folder, of all runs of pytest that used it or of one `session`.
 
@@ -66,4 +73,5 @@ def read(folder: str | os.PathLike[str], *, session: str | None = None) -> RunAc
 def read_session(root: Path, session: str | None) -> RunAccount:
     """The same of one run of pytest, or of all where it is None; it may have none."""
     cases = [case for case in store.read(root) if session in (None, case.session)]
-    return RunAccount(root, Rows(sorted(cases, key=lambda case: (case.device, case.plan_id, case.test))))
+    cases.sort(key=lambda case: (case.device, _natural(case.plan_id), _natural(case.test)))
+    return RunAccount(root, Rows(cases))

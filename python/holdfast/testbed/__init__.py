@@ -19,6 +19,7 @@ from pathlib import Path
 
 from holdfast.exceptions import TestbedError
 from holdfast.secret import Secret, hidden, may_be_quoted
+from holdfast.testbed import lab
 from holdfast.testbed.target import Target
 
 __all__ = ["Target", "TestbedWarning", "read"]
@@ -33,11 +34,13 @@ class TestbedWarning(UserWarning):
 
 
 def read(*paths: str | os.PathLike[str]) -> tuple[Target, ...]:
-    """The devices of a testbed, in its order.
+    """The devices of a testbed, in its order: files, or `labgrid://HOST:PORT?TAG=VALUE`.
 
     An Ondatra binding may come with the testbed it is for. What a file has and this tool does not heed is warned of
     (`TestbedWarning`). Raises `TestbedError`, which says where.
     """
+    if any(lab.is_url(path) for path in paths):
+        return _of_coordinator(*map(str, paths))
     files = [Path(path) for path in paths]
     ondatra = [file for file in files if file.suffix in TEXTPROTO]
     targets: Sequence[Target]
@@ -57,6 +60,20 @@ def read(*paths: str | os.PathLike[str]) -> tuple[Target, ...]:
         warnings.warn(line, TestbedWarning, stacklevel=2)
     if not targets:
         raise TestbedError(f"{files[0]}: there is no device in it that gNMI and gNOI reach")
+    return tuple(targets)
+
+
+def _of_coordinator(url: str, *others: str) -> tuple[Target, ...]:
+    """The devices of a labgrid coordinator. Raises `TestbedError`."""
+    from holdfast.testbed import places
+
+    if others:
+        raise TestbedError(f"{url}, {others[0]}: a coordinator's devices are a testbed of their own: give one of them")
+    targets, ignored = places.read(url)
+    for line in ignored:
+        warnings.warn(line, TestbedWarning, stacklevel=3)
+    if not targets:
+        raise TestbedError(f"{url}: no place with a GnoiDevice has these tags")
     return tuple(targets)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from holdfast import options
 from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret, first_line
-from holdfast.testbed import schema
+from holdfast.testbed import lab, schema
 from holdfast.testbed.target import InnerNames, Target
 from holdfast.tls import Tls
 
-TOP = ("devices", "defaults", "$schema")
+TOP = ("devices", "defaults", "reserve", "$schema")
 
 
 def read(file: Path, data: Mapping[str, Any]) -> list[Target]:
@@ -23,11 +24,13 @@ def read(file: Path, data: Mapping[str, Any]) -> list[Target]:
     refuse_unknown(str(file), "a testbed", data, TOP)
     defaults = data.get("defaults") or {}
     targets = []
+    reserve = lab.checked_reserve(str(file), data.get("reserve"))
     for name, given in data["devices"].items():
         where = f"{file}: device {name}"
         if not isinstance(given or {}, dict) or not isinstance(defaults, dict):
             raise TestbedError(f"{where}: it is no mapping", hint="docs/testbeds.md has examples")
-        targets.append(target(where, str(name), {**defaults, **(given or {})}, file.parent))
+        found = target(where, str(name), {**defaults, **(given or {})}, file.parent)
+        targets.append(found if found.emulated else replace(found, reserve=reserve))
     return targets
 
 
@@ -64,6 +67,9 @@ def target(where: str, name: str, fields: Mapping[str, Any], folder: Path) -> Ta
         allow_disruption=bool(fields.get("allow_disruption")),
         emulated=emulated,
         inner=inner(where, fields.get("inner") or {}),
+        maintenance=lab.maintenance(where, fields),
+        workers=lab.listed(where, "workers", fields.get("workers")),
+        tags=lab.listed(where, "tags", fields.get("tags")),
     )
 
 
@@ -75,7 +81,7 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
             )
     refuse_unknown(where, "a device", fields, schema.KEYS)
     for keys, kind, said in (
-        (tuple(key for key in schema.TEXTS if key not in schema.TIMES), str, "a text"),
+        (tuple(key for key in schema.TEXTS if key not in schema.TIMES and key not in schema.STATE), str, "a text"),
         (schema.FLAGS, bool, "true or false"),
         (schema.MAPPINGS, dict, "a mapping"),
     ):
@@ -85,21 +91,14 @@ def _check(where: str, fields: Mapping[str, Any]) -> None:
 def _check_kind(where: str, given: Mapping[str, Any], keys: Sequence[str], kind: type, said: str) -> None:
     kinds = (str, Secret) if kind is str else kind
     for wrong in (key for key in keys if given.get(key) is not None and not isinstance(given[key], kinds)):
-        raise TestbedError(f"{where}: {wrong} is {_kind_of(given[wrong])}: give {said}")
-
-
-def _kind_of(value: object) -> str:
-    """A value where it is plain, else what it is: inside there may be somebody's secret in a wrong place."""
-    if isinstance(value, str | int | float):
-        return repr(value)
-    return {Secret: "a hidden text", dict: "a mapping", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+        raise TestbedError(f"{where}: {wrong} is {lab.kind_of(given[wrong])}: give {said}")
 
 
 def inner(where: str, given: Mapping[str, Any]) -> InnerNames:
     """How containers name devices, from a mapping."""
     refuse_unknown(where, "inner", given, schema.INNER)
     if wrong := [key for key, value in given.items() if not isinstance(value, str) or not value]:
-        raise TestbedError(f"{where}: inner: {wrong[0]} is {_kind_of(given[wrong[0]])}: give a text")
+        raise TestbedError(f"{where}: inner: {wrong[0]} is {lab.kind_of(given[wrong[0]])}: give a text")
     return InnerNames(**given)
 
 

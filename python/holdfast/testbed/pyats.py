@@ -11,6 +11,7 @@ from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.metadata import Metadata
 from holdfast.options import flag
 from holdfast.secret import Secret
+from holdfast.testbed import lab, schema
 from holdfast.testbed.own import from_environment, inner, refuse_unknown
 from holdfast.testbed.target import Target
 from holdfast.tls import Tls
@@ -21,7 +22,8 @@ CERT = ("certificate_chain", "chain", "certificate", "cert")
 KEY = ("private_key", "key")
 SERVER_NAME = ("ssl_name_override", "server_name", "override")
 # What is ours in a device's `custom: {holdfast: …}`.
-OWN = ("allow_disruption", "profile", "container_host", "inner", "token", "metadata", "proxy")
+OWN = ("allow_disruption", "profile", "container_host", "inner", "token", "metadata", "proxy", "tags", "workers",
+       *schema.STATE)  # fmt: skip
 PROFILES = {
     "eos": "arista-eos",
     "iosxr": "cisco-iosxr",
@@ -83,6 +85,9 @@ def target_of(
         container_host=own.get("container_host"),
         allow_disruption=_flag(where, own, "allow_disruption"),
         inner=inner(where, _mapping(own.get("inner"))),
+        maintenance=lab.maintenance(where, own),
+        workers=lab.listed(where, "workers", own.get("workers")),
+        tags=lab.listed(where, "tags", own.get("tags")),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from holdfast import options
+from holdfast import choices, options
 from holdfast.testbed.target import InnerNames
 
 FILE = Path(__file__).parent / "testbed.schema.json"
@@ -28,7 +28,7 @@ class TestbedField:
     """A field of a device: its key below the device or `tls`, what it holds, and what it means."""
 
     key: str
-    kind: Literal["text", "flag", "mapping"]
+    kind: Literal["text", "flag", "mapping", "list"]
     help: str
 
 
@@ -41,6 +41,13 @@ _OWN = (
     ),
     TestbedField("tls.key_password_env", "text", "the environment variable that opens the key"),
     TestbedField("emulated", "flag", "an emulated device of the run's own instead of an address"),
+    TestbedField("tags", "list", "words by which --dut-device tag:WORD, and --device of the command, choose devices"),
+    TestbedField("state", "text", "maintenance: no test runs on it, unless it is named; available is the default"),
+    TestbedField("reason", "text", "why it is in maintenance"),
+    TestbedField(
+        "until", "text", "until when, a day or a time (2026-12-24); once that has passed it is still in maintenance"
+    ),
+    TestbedField("workers", "list", "the ids of pytest-xdist's workers that reach it, where not all do"),
 )
 
 
@@ -69,11 +76,14 @@ TEXTS = tuple(field.key for field in FIELDS if field.kind == "text" and "." not 
 FLAGS = tuple(field.key for field in FIELDS if field.kind == "flag" and "." not in field.key)
 # Texts that may as well be numbers of seconds.
 TIMES = ("silence",)
+# Texts with a reader of their own.
+STATE = ("state", "reason", "until")
+LISTS = tuple(field.key for field in FIELDS if field.kind == "list")
 MAPPINGS = ("tls", *(field.key for field in FIELDS if field.kind == "mapping"))
 TLS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.key.startswith("tls."))
 TLS_FLAGS = tuple(field.key.removeprefix("tls.") for field in FIELDS if field.kind == "flag" and "." in field.key)
 INNER = tuple(field.name for field in fields(InnerNames))
-KEYS = (*TEXTS, *FLAGS, *MAPPINGS)
+KEYS = (*TEXTS, *FLAGS, *MAPPINGS, *LISTS)
 
 
 def schema() -> dict[str, Any]:
@@ -87,6 +97,13 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "$schema": {"type": "string"},
+            "reserve": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["labgrid"],
+                "properties": {"labgrid": {"type": "string", "description": "HOST[:PORT] of its coordinator."}},
+                "description": "Who gives the devices out; a device is the place of its name.",
+            },
             "defaults": {**own, "description": "Of every device, unless it says otherwise."},
             "devices": {
                 "type": "object",
@@ -109,11 +126,13 @@ def _shape(key: str) -> dict[str, Any]:
     if key == "inner":
         inner = {name: {"type": "string", "description": _INNER_HELP[name]} for name in INNER}
         return _mapping(inner, description=description)
-    if key == "metadata":
-        return {"type": "object", "additionalProperties": {"type": "string"}, "description": description}
-    if key == "deadlines":
-        return {"type": "object", "additionalProperties": {"type": ["string", "number"]}, "description": description}
-    return _leaf(key)
+    shapes: dict[str, dict[str, Any]] = {
+        "deadlines": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "state": {"enum": list(choices.words(choices.DeviceState))},
+        **{name: {"type": "array", "items": {"type": "string"}} for name in LISTS},
+    }
+    return {**shapes[key], "description": description} if key in shapes else _leaf(key)
 
 
 def _leaf(key: str) -> dict[str, Any]:

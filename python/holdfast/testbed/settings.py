@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast import Device
 
 # What says nothing of a session, but of what a run of pytest may do.
-_OF_A_RUN = ("allow_disruption", "emulated", "inner")
+_OF_A_RUN = ("allow_disruption", "emulated", "inner", "tags", "workers", *schema.STATE)
 KEYS = tuple(key for key in schema.KEYS if key not in _OF_A_RUN)
 
 
@@ -30,7 +30,7 @@ def connect(
     Keys are those of a testbed. What is below another may be written with a dot (`tls.ca`, `deadlines.reboot`), and a
     flag as a word. `password` and `token` are the secrets themselves, where the framework has them.
     """
-    fields = _nested(where, hidden({key: value for key, value in given.items() if value is not None}))
+    fields = nested(where, hidden({key: value for key, value in given.items() if value is not None}))
     own.refuse_unknown(where, "a device", fields, KEYS)
     target = own.target(where, "", fields, Path())
     described = target.options()
@@ -42,7 +42,8 @@ def connect(
     return holdfast.connect(target.address, **described)
 
 
-def _nested(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def nested(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a testbed, of keys with a dot where one is below another. Raises `TestbedError`."""
     found: dict[str, Any] = {}
     for key, value in given.items():
         above, dot, below = key.partition(".")

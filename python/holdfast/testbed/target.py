@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.metadata import Metadata
 from holdfast.secret import Secret
+from holdfast.testbed.lab import Maintenance
 from holdfast.tls import Tls
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class Target:
     inner: InnerNames = InnerNames()
     # Where it serves gRIBI, beside the port that is usual.
     gribi_port: int | None = None
+    # What of a run it is left out of, and by what it is chosen: `workers` are ids of pytest-xdist's, none means all.
+    maintenance: Maintenance | None = None
+    workers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    # HOST:PORT of the labgrid coordinator that gives it out, as the place of its name.
+    reserve: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("password", "token", "proxy"):

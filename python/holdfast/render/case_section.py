@@ -1,0 +1,113 @@
+"""A case on a page: what failed and its evidence, when, and what else is known of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from holdfast import picture
+from holdfast.render.markup import badge, folded, listed, text
+from holdfast.render.terminal import away
+from holdfast.results import Event
+from holdfast.verdicts import DEPTH, CaseRecord, Step
+from holdfast.visible import html as escape
+
+# Of what led to a failure, so many events are shown without being asked for.
+EXCERPT = 12
+
+
+def anchors(cases: Sequence[CaseRecord]) -> list[str]:
+    """The anchor of each case, of plain characters: no two are alike."""
+    found: list[str] = []
+    for number, case in enumerate(cases):
+        plain = re.sub(r"[^\w-]+", "-", case.test) or "case"
+        found.append(plain if plain not in found else f"{plain}-{number}")
+    return found
+
+
+def titled(case: CaseRecord) -> str:
+    """What a case is called, on which device of several and in which round."""
+    words = f"{case.plan_id} {case.title}".rstrip() + (f" [{case.variant}]" if case.variant else "")
+    return words if case.round is None else f"{words}, round {case.round}"
+
+
+def of(case: CaseRecord, anchor: str, elsewhere: str, *, several: bool) -> str:
+    """The section of a case, which names its device where there are `several`.
+
+    `elsewhere` is a link to the case that has the timeline which this one shares.
+    """
+    failed = bool(case.failures) or case.verdict in ("FAIL", "error", "inconclusive")
+    kind = ' class="failed"' if failed else ""
+    heading = f'<h3 id="{anchor}">{escape(titled(case))}: {badge(case.verdict)}</h3>'
+    parts = [
+        f'<section{kind} aria-labelledby="{anchor}">{heading}',
+        _verdicts(case),
+        f'<p class="faint">{escape(case.device)}</p>' if several else "",
+        text(case.why) if "\n" in case.why else f"<p>{escape(case.why)}</p>" if case.why else "",
+        _failures(case),
+        _picture(case) if failed else folded("Timeline", _picture(case)),
+        elsewhere,
+        listed("Not checked", case.not_checked),
+        listed("Noted, where the plan leaves a device free", case.noted),
+        listed("Measured", [f"{name}: {value}" for name, value in case.facts.items()]),
+        folded(f"Checked: {len(case.checked)}", _numbered(case.checked)),
+        folded(f"Evidence: all {len(case.timeline)} events, as they were asked and seen", text(str(case.timeline))),
+        *(folded(f"Log of container {name}", text(lines)) for name, lines in case.logs.items()),
+    ]
+    return "\n".join(part for part in parts if part) + "</section>"
+
+
+def _verdicts(case: CaseRecord) -> str:
+    if DEPTH not in case.kinds:
+        return ""
+    words = f"procedure {badge(case.shown('procedure'))}, depth {badge(case.shown('depth'))}"
+    gone = f"; the device was away: {away(case)}" if case.outages else ""
+    return f"<p>{words}{gone}</p>"
+
+
+def _failures(case: CaseRecord) -> str:
+    """Each step that failed, by the number of its flag on the timeline, with its reason and what led to it."""
+    items = [
+        f"<li><strong>{escape(step.name)}</strong> ({_kind(case, step)}known after {step.seconds:.2f} s)"
+        f"{text(step.words)}{_excerpt(case, step, opened=number == 0)}</li>"
+        for number, step in enumerate(case.failures)
+    ]
+    return f'<h4>What failed</h4><ol class="failures">{"".join(items)}</ol>' if items else ""
+
+
+def _kind(case: CaseRecord, step: Step) -> str:
+    """Whose verdict it is, where there are two."""
+    return f"{step.kind}, " if DEPTH in case.kinds else ""
+
+
+def _excerpt(case: CaseRecord, step: Step, *, opened: bool) -> str:
+    led = list(_led_to(case.timeline, step))
+    return folded(f"What led to it: {len(led)} events", text("\n".join(map(str, led))), opened=opened) if led else ""
+
+
+def _led_to(events: Sequence[Event], step: Step) -> Sequence[Event]:
+    """From the step's beginning until it failed; of a suite that tells no steps, the last there was."""
+    notes = {number: event.text for number, event in enumerate(events) if event.kind == "note"}
+    ended = [number for number, told in notes.items() if told == f"{step.kind} failed at: {step.name}"]
+    if not ended:
+        told = any(" failed at: " in note for note in notes.values())
+        return () if told else events[-EXCERPT:]
+    begins = (f"{step.kind}: {step.name}", f"failover: {step.name}")
+    began = [number for number, told in notes.items() if told in begins and number < ended[0]]
+    first = max(began[-1] if began else 0, ended[0] + 1 - EXCERPT)
+    return events[first : ended[0] + 1]
+
+
+def _picture(case: CaseRecord) -> str:
+    """Twice, of which one is shown: for screens with room, and for those without."""
+    if not case.timeline:
+        return ""
+    failed = case.failures[0].name if case.failures else ""
+    wide, narrow = (picture.svg(case.timeline, layout, failed=failed) for layout in (picture.WIDE, picture.NARROW))
+    words = escape(picture.summary(case.timeline, failed=failed))
+    both = f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+    return f'<figure class="timeline">{both}<figcaption>{words}. <a href="#legend">Legend</a></figcaption></figure>'
+
+
+def _numbered(lines: Sequence[str]) -> str:
+    return f"<ol>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ol>" if lines else ""
