@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose tests share something that only one of them may have at a time, or that is made once.
-ONE_WORKER = ("test_docker.py", "test_cni_suite.py")
+ENGINES = ("test_engine_runtime.py", "test_engine_trouble.py", "test_engine_author.py")
+ONE_WORKER = ("test_docker.py", "test_cni_suite.py", "test_cni_given.py", *ENGINES)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -88,9 +89,9 @@ def isolated(tmp_path: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def emulate(tmp_path: Path, *options: str, **environment: str) -> Iterator[str]:
-    """`holdfast emulate` in a process of its own; its address."""
-    command = [sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", *options]
+def emulate(tmp_path: Path, *options: str, within: Sequence[str] = (), **environment: str) -> Iterator[str]:
+    """`holdfast emulate` in a process of its own, `within` what the words of another command make; its address."""
+    command = [*within, sys.executable, "-m", "holdfast.cli", "emulate", "--listen", "auto", *options]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=isolated(tmp_path, environment)
     )

@@ -11,6 +11,10 @@ QUICK = ("--dut-deadline", "absence=200ms", "--dut-deadline", "watch=100ms", "--
 LATE = ("--dut-deadline", "watch=100ms", "--dut-deadline", "verification=1500ms")
 SHORT = (*QUICK, "--dut-deadline", "redundant=1500ms")
 GONE = (*QUICK, "--dut-deadline", "switchover=2500ms")
+# What a busy machine may take its time for, where the defect is another.
+PATIENT = tuple(
+    f"--dut-deadline={step}=60s" for step in ("switchover", "start", "ready", "redundant", "reboot", "roles")
+)
 SECOND = "1*off->1*error(x)"
 SECOND_REFUSED = "1*off->1*error[FAILED_PRECONDITION](it runs)"
 EIGHT = "12345678"
@@ -34,6 +38,8 @@ class Defect:
     options: tuple[str, ...] = QUICK
     cases: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    # Not all of `cases` meet it: one at least must fail so, and what others say is their own matter.
+    some: bool = False
     # Among those that every run of the tests goes through.
     sample: bool = False
 
@@ -158,6 +164,46 @@ REBOOT = (
     Defect("container lost in a reboot", f"load.container.lost={SECOND}", "procedure", "no container", "8"),
     Defect("volume lost in a reboot", f"load.volume.lost={SECOND}", "procedure", "no volume", "8"),
     Defect("contents lost in a reboot", f"load.volume.emptied={SECOND}", "depth", "acknowledged records: ", "8"),
+)  # fmt: skip
+
+AGAIN = "1*off->error(x)"
+
+
+def at_random(changes: str, seeds: str = "0-2") -> tuple[str, ...]:
+    """Failovers at random moments, while a client changes things of one kind: as many as meet a defect on any machine."""
+    return ("-k", "midway_random", "--midway-changes", changes, "--midway-seed", seeds, *QUICK, *PATIENT)
+
+
+def midway_random(name: str, failpoints: str, verdict: str, reason: str, changes: str, seeds: str = "0-2", *,
+                  sample: bool = True) -> Defect:  # fmt: skip
+    return Defect(f"at a random moment: {name}", failpoints, verdict, reason, options=at_random(changes, seeds),
+                  cases=("midway_random",), some=True, sample=sample)  # fmt: skip
+
+
+AT_RANDOM = (
+    midway_random("a container is there twice", always("load.container.duplicated"), "procedure", "is there 2 times", "container",
+                  "17,35", sample=False),  # test_midway_random.py has it
+    midway_random("a container starts on both control processors", always("start.both"), "procedure", "is there 2 times",
+                  "container", "0-1"),
+    midway_random("a removed container leaves its port open", always("remove_container.lingers"), "procedure", "it is answering",
+                  "container", "7,44,95"),  # in which it is removed again and again after the failover
+    midway_random("half of a transfer is listed", always("deploy.half"), "procedure", "is half there", "image",
+                  "72,124,177"),  # in which the failover meets a transfer, and nothing comes after it
+    midway_random("a volume is created twice", always("create_volume.twice"), "procedure", "is there 2 times", "volume"),
+    midway_random("a volume is created without its options", f"create_volume.options_lost={AGAIN}", "depth",
+                  "is listed, and of another it was", "volume", "0-1"),
+    midway_random("a removed volume is back", always("load.volume.resurrected"), "procedure", "where only absent may be", "volume"),
+    midway_random("a volume is refused in words alone", "containerz.CreateVolume.after=1*off->error[FAILED_PRECONDITION](no)",
+                  "procedure", "where only absent may be: create was not executed", "volume", "0-1"),
+    midway_random("a plugin starts twice", always("start_plugin.twice"), "procedure", "is there 2 times", "plugin", "0-1"),
+    midway_random("a plugin is there by half", always("load.plugin.half"), "depth", "is listed, and of another it was", "plugin",
+                  "0"),
+    midway_random("a plugin never reaches the standby", always("switchover.sync.plugin"), "procedure",
+                  "is absent, where only there may be", "plugin", "0"),
+    midway_random("a plugin is lost", always("load.plugin.lost"), "procedure", "is absent, where only there may be", "plugin", "0",
+                  sample=False),
+    midway_random("a removal never reaches the standby", always("switchover.sync.removal"), "procedure", "where only absent may be",
+                  "volume", sample=False),
 )  # fmt: skip
 
 MIDWAY = (
@@ -310,4 +356,37 @@ MADE = (
            options=ONE, cases=("cntr1_7",)),
 )  # fmt: skip
 
-CATALOGUE = (*SWITCHOVER, *IMAGE, *CONTAINER, *VOLUME, *CRASHES, *REBOOT, *MIDWAY, *LIFE, *REACH, *MADE)
+# The author's contract, broken by what the emulated device plays of the wheel's own image; test_author.py has images.
+CONTRACT = (
+    Defect("a second start has another volume", "start.mounts_lost=1*off->1*error(x)", "procedure", "there is no volume",
+           options=("-k", "author_starts_twice", *QUICK), cases=("author_starts_twice",), sample=True),
+    Defect("not to be started after a kill", "containerz.StartContainer=1*off->1*error[INTERNAL](no)", "procedure", "INTERNAL",
+           options=("-k", "author_survives", *QUICK), cases=("author_survives_kill",)),
+    Defect("a record lost by a kill", "ledger.Read.record=3*off->1*drop", "procedure", "record 4 was acknowledged",
+           options=("-k", "author_survives", *QUICK), cases=("author_survives_kill",), sample=True),
+    Defect("SIGTERM is not heeded", always("stop.polite_ignored"), "procedure", "it is running",
+           options=("-k", "author_stops", *QUICK), cases=("author_stops_within_grace",)),
+    Defect("SIGTERM takes longer than the grace", "containerz.StopContainer=1*delay(1500ms)", "procedure", "did not end on SIGTERM",
+           options=("-k", "author_stops", "--author-grace", "500ms", *QUICK), cases=("author_stops_within_grace",), sample=True),
+    Defect("not back when its port is free again", "containerz.StartContainer=3*off->1*error[UNAVAILABLE](taken)", "procedure", "taken",
+           options=("-k", "author_comes_back", *QUICK), cases=("author_comes_back_to_its_port",)),
+    Defect("an update that changes nothing", always("update.ignored"), "procedure", "was asked for", options=("-k", "author_two", *QUICK),
+           cases=("author_two_versions",)),
+    Defect("an update loses the volume of both versions", always("update.volumes_lost"), "procedure", "there is no volume",
+           options=("-k", "author_two", *QUICK), cases=("author_two_versions",), sample=True),
+)  # fmt: skip
+
+CATALOGUE = (
+    *SWITCHOVER,
+    *IMAGE,
+    *CONTAINER,
+    *VOLUME,
+    *CRASHES,
+    *REBOOT,
+    *MIDWAY,
+    *AT_RANDOM,
+    *LIFE,
+    *REACH,
+    *MADE,
+    *CONTRACT,
+)

@@ -1,6 +1,7 @@
 """`nox -s seeds`: the suites on healthy emulated devices whose timings and oddities are drawn by seed: no false alarm.
 
-`seeds.py 17` goes through seed 17 alone and shows what it drew; `seeds.py 0-199` through all of them.
+`seeds.py 17` goes through seed 17 alone and shows what it drew; `seeds.py 0-199` through all of them. What draws a
+healthy device for other runs is here too: midway.py has another case on the same ones.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
 from holdfast import _core, profiles
 from holdfast._version import __version__
+
+from defects import PATIENT
 
 PAGE = Path(__file__).parent.parent / "docs" / "false-alarms.md"
 TEXT = """# No false alarms
@@ -32,6 +36,8 @@ or off, rude triggers, combined cases, vendors; CNTR-1 and CNTR-2 also where one
 
 A seed is gone through again with `python tests_py/seeds.py SEED`.
 """
+# Under which midway.py writes its part of the page.
+AT_RANDOM = "\n## Failovers at random moments\n"
 # Suites at a time: they wait more than they work.
 WORKERS = 8
 # Quirks of a device that serves less: drawn apart, where there is something left to judge.
@@ -98,6 +104,22 @@ PLACES = ("auto", "auto", "auto,auto", "[::1]:0")
 def draw(seed: int) -> tuple[str, ...]:
     """The options that a seed stands for."""
     chance = random.Random(seed)
+    words = _device(chance, seed)
+    return (*_cases(chance, words, random.Random(f"what {seed} lacks")), f"--dut-seed={seed}")
+
+
+def draw_midway(seed: int) -> tuple[str, ...]:
+    """The same device for the history of a seed, a failover at a random moment. A healthy one is right in the end,
+    however slow the machine is.
+    """
+    chance = random.Random(seed)
+    words = _device(chance, seed)
+    chosen = ["-vv", "-k", "midway_random", f"--midway-seed={seed}", *PATIENT, "--dut-deadline=verification=30s"]
+    return (*_failed_over(chance, chosen, words), f"--dut-seed={seed}")
+
+
+def _device(chance: random.Random, seed: int) -> list[str]:
+    """The emulated device of a seed: its timings, its quirks, its healthy failpoints."""
     given = [f"outage={chance.uniform(0.05, 3):.3f}s", f"load={chance.uniform(0, 1):.3f}s"]
     given += [f"boot={chance.uniform(0.05, 2):.3f}s", f"reboot={chance.uniform(0.05, 2):.3f}s"]
     given += [f"replication={chance.uniform(0, 0.1):.3f}s", f"black-hole={chance.choice(('yes', 'no'))}"]
@@ -135,11 +157,11 @@ def draw(seed: int) -> tuple[str, ...]:
     for lists in ("load.lists_empty", "load.lists_partial"):
         if chance.random() < 0.3:
             words.append(f"--dut-failpoint={lists}=error(x)")
-    return (*_cases(chance, words, random.Random(f"what {seed} lacks")), f"--dut-seed={seed}")
+    return words
 
 
 def _cases(chance: random.Random, words: list[str], less: random.Random) -> tuple[str, ...]:
-    """Which cases, failed over how; sometimes on a vendor's device, with its own oddities in place of the drawn."""
+    """Which cases."""
     (suites,) = chance.choices(("cntr3", "cntr3 or midway", "cntr1 or cntr2"), (6, 1, 3))
     chosen = ["-k", suites]
     if "cntr3" not in suites and chance.random() < 0.3:
@@ -148,6 +170,11 @@ def _cases(chance: random.Random, words: list[str], less: random.Random) -> tupl
         words = [*words, f"--dut-emulator=quirk={less.choice(LESS)}"]
     if chance.random() < 0.3:
         chosen.append("--dut-combine")
+    return _failed_over(chance, chosen, words)
+
+
+def _failed_over(chance: random.Random, chosen: list[str], words: list[str]) -> tuple[str, ...]:
+    """Failed over how; sometimes on a vendor's device, with its own oddities in place of the drawn."""
     if chance.random() < 0.2:
         chosen += ["--dut-trigger", chance.choice(("reboot-active", "kill:supervisor"))]
         if "--dut-emulator=quirk=no-switchover-ready" in words:  # nobody could tell that its standby is there
@@ -158,13 +185,13 @@ def _cases(chance: random.Random, words: list[str], less: random.Random) -> tupl
     return (*chosen, *words)
 
 
-def run(seed: int) -> tuple[int, float, str]:
-    """The suite as a seed draws it: exit code, seconds, output."""
+def run(options: Sequence[str]) -> tuple[int, float, str]:
+    """The suite with these options, in a process of its own: exit code, seconds, output."""
     with tempfile.TemporaryDirectory(prefix="holdfast-seed-") as folder:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HOLDFAST_", "PYTEST_"))}
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *draw(seed)],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *options],
             cwd=folder,
             env={**kept, "XDG_STATE_HOME": folder},
             capture_output=True,
@@ -175,30 +202,50 @@ def run(seed: int) -> tuple[int, float, str]:
         return done.returncode, time.monotonic() - began, done.stdout + done.stderr
 
 
+def go_through(
+    seeds: range, drawn: Callable[[int], tuple[str, ...]], workers: int
+) -> tuple[dict[int, tuple[int, float, str]], list[int]]:
+    """What came of each seed, and which failed; those are shown as they come."""
+
+    def one(seed: int) -> tuple[int, float, str]:
+        result = run(drawn(seed))
+        if result[0] == 0:
+            print(f"seed {seed} passed after {result[1]:.0f} s", flush=True)
+        else:
+            print(f"seed {seed} fails; again with: pytest {shlex.join(drawn(seed))}\n{result[2]}", flush=True)
+        return result
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        results = dict(zip(seeds, pool.map(one, seeds), strict=True))
+    return results, [seed for seed, (code, _, _) in results.items() if code != 0]
+
+
+def written() -> dict[str, str]:
+    """When, with what and where a part of the page is written."""
+    date = str(datetime.now(timezone.utc).date())
+    return {
+        "date": date,
+        "version": __version__,
+        "machine": f"Python {platform.python_version()}, {platform.machine()}",
+    }
+
+
+def range_of(text: str) -> range:
+    """`17`, or `0-199`."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
 def main() -> int:
     """Go through the seeds that were named; 1 where one fails."""
-    first, _, last = (sys.argv[1] if len(sys.argv) > 1 else "0-199").partition("-")
-    seeds = range(int(first), int(last or first) + 1)
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        results = dict(zip(seeds, pool.map(run, seeds), strict=True))
-    failed = [seed for seed, (code, _, _) in results.items() if code != 0]
-    for seed in failed:
-        print(f"seed {seed} fails; again with: pytest {shlex.join(draw(seed))}\n{results[seed][2]}")
+    seeds = range_of(sys.argv[1] if len(sys.argv) > 1 else "0-199")
+    results, failed = go_through(seeds, draw, WORKERS)
     verdicts = sum(output.count("\nCNTR-") + output.count("\nmidway ") for _, _, output in results.values())
     print(f"{len(seeds) - len(failed)} passed, {len(failed)} failed")
     if not failed and len(seeds) >= 200:
-        PAGE.write_text(
-            TEXT.format(
-                date=datetime.now(timezone.utc).date(),
-                version=__version__,
-                machine=f"Python {platform.python_version()}, {platform.machine()}",
-                first=seeds[0],
-                last=seeds[-1],
-                runs=len(seeds),
-                verdicts=verdicts,
-            ),
-            encoding="utf-8",
-        )
+        _, heading, after = PAGE.read_text(encoding="utf-8").partition(AT_RANDOM)
+        own = TEXT.format(**written(), first=seeds[0], last=seeds[-1], runs=len(seeds), verdicts=verdicts)
+        PAGE.write_text(own + heading + after, encoding="utf-8")
     return 1 if failed else 0
 
 

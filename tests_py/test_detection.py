@@ -6,12 +6,14 @@ import pytest
 
 from holdfast import _core
 
-from conftest import RunSuite, SuiteRun
+from conftest import RunSuite, SuiteRun, Verdicts
 from defects import CATALOGUE, EIGHT, QUICK, Defect
 
 
 def judge(defect: Defect, run: SuiteRun) -> list[str]:
     """What is not as the catalogue says."""
+    if defect.some:
+        return judge_some(defect, run)
     wrong = []
     names = defect.cases or tuple(defect.fails)
     for number, case in run.cases.items():
@@ -38,10 +40,23 @@ def judge(defect: Defect, run: SuiteRun) -> list[str]:
     return [*wrong, *(f"{name}: it did not run" for name in missing)]
 
 
+def judge_some(defect: Defect, run: SuiteRun) -> list[str]:
+    """The same where one case that meets the defect is enough."""
+    failed = {number: case.properties for number, case in run.cases.items() if case.outcome == "failure"}
+    strange = [number for number in run.cases if not any(is_called(number, name) for name in defect.cases)]
+    right = [
+        number
+        for number, found in failed.items()
+        if defect.reason in found["failures"] and (defect.verdict == "either" or found[defect.verdict] == "FAIL")
+    ]
+    met = [] if right else [f"{defect.reason!r} is in none of {failed}; {len(run.cases)} ran"]
+    return [*met, *(f"{number}: it ran too" for number in strange)]
+
+
 def is_called(case: str, name: str) -> bool:
     """Whether a case goes by a name of the catalogue: its number in CNTR-3, or the beginning of its name."""
     own = case.removeprefix("test_")
-    return own == name or own.startswith(f"{name}_")
+    return own == name or own.startswith((f"{name}_", f"{name}["))
 
 
 def arguments(defect: Defect) -> tuple[str, ...]:
@@ -79,6 +94,17 @@ def test_every_defect_of_the_emulated_device_is_in_the_catalogue() -> None:
         "load.volume.resurrected_late",
     }
     assert defects - planted - healthy == set()
+
+
+def test_one_case_is_enough_only_where_it_says_the_right_thing() -> None:
+    (defect,) = (each for each in CATALOGUE if each.failpoints.startswith("create_volume.twice"))
+    right = {"failures": f"it {defect.reason}", "procedure": "FAIL", "depth": "pass"}
+    failed, other = Verdicts("failure", right), Verdicts("failure", {**right, "failures": "x"})
+    passed = Verdicts("passed")
+    for cases, caught in (((failed, passed), True), ((passed, other), False), ((passed,), False), ((), False)):
+        run = SuiteRun(1, "", {f"test_midway_random[seed{number}]": case for number, case in enumerate(cases)})
+        assert (judge(defect, run) == []) == caught
+    assert judge(defect, SuiteRun(1, "", {"test_midway_random[seed0]": failed, "test_midway_log": passed}))
 
 
 def test_lists_that_are_empty_for_a_second_are_no_defect(run_suite: RunSuite) -> None:

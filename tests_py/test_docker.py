@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,10 +35,10 @@ pytestmark = pytest.mark.skipif(_missing() is not None and not CI, reason=_missi
 class Docker:
     """A Docker engine that is nobody else's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: str = "--bridge=none") -> None:
         self.host = f"unix://{folder}/docker.sock"
         self._folder = folder
-        options = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
+        options = ["--iptables=false", "--ip6tables=false", network, "--storage-driver=vfs"]
         places = [
             f"--data-root={folder}/data",
             f"--exec-root={folder}/exec",
@@ -46,11 +46,17 @@ class Docker:
             "-H",
             self.host,
         ]
+        self._command = ["dockerd", *options, *places]
         self._log = (folder / "log").open("w")
-        self._process = subprocess.Popen(["dockerd", *options, *places], stdout=self._log, stderr=self._log)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
         waiting.until(lambda: self._process.poll() is not None or self._answers(), 60)
         if not self._answers():
-            pytest.fail("dockerd does not start:\n" + (folder / "log").read_text()[-2000:])
+            said = (self._folder / "log").read_text()[-2000:]
+            self.stop()
+            pytest.fail(f"dockerd does not start:\n{said}")
 
     def _answers(self) -> bool:
         return self.run("version", check=False).returncode == 0
@@ -59,12 +65,21 @@ class Docker:
         command = ["docker", "-H", self.host, *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, check=check)
 
-    def stop(self) -> None:
+    def restart_after(self, act: Callable[[], None]) -> None:
+        """End it, do something, and start it again."""
+        self._end()
+        act()
+        self._begin()
+
+    def _end(self) -> None:
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
+
+    def stop(self) -> None:
+        self._end()
         self._log.close()
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for mount in reversed(mounts):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
 from holdfast import _core, testbed
 from holdfast.storage import provider
+from holdfast.testbed import places
 
 from conftest import isolated
 from defects import CATALOGUE
@@ -83,6 +87,9 @@ def test_a_file_that_is_shown_is_taken(block: Block, tmp_path: Path, monkeypatch
     elif "steps" in held:
         pytest_step, upload = held["steps"]
         assert_kept(pytest_step["run"], upload["with"]["path"].splitlines(), tmp_path)
+    elif any("GnoiDevice" in group for group in held.values()):
+        shown = [places.target(block.page, name, each["GnoiDevice"], {}, "lab:20408") for name, each in held.items()]
+        assert [target.name for target in shown] == list(held)
     else:
         assert [list(host["connection_options"]) for host in held.values()] == [["holdfast"]]
 
@@ -178,3 +185,75 @@ def test_each_step_beside_the_go_suite_is_there_with_what_shows_it() -> None:
             assert not named, step
         else:
             assert named in defects or f"def {named.strip('`')}(" in tests, shown
+
+
+FIRST_SCREENS = (ROOT / "README.md", DOCS / "index.md")
+
+
+def test_readme_and_the_site_begin_with_the_same_three_sentences() -> None:
+    said = []
+    for page in FIRST_SCREENS:
+        paragraph = page.read_text(encoding="utf-8").split("\n\n")[2]
+        plain = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", " ".join(paragraph.split()))
+        said.append(re.split(r"(?<=\.) (?=[A-Z])|(?<=\.) (?=holdfast)", plain))
+    assert said[0] == said[1]
+    assert len(said[0]) == 3, said[0]
+
+
+@pytest.mark.parametrize("page", FIRST_SCREENS, ids=lambda page: page.stem)
+def test_the_wheel_is_the_first_way_to_install_and_the_sources_the_second(page: Path) -> None:
+    wheel, sources = [block for block in blocks(page) if block.language == "sh"][:2]
+    assert re.search(r"pip install \./holdfast-\*\.whl(?=\W)", wheel.text)
+    assert "not on PyPI yet" in wheel.mark
+    assert re.search(r"pip install \.(?=\W)", sources.text)
+    text = page.read_text(encoding="utf-8")
+    assert text.index("**not on PyPI yet**") < text.index(sources.text), "said where people see it, too"
+
+
+# By its name alone, so from PyPI; the first screens warn of it.
+FROM_PYPI = re.compile(
+    r"""pip install (?:-\S+ )*["']?holdfast(?![-\w./])(?!` must wait)(?!`, which installs another)"""
+)
+TOLD = [
+    *dict.fromkeys([*PAGES, *sorted(ROOT.glob("*.md"))]),
+    *(
+        file
+        for folder in ("python", "examples", "src", "crates")
+        for file in sorted((ROOT / folder).rglob("*.[pr][ys]"))
+    ),
+]
+
+
+@pytest.mark.parametrize("file", TOLD, ids=lambda file: str(file.relative_to(ROOT)))
+def test_nothing_tells_to_install_another_project_that_has_the_name_on_pypi(file: Path) -> None:
+    assert FROM_PYPI.findall(" ".join(file.read_text(encoding="utf-8").split())) == []
+
+
+def test_the_reference_names_classes_as_users_do() -> None:
+    """`holdfast._core` is where they are, and nothing that anybody imports."""
+    shown = re.split(r"^::: ", (DOCS / "reference.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    own = [entry for entry in shown if "._core." in entry.partition("\n")[0]]
+    assert len(own) == 6
+    for entry in own:
+        heads = re.findall(r"^ {6}(?:heading|toc_label): (.*)$", entry, re.MULTILINE)
+        assert len(heads) == 2, entry
+        assert all("_core" not in head and head.startswith("holdfast.Device") for head in heads), entry
+
+
+def test_the_picture_of_the_tutorial_is_of_its_own_run() -> None:
+    """`nox -s pictures` runs what the page says, and the page shows what came of that."""
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    (block,) = [block for block in blocks(DOCS / "tutorial.md") if block.mark == "fails"]
+    assert shlex.join(["pytest", *pictures.tutorial()]) == shlex.join(shlex.split(block.text))
+    shown = (DOCS / "tutorial.md").read_text(encoding="utf-8").partition(block.text)[2]
+    assert LINK.findall(shown)[0] == "pictures/tutorial.png"
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.svg")), ids=lambda picture: picture.stem)
+def test_no_picture_shows_whose_machine_drew_it(picture: Path) -> None:
+    shown = "".join(ET.fromstring(picture.read_text(encoding="utf-8")).itertext())
+    assert re.findall(r"\.\./|/(?:home|root|tmp|work|usr|opt|Users)/|site-packages", shown) == []

@@ -99,6 +99,10 @@ lab:
         ("provider: {kind: docker-plugin, start: x}\nrunner: {kind: kubernetes}\n", "kubernetes is for CSI drivers"),
         ("provider: {kind: csi, start: x}\nrunner: {kind: kubernetes, recovery: tain}\n", "tain"),
         (HOSTS, "hosts do not go with the runner kubernetes"),
+        (
+            "provider: {kind: csi, start: x, mount_flags: [noatime]}\nrunner: {kind: kubernetes}\n",
+            "provider: mount_flags: the class of the lab's own Kubernetes has none",
+        ),
     ],
 )
 def test_what_a_file_may_not_say_of_it(tmp_path: Path, text: str, said: str) -> None:
@@ -144,3 +148,13 @@ def test_scenarios_of_kubernetes_are_there_for_its_runner_alone(
 def test_a_lab_does_not_come_up_where_something_is_missing(nowhere: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="nox -s kubernetes_build"):
         standing.readable("nbd", "kubernetes")
+
+
+def test_a_table_says_what_makes_the_pods_and_what_is_done_for_those_of_a_lost_node(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("provider: {kind: csi, start: ./x}\nrunner: {kind: kubernetes}\n", encoding="utf-8")
+    usual = "kubernetes (workload: pod; recovery: taint after a power cut, else force)"
+    assert provider.read(str(file)).runner_and_how == usual
+    more = "runner: {kind: kubernetes, workload: statefulset, recovery: wait}\n"
+    file.write_text(f"provider: {{kind: csi, start: ./x}}\n{more}", encoding="utf-8")
+    assert provider.read(str(file)).runner_and_how == "kubernetes (workload: statefulset; recovery: wait)"

@@ -85,6 +85,8 @@ def test_the_map_of_modules_has_every_module() -> None:
 @pytest.mark.parametrize(
     ("page", "pattern", "count"),
     [
+        ("README.md", r"(\d+) planted bugs", len(CATALOGUE)),
+        ("docs/index.md", r"(\d+) planted bugs", len(CATALOGUE)),
         ("README.md", r"(\d+) defects of a device", len(CATALOGUE)),
         ("README.md", r"(\d+) (?:defects )?of a storage provider", len(STORAGE_CATALOGUE)),
         ("docs/detection.md", r"\*\*(\d+) of \d+ caught", len(CATALOGUE)),

@@ -206,8 +206,8 @@ def rows(text: str) -> Rows[object]:
 
 
 HTML: dict[str, Callable[[str], str]] = {
-    "a page": lambda text: page.html([case(text, logs=False)], Path("kept")),
-    "a page with logs": lambda text: page.html([case(text)], Path("kept")),
+    "a page": lambda text: page.html([case(text, logs=False)]),
+    "a page with logs": lambda text: page.html([case(text)]),
     "an account": lambda text: RunAccount(Path("kept"), Rows((case(text),)))._repr_html_(),
     "a comparison": lambda text: compare(
         RunAccount(Path("a"), Rows((case("web"),))), RunAccount(Path("b"), Rows((case("web"), case(f"x{text}"))))
@@ -324,7 +324,7 @@ def torpedo_row(text: str) -> dict[str, object]:
 def test_no_text_makes_a_line_a_column_or_a_tag_of_the_qualification_table(tmp_path: Path) -> None:
     for text in ALL:
         lines: list[str] = []
-        torpedo._write_table(lines.append, [torpedo_row(text)])
+        lines.extend(torpedo.table([torpedo_row(text)]))
         assert len(lines) == 5, (SEED, text[:200])
         assert all(harmless(line) and len(line.splitlines()) == 1 for line in lines), (SEED, text[:200])
         written = torpedo.markdown([torpedo_row(text)])
@@ -347,7 +347,7 @@ def test_a_megabyte_is_cut_with_a_word(text: str) -> None:
         "error": str(RpcError(text)),
         "row": tables.of_one(rows(text)[0]),
         "step": str(case(text).steps[0]),
-        "page": page.html([case(text, logs=False)], Path("kept")),
+        "page": page.html([case(text, logs=False)]),
     }
     for medium, words in shown.items():
         assert re.search(r"… \(of \d{7} characters\)", words), medium

@@ -51,8 +51,8 @@ def test_a_call_that_failed_looks_otherwise_than_one_that_did_not() -> None:
     picture = ET.fromstring(
         Timeline([event(0, "call", "A.B", status="OK"), event(1, "call", "A.C: OK", status="NOT_FOUND")]).svg()
     )
-    good, bad = (circle.get("fill") for circle in picture.iter(f"{SVG}circle"))
-    assert good != bad
+    (good,), (bad,) = (list(picture.iter(f"{SVG}{shape}")) for shape in ("circle", "path"))
+    assert good.get("fill") != bad.get("fill"), "and has another shape, for whom colours say nothing"
 
 
 def test_what_a_device_says_cannot_break_the_picture() -> None:

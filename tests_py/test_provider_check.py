@@ -21,6 +21,7 @@ import yaml
 
 from holdfast import _core, waiting
 from holdfast.exceptions import HoldfastError, InvalidArgumentError
+from holdfast.storage import plan
 from holdfast.storage.provider import read
 from holdfast.storage.provider.introduction import introduce
 from holdfast.storage.provider.trying import first_word, look_for
@@ -439,6 +440,13 @@ def scenarios(folder: Path, held: dict[str, Any]) -> dict[str, str]:
     (folder / "mine.yaml").write_text(json.dumps(held))
     told = json.loads(holdfast(folder, "check", "mine.yaml", "--json").stdout)
     return {each["name"]: each["verdict"] for each in told["scenarios"]}
+
+
+def test_what_claims_are_not_asked_for_does_not_run_under_kubernetes() -> None:
+    told = {name: verdict for name, _, verdict in plan.plan(read("nbd", runner="kubernetes"))}
+    for name, capability in (("T11", "Expand"), ("T12", "Snapshot"), ("T13", "Clone"), ("T15", "Statistics")):
+        assert told[name] == f"NotRun: claims and pods are not asked for {capability} by this version"
+    assert told["T7"] == "runs"
 
 
 def on_hosts(engine: str, provider: dict[str, Any]) -> dict[str, Any]:

@@ -10,21 +10,34 @@ import pytest
 import holdfast
 
 from conftest import RunSuite
-from seeds import draw, run
+from midway import PASSED
+from seeds import draw, draw_midway, run
 
 # Quick ones, which together have black holes, two addresses, IPv6, slow lists, no roles, CNTR-1 to 3.
 SAMPLE = (14, 18, 66, 87)
+TIMINGS = tuple(f"--dut-emulator={name}=" for name in ("boot", "load", "outage", "reboot"))
 
 
 @pytest.mark.parametrize("seed", SAMPLE)
 def test_a_healthy_device_raises_no_alarm(seed: int) -> None:
-    code, _, output = run(seed)
+    code, _, output = run(draw(seed))
     assert code == 0, output
+
+
+def test_a_history_passes_on_another_device_for_each_seed() -> None:
+    """`nox -s midway` goes through 300."""
+    code, _, output = run(draw_midway(7))
+    assert code == 0, output
+    assert PASSED.search(output), output
 
 
 def test_a_seed_draws_the_same_again() -> None:
     assert draw(7) == draw(7)
     assert len({draw(seed) for seed in range(50)}) == 50
+    assert len({draw_midway(seed) for seed in range(50)}) == 50
+    for seed in range(50):  # one device for both, but for a vendor's
+        timings = {word for word in draw_midway(seed) if word.startswith(TIMINGS)}
+        assert len(timings & set(draw(seed))) == len(TIMINGS), seed
 
 
 def test_settings_of_the_emulated_device_are_taken_and_refused(run_suite: RunSuite) -> None:

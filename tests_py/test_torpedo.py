@@ -17,7 +17,7 @@ import pytest
 
 from holdfast import _core, judge, report, storage
 from holdfast.exceptions import ExpectationFailed, LabError
-from holdfast.storage.account import Limits
+from holdfast.storage.account import Limits, ScenarioInconclusive
 from holdfast.storage.report import ScenarioOutcome
 from holdfast.storage.scenario import Scenario
 
@@ -230,6 +230,26 @@ def test_hosts_whose_engine_does_not_answer_say_so(engine: str, said: str, run_s
     assert run.exit_code == 1
     assert "the hosts are not ready" in run.output
     assert said in run.output, run.output
+
+
+def test_who_may_not_be_down_is_not_blamed_for_an_answer() -> None:
+    """As in a cluster, where nobody but its kubelet can ask a plugin."""
+    lab = storage.emulated()
+    try:
+        scenario = Scenario(lab, "T6", Limits(deadline=4, call=4, pause=1, settle=1, enough=1))
+        scenario.plugin_unseen = "it is in a pod"
+        with pytest.raises(ExpectationFailed, match="accepted: a volume"), scenario.refused("a volume"):
+            pass
+        scenario.harm("node1", "stop_plugin", undo="start_plugin")
+        assert [each.what for each in scenario.account.not_checked] == ["whether the plugin was down"]
+        down = pytest.raises(ScenarioInconclusive, match=r"accepted: a volume; .*: it is in a pod")
+        with down, scenario.refused("a volume"):
+            pass
+        scenario.undo()
+        with pytest.raises(ExpectationFailed, match="accepted: a volume"), scenario.refused("a volume"):
+            pass
+    finally:
+        lab.close()
 
 
 def test_trouble_of_the_lab_is_nobodys_refusal_and_no_fail() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from holdfast import _core
+from holdfast.storage import standing
 from holdfast.storage.leftovers import remove_control_groups
 from holdfast.storage.provider import read
 
@@ -119,3 +120,17 @@ def test_a_driver_that_dies_at_once_is_told_with_what_it_said(tmp_path: Path, ru
     assert "the lab did not come up" in run.output
     assert "node1: I need a licence" in run.output
     assert _core.storage_lab_lacks() is None
+
+
+def test_what_this_machine_had_mounted_is_nobody_s_leftover_wherever_it_is_moved(tmp_path: Path) -> None:
+    """As pytest does with folders of earlier runs: one with a mount in it gets another name while a lab is up."""
+    there = tmp_path / "old" / "mounted"
+    there.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(there)], check=True)
+    try:
+        with standing.stand(read("nbd"), start=60.0) as made:
+            (tmp_path / "old").rename(tmp_path / "new")
+            assert made.lab.leftovers([], timeout=10) == []
+    finally:
+        for name in ("old", "new"):
+            subprocess.run(["umount", str(tmp_path / name / "mounted")], check=False, capture_output=True)

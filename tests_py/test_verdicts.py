@@ -207,7 +207,8 @@ def whole_case() -> CaseRecord:
         suite="cntr3", title="images persist", variant="r1", judged=PROCEDURE, outages=(0.25,), noted=("NOT_FOUND",),
         why="it failed",
         facts={"records": "12"}, vendor="Example", software="1.0", round=3, held={"images": 2.0}, session="s",
-        ended="2026-11-25T08:00:00+00:00", plan={"switchovers": 1},
+        command="pytest -k x",
+        began="2026-11-25T07:59:00+00:00", ended="2026-11-25T08:00:00+00:00", plan={"switchovers": 1}, target="r1",
     )  # fmt: skip
 
 
@@ -221,8 +222,8 @@ def whole_case() -> CaseRecord:
 )
 def test_a_page_calls_a_case_as_it_was_declared(more: dict[str, Any], shown: str, tmp_path: Path) -> None:
     case = record(Step(PROCEDURE, "ask"), test="test_cntr3_1_of_another_name[r1]", **more)
-    text = page.html([case], tmp_path)
-    assert f"<h2>{shown}: <" in text
+    text = page.html([case])
+    assert f">{shown}: <" in text.partition("<h3 ")[2]
     assert f">{shown}</a>" in text
     assert "of another name" not in text
 
@@ -242,8 +243,9 @@ def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
              "reason": ""},
         ],
         "outages": [0.25], "noted": ["NOT_FOUND"], "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
-        "round": 3, "held": {"images": 2.0}, "session": "s", "ended": "2026-11-25T08:00:00+00:00",
-        "plan": {"switchovers": 1}, "procedure": "pass", "depth": "FAIL", "checked": ["ask"],
+        "round": 3, "held": {"images": 2.0}, "session": "s",
+        "command": "pytest -k x", "began": "2026-11-25T07:59:00+00:00", "ended": "2026-11-25T08:00:00+00:00",
+        "plan": {"switchovers": 1}, "target": "r1", "procedure": "pass", "depth": "FAIL", "checked": ["ask"],
         "not_checked": ["port: no means"],
         "failures": [{"verdict": "depth", "step": "look", "message": "gone", "known_after": 1.5}],
     }  # fmt: skip
@@ -399,7 +401,7 @@ def test_a_device_without_a_standby_is_not_judged_by_failovers(
     assert f"not checked: the device {'has' if 'single' in roles else 'reports'}" in run.output
     cases = {case.plan_id: case for case in report.read(kept).cases}
     assert (cases["CNTR-3.1"].procedure, cases["CNTR-3.8"].procedure) == (NOT_CHECKED, PASS)
-    assert '<span class="not-checked">not checked</span>' in page.read_text()
+    assert '<span class="verdict not-checked">not checked</span>' in page.read_text()
     assert CliRunner().invoke(main, ["judge", str(kept)]).exit_code == 0
 
 

@@ -74,7 +74,7 @@ def test_the_table_has_a_line_for_each_case_and_no_other() -> None:
 
 
 def test_the_page_the_tables_and_junit_are_harmless(tmp_path: Path) -> None:
-    shown = page.html([case()], tmp_path)
+    shown = page.html([case()])
     assert harmless(shown)
     assert "<script>" not in shown
     assert harmless(tables.cell(HOSTILE))
@@ -84,7 +84,7 @@ def test_the_page_the_tables_and_junit_are_harmless(tmp_path: Path) -> None:
 
 def test_the_page_leaves_no_line_of_a_log_out(tmp_path: Path) -> None:
     log = "".join(f"line {number} of many\n" for number in range(5000))
-    shown = page.html([replace(case(), logs={"web": log})], tmp_path)
+    shown = page.html([replace(case(), logs={"web": log})])
     assert all(f"line {number} of many" in shown for number in (0, 4999))
 
 
