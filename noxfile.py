@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
+DIST = ROOT / "target" / "dist"  # what a release uploads
 WIRE = ROOT / "tests" / "wire"
 # What tests run for real, and Debian's package of each.
 SYSTEM_TOOLS = {
@@ -33,6 +35,7 @@ SYSTEM_TOOLS = {
     "nbdkit": "nbdkit",
     "fusermount3": "fuse3",
     "pkill": "procps",
+    "sshd": "openssh-server",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.ext4": "e2fsprogs",
     "rclone": "rclone",
@@ -48,24 +51,27 @@ ARCHIVE_TOOLS = {
     "umoci": "umoci",
     "xz": "xz-utils",
 }
+# What looks at pages.
+BROWSER_TOOLS = {"chromium": "chromium", "npm": "npm"}
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 CSI_SANITY = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0"
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
-# The Rust target of each wheel for Linux, and the oldest system that it is for.
+# The wheels for Linux, each with its Rust target and the oldest system that it is for; macOS makes its own, `macos`.
 LINUX_WHEELS = {
-    "x86_64-unknown-linux-gnu": "manylinux2014",
-    "aarch64-unknown-linux-gnu": "manylinux2014",
-    "x86_64-unknown-linux-musl": "musllinux_1_2",
-    "aarch64-unknown-linux-musl": "musllinux_1_2",
+    "manylinux-x86_64": ("x86_64-unknown-linux-gnu", "manylinux2014"),
+    "manylinux-aarch64": ("aarch64-unknown-linux-gnu", "manylinux2014"),
+    "musllinux-x86_64": ("x86_64-unknown-linux-musl", "musllinux_1_2"),
+    "musllinux-aarch64": ("aarch64-unknown-linux-musl", "musllinux_1_2"),
 }
-# In MB: three static executables of 2 to 8 MB are in each, for nothing is downloaded at run time.
-LARGEST_WHEEL = 12.0
+# The executables in every wheel, which are what images for devices of both platforms are made of: with musl inside, so
+# that they need nothing of an image or a machine.
+EXECUTABLES = {"linux-amd64": "x86_64-unknown-linux-musl", "linux-arm64": "aarch64-unknown-linux-musl"}
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 # What sessions install, with its versions and hashes: NAME.txt is written from NAME.in by `nox -s lock`. What is
 # installed as users have it (cntr3, frameworks, bench, pictures) is not pinned.
 REQUIREMENTS = ROOT / "requirements"
 # Those that hold what holdfast itself depends on too.
-WITH_OWN = ("run", "tests", "types")
+WITH_OWN = ("page", "run", "tests", "types")
 
 # What labs have beside: plugins of pytest, and what `pyats run job` needs of pyATS.
 NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html")
@@ -85,6 +91,7 @@ nox.options.sessions = [
     "tests",
     "frameworks",
     "providers_sample",
+    "kubernetes_sample",
 ]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
@@ -186,34 +193,83 @@ def types(session: nox.Session) -> None:
     session.run("python", "-m", "mypy.stubtest", "holdfast._core")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def cntr3(session: nox.Session) -> None:
-    """The main job as a user has it: the wheel in an empty environment, from an empty folder."""
-    install_wheel(session)
-    session.chdir(session.create_tmp())
-    session.run("pytest", "-k", "cntr3")
+    """README's first command as it stands there, as a user has it: in a folder with the wheel and nothing else."""
+    built = built_wheel(session)
+    folder = Path(session.create_tmp()) / "readme"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy2(built, folder)
+    session.chdir(folder)
+    session.run("sh", "-euxc", readme_commands(session)[0], external=True)
 
 
 @nox.session(venv_backend="none")
+def from_sources(session: nox.Session) -> None:
+    """README's second command, in a clone of what is committed: compiles all that a wheel has, 5 to 10 minutes."""
+    folder = Path(session.create_tmp()) / "clone"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("git", "clone", "--quiet", str(ROOT), str(folder), external=True)
+    session.chdir(folder)
+    session.run("sh", "-euxc", readme_commands(session)[1], external=True)
+
+
+def readme_commands(session: nox.Session) -> tuple[str, str]:
+    """How README installs: a wheel, and the sources."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    wheel, sources, *_ = re.findall(r"^```sh\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
+    if "pip install ./holdfast-*.whl" not in wheel or "pip install . " not in sources:
+        session.error("README's first command does not install a wheel, or its second not the sources")
+    return wheel, sources
+
+
+@nox.session
 def kubernetes_build(session: nox.Session) -> None:
     """The Kubernetes of labs, once for each version: 13 minutes of CPU, 3 GB, kept outside the checkout."""
     script = str(ROOT / "python" / "holdfast" / "storage" / "kubernetes.py")
-    session.run("python3", script, str(ROOT / "kubernetes"), external=True, env={"PYTHONPATH": str(ROOT / "python")})
+    path = os.pathsep.join([str(Path(go_tool(session)).parent), os.environ["PATH"]])
+    environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": path}
+    session.run("python", script, str(ROOT / "kubernetes"), env=environment)
 
 
 @nox.session
 def kubernetes(session: nox.Session) -> None:
-    """Scenarios with nbd on a Kubernetes in the lab, which is built where it is missing. As root. `-- torpedo`: all."""
+    """All scenarios with nbd on a Kubernetes in the lab, and all tests that need one. As root. `-- T5 T7`: those."""
+    chosen = " or ".join(f"torpedo_{name.upper().removeprefix('T')}_" for name in session.posargs)
+    on_kubernetes(session, chosen or "torpedo", "")
+
+
+@nox.session
+def kubernetes_sample(session: nox.Session) -> None:
+    """Of that what CI has time for, where a Kubernetes was built: five scenarios, and three broken drivers. As root."""
+    if not built_kubernetes(session):
+        session.skip("no Kubernetes was built here: `nox -s kubernetes_build` takes 13 minutes of CPU, and is kept")
+    five = "torpedo_1_ or (torpedo_3_ and kill_plugin) or torpedo_5_ or torpedo_7_ or torpedo_10_"
+    on_kubernetes(session, five, "sampled")
+
+
+def built_kubernetes(session: nox.Session) -> str:
+    """The folder of the executables that were built last; empty where there are none."""
+    asked = "from holdfast.storage.kubernetes import find; found = find(); print(found and found.kubernetes.parent)"
+    told = session.run("python", "-c", asked, env={"PYTHONPATH": str(ROOT / "python")}, silent=True)
+    return str(told).strip().removesuffix("None")
+
+
+def on_kubernetes(session: nox.Session, scenarios: str, mark: str) -> None:
+    """Scenarios with nbd, and tests of broken drivers, on a Kubernetes that is built where it is missing."""
     kubernetes_build(session)
     install_wheel(session, locked="tests")
     if os.environ.get("CI") == "true":
         install_system_tools(session, SYSTEM_TOOLS | {"etcd": "etcd-server", "busybox": "busybox-static"})
-    few = "(torpedo_3_ and kill_plugin) or torpedo_5_ or torpedo_7_ or torpedo_10_ or torpedo_21_ or torpedo_24_"
-    chosen = " ".join(session.posargs) or few
     session.chdir(session.create_tmp())
-    session.run("pytest", "-k", chosen, "--provider", "nbd", "--torpedo-runner", "kubernetes")
-    own = sorted((ROOT / "tests_py").glob("test_kubernetes*.py"))
-    session.run("pytest", *map(str, own), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT))
+    # on the PATH, for tests have a cache of their own
+    path = os.pathsep.join([built_kubernetes(session), session.bin, os.environ["PATH"]])
+    nbd = ["--provider", "nbd", "--torpedo-runner", "kubernetes"]
+    session.run("pytest", "-n", "2", "-k", scenarios, *nbd, env={"PATH": path})
+    own = [str(file) for file in sorted((ROOT / "tests_py").glob("test_kubernetes*.py"))]
+    project = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    session.run("pytest", "-n", "2", *own, "-m", mark, *project, env={"PATH": path})
 
 
 @nox.session
@@ -226,8 +282,9 @@ def tests(session: nox.Session) -> None:
         session.chdir(ROOT / "tests_py" / "go_client")
         session.run(go, "mod", "download", external=True)
         session.chdir(ROOT)
-    workers = session.posargs or ["-n", "3"]  # they wait more than they work
+    workers = session.posargs or ["-n", "4"]  # they wait more than they work
     paths = (str(ROOT / "tests_py"), str(ROOT / "examples" / "test_my_image.py"))
+    workers += [f"--ignore-glob={ROOT}/tests_py/test_kubernetes_*.py"]  # of the session kubernetes
     session.run("pytest", *paths, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *workers)
 
 
@@ -260,9 +317,22 @@ def site(session: nox.Session) -> None:
 
 
 @nox.session
+def page(session: nox.Session) -> None:
+    """Pages of real runs in a headless Chromium: axe-core finds nothing. `-- --pictures DIR` keeps what was seen."""
+    install_wheel(session, locked="page")
+    if os.environ.get("CI") == "true":
+        install_system_tools(session, BROWSER_TOOLS)
+    tools = Path(session.create_tmp()) / "axe"
+    shutil.copytree(ROOT / "tests_py" / "axe", tools, dirs_exist_ok=True)
+    session.run("npm", "ci", "--prefix", str(tools), "--ignore-scripts", "--no-audit", "--no-fund", external=True)
+    axe = tools / "node_modules" / "axe-core" / "axe.min.js"
+    session.run("python", str(ROOT / "tests_py" / "pages_in_a_browser.py"), "--axe", str(axe), *session.posargs)
+
+
+@nox.session
 def pictures(session: nox.Session) -> None:
     """The pictures of README and docs anew, each of a real run."""
-    install_wheel(session, "ipykernel", "nbclient", "nbconvert")
+    install_wheel(session, "ipykernel", "nbclient", "nbconvert", "playwright")
     session.run("python", str(ROOT / "docs" / "pictures.py"))
 
 
@@ -307,10 +377,14 @@ def archives(session: nox.Session) -> None:
 def sanity(session: nox.Session) -> None:
     """csi-sanity, a peer's test suite, against the emulated provider's CSI face."""
     install_wheel(session)
-    go = go_tool(session)
-    tools = ROOT / "target" / "go"
+    session.run("python", str(ROOT / "tests_py" / "sanity.py"), csi_sanity(session))
+
+
+def csi_sanity(session: nox.Session) -> str:
+    """Its executable, built where it is missing."""
+    go, tools = go_tool(session), ROOT / "target" / "go"
     session.run(go, "install", CSI_SANITY, external=True, env={"GOBIN": str(tools), "GOFLAGS": "-mod=mod"})
-    session.run("python", str(ROOT / "tests_py" / "sanity.py"), str(tools / "csi-sanity"))
+    return str(tools / "csi-sanity")
 
 
 def go_tool(session: nox.Session) -> str:
@@ -324,7 +398,16 @@ def go_tool(session: nox.Session) -> str:
 @nox.session
 def providers(session: nox.Session) -> None:
     """All the providers of docs/providers.md, qualified again. As root; `-- write` writes the page anew."""
+    kubernetes_build(session)
     qualify(session, *session.posargs)
+    three_ways(session)
+
+
+@nox.session
+def three_ways(session: nox.Session) -> None:
+    """The page's table of one driver by csi-sanity, own runner and Kubernetes. As root; `-- write` writes it anew."""
+    install_wheel(session)
+    session.run("python", str(ROOT / "tests_py" / "three_ways.py"), csi_sanity(session), *session.posargs)
 
 
 @nox.session
@@ -346,6 +429,13 @@ def seeds(session: nox.Session) -> None:
     """The suites on 200 healthy emulated devices drawn by seed; writes docs/false-alarms.md. `-- 17` for one seed."""
     install_wheel(session)
     session.run("python", str(ROOT / "tests_py" / "seeds.py"), *(session.posargs or ["0-199"]))
+
+
+@nox.session
+def midway(session: nox.Session) -> None:
+    """Failovers at random moments: 300 healthy devices drawn by seed, and the planted defects. `-- 17` for one seed."""
+    install_wheel(session)
+    session.run("python", str(ROOT / "tests_py" / "midway.py"), *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -430,36 +520,98 @@ def deny(session: nox.Session) -> None:
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """What a release uploads for Linux, in target/dist: manylinux2014 and musllinux wheels, and the sources.
+    """What a release uploads, in target/dist; `-- musllinux-aarch64 sources`: a part of it.
 
-    A wheel for each Rust target that is installed or that rustup can add; the others are named. `zig` links, so that
-    a wheel runs on systems as old as its name says wherever it is made; auditwheel holds it to that. Two builds of one
-    commit in one folder are the same: what has a time in it has the commit's.
+    On Linux manylinux2014 and musllinux wheels for x86_64 and aarch64, and the sources; on macOS the wheel of that
+    machine. `zig` compiles and links what is for Linux, so that it runs on systems as old as its name says wherever it
+    is made; tests_py/wheels.py holds it to that. What the installed Rust has no target for is named and left out. Two
+    builds of one commit by one Rust are the same bytes: what has a time in it has the commit's, and no folder of the
+    machine is named.
     """
     install_locked(session, "dist")
-    folder = ROOT / "target" / "dist"
+    parts = [*LINUX_WHEELS, "sources"] if sys.platform == "linux" else ["macos"]
+    asked = session.posargs or parts
+    if unknown := set(asked) - set(parts):
+        session.error(f"there is no {', '.join(sorted(unknown))} here: there are {', '.join(parts)}")
+    missing = {name: _missing_targets(name) for name in asked if name != "sources"}
+    made = [name for name, targets in missing.items() if not targets]
+    environment = _reproducible()
+    if made:
+        environment["HOLDFAST_EXECUTABLES"] = str(_executables(session, environment))
+    for name in made:
+        target, platform = LINUX_WHEELS.get(name, ("", ""))
+        cross = ("--zig", "--target", target, "--compatibility", platform) if target else ()
+        _place(session, name, "maturin", "build", "--locked", "--profile", "dist", *cross, environment=environment)
+    if "sources" in asked:
+        _place(session, "sources", "maturin", "sdist", environment=environment)
+    wheels = sorted(map(str, DIST.glob("*.whl")))
+    if wheels:
+        session.run("python", str(ROOT / "tests_py" / "wheels.py"), *wheels)
+    for name, targets in missing.items():
+        if targets:
+            session.warn(f"no {name}: rustup target add {' '.join(targets)}")
+    if any(missing.values()) and (session.posargs or os.environ.get("GITHUB_ACTIONS") == "true"):
+        session.error("a wheel that was asked for was not made")
+
+
+def _executables(session: nox.Session, environment: Mapping[str, str]) -> Path:
+    """A folder with all of them, made once for all wheels, as build.rs takes them."""
+    folder = ROOT / "target" / "executables"
     shutil.rmtree(folder, ignore_errors=True)
-    environment = {"SOURCE_DATE_EPOCH": _commit_time()}
-    missing = []
-    for target, platform in LINUX_WHEELS.items():
-        if not _has_target(target):
-            missing.append(target)
-            continue
-        build = ("--locked", "--profile", "dist", "--zig", "--target", target, "--compatibility", platform)
-        session.run("maturin", "build", *build, "--out", str(folder), env=environment)
-    session.run("maturin", "sdist", "--out", str(folder), env=environment)
-    for wheel_file in sorted(folder.glob("*.whl")):
-        session.run("auditwheel", "show", str(wheel_file))
-        size = wheel_file.stat().st_size / 1e6
-        session.log(f"{wheel_file.name}: {size:.1f} MB")
-        if size > LARGEST_WHEEL:
-            session.error(f"{wheel_file.name} has {size:.1f} MB, and may have {LARGEST_WHEEL}")
-    if missing and os.environ.get("GITHUB_ACTIONS") == "true":
-        session.error(f"no Rust target: {', '.join(missing)}")
-    for target in missing:
-        session.warn(f"no wheel for {target}: rustup target add {target}")
+    folder.mkdir(parents=True)
+    packages = {"cntrsrv": "holdfast-cntrsrv", "cni-bridge-fp": "holdfast-cni", "ledger": "holdfast-ledger"}
+    parts = [word for name, package in packages.items() for word in ("--package", package, "--bin", name)]
+    for platform, target in EXECUTABLES.items():
+        build = ("--locked", "--profile", "dist", "--target", target)
+        session.run("cargo-zigbuild", "zigbuild", *build, *parts, env=environment)
+        for name in packages:
+            shutil.copy2(_target_folder() / target / "dist" / name, folder / f"{name}-{platform}")
+    return folder
 
 
+def _place(session: nox.Session, name: str, *command: str, environment: Mapping[str, str]) -> None:
+    """Run what makes one file, and put that file where the one from before was."""
+    fresh = ROOT / "target" / "dist-parts" / name
+    shutil.rmtree(fresh, ignore_errors=True)
+    session.run(*command, "--out", str(fresh), env=environment)
+    for wheel in fresh.glob("*.whl"):
+        session.run("python", str(ROOT / "tests_py" / "renamed.py"), str(wheel), str(ROOT))
+    DIST.mkdir(parents=True, exist_ok=True)
+    for file in fresh.iterdir():
+        file.replace(DIST / file.name)
+
+
+def _target_folder() -> Path:
+    """Where cargo keeps what it makes."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
+def _reproducible() -> dict[str, str]:
+    """What makes a build the same in any folder, at any time."""
+    home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+    # of two that fit, the last counts
+    folders = {str(ROOT): "/holdfast", str(_target_folder()): "/target", home: "/cargo"}
+    flags = [f"--remap-path-prefix={folder}={name}" for folder, name in folders.items()]
+    return {"SOURCE_DATE_EPOCH": _commit_time(), "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}
+
+
+def _missing_targets(name: str) -> list[str]:
+    """What Rust must be given before a wheel can be made; rustup was asked for it."""
+    own = [LINUX_WHEELS[name][0]] if name in LINUX_WHEELS else []
+    return [each for each in dict.fromkeys([*own, *EXECUTABLES.values()]) if not _has_target(each)]
+
+
+@nox.session(venv_backend="none")
+def dist_installed(session: nox.Session) -> None:
+    """The wheels of target/dist in each Python here: `pytest -k cntr3`. `-- 3.12 stable testing/arm64`: in these.
+
+    `stable`, `testing`, … are Debians without Rust and gcc (debootstrap and qemu-user-static, as root).
+    """
+    script = str(ROOT / "tests_py" / "installed.py")
+    session.run("python3", script, str(DIST), *session.posargs, external=True)
+
+
+@functools.cache
 def _has_target(target: str) -> bool:
     """Whether Rust can build for it here, once rustup was asked for it."""
     if shutil.which("rustup") is not None:

@@ -1,7 +1,9 @@
-"""Any device: how soon a lost peer is noticed, what TLS costs an upload, what two workers do for sixteen devices."""
+"""Any device: how soon a lost peer is noticed, what TLS costs an upload, what two workers and many devices take."""
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 import threading
@@ -79,3 +81,36 @@ def sixteen(folder: Path, *options: str) -> float:
     began = time.monotonic()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
+
+
+def fleet(folder: Path, count: int, cases: str) -> tuple[float, float]:
+    """CPU seconds for all of so many devices of one `holdfast emulate`: of the tests by two workers, of the devices."""
+    lab = folder / f"lab{count}.yaml"
+    words = ["--count", str(count), "--listen", "127.1.0.0/16:0", "--testbed-out", str(lab)]
+    devices = subprocess.Popen(
+        [sys.executable, "-m", "holdfast.cli", "emulate", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert devices.stdout is not None
+    try:
+        for _ in range(count):
+            assert devices.stdout.readline()
+        began = _used(devices.pid)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--testbed", str(lab)]
+        subprocess.run([*command, "-k", cases, "-n", "2"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ours = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return ours, _used(devices.pid) - began
+    finally:
+        devices.terminate()
+        devices.wait()
+        devices.stdout.close()
+
+
+def _used(process: int) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

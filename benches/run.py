@@ -369,6 +369,17 @@ def sixteen(folder: Path) -> None:
     verdict("16 devices: -n 2 / one after another", measured, met=together / alone < 0.7, target="< 0.7")
 
 
+def fleet(folder: Path) -> None:
+    """What each further device of one process costs the suites: from 5 of them to 25, and from 25 to 50."""
+    import devices as bench
+
+    few, more, many = (bench.fleet(folder, count, "cntr3_1") for count in (5, 25, 50))
+    for whose, which in (("of the tests", 0), ("of the device", 1)):
+        first, last = (more[which] - few[which]) / 20, (many[which] - more[which]) / 25
+        measured = f"{last * 1000:.0f} ms / {first * 1000:.0f} ms = {last / first:.2f}"
+        verdict(f"CPU {whose}, each of 26 to 50 / of 6 to 25", measured, met=last / first < 1.25, target="< 1.25")
+
+
 def torpedo(folder: Path) -> None:
     """The ledger, the lab, and the scenarios on the emulated tier."""
     import storage as bench
@@ -400,6 +411,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "streams": subscription,
     "encrypted": encrypted,
     "sixteen": sixteen,
+    "fleet": fleet,
     "torpedo": torpedo,
 }
 

@@ -33,12 +33,13 @@ BESIDE = (
     ("Rust's standard library", "in all that is compiled", "MIT OR Apache-2.0", ("rust-MIT.txt",)),
     (
         "the GNU C library",
-        "in the executables where they are built for *-linux-gnu (build.rs links them statically, with the library of "
-        "the machine that builds; holdfast's sources and `nox -s wheel` link them anew with another)",
+        "in the executables of what is installed from the sources on *-linux-gnu (build.rs links them statically, with "
+        "the library of the machine that builds), and of no wheel of a release; holdfast's sources and `nox -s wheel` "
+        "link them anew with another",
         "LGPL-2.1-or-later",
         ("LGPL-2.1.txt",),
     ),
-    ("musl", "in the executables where they are built for *-linux-musl", "MIT", ("musl.txt",)),
+    ("musl", "in the executables of a release's wheels, and what is built for *-linux-musl", "MIT", ("musl.txt",)),
 )
 NAMES = re.compile(r"^(licen[sc]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
 HEAD = """What of others is inside holdfast's wheels

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast import exit_codes
-from holdfast.options import CNI, DEVICE, RUN, SETTINGS, TORPEDO, VARIABLES, Option, Setting
+from holdfast.options import AUTHOR, CNI, DEVICE, MIDWAY, RUN, SETTINGS, TORPEDO, VARIABLES, Option, Setting
 from holdfast.storage.provider import keys
 from holdfast.testbed import schema
 
@@ -39,7 +39,8 @@ EXIT_CODES = """## Exit codes
 test was found. A run of tests ends with 3 too where its one device cannot be used at all: it refuses the login, or does
 not serve Containerz.
 """
-ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))
+ROOMS = (("The device", DEVICE), ("A run of tests", RUN), ("`pytest -k midway`", MIDWAY),
+         ("`pytest -k author`", AUTHOR), ("`pytest -k cni`", CNI), ("`pytest -k torpedo`", TORPEDO))  # fmt: skip
 
 
 def options_page() -> str:
@@ -81,7 +82,7 @@ def settings_table() -> str:
 
 def _setting_row(setting: Setting) -> str:
     star = " \\*" if setting.run else ""
-    shown = f"--{setting.name} {setting.shows}".strip()
+    shown = f"--{setting.name} {setting.shows}".strip().replace("|", r"\|")
     return f"| `{shown}`{star} | `{setting.parameter}` | {setting.default} | {setting.help} |"
 
 

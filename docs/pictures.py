@@ -6,20 +6,29 @@ The terminal is drawn by rich; pages and notebooks are drawn by a headless Chrom
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import holdfast
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"
+# Scenarios that a slow machine does not disturb.
+STORAGE = " or ".join(f"torpedo_{number}_" for number in (1, 2, 4, 5, 7, 15))
 NOTEBOOKS = HERE.parent / "examples" / "notebooks"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # What nobody needs to see of pytest's header.
 LEFT_OUT = ("platform ", "rootdir", "plugins", "asyncio", "cachedir")
+# What a picture has of a path: what is in the package, and nothing of whose machine it is.
+ELSEWHERE = re.compile(r"(?:[\w.~-]*/)+(?=holdfast/suites/)")
+# The run of the tutorial whose page it shows, as that has it.
+FAILING = re.compile(r"<!-- fails -->\n```sh\n(.*?)\n```", re.DOTALL)
 
 
 def run(folder: Path, *options: str) -> str:
@@ -36,7 +45,7 @@ def terminal(folder: Path) -> None:
     from rich.text import Text
 
     printed = run(folder, "-k", "cntr3")
-    lines = [line for line in printed.splitlines() if not line.startswith(LEFT_OUT)]
+    lines = [ELSEWHERE.sub("", line) for line in printed.splitlines() if not line.startswith(LEFT_OUT)]
     console = Console(record=True, width=104, file=Path(os.devnull).open("w", encoding="utf-8"))
     console.print(Text("$ pytest -k cntr3", style="bold"))
     console.print(Text.from_ansi("\n".join(lines)))
@@ -49,15 +58,29 @@ def timeline() -> None:
         (PICTURES / "timeline.svg").write_text(dut.switchover(redundant=True).timeline.svg(), encoding="utf-8")
 
 
-def report(folder: Path, browser: str) -> None:
-    """A report of a run with a defect in it."""
-    page = folder / "run.html"
+def tutorial() -> list[str]:
+    """The words of the tutorial's run that fails, after `pytest`."""
+    (command,) = FAILING.findall((HERE / "tutorial.md").read_text(encoding="utf-8"))
+    program, *words = shlex.split(command)
+    if program != "pytest" or words[-2:] != ["--dut-report", "run.html"]:
+        raise SystemExit(f"docs/tutorial.md shows another command: {command}")
+    return words
+
+
+def reports(folder: Path, browser: Any) -> None:
+    """The page of the tutorial's run, and those of whole runs with a defect in them, of a device and of storage."""
+    run(folder, *tutorial())
+    draw(browser, folder / "run.html", "tutorial", height=1500)
     defect = ("--dut-failpoint", "load.container.lost=1*error(x)", "--dut-deadline", "verification=1s")
-    run(folder, "-k", "cntr3", "--dut-report", str(page), "--dut-emulator", "outage=1s", *defect)
-    draw(browser, page, "report", 1500)
+    run(folder, "-k", "cntr3", *defect, "--dut-report", "run.html")
+    draw(browser, folder / "run.html", "report", width=1400, height=1500)
+    draw(browser, folder / "run.html", "report-dark", width=800, height=1400, dark=True)
+    draw(browser, folder / "run.html", "report-narrow", width=400, height=1400)
+    run(folder, "-k", STORAGE, "--torpedo-failpoint", "storage.attach.zero_tail=error(x)", "--dut-report", "run.html")
+    draw(browser, folder / "run.html", "report-storage", height=1700)
 
 
-def notebook(folder: Path, browser: str) -> None:
+def notebook(folder: Path, browser: Any) -> None:
     """The notebook of a failover by hand, executed."""
     import nbformat
     from nbclient import NotebookClient
@@ -67,28 +90,34 @@ def notebook(folder: Path, browser: str) -> None:
     NotebookClient(read, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
     page = folder / "notebook.html"
     page.write_text(HTMLExporter().from_notebook_node(read)[0], encoding="utf-8")
-    draw(browser, page, "notebook", 1700)
+    draw(browser, page, "notebook", height=1700)
 
 
-def draw(browser: str, page: Path, name: str, height: int) -> None:
-    """A page as a PNG."""
-    size = f"--window-size=1000,{height}"
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size)
-    picture = PICTURES / f"{name}.png"
-    subprocess.run([browser, *options, f"--screenshot={picture}", page.as_uri()], capture_output=True, check=True)
+def draw(browser: Any, file: Path, name: str, *, width: int = 1000, height: int, dark: bool = False) -> None:
+    """The beginning of a page as a PNG."""
+    size = {"width": width, "height": height}
+    page = browser.new_page(viewport=size, color_scheme="dark" if dark else "light")
+    page.goto(file.as_uri())
+    page.screenshot(path=PICTURES / f"{name}.png")
+    page.close()
 
 
 def main() -> int:
     """All of them."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    executable = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     with tempfile.TemporaryDirectory(prefix="holdfast-pictures-") as place:
         terminal(Path(place))
         timeline()
-        if browser is None:
-            print("NOT DRAWN: report and notebook: there is no Chromium (apt-get install chromium)")
+        if executable is None:
+            print("NOT DRAWN: reports and notebook: there is no Chromium (apt-get install chromium)")
             return 0
-        report(Path(place), browser)
-        notebook(Path(place), browser)
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+            reports(Path(place), browser)
+            notebook(Path(place), browser)
+            browser.close()
     return 0
 
 
