@@ -166,7 +166,7 @@ def test_an_engine_without_a_bridge_publishes_no_port_and_says_so(tmp_path: Path
         holdfast.connect(chassis.address, insecure=True) as dut,
     ):
         image = dut.containerz.deploy(archive, progress=False)
-        with pytest.raises(Unavailable, match=r"has no bridge .* --dut-network host"):
+        with pytest.raises(Unavailable, match=r"has no bridge .* the network host"):
             dut.containerz.start("app", image=image, ports={60061: free_port()})
 
 

@@ -358,3 +358,19 @@ def test_devices_end_though_nobody_reads_what_they_say(ending: signal.Signals, t
         process.stderr.close()
         os.close(reading)
         os.close(writing)
+
+
+PASSED_OVER = """
+import os, signal
+from contextlib import suppress
+from holdfast.cli import emulate
+with suppress(emulate._Ended):
+    with emulate._interrupted_by_signals():
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+    raise SystemExit("nobody knows of the signal")
+"""
+
+
+def test_a_signal_ends_the_command_though_a_finalizer_passed_over_it() -> None:
+    subprocess.run([sys.executable, "-c", PASSED_OVER], check=True, timeout=60)

@@ -94,9 +94,27 @@ def test_what_grows_is_named_with_how_much_and_how_surely() -> None:
 def test_an_outage_that_cases_share_counts_once() -> None:
     """As those of `--dut-combine` do, which have a failover together."""
     shared = [
-        replace(case(number, outage=0.5 + number / 100), plan_id=f"CNTR-3.{of}") for number in (1, 2) for of in (1, 2)
+        replace(case(number), plan_id=f"CNTR-3.{of}", outages_known_after=(number * 10.0,))
+        for number in (1, 2)
+        for of in (1, 2)
     ]
     assert next(line for line in soak.summary(shared) if "outages" in line).startswith("  outages: 2;")
+
+
+def test_outages_of_the_same_length_count_each() -> None:
+    """Of one round too, whether or not what kept them says when each was known."""
+    cases = [replace(case(1), plan_id=f"CNTR-3.{of}", outages_known_after=(of * 10.0,)) for of in (1, 2, 3)]
+    older = [replace(each, outages_known_after=()) for each in cases]
+    for kept in (cases, older):
+        assert next(line for line in soak.summary(kept) if "outages" in line).startswith("  outages: 3;")
+
+
+def test_growth_of_outages_weighs_each_failover_once() -> None:
+    """However many cases share one of them."""
+    short = [replace(case(1, outage=1.0), plan_id="CNTR-3.7", outages_known_after=(9.0,))]
+    long = [replace(case(1, outage=5.0), plan_id=f"CNTR-3.{of}", outages_known_after=(1.0,)) for of in (1, 2, 3)]
+    (grown,) = soak.DeviceSoak("d", short + long).growth
+    assert grown.first == 3.0
 
 
 def test_first_and_last_alone_are_no_growth() -> None:

@@ -190,7 +190,7 @@ def test_a_case_is_kept_and_read_back(tmp_path: Path) -> None:
     case = record(
         Step(PROCEDURE, "deploy", seconds=0.5), Step(DEPTH, "look", INCONCLUSIVE, "a filter"),
         Step(DEPTH, "id", FAIL, "x"),
-        outages=(0.25, 1.0), noted=("NOT_FOUND",), round=3, held={"images": 2}, judged=PROCEDURE, session="s",
+        outages=(0.25, 1.0), outages_known_after=(3.5, 9.25), noted=("NOT_FOUND",), round=3, held={"images": 2}, judged=PROCEDURE, session="s",
     )  # fmt: skip
     (found,) = store.read(written(tmp_path, case))
     assert found == case
@@ -204,7 +204,8 @@ def whole_case() -> CaseRecord:
         "CNTR-3.1", "test_x[r1]", "größe", "failed",
         steps=(Step(PROCEDURE, "ask", seconds=0.5), Step(DEPTH, "look", FAIL, "gone", 1.5, "why"),
                Step(DEPTH, "port", NOT_CHECKED, "no means")),
-        suite="cntr3", title="images persist", variant="r1", judged=PROCEDURE, outages=(0.25,), noted=("NOT_FOUND",),
+        suite="cntr3", title="images persist", variant="r1", judged=PROCEDURE, outages=(0.25,),
+        outages_known_after=(3.5,), noted=("NOT_FOUND",),
         why="it failed",
         facts={"records": "12"}, vendor="Example", software="1.0", round=3, held={"images": 2.0}, session="s",
         command="pytest -k x",
@@ -242,7 +243,7 @@ def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
             {"kind": "depth", "name": "port", "outcome": "not checked", "words": "no means", "seconds": 0.0,
              "reason": ""},
         ],
-        "outages": [0.25], "noted": ["NOT_FOUND"], "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
+        "outages": [0.25], "outages_known_after": [3.5], "noted": ["NOT_FOUND"], "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
         "round": 3, "held": {"images": 2.0}, "session": "s",
         "command": "pytest -k x", "began": "2026-11-25T07:59:00+00:00", "ended": "2026-11-25T08:00:00+00:00",
         "plan": {"switchovers": 1}, "target": "r1", "procedure": "pass", "depth": "FAIL", "checked": ["ask"],

@@ -102,8 +102,8 @@ def emulate(
     _run(each, armed, testbed, user, many=count is not None)
 
 
-class _EndedError(Exception):
-    """A signal came that ends the command."""
+class _Ended(BaseException):
+    """A signal came that ends the command; no Exception, for libraries pass over any that comes while they work."""
 
 
 def _run(
@@ -118,7 +118,7 @@ def _run(
     import holdfast
 
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # before any thread starts, so that none of them takes these
-    with ExitStack() as running, suppress(_EndedError):
+    with ExitStack() as running, suppress(_Ended):
         started: list[Emulator] = []
         running.callback(_stop, started)
         for settings in each:
@@ -148,15 +148,18 @@ def _stop(started: Sequence[Emulator]) -> None:
 
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
-    """A signal ends what is written in here, by `_EndedError`: a pipe that nobody reads is full at some time."""
+    """A signal ends what is written in here, by `_Ended`: a pipe that nobody reads is full at some time."""
+    came = False
 
     def end(*_: object) -> None:
+        nonlocal came
+        came = True
         for each in ENDS:
             signal.signal(each, signal.SIG_IGN)
         with Path(os.devnull).open("wb") as nowhere:  # what is left unsaid would be written, and wait, at the very end
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-        raise _EndedError
+        raise _Ended
 
     for each in ENDS:
         signal.signal(each, end)
@@ -165,6 +168,8 @@ def _interrupted_by_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    if came:  # where it was raised in what passes over everything, such as a finalizer
+        raise _Ended
 
 
 def _settings(given: dict[str, Any], *, many: bool) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Failover:
         for each in found.not_checked:
             self.case.leave_out(each.what, each.why)
         if found.outage is not None:
-            self.case.outages.append(found.outage.seconds)
+            self.case.outages[time.monotonic() - self.case.run.since] = found.outage.seconds
 
     @property
     def origin(self) -> str:
@@ -94,7 +94,8 @@ class Case:
     steps: list[Step] = field(default_factory=list)
     # What the device did where the plan leaves it free.
     noted: list[str] = field(default_factory=list)
-    outages: list[float] = field(default_factory=list)
+    # How long its device was away, each by when that was known, in seconds since the run began.
+    outages: dict[float, float] = field(default_factory=dict)
     # Whether its device was asked to fail over.
     failed_over: bool = False
     # Which of the windows that a parametrised case names, if it does.
@@ -154,7 +155,7 @@ class Case:
         self._reported.extend(shared._reported)
         self.steps.extend(shared.steps)
         self.noted.extend(shared.noted)
-        self.outages.extend(shared.outages)
+        self.outages |= shared.outages
 
     @contextmanager
     def _step(self, kind: Kind, name: str, *, ends: bool = False) -> Iterator[None]:
@@ -247,7 +248,8 @@ def _record(item: pytest.Item, case: Case, report: pytest.TestReport) -> CaseRec
         steps=tuple(case.steps),
         suite=plan.name if plan else "",
         judged=case.run.judged,
-        outages=tuple(round(seconds, 3) for seconds in case.outages),
+        outages=tuple(round(seconds, 3) for seconds in case.outages.values()),
+        outages_known_after=tuple(round(after, 6) for after in case.outages),
         noted=tuple(case.noted),
         why=artifacts.reason(report) if report.skipped else "",
         vendor=case.run.profile.vendor,

@@ -83,8 +83,13 @@ class DeviceSoak:
     @property
     def outages(self) -> list[tuple[int, float]]:
         """Each with its round, in seconds: once, of cases that share a failover (`--dut-combine`)."""
-        every = ((case.round or 0, seconds) for case in self.cases for seconds in case.outages)
-        return list(dict.fromkeys(every))
+        found: dict[object, tuple[int, float]] = {}
+        for case in self.cases:
+            # what older versions kept does not say which failover it was: each counts
+            known = case.outages_known_after or (object(),) * len(case.outages)
+            for after, seconds in zip(known, case.outages, strict=True):
+                found[case.round, after] = (case.round or 0, seconds)
+        return list(found.values())
 
     def by_case(self) -> dict[str, list[CaseRecord]]:
         """The rounds of each case."""
@@ -97,34 +102,33 @@ class DeviceSoak:
     def growth(self) -> list[Growth]:
         """Of all that was held in each round, and of the outages."""
         held = {what for case in self.cases for what in case.held}
-        named: dict[str, Callable[[CaseRecord], Iterable[float]]] = {
-            what: lambda case, what=what: [case.held[what]] if what in case.held else []  # type: ignore[misc]
+        found = [
+            _growth(what, ((case.round or 0, case.held[what]) for case in self.cases if what in case.held), max)
             for what in sorted(held)
-        }
-        found = [self._growth(what, look, max) for what, look in named.items()]
-        found.append(self._growth(OUTAGE, lambda case: case.outages, median))
+        ]
+        found.append(_growth(OUTAGE, self.outages, median))
         return [each for each in found if each is not None]
-
-    def _growth(
-        self, what: str, look: Callable[[CaseRecord], Iterable[float]], whole: Callable[[list[float]], float]
-    ) -> Growth | None:
-        """Of what `look` finds in a case; what `whole` makes of all the cases of a round is compared."""
-        rounds: dict[int, list[float]] = {}
-        for case in self.cases:
-            rounds.setdefault(case.round or 0, []).extend(look(case))
-        series = {number: whole(values) for number, values in rounds.items() if values}
-        if not series:
-            return None
-        numbers, values = list(series), list(series.values())
-        found = trend.of(numbers, values)
-        least = max(SECONDS, SHARE_OF_OUTAGE * values[0]) if what == OUTAGE else 1.0
-        grew = found is not None and found.rises and found.last - found.first >= least
-        return Growth(what, values[0], values[-1], found, grew)
 
     @property
     def stopped(self) -> str:
         """Why its rounds ended before the time: what cases say that were not run any more."""
         return next((case.why for case in self.cases if case.why.startswith("stopped after")), "")
+
+
+def _growth(
+    what: str, values_of_rounds: Iterable[tuple[int, float]], whole: Callable[[list[float]], float]
+) -> Growth | None:
+    """Of values with their rounds; what `whole` makes of all those of a round is compared."""
+    rounds: dict[int, list[float]] = {}
+    for number, value in values_of_rounds:
+        rounds.setdefault(number, []).append(value)
+    if not rounds:
+        return None
+    numbers, values = list(rounds), [whole(each) for each in rounds.values()]
+    found = trend.of(numbers, values)
+    least = max(SECONDS, SHARE_OF_OUTAGE * values[0]) if what == OUTAGE else 1.0
+    grew = found is not None and found.rises and found.last - found.first >= least
+    return Growth(what, values[0], values[-1], found, grew)
 
 
 def by_device(cases: Sequence[CaseRecord]) -> list[DeviceSoak]:

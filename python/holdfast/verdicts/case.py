@@ -45,11 +45,12 @@ class CaseRecord(Shown):
 
     `plan_id` and `title` are as the case declares them: its number or name, and what it is about. `variant` is which of
     a test that runs with several parameters, where `plan_id` does not say: the device of a testbed among others.
-    `judged` is what `--dut-judge` said. `outages` are in seconds. `facts` are what was measured, by name. `plan` is
-    what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat` it was, `held`
-    what may grow from round to round. `session` is the run of pytest that it was part of and `command` that one's
-    command line, without secrets; `began` and `ended` are times (ISO 8601, UTC). `target` is what the
-    testbed calls the device; empty in what older versions kept. `about`, `timeline` and `logs` are its evidence.
+    `judged` is what `--dut-judge` said. `outages` are in seconds; when each was known, in seconds since the run began,
+    is in `outages_known_after`: cases that share a failover tell the same. `facts` are what was measured, by name.
+    `plan` is what the case's plan asks: `switchovers`, `reboots`, `shared`. `round` is which of `--dut-repeat` it was,
+    `held` what may grow from round to round. `session` is the run of pytest that it was part of and `command` that
+    one's command line, without secrets; `began` and `ended` are times (ISO 8601, UTC). `target` is what the testbed
+    calls the device; empty in what older versions kept. `about`, `timeline` and `logs` are its evidence.
     """
 
     plan_id: str
@@ -62,6 +63,7 @@ class CaseRecord(Shown):
     variant: str = ""
     judged: str = DEPTH
     outages: tuple[float, ...] = ()
+    outages_known_after: tuple[float, ...] = ()
     noted: tuple[str, ...] = ()
     why: str = ""
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)

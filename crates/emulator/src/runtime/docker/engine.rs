@@ -150,8 +150,8 @@ fn unreachable(address: &str, error: &std::io::Error) -> Error {
              again), or run a rootless engine and name its socket by --engine"
         }
         _ => {
-            "start dockerd, or name the socket of one that runs: --engine unix:///PATH (of pytest: --dut-emulator \
-             engine=unix:///PATH), or DOCKER_HOST"
+            "start dockerd, or name the socket of one that runs: --engine unix:///PATH (in a suite the setting \
+             engine=unix:///PATH of the emulated device), or DOCKER_HOST"
         }
     };
     Error::lab(format!("there is no Docker engine at {address}: {error}")).hint(hint)

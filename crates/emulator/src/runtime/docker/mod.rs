@@ -168,7 +168,7 @@ impl ContainerRuntime for DockerRuntime {
         if !self.engine.bridged && described::network(container) == "bridge" {
             return Err(Failure::Refused(
                 "the Docker engine has no bridge (dockerd --bridge=none), so that no port of the container would be \
-                 published: give it the host's network (of a suite: --dut-network host), or the engine a bridge"
+                 published: give it the network host, or the engine a bridge"
                     .to_owned(),
             ));
         }
