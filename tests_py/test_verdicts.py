@@ -190,7 +190,8 @@ def test_a_case_is_kept_and_read_back(tmp_path: Path) -> None:
     case = record(
         Step(PROCEDURE, "deploy", seconds=0.5), Step(DEPTH, "look", INCONCLUSIVE, "a filter"),
         Step(DEPTH, "id", FAIL, "x"),
-        outages=(0.25, 1.0), outages_known_after=(3.5, 9.25), noted=("NOT_FOUND",), round=3, held={"images": 2}, judged=PROCEDURE, session="s",
+        outages=(0.25, 1.0), outages_known_after=(3.5, 9.25),
+        noted=("NOT_FOUND",), round=3, held={"images": 2}, judged=PROCEDURE, session="s",
     )  # fmt: skip
     (found,) = store.read(written(tmp_path, case))
     assert found == case
@@ -243,7 +244,8 @@ def test_what_is_kept_is_what_other_programs_read(tmp_path: Path) -> None:
             {"kind": "depth", "name": "port", "outcome": "not checked", "words": "no means", "seconds": 0.0,
              "reason": ""},
         ],
-        "outages": [0.25], "outages_known_after": [3.5], "noted": ["NOT_FOUND"], "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
+        "outages": [0.25], "outages_known_after": [3.5], "noted": ["NOT_FOUND"],
+        "facts": {"records": "12"}, "vendor": "Example", "software": "1.0",
         "round": 3, "held": {"images": 2.0}, "session": "s",
         "command": "pytest -k x", "began": "2026-11-25T07:59:00+00:00", "ended": "2026-11-25T08:00:00+00:00",
         "plan": {"switchovers": 1}, "target": "r1", "procedure": "pass", "depth": "FAIL", "checked": ["ask"],
