@@ -562,10 +562,10 @@ def _executables(session: nox.Session, environment: Mapping[str, str]) -> Path:
     packages = {"cntrsrv": "holdfast-cntrsrv", "cni-bridge-fp": "holdfast-cni", "ledger": "holdfast-ledger"}
     parts = [word for name, package in packages.items() for word in ("--package", package, "--bin", name)]
     for platform, target in EXECUTABLES.items():
-        build = ("--locked", "--profile", "dist", "--target", target)
+        build = ("--locked", "--profile", "dist-executables", "--target", target)
         session.run("cargo-zigbuild", "zigbuild", *build, *parts, env=environment)
         for name in packages:
-            shutil.copy2(_target_folder() / target / "dist" / name, folder / f"{name}-{platform}")
+            shutil.copy2(_target_folder() / target / "dist-executables" / name, folder / f"{name}-{platform}")
     return folder
 
 

@@ -176,7 +176,8 @@ impl Device {
     /// Makes a call to the container on `port`, over a session of its own.
     async fn ask_container<T, F, Fut>(&self, host: Option<&str>, port: u16, call: Call, send: F) -> Result<T>
     where
-        F: Fn(Connection) -> Fut,
+        T: Send,
+        F: Fn(Connection) -> Fut + Send + Sync,
         Fut: Future<Output = std::result::Result<T, Status>> + Send,
     {
         let began = Instant::now();

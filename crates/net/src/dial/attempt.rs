@@ -17,9 +17,9 @@ use holdfast_wire::gnoi::system::system_client::SystemClient;
 const QUESTION: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What came of a try.
-pub enum Outcome<T> {
+pub enum Outcome {
     /// The peer, or something between, answered.
-    Answered(Result<T, Status>),
+    Answered(Result<(), Status>),
     /// The peer did certainly not take it.
     Unprocessed(String),
     /// The connection was lost first, or given up.
@@ -28,26 +28,26 @@ pub enum Outcome<T> {
     TooLate,
 }
 
-type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send + 'a>>;
+/// A call under way: it leaves its answer with whoever made it.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<(), Status>> + Send + 'a>>;
+
+/// Sends a call on a connection. Of one type for all calls: what goes on around a call is compiled once, and not for each.
+pub type Sending<'a> = dyn Fn(Connection) -> Answering<'a> + Send + Sync + 'a;
 
 /// A call that was sent on one connection and is not over.
-pub struct Attempt<'a, T> {
+pub struct Attempt<'a> {
     call: Call,
     connection: Connection,
     began: Instant,
     /// The newest stream before it.
     opened: u32,
-    answer: Answering<'a, T>,
+    answer: Answering<'a>,
     _pending: Pending,
 }
 
-impl<'a, T: 'a> Attempt<'a, T> {
+impl<'a> Attempt<'a> {
     /// Sends it.
-    pub fn begin<F, Fut>(call: Call, connection: &Connection, send: &F) -> Self
-    where
-        F: Fn(Connection) -> Fut,
-        Fut: Future<Output = Result<T, Status>> + Send + 'a,
-    {
+    pub fn begin(call: Call, connection: &Connection, send: &Sending<'a>) -> Self {
         Self {
             call,
             connection: connection.clone(),
@@ -59,7 +59,7 @@ impl<'a, T: 'a> Attempt<'a, T> {
     }
 
     /// Waits for what comes of it.
-    pub async fn outcome(&mut self) -> Outcome<T> {
+    pub async fn outcome(&mut self) -> Outcome {
         let Self { call, connection, began, opened, answer, .. } = self;
         let impatience = async {
             match call.attempt {
@@ -84,17 +84,19 @@ impl<'a, T: 'a> Attempt<'a, T> {
 }
 
 /// Asks what any device answers. It goes by this connection alone, as a change does: the answer says something of it.
-pub async fn ask_time(connection: &Connection, deadline: Instant) -> Outcome<()> {
+pub async fn ask_time(connection: &Connection, deadline: Instant) -> Outcome {
     let question = Call::write("System.Time", deadline).probing(QUESTION);
-    let ask = |connection: Connection| async move {
-        let origin = connection.origin();
-        SystemClient::with_origin(connection, origin).time(TimeRequest {}).await.map(drop)
+    let ask = |connection: Connection| -> Answering<'static> {
+        Box::pin(async move {
+            let origin = connection.origin();
+            SystemClient::with_origin(connection, origin).time(TimeRequest {}).await.map(drop)
+        })
     };
     Attempt::begin(question, connection, &ask).outcome().await
 }
 
 /// An answer, or the loss of the connection that kept it away. `opened` was the newest stream before the call.
-fn sorted<T>(connection: &Connection, opened: u32, answer: Result<T, Status>) -> Outcome<T> {
+fn sorted(connection: &Connection, opened: u32, answer: Result<(), Status>) -> Outcome {
     // hyper gives up with the same error what it began in the moment in which the peer's farewell came, which may have let
     // it in: only the number in that tells.
     let shut_out = |status: &Status| is_of_go_away(status) && connection.takes_none_above(opened);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::attempt::{Attempt, Outcome, ask_time};
+use super::attempt::{Answering, Attempt, Outcome, Sending, ask_time};
 use super::call::{Call, Repeat, UNAVAILABLE_PAUSE, out_of_time, outcome_unknown, short};
 use super::connection::{ExpectedOutage, Expecting, Patience, Pending};
 use super::connections::Connections;
@@ -217,13 +217,31 @@ impl Session {
     /// Makes a call, again as often as it may be, and returns its answer.
     pub async fn call<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
     where
-        F: Fn(Connection) -> Fut,
+        T: Send,
+        F: Fn(Connection) -> Fut + Send + Sync,
         Fut: Future<Output = std::result::Result<T, Status>> + Send,
     {
+        let answered = SyncMutex::new(None);
+        let sending = |connection: Connection| -> Answering<'_> {
+            let sent = send(connection);
+            Box::pin(async {
+                let answer = sent.await?;
+                *answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                Ok(())
+            })
+        };
+        self.repeat_and_record(call, &sending).await?;
+        Ok(answered
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .expect("a call that was answered left its answer"))
+    }
+
+    async fn repeat_and_record(&self, call: Call, send: &Sending<'_>) -> Result<()> {
         let began = Instant::now();
         let outcome = self.repeat(call, send).await;
         match &outcome {
-            Ok(_) => self.record_call(call.name, "OK", Some("OK")),
+            Ok(()) => self.record_call(call.name, "OK", Some("OK")),
             Err(error) => self.record_call(call.name, &short(error), error.code().map(code_name)),
         }
         outcome.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
@@ -232,7 +250,8 @@ impl Session {
     /// Opens a stream that the caller then reads; it is not repeated, and `Pending` lives as long as it.
     pub async fn open<T, F, Fut>(&self, call: Call, send: F) -> Result<(T, Connection, Pending)>
     where
-        F: Fn(Connection) -> Fut,
+        T: Send,
+        F: Fn(Connection) -> Fut + Send + Sync,
         Fut: Future<Output = std::result::Result<T, Status>> + Send,
     {
         let opened = self
@@ -245,11 +264,7 @@ impl Session {
         Ok(opened)
     }
 
-    async fn repeat<T, F, Fut>(&self, call: Call, send: F) -> Result<T>
-    where
-        F: Fn(Connection) -> Fut,
-        Fut: Future<Output = std::result::Result<T, Status>> + Send,
-    {
+    async fn repeat(&self, call: Call, send: &Sending<'_>) -> Result<()> {
         let mut last: Option<Error> = None;
         let mut call = call;
         let mut losses = 0;
@@ -272,14 +287,14 @@ impl Session {
                 }
             }
             let written = connection.written();
-            let attempt = self.attempt(call, &connection, &send).await;
+            let attempt = self.attempt(call, &connection, send).await;
             let unsent = self.is_unsent(call, &attempt, &connection, written);
             match attempt {
-                Outcome::Answered(Ok(answer)) => {
+                Outcome::Answered(Ok(())) => {
                     connection.set_in_charge(true);
                     *self.inner.last_good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     self.took_a_call();
-                    return Ok(answer);
+                    return Ok(());
                 }
                 Outcome::Answered(Err(status))
                     if call.repeat == Repeat::IfUnsent
@@ -345,7 +360,7 @@ impl Session {
     }
 
     /// Whether nothing of a call left, nor will: what was handed to HTTP/2 may leave yet. `written` had left before it.
-    fn is_unsent<T>(&self, call: Call, came: &Outcome<T>, connection: &Connection, written: u64) -> bool {
+    fn is_unsent(&self, call: Call, came: &Outcome, connection: &Connection, written: u64) -> bool {
         let unsent = connection.written() == written;
         if call.repeat == Repeat::Freely || !unsent {
             return unsent;
@@ -416,11 +431,7 @@ impl Session {
         connection.silent_for() >= (silence + answer) * STALE
     }
 
-    async fn attempt<T, F, Fut>(&self, call: Call, connection: &Connection, send: &F) -> Outcome<T>
-    where
-        F: Fn(Connection) -> Fut,
-        Fut: Future<Output = std::result::Result<T, Status>> + Send,
-    {
+    async fn attempt(&self, call: Call, connection: &Connection, send: &Sending<'_>) -> Outcome {
         let mut first = Attempt::begin(call, connection, send);
         if call.repeat == Repeat::IfUnsent {
             return first.outcome().await;

@@ -1,11 +1,13 @@
 //! Calls as an orchestrator makes them: in time, again where the specification says so, and counted.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::{Response, Status};
@@ -58,6 +60,10 @@ pub struct Caller {
 }
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
+
+/// Makes one attempt, and leaves the answer with whoever asked: of one type for all RPCs, so that what is done about
+/// attempts is compiled once.
+type Ask<'a> = dyn Fn(Connection) -> LocalBoxFuture<'a, std::result::Result<(), Status>> + 'a;
 
 impl Caller {
     /// Must be called within a runtime.
@@ -126,14 +132,36 @@ impl Caller {
         about: impl Fn(&Error) -> Next,
         ask: impl AsyncFn(Connection) -> Answer<T>,
     ) -> Result<T> {
+        let answered = RefCell::new(None);
+        self.make_and_count(socket, rpc, deadline, &about, &|connection| {
+            let asked = ask(connection);
+            async {
+                let answer = asked.await?.into_inner();
+                *answered.borrow_mut() = Some(answer);
+                Ok(())
+            }
+            .boxed_local()
+        })?;
+        Ok(answered.into_inner().expect("a call that was answered left its answer"))
+    }
+
+    fn make_and_count(
+        &self,
+        socket: &Endpoint,
+        rpc: Rpc,
+        deadline: Instant,
+        about: &dyn Fn(&Error) -> Next,
+        ask: &Ask<'_>,
+    ) -> Result<()> {
         let began = Instant::now();
-        let asking = persist(socket, deadline, about, async |connection| {
+        let ask = |connection| {
             self.met.store(true, Ordering::Relaxed);
-            ask(connection).await
-        });
-        let (answer, attempts) = self.runtime.block_on(asking.boxed_local());
-        self.count(rpc, attempts, answer.as_ref().ok().map(|_| began.elapsed()));
-        answer.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
+            ask(connection)
+        };
+        let asking = persist(socket, deadline, about, &ask);
+        let (outcome, attempts) = self.runtime.block_on(asking.boxed_local());
+        self.count(rpc, attempts, outcome.as_ref().ok().map(|()| began.elapsed()));
+        outcome.map_err(|error| error.during(&socket.to_string(), rpc.name(), began.elapsed()))
     }
 
     fn count(&self, rpc: Rpc, attempts: u32, answered: Option<Duration>) {
@@ -149,19 +177,19 @@ impl Caller {
     }
 }
 
-/// The last answer, and how many attempts it took.
-async fn persist<T>(
+/// What the last attempt came to, and how many it took.
+async fn persist(
     socket: &Endpoint,
     deadline: Instant,
-    about: impl Fn(&Error) -> Next,
-    ask: impl AsyncFn(Connection) -> Answer<T>,
-) -> (Result<T>, u32) {
+    about: &dyn Fn(&Error) -> Next,
+    ask: &Ask<'_>,
+) -> (Result<()>, u32) {
     let (mut attempts, mut pause) = (0, FIRST_PAUSE);
     let mut before: Option<Error> = None;
     loop {
         attempts += 1;
-        let error = match attempt(socket, deadline, &ask).await {
-            Ok(answer) => return (Ok(answer), attempts),
+        let error = match attempt(socket, deadline, ask).await {
+            Ok(()) => return (Ok(()), attempts),
             Err(error) => error,
         };
         let again = match about(&error) {
@@ -188,10 +216,10 @@ fn after(mut error: Error, attempts: u32, before: Option<&Error>) -> Error {
     error
 }
 
-async fn attempt<T>(socket: &Endpoint, deadline: Instant, ask: &impl AsyncFn(Connection) -> Answer<T>) -> Result<T> {
+async fn attempt(socket: &Endpoint, deadline: Instant, ask: &Ask<'_>) -> Result<()> {
     let asked = async {
         let connection = socket.connect().await?;
-        unless_it_panics(ask(connection)).await.map(Response::into_inner).map_err(|status| trouble::error(&status))
+        unless_it_panics(ask(connection)).await.map_err(|status| trouble::error(&status))
     };
     timeout_at(deadline.into(), asked).await.unwrap_or_else(|_| {
         let hint = "is the plugin alive? How long a call may take is a setting";
