@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from process_device import processes
 
+import holdfast
 from holdfast.suites.author import growth
 
 from archives import Image, saved, write
@@ -245,6 +246,16 @@ def test_where_no_process_runs_nothing_is_said_of_an_image(run_suite: RunSuite, 
     run = run_suite("-k", "author", *QUICK, "--dut-image", str(archive), *newer)
     assert outcomes(run) == {f"test_author_{name}": "skipped" for name in CASES}
     assert all("does not run the processes of images" in case.message for case in run.cases.values()), run.output
+    assert all("add --dut-emulator runtime=docker" in case.message for case in run.cases.values()), run.output
+
+
+def test_an_emulated_device_elsewhere_is_to_be_started_with_an_engine(run_suite: RunSuite, archive: Path) -> None:
+    with holdfast.emulator() as chassis:
+        way = ("--dut", chassis.address, "--dut-insecure")
+        run = run_suite("-k", "author_starts", *QUICK, *way, "--dut-image", str(archive))
+    (case,) = run.cases.values()
+    assert "start it by `holdfast emulate --runtime docker`" in case.message, run.output
+    assert "--dut-emulator" not in case.message
 
 
 def test_a_device_that_is_slow_to_stop_anything_is_no_proof_against_an_image(run_suite: RunSuite) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from holdfast import Device, cntrsrv, waiting
 from holdfast.exceptions import ExpectationFailed, HoldfastError, ImageError, Unimplemented
 from holdfast.journal import PREFIX
+from holdfast.pytest_plugin import options
 from holdfast.pytest_plugin.case import Case, NotChecked
 from holdfast.pytest_plugin.run import ImageUnderTest, Run
 from holdfast.suites.looks import ABSENT, LOOK, STOPPED, look_container
@@ -121,7 +122,19 @@ def _why_none_runs(run: Run, dut: Device, image: ImageUnderTest) -> str:
     return (
         f"the device does not run the processes of images: one that was started with an argument it does not know "
         f"is {status}, and its log does not name it; nothing that such a device shows is the image's own doing"
+        f"{_remedy(run, dut)}"
     )
+
+
+def _remedy(run: Run, dut: Device) -> str:
+    """What gives an emulated device containers of an engine; nothing, where the device is what it is."""
+    if options.runs_real_containers(run.config):
+        return ""
+    if run.target.emulated:
+        return "; add --dut-emulator runtime=docker, and it runs them in your Docker engine (docs/container-authors.md)"
+    if dut.is_emulated():
+        return "; start it by `holdfast emulate --runtime docker`, and it runs them in a Docker engine"
+    return ""
 
 
 def _write_own(archive: Path, run: Run, platform: str | None) -> None:
