@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, SchedulerError
+from holdfast import _core
+from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, LabError, SchedulerError
 from holdfast.storage import kubernetes, provider, standing
 from holdfast.storage.report import ScenarioOutcome
+
+from peers import command_apart
 
 SOURCES = Path(__file__).parent.parent / "kubernetes"
 
@@ -148,6 +152,40 @@ def test_scenarios_of_kubernetes_are_there_for_its_runner_alone(
 def test_a_lab_does_not_come_up_where_something_is_missing(nowhere: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="nox -s kubernetes_build"):
         standing.readable("nbd", "kubernetes")
+
+
+@pytest.mark.parametrize(("start", "waited"), [(0.0, True), (60.0, False)])
+def test_a_lab_that_had_too_little_time_says_so_and_one_that_failed_says_why(
+    start: float, waited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LabError("version: connection refused", hint="is this its kubeconfig?")
+
+    monkeypatch.setattr("holdfast.storage.lab", fails)
+    with pytest.raises(LabError) as caught, standing.stand(provider.read("nbd"), start=start, longer="--start"):
+        raise AssertionError
+    said = str(caught.value)
+    last = "the lab did not come up within 0 s; what it waited for last: version: connection refused"
+    assert (last in said) == waited, said
+    assert ("try: give it longer: --start" in said) == waited, said
+    assert ("is this its kubeconfig" in said) != waited, said
+
+
+def silent(folder: Path) -> str:
+    """A PATH with parts of a Kubernetes that start and say nothing."""
+    for name in (kubernetes.EXECUTABLE, kubernetes.PAUSE):
+        executable(folder / name, "#!/bin/sh\nexec sleep 1000\n")
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.skipif(_core.storage_lab_lacks() is not None, reason=str(_core.storage_lab_lacks()))
+@pytest.mark.skipif(any(shutil.which(tool) is None for tool in kubernetes.TOOLS), reason="needs etcd and containerd")
+def test_a_cluster_that_gets_too_little_time_is_told_with_what_it_waited_for(tmp_path: Path) -> None:
+    done = command_apart(tmp_path, "lab", "up", "kubernetes", "--start", "3", PATH=silent(tmp_path / "bin"))
+    assert done.returncode == 1, done.stderr
+    assert "holdfast: the lab did not come up within 3 s; what it waited for last: " in done.stderr
+    assert "try: give it longer: --start" in done.stderr
+    assert "kubeconfig?" not in done.stderr
 
 
 def test_a_table_says_what_makes_the_pods_and_what_is_done_for_those_of_a_lost_node(tmp_path: Path) -> None:

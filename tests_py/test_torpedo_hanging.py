@@ -70,7 +70,7 @@ def test_where_it_introduces_itself(rpc: str, what: str, run_suite: RunSuite, tm
     verdict, reason, output = of(run_suite, tmp_path, {rpc: script})
     if (rpc, what) == ("Probe", "hang"):
         assert verdict == "Inconclusive", output
-        assert re.search(r"^the lab did not come up: .*Probe: no answer in time", reason), reason
+        assert re.search(r"^the lab did not come up within .*Probe: no answer in time", reason), reason
         return
     assert verdict == "Fail", output
     assert " does not introduce itself: " in reason
@@ -82,7 +82,7 @@ def test_where_it_introduces_itself(rpc: str, what: str, run_suite: RunSuite, tm
 def test_who_is_never_ready_may_lack_what_it_needs(codes: list[str], run_suite: RunSuite, tmp_path: Path) -> None:
     verdict, reason, output = of(run_suite, tmp_path, {"Probe": {"codes": codes, "forever": True}})
     assert verdict == "Inconclusive", output
-    assert re.search(rf"^the lab did not come up: .*Probe: {codes[0]}", reason), reason
+    assert re.search(rf"^the lab did not come up within .*Probe: {codes[0]}", reason), reason
 
 
 def test_every_plugin_has_a_probe(run_suite: RunSuite, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +40,32 @@ def open_watch(progress: Any, label: str) -> Watcher | None:
 def limited(what: str, seconds: float) -> Watcher | bool:
     """For `progress` of a call that may take so long: a line that says so where somebody can see it, or nothing."""
     return open_watch(None, f"{what} (at most {spoken(seconds)})") or False
+
+
+@contextmanager
+def during(what: str, seconds: float) -> Iterator[None]:
+    """While something takes its time that tells nothing of it, `seconds` at most: a line that says how long by now, drawn
+    anew each second where somebody can see it.
+    """
+    watch = open_watch(None, what)
+    if watch is None:
+        yield
+        return
+    began, over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(1.0):
+            watch(time.monotonic() - began, f"at most {spoken(seconds)}")
+
+    thread = threading.Thread(target=tell, name="holdfast-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        if (close := getattr(watch, "close", None)) is not None:
+            close()
 
 
 def spoken(seconds: float) -> str:

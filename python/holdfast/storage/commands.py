@@ -16,6 +16,9 @@ from holdfast.exit_codes import DONE, FAILED
 if TYPE_CHECKING:
     from holdfast import _core
 
+# For the lab's Kubernetes to come up, in seconds.
+START = 180.0
+
 
 @click.group()
 def storage() -> None:
@@ -98,7 +101,7 @@ def lab() -> None:
 @click.argument("what", type=click.Choice(["kubernetes"]))
 @click.option("--provider", default="nbd", show_default=True, metavar="NAME|FILE", help="Whose driver it has.")
 @click.option(
-    "--start", type=click.FloatRange(min=1), default=180.0, show_default=True, help="For all to come up, in s."
+    "--start", type=click.FloatRange(min=1), default=START, show_default=True, help="For all to come up, in s."
 )
 def up(what: str, provider: str, start: float) -> None:
     """A Kubernetes of nodes on this machine, with a provider's driver, until Ctrl-C or SIGTERM. Linux, as root.
@@ -109,11 +112,15 @@ def up(what: str, provider: str, start: float) -> None:
 
     ends = (signal.SIGINT, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread starts, so that none of them takes these
-    with standing.stand(standing.readable(provider, what), start=start) as lab:
+    with standing.stand(standing.readable(provider, what), start=start, longer=_longer(start)) as lab:
         for line in standing.introduce(lab):
             click.echo(line)
         sys.stdout.flush()
         signal.sigwait(ends)
+
+
+def _longer(start: float) -> str:
+    return f"--start {max(START, 2 * start):g}"
 
 
 @lab.command("clean")

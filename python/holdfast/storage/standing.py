@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast import _core, storage, visible
+from holdfast import _core, progress, storage, visible
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, LabError
+from holdfast.progress import spoken
 from holdfast.storage import leftovers, logs
 from holdfast.storage import provider as providers
 from holdfast.storage.provider import ProviderFile
@@ -37,24 +39,36 @@ def readable(given: str, runner: str | None = None) -> ProviderFile:
 
 @contextmanager
 def stand(
-    provider: ProviderFile, *, pace: float = 0.005, start: float = 30.0, calls: Mapping[str, float] | None = None
+    provider: ProviderFile,
+    *,
+    pace: float = 0.005,
+    start: float = 30.0,
+    calls: Mapping[str, float] | None = None,
+    longer: str = "start=",
 ) -> Iterator[Standing]:
     """The lab of namespaces that a provider is qualified in, until the end of the block. Linux, as root.
 
-    `start` is for all of it to come up, in seconds; the rest is as in `holdfast.storage.lab`. Raises `LabError` where
-    it did not, with what its parts printed.
+    `start` is for all of it to come up, in seconds, and `longer` what gives it longer; the rest is as in
+    `holdfast.storage.lab`. Raises `LabError` where it did not, with what its parts printed.
     """
     try:
         folder = leftovers.make()
     except OSError as error:
         raise LabError(f"the lab has no folder: {error}") from error
     try:
+        began = time.monotonic()
         try:
-            lab = storage.lab(provider, folder, pace=pace, timeout=start, calls=calls)
+            with progress.during(f"a lab for {provider.name}", start):
+                lab = storage.lab(provider, folder, pace=pace, timeout=start, calls=calls)
         except HoldfastError as error:
             printed = logs.tails(folder, provider.hide)
-            failure = str(error).replace(str(folder), "…")
-            raise LabError(f"the lab did not come up: {failure}\n{printed}") from None
+            if time.monotonic() - began < start:
+                failure = str(error).replace(str(folder), "…")
+                raise LabError(f"the lab did not come up: {failure}\n{printed}") from None
+            # what it says to try is for one that has had its time
+            last = f"within {spoken(start)}; what it waited for last: {error.message.replace(str(folder), '…')}"
+            hint = f"give it longer: {longer}; or look at what its parts printed"
+            raise LabError(f"the lab did not come up {last}\n{printed}", hint=hint) from None
         try:
             yield Standing(lab, folder)
         finally:

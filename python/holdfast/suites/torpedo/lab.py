@@ -220,9 +220,11 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
     pace = PACE[provider.runner == "own"]
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(standing.stand(provider, pace=pace, start=start, calls=calls))
+            longer = f"--torpedo-start {2 * start:g}s"
+            stands = standing.stand(provider, pace=pace, start=start, calls=calls, longer=longer)
+            made = stack.enter_context(stands)
         except HoldfastError as error:
-            raise pytest.fail.Exception(error.message, pytrace=False) from None
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         yield made.lab, str(made.folder)
 
 
