@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from holdfast import report, testbed
-from holdfast.exceptions import TestbedError
+from holdfast.exceptions import InvalidArgumentError, TestbedError
 from holdfast.pytest_plugin import scheduling
 from holdfast.testbed import Target, schema
+from holdfast.testbed.lab import chosen
 
 from conftest import RunSuite
 from peers import command
@@ -77,7 +78,34 @@ def test_a_plan_leaves_out_what_will_not_run(run_suite: RunSuite, lab: str) -> N
 def test_a_name_that_no_tag_has_is_told_with_those_there_are(run_suite: RunSuite, lab: str) -> None:
     run = run_suite("--testbed", lab, "--dut-device", "tag:daul")
     assert run.exit_code == 4
-    assert "--dut-device tag:daul: did you mean tag:dual?" in run.output
+    assert "--dut-device tag:daul: did you mean tag:dual? the tags there are: tag:dual, tag:lab2" in run.output
+
+
+def test_the_command_tells_a_tag_that_no_device_has_with_those_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    devices = "devices: {dut17: {address: x, tags: [dual]}, dut18: {address: x, tags: [lab2, dual]}}"
+    file.write_text(devices, encoding="utf-8")
+    for word, said in (
+        ("tag:rack", "--device tag:rack: the tags there are: tag:dual, tag:lab2\n"),
+        ("dual", "--device dual: it is a tag: tag:dual\n"),
+        ("duty17", "--device duty17: did you mean dut17?\n"),
+        ("x", "--device x: it has dut17, dut18\n"),
+    ):
+        done = command(tmp_path, "--testbed", str(file), "--device", word, "roles")
+        assert done.returncode == 2
+        assert said in done.stderr
+    file.write_text("devices: {dut17: {address: x}}", encoding="utf-8")
+    done = command(tmp_path, "--testbed", str(file), "--device", "tag:rack", "roles")
+    assert "--device tag:rack: no device has a tag; it has dut17\n" in done.stderr
+
+
+def test_of_very_many_names_some_are_told() -> None:
+    names = [f"dut{number}" for number in range(1, 301)]
+    targets = [Target(name, "x", tags=(f"rack-{name}",)) for name in names]
+    for word in ("nowhere", "tag:nowhere"):
+        with pytest.raises(InvalidArgumentError) as caught:
+            chosen(targets, word)
+        assert str(caught.value.hint).endswith(" and 280 more")
 
 
 def test_a_day_that_has_passed_does_not_end_maintenance(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ _TIME = r"(?=.*[1-9])\d+(\.\d+)?(ms|s|m|h|)"
 # Numbers of more digits are none that anything takes; Python would not even read thousands of them.
 _DIGITS = 40
 _PORT = 65535
+# So many names that might be meant are told.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -474,4 +476,10 @@ def nearest(word: str, known: Iterable[str], listing: str = "") -> str:
     """What to try instead of a word that is not known; `listing` says where all are, if they are too many to say."""
     names = list(known)
     near = difflib.get_close_matches(word, names, 1)
-    return f"did you mean {near[0]}?" if near else listing or f"it has {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else listing or f"it has {several(names)}"
+
+
+def several(names: Sequence[str]) -> str:
+    """Names for a line: of very many, the first."""
+    more = len(names) - _SHOWN
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"

@@ -44,8 +44,8 @@ def limited(what: str, seconds: float) -> Watcher | bool:
 
 @contextmanager
 def during(what: str, seconds: float) -> Iterator[None]:
-    """While something takes its time that tells nothing of it, `seconds` at most: a line that says how long by now, drawn
-    anew each second where somebody can see it.
+    """While something takes its time and tells nothing of it: a line that says how long by now, drawn anew each second
+    where somebody can see it. `seconds` is the most that it takes.
     """
     watch = open_watch(None, what)
     if watch is None:

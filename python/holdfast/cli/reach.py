@@ -118,7 +118,7 @@ def _chosen(given: SharedOptions, targets: Sequence[Target]) -> tuple[Target, ..
     try:
         return lab.chosen(targets, given.device)
     except InvalidArgumentError as error:
-        raise click.UsageError(f"--device {error.message}: {error.hint}.") from None
+        raise click.UsageError(f"--device {error.message}: {error.hint}") from None
 
 
 def _one_of_testbed(given: SharedOptions) -> Target:

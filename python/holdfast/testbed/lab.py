@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -119,11 +120,22 @@ def chosen(targets: Sequence[Target], said: str | None) -> tuple[Target, ...]:
         if word in by_name:
             those = [by_name[word]]
         if not those:
-            tags = dict.fromkeys(f"{TAG}{tag}" for target in targets for tag in target.tags)
-            known = tags if tagged and tags else by_name
-            raise InvalidArgumentError(word, hint=options.nearest(word, known))
+            raise InvalidArgumentError(word, hint=_instead(word, targets, tagged=tagged))
         found.update({target.name: target for target in those})
     return tuple(found.values())
+
+
+def _instead(word: str, targets: Sequence[Target], *, tagged: bool) -> str:
+    """What to say for a word that no device is called and that none bears as a tag."""
+    tags = list(dict.fromkeys(tag for target in targets for tag in target.tags))
+    of_devices = options.nearest(word, [target.name for target in targets])
+    if not tagged:
+        return f"it is a tag: {TAG}{word}" if word in tags else of_devices
+    if not tags:
+        return f"no device has a tag; {of_devices}"
+    near = get_close_matches(word.removeprefix(TAG), tags, 1)  # its prefix is like that of any
+    meant = f"did you mean {TAG}{near[0]}? " if near else ""
+    return f"{meant}the tags there are: {options.several([f'{TAG}{tag}' for tag in tags])}"
 
 
 def is_named(target: Target, said: str | None) -> bool:
