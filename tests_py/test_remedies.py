@@ -105,6 +105,26 @@ def test_what_pytest_cannot_reach_is_told_of_its_options(run_suite: RunSuite) ->
         assert "Tls(" not in run.output
 
 
+@pytest.mark.parametrize(
+    ("username", "said"),
+    [
+        (("--dut-username", "admin"), "try: no password was given: set HOLDFAST_PASSWORD"),
+        ((), "try: neither a username nor a token was given: --dut-username NAME and HOLDFAST_PASSWORD"),
+    ],
+)
+def test_who_gave_no_password_is_told_that_none_was_given(
+    run_suite: RunSuite, tmp_path: Path, username: tuple[str, ...], said: str
+) -> None:
+    with holdfast.emulator(users={"admin": "s3cret"}) as chassis:
+        way = ("--dut", chassis.address, "--dut-insecure", *username)
+        run = run_suite("-k", "cntr3_1", *way, *QUICK)
+        assert said in run.output
+        done = command(tmp_path, *way, "roles")
+        assert said in done.stderr
+        wrong = command(tmp_path, *way, "roles", HOLDFAST_PASSWORD="other", HOLDFAST_USERNAME="admin")
+        assert "no password was given" not in wrong.stderr
+
+
 MINE = """
 from holdfast.exceptions import SwitchoverNotReady
 

@@ -143,10 +143,16 @@ def test_credentials_are_checked() -> None:
             assert SECRET not in repr(dut)
         with holdfast.connect(chassis.address, tls=tls, username="admin", password=lambda: SECRET) as dut:
             assert dut.control_processors()
-        for username, password in (("admin", f"not {SECRET}"), ("root", SECRET), (None, None)):
+        wrong = "check username= and password="
+        for username, password, words in (
+            ("admin", f"not {SECRET}", wrong),
+            ("root", SECRET, wrong),
+            ("admin", None, "try: no password was given: password="),
+            (None, None, "try: neither a username nor a token was given: username= and password=, or token="),
+        ):
             with (
                 holdfast.connect(chassis.address, tls=tls, username=username, password=password) as dut,
-                pytest.raises(exceptions.Unauthenticated, match="check username= and password=") as caught,
+                pytest.raises(exceptions.Unauthenticated, match=words) as caught,
             ):
                 dut.control_processors()
             assert SECRET not in str(caught.value)

@@ -47,6 +47,13 @@ REMEDIES = {
         "check username= and password=, or token=",
         "check --dut-username and HOLDFAST_PASSWORD, or HOLDFAST_TOKEN",
     ),
+    "login": _words(
+        "username= and password=, or token=",
+        "--dut-username NAME and HOLDFAST_PASSWORD, or HOLDFAST_TOKEN; in a --testbed: username and password_env",
+    ),
+    "password": _words(
+        "password=", "set HOLDFAST_PASSWORD, or give --dut-password-file FILE; in a --testbed: password_env"
+    ),
     "platform": RemedyWords("platform='linux/amd64'", "--dut-platform linux/amd64", "--platform linux/amd64"),
     "ready-deadline": RemedyWords(
         "deadlines={'ready': SECONDS}", "--dut-deadline ready=…", "deadlines: {ready: …} of the device in a --testbed"

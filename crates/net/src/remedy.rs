@@ -35,6 +35,8 @@ remedies! {
     PinCertificate "pin-certificate" "Name the target's own certificate as one that is trusted."
     Proxy "proxy" "Say by which proxy the target is reached."
     Credentials "credentials" "Look at the username and the password."
+    Login "login" "Say who logs in."
+    Password "password" "Give the password of who logs in."
     Platform "platform" "Say which image of an archive is meant, by its platform."
     ReadyDeadline "ready-deadline" "Give the standby longer to get ready."
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 
 /// What gRPC and HTTP/2 say themselves.
 const RESERVED: [&str; 9] = [
@@ -98,6 +98,12 @@ impl Credentials {
         self.login.as_ref().and_then(|(_, password)| password.to_str().ok()).unwrap_or_default()
     }
 
+    /// What is not there that a device may ask for, in words, and what gives it; none, where it can only be wrong.
+    fn lacking(&self) -> Option<(&'static str, Remedy)> {
+        let is_named = self.more.is_empty() && self.login.as_ref().is_some_and(|(_, password)| password.is_empty());
+        is_named.then_some(("no password was given", Remedy::Password))
+    }
+
     fn put(&mut self, name: HeaderName, value: HeaderValue) -> Result<()> {
         if self.more.contains_key(&name) {
             return Err(Error::invalid(format!("{name} is sent twice")).hint("give a token, or that metadata"));
@@ -114,6 +120,18 @@ impl Credentials {
         for (name, value) in &self.more {
             headers.append(name.clone(), value.clone());
         }
+    }
+}
+
+/// The same error; of a device that does not know who asks, with what was not given to tell it, where something was not.
+pub(super) fn with_lacking(error: Error, given: Option<&Credentials>) -> Error {
+    if error.remedy != Some(Remedy::Credentials) || error.hint.is_some() {
+        return error;
+    }
+    let nobody = Some(("neither a username nor a token was given", Remedy::Login));
+    match given.map_or(nobody, Credentials::lacking) {
+        Some((what, remedy)) => error.hint(what).remedy(remedy),
+        None => error,
     }
 }
 
@@ -163,6 +181,20 @@ mod tests {
         ] {
             assert!(!format!("{error:?}").contains("s3cret") && error.hint.is_some(), "{error}");
         }
+    }
+
+    #[test]
+    fn a_device_that_does_not_know_who_asks_is_told_from_one_that_was_told_nothing() {
+        let refused = Error::from_status(&tonic::Status::unauthenticated("wrong username or password"));
+        let about = |given: Option<Credentials>| with_lacking(refused.clone(), given.as_ref()).remedy;
+        let named = |password| Credentials::new("admin", password).expect("plain text");
+        assert_eq!(about(None), Some(Remedy::Login));
+        assert_eq!(about(Some(named(""))), Some(Remedy::Password));
+        assert_eq!(about(Some(named("s3cret"))), Some(Remedy::Credentials));
+        assert_eq!(about(named("").with_token("abc").ok()), Some(Remedy::Credentials));
+        assert_eq!(about(Credentials::default().with_metadata("x-key", b"x").ok()), Some(Remedy::Credentials));
+        let denied = Error::from_status(&tonic::Status::permission_denied("no"));
+        assert_eq!(with_lacking(denied, None).remedy, None);
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
     pub async fn next(&mut self, deadline: Instant) -> Result<Next<T>> {
         let began = Instant::now();
         let next = self.take(deadline).await;
-        next.map_err(|error| error.during(self.session.name(), self.name, began.elapsed()))
+        next.map_err(|error| self.session.told(error, self.name, began.elapsed()))
     }
 
     async fn take(&mut self, deadline: Instant) -> Result<Next<T>> {
@@ -244,7 +244,7 @@ impl<K: Send + 'static, T: Send + 'static> Following<K, T> {
 
     /// Takes no more of it: it ends with this error.
     pub fn give_up(&mut self, error: Error) -> Error {
-        let error = error.during(self.session.name(), self.name, self.opened.elapsed());
+        let error = self.session.told(error, self.name, self.opened.elapsed());
         self.over(error)
     }
 

@@ -12,6 +12,7 @@ use super::attempt::{Answering, Attempt, Outcome, Sending, ask_time};
 use super::call::{Call, Repeat, UNAVAILABLE_PAUSE, out_of_time, outcome_unknown, short};
 use super::connection::{ExpectedOutage, Expecting, Patience, Pending};
 use super::connections::Connections;
+use super::credentials::with_lacking;
 use super::dialler::{Dialler, Pace, Persistence};
 use super::guard::{answers_elsewhere, look_after};
 use super::{Connection, Connector, EventKind, Target, Tcp, Timeline};
@@ -115,13 +116,19 @@ impl Session {
             .connections()
             .get(first, began + settings.dial_timeout)
             .await
-            .map_err(|error| error.during(session.name(), "connect", began.elapsed()))?;
+            .map_err(|error| session.told(error, "connect", began.elapsed()))?;
         Ok(session)
     }
 
     /// What reports call the device.
     pub fn name(&self) -> &str {
         &self.connections().dialler.target.name
+    }
+
+    /// An error with where it was and after how long, and with what was not given to log in.
+    pub(super) fn told(&self, error: Error, operation: &str, after: Duration) -> Error {
+        let given = self.connections().dialler.target.credentials.as_ref();
+        with_lacking(error, given).during(self.name(), operation, after)
     }
 
     /// Whether both are the same session.
@@ -244,7 +251,7 @@ impl Session {
             Ok(()) => self.record_call(call.name, "OK", Some("OK")),
             Err(error) => self.record_call(call.name, &short(error), error.code().map(code_name)),
         }
-        outcome.map_err(|error| error.during(self.name(), call.name, began.elapsed()))
+        outcome.map_err(|error| self.told(error, call.name, began.elapsed()))
     }
 
     /// Opens a stream that the caller then reads; it is not repeated, and `Pending` lives as long as it.
