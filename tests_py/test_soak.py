@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
@@ -17,7 +18,7 @@ from test_report import outline
 
 from holdfast import report
 from holdfast.report import soak, trend
-from holdfast.verdicts import CaseRecord, Step
+from holdfast.verdicts import CaseRecord, Step, store
 
 from conftest import RunSuite, emulate, isolated, wait_until
 from peers import command
@@ -233,6 +234,7 @@ def test_a_kill_in_the_night_leaves_all_that_had_ended(tmp_path: Path, workers: 
             process.wait(timeout=20)
     assert process.returncode == -signal.SIGKILL
     assert "It runs for 8h" in running
+    assert f"`holdfast report {kept} --soak -o {page}` makes it of what was kept" in running, "of one that was killed"
     outline(running)
     (kept / "half").mkdir()  # as a case that had begun
     (kept / "half" / ".verdict.json.1.part").write_text("{")
@@ -243,8 +245,37 @@ def test_a_kill_in_the_night_leaves_all_that_had_ended(tmp_path: Path, workers: 
     for numbers in rounds_of(kept).values():
         assert all(following == number + 1 for number, following in pairwise(numbers))
     assert f"{len(soak.read(kept))} pass" in later
-    assert "as far as it was kept" in later
+    assert "as far as it was kept: its last case ended at 20" in later
     assert len(report.read(kept).cases) > 8, "and the page with all evidence"
+
+
+def kept_rounds(folder: Path) -> Path:
+    """A case that failed in the second of two rounds."""
+    for number, outcome in ((10, "FAIL"), (2, "pass")):
+        place = folder / f"round{number}"
+        place.mkdir(parents=True)
+        steps = (Step("procedure", "a step", outcome, "it is gone" * (outcome == "FAIL")),)  # type: ignore[arg-type]
+        ended = {"FAIL": "failed", "pass": "passed"}[outcome]
+        store.write(place, replace(case(number), steps=steps, outcome=ended, device="rack1"))
+    return folder
+
+
+def test_rows_of_a_soak_say_of_which_round_they_are_in_the_order_of_rounds(tmp_path: Path, run_suite: RunSuite) -> None:
+    done = command(tmp_path, "judge", str(kept_rounds(tmp_path / "kept")))
+    rows = re.findall(r"^CNTR-3.1, round (\d+) +(pass|FAIL)", done.stdout, re.MULTILINE)
+    assert rows == [("2", "pass"), ("10", "FAIL")], done.stdout
+    told = json.loads(command(tmp_path, "--json", "judge", str(tmp_path / "kept")).stdout)
+    assert [each["round"] for each in told] == [2, 10]
+    run = run_suite("-k", "cntr3_1", *QUICK, "--dut-repeat", "2")
+    assert re.findall(r"^CNTR-3.1, round (\d) ", run.output, re.MULTILINE) == ["1", "2"]
+
+
+def test_a_page_of_a_soak_as_cases_says_how_the_other_is_made(tmp_path: Path) -> None:
+    kept = str(kept_rounds(tmp_path / "kept"))
+    done = command(tmp_path, "report", kept, "-o", str(tmp_path / "page.html"))
+    assert "these are rounds of a soak: with --soak it is a page about all of them" in done.stdout
+    done = command(tmp_path, "report", kept, "--soak", "-o", str(tmp_path / "page.html"))
+    assert "these are rounds" not in done.stdout
 
 
 def test_a_folder_without_rounds_is_no_soak(tmp_path: Path, run_suite: RunSuite) -> None:

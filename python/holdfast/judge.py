@@ -34,7 +34,7 @@ def again(folder: Path, judged: str | None = None) -> list[JudgedCase]:
         raise InvalidArgumentError(
             f"{folder}: there is no case in it", hint="give a folder that a run with --dut-artifacts wrote"
         )
-    return sorted(found, key=lambda each: (each.case.device, each.case.plan_id, each.case.test))
+    return sorted(found, key=lambda each: (each.case.device, each.case.round or 0, each.case.plan_id, each.case.test))
 
 
 def _again(place: Path, kept: CaseRecord, judged: str | None) -> JudgedCase:

@@ -45,7 +45,7 @@ def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
                 click.echo(line)
         for each in found:
             for line in each.differs:
-                click.echo(f"OTHERWISE: {each.case.plan_id}: {line}")
+                click.echo(f"OTHERWISE: {terminal.named(each.case)}: {line}")
         agreed = sum(not each.differs for each in found)
         click.echo(f"{counted(len(found), 'case')}; the run itself judged {agreed} of them alike")
     failed = any(each.differs or each.case.outcome in ("failed", "error") for each in found)
@@ -54,5 +54,11 @@ def judge(given: SharedOptions, folder: Path, judge: str | None) -> None:
 
 def _row(each: JudgedCase) -> dict[str, object]:
     case = each.case
-    about = {"case": case.plan_id, "test": case.test, "device": case.device, "outcome": case.outcome}
+    about = {
+        "case": case.plan_id,
+        "test": case.test,
+        "device": case.device,
+        "round": case.round,
+        "outcome": case.outcome,
+    }
     return {**about, "differs": each.differs, "steps": [asdict(step) for step in case.steps]}

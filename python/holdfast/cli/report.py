@@ -37,6 +37,8 @@ def report(given: SharedOptions, folder: tuple[str, ...], output: str, soak: boo
     account = reports.read(folder[0])
     account.write(output)
     done(given, f"{output}: {counted(len(account.cases), 'case')}", report=output, cases=len(account.cases))
+    if not given.as_json and any(case.round is not None for case in account.cases):
+        click.echo("these are rounds of a soak: with --soak it is a page about all of them")
 
 
 def _matrix(given: SharedOptions, folders: Sequence[Path], output: Path) -> None:
@@ -57,7 +59,9 @@ def _soak(given: SharedOptions, folder: Path, output: Path) -> None:
     from holdfast.report import soak
 
     cases = soak.read(folder)
-    state = f"Of the last soak in {folder}, as far as it was kept."
+    ended = max(case.ended for case in cases)[:19].replace("T", " ")
+    last = f": its last case ended at {ended} UTC" if ended else ""
+    state = f"Of the last soak in {folder}, as far as it was kept{last}."
     output.write_text(page.html(cases, state, running=False), encoding="utf-8")
     for line in () if given.as_json else soak.summary(cases):
         click.echo(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,12 +42,21 @@ def header(config: pytest.Config) -> str:
     return f"a soak: {rounds.words(config)}{doubt}"
 
 
+def _made_again(page: Path, kept: str | None) -> str:
+    """What to say of a page that nobody may write any more."""
+    left = "nothing of it is kept: --dut-artifacts DIR keeps each case as it ends"
+    if kept:
+        left = f"`holdfast report {shlex.quote(kept)} --soak -o {shlex.quote(str(page))}` makes it of what was kept"
+    return f"A run that was killed writes this page no more; {left}."
+
+
 class RunningPage:
     """`--dut-soak-report`: written anew while rounds go by, each time as a whole, and once more at the end."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._file = Path(options.value(config, "dut-soak-report"))
         self._words = rounds.words(config)
+        self._again = _made_again(self._file, options.value(config, "dut-artifacts"))
         self._cases: list[CaseRecord] = []
         self._begun = datetime.now(timezone.utc)
         self._next = 0.0
@@ -78,7 +88,8 @@ class RunningPage:
 
         began = time.monotonic()
         since = f"{self._begun:%Y-%m-%d %H:%M} UTC"
-        state = f"It runs {self._words}, since {since}." if running else f"It ran from {since} on, {self._words}."
+        ran = f"It ran from {since} on, {self._words}."
+        state = f"It runs {self._words}, since {since}. {self._again}" if running else ran
         try:
             store.write_whole(self._file, page.html(self._cases, state, running=running))
             self._trouble = None

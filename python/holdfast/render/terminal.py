@@ -25,13 +25,13 @@ def table(
 
     `reasons_above`: why a test failed stands above already, so that the steps are but named here, each in one line.
     """
-    names = [case.plan_id for case in cases]
+    names = [named(case) for case in cases]
     if all(DEPTH not in case.kinds for case in cases):
         first = lines.first_column(names, 21, width)
         yield f"{'case':<{first}} {'verdict':<12} {'seconds':>7}"
         for case in cases:
             seconds = sum(step.seconds for step in case.steps)
-            yield from lines.row(case.plan_id, first, f"{_painted(case.shown(PROCEDURE), 12, paint)} {seconds:>7.2f}")
+            yield from lines.row(named(case), first, f"{_painted(case.shown(PROCEDURE), 12, paint)} {seconds:>7.2f}")
             yield from _below(case, reasons_above, first, width)
         return
     procedure, depth = (max(least, *map(len, cells)) for least, cells in _columns(cases))
@@ -39,8 +39,13 @@ def table(
     yield f"{'case':<{first}} {'procedure':<{procedure}} {'depth':<{depth}} {'away':<{AWAY}} checked"
     for case in cases:
         verdicts = f"{_painted(case.procedure, procedure, paint)} {_painted(case.depth, depth, paint)}"
-        yield from lines.row(case.plan_id, first, f"{verdicts} {_away(case):<{AWAY}} {len(case.checked)} steps")
+        yield from lines.row(named(case), first, f"{verdicts} {_away(case):<{AWAY}} {len(case.checked)} steps")
         yield from _below(case, reasons_above, first, width)
+
+
+def named(case: CaseRecord) -> str:
+    """What a row is about: of a soak, with the round."""
+    return case.plan_id if case.round is None else f"{case.plan_id}, round {case.round}"
 
 
 def _painted(verdict: str, width: int, paint: Paint) -> str:
