@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from holdfast.exceptions import ExpectationFailed, InvalidArgumentError, LabErro
 from holdfast.storage import kubernetes, provider, standing
 from holdfast.storage.report import ScenarioOutcome
 
-from peers import command_apart
+from peers import command, command_apart
 
 SOURCES = Path(__file__).parent.parent / "kubernetes"
 
@@ -186,6 +187,26 @@ def test_a_cluster_that_gets_too_little_time_is_told_with_what_it_waited_for(tmp
     assert "holdfast: the lab did not come up within 3 s; what it waited for last: " in done.stderr
     assert "try: give it longer: --start" in done.stderr
     assert "kubeconfig?" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--yes",), ("--yes", "--from-elsewhere")])
+def test_clean_up_of_a_cluster_that_is_a_lab_of_ours_says_what_it_is_and_leaves_it(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = SimpleNamespace(namespace="holdfast-aa", run="aa" * 16, machine="", process="", since="2026-11-30", nodes=[])
+    left = SimpleNamespace(**{**vars(own), "namespace": "holdfast-bb", "run": "bb" * 16, "machine": "m"})
+    runs = [own, left]
+    ended = []
+    monkeypatch.setattr(_core, "storage_cluster_runs", lambda *_, **__: runs)
+    monkeypatch.setattr(_core, "storage_cluster_end", lambda _, __, namespace, **___: ended.append(namespace))
+    done = command(tmp_path, "lab", "clean", "--kubeconfig", "k", *options)
+    first = "holdfast-aa: the lab that this Kubernetes is, since 2026-11-30\n    left alone: it ends with its own command"
+    assert done.stdout.startswith(first), done.stdout
+    assert "holdfast-bb: run bbbbbbbb of another machine (m)" in done.stdout
+    assert ended == (["holdfast-bb"] if len(options) == 2 else [])
+    runs.clear()
+    done = command(tmp_path, "lab", "clean", "--kubeconfig", "k", *options)
+    assert (done.stdout, done.stderr) == ("", "holdfast: no run has left anything in that cluster\n")
 
 
 def test_a_table_says_what_makes_the_pods_and_what_is_done_for_those_of_a_lost_node(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def clean(address: str, tmp_path: Path, *options: str, before: Sequence[str] = (
     return command(tmp_path, *before, "--dut", address, "--dut-insecure", "clean", *options)
 
 
+def test_where_nothing_is_left_a_line_says_so(device: holdfast.Device, tmp_path: Path) -> None:
+    for options in ((), ("--yes",)):
+        done = clean(device.address, tmp_path, *options)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr == f"holdfast: nothing of an earlier run is left on {device.address}\n"
+    assert clean(device.address, tmp_path, before=("--json",)).stdout == "[]\n"
+    (tmp_path / "tmp").mkdir()
+    done = command(tmp_path, "lab", "clean", TMPDIR=str(tmp_path / "tmp"))
+    assert (done.stdout, done.stderr) == ("", "holdfast: no lab that was killed has left anything here\n")
+
+
 @pytest.mark.parametrize("name", ["holdfast-db", "holdfast-agent", "holdfast-latest", "holdfast-0123456789-volume"])
 def test_what_only_looks_like_ours_is_shown_and_left(
     device: holdfast.Device, archive: Path, tmp_path: Path, name: str

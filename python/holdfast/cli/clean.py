@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from holdfast.cli import reach
-from holdfast.cli.shared import Command, SharedOptions, show
+from holdfast.cli.shared import Command, SharedOptions, nothing_left, show
 from holdfast.exit_codes import DONE, FAILED
 
 
@@ -40,7 +40,11 @@ def clean(given: SharedOptions, yes: bool, from_elsewhere: bool) -> None:
         "MADE": lambda row: row.made or {leftovers.ELSEWHERE: "from elsewhere"}.get(row.whose, "not known when"),
     }
     ours = seen.by(leftovers.HERE) + (seen.by(leftovers.ELSEWHERE) if from_elsewhere else [])
-    show(given, seen.found if given.as_json else [*seen.by(leftovers.HERE), *seen.by(leftovers.ELSEWHERE)], columns)
+    rows = seen.found if given.as_json else [*seen.by(leftovers.HERE), *seen.by(leftovers.ELSEWHERE)]
+    if rows or given.as_json:
+        show(given, rows, columns)
+    elif not seen.journal.warnings:
+        nothing_left(f"nothing of an earlier run is left on {device.name}")
     alone = [leftovers.left_alone(thing) for thing in seen.found if thing not in ours]
     stayed = leftovers.clean(device, seen, ours) if held is not None else {}
     for line in (

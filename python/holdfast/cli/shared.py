@@ -194,6 +194,11 @@ def show(given: SharedOptions, rows: Iterable[Any], columns: dict[str, Callable[
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
+def nothing_left(what: str) -> None:
+    """Of clean-up that has nothing to do: a line for people. Programs read an empty list."""
+    click.echo(f"holdfast: {visible.line(what)}", err=True)
+
+
 def done(given: SharedOptions, what: str, **facts: Any) -> None:
     """A line for people, facts for programs."""
     click.echo(json.dumps(facts, default=written) if given.as_json else visible.lines(what))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast.cli.shared import nothing_left
 from holdfast.exit_codes import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def clean(
         _clean_engine(engine, yes=yes)
         return
     found = leftovers.find()
+    if not found:
+        nothing_left("no lab that was killed has left anything here")
     for folder in found:
         click.echo(visible.line(str(folder)))
     stayed = leftovers.remove_all(found) if yes else {}
@@ -162,8 +165,14 @@ def clean(
 def _clean_cluster(kubeconfig: str, context: str | None, *, yes: bool, from_elsewhere: bool, timeout: float) -> None:
     from holdfast import _core, journal, scratch, visible
 
-    stayed = False
-    for found in _core.storage_cluster_runs(kubeconfig, context, timeout=timeout):
+    stayed, runs = False, _core.storage_cluster_runs(kubeconfig, context, timeout=timeout)
+    if not runs:
+        nothing_left("no run has left anything in that cluster")
+    for found in runs:
+        if not (found.machine or found.process):  # as no run in a cluster of somebody's own is
+            click.echo(visible.line(f"{found.namespace}: the lab that this Kubernetes is, since {found.since}"))
+            click.echo("    left alone: it ends with its own command, `holdfast lab up kubernetes`, or its test")
+            continue
         ours = found.machine == journal.machine()
         whose = "this machine" if ours else f"another machine ({found.machine or 'unnamed'})"
         click.echo(visible.line(f"{found.namespace}: run {found.run[:8]} of {whose}, since {found.since}"))
@@ -183,6 +192,8 @@ def _clean_engine(address: str, *, yes: bool) -> None:
     from holdfast import engine_leftovers, visible
 
     found = engine_leftovers.find(address)
+    if not found:
+        nothing_left(f"no emulated device that was killed has left anything in {address}")
     for thing in found:
         click.echo(str(thing))
     stayed = engine_leftovers.remove_all(address, found) if yes else {}
