@@ -29,7 +29,7 @@ DONE = Ending(0, 0, "done; all tests passed or were skipped")
 FAILED = Ending(1, 1, "the device said no, a verdict is bad, or a test failed")
 USAGE = Ending(2, 4, "an option, a testbed, an image or a certificate makes no sense")
 NO_DEVICE = Ending(3, 3, "the device cannot be reached or is in use, or it is not known what came of a request")
-INTERRUPTED = Ending(130, 2, "Ctrl-C")
+INTERRUPTED = Ending(130, 2, "Ctrl-C, or SIGTERM to a run of tests")
 
 ALL = (DONE, FAILED, USAGE, NO_DEVICE, INTERRUPTED)
 

@@ -104,8 +104,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what only the command line may allow, and whose run it belongs to."""
     if options.is_active(node.config) or _has_scenarios(node.config):
-        from holdfast.pytest_plugin import artifacts, elsewhere, not_run, reserved, rounds
+        from holdfast.pytest_plugin import artifacts, cancelling, elsewhere, not_run, reserved, rounds
 
+        cancelling.install(node.config)
         rounds.tell(node)
         reserved.tell(node)
         elsewhere.tell(node)
@@ -200,9 +201,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         ending.succeed(session.config)
     ours = [item for item in session.items if options.is_ours(item)]
     if ours and not session.config.option.collectonly:
-        from holdfast.pytest_plugin import waits
+        from holdfast.pytest_plugin import cancelling, waits
 
         waits.install(session.config)
+        cancelling.install(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
