@@ -17,6 +17,7 @@ from holdfast.pytest_plugin import waits
 from holdfast.pytest_plugin.doing import Doing
 
 from conftest import RunSuite, emulate
+from peers import command
 
 LIMITS = {"ready": 300.0, "switchover": 900.0, "reboot": 1800.0, "verification": 300.0, "redundant": 900.0}
 # A device that is away for so long that people begin to ask what goes on.
@@ -217,3 +218,31 @@ def test_the_command_says_how_long_it_may_take(words: str, tmp_path: Path) -> No
         program = ("holdfast.cli", "--dut", address, "--dut-insecure", words, "--yes")
         sent = on_a_terminal(tmp_path / "terminal", *program)
     assert re.search(rf"{words} \(at most \d+ (s|min)[^)]*\), \d+ s: ", sent), sent
+
+
+SLOW_STOP = ("--failpoint", "containerz.StopContainer=delay(4s)")
+
+
+def test_a_command_that_waits_for_a_device_says_so_after_a_while(tmp_path: Path) -> None:
+    with emulate(tmp_path, *SLOW_STOP) as address:
+        way = ("holdfast.cli", "--dut", address, "--dut-insecure")
+        waiting = on_a_terminal(tmp_path / "terminal", *way, "stop", "app")
+        at_once = on_a_terminal(tmp_path / "terminal", *way, "remove-volume", "data")
+        told = command(tmp_path, *way[1:], "stop", "app")
+    assert re.search(r"stop app, [23] s: no answer yet", waiting), waiting
+    assert "no answer yet" not in at_once
+    assert "no answer yet" not in told.stderr
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("--testbed", "lab.yaml", "lab", "status")])
+def test_what_looks_at_devices_says_so(words: tuple[str, ...], tmp_path: Path) -> None:
+    slow = ("--failpoint", "gnmi.Capabilities=delay(4s)", "--failpoint", "gnmi.Get=delay(4s)")
+    with emulate(tmp_path, *slow) as address:
+        folder = tmp_path / "terminal"
+        folder.mkdir()
+        (folder / "lab.yaml").write_text(f"devices: {{a: {{address: '{address}', insecure: true}}}}\n")
+        way = () if "lab" in words else ("--dut", address, "--dut-insecure")
+        sent = on_a_terminal(folder, "holdfast.cli", *way, *words)
+    if words == ("doctor",):
+        assert sent.index("reachable") < sent.index("no answer yet"), "what is known is said at once"
+    assert re.search(r"\w+, [23] s: no answer yet", sent), sent

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from holdfast import visible
 from holdfast.visible import html as escape
 
 Callback = Callable[[int, int, int], object]
 Watcher = Callable[[float, str], object]
 # From one drawing of a notebook's bar to the next, in seconds.
 REDRAW = 0.1
+# How long something may take before a line says that it does, in seconds.
+BEFORE_A_LINE = 2.0
 MEGA = 1_000_000
 
 
@@ -43,19 +46,24 @@ def limited(what: str, seconds: float) -> Watcher | bool:
 
 
 @contextmanager
-def during(what: str, seconds: float) -> Iterator[None]:
-    """While something takes its time and tells nothing of it: a line that says how long by now, drawn anew each second
-    where somebody can see it. `seconds` is the most that it takes.
+def during(what: str, seconds: float | None = None) -> Iterator[None]:
+    """While something takes its time and tells nothing of it: after two seconds a terminal shows for how long by now,
+    drawn anew each second. `seconds` is the most that it takes, where that is known.
     """
-    watch = open_watch(None, what)
-    if watch is None:
+    if "pytest" in sys.modules or not sys.stderr.isatty():
         yield
         return
     began, over = time.monotonic(), threading.Event()
+    limit = "no answer yet" if seconds is None else f"at most {spoken(seconds)}"
 
     def tell() -> None:
+        if over.wait(BEFORE_A_LINE):
+            return
+        watch = Watch(visible.line(what))
+        watch(time.monotonic() - began, limit)
         while not over.wait(1.0):
-            watch(time.monotonic() - began, f"at most {spoken(seconds)}")
+            watch(time.monotonic() - began, limit)
+        watch.close()
 
     thread = threading.Thread(target=tell, name="holdfast-progress", daemon=True)
     thread.start()
@@ -64,8 +72,6 @@ def during(what: str, seconds: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        if (close := getattr(watch, "close", None)) is not None:
-            close()
 
 
 def spoken(seconds: float) -> str:

@@ -69,4 +69,6 @@ def get(
 ) -> None:
     """Fetch a file; PATH begins with / or a disk such as flash:."""
     to = output or PurePosixPath(path).name or NAMELESS
-    came(given, reach.device(given).file.get(path, to, limit=limit, check=not unchecked, timeout=timeout))
+    with reach.asking(given, f"fetching {path}") as device:
+        got = device.file.get(path, to, limit=limit, check=not unchecked, timeout=timeout)
+    came(given, got)

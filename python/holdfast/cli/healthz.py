@@ -84,4 +84,6 @@ def artifact(
 ) -> None:
     """Fetch what was collected on an event, by its ID among the ARTIFACTS."""
     to = output or re.sub(r"[^\w.-]+", "_", id).lstrip(".") or "artifact"
-    came(given, reach.device(given).healthz.artifact(id, to, limit=limit, check=not unchecked, timeout=timeout))
+    with reach.asking(given, f"fetching {id}") as device:
+        got = device.healthz.artifact(id, to, limit=limit, check=not unchecked, timeout=timeout)
+    came(given, got)

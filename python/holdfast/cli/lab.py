@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from holdfast import journal, visible
+from holdfast import journal, progress, visible
 from holdfast.cli import reach
 from holdfast.cli.shared import Command, SharedOptions, show
 from holdfast.exceptions import HoldfastError
+from holdfast.tables import counted
 
 if TYPE_CHECKING:
     from holdfast.testbed import Target
@@ -48,7 +49,8 @@ def status(given: SharedOptions, artifacts: tuple[Path, ...], no_doctor: bool) -
     """Each device of a testbed: who has it and since when, whether it is fit for the tests, and its last verdict."""
     targets = reach.listed(given)
     last = _last(artifacts)
-    with ThreadPoolExecutor(max_workers=min(SIDE_BY_SIDE, len(targets))) as pool:
+    looking = progress.during(f"looking at {counted(len(targets), 'device')}")
+    with looking, ThreadPoolExecutor(max_workers=min(SIDE_BY_SIDE, len(targets))) as pool:
         rows = list(pool.map(lambda target: _row(target, last, looks=not no_doctor), targets))
     if given.as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))

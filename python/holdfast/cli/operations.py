@@ -113,7 +113,8 @@ def deploy(
 @click.pass_obj
 def deploy_remote(given: SharedOptions, url: str, name: str, protocol: RemoteProtocol | None) -> None:
     """Have the device fetch an image archive from a URL by itself."""
-    reach.device(given).containerz.deploy_remote(name, url, protocol=protocol or _protocol_of(url))
+    with reach.asking(given, f"deploy-remote {name}") as device:
+        device.containerz.deploy_remote(name, url, protocol=protocol or _protocol_of(url))
     done(given, f"deployed {name} from {url}", deployed=name, url=url)
 
 
@@ -166,16 +167,18 @@ def start(
 ) -> None:
     """Start a container."""
     published = _published(ports)
-    started = reach.device(given).containerz.start(
-        name,
-        image=image_name,
-        command=command,
-        ports=published,
-        volumes=pairs(mounts, "--volume", ":"),
-        environment=pairs(environment, "--env", "="),
-        network=network,
-        restart=restart,
-    )
+    volumes, variables = pairs(mounts, "--volume", ":"), pairs(environment, "--env", "=")
+    with reach.asking(given, f"start {name}") as device:
+        started = device.containerz.start(
+            name,
+            image=image_name,
+            command=command,
+            ports=published,
+            volumes=volumes,
+            environment=variables,
+            network=network,
+            restart=restart,
+        )
     done(given, f"started {started}", started=started)
 
 
@@ -200,7 +203,8 @@ def _published(texts: Sequence[str]) -> dict[int, int]:
 @click.pass_obj
 def stop(given: SharedOptions, name: str, force: bool) -> None:
     """Stop a container."""
-    reach.device(given).containerz.stop(name, force=force)
+    with reach.asking(given, f"stop {name}") as device:
+        device.containerz.stop(name, force=force)
     done(given, f"stopped {name}", stopped=name)
 
 
@@ -210,7 +214,8 @@ def stop(given: SharedOptions, name: str, force: bool) -> None:
 @click.pass_obj
 def remove(given: SharedOptions, name: str, force: bool) -> None:
     """Remove a container."""
-    reach.device(given).containerz.remove(name, force=force)
+    with reach.asking(given, f"remove {name}") as device:
+        device.containerz.remove(name, force=force)
     done(given, f"removed {name}", removed=name)
 
 

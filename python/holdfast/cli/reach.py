@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from holdfast import calls, options, visible
+from holdfast import calls, options, progress, visible
 from holdfast.cli.passwords import asked_for
 from holdfast.cli.several import Place
 from holdfast.cli.shared import SharedOptions
@@ -30,6 +31,14 @@ def device(given: SharedOptions) -> Device:
     else:
         given.reached = _named(given, _password(given)).connect()
     return given.reached
+
+
+@contextmanager
+def asking(given: SharedOptions, what: str) -> Iterator[Device]:
+    """The same, for what may take it a while: a terminal is told that it does. Raises what `device` raises."""
+    reached = device(given)  # which may ask for a password
+    with progress.during(what):
+        yield reached
 
 
 def places(given: SharedOptions, *, by_name: bool = False) -> tuple[Place, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast import progress
 from holdfast.cli.shared import nothing_left
 from holdfast.exit_codes import DONE, FAILED
 
@@ -165,7 +166,9 @@ def clean(
 def _clean_cluster(kubeconfig: str, context: str | None, *, yes: bool, from_elsewhere: bool, timeout: float) -> None:
     from holdfast import _core, journal, scratch, visible
 
-    stayed, runs = False, _core.storage_cluster_runs(kubeconfig, context, timeout=timeout)
+    with progress.during("asking the cluster", timeout):
+        runs = _core.storage_cluster_runs(kubeconfig, context, timeout=timeout)
+    stayed = False
     if not runs:
         nothing_left("no run has left anything in that cluster")
     for found in runs:
@@ -181,7 +184,8 @@ def _clean_cluster(kubeconfig: str, context: str | None, *, yes: bool, from_else
         elif not ours and not from_elsewhere:
             click.echo("    left alone: it may be under way there; --from-elsewhere takes it too")
         elif yes:
-            why = _ended(kubeconfig, context, found.namespace, timeout)
+            with progress.during(f"removing {found.namespace}", timeout):
+                why = _ended(kubeconfig, context, found.namespace, timeout)
             stayed = stayed or why is not None
             if why is not None:
                 click.echo(f"holdfast: {visible.line(why)}", err=True)
@@ -196,7 +200,8 @@ def _clean_engine(address: str, *, yes: bool) -> None:
         nothing_left(f"no emulated device that was killed has left anything in {address}")
     for thing in found:
         click.echo(str(thing))
-    stayed = engine_leftovers.remove_all(address, found) if yes else {}
+    with progress.during(f"removing {len(found)} things"):
+        stayed = engine_leftovers.remove_all(address, found) if yes else {}
     for name, why in stayed.items():
         click.echo(f"holdfast: could not remove {visible.line(f'{name}: {why}')}", err=True)
     sys.exit((FAILED if stayed else DONE).command)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from holdfast import choices
+from holdfast import choices, progress
 from holdfast.exceptions import InvalidArgumentError
 from holdfast.exit_codes import DONE, FAILED
 
@@ -36,7 +36,9 @@ def check(file: str, runner: str | None, start: bool, timeout: str | None, as_js
     from holdfast.storage.provider import read, trying
 
     found = read(file, runner=runner)
-    trial = trying.try_out(found, start=start, timeout=None if timeout is None else _seconds(timeout))
+    limit = None if timeout is None else _seconds(timeout)
+    with progress.during(f"trying what {file} names"):
+        trial = trying.try_out(found, start=start, timeout=limit)
     most = 0 if trial.plugin is None else trial.plugin.max_volumes
     planned = list(plan(found, trial.capabilities, trial.lacks, most))
     if not trial.is_good:
@@ -84,11 +86,12 @@ def init(socket: str | None, start: str | None, output: str, force: bool, timeou
     if not path.absolute().parent.is_dir():
         raise InvalidArgumentError(f"{output}: there is no folder {path.absolute().parent}")
     folder, seconds = path.absolute().parent, _seconds(timeout)
-    if socket is not None:
-        address = str(Path(socket).absolute()) if "://" not in socket else socket
-        found = introduce(address, timeout=seconds)
-    else:
-        found = ask_started(str(start), folder, timeout=seconds)
+    with progress.during("asking the plugin", seconds):
+        if socket is not None:
+            address = str(Path(socket).absolute()) if "://" not in socket else socket
+            found = introduce(address, timeout=seconds)
+        else:
+            found = ask_started(str(start), folder, timeout=seconds)
     with path.open("w" if force else "x", encoding="utf-8") as file:
         file.write(draft(found, start=start or "", file=output))
     for line in found.lines():
