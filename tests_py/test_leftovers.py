@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from holdfast import exceptions, journal, leftovers, plugin_archive
 from holdfast.journal import MACHINE_LABEL, RUN_LABEL, Journal
 
 from conftest import RunSuite, emulate
-from peers import command
+from peers import command, command_apart
 
 QUICK = ("--dut-no-ping", "--dut-deadline", "watch=0s")
 
@@ -62,7 +63,7 @@ def test_where_nothing_is_left_a_line_says_so(device: holdfast.Device, tmp_path:
         assert done.stderr == f"holdfast: nothing of an earlier run is left on {device.address}\n"
     assert clean(device.address, tmp_path, before=("--json",)).stdout == "[]\n"
     (tmp_path / "tmp").mkdir()
-    done = command(tmp_path, "lab", "clean", TMPDIR=str(tmp_path / "tmp"))
+    done = command_apart(tmp_path, "lab", "clean", TMPDIR=str(tmp_path / "tmp"))
     assert (done.stdout, done.stderr) == ("", "holdfast: no lab that was killed has left anything here\n")
 
 
@@ -345,3 +346,32 @@ def test_a_container_is_found_by_each_of_its_names(archive: Path) -> None:
                 device.containerz.expect_no_container(name, within=0, watch=0)
         assert there(device) == ["container web", "image app:v1"]
         assert leftovers.remove(device, [leftovers.LeftOver("container", "web", "", "r1")]) == {}
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_was_under_way_when_a_run_was_interrupted_is_waited_for_and_remembered(
+    device: holdfast.Device, monkeypatch: pytest.MonkeyPatch, comes: bool
+) -> None:
+    """A device may finish what nobody waits for any more, after it was asked to remove it."""
+    before = leftovers.Listed.of(device)
+    interrupted = SimpleNamespace(
+        made=[("volume", "removed", ""), ("volume", "late", "")], containerz=device.containerz
+    )
+    looks = 0
+
+    def of(_: object) -> leftovers.Listed:
+        nonlocal looks
+        looks += 1
+        if comes and looks == 3:
+            device.containerz.create_volume("late")
+        return look(device)
+
+    look = leftovers.Listed.of
+    monkeypatch.setattr(leftovers, "UNDER_WAY", 2.0 if comes else 0.3)
+    monkeypatch.setattr(leftovers.Listed, "of", of)
+    listed, late = leftovers.late(interrupted, before, "r1")  # type: ignore[arg-type]
+    thing = leftovers.LeftOver("volume", "late", "", "r1")
+    assert (listed.has(thing), late) == ((True, None) if comes else (False, thing))
+    again = leftovers.late(interrupted, listed, "r1")  # type: ignore[arg-type]
+    assert again == (listed, late), "it is there, or still not"
+    assert leftovers.late(SimpleNamespace(made=[]), listed, "r1") == (listed, None)  # type: ignore[arg-type]

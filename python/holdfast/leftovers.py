@@ -33,6 +33,8 @@ KINDS = ("container", "image", "volume", "plugin", ARCHIVE := "plugin archive")
 _EARLIER_NAMES = ("cntrsrv_image", "image_under_test")
 # How long a device may list what it has removed, in seconds, and from one look to the next.
 PATIENCE, LOOK = 5.0, 0.1
+# How long a device may go on with what was under way when its run was interrupted, in seconds.
+UNDER_WAY = 2.0
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,22 @@ def left_alone(thing: LeftOver) -> str:
     if thing.whose == ELSEWHERE:
         return f"left alone: {thing} is of another machine's run {thing.run}; --from-elsewhere removes it, too"
     return f"left alone: {thing} is not in this machine's journal and bears no label {RUN_LABEL}"
+
+
+def late(device: Device, listed: Listed, run: str) -> tuple[Listed, LeftOver | None]:
+    """What a device lists once that has come about which was under way when `run` was interrupted; and what that is,
+    where it has not come by then, for it may yet.
+    """
+    newest = next((LeftOver(*thing, run) for thing in reversed(device.made)), None)
+    if newest is None or newest.kind == ARCHIVE or listed.has(newest):
+        return listed, None
+
+    def look() -> Listed | None:
+        now = Listed._unless_refused(device)
+        return now if now is not None and now.has(newest) else None
+
+    came = waiting.until(look, UNDER_WAY, look=LOOK)
+    return (listed, newest) if came is None else (came, None)
 
 
 def remove(device: Device, things: Iterable[LeftOver], before: Listed | None = None) -> dict[LeftOver, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -16,6 +17,14 @@ def install(config: pytest.Config) -> None:
     hears = threading.current_thread() is threading.main_thread()
     if hears and not config.pluginmanager.has_plugin(_NAME) and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         config.pluginmanager.register(Cancelling(), _NAME)
+
+
+def was_interrupted(config: pytest.Config) -> bool:
+    """Whether Ctrl-C or SIGTERM ends this test, whose clean-up is on its way out, or ended all of them."""
+    if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        return True
+    session = config.pluginmanager.get_plugin("session")
+    return getattr(session, "exitstatus", None) == pytest.ExitCode.INTERRUPTED
 
 
 class Cancelling:

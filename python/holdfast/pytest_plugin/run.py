@@ -16,7 +16,7 @@ from holdfast import addresses, journal, leftovers, profiles, reserving, scratch
 from holdfast import options as all_options
 from holdfast.choices import JudgedVerdict, VolumeDriver
 from holdfast.exceptions import HoldfastError, RolesError, SwitchoverReversed, word_for
-from holdfast.pytest_plugin import ending, options, reach, targets
+from holdfast.pytest_plugin import cancelling, ending, options, reach, targets
 from holdfast.pytest_plugin.doing import Doing
 from holdfast.results import Event, Reboot, Switchover
 from holdfast.testbed import Target
@@ -354,6 +354,8 @@ class Run:
         A device that does not do what it is told may bring back what is gone, or have more things named for the run.
         """
         listed = leftovers.Listed.within(self.device, reach.LOOK)
+        interrupted = cancelling.was_interrupted(self.config)
+        listed, late = leftovers.late(self.device, listed, self.id) if interrupted else (listed, None)
         made = {leftovers.LeftOver(*thing, self.id) for thing in self.device.made}
         back = {thing for thing in self._earlier if listed.has(thing) and not listed.is_somebody_elses(thing)}
         others = self._journal.entries() if self._journal is not None else ()
@@ -368,7 +370,7 @@ class Run:
         self._earlier |= made
         self._stayed = list(stayed)
         if self._journal is not None:
-            leftovers.strike(self._journal, [thing for thing in wanted if thing not in stayed])
+            leftovers.strike(self._journal, [thing for thing in wanted if thing not in stayed and thing != late])
         if not stayed:
             return None
         return "could not be removed: " + "; ".join(f"{thing}: {why}" for thing, why in stayed.items())
