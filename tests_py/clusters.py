@@ -49,10 +49,11 @@ class Cluster:
             cadata=None if authority is None else base64.b64decode(authority).decode(),
             cafile=cluster.get("certificate-authority"),
         )
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         request = urllib.request.Request(
             cluster["server"] + path,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {user['token']}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {user['token']}", "Content-Type": kind},
             method=method,
         )
         with urllib.request.urlopen(request, context=context, timeout=10) as answer:

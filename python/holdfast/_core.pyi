@@ -1935,8 +1935,12 @@ class StorageLab:
         """
 
     def timeline(self) -> Timeline: ...
-    def close(self) -> None:
-        """Ends what it is made of: sockets, namespaces, and what is mounted and runs in them."""
+    def close(self, *, timeout: _Seconds | None = None) -> None:
+        """Ends what it is made of: sockets, namespaces, and what is mounted and runs in them.
+
+        In a cluster of the user's, undoes and removes what the run made, within `timeout` (120 s). What stayed is a
+        `LabError`, and is tried again by another call, or by `holdfast lab clean --kubeconfig FILE`.
+        """
 
     def failpoint_hits(self) -> dict[str, int]:
         """How often each armed failpoint of the emulated provider was hit."""

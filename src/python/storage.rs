@@ -643,7 +643,8 @@ impl StorageLab {
     }
 
     /// Ends what it is made of: sockets, namespaces, a cluster's objects.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    #[pyo3(signature = (*, timeout=None))]
+    fn close(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
         #[cfg(target_os = "linux")]
         if let Some(namespaces) = self.namespaces.clone() {
             wait(py, move || {
@@ -652,9 +653,12 @@ impl StorageLab {
             })?;
         }
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(cluster) => wait(py, move || cluster.end(Instant::now() + END_OF_A_RUN)),
-            None => Ok(()),
+        let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(cluster) = cluster else { return Ok(()) };
+        let deadline = Instant::now() + timeout.map_or(END_OF_A_RUN, |seconds| seconds.0);
+        let (again, ended) = (cluster.clone(), wait(py, move || cluster.end(deadline)));
+        if ended.is_err() {
+            *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(again); // what stayed may go later
         }
     }
 
@@ -673,3 +677,4 @@ pub fn storage_lab_lacks() -> Option<String> {
     #[cfg(not(target_os = "linux"))]
     return Some("the lab is made of Linux' namespaces".to_owned());
 }
+        ended

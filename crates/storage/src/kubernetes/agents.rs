@@ -39,6 +39,13 @@ const COMES_BACK: Duration = Duration::from_secs(330);
 const QUESTION: Duration = Duration::from_secs(5);
 /// For an order to a node that is reached.
 const ANSWER: Duration = Duration::from_secs(20);
+/// How a kubelet is called: some distributions have it in a process of theirs, as k3s does.
+const KUBELET: &str = "kubelet";
+/// What the script says of a process that is not there.
+const NO_PROCESS: &str = "no process is called";
+/// Words of whoever lets nobody have privileged pods: the API itself, Pod Security, OpenShift's constraints, webhooks and
+/// policies.
+const REFUSALS: [&str; 4] = ["forbidden", "violates PodSecurity", "security context constraint", "denied"];
 /// How container runtimes are called, and what they leave each container to.
 const RUNTIMES: [&str; 3] = ["containerd", "crio", "dockerd"];
 const SHIMS: [&str; 2] = ["containerd-shim", "conmon"];
@@ -68,10 +75,15 @@ pub struct Agents {
     live_restore: AtomicBool,
     /// Cuts so far: each has a name of its own, so that the end of an earlier one does not heal it.
     cuts: AtomicU64,
+    /// Where they are.
+    nodes: Vec<String>,
+    /// Why they are nowhere, where the cluster lets nobody have such pods.
+    refused: Option<String>,
 }
 
 impl Agents {
-    /// Brings them to these nodes, and waits until they are there.
+    /// Brings them to these nodes, and waits until they are there. Where the cluster lets nobody have such pods, they lack
+    /// every fault.
     pub fn install(
         cluster: Cluster,
         nodes: &[String],
@@ -82,33 +94,56 @@ impl Agents {
         let script: ConfigMap = object(&json!({"metadata": {"name": AGENT}, "data": {"harm.sh": HARM}}))?;
         cluster.create(&cluster.own(), &script, deadline)?;
         cluster.create(&cluster.own::<DaemonSet>(), &manifest(cluster.run(), &options.image, nodes)?, deadline)?;
-        let agents = Self {
+        let mut agents = Self {
             cluster,
             options,
             commands,
             healing: Mutex::default(),
             live_restore: AtomicBool::new(true),
             cuts: AtomicU64::new(1),
+            nodes: nodes.to_vec(),
+            refused: None,
         };
         for node in nodes {
-            agents.wait_ready(node, deadline)?;
+            agents.refused = agents.wait_ready(node, deadline)?;
+            if agents.refused.is_some() {
+                break; // what refuses one refuses all
+            }
         }
         Ok(agents)
     }
 
-    fn wait_ready(&self, node: &str, deadline: Instant) -> Result<()> {
-        let mut seen = None;
+    /// Waits until one is there; why it may not be, in words, where the cluster lets nobody have such pods.
+    fn wait_ready(&self, node: &str, deadline: Instant) -> Result<Option<String>> {
+        let (mut seen, mut refused) = (None, None);
         let waited = wait_until(deadline, &format!("holdfast's agent on {node}"), || {
             seen = self.pod(node, Instant::now() + QUESTION).ok().flatten();
-            seen.as_ref().is_some_and(|pod| phase(pod) == "Running")
+            if seen.is_none() {
+                let told = self.cluster.obstacle("DaemonSet", AGENT, None, None, Instant::now() + QUESTION);
+                refused = told.ok().flatten().map(|told| told.words).filter(|words| is_refusal(words));
+            }
+            refused.is_some() || seen.as_ref().is_some_and(|pod| phase(pod) == "Running")
         });
-        let Err(late) = waited else { return Ok(()) };
+        if let Some(why) = refused {
+            return Ok(Some(format!("the cluster lets nobody have holdfast's agents: {why}")));
+        }
+        let Err(late) = waited else { return Ok(None) };
         let name = seen.and_then(|pod| pod.metadata.name).unwrap_or_else(|| AGENT.to_owned());
         let kind = if name == AGENT { "DaemonSet" } else { "Pod" };
         let told = self.cluster.obstacle(kind, &name, None, None, Instant::now() + QUESTION)?;
         let why = told.map(|told| told.words).unwrap_or(late.message);
         Err(Error::lab(format!("holdfast's agent does not run on {node}: {why}"))
             .hint("node_access: daemonset needs privileged pods, and an image with sh and nsenter"))
+    }
+
+    /// Why the processes of these names cannot be killed, where a node has none of them.
+    fn lacks_process(&self, names: &[&str], fault: &str) -> Option<String> {
+        let words: Vec<&str> = ["signal", "0"].into_iter().chain(names.iter().copied()).collect();
+        self.nodes.iter().find_map(|node| {
+            let asked = self.order(node, &words, Instant::now() + ANSWER);
+            asked.err().filter(|error| error.message.contains(NO_PROCESS))?;
+            Some(unnamed(node, names, fault))
+        })
     }
 
     fn pod(&self, node: &str, deadline: Instant) -> Result<Option<Pod>> {
@@ -221,6 +256,17 @@ impl Agents {
     }
 }
 
+/// Whether a DaemonSet has no pods because nobody may have such.
+fn is_refusal(words: &str) -> bool {
+    words.starts_with("FailedCreate") && REFUSALS.iter().any(|refusal| words.contains(refusal))
+}
+
+/// Why what is killed by its name is not.
+fn unnamed(node: &str, names: &[&str], fault: &str) -> String {
+    let names = names.join(" or ");
+    format!("no process on {node} is called {names}, as where one process is all of a node (k3s): give faults: {fault}")
+}
+
 async fn text(from: Option<impl AsyncRead + Unpin>) -> String {
     let mut bytes = Vec::new();
     if let Some(from) = from {
@@ -269,10 +315,15 @@ fn manifest(run: &str, image: &str, nodes: &[String]) -> Result<DaemonSet> {
 impl Faults for Agents {
     fn lacks(&self, fault: Fault) -> Option<String> {
         let by_command = self.commands.lacks(fault)?;
+        if self.refused.is_some() {
+            return self.refused.clone();
+        }
         match fault {
+            Fault::Kill(Part::Kubelet) => self.lacks_process(&[KUBELET], "kill_kubelet and start_kubelet"),
+            Fault::Kill(Part::Runtime) => self.lacks_process(&RUNTIMES, "kill_runtime and start_runtime"),
             Fault::Stop(Part::Plugin)
             | Fault::Hang(Part::Plugin)
-            | Fault::Kill(Part::Plugin | Part::Kubelet | Part::Runtime)
+            | Fault::Kill(Part::Plugin)
             | Fault::Start(Part::Plugin | Part::Kubelet | Part::Runtime)
             | Fault::LiveRestore(_)
             | Fault::Cut(Network::All) => None,
@@ -302,10 +353,10 @@ impl Faults for Agents {
             Fault::Hang(Part::Plugin) => self.hold(node, "STOP", socket, deadline),
             Fault::Start(Part::Plugin) => self.undo(node, &["release", socket], deadline),
             Fault::Kill(Part::Kubelet) => {
-                self.kill(node, KUBELET_DEAD, &["kubelet"], deadline)?;
+                self.kill(node, KUBELET_DEAD, &[KUBELET], deadline)?;
                 self.wait_silent(node, Ok(()), deadline)
             }
-            Fault::Start(Part::Kubelet) => self.wait_healed(node, &["signal", "0", "kubelet"], deadline),
+            Fault::Start(Part::Kubelet) => self.wait_healed(node, &["signal", "0", KUBELET], deadline),
             Fault::LiveRestore(is_on) => {
                 self.live_restore.store(is_on, Ordering::Relaxed);
                 Ok(())
@@ -328,6 +379,21 @@ impl Faults for Agents {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_lets_nobody_have_privileged_pods_is_known_by_its_words() {
+        for words in [
+            r#"FailedCreate: Error creating: pods "agent-" is forbidden: unable to validate against any security context constraint: [provider "restricted-v2": Forbidden: not usable by user or serviceaccount]"#,
+            r#"FailedCreate: Error creating: pods "agent-x" is forbidden: violates PodSecurity "baseline:latest": privileged"#,
+            r#"FailedCreate: Error creating: admission webhook "validate.kyverno.svc-fail" denied the request: no"#,
+        ] {
+            assert!(is_refusal(words), "{words}");
+        }
+        for words in ["Failed: Failed to pull image", "FailedCreate: Error creating: Timeout: request did not complete"]
+        {
+            assert!(!is_refusal(words), "{words}");
+        }
+    }
 
     #[test]
     fn an_agent_is_on_the_nodes_of_the_run_alone_and_stays_there() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::serde::Serialize;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
@@ -19,10 +20,16 @@ use tonic::Code;
 
 use super::manifests::{self, Owner, RUN_LABEL};
 use holdfast_net::error::{Error, Kind, Result, chain};
-use holdfast_net::waiting::blocking::wait_until;
+use holdfast_net::waiting::blocking::{until, wait_until};
 
 /// For one question to the API, which is asked again.
 const QUESTION: Duration = Duration::from_secs(5);
+/// From one try to reach an API that is away to the next.
+const AWAY: Duration = Duration::from_millis(250);
+/// Finalizers of Kubernetes and of what drivers bring along begin like this, or are of these domains; all others are
+/// somebody else's.
+const OWN_FINALIZERS: [&str; 3] = ["external-attacher/", "foregroundDeletion", "orphan"];
+const OWN_DOMAINS: [&str; 2] = ["kubernetes.io", "k8s.io"];
 
 /// How a cluster is reached, and what of it is the run's.
 #[derive(Debug, Clone)]
@@ -73,8 +80,47 @@ fn told(error: &kube::Error) -> Error {
             Error::new(Kind::Status(code), status.message.clone())
         }
         kube::Error::Auth(_) => Error::lab(BY_HAND), // its own words may have secrets in them
+        error if is_of_another(error) => Error::invalid(chain(error))
+            .hint("whoever answers there is not whom the kubeconfig names: is it another cluster's?"),
         error => Error::lab(chain(error)).hint("is the API server alive, and is this its kubeconfig?"),
     }
+}
+
+/// Whether whoever answers is not whom the kubeconfig names: its certificate is of another authority, or for another
+/// address, or it speaks no TLS. That does not pass.
+fn is_of_another(error: &kube::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let of_io = error.downcast_ref::<std::io::Error>();
+        if of_io.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData) {
+            return true;
+        }
+        // what an I/O error is about is no source of it
+        let within = of_io.and_then(std::io::Error::get_ref);
+        cause = within.map(|within| within as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    false
+}
+
+/// Whether the API is away, or has no time: what was asked for is asked for again, which no call of ours minds.
+fn is_away(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        kube::Error::HyperError(_) | kube::Error::Service(_) => !is_of_another(error),
+        _ => false,
+    }
+}
+
+/// Who keeps an object that would be gone else: finalizers of somebody else's, and nothing but those.
+fn held(meta: &ObjectMeta) -> Option<String> {
+    let is_own = |name: &String| {
+        let domain = name.split_once('/').map_or(name.as_str(), |(domain, _)| domain);
+        OWN_FINALIZERS.iter().any(|own| name.starts_with(own)) || OWN_DOMAINS.iter().any(|own| domain.ends_with(own))
+    };
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    // a kubelet that is done with a pod says so by this
+    let is_done = meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds.unwrap_or(0) == 0;
+    (is_done && !finalizers.is_empty() && !finalizers.iter().any(is_own)).then(|| finalizers.join(", "))
 }
 
 /// What to say of credentials that a program gives, which failed.
@@ -124,7 +170,8 @@ impl Cluster {
         let mut last = None;
         let waited = wait_until(deadline, "the API of a Kubernetes", || {
             last = cluster.silence(Instant::now() + QUESTION);
-            last.as_ref().is_none_or(|error| error.code().is_some()) // a refusal of whoever asks stays one
+            // a refusal of whoever asks stays one
+            last.as_ref().is_none_or(|error| error.code().is_some() || error.kind == Kind::Invalid)
         });
         last.map_or_else(|| waited.map(|()| cluster), Err)
     }
@@ -143,7 +190,7 @@ impl Cluster {
 
     /// The version of its API server.
     pub fn version(&self, deadline: Instant) -> Result<String> {
-        let version = self.call("version", deadline, self.client.apiserver_version())?;
+        let version = self.call("version", deadline, || self.client.apiserver_version())?;
         Ok(version.git_version)
     }
 
@@ -178,22 +225,30 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.options.namespace)
     }
 
-    /// One call.
-    pub fn call<T>(
-        &self,
-        what: &str,
-        deadline: Instant,
-        asked: impl Future<Output = std::result::Result<T, kube::Error>>,
-    ) -> Result<T> {
+    /// One call; while the API is away it is made again.
+    pub fn call<T, F>(&self, what: &str, deadline: Instant, asked: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, kube::Error>>,
+    {
         let began = Instant::now();
-        let asked = asked.boxed_local();
-        let answer = self.runtime.block_on(async { timeout_at(deadline.into(), asked).await });
-        let error = match answer {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => told(&error),
-            Err(_) => Error::lab("no answer in time").hint("is the API server alive?"),
-        };
-        Err(error.during(&self.address, what, began.elapsed()))
+        let mut away: Option<Error> = None;
+        let answer = until(deadline, AWAY, || {
+            let asked = asked().boxed_local();
+            match self.runtime.block_on(async { timeout_at(deadline.into(), asked).await }) {
+                Ok(Ok(answer)) => Ok(Ok(answer)),
+                Ok(Err(error)) if is_away(&error) => {
+                    away = Some(told(&error));
+                    Err(())
+                }
+                Ok(Err(error)) => Ok(Err(told(&error))),
+                Err(_) => Ok(Err(away
+                    .take()
+                    .unwrap_or_else(|| Error::lab("no answer in time").hint("is the API server alive?")))),
+            }
+        });
+        let unanswered = Error::lab("no answer in time");
+        let answer = answer.unwrap_or_else(|()| Err(away.take().unwrap_or(unanswered)));
+        answer.map_err(|error| error.during(&self.address, what, began.elapsed()))
     }
 
     /// Makes an object; one of this name is there already where this run made it before.
@@ -202,7 +257,8 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
     {
         let what = format!("create a {}", K::kind(&()));
-        match self.call(&what, deadline, api.create(&PostParams::default(), object)) {
+        let params = PostParams::default();
+        match self.call(&what, deadline, || api.create(&params, object)) {
             Err(error) if error.code() != Some(Code::AlreadyExists) => Err(error),
             _ => Ok(()),
         }
@@ -214,7 +270,7 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let kind = K::kind(&());
-        match self.call(&format!("delete a {kind}"), deadline, api.delete(name, params)) {
+        match self.call(&format!("delete a {kind}"), deadline, || api.delete(name, params)) {
             Err(error) if error.code() == Some(Code::NotFound) => return Ok(()),
             answered => drop(answered?),
         }
@@ -231,7 +287,7 @@ impl Cluster {
         let name = meta.name.clone().unwrap_or_default();
         let this = Preconditions { uid: meta.uid.clone(), ..Preconditions::default() };
         let params = DeleteParams { preconditions: Some(this), ..params.clone() };
-        match self.call(&format!("delete a {kind}"), deadline, api.delete(&name, &params)) {
+        match self.call(&format!("delete a {kind}"), deadline, || api.delete(&name, &params)) {
             // or there is another of its name by now
             Err(error) if matches!(error.code(), Some(Code::NotFound | Code::Aborted)) => Ok(()),
             answered => answered.map(drop),
@@ -244,11 +300,7 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let name = object.meta().name.clone().unwrap_or_default();
-        let what = format!("the end of the {} {name}", K::kind(&()));
-        wait_until(deadline, &what, || {
-            let found = self.find(api, &name, Instant::now() + QUESTION);
-            found.is_ok_and(|found| found.is_none_or(|found| found.meta().uid != object.meta().uid))
-        })
+        self.wait_end(api, &name, deadline, |found| found.meta().uid != object.meta().uid)
     }
 
     /// Waits until an object is gone.
@@ -256,8 +308,29 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
+        self.wait_end(api, name, deadline, |_| false)
+    }
+
+    /// Waits until there is none of this name, or but `another`; who keeps it, where somebody else does.
+    fn wait_end<K>(&self, api: &Api<K>, name: &str, deadline: Instant, another: impl Fn(&K) -> bool) -> Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
         let what = format!("the end of the {} {name}", K::kind(&()));
-        wait_until(deadline, &what, || matches!(self.find(api, name, Instant::now() + QUESTION), Ok(None)))
+        let mut keeps = None;
+        let waited = wait_until(deadline, &what, || match self.find(api, name, Instant::now() + QUESTION) {
+            Ok(found) => {
+                let found = found.filter(|found| !another(found));
+                keeps = found.as_ref().and_then(|found| held(found.meta()));
+                found.is_none()
+            }
+            Err(_) => false,
+        });
+        waited.map_err(|late| match keeps {
+            Some(who) => Error::lab(format!("{}: somebody's finalizer keeps it: {who}", late.message))
+                .hint("whoever put it there removes it; holdfast removes nobody's"),
+            None => late,
+        })
     }
 
     /// An object, where there is one of this name.
@@ -265,7 +338,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        self.call(&format!("get a {}", K::kind(&())), deadline, api.get_opt(name))
+        self.call(&format!("get a {}", K::kind(&())), deadline, || api.get_opt(name))
     }
 
     /// All objects with these labels.
@@ -274,7 +347,7 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let chosen = ListParams::default().labels(labels);
-        let found = self.call(&format!("list {}", K::plural(&())), deadline, api.list(&chosen))?;
+        let found = self.call(&format!("list {}", K::plural(&())), deadline, || api.list(&chosen))?;
         Ok(found.items)
     }
 
@@ -350,6 +423,38 @@ mod tests {
             assert_eq!(matches!(error.kind, Kind::Lab), means.is_none(), "{code} {reason}: {error}");
         }
         assert!(refused(403, "Forbidden").hint.is_some_and(|hint| hint.contains("holdfast provider manifest")));
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_does_not_pass_by_waiting_and_an_api_that_is_away_may() {
+        use std::io::{Error as Io, ErrorKind};
+        let within = |inner: Io| kube::Error::Service(Box::new(Io::other(inner)));
+        let of_another = within(Io::new(ErrorKind::InvalidData, "invalid peer certificate"));
+        assert!(is_of_another(&of_another) && !is_away(&of_another));
+        assert_eq!(told(&of_another).kind, Kind::Invalid);
+        let refused = within(ErrorKind::ConnectionRefused.into());
+        assert!(!is_of_another(&refused) && is_away(&refused));
+        assert_eq!(told(&refused).kind, Kind::Lab);
+        let answered = |code: u16| kube::Error::Api(Box::new(Status { code, ..Status::default() }));
+        assert!([429, 500, 503].into_iter().all(|code| is_away(&answered(code))));
+        assert!([400, 401, 403, 404, 409, 422].into_iter().all(|code| !is_away(&answered(code))));
+    }
+
+    #[test]
+    fn what_keeps_an_object_is_told_where_it_is_somebody_elses_alone() {
+        let of = |finalizers: &[&str], grace: i64| ObjectMeta {
+            finalizers: Some(finalizers.iter().map(|name| (*name).to_owned()).collect()),
+            deletion_timestamp: crate::kubernetes::manifests::object(&serde_json::json!("2026-11-30T10:00:00Z")).ok(),
+            deletion_grace_period_seconds: Some(grace),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(held(&of(&["example.com/a", "b"], 0)).as_deref(), Some("example.com/a, b"));
+        assert_eq!(held(&of(&["example.com/a"], 10)), None, "its kubelet is not done");
+        for own in ["kubernetes.io/pvc-protection", "external-attacher/d", "snapshot.storage.kubernetes.io/source"] {
+            assert_eq!(held(&of(&["example.com/a", own], 0)), None, "{own}");
+        }
+        assert_eq!(held(&of(&[], 0)), None);
+        assert_eq!(held(&ObjectMeta { deletion_timestamp: None, ..of(&["example.com/a"], 0) }), None);
     }
 
     #[test]

@@ -81,9 +81,10 @@ impl Pods {
         cluster.cordon(node, true, deadline)?;
         let pods = cluster.own::<Pod>();
         let here = self.all_on(node, deadline)?;
+        let params = EvictParams::default();
         for pod in &here {
             let name = pod.metadata.name.as_deref().unwrap_or_default();
-            match cluster.call("evict a Pod", deadline, pods.evict(name, &EvictParams::default())) {
+            match cluster.call("evict a Pod", deadline, || pods.evict(name, &params)) {
                 Err(error) if error.code() != Some(Code::NotFound) => return Err(error),
                 _ => {}
             }
@@ -105,7 +106,8 @@ impl Cluster {
             self.remember(CORDONED, node, true, deadline)?;
         }
         let patch = Patch::Merge(json!({"spec": {"unschedulable": cordoned}}));
-        match self.call("patch a Node", deadline, nodes.patch(node, &PatchParams::default(), &patch)) {
+        let params = PatchParams::default();
+        match self.call("patch a Node", deadline, || nodes.patch(node, &params, &patch)) {
             Err(error) if error.code() == Some(Code::NotFound) && !cordoned => {} // it has left the cluster
             answered => drop(answered?),
         }

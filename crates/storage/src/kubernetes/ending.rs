@@ -10,7 +10,7 @@ use kube::api::DeleteParams;
 use super::cluster::{Cluster, is_ready};
 use super::draining::CORDONED;
 use super::recovery::{POWERED_OFF, TAINTED};
-use holdfast_net::error::{Error, Result};
+use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
 /// For one question to the API, which is asked again.
@@ -43,7 +43,7 @@ impl Cluster {
             }
             left.is_empty()
         });
-        removed.map_err(|error| self.hanging(error))?;
+        removed.map_err(|error| if error.kind == Kind::Timeout { self.hanging() } else { error })?;
         gone.map_err(|_| {
             Error::lab(format!("stayed: {}", left.join("; ")))
                 .hint("the provisioner's log says why it does not delete it")
@@ -83,14 +83,15 @@ impl Cluster {
     }
 
     /// Why the run's namespace does not go, as the cluster says.
-    fn hanging(&self, error: Error) -> Error {
+    fn hanging(&self) -> Error {
         let found = self.find(&self.all::<Namespace>(), self.namespace(), Instant::now() + QUESTION).ok().flatten();
         let conditions = found.and_then(|found| found.status?.conditions).unwrap_or_default();
         let told = conditions.into_iter().filter(|each| each.status == "True").filter_map(|each| each.message);
-        let why = told.collect::<Vec<_>>().join("; ");
+        let mut why = told.collect::<Vec<_>>().join("; ");
         if why.is_empty() {
-            return error;
+            "the cluster has not said why yet".clone_into(&mut why);
         }
         Error::lab(format!("stayed: the namespace {}: {why}", self.namespace()))
+            .hint("what others have put finalizers on, they let go; `holdfast lab clean --kubeconfig FILE` tries again")
     }
 }

@@ -110,7 +110,8 @@ impl Cluster {
             fields = format!("{fields},involvedObject.uid={uid}");
         }
         let of = ListParams::default().fields(&fields);
-        let found = self.call("list events", deadline, self.own::<Event>().list(&of))?;
+        let events = self.own::<Event>();
+        let found = self.call("list events", deadline, || events.list(&of))?;
         let mut events = found.items;
         events.sort_by_key(moment);
         let mut is_pulled = false;

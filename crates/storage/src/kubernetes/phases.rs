@@ -15,6 +15,21 @@ pub fn taken_away(pod: &Pod) -> Option<String> {
     disrupted.map(|condition| condition.message.clone().unwrap_or_default()).or(of_node)
 }
 
+/// As whom a cluster runs a pod, where it is not as we asked for and nobody gives it the volume: OpenShift's constraints
+/// write a user into each pod, and a group for its volumes, where that is one.
+pub fn runs_as_another(pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let whole = spec.security_context.as_ref();
+    let of_task = spec.containers.iter().find(|container| container.name == TASK)?.security_context.as_ref();
+    let user = of_task.and_then(|context| context.run_as_user).or_else(|| whole?.run_as_user)?;
+    if user == 0 || whole.is_some_and(|context| context.fs_group.is_some()) {
+        return None;
+    }
+    let by = pod.metadata.annotations.as_ref().and_then(|noted| noted.get("openshift.io/scc"));
+    let by = by.map(|name| format!(" (openshift.io/scc: {name})")).unwrap_or_default();
+    Some(format!("the cluster runs it as the user {user}{by}, and gives its volumes no group"))
+}
+
 /// Whether all that a pod does is done.
 pub fn has_ended(pod: &Pod) -> bool {
     matches!(phase(pod), "Failed" | "Succeeded")
@@ -83,6 +98,23 @@ mod tests {
         let mut status = status;
         status["phase"] = json!("Failed");
         object(&json!({"metadata": {"name": "a"}, "spec": {"containers": []}, "status": status})).expect("a pod")
+    }
+
+    #[test]
+    fn a_pod_that_the_cluster_runs_as_somebody_who_cannot_write_is_known() {
+        let of = |whole: Value, own: Value| -> Pod {
+            let container = json!({"name": "task", "securityContext": own});
+            let metadata = json!({"name": "a", "annotations": {"openshift.io/scc": "restricted-v2"}});
+            object(&json!({"metadata": metadata, "spec": {"containers": [container], "securityContext": whole}}))
+                .expect("a pod")
+        };
+        assert_eq!(runs_as_another(&of(json!({}), json!({}))), None);
+        assert_eq!(runs_as_another(&of(json!({"runAsUser": 0}), json!({}))), None);
+        let ranged = json!({"runAsUser": 1_000_650_000});
+        let told = runs_as_another(&of(json!({}), ranged.clone())).expect("somebody else");
+        assert!(told.contains("1000650000") && told.contains("restricted-v2"), "{told}");
+        assert!(runs_as_another(&of(ranged.clone(), json!({}))).is_some());
+        assert_eq!(runs_as_another(&of(json!({"fsGroup": 1_000_650_000}), ranged)), None, "its volumes have its group");
     }
 
     #[test]

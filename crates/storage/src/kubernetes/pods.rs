@@ -13,7 +13,7 @@ use super::events::{Blame, NO_NODE, Obstacle};
 use super::kept::Keeper;
 use super::logs;
 use super::manifests::{self, EXECUTABLE, NODE, PodOf, TASK_LABEL, VOLUME, VOLUME_LABEL};
-use super::phases::{ending, not_begun, phase, started_again, taken_away};
+use super::phases::{ending, not_begun, phase, runs_as_another, started_again, taken_away};
 use super::program::Program;
 use super::task_pods::TaskPods;
 use super::workloads::Workload;
@@ -123,18 +123,23 @@ impl Pods {
         deadline: Instant,
     ) -> Result<()> {
         let (mut ended, mut unbegun, mut seen, mut has_node) = (None, None, None, false);
-        let mut running = false;
+        let (mut running, mut another) = (false, None);
         let waited = wait_until(deadline, "a pod", || {
             if let Ok(Some(pod)) = self.tasks.pod(name, Instant::now() + GLANCE) {
                 running = phase(&pod) == "Running";
                 ended = ending(&pod).or_else(|| started_again(&pod));
                 unbegun = not_begun(&pod);
                 has_node = pod.spec.is_some_and(|spec| spec.node_name.is_some());
+                another = runs_as_another(&pod);
                 seen = Some(pod.metadata);
             }
-            running || ended.is_some()
+            running || ended.is_some() || another.is_some()
         });
         if running || ends && ended.is_some() && unbegun.is_none() {
+        if let Some(why) = another {
+            return Err(Error::lab(format!("the pod {name} cannot write: {why}"))
+                .hint("let the run's service accounts have pods of root's: on OpenShift, the constraint anyuid"));
+        }
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
@@ -163,9 +168,7 @@ impl Pods {
                         Instant::now() + GLANCE,
                     )?
                 }
-                (None, Some(kept)) => {
-                    self.cluster().obstacle(kept.workload.kind(), &kept.name, None, None, Instant::now() + GLANCE)?
-                }
+                (None, Some(kept)) => self.cluster().makes_none(kept.workload, &kept.name, Instant::now() + GLANCE)?,
                 (None, None) => None,
             };
         }

@@ -112,7 +112,7 @@ impl Cluster {
         let namespaces = self.all::<k8s_openapi::api::core::v1::Namespace>();
         let patch = Patch::Merge(json!({"metadata": {"annotations": {what: said}}}));
         let params = PatchParams::default();
-        self.call("patch a Namespace", deadline, namespaces.patch(self.namespace(), &params, &patch)).map(drop)
+        self.call("patch a Namespace", deadline, || namespaces.patch(self.namespace(), &params, &patch)).map(drop)
     }
 
     /// Whoever writes to the node at the same time is let through, and it is tried again.
@@ -138,6 +138,6 @@ impl Cluster {
         let version = found.metadata.resource_version;
         let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "spec": {"taints": said}}));
         let params = PatchParams::default();
-        self.call("patch a Node", deadline, nodes.patch(node, &params, &patch)).map(drop)
+        self.call("patch a Node", deadline, || nodes.patch(node, &params, &patch)).map(drop)
     }
 }

@@ -25,8 +25,8 @@ impl Cluster {
         let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let reviews = self.all::<SelfSubjectAccessReview>();
-        let answer =
-            self.call("create a SelfSubjectAccessReview", deadline, reviews.create(&PostParams::default(), &review))?;
+        let params = PostParams::default();
+        let answer = self.call("create a SelfSubjectAccessReview", deadline, || reviews.create(&params, &review))?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 

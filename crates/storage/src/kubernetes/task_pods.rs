@@ -33,7 +33,7 @@ impl TaskPods {
     /// The pod of a task.
     pub fn pod(&self, task: &str, deadline: Instant) -> Result<Option<Pod>> {
         let pods = self.cluster.own::<Pod>();
-        self.cluster.call("get a Pod", deadline, self.ask_for(&pods, task))
+        self.cluster.call("get a Pod", deadline, || self.ask_for(&pods, task))
     }
 
     /// The pod of a task: by its name, or by its label where the cluster named it.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::cluster::Cluster;
+use super::events::{Obstacle, blame};
 use super::manifests::{KEPT_LABEL, PodOf, RUN_LABEL, object, template};
 use holdfast_net::error::{Error, Result};
 
@@ -91,12 +92,12 @@ impl Cluster {
         let patch = Patch::Merge(json!({"spec": {"template": template(self.run(), of)}}));
         let (params, what) = (PatchParams::default(), format!("patch a {}", workload.kind()));
         match workload {
-            Workload::StatefulSet => {
-                self.call(&what, deadline, self.own::<StatefulSet>().patch(name, &params, &patch)).map(drop)
-            }
-            Workload::Deployment => {
-                self.call(&what, deadline, self.own::<Deployment>().patch(name, &params, &patch)).map(drop)
-            }
+            Workload::StatefulSet => self
+                .call(&what, deadline, || async { self.own::<StatefulSet>().patch(name, &params, &patch).await })
+                .map(drop),
+            Workload::Deployment => self
+                .call(&what, deadline, || async { self.own::<Deployment>().patch(name, &params, &patch).await })
+                .map(drop),
             Workload::Pod => Err(Error::invalid("a pod is kept by nobody")),
         }
     }
@@ -106,10 +107,10 @@ impl Cluster {
         let (params, what) = (DeleteParams::foreground(), format!("delete a {}", workload.kind()));
         let answered = match workload {
             Workload::StatefulSet => {
-                self.call(&what, deadline, self.own::<StatefulSet>().delete(name, &params)).map(drop)
+                self.call(&what, deadline, || async { self.own::<StatefulSet>().delete(name, &params).await }).map(drop)
             }
             Workload::Deployment => {
-                self.call(&what, deadline, self.own::<Deployment>().delete(name, &params)).map(drop)
+                self.call(&what, deadline, || async { self.own::<Deployment>().delete(name, &params).await }).map(drop)
             }
             Workload::Pod => Ok(()),
         };
@@ -117,6 +118,21 @@ impl Cluster {
             Err(error) if error.code() == Some(Code::NotFound) => Ok(()),
             answered => answered,
         }
+    }
+
+    /// Why what keeps a pod makes none, as the cluster says. What is told of a Deployment's pods is told to its
+    /// ReplicaSet, and the Deployment has it as a condition.
+    pub fn makes_none(&self, workload: Workload, name: &str, deadline: Instant) -> Result<Option<Obstacle>> {
+        if workload != Workload::Deployment {
+            return self.obstacle(workload.kind(), name, None, None, deadline);
+        }
+        let found = self.find(&self.own::<Deployment>(), name, deadline)?;
+        let conditions = found.and_then(|found| found.status?.conditions).unwrap_or_default();
+        let failed = conditions.into_iter().find(|each| each.type_ == "ReplicaFailure" && each.status == "True");
+        Ok(failed.and_then(|failed| {
+            let (reason, message) = (failed.reason.unwrap_or_default(), failed.message.unwrap_or_default());
+            Some(Obstacle { blame: blame(&reason, &message)?, words: format!("{reason}: {message}") })
+        }))
     }
 
     /// Whether what keeps a pod is there.
