@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.storage import kubernetes
 
-from conftest import RunSuite
+from conftest import RunSuite, SuiteRun
 from test_torpedo import verdicts
 
 DRIVER = Path(__file__).parent / "scripted_driver.py"
@@ -30,6 +30,7 @@ DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "cuts a volume with its unmount": ({"ways": {"unpublishes": "and cuts"}}, "T1", "lost tail: "),
     "makes no volume": ({"CreateVolume": FOREVER}, "T1", "ProvisioningFailed: .*as the script says"),
     "does not answer to CreateVolume": ({"CreateVolume": {"hang": True}}, "T1", "is not bound|did not come in time"),
+    "takes a parameter that nobody knows": ({"ways": {"nonsense": "taken"}}, "T1", "accepted: a parameter"),
     "mounts no volume": ({"NodePublishVolume": FOREVER}, "T1", "FailedMount: .*as the script says"),
     "does not answer to NodePublishVolume": ({"NodePublishVolume": {"hang": True}}, "T1", "does not run|in time"),
     "answers what is no answer": ({"NodePublishVolume": {"garbage": True}}, "T1", "FailedMount: .*unmarshal"),
@@ -62,26 +63,45 @@ DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
 SAMPLED = ("mounts nothing", "has a copy on each node", "does not cut off the node of a StatefulSet's pod")
 
 
-def run(suite: RunSuite, folder: Path, script: dict[str, Any], scenario: str) -> tuple[str, str]:
-    """The verdict on a driver that does as a script says, and the reason."""
+def run(suite: RunSuite, folder: Path, script: dict[str, Any], scenario: str, *modes: str) -> tuple[str, str, SuiteRun]:
+    """The verdict on a driver that does as a script says, and the reason; `modes` are access modes that it has too."""
     told = folder / "script.json"
     told.write_text(json.dumps(script), encoding="utf-8")
     start = f'{sys.executable} {DRIVER} {{socket}} {{node}} {folder}/volumes "$(cat {told})"'
     file = folder / "scripted.yaml"
     held = {
-        "provider": {"kind": "csi", "start": start, "fencing": "driver"},
+        "provider": {
+            "kind": "csi",
+            "start": start,
+            "fencing": "driver",
+            "refuses_unknown_parameters": True,
+            "access_modes": ["SINGLE_NODE_WRITER", *modes],
+        },
         "runner": {"kind": "kubernetes"},
         "lab": {"nodes": 2},
     }
     file.write_text(json.dumps(held), encoding="utf-8")
     found = suite("-k", f"torpedo_{scenario[1:]}_", "--provider", str(file))
     ((verdict, reason),) = verdicts(found)[scenario]
-    return verdict, reason
+    return verdict, reason, found
 
 
 @pytest.mark.parametrize("scenario", ["T1", "T24"])
 def test_a_driver_that_is_right_passes(scenario: str, run_suite: RunSuite, tmp_path: Path) -> None:
-    assert run(run_suite, tmp_path, {}, scenario)[0] == "Pass"
+    """T1 with all that a cluster can ask for: one pod alone, and readers on two nodes."""
+    modes = ("SINGLE_NODE_SINGLE_WRITER", "MULTI_NODE_READER_ONLY") if scenario == "T1" else ()
+    verdict, reason, found = run(run_suite, tmp_path, {}, scenario, *modes)
+    assert verdict == "Pass", reason
+    for asked in ("a parameter that does not exist", "SINGLE_NODE_SINGLE_WRITER", "ReadWriteOncePod", "READER_ONLY"):
+        assert asked not in found.output  # as not checked
+
+
+def test_readers_on_another_node_are_looked_at(run_suite: RunSuite, tmp_path: Path) -> None:
+    """Each node has a copy of its own: nobody notices where volumes are for one node alone."""
+    script = {"ways": {"binds": "one of the node"}}
+    verdict, reason, _ = run(run_suite, tmp_path, script, "T1", "MULTI_NODE_READER_ONLY")
+    assert verdict == "Fail", reason
+    assert "a volume for MULTI_NODE_READER_ONLY is not to be had on node2 while node1 has it" in reason
 
 
 @pytest.mark.parametrize("scenario", ["T2", "T4", "T24"])
@@ -90,7 +110,7 @@ def test_a_driver_whose_volumes_are_of_a_node_is_not_asked_for_one_elsewhere(
 ) -> None:
     """No scheduler would place a pod there: a cluster over several zones is like that."""
     ways = {"place": "node1", "plugin_offers": ["VOLUME_ACCESSIBILITY_CONSTRAINTS"]}
-    verdict, reason = run(run_suite, tmp_path, {"ways": ways}, scenario)
+    verdict, reason, _ = run(run_suite, tmp_path, {"ways": ways}, scenario)
     assert verdict == "NotRun", reason
     assert "a volume for node1 is accessible from node1 alone" in reason
 
@@ -103,6 +123,6 @@ def marked(defect: str) -> object:
 @pytest.mark.parametrize("defect", [marked(defect) for defect in DEFECTS])
 def test_a_driver_that_is_broken_is_caught(defect: str, run_suite: RunSuite, tmp_path: Path) -> None:
     script, scenario, words = DEFECTS[defect]
-    verdict, reason = run(run_suite, tmp_path, script, scenario)
+    verdict, reason, _ = run(run_suite, tmp_path, script, scenario)
     assert verdict == "Fail", reason
     assert re.search(words, reason, re.DOTALL), reason

@@ -21,7 +21,7 @@ from holdfast import _core, storage
 from holdfast.exceptions import HoldfastError, InvalidArgumentError, LabError
 from holdfast.storage.provider import ProviderFile
 
-from conftest import isolated, wait_until
+from conftest import RunSuite, isolated, wait_until
 
 # Of each volume here, in bytes.
 SIZE = 64 << 20
@@ -339,4 +339,28 @@ def test_a_class_of_another_cluster_is_told_with_those_there_are(cluster: Cluste
     with pytest.raises(HoldfastError, match="there is no StorageClass") as refused:
         storage.cluster(elsewhere, timeout=30)
     assert "one of: holdfast" in (refused.value.hint or "")
+    assert not cluster.namespaces()
+
+
+# What a node takes.
+
+
+def test_a_node_takes_as_many_volumes_as_its_kubelet_says(cluster: Cluster, run_suite: RunSuite) -> None:
+    path = "/apis/storage.k8s.io/v1/csinodes/node1"
+    drivers = cluster.ask("GET", path)["spec"]["drivers"]
+
+    def allow(count: int | None) -> None:
+        allocatable = {} if count is None else {"allocatable": {"count": count}}
+        cluster.ask("PATCH", path, {"spec": {"drivers": [{**each, **allocatable} for each in drivers]}})
+
+    with in_cluster(cluster.provider()) as lab:
+        assert lab.most_volumes(timeout=30) == {}
+    allow(3)
+    try:
+        run = run_suite("-k", "torpedo_1_", "--provider", str(cluster.provider().path), "-rs")
+        ((_, case),) = run.cases.items()
+        assert case.properties["verdict"] == "NotRun", run.output
+        assert "a node takes 3 volumes at most, and this needs 4" in run.output
+    finally:
+        allow(None)
     assert not cluster.namespaces()

@@ -421,6 +421,18 @@ impl StorageLab {
         self.ask(py, move |lab| every_call_twice(lab.volumes(), &node, &request, deadline))
     }
 
+    /// How many volumes of the provider each node of a cluster takes beside those that it has; a node that does not tell,
+    /// and any lab but a cluster, is not there.
+    #[pyo3(signature = (*, timeout=None))]
+    fn most_volumes(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<BTreeMap<String, u32>> {
+        let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let deadline = deadline(timeout);
+        self.ask(py, move |lab| match cluster {
+            Some(cluster) => cluster.room(&lab.volumes().provider().name, &lab.nodes().names(), deadline),
+            None => Ok(BTreeMap::new()),
+        })
+    }
+
     /// How long the calls of each kind took so far.
     fn calls(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let made = self.lab.volumes().calls();

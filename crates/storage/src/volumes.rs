@@ -115,6 +115,13 @@ impl Volume {
     }
 }
 
+impl Volume {
+    /// Whether nobody shall write on it, as it is mounted or for whom it is.
+    pub fn is_for_reading(&self) -> bool {
+        self.read_only || matches!(self.access, Access::SingleNodeReaderOnly | Access::MultiNodeReaderOnly)
+    }
+}
+
 /// What attaching a volume to a node gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attachment {

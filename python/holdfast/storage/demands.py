@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.choices import VolumeAccess
 from holdfast.exceptions import (
     ConnectError,
+    ExpectationFailed,
     FailedPrecondition,
     InvalidArgument,
     OutOfRange,
     ResourceExhausted,
+    SchedulerError,
     Timeout,
     Unimplemented,
 )
@@ -178,6 +181,24 @@ def expect_for_several_nodes(scenario: Scenario, task: StorageTask, other: str) 
     )
 
 
+def expect_for_one_pod(scenario: Scenario, task: StorageTask, access: VolumeAccess) -> None:
+    """While a pod has a claim of ReadWriteOncePod, no other gets it, on its own node either. It is the cluster that
+    sees to that: "only one pod across the whole cluster can read that PVC or write to it".
+    """
+    if scenario.provider.runner != "kubernetes" or access != "SINGLE_NODE_SINGLE_WRITER":
+        return
+    what = "a second pod with a claim of ReadWriteOncePod"
+    try:
+        scenario.lab.mount(task.volume, task.node, "second-pod", timeout=scenario.limits.refusal)
+    except SchedulerError:
+        return
+    except Timeout:
+        scenario.unchecked(what, f"no answer in {scenario.limits.refusal:g} s")
+        return
+    scenario.lab.unmount(task.volume, task.node, "second-pod", timeout=scenario.limits.call)
+    raise ExpectationFailed(f"accepted: {what}") from SchedulerError("the cluster ran both")
+
+
 def expect_mount_flags(scenario: Scenario, found: LedgerVerdict, filesystem: str) -> None:
     """What the file has volumes mounted with is so, as far as the node's kernel tells of it."""
     flags = scenario.offer.flags(filesystem)
@@ -256,11 +277,22 @@ def _expect_read_only(
     scenario.expect(ended, f"a task on {what} neither writes nor fails")
     scenario.expect(not task.acknowledged, f"accepted: a write on {what}")
     if also is not None:
-        with scenario.blaming(f"{what} is not to be had on {also} while {node} has it"):
+        with scenario.blaming(f"{what} is not to be had on {also} while {node} has it"), _held(scenario, reading, node):
             scenario.expect_whole(reading, also)
     task.stop(kill=True, timeout=scenario.limits.call)
     scenario.lab.release(task, timeout=scenario.limits.call)
     scenario.expect_whole(volume, node)
+
+
+@contextmanager
+def _held(scenario: Scenario, volume: StorageVolume, node: str) -> Iterator[None]:
+    """A node has a volume meanwhile, whose task has ended: under Kubernetes the volume goes with the task."""
+    if scenario.provider.runner != "kubernetes":
+        yield
+        return
+    scenario.lab.mount(volume, node, "reader", timeout=scenario.limits.call)
+    yield
+    scenario.lab.unmount(volume, node, "reader", timeout=scenario.limits.call)
 
 
 def expect_readers(scenario: Scenario, access: VolumeAccess, node: str, other: str) -> None:
@@ -339,13 +371,17 @@ def admits_two_paths(scenario: Scenario, volume: StorageVolume, node: str) -> bo
     """
     try:
         scenario.lab.mount(volume, node, "second-path", timeout=scenario.limits.call)
-    except FailedPrecondition as error:
-        if scenario.access not in ONE_WRITER:
+    except (FailedPrecondition, SchedulerError) as error:
+        if scenario.access not in ONE_WRITER or (isinstance(error, SchedulerError) and not _is_for_one_pod(scenario)):
             raise
         scenario.unchecked(f"two paths of a volume for {scenario.access} on a node", f"refused: {error.message}")
         return False
     scenario.lab.unmount(volume, node, "second-path", timeout=scenario.limits.call)
     return True
+
+
+def _is_for_one_pod(scenario: Scenario) -> bool:
+    return scenario.access == "SINGLE_NODE_SINGLE_WRITER"
 
 
 def expect_repeatable(scenario: Scenario, node: str) -> None:

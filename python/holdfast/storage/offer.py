@@ -31,8 +31,23 @@ _WRITERS: tuple[VolumeAccess, ...] = (
     "MULTI_NODE_MULTI_WRITER",
 )  # fmt: skip
 _READERS: tuple[VolumeAccess, ...] = ("SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY")
-# Those that the specification has for drivers with the capability SINGLE_NODE_MULTI_WRITER.
+# Those that the specification has for drivers with the capability SINGLE_NODE_MULTI_WRITER; a cluster asks for them
+# whatever its driver has.
 _BY_CAPABILITY = (_MULTI_WRITER, "SINGLE_NODE_SINGLE_WRITER")
+# What of a driver shows through claims and pods; of all else nobody can say there whether it has it.
+_OF_CLAIMS = ("Fence", "Local", "Topology", "Create", "List", "ListNodes", "RefusesUnknownParameters")
+
+
+def not_asked_of_claims(runner: str, capability: str) -> str | None:
+    """Why nobody is asked for a capability under Kubernetes."""
+    if runner != "kubernetes" or capability in _OF_CLAIMS:
+        return None
+    return f"claims and pods are not asked for {capability} by this version"
+
+
+def _tells_writers(provider: StorageProvider) -> bool:
+    """Whether it can be said of a volume that it is for one writer, or for many on one node."""
+    return "SingleNodeMultiWriter" in provider.capabilities or provider.runner == "kubernetes"
 
 
 @dataclass
@@ -47,7 +62,7 @@ class Offer:
     # Who does not may take one: the specification leaves to a driver which parameters it looks at.
     refuses_unknown_parameters: bool = True
     minimum: int = 0
-    # That a node takes at a time, by its name, where it tells.
+    # That a node takes at a time, by its name, where it tells: 0 is none.
     most_volumes: dict[str, int] = field(default_factory=dict)
     # That each volume is mounted with, and those of one file system.
     mount_flags: tuple[str, ...] = ()
@@ -82,8 +97,8 @@ class Offer:
         if volume.accessible is not None and node not in volume.accessible:
             places = ", ".join(volume.accessible) or "no node"
             raise ScenarioNotRun(f"{name}: a volume for {node} is accessible from {places} alone")
-        most = self.most_volumes.get(node, 0)
-        if most > 0:
+        most = self.most_volumes.get(node, -1)
+        if most >= 0:
             needed = {volume.id} | {task.volume.id for task in tasks if task.node == node and task.ended() is None}
             if len(needed) > most:
                 raise ScenarioNotRun(f"{name}: a node takes {most} volumes at most, and this needs {len(needed)}")
@@ -94,7 +109,7 @@ class Offer:
         if knows and self.accesses & {"SINGLE_NODE_WRITER", _MULTI_WRITER}:
             return _MULTI_WRITER
         for access in _WRITERS:
-            if access in self.accesses and (knows or access not in _BY_CAPABILITY):
+            if access in self.accesses and (_tells_writers(provider) or access not in _BY_CAPABILITY):
                 return access
         given = ", ".join(sorted(self.accesses))
         raise ScenarioNotRun(f"{provider.name}: no task can write by access_modes: {given}")
@@ -125,6 +140,6 @@ class Offer:
         lacking = []
         if filesystem and filesystem not in self.filesystems:
             lacking.append(f"the file system {filesystem}")
-        if not may_ask or access not in _WRITERS or (access in _BY_CAPABILITY and not knows):
+        if not may_ask or access not in _WRITERS or (access in _BY_CAPABILITY and not _tells_writers(provider)):
             lacking.append(f"access by {access}")
         return lacking

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from holdfast.storage.offer import not_asked_of_claims
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import NAMES
-from holdfast.storage.scenario import SILENCES_LOGS, not_asked_of_claims
+from holdfast.storage.scenario import SILENCES_LOGS
 
 _RUNTIME = ("T9", "T10")
 _FENCING = ("T7", "T8", "T25")

@@ -15,7 +15,7 @@ from holdfast.results import Unchecked
 from holdfast.storage import keeping
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.leaving import Leaving
-from holdfast.storage.offer import SIZE, Offer
+from holdfast.storage.offer import SIZE, Offer, not_asked_of_claims
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageSnapshot, StorageTask, StorageVolume
@@ -26,16 +26,6 @@ SILENCES_LOGS = ("kill_kubelet", "kill_api_server", "kill_etcd", "kill_runtime",
 STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
 # From one look to the next, in seconds.
 LOOK = 0.02
-
-# What of a driver shows through claims and pods; of all else nobody can say there whether it has it.
-_OF_CLAIMS = ("Fence", "Local", "Topology", "Create", "List", "ListNodes")
-
-
-def not_asked_of_claims(runner: str, capability: str) -> str | None:
-    """Why nobody is asked for a capability under Kubernetes."""
-    if runner != "kubernetes" or capability in _OF_CLAIMS:
-        return None
-    return f"claims and pods are not asked for {capability} by this version"
 
 
 class Scenario:

@@ -1,9 +1,10 @@
 //! Who is waited for, where a pod does not come and no event says why: whoever has not attached its volume.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
+use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, VolumeAttachment};
 
 use super::cluster::Cluster;
 use super::events::{Blame, Obstacle};
@@ -33,6 +34,19 @@ impl Cluster {
         Ok(waiting_for(&attachments, &volume, node))
     }
 
+    /// How many volumes of a driver each of these nodes takes (`CSINode.spec.drivers[].allocatable.count`) beside those
+    /// that it has; a node that does not tell is not there.
+    pub fn room(&self, driver: &str, nodes: &[String], deadline: Instant) -> Result<BTreeMap<String, u32>> {
+        let known = self.list(&self.all::<CSINode>(), "", deadline)?;
+        let attachments = self.list(&self.all::<VolumeAttachment>(), "", deadline)?;
+        let told = nodes.iter().filter_map(|node| {
+            let known = known.iter().find(|known| known.metadata.name.as_ref() == Some(node))?;
+            let most = known.spec.drivers.iter().find(|known| known.name == driver)?.allocatable.as_ref()?.count?;
+            Some((node.clone(), left(most, &attachments, driver, node)))
+        });
+        Ok(told.collect())
+    }
+
     /// Waits until a node's kubelet has no claim's volume in use any more (`Node.status.volumesInUse`): what it mounted
     /// before it was cut off it takes down once it is back, and a pod that comes sooner would be given that mount.
     pub fn wait_let_go(&self, claim: &str, node: &str, deadline: Instant) -> Result<()> {
@@ -52,6 +66,13 @@ fn has_in_use(node: &Node, volume: &PersistentVolume) -> bool {
     let Some(csi) = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref()) else { return false };
     let name = format!("kubernetes.io/csi/{}^{}", csi.driver, csi.volume_handle);
     node.status.iter().flat_map(|status| status.volumes_in_use.iter().flatten()).any(|used| *used == name)
+}
+
+/// What is left of the most that a node takes: the scheduler counts what others have there.
+fn left(most: i32, attachments: &[VolumeAttachment], driver: &str, node: &str) -> u32 {
+    let has = |each: &&VolumeAttachment| each.spec.attacher == driver && each.spec.node_name == node;
+    let taken = u32::try_from(attachments.iter().filter(has).count()).unwrap_or(u32::MAX);
+    u32::try_from(most).unwrap_or(0).saturating_sub(taken)
 }
 
 /// Whom an attachment waits for: whoever has not done what it was asked for, be it to let go elsewhere.
@@ -123,6 +144,13 @@ mod tests {
             "status": status,
         }))
         .expect("an attachment")
+    }
+
+    #[test]
+    fn what_others_have_attached_leaves_a_node_less_room() {
+        let there = [attachment("n1", &json!({"attached": true})), attachment("n2", &json!({"attached": true}))];
+        assert_eq!((left(3, &there, "d", "n1"), left(3, &there, "other", "n1")), (2, 3));
+        assert_eq!((left(1, &there, "d", "n2"), left(0, &there, "d", "n2")), (0, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
+use super::events::Obstacle;
 use super::manifests;
 use super::pods::Pods;
 use crate::nodes::Nodes;
@@ -18,6 +19,9 @@ use kube::api::DeleteParams;
 
 /// For one question to the API, which is asked again.
 const QUESTION: Duration = Duration::from_secs(5);
+
+/// From one look at what the cluster says of a claim to the next.
+const EVENTS: Duration = Duration::from_secs(1);
 
 /// The volumes of a storage class.
 pub struct Claims {
@@ -92,28 +96,37 @@ impl Claims {
 
     /// Waits until a claim has its volume; why not, as the cluster says.
     fn wait_bound(&self, name: &str, deadline: Instant) -> Result<PersistentVolumeClaim> {
-        let mut bound = None;
+        let (mut bound, mut obstacle, mut asked) = (None, None, Instant::now());
         let waited = wait_until(deadline, "a claim", || {
             let found = self.cluster.find(&self.cluster.own(), name, Instant::now() + QUESTION);
             bound = found.ok().flatten().filter(is_bound);
-            bound.is_some()
+            if bound.is_none() && asked.elapsed() > EVENTS {
+                asked = Instant::now();
+                obstacle = self.why_unbound(name).ok().flatten();
+            }
+            // some answers are for good, whoever asks again
+            bound.is_some() || obstacle.as_ref().is_some_and(Obstacle::is_final)
         });
         match (bound, waited) {
             (Some(claim), _) => Ok(claim),
             (None, waited) => {
                 let obstacle =
-                    self.cluster.obstacle("PersistentVolumeClaim", name, None, None, Instant::now() + QUESTION)?;
+                    obstacle.filter(Obstacle::is_final).map_or_else(|| self.why_unbound(name), |it| Ok(Some(it)))?;
                 let late = waited.err().unwrap_or_else(|| Error::new(Kind::Timeout, "a claim: not in time"));
                 Err(obstacle.map_or(late, |obstacle| obstacle.error(&format!("the claim {name} is not bound"))))
             }
         }
+    }
+
+    fn why_unbound(&self, name: &str) -> Result<Option<Obstacle>> {
+        self.cluster.obstacle("PersistentVolumeClaim", name, None, None, Instant::now() + QUESTION)
     }
 }
 
 /// What of a driver can be asked for by claims and pods.
 fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
     let kept = [Capability::Fence, Capability::Local];
-    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes];
+    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes, Capability::RefusesUnknownParameters];
     own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
 

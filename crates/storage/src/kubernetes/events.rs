@@ -9,8 +9,10 @@ use tonic::Code;
 use super::cluster::Cluster;
 use holdfast_net::error::{Error, Kind, Result};
 
+/// The provider was asked for a volume, and made none.
+const NOT_MADE: &str = "ProvisioningFailed";
 /// Reasons of events that are the provider's: it was asked, and refused or failed.
-const PROVIDERS: [&str; 4] = ["ProvisioningFailed", "FailedMount", "FailedMapVolume", "VolumeFailedDelete"];
+const PROVIDERS: [&str; 4] = [NOT_MADE, "FailedMount", "FailedMapVolume", "VolumeFailedDelete"];
 /// Words of a FailedAttachVolume that say that the provider was never asked: Kubernetes itself holds the volume back.
 const HELD_BACK: [&str; 4] = [
     "Multi-Attach error", // up to 1.36
@@ -59,11 +61,27 @@ impl Obstacle {
         self.words.starts_with(NOT_ATTACHED)
     }
 
+    /// The code that a driver answered to whoever makes volumes, as that tells of it.
+    fn answered(&self) -> Option<Code> {
+        let (_, told) = self.words.strip_prefix(NOT_MADE)?.split_once("code = ")?;
+        match told.split_whitespace().next()? {
+            "InvalidArgument" => Some(Code::InvalidArgument),
+            "OutOfRange" => Some(Code::OutOfRange),
+            "ResourceExhausted" => Some(Code::ResourceExhausted),
+            _ => None,
+        }
+    }
+
+    /// Whether a driver said no for good: "Caller MUST fix the arguments or use a different name".
+    pub fn is_final(&self) -> bool {
+        matches!(self.answered(), Some(Code::InvalidArgument | Code::OutOfRange))
+    }
+
     /// As an error that says what does not come to be.
     pub fn error(self, what: &str) -> Error {
-        let message = format!("{what}: {}", self.words);
+        let (code, message) = (self.answered().unwrap_or(Code::Unknown), format!("{what}: {}", self.words));
         match self.blame {
-            Blame::Provider => Error::new(Kind::Status(Code::Unknown), message),
+            Blame::Provider => Error::new(Kind::Status(code), message),
             Blame::Scheduler => Error::new(Kind::Scheduler, message),
             Blame::Lab => Error::lab(message),
         }
@@ -135,6 +153,27 @@ fn moment(event: &Event) -> Option<k8s_openapi::jiff::Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_driver_answered_to_whoever_makes_volumes_is_its_code() {
+        let of = |code: &str| Obstacle {
+            blame: Blame::Provider,
+            words: format!(
+                "ProvisioningFailed: failed to provision volume with StorageClass \"a\": rpc error: code = {code} desc = no"
+            ),
+        };
+        for (word, code, is_final) in [
+            ("InvalidArgument", Code::InvalidArgument, true),
+            ("OutOfRange", Code::OutOfRange, true),
+            ("ResourceExhausted", Code::ResourceExhausted, false),
+            ("Internal", Code::Unknown, false),
+        ] {
+            assert_eq!(of(word).is_final(), is_final, "{word}");
+            assert_eq!(of(word).error("a claim").code(), Some(code), "{word}");
+        }
+        let mounting = Obstacle { blame: Blame::Provider, words: "FailedMount: code = InvalidArgument".to_owned() };
+        assert!(!mounting.is_final(), "a kubelet tries again");
+    }
 
     #[test]
     fn who_is_to_blame_is_said_by_the_event() {

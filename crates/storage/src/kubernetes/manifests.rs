@@ -113,12 +113,18 @@ pub fn class(owner: Owner<'_>, name: &str, like: &StorageClass, request: &Volume
     Ok(StorageClass { metadata: own.metadata, parameters: Some(parameters), ..like.clone() })
 }
 
-/// A claim.
+/// A claim. A kubelet mounts by the first of its access modes.
 pub fn claim(run: &str, class: &str, request: &VolumeRequest) -> Result<PersistentVolumeClaim> {
+    let mut modes = vec![access_mode(request.access)];
+    for mode in request.also.iter().copied().map(access_mode) {
+        if !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    }
     object(&json!({
         "metadata": {"name": request.name, "labels": {RUN_LABEL: run}},
         "spec": {
-            "accessModes": [access_mode(request.access)],
+            "accessModes": modes,
             "volumeMode": if request.block { "Block" } else { "Filesystem" },
             "storageClassName": class,
             "resources": {"requests": {"storage": request.bytes.to_string()}},
@@ -155,6 +161,8 @@ pub struct PodOf<'a> {
     pub sockets: Option<&'a str>,
     /// Whether its volume is a device.
     pub block: bool,
+    /// Whether it has its volume for reading alone.
+    pub read_only: bool,
     /// Whether it may be done by itself before anybody looks.
     pub ends: bool,
     /// What of the cluster keeps it, which makes another in its place; nothing, where it runs once.
@@ -172,7 +180,7 @@ pub fn pod(run: &str, of: &PodOf<'_>) -> Result<Pod> {
 pub fn template(run: &str, of: &PodOf<'_>) -> Value {
     let ProgramParts { mut volumes, mount, before } = of.program.clone();
     let mut mounts = vec![mount];
-    volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim}}));
+    volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": of.claim, "readOnly": of.read_only}}));
     let mut devices = Vec::new();
     if of.block {
         devices.push(json!({"name": "volume", "devicePath": VOLUME}));
@@ -238,6 +246,14 @@ pub fn template(run: &str, of: &PodOf<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_for_writers_and_readers_has_each_access_mode_once() {
+        let also = vec![Access::MultiNodeReaderOnly, Access::SingleNodeReaderOnly];
+        let made = claim("r", "c", &VolumeRequest { also, ..VolumeRequest::default() }).expect("a claim");
+        let modes = made.spec.and_then(|spec| spec.access_modes).expect("access modes");
+        assert_eq!(modes, ["ReadWriteOnce", "ReadOnlyMany"], "the writer's first: a kubelet goes by that");
+    }
 
     #[test]
     fn a_class_names_its_file_system_once_whatever_key_the_user_s_has() {

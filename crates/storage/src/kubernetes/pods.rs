@@ -96,6 +96,7 @@ impl Pods {
             program: self.options.program.parts(&self.options.image),
             sockets: None,
             block: false,
+            read_only: false,
             ends: false,
             kept: None,
         }
@@ -129,17 +130,17 @@ impl Pods {
                 running = phase(&pod) == "Running";
                 ended = ending(&pod).or_else(|| started_again(&pod));
                 unbegun = not_begun(&pod);
-                has_node = pod.spec.is_some_and(|spec| spec.node_name.is_some());
                 another = runs_as_another(&pod);
+                has_node = pod.spec.is_some_and(|spec| spec.node_name.is_some());
                 seen = Some(pod.metadata);
             }
             running || ended.is_some() || another.is_some()
         });
-        if running || ends && ended.is_some() && unbegun.is_none() {
         if let Some(why) = another {
             return Err(Error::lab(format!("the pod {name} cannot write: {why}"))
                 .hint("let the run's service accounts have pods of root's: on OpenShift, the constraint anyuid"));
         }
+        if running || ends && ended.is_some() && unbegun.is_none() {
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
@@ -189,7 +190,7 @@ impl Pods {
 
     /// Holds a volume mounted for a pod that does nothing on it.
     pub fn hold(&self, node: &str, volume: &Volume, task: &str, deadline: Instant) -> Result<()> {
-        let of = PodOf { block: volume.block, ..self.of(task, &volume.name, node) };
+        let of = PodOf { block: volume.block, read_only: volume.is_for_reading(), ..self.of(task, &volume.name, node) };
         self.launch(&of, deadline)
     }
 
@@ -204,7 +205,8 @@ impl Pods {
     ) -> Result<Look> {
         let ledger = if volume.block { VOLUME.to_owned() } else { format!("{VOLUME}/{LEDGER}") };
         let command = [EXECUTABLE, "places", &ledger].map(str::to_owned).to_vec();
-        let of = PodOf { block: volume.block, command, ends: true, ..self.of(name, &volume.name, node) };
+        let (block, read_only) = (volume.block, volume.is_for_reading());
+        let of = PodOf { block, read_only, command, ends: true, ..self.of(name, &volume.name, node) };
         self.launch(&of, deadline)?;
         let facts = logs::judge(self.cluster(), name, judge, deadline)?;
         Ok(facts.map_or_else(Look::default, |facts| Look {

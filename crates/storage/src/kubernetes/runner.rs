@@ -1,12 +1,13 @@
 //! A cluster as the runner: its controllers attach, its kubelets mount, and both take back what nobody wants any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::pods::Pods;
 use super::recovery::Recovery;
+use super::starting::READ_ONLY;
 use super::workloads::Workload;
 use crate::nodes::{Look, Mount, Nodes, Process, Spec};
 use crate::runner::{Runner, TaskRequest};
@@ -33,7 +34,8 @@ impl ByKubernetes {
     }
 
     fn claimed(volume: &Volume) -> Mount {
-        Mount::Engine { name: volume.name.clone(), driver: String::new(), options: BTreeMap::new() }
+        let reading = volume.is_for_reading().then(|| (READ_ONLY.to_owned(), String::new()));
+        Mount::Engine { name: volume.name.clone(), driver: String::new(), options: reading.into_iter().collect() }
     }
 
     fn is_tainted(&self, node: &str) -> bool {

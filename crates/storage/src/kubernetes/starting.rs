@@ -20,6 +20,9 @@ use holdfast_net::waiting::blocking::wait_until;
 /// For one question to the API, which is asked again.
 const QUESTION: Duration = Duration::from_secs(5);
 
+/// What of a task's mount says that its pod has the volume for reading alone.
+pub const READ_ONLY: &str = "ro";
+
 /// What a task's pod runs, and how it tells.
 struct Prepared {
     command: Vec<String>,
@@ -69,7 +72,8 @@ impl Pods {
             self.tasks().kept.add(&spec.task, workload);
         }
         let sockets = sockets.as_deref();
-        let of = PodOf { command, ends: true, sockets, kept: keeper, ..self.of(&spec.task, &claim, node) };
+        let read_only = is_read_only(&spec);
+        let of = PodOf { command, ends: true, sockets, read_only, kept: keeper, ..self.of(&spec.task, &claim, node) };
         self.launch(&of, deadline)?;
         Ok(self.task(node, claim, spec, hearing, kept))
     }
@@ -119,6 +123,10 @@ impl Pods {
             Error::new(Kind::Scheduler, format!("the cluster does not give up {task}, whose node is lost"))
         })
     }
+}
+
+fn is_read_only(spec: &Spec) -> bool {
+    matches!(&spec.mount, Mount::Engine { options, .. } if options.contains_key(READ_ONLY))
 }
 
 fn claim_of(spec: &Spec) -> Result<&str> {

@@ -170,6 +170,7 @@ mod tests {
             program: super::super::program::Program::Packed.parts("pause"),
             sockets: None,
             block: false,
+            read_only: false,
             ends: true,
             kept: Some("run-1-1"),
         };

@@ -164,23 +164,23 @@ def _allowed(kubeconfig: str, context: str | None, agents: bool) -> dict[tuple[s
 def _list_unchecked(provider: ProviderFile, scenario: Scenario) -> None:
     """What of the provider no scenario here looks at."""
     for mode in sorted(provider.access_modes - scenario.offer.accesses):
-        scenario.unchecked(f"volumes for {mode}", "pods are not made for readers here")
+        scenario.unchecked(f"volumes for {mode}", "Kubernetes has no such access mode")
     for capability in scenario.provider.unasked if scenario.name == "T1" else ():
         scenario.unchecked(capability, "no scenario asks for what it says that it can do")
 
 
 def _accesses(provider: ProviderFile) -> frozenset[str]:
-    """What a volume may be asked for; under Kubernetes for writers alone, since pods are not made for readers."""
+    """What a volume may be asked for; under Kubernetes nobody reads on one node alone."""
     if provider.runner != "kubernetes":
         return provider.access_modes
-    return frozenset(mode for mode in provider.access_modes if "READER" not in mode) or frozenset(
-        ("SINGLE_NODE_WRITER",)
-    )
+    return provider.access_modes - {"SINGLE_NODE_READER_ONLY"} or frozenset(("SINGLE_NODE_WRITER",))
 
 
 def _most_volumes(provider: ProviderFile, scenario: Scenario, folder: str) -> dict[str, int]:
     """How many volumes the plugin on each node says that it takes; a node that does not say is not there."""
-    if provider.kind != "csi" or provider.cluster is not None:
+    if provider.cluster is not None:
+        return scenario.lab.most_volumes(timeout=scenario.limits.call)
+    if provider.kind != "csi":
         return {}
     if provider.hosts is None:
         sockets = {node: f"unix://{folder}/{node}/plugin.sock" for node in scenario.nodes}

@@ -39,6 +39,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     for size, filesystem, access, parameters in demands.offered(torpedo, VARIATIONS):
         volume = torpedo.create(first, size=size, filesystem=filesystem, access=access, parameters=parameters)
         task = torpedo.run(volume, first)
+        demands.expect_for_one_pod(torpedo, task, access)
         task.stop()
         if access == "MULTI_NODE_MULTI_WRITER":
             demands.expect_for_several_nodes(torpedo, task, second)
