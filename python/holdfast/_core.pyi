@@ -1752,6 +1752,9 @@ class StorageLab:
     def run_name(self) -> str:
         """What begins the names of this run's volumes and tasks."""
 
+    def busy(self) -> float:
+        """How long the provider, the runner and whoever does harm were waited for so far, in seconds."""
+
     def most_volumes(self, *, timeout: _Seconds | None = None) -> dict[str, int]:
         """How many volumes of the provider each node of a cluster takes beside those that it has
         (`CSINode.spec.drivers[].allocatable.count`); a node that does not tell is not there, nor is one of another lab.

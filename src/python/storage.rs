@@ -20,7 +20,7 @@ use crate::storage::kubernetes::Cluster;
 #[cfg(target_os = "linux")]
 use crate::storage::namespaces::{Namespaces, missing};
 use crate::storage::{
-    Access, Fault, Lab, Leftover, Mask, Network, Part, Stage, Started, TaskEnding, Volume, VolumeRequest,
+    Access, Busy, Fault, Lab, Leftover, Mask, Network, Part, Stage, Started, TaskEnding, Volume, VolumeRequest,
     every_call_twice,
 };
 
@@ -75,11 +75,26 @@ const FAULTS: [(&str, Fault); 25] = [
 pub struct StorageTask {
     started: Arc<Started>,
     mask: Mask,
+    busy: Arc<Busy>,
 }
 
 impl StorageTask {
-    /// Does what blocks; what it tells is told without secrets.
+    fn of(lab: &Lab, started: Started) -> Self {
+        Self { started: Arc::new(started), mask: lab.mask().clone(), busy: lab.busy().clone() }
+    }
+
+    /// Does what whoever runs it is asked for; what it tells is told without secrets.
     fn ask<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Started) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let busy = self.busy.clone();
+        self.watch(py, move |started| busy.during(|| work(started)))
+    }
+
+    /// Does what blocks and asks nobody.
+    fn watch<T: Send + 'static>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(&Started) -> Result<T> + Send + 'static,
@@ -154,19 +169,19 @@ impl StorageTask {
     #[pyo3(signature = (many, *, timeout=None))]
     fn wait_acknowledged(&self, py: Python<'_>, many: Whole<usize>, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = deadline(timeout);
-        self.ask(py, move |started| started.task.wait_acknowledged(many.0, deadline))
+        self.watch(py, move |started| started.task.wait_acknowledged(many.0, deadline))
     }
 
     #[pyo3(signature = (*, timeout=None))]
     fn wait_syncing(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = deadline(timeout);
-        self.ask(py, move |started| started.task.wait_syncing(deadline))
+        self.watch(py, move |started| started.task.wait_syncing(deadline))
     }
 
     #[pyo3(signature = (*, timeout=None))]
     fn wait_failed(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<String>> {
         let (mask, deadline) = (self.mask.clone(), deadline(timeout));
-        self.ask(py, move |started| Ok(started.task.wait_failed(deadline)?.map(|why| mask.hide(&why))))
+        self.watch(py, move |started| Ok(started.task.wait_failed(deadline)?.map(|why| mask.hide(&why))))
     }
 
     /// Waits until it runs; why not, as whoever runs it says.
@@ -215,7 +230,7 @@ impl StorageLab {
         work: impl FnOnce(&Lab) -> Result<T> + Send + 'static,
     ) -> PyResult<T> {
         let lab = self.lab.clone();
-        wait(py, move || work(&lab).map_err(|error| lab.mask().error(error)))
+        wait(py, move || lab.busy().during(|| work(&lab)).map_err(|error| lab.mask().error(error)))
     }
 
     fn volume(&self, volume: Volume) -> StorageVolume {
@@ -421,6 +436,11 @@ impl StorageLab {
         self.ask(py, move |lab| every_call_twice(lab.volumes(), &node, &request, deadline))
     }
 
+    /// How long the provider, the runner and whoever does harm were waited for so far, in seconds.
+    fn busy(&self) -> f64 {
+        self.lab.busy().so_far().as_secs_f64()
+    }
+
     /// How many volumes of the provider each node of a cluster takes beside those that it has; a node that does not tell,
     /// and any lab but a cluster, is not there.
     #[pyo3(signature = (*, timeout=None))]
@@ -538,7 +558,7 @@ impl StorageLab {
         let stage = chosen("stage", stage, &Stage::ALL)?;
         let (volume, deadline) = (volume.volume.clone(), deadline(timeout));
         let started = self.ask(py, move |lab| lab.run(&volume, &node, stage, kept, deadline))?;
-        Ok(StorageTask { started: Arc::new(started), mask: self.lab.mask().clone() })
+        Ok(StorageTask::of(&self.lab, started))
     }
 
     /// Whether the runner keeps every task that it runs.
@@ -558,7 +578,7 @@ impl StorageLab {
     ) -> PyResult<StorageTask> {
         let (from, deadline) = (task.started.clone(), deadline(timeout));
         let started = self.ask(py, move |lab| lab.hand_over(&from, &node, deadline))?;
-        Ok(StorageTask { started: Arc::new(started), mask: self.lab.mask().clone() })
+        Ok(StorageTask::of(&self.lab, started))
     }
 
     #[pyo3(signature = (task, *, timeout=None))]
@@ -672,6 +692,7 @@ impl StorageLab {
         if ended.is_err() {
             *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(again); // what stayed may go later
         }
+        ended
     }
 
     /// How often each armed failpoint was hit.
@@ -689,4 +710,3 @@ pub fn storage_lab_lacks() -> Option<String> {
     #[cfg(not(target_os = "linux"))]
     return Some("the lab is made of Linux' namespaces".to_owned());
 }
-        ended

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tonic::Code;
 
+use super::busy::Busy;
 use super::cut::{Cut, Cuts};
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
@@ -43,6 +44,8 @@ pub struct Lab {
     down: Mutex<BTreeMap<String, &'static str>>,
     /// What no text may tell.
     mask: Mask,
+    /// How long others were waited for.
+    busy: Arc<Busy>,
 }
 
 /// For a plugin that goes on to have come up, before what else may have become of it is asked.
@@ -167,6 +170,7 @@ impl Lab {
             stopped: Mutex::default(),
             down: Mutex::default(),
             mask,
+            busy: Arc::default(),
         }
     }
 
@@ -188,6 +192,11 @@ impl Lab {
     /// Who does harm.
     pub fn faults(&self) -> &dyn Faults {
         &*self.faults
+    }
+
+    /// How long others were waited for; whoever asks them for something does so within it.
+    pub fn busy(&self) -> &Arc<Busy> {
+        &self.busy
     }
 
     /// What no text of it may tell.

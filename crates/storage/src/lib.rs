@@ -2,6 +2,7 @@
 //! by the ledger each task keeps. Everything here blocks, and every wait has a deadline.
 
 mod asking;
+mod busy;
 mod copies;
 pub mod csi;
 mod cut;
@@ -32,6 +33,7 @@ mod tools;
 mod volumes;
 
 pub use asking::{Introduction, introduce};
+pub use busy::Busy;
 pub use csi::{Calls, Csi, CsiOptions, Endpoint, Rpc};
 pub use docker_plugin::{DockerPlugin, DockerPluginOptions, Processes};
 pub use faults::{Fault, Faults, Network, Part};

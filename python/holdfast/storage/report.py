@@ -94,6 +94,7 @@ class ScenarioOutcome:
         """What the report carries of it."""
         account, provider = self.scenario.account, self.scenario.provider
         recovery = "" if account.recovery is None else f"{account.recovery:.3f}"
+        own = self.scenario.own_time
         events = [f"{event.at:8.3f} s  {event.kind:8} {event.text}" for event in self.scenario.lab.timeline()]
         return [
             ("torpedo", self.scenario.name),
@@ -105,6 +106,8 @@ class ScenarioOutcome:
             ("emulated", provider.emulated),
             ("runner", self.scenario.runner or provider.runner),
             ("recovery", recovery),
+            ("seconds", f"{own.whole:.3f}"),
+            ("own_seconds", f"{own.seconds():.3f}"),
             ("acknowledged", str(account.acknowledged)),
             ("lost", str(account.lost)),
             ("altered", str(account.altered)),
@@ -259,7 +262,7 @@ def _without_a_lab(item: pytest.Item, report: pytest.TestReport, error: BaseExce
         "variant": _variant(item),
         "verdict": "NotRun" if report.skipped else "Inconclusive",
         "reason": _reason(error),
-        **dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0"),
+        **dict.fromkeys(("acknowledged", "lost", "altered", "stale", "seconds", "own_seconds"), "0"),
         **dict.fromkeys(("faults", "not_checked", "calls"), "[]"),
     }
 
@@ -293,10 +296,21 @@ def table(
             yield from lines.below(row["reason"], first, width)
         for line in json.loads(row["not_checked"]):
             yield from lines.below(f"not checked: {line}", first, width)
+    if own_waiting(rows):
+        yield own_waiting(rows)
     for call in calls_of(rows):
         repeated = f", and {call['repeated']} times again" if call["repeated"] else ""
         many = f"{call['calls']} calls{repeated}"
         yield f"{call['name']}: slowest {call['slowest']:.2f} s of {call['limit']:g} s; {many}"
+
+
+def own_waiting(rows: Sequence[dict[str, Any]]) -> str:
+    """How long holdfast itself kept the scenarios of a cluster waiting; empty for other runners."""
+    waited = [row for row in rows if row["runner"].startswith("kubernetes") and float(row["seconds"])]
+    if not waited:
+        return ""
+    whole, own = (sum(float(row[name]) for row in waited) for name in ("seconds", "own_seconds"))
+    return f"holdfast's own waiting, beyond faults, scheduler and provider: {own:.1f} s of {whole:.0f} s"
 
 
 def calls_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -338,6 +352,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             said(row["reason"]),
         )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    if own_waiting(rows):
+        lines += ["", f"{own_waiting(rows)}."]
     faults = [(_title(row), "; ".join(json.loads(row["faults"]))) for row in rows if row["faults"] != "[]"]
     if faults:
         lines += [

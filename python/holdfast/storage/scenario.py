@@ -16,6 +16,7 @@ from holdfast.storage import keeping
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.leaving import Leaving
 from holdfast.storage.offer import SIZE, Offer, not_asked_of_claims
+from holdfast.storage.own_time import OwnTime
 
 if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageSnapshot, StorageTask, StorageVolume
@@ -55,6 +56,7 @@ class Scenario:
         self._undo: list[tuple[str, StorageFault]] = []
         self._count = 0
         self._began = time.monotonic()
+        self.own_time = OwnTime(lab.busy)
         self._harmed: float | None = None
         self._unmounts_lost: set[str] = set()
 
@@ -219,14 +221,18 @@ class Scenario:
         return task
 
     def start(self, node: str, *, kept: bool = False) -> list[StorageTask]:
-        """A task in each stage, each on a volume of its own."""
-        return [self.run(self.create(node), node, stage, kept=kept) for stage in STAGES]
+        """A task in each stage, each on a volume of its own; each has written some while the others came."""
+        tasks = [self.begin(self.create(node), node, stage, kept=kept) for stage in STAGES]
+        for task in tasks:
+            task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
+        return tasks
 
     def expect_progress(self, tasks: Iterable[StorageTask], records: int | None = None) -> None:
-        """Each task that writes goes on writing, so many records at least."""
-        for task in tasks:
-            if task.stage != "idle":
-                task.wait_acknowledged(task.acknowledged + (records or self.limits.enough), timeout=self.limits.call)
+        """Each task that writes goes on writing, so many records at least from now on."""
+        more = records or self.limits.enough
+        wanted = [(task, task.acknowledged + more) for task in tasks if task.stage != "idle"]
+        for task, number in wanted:
+            task.wait_acknowledged(number, timeout=self.limits.call)
 
     def finish(self, tasks: Iterable[StorageTask]) -> None:
         """Each task stops, and gives its volume back."""
@@ -244,6 +250,8 @@ class Scenario:
         for task in under:
             if task.stage == "mid-fsync":
                 task.wait_syncing(timeout=self.limits.call)
+        if undo is not None and not fault.startswith("live_restore"):  # a setting, which harms nobody
+            self.own_time.harm()
         try:
             self._inflict(node, fault)
         except ScenarioInconclusive:
@@ -269,6 +277,7 @@ class Scenario:
             self._inflict(node, fault)
             if fault in COMES_BACK:
                 self.lab.wait_ready(node, timeout=within or self.limits.deadline)
+        self.own_time.undone()
 
     def _inflict(self, node: str, fault: StorageFault) -> None:
         try:

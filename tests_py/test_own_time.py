@@ -1,0 +1,72 @@
+"""What of a scenario's time is holdfast's own, and how the table says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.storage import report
+from holdfast.storage.own_time import OwnTime
+
+
+class Clocks:
+    """What passes, and for how much of it others are asked."""
+
+    def __init__(self) -> None:
+        self.now = self.busy = 100.0
+
+    def passes(self, seconds: float, *, asked: bool = False) -> None:
+        self.now += seconds
+        self.busy += seconds if asked else 0.0
+
+
+def counted() -> tuple[Clocks, OwnTime]:
+    clocks = Clocks()
+    return clocks, OwnTime(lambda: clocks.busy, lambda: clocks.now)
+
+
+def test_what_others_are_asked_for_is_not_its_own() -> None:
+    clocks, own = counted()
+    clocks.passes(3)
+    clocks.passes(20, asked=True)
+    clocks.passes(1)
+    assert (own.seconds(), own.whole) == (4, 24)
+
+
+def test_nothing_is_its_own_between_harm_and_its_end() -> None:
+    clocks, own = counted()
+    clocks.passes(1)
+    own.undone()  # there was none
+    own.harm()
+    clocks.passes(5)
+    clocks.passes(7, asked=True)
+    own.harm()
+    clocks.passes(2)
+    assert own.seconds() == 1, "harm lasts"
+    own.undone()
+    clocks.passes(0.5)
+    own.undone()
+    clocks.passes(0.5)
+    assert own.seconds() == 2
+    own.harm()
+    clocks.passes(9)
+    own.undone()
+    assert (own.seconds(), own.whole) == (2, 25)
+
+
+def row(runner: str, seconds: str, own: str) -> dict[str, Any]:
+    zero = dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0")
+    empty = dict.fromkeys(("faults", "not_checked", "calls"), "[]")
+    said = {"provider": "d", "provider_version": "1", "emulated": "", "recovery": "", "reason": "", "variant": ""}
+    of_it = {"torpedo": "T1", "verdict": "Pass", "runner": runner, "seconds": seconds, "own_seconds": own}
+    return {**zero, **empty, **said, **of_it}
+
+
+def test_a_table_of_kubernetes_says_how_long_holdfast_itself_kept_it_waiting() -> None:
+    rows = [row("kubernetes (workload: pod)", "100.5", "1.25"), row("kubernetes (workload: pod)", "20", "0.5")]
+    said = "holdfast's own waiting, beyond faults, scheduler and provider: 1.8 s of 120 s"
+    assert said in list(report.table(rows))
+    assert f"{said}." in report.markdown(rows).splitlines()
+    never_had_a_lab = row("", "0", "0")
+    assert report.own_waiting([*rows, never_had_a_lab]) == said
+    assert "own waiting" not in "".join(report.table([row("own", "100", "1")]))
+    assert "own waiting" not in "".join(report.table([never_had_a_lab]))
