@@ -397,6 +397,19 @@ def torpedo(folder: Path) -> None:
     verdict("T5 beyond its recovery, emulated", f"{beyond:.2f} s", met=beyond < 1, target="< 1 s")
 
 
+def hundred(_folder: Path) -> None:
+    """A hundred claims and writers at once on the lab's own Kubernetes."""
+    import crowd as bench
+
+    name = f"{bench.WRITERS} claims and writers at once, Kubernetes"
+    if (why := bench.lacks()) is not None:
+        verdict(name, why, met=False, target="measured")
+        return
+    found = bench.crowd()
+    measured = f"up in {found.up:.0f} s; latest of {found.acknowledged} after {found.latest - bench.PACE:.2f} s"
+    verdict(name, measured, met=found.latest - bench.PACE <= 2, target="no acknowledgement later than 2 s")
+
+
 BENCHES: dict[str, Callable[[Path], None]] = {
     "suite": suite,
     "startup": startup,
@@ -413,6 +426,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "sixteen": sixteen,
     "fleet": fleet,
     "torpedo": torpedo,
+    "hundred": hundred,
 }
 
 if __name__ == "__main__":
