@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# In MB. Most of it is the core and six executables, for nothing is downloaded at run time.
-LARGEST = 12.0
+# In MB, somewhat more than they have: the core has two thirds, six executables all but the rest, for nothing is
+# downloaded at run time. 12 was the aim; what is in the way is in RELEASING.md.
+LARGEST = 15.0
 EXECUTABLES = ("cntrsrv", "cni-bridge-fp", "ledger")
 # Each platform that executables are for, and its machine as ELF calls it.
 PLATFORMS = {"linux-amd64": 62, "linux-arm64": 183}
