@@ -222,7 +222,9 @@ class Scenario:
 
     def start(self, node: str, *, kept: bool = False) -> list[StorageTask]:
         """A task in each stage, each on a volume of its own; each has written some while the others came."""
-        tasks = [self.begin(self.create(node), node, stage, kept=kept) for stage in STAGES]
+        return self._written([self.begin(self.create(node), node, stage, kept=kept) for stage in STAGES])
+
+    def _written(self, tasks: list[StorageTask]) -> list[StorageTask]:
         for task in tasks:
             task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
         return tasks
@@ -230,8 +232,7 @@ class Scenario:
     def expect_progress(self, tasks: Iterable[StorageTask], records: int | None = None) -> None:
         """Each task that writes goes on writing, so many records at least from now on."""
         more = records or self.limits.enough
-        wanted = [(task, task.acknowledged + more) for task in tasks if task.stage != "idle"]
-        for task, number in wanted:
+        for task, number in [(task, task.acknowledged + more) for task in tasks if task.stage != "idle"]:
             task.wait_acknowledged(number, timeout=self.limits.call)
 
     def finish(self, tasks: Iterable[StorageTask]) -> None:
@@ -481,7 +482,8 @@ class Scenario:
 
     def _go_back(self, old: Sequence[StorageTask], moved: Sequence[StorageTask]) -> list[StorageTask]:
         """Each volume runs a task on the node that it was taken from: that node is as good as any other again."""
-        back = [self.run(task.volume, before.node, task.stage) for before, task in zip(old, moved, strict=True)]
+        pairs = list(zip(old, moved, strict=True))
+        back = self._written([self.begin(task.volume, before.node, task.stage) for before, task in pairs])
         self.expect_progress(back)
         self.finish(back)
         return back
