@@ -231,7 +231,7 @@ def test_a_pod_that_somebodys_finalizer_keeps_is_no_driver_s_fault(cluster: Clus
 
 @contextmanager
 def without_api(cluster: Cluster, seconds: float) -> Iterator[None]:
-    """It is away, and comes back after so long whatever is done meanwhile."""
+    """It is away, and comes back after so long, or once what is done meanwhile is over."""
     server, over = cluster.lab.lab, threading.Event()
     server.inflict("node1", "kill_api_server", timeout=30)
 
@@ -244,6 +244,7 @@ def without_api(cluster: Cluster, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
+        over.set()
         thread.join(timeout=60)
 
 
