@@ -102,6 +102,15 @@ def begun(folder: Path, fixtures: str, begins: str) -> Callable[[], bool]:
     return (folder / "begun").exists
 
 
+def succeeds(folder: Path, script: str) -> None:
+    """Run a program in a process and a folder of its own; its asserts hold."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=folder, env=isolated(folder, {}), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_run_without_devices_ends_as_pytest_does(tmp_path: Path) -> None:
     with running(tmp_path, "test_slow.py", once=begun(tmp_path, "", "pass"), what="a test") as process:
         process.send_signal(END)
@@ -125,11 +134,7 @@ def test_the_handler_is_there_while_a_run_with_devices_is_and_no_longer(tmp_path
         "assert codes == [0, 0], codes\n"
         "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
     )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    succeeds(tmp_path, script)
 
 
 def test_elsewhere_than_in_the_main_thread_it_is_left_as_it_was(tmp_path: Path) -> None:
@@ -142,8 +147,4 @@ def test_elsewhere_than_in_the_main_thread_it_is_left_as_it_was(tmp_path: Path) 
         "thread.start(), thread.join()\n"
         "assert codes == [0], codes\n"
     )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=isolated(tmp_path, {}), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    succeeds(tmp_path, script)
