@@ -106,7 +106,7 @@ def test_outages_of_the_same_length_count_each() -> None:
     """Of one round too, whether or not what kept them says when each was known."""
     cases = [replace(case(1), plan_id=f"CNTR-3.{of}", outages_known_after=(of * 10.0,)) for of in (1, 2, 3)]
     older = [replace(each, outages_known_after=()) for each in cases]
-    for kept in (cases, older):
+    for kept in (cases, older, [replace(cases[0], outages=(0.5,) * 3, outages_known_after=())]):
         assert next(line for line in soak.summary(kept) if "outages" in line).startswith("  outages: 3;")
 
 

@@ -278,6 +278,7 @@ def test_a_case_is_read_with_all_that_was_kept_of_it_and_its_evidence(tmp_path: 
         ("null", "no account of a case"),
         ('{"plan_id": ', r"verdict.json: Expecting value.*\n +try: it was cut short, or is another's"),
         (json.dumps({**KEPT, "outages": 1}), "no account of a case: TypeError.*\n +try: another version of holdfast"),
+        (json.dumps({**KEPT, "outages_known_after": [1.5, 2.5]}), "ValueError.*1 outages, of which 2 were known"),
         (
             json.dumps({**KEPT, "steps": [{"kind": "third", "outcome": "pass"}]}),
             "a step of the kind 'third' with the outcome 'pass'",

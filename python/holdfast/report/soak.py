@@ -86,7 +86,7 @@ class DeviceSoak:
         found: dict[object, tuple[int, float]] = {}
         for case in self.cases:
             # what older versions kept does not say which failover it was: each counts
-            known = case.outages_known_after or (object(),) * len(case.outages)
+            known: Sequence[object] = case.outages_known_after or [object() for _ in case.outages]
             for after, seconds in zip(known, case.outages, strict=True):
                 found[case.round, after] = (case.round or 0, seconds)
         return list(found.values())

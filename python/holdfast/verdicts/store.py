@@ -78,6 +78,9 @@ def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
     """A case from what was kept of it. Raises KeyError, TypeError or ValueError where that is none."""
     if stored["version"] != VERSION:
         raise ValueError(f"version {stored['version']}")
+    outages, known = stored.get("outages", ()), stored.get("outages_known_after", ())
+    if known and len(known) != len(outages):
+        raise ValueError(f"{len(outages)} outages, of which {len(known)} were known")
     return CaseRecord(
         plan_id=str(stored["plan_id"]),
         test=str(stored["test"]),
@@ -88,8 +91,8 @@ def decode(stored: Mapping[str, Any], **evidence: Any) -> CaseRecord:
         title=str(stored.get("title", "")),
         variant=str(stored.get("variant", "")),
         judged=str(stored.get("judged", DEPTH)),
-        outages=tuple(float(seconds) for seconds in stored.get("outages", ())),
-        outages_known_after=tuple(float(seconds) for seconds in stored.get("outages_known_after", ())),
+        outages=tuple(float(seconds) for seconds in outages),
+        outages_known_after=tuple(float(seconds) for seconds in known),
         noted=tuple(str(line) for line in stored.get("noted", ())),
         facts={str(name): str(value) for name, value in stored.get("facts", {}).items()},
         why=str(stored.get("why", "")),
