@@ -7,6 +7,8 @@ from typing import Any
 from holdfast.storage import report
 from holdfast.storage.own_time import OwnTime
 
+from torpedo_rows import row
+
 
 class Clocks:
     """What passes, and for how much of it others are asked."""
@@ -53,20 +55,16 @@ def test_nothing_is_its_own_between_harm_and_its_end() -> None:
     assert (own.seconds(), own.whole) == (2, 25)
 
 
-def row(runner: str, seconds: str, own: str) -> dict[str, Any]:
-    zero = dict.fromkeys(("acknowledged", "lost", "altered", "stale"), "0")
-    empty = dict.fromkeys(("faults", "not_checked", "calls"), "[]")
-    said = {"provider": "d", "provider_version": "1", "emulated": "", "recovery": "", "reason": "", "variant": ""}
-    of_it = {"torpedo": "T1", "verdict": "Pass", "runner": runner, "seconds": seconds, "own_seconds": own}
-    return {**zero, **empty, **said, **of_it}
+def under(runner: str, seconds: str, own: str) -> dict[str, Any]:
+    return row(runner=runner, seconds=seconds, own_seconds=own)
 
 
 def test_a_table_of_kubernetes_says_how_long_holdfast_itself_kept_it_waiting() -> None:
-    rows = [row("kubernetes (workload: pod)", "100.5", "1.25"), row("kubernetes (workload: pod)", "20", "0.5")]
+    rows = [under("kubernetes (workload: pod)", "100.5", "1.25"), under("kubernetes (workload: pod)", "20", "0.5")]
     said = "holdfast's own waiting, beyond faults, scheduler and provider: 1.8 s of 120 s"
     assert said in list(report.table(rows))
     assert f"{said}." in report.markdown(rows).splitlines()
-    never_had_a_lab = row("", "0", "0")
+    never_had_a_lab = under("", "0", "0")
     assert report.own_waiting([*rows, never_had_a_lab]) == said
-    assert "own waiting" not in "".join(report.table([row("own", "100", "1")]))
+    assert "own waiting" not in "".join(report.table([under("own", "100", "1")]))
     assert "own waiting" not in "".join(report.table([never_had_a_lab]))

@@ -20,6 +20,7 @@ from holdfast.storage import report as torpedo
 from holdfast.verdicts import DEPTH, FAIL, NOT_CHECKED, PROCEDURE, CaseRecord, Step, outcome_of
 
 from conftest import RunSuite, isolated
+from torpedo_rows import row
 
 SUITE = ("-k", "cntr3_2", "--dut-deadline", "verification=1s")
 DEFECT = ("--dut-failpoint", "load.container.lost=1*error(x)")
@@ -67,18 +68,13 @@ def test_what_is_no_terminal_gets_each_thing_in_a_line() -> None:
     assert sum(line.strip().startswith("not checked: it sees") and line.endswith("refused") for line in printed) == 2
 
 
-def row(scenario: str, variant: str = "", **more: str) -> dict[str, Any]:
-    return {
-        "torpedo": scenario, "variant": variant, "verdict": "Pass", "reason": "", "recovery": "0.18",
-        "acknowledged": "1234567", "lost": "0", "altered": "0", "stale": "0", "not_checked": "[]", "calls": "[]",
-        "faults": "[]", **more,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("width", [80, 200])
 @pytest.mark.parametrize("verdict", ["Fail", "Fail (scheduler)", "Inconclusive"])
 def test_the_table_of_scenarios_fits_its_terminal(verdict: str, width: int) -> None:
-    rows = [row("T6", "hang_plugin", verdict=verdict, reason=WHY, not_checked=f'["what stays: {WHY}"]'), row("T10")]
+    rows = [
+        row("T6", "hang_plugin", verdict=verdict, reason=WHY, not_checked=f'["what stays: {WHY}"]', recovery="0.18"),
+        row("T10", acknowledged="1234567"),
+    ]
     printed = list(torpedo.table(rows, width=width))
     assert [line for line in printed if len(line) > width] == []
     told = "".join(re.sub(r"\s+", "", line) for line in printed)
