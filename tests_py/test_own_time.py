@@ -55,6 +55,22 @@ def test_nothing_is_its_own_between_harm_and_its_end() -> None:
     assert (own.seconds(), own.whole) == (2, 25)
 
 
+def test_waiting_until_others_have_done_it_is_not_its_own() -> None:
+    clocks, own = counted()
+    clocks.passes(1)
+    with own.waits_for_others():
+        clocks.passes(2)
+        clocks.passes(3, asked=True)
+    assert (own.seconds(), own.whole) == (1, 6)
+    own.harm()
+    with own.waits_for_others():
+        clocks.passes(4)
+    clocks.passes(1)
+    own.undone()
+    clocks.passes(0.5)
+    assert own.seconds() == 1.5, "nothing is taken off twice"
+
+
 def under(runner: str, seconds: str, own: str) -> dict[str, Any]:
     return row(runner=runner, seconds=seconds, own_seconds=own)
 

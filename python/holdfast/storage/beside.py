@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast._core import StorageTask
     from holdfast.storage.scenario import Scenario
+
+# The tasks of uneven mounts, in turn.
+UNEVEN = ("uneven-a", "uneven-b")
+
+
+class Orders:
+    """The orders of mounts (M) and unmounts (U) by two tasks in turn; where a task's mount is asked for once and its
+    unmount likewise, as of a pod, those alone that differ in what is done then.
+    """
+
+    def __init__(self, *, once: bool) -> None:
+        self._once = once
+        self._known: set[tuple[str, ...]] = set()
+
+    def of(self, mounts: int, unmounts: int) -> Iterator[tuple[str, ...]]:
+        """Those of so many of each that did not come yet.
+
+        >>> ["".join(order) for order in Orders(once=False).of(1, 2)]
+        ['MUU', 'UMU', 'UUM']
+        >>> ["".join(order) for order in Orders(once=True).of(1, 2)]
+        ['MUU']
+        """
+        for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
+            if not self._once:
+                yield order
+            elif (done := _done(order)) not in self._known:
+                self._known.add(done)
+                yield order
+
+
+def _turns(order: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each mount and unmount, with whose it is; and at the end the unmounts that may be missing."""
+    counts = {"M": 0, "U": 0}
+    for each in order:
+        yield each, UNEVEN[counts[each] % len(UNEVEN)]
+        counts[each] += 1
+    for name in UNEVEN:
+        yield "U", name
+
+
+def _done(order: Iterable[str]) -> tuple[str, ...]:
+    """What changes: mounts of who has none, and unmounts of who has one."""
+    have: set[str] = set()
+    changes = []
+    for each, name in _turns(order):
+        if (each == "M") != (name in have):
+            have ^= {name}
+            changes.append(f"{each} {name}")
+    return tuple(changes)
 
 
 class Beside:
@@ -22,17 +72,11 @@ class Beside:
 
         After each unmount the keeper still has its volume where it had it.
         """
-        names = ("uneven-a", "uneven-b")
-        counts = {"M": 0, "U": 0}
-        for each in order:
-            name = names[counts[each] % len(names)]
-            counts[each] += 1
+        for each, name in _turns(order):
             if each == "M":
                 self._mount(name)
             else:
                 self.unmount(name)
-        for name in names:
-            self.unmount(name)
 
     def mount(self, name: str) -> None:
         """A mount for a second task on the volume of another."""

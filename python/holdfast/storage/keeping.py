@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed, SchedulerError
+from holdfast.storage import together
 
 if TYPE_CHECKING:
     from holdfast._core import StorageTask
@@ -45,9 +46,12 @@ def expect_running(torpedo: Scenario, following: Sequence[StorageTask], seconds:
 def take_over(torpedo: Scenario, tasks: Sequence[StorageTask], following: Sequence[StorageTask]) -> None:
     """Each task's volume is taken from its node, which cannot be asked, and the cluster runs its next life."""
     end = time.monotonic() + torpedo.limits.deadline
-    for task in tasks:
+
+    def take(task: StorageTask) -> None:
         with torpedo.blaming(f"the volume of the task ({task.stage}) is not taken from {task.node}", ExpectationFailed):
             torpedo.lab.evict(task.volume, task.node, timeout=max(0.05, end - time.monotonic()))
+
+    together.all_of(torpedo.each(take, tasks))
     expect_running(torpedo, following, max(0.05, end - time.monotonic()))
     torpedo.note_recovery()
 

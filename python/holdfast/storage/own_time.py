@@ -1,13 +1,14 @@
 """How long a scenario waited that nobody else made it wait: the run's own time.
 
 Neither what others were asked for counts (the provider, whoever schedules, whoever does harm: the lab's own clock runs
-meanwhile), nor what passes between harm and its end.
+meanwhile), nor waiting until they have done what nobody asks them for, nor what passes between harm and its end.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class OwnTime:
@@ -17,13 +18,23 @@ class OwnTime:
         self._busy, self._clock = busy, clock
         self._began = clock()
         self._before = busy()
+        self._others = 0.0
         self._harmed: float | None = None
         # While there was harm nothing is the run's own.
         self._under_harm = 0.0
 
     def _own(self) -> float:
         """Seconds so far in which nobody was asked, with those under harm."""
-        return self._clock() - self._began - (self._busy() - self._before)
+        return self._clock() - self._began - (self._busy() - self._before) - self._others
+
+    @contextmanager
+    def waits_for_others(self) -> Iterator[None]:
+        """What is waited for within is for others to do; they are looked at from time to time."""
+        before = self._own()
+        try:
+            yield
+        finally:
+            self._others += self._own() - before
 
     def harm(self) -> None:
         """Harm begins; more of it may, before it is undone."""

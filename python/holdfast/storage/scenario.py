@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from holdfast import waiting
 from holdfast.choices import COMES_BACK, StorageFault, TaskStage, VolumeAccess
 from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange, ResourceExhausted
 from holdfast.results import Unchecked
-from holdfast.storage import keeping
+from holdfast.storage import together
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
 from holdfast.storage.leaving import Leaving
 from holdfast.storage.offer import SIZE, Offer, not_asked_of_claims
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from holdfast._core import StorageLab, StorageSnapshot, StorageTask, StorageVolume
     from holdfast.results import LedgerVerdict, StorageLeftover, StorageProvider
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 # After these no pod's log can be read, or none that goes on.
 SILENCES_LOGS = ("kill_kubelet", "kill_api_server", "kill_etcd", "kill_runtime", "live_restore_on")
 STAGES: tuple[TaskStage, ...] = ("idle", "appending", "overwriting", "mid-fsync")
@@ -52,13 +54,15 @@ class Scenario:
         self.unseen: Unchecked | None = None  # what of the nodes cannot be looked at
         self.plugin_unseen = ""  # why nobody can ask a plugin whether it is there
         self.runner = ""  # in words, where its name does not say all
+        self.mounts_once = False  # whether nobody is asked for a task's mount that is there
+        self.at_once = False  # whether what is alike for several volumes is asked for side by side
         self.ends_at_hand_over = False  # a task that the cluster keeps, once its next life is said
         self._undo: list[tuple[str, StorageFault]] = []
         self._count = 0
         self._began = time.monotonic()
         self.own_time = OwnTime(lab.busy)
         self._harmed: float | None = None
-        self._unmounts_lost: set[str] = set()
+        self.unmounts_lost: set[str] = set()
 
     # What there must be.
 
@@ -222,9 +226,13 @@ class Scenario:
 
     def start(self, node: str, *, kept: bool = False) -> list[StorageTask]:
         """A task in each stage, each on a volume of its own; each has written some while the others came."""
-        return self._written([self.begin(self.create(node), node, stage, kept=kept) for stage in STAGES])
+        named = [(self.unused_name(), stage) for stage in STAGES]
+        volumes = self.each(lambda pair: (self.create(node, name=pair[0]), pair[1]), named)
+        return self.written(self.each(lambda pair: self.begin(pair[0], node, pair[1], kept=kept), volumes))
 
-    def _written(self, tasks: list[StorageTask]) -> list[StorageTask]:
+    def written(self, tasks: Iterable[StorageTask]) -> list[StorageTask]:
+        """Those tasks, once each has written some."""
+        tasks = list(tasks)
         for task in tasks:
             task.wait_acknowledged(self.limits.enough, timeout=self.limits.call)
         return tasks
@@ -237,9 +245,16 @@ class Scenario:
 
     def finish(self, tasks: Iterable[StorageTask]) -> None:
         """Each task stops, and gives its volume back."""
-        for task in tasks:
+
+        def end(task: StorageTask) -> None:
             task.stop(timeout=self.limits.call)
             self.lab.release(task, timeout=self.limits.call)
+
+        together.all_of(self.each(end, tasks))
+
+    def each(self, work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+        """What work makes of each, in their order: one after the other, or at once where whoever schedules works so."""
+        return together.at_once(work, given) if self.at_once else map(work, given)
 
     # Harm.
 
@@ -297,32 +312,6 @@ class Scenario:
 
     # The judge.
 
-    def move(self, tasks: Iterable[StorageTask], node: str) -> list[StorageTask]:
-        """Each task's volume is taken from its node, which cannot be asked, and its next life runs on another."""
-        if self.lab.keeps_tasks:
-            return keeping.move(self, tasks, node)
-        end = time.monotonic() + self.limits.deadline
-
-        def left() -> float:
-            return max(0.05, end - time.monotonic())
-
-        moved, tasks = [], list(tasks)
-        within = f" within {self.limits.deadline} s"
-        failure = f"the task ({{}}) does not run on {node}{within}"
-        for task in tasks:  # all of them first: who takes volumes from a node may do so side by side
-            with self.blaming(failure.format(task.stage), ExpectationFailed):
-                self.lab.evict(task.volume, task.node, timeout=left())
-        for task in tasks:
-            with self.blaming(failure.format(task.stage), ExpectationFailed):
-                self.expect_whole(task.volume, node, timeout=left())
-                moved.append(self.lab.run(task.volume, node, stage=task.stage, timeout=left()))
-                self.tasks.append(moved[-1])
-        for task in moved:
-            with self.blaming(f"the task ({task.stage}) writes nothing on {node}{within}", ExpectationFailed):
-                task.wait_acknowledged(self.limits.enough, timeout=left())
-        self.note_recovery()
-        return moved
-
     def note_recovery(self) -> None:
         """All tasks that the harm ended go on by now."""
         if self._harmed is not None:
@@ -344,7 +333,24 @@ class Scenario:
 
     def expect_whole(self, volume: StorageVolume, node: str, *, timeout: float | None = None) -> LedgerVerdict:
         """What the judge found: every acknowledged record, unaltered, in order, of the one writer that had it."""
-        found = self.look(volume, node, timeout=timeout)
+        return self._add(volume, self.look(volume, node, timeout=timeout))
+
+    def expect_all_whole(
+        self, tasks: Iterable[StorageTask], node: str | None = None, *, end: float | None = None
+    ) -> None:
+        """The same of each task's volume, as a node sees it: its own, if no other is given. `end` is for all of them,
+        on the monotonic clock.
+        """
+
+        def look(task: StorageTask) -> LedgerVerdict:
+            timeout = None if end is None else max(0.05, end - time.monotonic())
+            return self.look(task.volume, node or task.node, timeout=timeout)
+
+        tasks = list(tasks)
+        for task, found in zip(tasks, self.each(look, tasks), strict=True):
+            self._add(task.volume, found)
+
+    def _add(self, volume: StorageVolume, found: LedgerVerdict) -> LedgerVerdict:
         account = self.account
         account.acknowledged += found.acknowledged
         account.lost += found.lost
@@ -400,14 +406,15 @@ class Scenario:
 
         def nothing() -> bool:
             found = self.lab.leftovers(self.volumes, timeout=self.limits.call)
-            left[:] = [each for each in found if each.kind != "mount" or each.node not in self._unmounts_lost]
+            left[:] = [each for each in found if each.kind != "mount" or each.node not in self.unmounts_lost]
             return not left
 
         if not self._until(nothing, self.limits.settle):
             raise ExpectationFailed(f"left over: {'; '.join(map(str, left))}")
 
     def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        return waiting.until(holds, seconds, look=LOOK)
+        with self.own_time.waits_for_others():
+            return waiting.until(holds, seconds, look=LOOK)
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Something holds, or the scenario fails for that."""
@@ -434,59 +441,6 @@ class Scenario:
         if unless is None:
             raise ExpectationFailed(f"accepted: {what}")
         self.unchecked(what, unless)
-
-    # What several scenarios do.
-
-    def lose_unmount(self, task: StorageTask) -> None:
-        """Let go of a task's volume while the plugin is dead: the provider refuses, or nobody hears of it."""
-        if self.provider.tells_unmounts:
-            with self.refused("an unmount by a plugin that is dead"):
-                self.lab.release(task, timeout=self.limits.call)
-        self.lose_unmount_by_engine(task)
-
-    def lose_unmount_by_engine(self, task: StorageTask) -> None:
-        """An engine that crashed, or whose plugin was dead, never asks for the unmount again: what stays is its own."""
-        if not self.provider.tells_unmounts and task.node not in self._unmounts_lost:
-            self._unmounts_lost.add(task.node)
-            why = f"the runner {self.provider.runner} lost the unmounts"
-            self.unchecked(f"what stays mounted on {task.node}", why)
-
-    def settle(self, old: Sequence[StorageTask], moved: Sequence[StorageTask], *, lost_power: bool = False) -> None:
-        """After a failover the old node comes in order, the new tasks go on, nothing was lost or is left; then back.
-
-        A container engine asks for no unmount of what it had before a power cut: a plugin of its protocol is asked for
-        half of that at the end alone.
-        """
-        late = old[1::2] if lost_power and self._by_engines else []
-        self._reconcile(task for task in old if task not in late)
-        self.expect_progress(moved)
-        self.finish(moved)
-        for task in moved:
-            self.expect_whole(task.volume, task.node)
-        self.expect_nothing_left()
-        back = self._go_back(old, moved)
-        self._reconcile(late)
-        self.expect_nothing_left()
-        for task in back:
-            self.expect_whole(task.volume, task.node)
-        self.expect_nothing_left()
-
-    @property
-    def _by_engines(self) -> bool:
-        """Whether its plugins are for container engines, which we stand in for: no call may be repeated there."""
-        return self.provider.tells_unmounts and "Repeats" not in self.provider.capabilities
-
-    def _reconcile(self, tasks: Iterable[StorageTask]) -> None:
-        for task in tasks:
-            self.lab.reconcile(task.volume, task.node, timeout=self.limits.call)
-
-    def _go_back(self, old: Sequence[StorageTask], moved: Sequence[StorageTask]) -> list[StorageTask]:
-        """Each volume runs a task on the node that it was taken from: that node is as good as any other again."""
-        pairs = list(zip(old, moved, strict=True))
-        back = self._written([self.begin(task.volume, before.node, task.stage) for before, task in pairs])
-        self.expect_progress(back)
-        self.finish(back)
-        return back
 
     # The end.
 

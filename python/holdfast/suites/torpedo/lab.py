@@ -33,8 +33,8 @@ OTHERWISE = replace(EMULATED, deadline=20.0, call=15.0, settle=5.0)
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
 ENGINES = replace(REAL, call=35.0, settle=30.0)
-# A kubelet mounts, and its controllers attach, each by looking from time to time.
-KUBERNETES = replace(REAL, call=90.0, settle=60.0, refusal=20.0)
+# A kubelet mounts, and its controllers attach, each by looking from time to time: there is enough to wait for.
+KUBERNETES = replace(REAL, call=90.0, settle=60.0, enough=5, refusal=20.0)
 # Kubernetes moves a volume by itself after six minutes, and those begin when the node is known to be lost.
 MOVES_BY_ITSELF = 900.0
 # Its parts come up one after the other.
@@ -44,7 +44,8 @@ RIGHTS = 30.0
 # Commands reach hosts over a network.
 HOSTS = replace(ENGINES, call=60.0)
 # From one write of a task to the next, in seconds: with an engine a scenario takes longer, and no volume may be full.
-PACE = {True: 0.005, False: 0.05}
+PACE = {"own": 0.005, "kubernetes": 0.02}
+PACE_OF_ENGINES = 0.05
 # What could not be cleaned up is shown, and no more of it than this.
 SHOWN = 5
 DEADLINES = {"T2": 60.0, "T4": 120.0, "T6": 60.0}
@@ -74,7 +75,7 @@ def _emulated(config: pytest.Config, name: str, folder: Path) -> Iterator[Scenar
     personalities = options.value(config, "torpedo-personality") or ()
     timings = dict(options.deadline(text) for text in options.value(config, "torpedo-timing") or ())
     if personalities:
-        timings.setdefault("pace", PACE[False] / 2)  # no volume may be full before a slow scenario ends
+        timings.setdefault("pace", PACE_OF_ENGINES / 2)  # no volume may be full before a slow scenario ends
     try:
         lab = storage.emulated(
             failpoints=failpoints,
@@ -126,6 +127,8 @@ def _real(config: pytest.Config, given: str, name: str) -> Iterator[Scenario]:
             sizes=provider.sizes,
         )
         scenario.runner = provider.runner_and_how
+        # its tasks are pods: one that is there is not begun again, and nodes and controllers take their time for each
+        scenario.at_once = scenario.mounts_once = provider.runner == "kubernetes"
         scenario.ends_at_hand_over = provider.workload == "deployment"  # a new template is a rollout
         _list_unchecked(provider, scenario)
         if provider.mount_group is not None:
@@ -217,7 +220,7 @@ def _nodes(config: pytest.Config, provider: ProviderFile) -> Iterator[tuple[_cor
             raise pytest.fail.Exception(f"the hosts are not ready: {error}", pytrace=False) from None
         yield lab, ""
         return
-    pace = PACE[provider.runner == "own"]
+    pace = PACE.get(provider.runner, PACE_OF_ENGINES)
     with ExitStack() as stack:
         try:
             longer = f"--torpedo-start {2 * start:g}s"

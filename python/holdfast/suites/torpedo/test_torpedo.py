@@ -12,8 +12,8 @@ import time
 import pytest
 
 from holdfast.choices import StorageFault
-from holdfast.storage import demands
-from holdfast.storage.beside import Beside
+from holdfast.storage import demands, failover
+from holdfast.storage.beside import Beside, Orders
 from holdfast.storage.offer import MEBIBYTE, Variation
 from holdfast.storage.scenario import STAGES, Scenario
 from holdfast.suites.torpedo.lab import torpedo
@@ -65,8 +65,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
 
     torpedo.expect_progress(in_use)
     torpedo.finish(in_use)
-    for task in in_use:
-        torpedo.expect_whole(task.volume, first)
+    torpedo.expect_all_whole(in_use, first)
     demands.expect_read_only(torpedo, in_use[-1].volume, first)
     for access in torpedo.offer.readers:
         demands.expect_readers(torpedo, access, first, second)
@@ -78,11 +77,11 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
 def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
     torpedo.need_second_node()
     first, second = torpedo.nodes[:2]
-    volume = torpedo.create(first)
+    volume, orders = torpedo.create(first), Orders(once=torpedo.mounts_once)
     for mounts, unmounts in itertools.permutations((1, 2, 3), 2):
         keeper = torpedo.run(volume, first)
         if demands.admits_two_paths(torpedo, volume, first):
-            for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
+            for order in orders.of(mounts, unmounts):
                 Beside(torpedo, keeper).mount_unevenly(order)
         Beside(torpedo, keeper).mount_again()
         torpedo.expect_progress([keeper])
@@ -124,8 +123,7 @@ def test_torpedo_3_plugin_down(torpedo: Scenario, fault: StorageFault) -> None:
     torpedo.finish(tasks)
     torpedo.expect_nothing_left()
     other = torpedo.other_node()
-    for task in tasks:
-        torpedo.expect_whole(task.volume, other)
+    torpedo.expect_all_whole(tasks, other)
 
 
 @pytest.mark.torpedo("T4")
@@ -138,11 +136,11 @@ def test_torpedo_4_plugin_down_task_dies(torpedo: Scenario) -> None:
     for task in tasks:
         if not torpedo.lab.keeps_tasks:  # what is kept dies with its move: it would run again by itself
             task.stop(kill=True, timeout=torpedo.limits.call)
-        torpedo.lose_unmount(task)
-    moved = torpedo.move(tasks, second)
+        failover.lose_unmount(torpedo, task)
+    moved = failover.move(torpedo, tasks, second)
     torpedo.undo()
 
-    torpedo.settle(tasks, moved)
+    failover.settle(torpedo, tasks, moved)
 
 
 @pytest.mark.torpedo("T5")
@@ -152,10 +150,10 @@ def test_torpedo_5_node_powered_off(torpedo: Scenario) -> None:
     tasks = torpedo.start(first)
 
     torpedo.harm(first, "power_off", undo="power_on", under=tasks)
-    moved = torpedo.move(tasks, second)
+    moved = failover.move(torpedo, tasks, second)
     torpedo.undo()
 
-    torpedo.settle(tasks, moved, lost_power=True)
+    failover.settle(torpedo, tasks, moved, lost_power=True)
 
 
 @pytest.mark.torpedo("T6")
@@ -212,14 +210,14 @@ def _partition(torpedo: Scenario, cut: StorageFault) -> None:
     tasks = torpedo.start(first)
 
     torpedo.harm(first, cut, undo="heal", under=tasks)
-    moved = torpedo.move(tasks, second)
+    moved = failover.move(torpedo, tasks, second)
     torpedo.undo()
 
     torpedo.expect_errors(tasks)
     torpedo.expect_progress(moved)
     for task in tasks:
         task.stop(kill=True)
-    torpedo.settle(tasks, moved)
+    failover.settle(torpedo, tasks, moved)
 
 
 @pytest.mark.torpedo("T9")
@@ -232,19 +230,17 @@ def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
     torpedo.undo()
     for task in tasks:
         torpedo.expect_dead(task)
-        torpedo.lose_unmount_by_engine(task)
+        failover.lose_unmount_by_engine(torpedo, task)
     for task in tasks:
         torpedo.lab.release(task)
     torpedo.expect_nothing_left()
-    again, other = [], torpedo.other_node()
-    for task in tasks:
-        torpedo.expect_whole(task.volume, other)
-        again.append(torpedo.run(task.volume, other, task.stage))
+    other = torpedo.other_node()
+    torpedo.expect_all_whole(tasks, other)
+    again = failover.run_again(torpedo, tasks, other)
 
     torpedo.expect_progress(again)
     torpedo.finish(again)
-    for task in again:
-        torpedo.expect_whole(task.volume, other)
+    torpedo.expect_all_whole(again, other)
     torpedo.expect_nothing_left()
 
 
@@ -264,6 +260,5 @@ def test_torpedo_10_runtime_crash_live_restore(torpedo: Scenario) -> None:
     torpedo.expect_undisturbed(tasks, before)
     torpedo.expect([(task.id, task.pid) for task in tasks] == lives, "a task has another id or process")
     torpedo.finish(tasks)
-    for task in tasks:
-        torpedo.expect_whole(task.volume, first)
+    torpedo.expect_all_whole(tasks, first)
     torpedo.expect_nothing_left()

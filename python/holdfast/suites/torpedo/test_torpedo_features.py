@@ -21,7 +21,7 @@ from holdfast.exceptions import (
     Timeout,
     Unimplemented,
 )
-from holdfast.storage import demands
+from holdfast.storage import demands, failover
 from holdfast.storage.account import ScenarioNotRun
 from holdfast.storage.offer import MEBIBYTE, SIZE
 from holdfast.storage.scenario import STAGES, Scenario
@@ -238,9 +238,9 @@ def test_torpedo_14_block_volumes(torpedo: Scenario) -> None:
         again.append(torpedo.run(task.volume, first, task.stage))
 
     torpedo.harm(first, "power_off", undo="power_on", under=again)
-    moved = torpedo.move(again, second)
+    moved = failover.move(torpedo, again, second)
     torpedo.undo()
-    torpedo.settle(again, moved)
+    failover.settle(torpedo, again, moved)
 
 
 def _devices(torpedo: Scenario, node: str, many: int) -> list[StorageVolume]:

@@ -15,7 +15,7 @@ import pytest
 
 from holdfast import waiting
 from holdfast._core import StorageTask
-from holdfast.storage import keeping
+from holdfast.storage import failover, keeping
 from holdfast.storage.scenario import Scenario
 from holdfast.suites.torpedo.lab import torpedo
 
@@ -41,14 +41,11 @@ def test_torpedo_21_kubelet_down_task_ends(torpedo: Scenario) -> None:
                 end.result()
     torpedo.expect_nothing_left()
 
-    again = []
-    for task in tasks:
-        torpedo.expect_whole(task.volume, second)
-        again.append(torpedo.run(task.volume, second, task.stage))
+    torpedo.expect_all_whole(tasks, second)
+    again = failover.run_again(torpedo, tasks, second)
     torpedo.expect_progress(again)
     torpedo.finish(again)
-    for task in again:
-        torpedo.expect_whole(task.volume, second)
+    torpedo.expect_all_whole(again, second)
     torpedo.expect_nothing_left()
 
 
@@ -87,8 +84,7 @@ def _expect_unnoticed(torpedo: Scenario, tasks: Sequence[StorageTask], before: S
     torpedo.expect_progress(tasks)
     torpedo.expect_undisturbed(tasks, before)
     torpedo.finish(tasks)
-    for task in tasks:
-        torpedo.expect_whole(task.volume, node)
+    torpedo.expect_all_whole(tasks, node)
     torpedo.expect_nothing_left()
 
 
@@ -109,12 +105,11 @@ def test_torpedo_24_drain_under_write(torpedo: Scenario) -> None:
         keeping.expect_running(torpedo, moved, torpedo.limits.deadline)
     else:
         torpedo.expect_nothing_left()
-        for task in tasks:
-            torpedo.expect_whole(task.volume, second)
-            moved.append(torpedo.run(task.volume, second, task.stage))
+        torpedo.expect_all_whole(tasks, second)
+        moved = failover.run_again(torpedo, tasks, second)
     torpedo.undo()
 
-    torpedo.settle(tasks, moved)
+    failover.settle(torpedo, tasks, moved)
 
 
 @pytest.mark.torpedo("T25")
@@ -134,4 +129,4 @@ def test_torpedo_25_statefulset_node_partitioned(torpedo: Scenario) -> None:
     torpedo.expect_progress(moved)
     for task in tasks:
         task.stop(kill=True)
-    torpedo.settle(tasks, moved)
+    failover.settle(torpedo, tasks, moved)
