@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 import holdfast
 from holdfast import journal
+from holdfast.pytest_plugin import options
 
 from conftest import RunSuite, emulate, isolated, wait_until
 
@@ -345,3 +347,24 @@ def test_ctrl_c_leaves_the_device_clean(tmp_path: Path) -> None:
             assert process.wait(timeout=30) == 2
             assert dut.containerz.containers() == ()
             assert dut.containerz.images() == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--pyargs", "holdfast.suites.cntr3", "-k", "cntr3_1"),
+        ("--pyargs", "holdfast.suites", "-k", "cntr3_1"),
+        (str(options.SUITES), "-k", "cntr3_1"),
+    ],
+    ids=["a suite's package", "the package of all", "the folder of all"],
+)
+def test_suites_that_are_named_otherwise_are_reported_as_well(words: tuple[str, ...], run_suite: RunSuite) -> None:
+    run = run_suite(*words)
+    assert run.exit_code == 0, run.output
+    assert re.search(r"^EMULATED device .*^CNTR-3\.1 +pass +pass", run.output, re.MULTILINE | re.DOTALL), run.output
+
+
+def test_scenarios_that_are_named_by_package_are_reported_as_well(run_suite: RunSuite) -> None:
+    run = run_suite("--pyargs", "holdfast.suites.torpedo.test_torpedo", "-k", "torpedo_10_")
+    assert run.exit_code == 0, run.output
+    assert "EMULATED: a storage server" in run.output

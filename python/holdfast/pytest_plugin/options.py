@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -379,10 +380,23 @@ def _only_options(config: pytest.Config) -> bool:
 
 
 def names_suite_file(config: pytest.Config, suites: Path) -> bool:
-    """Whether a path on the command line is a shipped suite or lies in one: a case that is run again by its node id."""
-    words = (word.partition("::")[0] for word in config.args if suites.name in word)
-    paths = [(config.invocation_params.dir / word).resolve() for word in words]
-    return any(suites in (path, *path.parents) for path in paths)
+    """Whether the command line names a shipped suite, what lies in one, or the folder of all: by path, as in a case's
+    node id, or as a package with `--pyargs`.
+    """
+    inside = {SUITES, suites}  # of what lies further up somebody else may have the tests
+    return any(suites in (path, *path.parents) or path in inside for path in _named_paths(config))
+
+
+def _named_paths(config: pytest.Config) -> Iterator[Path]:
+    """The paths on the command line that may be shipped suites."""
+    for word in config.args:
+        name = word.partition("::")[0]
+        package, *inside = name.split(".")
+        if config.getoption("pyargs") and [package, *inside[:1]] == ["holdfast", SUITES.name]:
+            path = SUITES.joinpath(*inside[1:])
+            yield path if path.is_dir() else path.with_suffix(".py")
+        elif SUITES.name in name or any(suite in name for suite in SUITE_NAMES):
+            yield (config.invocation_params.dir / name).resolve()
 
 
 def is_active(config: pytest.Config) -> bool:
