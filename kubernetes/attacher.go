@@ -97,10 +97,14 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 		}
 	}
 	block := volume.Spec.VolumeMode != nil && *volume.Spec.VolumeMode == core.PersistentVolumeBlock
-	wanted := capabilities(volume.Spec.AccessModes[:1], false, block, volume.Spec.CSI.FSType, volume.Spec.MountOptions)[0]
+	single, err := singleWriter(within, a.csi)
+	if err != nil {
+		return err
+	}
+	source := volume.Spec.CSI
+	wanted := capabilities(volume.Spec.AccessModes[:1], single, block, source.FSType, volume.Spec.MountOptions)[0]
 	answer, err := a.csi.ControllerPublishVolume(within, &csi.ControllerPublishVolumeRequest{
-		VolumeId: volume.Spec.CSI.VolumeHandle, NodeId: node, VolumeCapability: wanted,
-		VolumeContext: volume.Spec.CSI.VolumeAttributes,
+		VolumeId: source.VolumeHandle, NodeId: node, VolumeCapability: wanted, VolumeContext: source.VolumeAttributes,
 	})
 	if err != nil {
 		return err

@@ -86,8 +86,9 @@ func capabilities(
 	return found
 }
 
-func (p provisioner) singleWriter(ctx context.Context) (bool, error) {
-	answer, err := p.csi.ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
+// Whether a driver tells volumes for one pod from those for one node: it is asked in other words then.
+func singleWriter(ctx context.Context, driver csi.ControllerClient) (bool, error) {
+	answer, err := driver.ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
 	if err != nil {
 		return false, err
 	}
@@ -113,7 +114,7 @@ func (p provisioner) Provision(
 			parameters[key] = value
 		}
 	}
-	singleWriter, err := p.singleWriter(ctx)
+	singleWriter, err := singleWriter(ctx, p.csi)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}

@@ -360,8 +360,9 @@ def held_by(volume: str) -> list[str]:
 def attach(request: Fields, context: grpc.ServicerContext) -> Fields:
     held = place(request["volume_id"]).with_suffix(".node")
     mode = request["volume_capability"]["access_mode"]["mode"]
-    if request.get("readonly") and "PUBLISH_READONLY" not in WAYS.get("offers", []):
-        return refuse(context, "INVALID_ARGUMENT", "nothing is attached for reading alone here")
+    unheard_of = request.get("readonly") and "PUBLISH_READONLY" not in WAYS.get("offers", [])
+    if unheard_of or mode not in WAYS.get("modes", ACCESS_MODES):
+        return refuse(context, "INVALID_ARGUMENT", f"nothing is attached for {mode}, or for reading alone, here")
     alone = WAYS.get("alone") or not mode.startswith("MULTI_NODE")
     if alone and held.exists() and held.read_text() != request["node_id"]:
         return refuse(context, "FAILED_PRECONDITION", f"it is attached to {held.read_text()}")

@@ -96,6 +96,14 @@ def test_a_driver_that_is_right_passes(scenario: str, run_suite: RunSuite, tmp_p
         assert asked not in found.output  # as not checked
 
 
+def test_a_driver_that_tells_one_pod_from_one_node_is_asked_in_its_words(run_suite: RunSuite, tmp_path: Path) -> None:
+    """SINGLE_NODE_WRITER is an older word, which such a driver need not know."""
+    capability, modes = "SINGLE_NODE_MULTI_WRITER", ["SINGLE_NODE_MULTI_WRITER", "SINGLE_NODE_SINGLE_WRITER"]
+    ways = {"offers": ["PUBLISH_UNPUBLISH_VOLUME", capability], "node_offers": [capability], "modes": modes}
+    verdict, reason, _ = run(run_suite, tmp_path, {"ways": ways}, "T1", *modes)
+    assert verdict == "Pass", reason
+
+
 def test_readers_on_another_node_are_looked_at(run_suite: RunSuite, tmp_path: Path) -> None:
     """Each node has a copy of its own: nobody notices where volumes are for one node alone."""
     script = {"ways": {"binds": "one of the node"}}
