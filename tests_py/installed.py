@@ -26,6 +26,8 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 COMPILERS = ("cargo", "rustc", "gcc", "cc", "clang")
 # A Debian's Python, and what pip verifies its index with; no compiler comes with them.
 PACKAGES = "python3-venv,ca-certificates"
+# Debian's architectures, and their machines as a kernel calls them.
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,30 @@ def interpreters() -> Iterator[tuple[str, Place]]:
 def made(suite: str, architecture: str) -> Iterator[Path]:
     """A minimal Debian with Python, which goes away at the end."""
     root = Path(tempfile.mkdtemp(prefix="holdfast-debian-"))
+    is_own = MACHINES.get(architecture) == os.uname().machine
     try:
         # with mounts of its own, so that what it mounts is not there when the folder is removed
         command = ["unshare", "--mount", "debootstrap", f"--arch={architecture}", "--variant=minbase"]
-        command += [f"--include={PACKAGES}", suite, str(root)]
+        command += [f"--include={PACKAGES}", *([] if is_own else ["--foreign"]), suite, str(root)]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"debootstrap {suite}: exit code {done.returncode}\n{done.stdout[-3000:]}")
+        if not is_own:
+            unpack(root)
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def unpack(root: Path) -> None:
+    """Unpack what was downloaded for another machine, and set up nothing: by qemu-user that takes over 15 minutes, and
+    Python needs none of it.
+    """
+    for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", str(package), str(root)], check=True)
+    for file in ("passwd", "group"):
+        shutil.copyfile(root / f"usr/share/base-passwd/{file}.master", root / f"etc/{file}")
+    shutil.copyfile("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs/ca-certificates.crt")
 
 
 def debian(root: Path) -> Place:
