@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
+from holdfast import storage
 from holdfast.exceptions import ExpectationFailed
 from holdfast.storage import together
+from holdfast.storage.account import Limits, ScenarioNotRun
 from holdfast.storage.beside import Orders
+from holdfast.storage.scenario import STAGES, Scenario
 
 ROUNDS = ((1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2))
 
@@ -52,3 +56,39 @@ def test_of_pods_each_course_of_mounts_comes_once() -> None:
     # nothing that can happen is left out: a mount again after the end, both orders of ending, one alone
     assert {"".join(order) for order in chosen} >= {"MUU", "MMU", "MUM"}
     assert list(once.of(3, 2)) == []
+
+
+@pytest.fixture
+def scenario() -> Iterator[Scenario]:
+    """On the emulated provider, as a cluster would be asked."""
+    lab = storage.emulated()
+    try:
+        made = Scenario(lab, "T3", Limits(deadline=10, call=10, pause=5, settle=5, enough=2))
+        made.at_once = True
+        yield made
+        assert made.leave() == []
+    finally:
+        lab.close()
+
+
+def test_tasks_that_begin_at_once_are_told_apart(scenario: Scenario) -> None:
+    tasks = scenario.start("node1")
+    assert [task.stage for task in tasks] == list(STAGES)
+    assert len({task.volume.name for task in tasks}) == len({task.name for task in tasks}) == len(STAGES)
+    scenario.finish(tasks)
+    scenario.expect_all_whole(tasks, "node2")
+    assert scenario.account.acknowledged >= 3 * 2  # of those that write
+    scenario.expect_nothing_left()
+
+
+def test_where_nodes_say_how_many_volumes_they_take_nothing_is_asked_at_once(scenario: Scenario) -> None:
+    """Who looks for room and who takes it would not know of each other."""
+
+    def workers() -> set[str]:
+        return set(scenario.each(lambda _: threading.current_thread().name, range(3)))
+
+    assert threading.current_thread().name not in workers()
+    scenario.offer.most_volumes = {"node1": 3}
+    assert workers() == {threading.current_thread().name}
+    with pytest.raises(ScenarioNotRun, match="a node takes 3 volumes at most, and this needs 4"):
+        scenario.start("node1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,7 +59,7 @@ class Scenario:
         self.at_once = False  # whether what is alike for several volumes is asked for side by side
         self.ends_at_hand_over = False  # a task that the cluster keeps, once its next life is said
         self._undo: list[tuple[str, StorageFault]] = []
-        self._count = 0
+        self._numbers = itertools.count(1)  # of names; which several may ask for at once
         self._began = time.monotonic()
         self.own_time = OwnTime(lab.busy)
         self._harmed: float | None = None
@@ -198,8 +199,7 @@ class Scenario:
 
     def unused_name(self) -> str:
         """A name that no volume has."""
-        self._count += 1
-        return f"{self.lab.run_name()}-{self.name.lower()}-{self._count}"
+        return f"{self.lab.run_name()}-{self.name.lower()}-{next(self._numbers)}"
 
     def begin(
         self,
@@ -253,8 +253,11 @@ class Scenario:
         together.all_of(self.each(end, tasks))
 
     def each(self, work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
-        """What work makes of each, in their order: one after the other, or at once where whoever schedules works so."""
-        return together.at_once(work, given) if self.at_once else map(work, given)
+        """What work makes of each, in their order: one after the other, or at once where whoever schedules works so and
+        no node has room for so many volumes alone, of which each must be seen to go before the next comes.
+        """
+        at_once = self.at_once and not self.offer.most_volumes
+        return together.at_once(work, given) if at_once else map(work, given)
 
     # Harm.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from functools import partial
 
 import pytest
 
 from holdfast.choices import StorageFault
-from holdfast.storage import demands, failover
+from holdfast.storage import demands, failover, together
 from holdfast.storage.beside import Beside, Orders
 from holdfast.storage.offer import MEBIBYTE, Variation
 from holdfast.storage.scenario import STAGES, Scenario
@@ -36,23 +37,7 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
     first, second = torpedo.nodes[:2]
     in_use = torpedo.start(first)
 
-    for size, filesystem, access, parameters in demands.offered(torpedo, VARIATIONS):
-        volume = torpedo.create(first, size=size, filesystem=filesystem, access=access, parameters=parameters)
-        task = torpedo.run(volume, first)
-        demands.expect_for_one_pod(torpedo, task, access)
-        task.stop()
-        if access == "MULTI_NODE_MULTI_WRITER":
-            demands.expect_for_several_nodes(torpedo, task, second)
-        torpedo.lab.release(task, timeout=torpedo.limits.call)
-        found = torpedo.look(volume, first)
-        findings = "; ".join(map(str, found.findings[:3]))
-        torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {findings}")
-        demands.expect_size(torpedo, volume, size)
-        demands.expect_usable(torpedo, found, size)
-        if found.filesystem is not None and filesystem:
-            torpedo.expect(found.filesystem == filesystem, f"asked for {filesystem}, and got {found.filesystem}")
-        demands.expect_mount_flags(torpedo, found, filesystem)
-        demands.expect_confirmed(torpedo, volume, first)
+    together.all_of(torpedo.each(partial(_expect_as_asked, torpedo), demands.offered(torpedo, VARIATIONS)))
 
     demands.expect_listed(torpedo, torpedo.volumes, first)
     demands.expect_there(torpedo, torpedo.volumes, first)
@@ -71,6 +56,28 @@ def test_torpedo_1_dynamic_volumes(torpedo: Scenario) -> None:
         demands.expect_readers(torpedo, access, first, second)
     torpedo.expect_nothing_left()
     demands.expect_removed(torpedo, torpedo.volumes, first)
+
+
+def _expect_as_asked(torpedo: Scenario, variation: Variation) -> None:
+    """A volume has the size, the file system and the access that it is asked for, and holds what is written to it."""
+    size, filesystem, access, parameters = variation
+    first, second = torpedo.nodes[:2]
+    volume = torpedo.create(first, size=size, filesystem=filesystem, access=access, parameters=parameters)
+    task = torpedo.run(volume, first)
+    demands.expect_for_one_pod(torpedo, task, access)
+    task.stop()
+    if access == "MULTI_NODE_MULTI_WRITER":
+        demands.expect_for_several_nodes(torpedo, task, second)
+    torpedo.lab.release(task, timeout=torpedo.limits.call)
+    found = torpedo.look(volume, first)
+    findings = "; ".join(map(str, found.findings[:3]))
+    torpedo.expect(not found.findings, f"a new volume does not hold what is written to it: {findings}")
+    demands.expect_size(torpedo, volume, size)
+    demands.expect_usable(torpedo, found, size)
+    if found.filesystem is not None and filesystem:
+        torpedo.expect(found.filesystem == filesystem, f"asked for {filesystem}, and got {found.filesystem}")
+    demands.expect_mount_flags(torpedo, found, filesystem)
+    demands.expect_confirmed(torpedo, volume, first)
 
 
 @pytest.mark.torpedo("T2")
@@ -166,11 +173,17 @@ def test_torpedo_6_create_with_plugin_down(torpedo: Scenario, fault: StorageFaul
 
     torpedo.harm(node, fault, undo="start_plugin")
     began = time.monotonic()
-    with torpedo.refused(f"a task with a new volume of a plugin that is down ({fault})"):
-        created.append(torpedo.create(node, name=name, timeout=torpedo.limits.refusal))
-        torpedo.begin(created[0], node, timeout=torpedo.limits.refusal)
-    with torpedo.refused(f"a task with a volume of a plugin that is down ({fault})"):
-        torpedo.begin(held, node, timeout=torpedo.limits.refusal)
+
+    def run_on_new_volume() -> None:
+        with torpedo.refused(f"a task with a new volume of a plugin that is down ({fault})"):
+            created.append(torpedo.create(node, name=name, timeout=torpedo.limits.refusal))
+            torpedo.begin(created[0], node, timeout=torpedo.limits.refusal)
+
+    def run_on_held_volume() -> None:
+        with torpedo.refused(f"a task with a volume of a plugin that is down ({fault})"):
+            torpedo.begin(held, node, timeout=torpedo.limits.refusal)
+
+    together.all_of(torpedo.each(lambda run: run(), (run_on_new_volume, run_on_held_volume)))
     took = time.monotonic() - began
     torpedo.expect(took <= torpedo.limits.deadline * 2, f"the errors came after {took:.1f} s")
     torpedo.undo()
