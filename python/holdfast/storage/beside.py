@@ -14,29 +14,20 @@ if TYPE_CHECKING:
 UNEVEN = ("uneven-a", "uneven-b")
 
 
-class Orders:
-    """The orders of mounts (M) and unmounts (U) by two tasks in turn; where a task's mount is asked for once and its
-    unmount likewise, as of a pod, those alone that differ in what is done then.
+def orders(*, once: bool) -> list[list[tuple[str, ...]]]:
+    """The orders of mounts (M) and unmounts (U) by two tasks in turn, in rounds: of one to three mounts with another
+    number of unmounts. Where a task's mount is asked for once and its unmount likewise, as of a pod, there is one round,
+    of those alone that differ in what is done.
+
+    >>> [len(round) for round in orders(once=False)], [len(round) for round in orders(once=True)]
+    ([3, 4, 3, 10, 4, 10], [10])
     """
-
-    def __init__(self, *, once: bool) -> None:
-        self._once = once
-        self._known: set[tuple[str, ...]] = set()
-
-    def of(self, mounts: int, unmounts: int) -> Iterator[tuple[str, ...]]:
-        """Those of so many of each that did not come yet.
-
-        >>> ["".join(order) for order in Orders(once=False).of(1, 2)]
-        ['MUU', 'UMU', 'UUM']
-        >>> ["".join(order) for order in Orders(once=True).of(1, 2)]
-        ['MUU']
-        """
-        for order in sorted(set(itertools.permutations("M" * mounts + "U" * unmounts))):
-            if not self._once:
-                yield order
-            elif (done := _done(order)) not in self._known:
-                self._known.add(done)
-                yield order
+    rounds = [
+        sorted(set(itertools.permutations("M" * mounts + "U" * unmounts)))
+        for mounts, unmounts in itertools.permutations((1, 2, 3), 2)
+    ]
+    by_what_is_done = {_done(order): order for round_ in reversed(rounds) for order in reversed(round_)}
+    return [list(by_what_is_done.values())] if once else rounds
 
 
 def _turns(order: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ fsync, each on a volume of its own.
 
 from __future__ import annotations
 
-import itertools
 import time
 from functools import partial
 
@@ -14,7 +13,7 @@ import pytest
 
 from holdfast.choices import StorageFault
 from holdfast.storage import demands, failover, together
-from holdfast.storage.beside import Beside, Orders
+from holdfast.storage.beside import Beside, orders
 from holdfast.storage.offer import MEBIBYTE, Variation
 from holdfast.storage.scenario import STAGES, Scenario
 from holdfast.suites.torpedo.lab import torpedo
@@ -84,11 +83,11 @@ def _expect_as_asked(torpedo: Scenario, variation: Variation) -> None:
 def test_torpedo_2_uneven_mounts(torpedo: Scenario) -> None:
     torpedo.need_second_node()
     first, second = torpedo.nodes[:2]
-    volume, orders = torpedo.create(first), Orders(once=torpedo.mounts_once)
-    for mounts, unmounts in itertools.permutations((1, 2, 3), 2):
+    volume = torpedo.create(first)
+    for uneven in orders(once=torpedo.mounts_once):
         keeper = torpedo.run(volume, first)
         if demands.admits_two_paths(torpedo, volume, first):
-            for order in orders.of(mounts, unmounts):
+            for order in uneven:
                 Beside(torpedo, keeper).mount_unevenly(order)
         Beside(torpedo, keeper).mount_again()
         torpedo.expect_progress([keeper])
