@@ -16,7 +16,7 @@ UNEVEN = ("uneven-a", "uneven-b")
 
 def orders(*, once: bool) -> list[list[tuple[str, ...]]]:
     """The orders of mounts (M) and unmounts (U) by two tasks in turn, in rounds: of one to three mounts with another
-    number of unmounts. Where the mount of a task is asked for once and its unmount too, as of a pod, there is one round,
+    number of unmounts. Where the mount of a task is asked for once and its unmount too, as of a pod, it is one round,
     of those alone that differ in what is done.
 
     >>> [len(round) for round in orders(once=False)], [len(round) for round in orders(once=True)]
