@@ -1,10 +1,11 @@
 //! What harms the nodes of a lab, and undoes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::control_groups;
 use super::namespace::{Namespace, reaches};
 use super::nodes::{NETWORKS, Namespaces, NodeState};
 use super::starting::Started;
@@ -12,7 +13,7 @@ use crate::faults::{Fault, Faults, Network, Part};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
 
-/// For a plugin that was asked to end.
+/// For a plugin that was asked to end, and for what goes with the power.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Faults for Namespaces {
@@ -166,6 +167,9 @@ impl Namespaces {
             // the kernel may have taken it with the other end already
             let _ = self.on_server(|server| server.wire(&[format!("link del {network}{number}")], deadline));
         }
+        // what of them stays makes the next start slower, and no more
+        let soon = deadline.min(Instant::now() + GRACE);
+        let _ = control_groups::remove(Path::new(control_groups::ROOT), &self.options.folder, node, soon);
         Ok(())
     }
 

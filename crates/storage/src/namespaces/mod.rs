@@ -2,6 +2,7 @@
 //!
 //! The first process of each lives as long as a pipe of ours is open. So all of it is gone when we are, however we end.
 
+mod control_groups;
 mod credentials;
 mod faults;
 mod kubernetes;
