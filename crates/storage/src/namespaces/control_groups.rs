@@ -43,19 +43,19 @@ mod tests {
 
     #[test]
     fn those_of_one_node_go_in_every_hierarchy_and_no_others() {
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().expect("a folder");
         let lab = Path::new("/tmp/holdfast-lab-x");
         let made = |path: &str| {
             let path = root.path().join(path);
-            std::fs::create_dir_all(&path).unwrap();
+            std::fs::create_dir_all(&path).expect("a folder within");
             path
         };
         let theirs = [made("cpu/holdfast-lab-x/node1/kubepods/pod1"), made("holdfast-lab-x/node1/plugin")];
         let others = [made("cpu/holdfast-lab-x/node2/kubepods"), made("cpu/holdfast-lab-y/node1")];
-        remove(root.path(), lab, "node1", Instant::now() + Duration::from_secs(5)).unwrap();
+        remove(root.path(), lab, "node1", Instant::now() + Duration::from_secs(5)).expect("they go");
         assert!(theirs.iter().all(|group| !group.exists()));
         assert!(!root.path().join("cpu/holdfast-lab-x/node1").exists());
         assert!(others.iter().all(|group| group.exists()));
-        remove(root.path(), lab, "node1", Instant::now()).unwrap();
+        remove(root.path(), lab, "node1", Instant::now()).expect("none is there");
     }
 }
