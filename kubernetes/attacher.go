@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -97,12 +98,17 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 		}
 	}
 	block := volume.Spec.VolumeMode != nil && *volume.Spec.VolumeMode == core.PersistentVolumeBlock
+	// as external-attacher has it: it would not know which of the two to ask for
+	modes := volume.Spec.AccessModes
+	if slices.Contains(modes, core.ReadOnlyMany) && slices.Contains(modes, core.ReadWriteOnce) {
+		return errors.New("CSI does not support ReadOnlyMany and ReadWriteOnce on the same PersistentVolume")
+	}
 	single, err := singleWriter(within, a.csi)
 	if err != nil {
 		return err
 	}
 	source := volume.Spec.CSI
-	wanted := capabilities(volume.Spec.AccessModes[:1], single, block, source.FSType, volume.Spec.MountOptions)[0]
+	wanted := capabilities(modes[:1], single, block, source.FSType, volume.Spec.MountOptions)[0]
 	answer, err := a.csi.ControllerPublishVolume(within, &csi.ControllerPublishVolumeRequest{
 		VolumeId: source.VolumeHandle, NodeId: node, VolumeCapability: wanted, VolumeContext: source.VolumeAttributes,
 	})

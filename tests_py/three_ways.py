@@ -144,9 +144,7 @@ def section(found: Sequence[tuple[str, str]], page: str) -> str:
     tables = {part.splitlines()[0]: verdicts_of(part) for part in page.split("\n## ")[1:]}
 
     def of(runner: str) -> dict[str, str]:
-        held = [
-            each for title, each in tables.items() if title.startswith("nbd.") and title.endswith(f"runner {runner}")
-        ]
+        held = [each for title, each in tables.items() if re.match(rf"nbd\..*, runner {runner}\b", title)]
         if len(held) != 1:
             raise SystemExit(f"{PAGE} has {len(held)} tables of nbd under the runner {runner}, and needs one")
         return held[0]

@@ -60,8 +60,11 @@ def lose_unmount(torpedo: Scenario, task: StorageTask) -> None:
 
 
 def lose_unmount_by_engine(torpedo: Scenario, task: StorageTask) -> None:
-    """An engine that crashed, or whose plugin was dead, never asks for the unmount again: what stays is its own."""
-    if not torpedo.provider.tells_unmounts and task.node not in torpedo.unmounts_lost:
+    """An engine that crashed, or whose plugin was dead, never asks for the unmount again: what stays is its own. A
+    kubelet asks until it is done.
+    """
+    asks_again = torpedo.provider.tells_unmounts or torpedo.provider.runner == "kubernetes"
+    if not asks_again and task.node not in torpedo.unmounts_lost:
         torpedo.unmounts_lost.add(task.node)
         why = f"the runner {torpedo.provider.runner} lost the unmounts"
         torpedo.unchecked(f"what stays mounted on {task.node}", why)

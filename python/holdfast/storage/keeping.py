@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from holdfast._core import StorageTask
     from holdfast.storage.scenario import Scenario
 
+# A pod with a claim takes some seconds until it writes, and one more than there may be is looked for so long.
+_SECOND_LIFE = 15.0
+
 
 def hand_over(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> list[StorageTask]:
     """The next life of each task, which the cluster runs on `node` once that task is gone."""
@@ -24,9 +27,9 @@ def hand_over(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> lis
     return following
 
 
-def expect_one_writer(torpedo: Scenario, following: Sequence[StorageTask]) -> None:
+def expect_one_writer(following: Sequence[StorageTask]) -> None:
     """No next life writes, for nobody knows that the last is dead. Raises `SchedulerError` where one does."""
-    if waiting.until(lambda: any(task.acknowledged for task in following), torpedo.limits.pause):
+    if waiting.until(lambda: any(task.acknowledged for task in following), _SECOND_LIFE):
         raise SchedulerError(
             "the cluster ran a task's next life while nobody knew that the last had ended: two write one volume",
             hint="kubernetes/kubernetes#61832 is one of that kind",

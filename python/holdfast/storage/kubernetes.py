@@ -88,7 +88,7 @@ def _compile(go: str, sources: Path, package: str, executable: Path) -> None:
         f"-s -w -X {variable}.gitVersion=v{version} -X {variable}.gitMajor={major} -X {variable}.gitMinor={minor} "
         f"-X {variable}.gitTreeState=clean"
     )
-    unfinished = executable.with_suffix(".part")
+    unfinished = executable.with_suffix(f".{os.getpid()}.part")
     command = [go, "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(unfinished), package]
     done = subprocess.run(command, cwd=sources, env={**os.environ, "CGO_ENABLED": "0"}, check=False)  # noqa: S603
     if done.returncode:

@@ -84,7 +84,7 @@ class ScenarioOutcome:
 
     def _blame(self, error: BaseException) -> None:
         """Who is to blame is said of a lab that is whole; else nothing can be said."""
-        trouble = self.scenario.lab.trouble()
+        trouble = self.scenario.trouble()
         whose = "Fail (scheduler)" if _is_the_schedulers(error) else "Fail"
         self.verdict = whose if trouble is None else "Inconclusive"
         if trouble is not None:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from holdfast import waiting
 from holdfast.choices import COMES_BACK, StorageFault, TaskStage, VolumeAccess
-from holdfast.exceptions import ExpectationFailed, HoldfastError, LabError, OutOfRange, ResourceExhausted
+from holdfast.exceptions import (
+    ExpectationFailed,
+    HoldfastError,
+    LabError,
+    OutOfRange,
+    ResourceExhausted,
+    Timeout,
+)
 from holdfast.results import Unchecked
 from holdfast.storage import together
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
@@ -273,7 +280,7 @@ class Scenario:
             self.own_time.harm()
         try:
             self._inflict(node, fault)
-        except ScenarioInconclusive:
+        except (ScenarioInconclusive, ExpectationFailed):
             if undo is not None and not self.folder:  # what was done by half to a host is undone all the same
                 with suppress(HoldfastError):
                     self.lab.inflict(node, undo, timeout=self.limits.call)
@@ -289,6 +296,15 @@ class Scenario:
         """Whether harm is left to be undone."""
         return bool(self._undo)
 
+    def trouble(self) -> str | None:
+        """What is wrong with the lab itself, if something is. A control plane that was harmed is brought back first:
+        its silence is no trouble.
+        """
+        if any(undo in ("start_api_server", "start_etcd") for _, undo in self._undo):
+            with suppress(HoldfastError, ScenarioInconclusive):
+                self.undo(within=self.limits.call)
+        return self.lab.trouble()
+
     def undo(self, *, within: float | None = None) -> None:
         """Undo all harm; what comes up again has so many seconds, the scenario's deadline if nothing else is said."""
         while self._undo:
@@ -301,6 +317,11 @@ class Scenario:
     def _inflict(self, node: str, fault: StorageFault) -> None:
         try:
             self.lab.inflict(node, fault, timeout=self.limits.call)
+        except Timeout as error:
+            if fault != "drain":
+                raise ScenarioInconclusive(f"{fault} did not take on {node}: {error}") from error
+            # the cluster did its part: what does not end is a pod, whose volume is not let go of
+            raise ExpectationFailed(f"what was evicted from {node} does not end: {error}") from error
         except HoldfastError as error:
             raise ScenarioInconclusive(f"{fault} did not take on {node}: {error}") from error
         self.account.faults.append(f"{fault} on {node} at {time.monotonic() - self._began:.2f} s")

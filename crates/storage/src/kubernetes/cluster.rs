@@ -379,7 +379,8 @@ impl Cluster {
     pub fn wait_ready(&self, node: &str, ready: bool, deadline: Instant) -> Result<()> {
         let what = format!("what the cluster shall think of {node} ({})", if ready { "Ready" } else { "not Ready" });
         let waited = wait_until(deadline, &what, || {
-            self.is_ready(node, Instant::now() + QUESTION).is_ok_and(|found| found == Some(ready))
+            // a node that the cluster has forgotten is not
+            self.is_ready(node, Instant::now() + QUESTION).is_ok_and(|found| found.unwrap_or(false) == ready)
         });
         waited.map_err(Error::of_lab)
     }

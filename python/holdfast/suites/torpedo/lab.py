@@ -33,8 +33,9 @@ OTHERWISE = replace(EMULATED, deadline=20.0, call=15.0, settle=5.0)
 REAL = Limits(deadline=300.0, call=10.0, pause=3.0, settle=10.0, enough=10)
 # An engine tries for half a minute to reach a plugin that is down, and a Swarm takes its time to notice.
 ENGINES = replace(REAL, call=35.0, settle=30.0)
-# A kubelet mounts, and its controllers attach, each by looking from time to time: there is enough to wait for.
-KUBERNETES = replace(REAL, call=90.0, settle=60.0, enough=5, refusal=20.0)
+# A kubelet mounts, and its controllers attach, each by looking from time to time: there is enough to wait for. It puts
+# off what failed for two minutes at most.
+KUBERNETES = replace(REAL, call=90.0, settle=150.0, enough=5, refusal=20.0)
 # Kubernetes moves a volume by itself after six minutes, and those begin when the node is known to be lost.
 MOVES_BY_ITSELF = 900.0
 # Its parts come up one after the other.

@@ -8,7 +8,7 @@ nothing that runs may end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from holdfast import waiting
 from holdfast._core import StorageTask
 from holdfast.storage import failover, keeping
+from holdfast.storage.account import ScenarioNotRun
 from holdfast.storage.scenario import Scenario
 from holdfast.suites.torpedo.lab import torpedo
 
@@ -33,7 +34,7 @@ def test_torpedo_21_kubelet_down_task_ends(torpedo: Scenario) -> None:
     with ThreadPoolExecutor(len(tasks)) as pool:
         # their pods are deleted under write, and end once the kubelet is there again
         ending = [pool.submit(torpedo.lab.release, task, timeout=torpedo.limits.deadline) for task in tasks]
-        early = waiting.until(lambda: any(end.done() for end in ending), torpedo.limits.pause)
+        early = waiting.until(lambda: any(map(_is_over, ending)), torpedo.limits.pause)
         torpedo.expect(not early, "a pod ended, though its kubelet was dead")
         torpedo.undo()
         for end in ending:
@@ -47,6 +48,11 @@ def test_torpedo_21_kubelet_down_task_ends(torpedo: Scenario) -> None:
     torpedo.finish(again)
     torpedo.expect_all_whole(again, second)
     torpedo.expect_nothing_left()
+
+
+def _is_over(ending: Future[None]) -> bool:
+    """Whether a pod has ended: not whether asking for its end has failed."""
+    return ending.done() and ending.exception() is None
 
 
 @pytest.mark.torpedo("T22")
@@ -116,12 +122,14 @@ def test_torpedo_24_drain_under_write(torpedo: Scenario) -> None:
 def test_torpedo_25_statefulset_node_partitioned(torpedo: Scenario) -> None:
     torpedo.need_second_node()
     torpedo.need("Fence")
+    if torpedo.ends_at_hand_over:
+        raise ScenarioNotRun("tasks are of a Deployment here, which may run two at once: give workload: statefulset")
     first, second = torpedo.nodes[:2]
     tasks = torpedo.start(first, kept=True)
 
     torpedo.harm(first, "cut", undo="heal", under=tasks)
     moved = keeping.hand_over(torpedo, tasks, second)
-    keeping.expect_one_writer(torpedo, moved)
+    keeping.expect_one_writer(moved)
     keeping.take_over(torpedo, tasks, moved)
     torpedo.undo()
 
