@@ -132,8 +132,8 @@ impl StorageTask {
     }
 
     #[getter]
-    fn id(&self) -> String {
-        self.started.process.id()
+    fn id(&self, py: Python<'_>) -> String {
+        py.detach(|| self.started.process.id()) // a cluster is asked
     }
 
     #[getter]
@@ -641,8 +641,9 @@ impl StorageLab {
     }
 
     /// Why a fault cannot be had here.
-    fn lacks(&self, fault: &str) -> PyResult<Option<String>> {
-        Ok(self.lab.faults().lacks(chosen("fault", fault, &FAULTS)?))
+    fn lacks(&self, py: Python<'_>, fault: &str) -> PyResult<Option<String>> {
+        let fault = chosen("fault", fault, &FAULTS)?;
+        Ok(py.detach(|| self.lab.faults().lacks(fault))) // hosts and nodes are asked
     }
 
     #[pyo3(signature = (volumes, *, timeout=None))]

@@ -11,6 +11,8 @@ use holdfast_net::waiting::blocking::wait_until;
 
 /// For a glance at a pod.
 const GLANCE: Duration = Duration::from_secs(2);
+/// For one that must be seen.
+const GLANCES: usize = 5;
 
 /// A task of a pod.
 pub(super) struct PodTask {
@@ -36,7 +38,9 @@ impl Process for PodTask {
     }
 
     fn id(&self) -> String {
-        let pod = self.pods.tasks().pod(&self.name, Instant::now() + GLANCE).ok().flatten();
+        // an API that is slow or away for a moment makes no other container of it
+        let asked = || self.pods.tasks().pod(&self.name, Instant::now() + GLANCE).ok();
+        let pod = (0..GLANCES).find_map(|_| asked()).flatten();
         let container = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next()?.container_id);
         container.unwrap_or_else(|| self.name.clone())
     }

@@ -34,9 +34,11 @@ def test_torpedo_21_kubelet_down_task_ends(torpedo: Scenario) -> None:
     with ThreadPoolExecutor(len(tasks)) as pool:
         # their pods are deleted under write, and end once the kubelet is there again
         ending = [pool.submit(torpedo.lab.release, task, timeout=torpedo.limits.deadline) for task in tasks]
-        early = waiting.until(lambda: any(map(_is_over, ending)), torpedo.limits.pause)
-        torpedo.expect(not early, "a pod ended, though its kubelet was dead")
-        torpedo.undo()
+        try:
+            early = waiting.until(lambda: any(map(_is_over, ending)), torpedo.limits.pause)
+            torpedo.expect(not early, "a pod ended, though its kubelet was dead")
+        finally:
+            torpedo.undo()  # else nobody would see the end of the others
         for end in ending:
             with torpedo.blaming("a pod does not end"):
                 end.result()
