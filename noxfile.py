@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"
 WHEELS = ROOT / "target" / "wheels"
 DIST = ROOT / "target" / "dist"  # what a release uploads
+BUILT_WITH = ROOT / "target" / "built-with"  # and what each of it was built with
 WIRE = ROOT / "tests" / "wire"
 # What tests run for real, and Debian's package of each.
 SYSTEM_TOOLS = {
@@ -164,7 +165,7 @@ def wheel(session: nox.Session) -> None:
 
 def built_wheel(session: nox.Session) -> Path:
     """What the session `wheel` made last."""
-    found = sorted(WHEELS.glob("holdfast-*.whl"))
+    found = sorted(WHEELS.glob("*.whl"))
     if not found:
         session.error("build the wheel first: nox -s wheel")
     return found[-1]
@@ -195,12 +196,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def cntr3(session: nox.Session) -> None:
-    """README's first command as it stands there, as a user has it: in a folder with the wheel and nothing else."""
+    """README's first command as it stands there, as a user has it: in a folder with wheels and nothing else."""
     built = built_wheel(session)
     folder = Path(session.create_tmp()) / "readme"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copy2(built, folder)
+    shutil.copy2(built, folder / f"{built.stem.rpartition('-')[0]}-win_arm64.whl")  # another machine's, as `dist` makes
     session.chdir(folder)
     session.run("sh", "-euxc", readme_commands(session)[0], external=True)
 
@@ -219,7 +221,7 @@ def readme_commands(session: nox.Session) -> tuple[str, str]:
     """How README installs: a wheel, and the sources."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     wheel, sources, *_ = re.findall(r"^```sh\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
-    if "pip install ./holdfast-*.whl" not in wheel or "pip install . " not in sources:
+    if "pip install chosen/*.whl" not in wheel or "pip install . " not in sources:
         session.error("README's first command does not install a wheel, or its second not the sources")
     return wheel, sources
 
@@ -526,9 +528,11 @@ def dist(session: nox.Session) -> None:
     machine. `zig` compiles and links what is for Linux, so that it runs on systems as old as its name says wherever it
     is made; tests_py/wheels.py holds it to that. What the installed Rust has no target for is named and left out. Two
     builds of one commit by one Rust are the same bytes: what has a time in it has the commit's, and no folder of the
-    machine is named.
+    machine is named. target/built-with says for each which Rust that was, and what else decides on the bytes. What is of
+    another version in target/dist goes.
     """
     install_locked(session, "dist")
+    session.run("python", str(ROOT / "tests_py" / "dist_folder.py"), "forget", str(DIST))
     parts = [*LINUX_WHEELS, "sources"] if sys.platform == "linux" else ["macos"]
     asked = session.posargs or parts
     if unknown := set(asked) - set(parts):
@@ -578,6 +582,8 @@ def _place(session: nox.Session, name: str, *command: str, environment: Mapping[
         session.run("python", str(ROOT / "tests_py" / "renamed.py"), str(wheel), str(ROOT))
     DIST.mkdir(parents=True, exist_ok=True)
     for file in fresh.iterdir():
+        out = str(BUILT_WITH / f"{name}.txt")
+        session.run("python", str(ROOT / "tests_py" / "dist_folder.py"), "note", name, str(file), out, env=environment)
         file.replace(DIST / file.name)
 
 

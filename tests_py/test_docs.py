@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -203,11 +204,33 @@ def test_readme_and_the_site_begin_with_the_same_three_sentences() -> None:
 @pytest.mark.parametrize("page", FIRST_SCREENS, ids=lambda page: page.stem)
 def test_the_wheel_is_the_first_way_to_install_and_the_sources_the_second(page: Path) -> None:
     wheel, sources = [block for block in blocks(page) if block.language == "sh"][:2]
-    assert re.search(r"pip install \./holdfast-\*\.whl(?=\W)", wheel.text)
+    assert re.search(r"pip install chosen/\*\.whl(?=\W)", wheel.text)
     assert "not on PyPI yet" in wheel.mark
     assert re.search(r"pip install \.(?=\W)", sources.text)
     text = page.read_text(encoding="utf-8")
     assert text.index("**not on PyPI yet**") < text.index(sources.text), "said where people see it, too"
+
+
+@pytest.mark.parametrize("page", FIRST_SCREENS, ids=lambda page: page.stem)
+def test_of_a_folder_of_wheels_the_first_command_takes_the_one_for_this_machine(page: Path, tmp_path: Path) -> None:
+    """As `nox -s dist` leaves them, sources too. pip's index is one that nobody answers at, so it is not asked."""
+    own = "py3-none-any"
+    others = ("manylinux2014_s390x", "musllinux_1_2_s390x", "macosx_11_0_ppc", "win_arm64")
+    for tag in (own, *(f"cp310-abi3-{platform}" for platform in others)):
+        with zipfile.ZipFile(tmp_path / f"holdfast-0.1.0-{tag}.whl", "w") as packed:
+            packed.writestr(
+                "holdfast-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: holdfast\nVersion: 0.1.0\n"
+            )
+            packed.writestr(
+                "holdfast-0.1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+            )
+    (tmp_path / "holdfast-0.1.0.tar.gz").touch()
+    (line,) = re.findall(r"^pip download .*$", blocks(page)[0].text, re.MULTILINE)
+    command = ["bash", "-c", f"{shlex.quote(sys.executable)} -m {line}"]
+    environment = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in (tmp_path / "chosen").iterdir()] == [f"holdfast-0.1.0-{own}.whl"]
 
 
 # By its name alone, so from PyPI; the first screens warn of it.
