@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
 import os
@@ -528,8 +529,8 @@ def dist(session: nox.Session) -> None:
     machine. `zig` compiles and links what is for Linux, so that it runs on systems as old as its name says wherever it
     is made; tests_py/wheels.py holds it to that. What the installed Rust has no target for is named and left out. Two
     builds of one commit by one Rust are the same bytes: what has a time in it has the commit's, and no folder of the
-    machine is named. target/built-with says for each which Rust that was, and what else decides on the bytes. What is of
-    another version in target/dist goes.
+    machine is named. target/built-with says for each which Rust that was, and what else decides on the bytes. What
+    target/dist has of another version, or by another name, goes.
     """
     install_locked(session, "dist")
     session.run("python", str(ROOT / "tests_py" / "dist_folder.py"), "forget", str(DIST))
@@ -582,7 +583,7 @@ def _place(session: nox.Session, name: str, *command: str, environment: Mapping[
         session.run("python", str(ROOT / "tests_py" / "renamed.py"), str(wheel), str(ROOT))
     DIST.mkdir(parents=True, exist_ok=True)
     for file in fresh.iterdir():
-        out = str(BUILT_WITH / f"{name}.txt")
+        out = str(BUILT_WITH / f"{file.name}.built-with.txt")
         session.run("python", str(ROOT / "tests_py" / "dist_folder.py"), "note", name, str(file), out, env=environment)
         file.replace(DIST / file.name)
 
@@ -655,10 +656,15 @@ def sbom(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """requirements/*.txt from *.in and pyproject.toml, for Python 3.10 and newer. `-- --upgrade`: newer versions."""
+    """requirements/*.txt from *.in and pyproject.toml, for Python 3.10 and newer. `-- --upgrade`: newer versions.
+
+    Of those it takes what has been out for a week: what is broken or malicious is mostly found by then.
+    """
     install_locked(session, "lock")
     versions = ("--universal", "--python-version", "3.10", "--no-strip-extras", "--generate-hashes")
-    options = ("--quiet", *versions, "--custom-compile-command", "nox -s lock", *session.posargs)
+    week_ago = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=7)
+    waits = ("--exclude-newer", week_ago.strftime("%Y-%m-%dT%H:%M:%SZ")) if "--upgrade" in session.posargs else ()
+    options = ("--quiet", *versions, "--custom-compile-command", "nox -s lock", *waits, *session.posargs)
     for source in sorted(path.relative_to(ROOT) for path in REQUIREMENTS.glob("*.in")):
         sources = ("pyproject.toml", str(source)) if source.stem in WITH_OWN else (str(source),)
         session.run("uv", "pip", "compile", *options, *sources, "--output-file", str(source.with_suffix(".txt")))

@@ -5,7 +5,8 @@ python tests_py/installed.py FOLDER 3.12 testing/arm64     # for one, and in a D
 
 A Debian (`oldstable`, `stable`, `testing`, …, with `/arm64` for that machine, under qemu-user) is made by debootstrap,
 or is there already where its folder is given. It is entered by chroot, as root. pip may reach its index; the tests run
-in a network of their own, with nothing in reach.
+in a network of their own, with nothing in reach: root makes it, or anybody in a user namespace, where the kernel lets
+anybody have one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ COMPILERS = ("cargo", "rustc", "gcc", "cc", "clang")
 PACKAGES = "python3-venv,ca-certificates"
 # Debian's architectures, and their machines as a kernel calls them.
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+# Enters a network of its own.
+OFFLINE = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--net")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Place:
         script = 'cd "$0" && exec "$@"'
         line = [*self.enter, "/bin/sh", "-c", script, folder, *command]
         if offline:
-            line = ["unshare", "--net", "/bin/sh", "-c", 'ip link set lo up && exec "$@"', "sh", *line]
+            line = [*OFFLINE, "/bin/sh", "-c", 'ip link set lo up && exec "$@"', "sh", *line]
         done = subprocess.run(
             line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
@@ -70,11 +73,12 @@ def installed(place: Place, wheels: Path) -> str:
         place.run(place.python, "-m", "venv", "venv", folder=inside)
         pip = ("venv/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
         # Itself from the folder alone: an index may have another project of that name.
-        own = ("--no-index", "--no-deps", "--only-binary", ":all:", "--find-links", "wheels", "holdfast")
+        name = next(wheels.glob("*.whl")).name.partition("-")[0]
+        own = ("--no-index", "--no-deps", "--only-binary", ":all:", "--find-links", "wheels", name)
         place.run(*pip, *own, folder=inside)
-        place.run(*pip, "holdfast", folder=inside)  # is there; what it depends on is not
+        place.run(*pip, name, folder=inside)  # is there; what it depends on is not
         place.run("venv/bin/python", "-m", "pip", "check", folder=inside)
-        about = place.run("venv/bin/python", "-c", ABOUT, folder=inside).split()
+        about = place.run("venv/bin/python", "-c", ABOUT, name, folder=inside).split()
         began = time.monotonic()
         said = place.run("../venv/bin/pytest", "-k", "cntr3", folder=f"{inside}/empty", offline=True)
         (passed,) = re.findall(r"^=+ (8 passed.*?) in ", said, re.MULTILINE) or [""]
@@ -86,8 +90,8 @@ def installed(place: Place, wheels: Path) -> str:
 
 
 ABOUT = """
-import importlib.metadata, platform
-wheel = importlib.metadata.distribution("holdfast").read_text("WHEEL")
+import importlib.metadata, platform, sys
+wheel = importlib.metadata.distribution(sys.argv[1]).read_text("WHEEL")
 tag = next(line.split()[1] for line in wheel.splitlines() if line.startswith("Tag:"))
 print(platform.python_version(), platform.machine(), "-".join(platform.libc_ver()) or "musl", tag)
 """

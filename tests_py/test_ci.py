@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from holdfast._version import DISTRIBUTION as DISTRIBUTION_NAME
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -86,3 +89,60 @@ def test_a_requirement_is_pinned_where_it_is_asked_for() -> None:
         assert asked <= {name.lower() for name in pinned}, source.name
     installed = set(re.findall(r'(?:install_locked\(session, |locked=)"(\w+)"', NOXFILE))
     assert installed <= {file.stem for file in folder.glob("*.txt")}
+
+
+# What says by which name an index knows holdfast: metadata that are asked for, names of packed files, pip's arguments.
+DISTRIBUTION = re.compile(
+    r"""(?:^name\ =|\bDISTRIBUTION\b\ ?[=:]|(?:version|distribution)\()\ ?"?holdfast"?\)?(?:$|\ \#)
+    |\bholdfast-(?:\*|…|X\.Y\.Z)
+    |\bpip["' ,]+(?:install|download)\b[^\n`]*["\ ]holdfast(?![\w./-])""",
+    re.MULTILINE | re.VERBOSE,
+)
+# Tests' own examples, and what tells of a time that was.
+NO_PLACE = re.compile(r"^(?:tests_py/test_\w+\.py|CHANGELOG\.md|Cargo\.toml)$")
+
+
+def test_releasing_lists_every_place_that_names_the_distribution() -> None:
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False).stdout
+    if not listed:
+        pytest.skip("these are no files of a repository")
+    kinds = {".py", ".toml", ".yml", ".yaml", ".md", ".sh", ".rs", ".ipynb", ""}
+    texts = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in listed.splitlines()
+        if (ROOT / name).is_file() and (ROOT / name).suffix in kinds and not NO_PLACE.match(name)
+    }
+    found = {name for name, text in texts.items() if DISTRIBUTION.search(text)}
+    table = texts["RELEASING.md"].partition("| where the distribution's name stands |")[2].partition("\n\n")[0]
+    assert found == set(re.findall(r"^ *\| `([^`]+)`", table, re.MULTILINE))
+
+
+def test_the_version_is_asked_of_the_distribution_that_is_packed() -> None:
+    (named,) = re.findall(r'^\[project\]\nname = "(.+)"$', METADATA, re.MULTILINE)
+    assert named == DISTRIBUTION_NAME
+
+
+def test_releasing_makes_the_labels_that_the_issue_forms_give() -> None:
+    forms = [file for file in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if file.stem != "config"]
+    given = {label for file in forms for label in held(file)["labels"]}
+    text = (ROOT / "RELEASING.md").read_text(encoding="utf-8")
+    (made,) = re.findall(r"for label in ([\w ]+); do gh label create", text)
+    there = {"bug", "documentation", "duplicate", "enhancement", "invalid", "question", "wontfix"}  # GitHub's own
+    assert given - there == set(made.split())
+
+
+def test_ci_is_one_check_of_all_its_jobs() -> None:
+    """`main` is protected by it, and a release asks about it: a job that it forgets could fail unseen."""
+    jobs = held(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    assert set(jobs["ci"]["needs"]) == set(jobs) - {"ci"}
+    assert jobs["ci"]["if"] == "always()"
+    (step,) = jobs["ci"]["steps"]
+    assert step["run"].count("success") == len(jobs["ci"]["needs"])
+
+
+def test_dependabot_looks_where_there_is_something() -> None:
+    kinds = {"cargo": "Cargo.toml", "npm": "package.json", "gomod": "go.mod"}
+    for update in held(ROOT / ".github" / "dependabot.yml")["updates"]:
+        for folder in update.get("directories", [update.get("directory")]):
+            wanted = kinds.get(update["package-ecosystem"])
+            assert wanted is None or (ROOT / folder.strip("/") / wanted).is_file(), folder

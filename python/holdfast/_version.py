@@ -2,4 +2,7 @@
 
 from importlib.metadata import version
 
-__version__ = version("holdfast")
+# What indexes call it, `name` in pyproject.toml; what is imported has a name of its own.
+DISTRIBUTION = "holdfast"
+
+__version__ = version(DISTRIBUTION)
