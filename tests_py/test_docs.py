@@ -280,3 +280,12 @@ def test_the_picture_of_the_tutorial_is_of_its_own_run() -> None:
 def test_no_picture_shows_whose_machine_drew_it(picture: Path) -> None:
     shown = "".join(ET.fromstring(picture.read_text(encoding="utf-8")).itertext())
     assert re.findall(r"\.\./|/(?:home|root|tmp|work|usr|opt|Users)/|site-packages", shown) == []
+
+
+def test_nothing_in_python_opens_a_url() -> None:
+    """As docs/decisions/0010 says: what is reached is what somebody named, by the core."""
+    opens = re.compile(
+        r"\b(?:urlopen|urlretrieve|build_opener)\b|\b(?:import|from) (?:http\.client|requests|httpx|aiohttp)\b"
+    )
+    files = sorted((ROOT / "python" / "holdfast").rglob("*.py"))
+    assert [str(file) for file in files if opens.search(file.read_text(encoding="utf-8"))] == []
