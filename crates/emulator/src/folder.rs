@@ -31,7 +31,7 @@ impl StateFolder {
     pub fn take(given: Option<&Path>) -> Result<Self> {
         let Some(path) = given else {
             let made = tempfile::Builder::new().prefix("holdfast-emulator-").tempdir();
-            let owned = made.and_then(|folder| std::fs::write(folder.path().join(OWNER), owner()?).map(|()| folder));
+            let owned = made.and_then(|folder| std::fs::write(folder.path().join(OWNER), owner()).map(|()| folder));
             let folder = owned.map_err(|error| {
                 let usual = "give --state a folder, or TMPDIR one that there is room in";
                 Error::invalid(format!("no temporary folder: {error}")).hint(advice(&error, usual))
@@ -66,12 +66,18 @@ impl StateFolder {
     }
 }
 
-/// This process, when it began in ticks since the machine did, and the namespace in which it has its number.
-pub fn owner() -> io::Result<String> {
-    let about = std::fs::read_to_string("/proc/self/stat")?;
+/// This process, when it began in ticks since the machine did, and the namespace in which it has its number. As
+/// scratch.py of Python writes it: a system without `/proc` says nothing of when, and the namespace is `unknown`.
+pub fn owner() -> String {
+    owner_by(Path::new("/proc/self"))
+}
+
+/// The same, of what `process` says of this process.
+fn owner_by(process: &Path) -> String {
+    let about = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
     let started = about.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).unwrap_or_default();
-    let namespace = std::fs::read_link("/proc/self/ns/pid")?;
-    Ok(format!("{} {started} {}", std::process::id(), namespace.display()))
+    let namespace = std::fs::read_link(process.join("ns/pid")).unwrap_or_else(|_| "unknown".into());
+    format!("{} {started} {}", std::process::id(), namespace.display())
 }
 
 /// A state folder that cannot be used.
@@ -106,6 +112,7 @@ fn gone(folder: &Path, error: io::Error) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::chassis::Chassis;
     use crate::settings::Settings;
 
@@ -120,5 +127,21 @@ mod tests {
         assert!(first.control().exists(), "the first keeps its control socket");
         first.stop().await;
         Chassis::start(settings()).await.expect("it is free again");
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_number_alone_where_there_is_no_proc() {
+        let empty = tempfile::tempdir().expect("a folder");
+        assert_eq!(owner_by(empty.path()), format!("{}  unknown", std::process::id()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_is_named_by_when_it_began_and_its_namespace_too() {
+        let owner = owner();
+        let [number, started, namespace] = owner.split(' ').collect::<Vec<_>>()[..] else { panic!("{owner}") };
+        assert_eq!(number, std::process::id().to_string());
+        assert!(started.parse::<u64>().is_ok_and(|ticks| ticks > 0), "{owner}");
+        assert!(namespace.starts_with("pid:["), "{owner}");
     }
 }
