@@ -14,7 +14,7 @@ use super::shared::SharedChassis;
 use super::stall::{Stall, Stalling};
 use super::state::State;
 use super::trouble::{TRY_AGAIN, cannot_listen, not_accepted};
-use holdfast_net::error::{Error, Result};
+use holdfast_net::error::Result;
 use holdfast_net::serve::{self, SharedStream};
 use holdfast_net::waiting::pause;
 
@@ -36,7 +36,8 @@ enum View {
     Silent,
 }
 
-/// Opens all addresses, and keeps each bound beside that, so that nobody else takes it while it is closed.
+/// Opens all addresses, and keeps each bound beside that where the system can, so that nobody else takes it while it is
+/// closed.
 pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
     let own = settings.listen_second.is_some();
     let mut wanted = Vec::new();
@@ -58,11 +59,10 @@ pub fn open(settings: &Settings) -> Result<(Vec<Front>, Vec<socket2::Socket>)> {
     let (mut fronts, mut reservations) = (Vec::new(), Vec::new());
     for (address, offered, owner) in wanted {
         let cannot = |error: std::io::Error| cannot_listen(address, &error);
-        let reservation = serve::reserve(address).map_err(cannot)?;
-        let bound = reservation.local_addr().map_err(cannot)?;
-        let address = bound.as_socket().ok_or_else(|| Error::invalid("no TCP address"))?;
-        fronts.push(Front { address, offered, owner, listener: serve::listen(address).map_err(cannot)? });
-        reservations.push(reservation);
+        let (listener, reservation) = serve::listen_and_reserve(address).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        fronts.push(Front { address, offered, owner, listener });
+        reservations.extend(reservation);
     }
     Ok((fronts, reservations))
 }

@@ -23,8 +23,29 @@ use tonic::codegen::Service;
 const WINDOW: u32 = 16 << 20;
 const MAX_FRAME: u32 = 1 << 20;
 
-/// A socket that is bound and does not listen: dials are refused and nobody else takes the port.
-pub fn reserve(address: SocketAddr) -> io::Result<Socket> {
+/// A listener at `address`, and what keeps its port from others while it is closed: a socket that is bound and does not
+/// listen, so that dials are refused. Linux alone has such: of two sockets with one address, BSD and macOS refuse the
+/// second. Nothing keeps the port there.
+pub fn listen_and_reserve(address: SocketAddr) -> io::Result<(TcpListener, Option<Socket>)> {
+    reserved(address, cfg!(target_os = "linux"))
+}
+
+/// The same, where `beside` says whether one socket may be bound beside another.
+fn reserved(address: SocketAddr, beside: bool) -> io::Result<(TcpListener, Option<Socket>)> {
+    let first = bound(address)?;
+    if !beside {
+        return Ok((listening(first)?, None));
+    }
+    let address = first.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no TCP address"))?;
+    Ok((listen(address)?, Some(first)))
+}
+
+/// A listener at `address`, beside a reservation of ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    listening(bound(address)?)
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -34,9 +55,7 @@ pub fn reserve(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A listener at `address`, beside a reservation of ours.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = reserve(address)?;
+fn listening(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
@@ -160,5 +179,20 @@ impl AsyncWrite for SharedStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_listened_on_where_no_socket_may_be_bound_beside_another() {
+        let (listener, reservation) = reserved(([127, 0, 0, 1], 0).into(), false).expect("a port");
+        assert!(reservation.is_none());
+        let address = listener.local_addr().expect("bound");
+        TcpStream::connect(address).await.expect("it listens");
+        drop(listener);
+        listen(address).expect("it listens again");
     }
 }
