@@ -11,8 +11,9 @@
 //! - `image`: image archives
 //! - `dial`, `serve`, `error`, `waiting`: reaching a target, serving, the one error type, and the one way to wait
 //! - `wire`, `reflection`: the contracts, and their messages by name
-//! - `failpoint`, `ledger`, `cni`: the fault language, acknowledged records, the CNI plugin; none knows tokio or gRPC
+//! - `failpoint`, `ledger`, `cni`: the fault language, acknowledged records, the CNI plugin (Linux alone); none knows tokio or gRPC
 
+#[cfg(target_os = "linux")]
 pub use holdfast_cni as cni;
 pub use holdfast_cntrsrv as cntr;
 pub use holdfast_emulator as emulator;

@@ -32,8 +32,8 @@ mod storage_emulated;
 mod storage_hosts;
 #[cfg(target_os = "linux")]
 mod storage_namespaces;
-#[cfg(target_os = "linux")]
 mod storage_results;
+#[cfg(target_os = "linux")]
 mod storage_service;
 mod system;
 

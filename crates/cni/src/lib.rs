@@ -1,5 +1,6 @@
 //! `cni-bridge-fp`: evaluates a failpoint, then runs the bridge plugin. Source: the CNI specification, and the
-//! behaviour of containerd's plugin of that name.
+//! behaviour of containerd's plugin of that name. Linux alone: elsewhere there is nothing in here.
+#![cfg(target_os = "linux")]
 
 mod answer;
 mod delegate;

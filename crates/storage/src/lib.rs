@@ -14,7 +14,7 @@ mod faults;
 mod features;
 #[cfg(unix)]
 mod hosts;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub mod kubernetes;
 mod lab;
 mod lives;
