@@ -19,6 +19,7 @@ import pytest
 
 import holdfast
 from holdfast.cni import Containerd, NetworkNamespace
+from holdfast.cni.containerd import GivenContainerd
 from holdfast.exceptions import HoldfastError
 
 from conftest import RunSuite
@@ -353,3 +354,9 @@ def test_a_lease_of_somebody_elses_in_the_folder_of_a_chain_that_is_brought_fail
     left = max((line for line in case.message.splitlines() if "left over: " in line), key=len)
     assert "lease given/10.88.62." in left
     assert len(left.split("; ")) == 1, left
+
+
+def test_a_containerd_is_not_looked_at_where_there_is_no_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(HoldfastError, match="need Linux"):
+        GivenContainerd(tmp_path / "containerd.sock").host()

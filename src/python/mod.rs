@@ -27,6 +27,8 @@ mod storage_asking;
 #[cfg(unix)]
 mod storage_cluster;
 mod storage_csi;
+#[cfg(not(target_os = "linux"))]
+mod storage_elsewhere;
 mod storage_emulated;
 #[cfg(unix)]
 mod storage_hosts;
@@ -90,6 +92,9 @@ mod _core {
     };
     #[pymodule_export]
     use super::storage_csi::storage_rpcs;
+    #[cfg(not(target_os = "linux"))]
+    #[pymodule_export]
+    use super::storage_elsewhere::{storage_lab, storage_plugin, storage_server};
     #[pymodule_export]
     use super::storage_emulated::{storage_emulated, storage_personalities};
     #[cfg(unix)]

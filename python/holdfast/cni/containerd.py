@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class GivenContainerd:
 
     def _pid(self) -> int:
         """The process that listens at its socket: the kernel tells whoever is connected."""
+        if sys.platform != "linux":
+            raise HoldfastError(f"the containerd at {self.socket}: containers and their networks need Linux")
         with socket.socket(socket.AF_UNIX) as asked:
             asked.settimeout(10)
             try:
