@@ -165,16 +165,36 @@ def test_who_wants_no_colour_gets_none(environment: dict[str, str], tmp_path: Pa
     assert COLOR.findall(printed) == []
 
 
-def test_the_last_lines_say_where_each_case_failed(run_suite: RunSuite) -> None:
-    run = run_suite(*SUITE, *DEFECT, CI="true")  # where pytest cuts nothing
+def last_lines(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("FAILED ")]
+
+
+# In a pipe pytest has 80 columns, of which the name of a test leaves none; where CI is set it cuts nothing.
+@pytest.mark.parametrize("environment", [{}, {"CI": "true"}, {"COLUMNS": "40"}], ids=["pipe", "CI", "narrow"])
+def test_the_last_lines_say_where_each_case_failed(
+    environment: dict[str, str], run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    run = run_suite(*SUITE, *DEFECT, **environment)
     assert run.exit_code == 1, run.output
-    (last,) = [line for line in run.output.splitlines() if line.startswith("FAILED ")]
+    (last,) = last_lines(run.output)
     assert last.endswith(" - procedure failed: the container runs on the new primary (and 2 more)")
     assert "no container holdfast-" in run.cases["2"].message, "JUnit has all of it"
 
 
-def test_the_last_lines_say_why_each_scenario_failed(run_suite: RunSuite) -> None:
-    run = run_suite("-k", "torpedo_1_", "--torpedo-failpoint", "storage.create.parameters_ignored=error(x)", CI="true")
+@pytest.mark.parametrize("environment", [{}, {"CI": "true"}], ids=["pipe", "CI"])
+def test_the_last_lines_say_why_each_scenario_failed(
+    environment: dict[str, str], run_suite: RunSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    defect = ("--torpedo-failpoint", "storage.create.parameters_ignored=error(x)")
+    run = run_suite("-k", "torpedo_1_", *defect, **environment)
     assert run.exit_code == 1, run.output
-    (last,) = [line for line in run.output.splitlines() if line.startswith("FAILED ")]
+    (last,) = last_lines(run.output)
     assert last.endswith(" - Fail: asked for {'media': 'fast'}, and got {}")
+
+
+def test_the_last_lines_of_a_terminal_without_colours_say_it_too(tmp_path: Path) -> None:
+    printed = on_a_terminal(tmp_path, *PYTEST, *SUITE, *DEFECT, NO_COLOR="1")
+    assert [line for line in last_lines(printed) if "procedure failed: the container runs" in line], printed
+    assert max(map(len, re.findall(r"^=.*=\r?$", printed, re.MULTILINE))) <= 81, "lines are as wide as they were"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.exceptions import HoldfastError, InvalidArgumentError
-from holdfast.pytest_plugin import artifacts, ending, not_run, options, soak, targets
+from holdfast.pytest_plugin import artifacts, ending, not_run, options, reasons, soak, targets
 from holdfast.pytest_plugin.case import KEPT
-from holdfast.pytest_plugin.reasons import Reasons, say_where
+from holdfast.pytest_plugin.reasons import Reasons
 from holdfast.render import lines, terminal
 from holdfast.testbed import Target
 from holdfast.verdicts import CaseRecord, store
@@ -29,6 +29,7 @@ def install(config: pytest.Config, *, devices: bool) -> None:
         if devices:
             config.pluginmanager.register(Header(), "holdfast-report")
         config.pluginmanager.register(Summary(config), "holdfast-summary")
+        reasons.install(config)
         if options.value(config, "dut-report"):
             config.pluginmanager.register(Page(config), "holdfast-page")
 
@@ -105,12 +106,11 @@ class Summary:
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """A line for each case, what could not be checked, and why others did not begin."""
-        reasons = {} if "s" in terminalreporter.reportchars else self._skipped  # pytest shows them itself
-        if not (self._cases or reasons or self._not_run):
+        skips = {} if "s" in terminalreporter.reportchars else self._skipped  # pytest shows them itself
+        if not (self._cases or skips or self._not_run):
             return
-        say_where(terminalreporter)
         terminalreporter.write_sep("=", "holdfast")
-        skipped = (f"{count} skipped: {why}" for why, count in reasons.items())
+        skipped = (f"{count} skipped: {why}" for why, count in skips.items())
         for line in (*self._tables(), *self._not_run.lines(), *self._rounds(), *skipped):
             terminalreporter.write_line(line)
         if any(case.failures for case in self._cases) and not self._shows_timelines():

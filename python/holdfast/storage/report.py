@@ -14,8 +14,8 @@ import pytest
 from holdfast import visible
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError, SchedulerError
-from holdfast.pytest_plugin import artifacts, options
-from holdfast.pytest_plugin.reasons import Reasons, say_where
+from holdfast.pytest_plugin import artifacts, options, reasons
+from holdfast.pytest_plugin.reasons import Reasons
 from holdfast.render import lines
 from holdfast.render.terminal import Paint
 from holdfast.results import Unchecked
@@ -206,6 +206,7 @@ def install(config: pytest.Config) -> None:
     """Report on this run, in the process that prints."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "holdfast-torpedo-report")
+        reasons.install(config)
 
 
 class Reporter:
@@ -232,7 +233,6 @@ class Reporter:
         if not self._rows:
             return
         self._rows.sort(key=lambda row: (int(row["torpedo"][1:]), row["variant"]))
-        say_where(terminalreporter)
         terminalreporter.write_sep("=", "holdfast torpedo")
         write = terminalreporter.write_line
         for line in _describe(self._rows[0]):
