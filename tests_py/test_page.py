@@ -279,9 +279,9 @@ def test_what_an_older_run_kept_has_a_page_too() -> None:
 
 
 def test_each_failed_step_has_its_reason_and_what_led_to_it() -> None:
-    section = page.html(run()).partition("What failed</h4>")[2].partition("</section>")[0]
+    section = page.html(run()).partition("Steps that failed</h4>")[2].partition("</section>")[0]
     first, second = section.partition("</ol>")[0].split("<li>")[1:]
-    assert "<strong>the container runs</strong> (procedure, known after 3.00 s)" in first
+    assert "<strong>the container runs</strong> (procedure, at 13.00 s on the timeline)" in first
     assert "no container web\n  try: start it" in first
     assert "What led to it: 3 events" in first
     assert "ListContainer" in first.partition("<details")[2]
@@ -380,21 +380,110 @@ def test_a_lab_has_a_lane_for_each_node_and_its_harm() -> None:
     found = drawn(events)
     lanes = {texts(group)[0]: group for group in found.iter(f"{SVG}g") if group.get("class") == "lane"}
     assert list(lanes) == ["node1", "node2", "judge"]
-    assert "PowerOff 60.00 s" in texts(lanes["node1"])
+    assert "power off 60.00 s" in texts(lanes["node1"])
     assert len(list(lanes["node2"].iter(f"{SVG}path"))) == 1, "a call that failed has corners"
     assert len(list(lanes["judge"].iter(f"{SVG}path"))) == 1
-    assert "node1: PowerOff 60.00 s" in picture.summary(events)
+    assert "node1: power off 60.00 s" in picture.summary(events)
 
 
 @pytest.mark.parametrize(
-    ("harm", "undone"),
-    [("Kill(Plugin)", "Start(Plugin)"), ("Cut(All)", "Heal"), ("Hang(Server)", "Start(Server)"), ("Drain", "Uncordon")],
-)
-def test_harm_lasts_until_that_very_harm_is_undone(harm: str, undone: str) -> None:
+    ("harm", "undone", "shown"),
+    [
+        ("Kill(Plugin)", "Start(Plugin)", "plugin killed"), ("Cut(All)", "Heal", "all networks cut"),
+        ("Hang(Server)", "Start(Server)", "storage server hangs"), ("Drain", "Uncordon", "tasks drained"),
+    ],
+)  # fmt: skip
+def test_harm_lasts_until_that_very_harm_is_undone(harm: str, undone: str, shown: str) -> None:
     others = (event(2.0, "storage", "Start(Runtime) on node1"), event(2.5, "storage", f"{undone} on node2"))
     events = [event(1.0, "storage", f"{harm} on node1"), *others, event(4.0, "storage", f"{undone} on node1")]
-    assert f"node1: {harm} 3.00 s" in picture.summary([*events, event(9.0, "note", "the end")])
-    assert f"node1: {harm} 8.00 s" in picture.summary([*events[:-1], event(9.0, "note", "the end")])
+    assert f"node1: {shown} 3.00 s" in picture.summary([*events, event(9.0, "note", "the end")])
+    assert f"node1: {shown} 8.00 s" in picture.summary([*events[:-1], event(9.0, "note", "the end")])
+
+
+@pytest.mark.parametrize("layout", [picture.WIDE, picture.NARROW], ids=["wide", "narrow"])
+def test_the_name_of_each_flag_stands_below_all_of_them_with_its_number(layout: picture.Layout) -> None:
+    """Beside the last flag, the name of the first reads as that one's."""
+    for count, listed in ((1, 1), (3, 3), (9, picture._MOST_NAMES)):
+        notes = [event(12.0 + number, "note", f"depth failed at: step {number}") for number in range(count)]
+        found = drawn(failover(5.0, 30.0, *notes), layout)
+        (flags,) = [group for group in found.iter(f"{SVG}g") if group.get("class") == "lane failed"]
+        heights = {text.text or "": float(text.get("y", "0")) for text in flags.iter(f"{SVG}text")}
+        names = [text for text in heights if " failed: " in text]
+        assert names == [f"{number + 1} failed: step {number}" for number in range(listed)]
+        assert min(heights[name] for name in names) > max(heights[str(number + 1)] for number in range(count)) + 16
+        assert (f"and {count - listed} more" in heights) == (count > listed)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "most", "shown"),
+    [
+        (0.04, 21.7, 8, ["5 s", "10 s", "15 s", "20 s"]),
+        (0.0, 600.0, 8, ["0 s", "100 s", "200 s", "300 s", "400 s", "500 s", "600 s"]),
+        (9.8, 10.4, 3, ["9.8 s", "10.0 s", "10.2 s", "10.4 s"]),
+        (0.0, 0.0, 8, ["0.0000 s"]),
+        (2.74, 8.14, 3, ["4 s", "6 s", "8 s"]),
+    ],
+)
+def test_times_on_the_axis_are_round(first: float, last: float, most: int, shown: list[str]) -> None:
+    drawn_at = list(picture._ticks(first, last, most))
+    assert [label for _, label in drawn_at][: len(shown)] == shown
+    assert all(first - 1e-4 <= at <= last + 2e-3 for at, _ in drawn_at)
+    assert len(drawn_at) <= most + 1
+
+
+def test_one_event_has_one_time_on_the_page() -> None:
+    shown = page.html([*run(), *scenarios()])
+    assert "(procedure, at 13.00 s on the timeline)" in shown
+    assert "(at 63.00 s on the timeline)" in shown
+    assert "failed at 13.00 s: the container runs" in shown
+    assert "Times are in seconds since the session began" in shown
+    assert "Times are in seconds since the lab began" in shown
+    untold = [replace(each, timeline=Timeline()) for each in run()]
+    assert "(procedure, 3.00 s after the last failover was asked for)" in page.html(untold)
+    assert "(procedure, 3.00 s after the case began)" in page.html([replace(each, outages=()) for each in untold])
+
+
+def test_a_scenario_that_failed_says_in_which_way_and_not_its_name_again() -> None:
+    shown = page.html(scenarios())
+    assert "<strong>2 records are lost</strong>" in shown
+    assert "<strong>node powered off</strong>" not in shown
+    assert shown.count("1 failed: 2 records are lost") == 2, "on the picture of each width"
+    assert "PowerOff" not in shown
+    assert "know that" not in shown
+    assert "24 records acknowledged, 2 findings" in shown
+    assert "<li>recovery: 60.20 s</li>" in shown
+
+
+def test_a_narrow_screen_shows_how_much_was_lost() -> None:
+    altered = replace(scenarios()[0], facts={"acknowledged": "9", "lost": "0", "altered": "3", "stale": "0"})
+    for cases, seen in ((scenarios(), ["lost", "recovery"]), ([altered], ["altered", "lost"])):
+        table = page.html(cases).partition("One verdict for each scenario")[2].partition("</table>")[0]
+        heads = re.findall(r'<th scope="col"(.*?)>(.*?)</th>', table)
+        assert [name for kind, name in heads if not kind] == ["scenario", "verdict", *seen]
+
+
+def test_each_column_and_word_is_in_the_legend() -> None:
+    for cases in (run(), scenarios()):
+        shown = page.html(cases)
+        legend = set(re.findall("<dt>(.*?)</dt>", shown.partition('id="legend"')[2]))
+        heads = set(re.findall(r'<th scope="col".*?>(.*?)</th>', shown.partition('id="run"')[0]))
+        plain = {"case", "scenario", "verdict", "steps checked"}
+        assert heads - plain - legend == set()
+        assert ("judge" in legend) == ("judge" in shown.partition('id="legend"')[2].partition("<dl>")[0])
+    assert {"lost", "altered", "stale", "recovery", "records"}.isdisjoint(
+        re.findall("<dt>(.*?)</dt>", page.html(run()).partition('id="legend"')[2])
+    )
+
+
+def test_the_title_says_on_what_and_when_it_ran() -> None:
+    assert "<title>holdfast: 1 FAIL, 1 pass, EMULATED device, 2026-11-30</title>" in page.html(run())
+    two = [run()[0], replace(run()[1], device="rack1")]
+    assert "<title>holdfast: 1 FAIL, 1 pass, 2 devices, 1 of them EMULATED, 2026-11-30</title>" in page.html(two)
+
+
+def test_no_part_of_a_case_is_called_as_a_part_of_the_page(shown: str) -> None:
+    headings = Read(shown).headings
+    assert {text for level, text in headings if level == 2}.isdisjoint(text for level, text in headings if level > 2)
 
 
 def test_what_anybody_said_is_data_on_every_part_of_the_page() -> None:

@@ -69,8 +69,11 @@ def test_what_is_no_terminal_gets_each_thing_in_a_line() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-@pytest.mark.parametrize("verdict", ["Fail", "Fail (scheduler)", "Inconclusive"])
-def test_the_table_of_scenarios_fits_its_terminal(verdict: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "shown"),
+    [("Fail", "FAIL"), ("Fail (scheduler)", "FAIL (scheduler)"), ("Inconclusive", "inconclusive"), ("Own", "Own")],
+)
+def test_the_table_of_scenarios_fits_its_terminal_in_the_words_of_pages(verdict: str, shown: str, width: int) -> None:
     rows = [
         row("T6", "hang_plugin", verdict=verdict, reason=WHY, not_checked=f'["what stays: {WHY}"]', recovery="0.18"),
         row("T10", acknowledged="1234567"),
@@ -80,7 +83,7 @@ def test_the_table_of_scenarios_fits_its_terminal(verdict: str, width: int) -> N
     told = "".join(re.sub(r"\s+", "", line) for line in printed)
     assert re.sub(r"\s+", "", WHY) in told
     assert "(hang_plugin)" in told
-    assert len({line.index(word) for line in printed for word in ("verdict", verdict, "Pass") if word in line}) == 1
+    assert len({line.index(word) for line in printed for word in ("verdict", shown, "pass") if word in line}) == 1
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -191,7 +194,7 @@ def test_the_last_lines_say_why_each_scenario_failed(
     run = run_suite("-k", "torpedo_1_", *defect, **environment)
     assert run.exit_code == 1, run.output
     (last,) = last_lines(run.output)
-    assert last.endswith(" - Fail: asked for {'media': 'fast'}, and got {}")
+    assert last.endswith(" - FAIL: asked for {'media': 'fast'}, and got {}")
 
 
 def test_the_last_lines_of_a_terminal_without_colours_say_it_too(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ What a page wants in other colours, in the dark, has a class (`CLASSES`); by its
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from holdfast import visible
+from holdfast.render import words
 
 _LANE = 30
 _TOP = 14
@@ -35,6 +37,9 @@ CLASSES = {
 # Of a letter, in pixels. What is too short for its words is enlarged, and at most so often.
 _LETTER = 7
 _MOST_LENSES = 3
+# Names of what failed are listed below the lanes, each in so many pixels, and at most so many.
+_ROW = 16
+_MOST_NAMES = 6
 # A window that is more of the whole than this would hardly be larger.
 _WORTH = 0.6
 # What harm to a node ends by; of a part, that part's own.
@@ -106,8 +111,8 @@ class _Lane:
 
 
 @dataclass(frozen=True)
-class _Failure:
-    """What failed, and when that was known."""
+class Failure:
+    """What failed, and when that was known, in seconds on the timeline."""
 
     at: float
     name: str
@@ -131,8 +136,8 @@ def summary(events: Sequence[Event], *, failed: str = "") -> str:
     roles = [f"{name}: {', then '.join(bar.label for bar in bars)}" for name, bars in _roles(events).items()]
     harm = [f"{node}: {bar.label}" for node, bars in _harm(events).items() for bar in bars]
     length = events[-1].at - events[0].at
-    failures = [f"failed at {each.at:.2f} s: {each.name}" for each in _failures(events, failed)]
-    told = [f"a timeline of {length:.2f} s, {len(events)} events", *roles, *away, *harm, *failures]
+    told = [f"failed at {each.at:.2f} s: {each.name}" for each in failures(events, failed)]
+    told = [f"a timeline of {length:.2f} s, {len(events)} events", *roles, *away, *harm, *told]
     return visible.line("; ".join(told))
 
 
@@ -154,7 +159,7 @@ class _Scale:
 class _Picture:
     def __init__(self, events: Sequence[Event], layout: Layout, failed: str) -> None:
         self._layout = layout
-        self._failures = _failures(events, failed)
+        self._failures = failures(events, failed)
         self._lanes = _lanes(events)
         first = events[0].at if events else 0.0
         last = max((event.at for event in events), default=0.0)
@@ -204,29 +209,32 @@ class _Picture:
         windows: Sequence[tuple[float, float]] = (),
     ) -> int:
         """Lanes over an axis; where its lower edge is."""
-        height = self._layout.lane * (len(lanes) + bool(self._failures and parent is self._root))
+        flagged = self._failures if parent is self._root else []
+        height = self._layout.lane * len(lanes) + (_LANE if flagged else 0)
+        named = _ROW * min(len(flagged), _MOST_NAMES + 1)
         for began, ended in windows:
             left, right = scale.x(max(began, scale.first)), scale.x(min(ended, scale.last))
             place = {"x": str(left), "width": str(max(round(right - left, 1), 2.0))}
-            tall = {"y": str(top - 6), "height": str(height + 14 + _BOTTOM)}
+            tall = {"y": str(top - 6), "height": str(height + 14 + _BOTTOM + named)}
             ET.SubElement(parent, "rect", {**place, **tall, **_filled("glass")})
         self._axis(parent, scale, top, height)
         for number, lane in enumerate(lanes):
             self._lane(parent, scale, top + self._layout.lane * number, lane)
-        if parent is self._root and self._failures:
-            self._flags(scale, top, top + self._layout.lane * len(lanes))
-        return top + height + 8 + _BOTTOM
+        if flagged:
+            group = self._flags(scale, top, top + self._layout.lane * len(lanes))
+            self._names(group, top + height + 8 + _BOTTOM)
+        return top + height + 8 + _BOTTOM + named
 
     def _axis(self, parent: ET.Element, scale: _Scale, top: int, height: int) -> None:
-        bottom, ticks = top + height + 8, self._layout.ticks
-        for tick in range(ticks + 1):
-            at = scale.first + scale.seconds * tick / ticks
-            x = str(scale.x(at))
-            place = {"x1": x, "x2": x, "y1": str(top), "y2": str(bottom)}
+        bottom = top + height + 8
+        for at, label in _ticks(scale.first, scale.last, self._layout.ticks):
+            x = scale.x(at)
+            place = {"x1": str(x), "x2": str(x), "y1": str(top), "y2": str(bottom)}
             ET.SubElement(parent, "line", {**place, "stroke": CLASSES["grid"], "class": "grid"})
-            anchor = "end" if tick == ticks else "middle" if tick or self._layout.names else "start"
-            label = {"x": x, "y": str(bottom + 15), "text-anchor": anchor, **_filled("faint")}
-            ET.SubElement(parent, "text", label).text = f"{at:.2f} s"
+            half = _LETTER * len(label) / 2
+            anchor = "start" if x < half else "end" if x + half > self._layout.width else "middle"
+            words_at = {"x": str(x), "y": str(bottom + 15), "text-anchor": anchor, **_filled("faint")}
+            ET.SubElement(parent, "text", words_at).text = label
 
     def _lane(self, parent: ET.Element, scale: _Scale, top: int, lane: _Lane) -> None:
         group = ET.SubElement(parent, "g", {"class": "lane"})
@@ -262,13 +270,11 @@ class _Picture:
         ET.SubElement(group, "text", place).text = shown
         return top if self._layout.names else top + 16
 
-    def _flags(self, scale: _Scale, top: int, below: int) -> None:
-        """A line through all lanes where a step failed, a numbered flag below them, and the first one's name."""
+    def _flags(self, scale: _Scale, top: int, below: int) -> ET.Element:
+        """A line through all lanes where a step failed, and a numbered flag below them."""
         group = ET.SubElement(self._root, "g", {"class": "lane failed"})
         if self._layout.names:
             self._name(group, below, "failed")
-        else:
-            self._name(group, below + _LANE - 4, f"failed: {self._failures[0].name}")
         middle, taken = below + _LANE // 2, 0.0
         for number, failure in enumerate(self._failures, 1):
             at = scale.x(failure.at)
@@ -284,18 +290,18 @@ class _Picture:
             inside = {"x": str(x), "y": str(middle + 4), "text-anchor": "middle", "fill": "white"}
             ET.SubElement(flag, "text", inside).text = str(number)
             taken = x
-        if self._layout.names:
-            self._first_name(group, scale, taken, middle)
+        return group
 
-    def _first_name(self, group: ET.Element, scale: _Scale, last: float, middle: int) -> None:
-        """Of what failed first, on whichever side of the flags there is more room."""
-        first = scale.x(self._failures[0].at)
-        before, after = first - 14 - self._layout.left, self._layout.width - last - 14
-        room = int(max(before, after) / 6.5)
-        name = f"1: {self._failures[0].name}"
-        name = name if len(name) <= room else f"{name[: max(room - 1, 0)]}…"
-        side = {"x": str(round(last + 14, 1))} if after >= before else {"x": str(first - 14), "text-anchor": "end"}
-        ET.SubElement(group, "text", {**side, "y": str(middle + 4), "class": "bad", "fill": BAD}).text = name
+    def _names(self, group: ET.Element, top: int) -> None:
+        """What the numbers of the flags are, a line for each."""
+        room = int((self._layout.width - self._layout.left - MARGIN) / 6.5)
+        named = [f"{number} failed: {failure.name}" for number, failure in enumerate(self._failures, 1)]
+        left_out = len(named) - _MOST_NAMES
+        if left_out > 0:
+            named[_MOST_NAMES:] = [f"and {left_out} more"]
+        for number, name in enumerate(named):
+            place = {"x": str(self._layout.left), "y": str(top + _ROW * number + 8), "class": "bad", "fill": BAD}
+            ET.SubElement(group, "text", place).text = name if len(name) <= room else f"{name[: room - 1]}…"
 
     def _lens(self, window: tuple[float, float], top: int) -> int:
         """A window of the axis over the whole width, with what lasts in it."""
@@ -316,6 +322,17 @@ class _Picture:
         return self._panel(group, lens, below + 6, lanes)
 
 
+def _ticks(first: float, last: float, most: int) -> Iterator[tuple[float, str]]:
+    """Round times from the first to the last, so many steps at most, and what they are called."""
+    least = max(last - first, 0.001) / most
+    power = math.floor(math.log10(least))
+    # what is a step but for an error of rounding is one
+    step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= least * 0.999999)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    for number in range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1):
+        yield number * step, f"{number * step:.{decimals}f} s"
+
+
 def _filled(name: str) -> dict[str, str]:
     return {"class": name, "fill": CLASSES[name]}
 
@@ -323,7 +340,7 @@ def _filled(name: str) -> dict[str, str]:
 def _mark(group: ET.Element, x: float, y: int, event: Event) -> None:
     """What went well is round, what did not has corners: so that nobody needs to see colours."""
     mark = ET.SubElement(group, "g")
-    ET.SubElement(mark, "title").text = str(event).strip()
+    ET.SubElement(mark, "title").text = words.line(event).strip()
     name = _class_of(event)
     edge = {**_filled(name), "stroke": CLASSES["paper"]}
     if name == "bad":
@@ -373,8 +390,9 @@ def _harm(events: Sequence[Event]) -> dict[str, list[_Bar]]:
         wanted = (undone, part, found["node"])
         later = (each for each, other in known[number:] if (other["word"], other["part"], other["node"]) == wanted)
         ended = next((each.at for each in later), last)
-        text = f"{found['node']}: {found['what']} from {event.at:.3f} s, for {ended - event.at:.2f} s"
-        label = f"{found['what']} {ended - event.at:.2f} s"
+        lasting = words.lasting(found["what"])
+        text = f"{found['node']}: {lasting} from {event.at:.3f} s, for {ended - event.at:.2f} s"
+        label = f"{lasting} {ended - event.at:.2f} s"
         bars.setdefault(found["node"], []).append(_Bar(event.at, ended, BAD, label, text))
     return bars
 
@@ -416,16 +434,16 @@ def _absences(events: Iterable[Event]) -> list[_Bar]:
     return bars
 
 
-def _failures(events: Sequence[Event], failed: str) -> list[_Failure]:
+def failures(events: Sequence[Event], failed: str = "") -> list[Failure]:
     """The steps that failed, as the timeline has them; else what is said to have failed, at its end."""
     found = [
-        _Failure(event.at, told[1])
+        Failure(event.at, told[1])
         for event in events
         if event.kind == "note"
         if (told := _FAILED.fullmatch(event.text))
     ]
     if not found and failed and events:
-        found = [_Failure(max(event.at for event in events), failed)]
+        found = [Failure(max(event.at for event in events), failed)]
     return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from holdfast import picture
+from holdfast.render import words
 from holdfast.render.markup import badge, folded, listed, text
 from holdfast.render.terminal import away
 from holdfast.results import Event
@@ -14,6 +15,10 @@ from holdfast.visible import html as escape
 
 # Of what led to a failure, so many events are shown without being asked for.
 EXCERPT = 12
+# What scenarios measure, and what pages call it.
+MEASURED = {"lost": "lost", "altered": "altered", "stale": "stale", "recovery": "recovery", "acknowledged": "records"}
+# What a list of them says instead.
+LISTED = MEASURED | {"faults": "harm, in seconds since the scenario began"}
 
 
 def anchors(cases: Sequence[CaseRecord]) -> list[str]:
@@ -27,8 +32,8 @@ def anchors(cases: Sequence[CaseRecord]) -> list[str]:
 
 def titled(case: CaseRecord) -> str:
     """What a case is called, on which device of several and in which round."""
-    words = f"{case.plan_id} {case.title}".rstrip() + (f" [{case.variant}]" if case.variant else "")
-    return words if case.round is None else f"{words}, round {case.round}"
+    name = f"{case.plan_id} {case.title}".rstrip() + (f" [{case.variant}]" if case.variant else "")
+    return name if case.round is None else f"{name}, round {case.round}"
 
 
 def of(case: CaseRecord, anchor: str, elsewhere: str, *, several: bool) -> str:
@@ -49,9 +54,9 @@ def of(case: CaseRecord, anchor: str, elsewhere: str, *, several: bool) -> str:
         elsewhere,
         listed("Not checked", case.not_checked),
         listed("Noted, where the plan leaves a device free", case.noted),
-        listed("Measured", [f"{name}: {value}" for name, value in case.facts.items()]),
+        listed("Measured", [f"{LISTED.get(name, name)}: {measured(case, name)}" for name in case.facts]),
         folded(f"Checked: {len(case.checked)}", _numbered(case.checked)),
-        folded(f"Evidence: all {len(case.timeline)} events, as they were asked and seen", text(str(case.timeline))),
+        folded(f"Evidence: all {len(case.timeline)} events, as they were asked and seen", _lines(case.timeline)),
         *(folded(f"Log of container {name}", text(lines)) for name, lines in case.logs.items()),
     ]
     return "\n".join(part for part in parts if part) + "</section>"
@@ -60,19 +65,52 @@ def of(case: CaseRecord, anchor: str, elsewhere: str, *, several: bool) -> str:
 def _verdicts(case: CaseRecord) -> str:
     if DEPTH not in case.kinds:
         return ""
-    words = f"procedure {badge(case.shown('procedure'))}, depth {badge(case.shown('depth'))}"
+    both = f"procedure {badge(case.shown('procedure'))}, depth {badge(case.shown('depth'))}"
     gone = f"; the device was away: {away(case)}" if case.outages else ""
-    return f"<p>{words}{gone}</p>"
+    return f"<p>{both}{gone}</p>"
+
+
+def measured(case: CaseRecord, name: str) -> str:
+    """What was measured, for people; as it is, where that says nothing to this version."""
+    value = case.facts.get(name, "-")
+    if name == "faults":
+        return "; ".join(map(words.done, value.split("; ")))
+    return f"{float(value):.2f} s" if name == "recovery" and re.fullmatch(r"\d+(\.\d*)?", value) else value
 
 
 def _failures(case: CaseRecord) -> str:
     """Each step that failed, by the number of its flag on the timeline, with its reason and what led to it."""
+    known = {each.name: each.at for each in picture.failures(case.timeline, _failed(case))}
     items = [
-        f"<li><strong>{escape(step.name)}</strong> ({_kind(case, step)}known after {step.seconds:.2f} s)"
-        f"{text(step.words)}{_excerpt(case, step, opened=number == 0)}</li>"
+        f"<li><strong>{escape(_named(case, step))}</strong> ({_kind(case, step)}{_when(case, step, known)})"
+        f"{text(_why(case, step))}{_excerpt(case, step, opened=number == 0)}</li>"
         for number, step in enumerate(case.failures)
     ]
-    return f'<h4>What failed</h4><ol class="failures">{"".join(items)}</ol>' if items else ""
+    return f'<h4>Steps that failed</h4><ol class="failures">{"".join(items)}</ol>' if items else ""
+
+
+def _named(case: CaseRecord, step: Step) -> str:
+    """What a step is called: where a case is one step, which has its name, that says nothing and the reason does."""
+    first = next(iter(step.words.splitlines()), "")
+    return first if first and step.name in titled(case) else step.name
+
+
+def _why(case: CaseRecord, step: Step) -> str:
+    """What is left to say of a step."""
+    return step.words if _named(case, step) == step.name else "\n".join(step.words.splitlines()[1:])
+
+
+def _failed(case: CaseRecord) -> str:
+    return _named(case, case.failures[0]) if case.failures else ""
+
+
+def _when(case: CaseRecord, step: Step, known: Mapping[str, float]) -> str:
+    """By the clock of the timeline, where that has it: nobody shall have to add up two."""
+    at = known.get(step.name, known.get(_named(case, step)))
+    if at is not None:
+        return f"at {at:.2f} s on the timeline"
+    since = "the last failover was asked for" if case.outages else "the case began"
+    return f"{step.seconds:.2f} s after {since}"
 
 
 def _kind(case: CaseRecord, step: Step) -> str:
@@ -82,7 +120,11 @@ def _kind(case: CaseRecord, step: Step) -> str:
 
 def _excerpt(case: CaseRecord, step: Step, *, opened: bool) -> str:
     led = list(_led_to(case.timeline, step))
-    return folded(f"What led to it: {len(led)} events", text("\n".join(map(str, led))), opened=opened) if led else ""
+    return folded(f"What led to it: {len(led)} events", _lines(led), opened=opened) if led else ""
+
+
+def _lines(events: Sequence[Event]) -> str:
+    return text("\n".join(map(words.line, events)))
 
 
 def _led_to(events: Sequence[Event], step: Step) -> Sequence[Event]:
@@ -102,11 +144,13 @@ def _picture(case: CaseRecord) -> str:
     """Twice, of which one is shown: for screens with room, and for those without."""
     if not case.timeline:
         return ""
-    failed = case.failures[0].name if case.failures else ""
+    failed = _failed(case)
     wide, narrow = (picture.svg(case.timeline, layout, failed=failed) for layout in (picture.WIDE, picture.NARROW))
-    words = escape(picture.summary(case.timeline, failed=failed))
+    told = escape(picture.summary(case.timeline, failed=failed))
+    zero = "the lab began" if any(event.kind == "storage" for event in case.timeline) else "the session began"
     both = f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
-    return f'<figure class="timeline">{both}<figcaption>{words}. <a href="#legend">Legend</a></figcaption></figure>'
+    caption = f'{told}. Times are in seconds since {zero}. <a href="#legend">Legend</a>'
+    return f'<figure class="timeline">{both}<figcaption>{caption}</figcaption></figure>'
 
 
 def _numbered(lines: Sequence[str]) -> str:

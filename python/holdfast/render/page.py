@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
+from holdfast import visible
 from holdfast._version import __version__
 from holdfast.picture import BAD, OTHER_ROLE, PRIMARY, SECONDARY
 from holdfast.render import case_section
-from holdfast.render.case_section import titled
+from holdfast.render.case_section import MEASURED, measured, titled
 from holdfast.render.markup import badge, facts, section, table
 from holdfast.render.style import STYLE
 from holdfast.render.terminal import away
@@ -27,24 +28,40 @@ TROUBLE = ("FAIL", "error", "inconclusive")
 MOST_NAMED = 4
 # What a plan asks of a device, and what one of it is called.
 FAILOVERS = {"switchovers": "switchover", "reboots": "reboot"}
-# What scenarios measure, and what the table calls it.
-MEASURED = {"recovery": "recovery", "acknowledged": "records", "lost": "lost", "altered": "altered", "stale": "stale"}
+# What of that is harm to data, where it is not 0.
+HARM = ("lost", "altered", "stale")
+# So many columns of numbers have room on a narrow screen.
+MOST_NUMBERS = 3
 WORDS = {
-    "procedure": "the verdict of what the test plan asks, or of what the scenario is about",
-    "depth": "the verdict of everything else that must hold",
-    "pass": "something was looked at, and nothing failed",
-    "FAIL": "a step failed",
+    "pass": "it was looked at, and nothing failed",
+    "FAIL": "a step failed; the reason stands with the step",
     "not checked": "it could not be looked at, and why stands beside it: it is no pass",
-    "inconclusive": "it was looked at and proves nothing, for something else was in the way: it is no pass",
-    "error": "the case could not begin, or not end",
-    "skipped": "it was not to run here, and why stands beside it",
+    "inconclusive": "it ran and proves nothing, for something else was in the way: it is no pass",
+    "error": "what a case needs could not be had before it, or could not be put away after it; why stands beside it",
+    "skipped": "it was not to run here, and why stands beside it (terminals and tables of providers say NotRun)",
+}
+# What a judge's marks on a timeline are.
+JUDGED = {"good": "; the judge (below) found all of a volume's data", "bad": ", something that the judge (below) found"}
+# What only cases with two verdicts have.
+WORDS_OF_TWO = {
+    "procedure": "the verdict of what the test plan asks",
+    "depth": "the verdict of everything else that must hold",
     "away": "from the last good answer of the device to the next",
+}
+# What only scenarios have.
+WORDS_OF_ONE = {
+    "judge": "compares what is on a volume with what tasks were told was written; each difference is a finding",
+    "records": "what tasks wrote and were told was written (acknowledged)",
+    "lost": "acknowledged records that are not there any more",
+    "altered": "records that hold something else than what was written",
+    "stale": "records of a task that another had already followed: they should have been refused",
+    "recovery": "from the harm until a task could write to its volume again",
 }
 
 
 def html(cases: Sequence[CaseRecord]) -> str:
     """The document for these cases."""
-    title = f"holdfast: {', '.join(f'{count} {name}' for count, name in _counted(cases))}"
+    title = f"holdfast: {', '.join([*(f'{count} {name}' for count, name in _counted(cases)), *_whereabouts(cases)])}"
     anchors = case_section.anchors(cases)
     links = {id(case): f"#{anchor}" for case, anchor in zip(cases, anchors, strict=True)}
     several = len({case.device for case in cases}) > 1
@@ -79,12 +96,23 @@ def _headline(cases: Sequence[CaseRecord]) -> str:
     counts = ", ".join(
         f'<span class="{name.replace(" ", "-")}">{count} {name}</span>' for count, name in _counted(cases)
     )
-    devices = list(dict.fromkeys(case.device for case in cases))
-    if len(devices) > MOST_NAMED:
-        emulated = sum("EMULATED" in device for device in devices)
-        devices = [f"{len(devices)} devices{f', {emulated} of them EMULATED' if emulated else ''}"]
-    named = "".join(f'<p class="faint">{escape(device)}</p>' for device in devices)
+    named = "".join(f'<p class="faint">{escape(device)}</p>' for device in _devices_of(cases, MOST_NAMED))
     return f'<h1><span class="of">holdfast: </span>{counts}</h1>{named}'
+
+
+def _devices_of(cases: Iterable[CaseRecord], most: int) -> list[str]:
+    """Their names; of more than so many, how many there are."""
+    devices = list(dict.fromkeys(case.device for case in cases))
+    if len(devices) <= most:
+        return devices
+    emulated = sum("EMULATED" in device for device in devices)
+    return [f"{len(devices)} devices{f', {emulated} of them EMULATED' if emulated else ''}"]
+
+
+def _whereabouts(cases: Sequence[CaseRecord]) -> Iterator[str]:
+    """On what and on which day, for who has many pages open."""
+    yield from (visible.line(device) for device in _devices_of(cases, 1))
+    yield from sorted(_moment(case.ended).partition(" ")[0] for case in cases if case.ended)[-1:]
 
 
 def _verdicts(cases: Sequence[CaseRecord], links: dict[int, str]) -> Iterator[str]:
@@ -110,20 +138,27 @@ def _verdicts(cases: Sequence[CaseRecord], links: dict[int, str]) -> Iterator[st
             "Procedure: what the plan asks. Depth: all else that must hold", heads, rows, kind="verdicts", extra=2
         )
     if one:
-        measured = [name for name in MEASURED if any(name in case.facts for case in one)]
-        heads_of_one = ("scenario", "verdict", *(MEASURED[name] for name in measured), "not checked")
+        numbers, shown = _numbers(one)
+        heads_of_one = ("scenario", "verdict", *(MEASURED[name] for name in numbers), "not checked")
         rows_of_one = [
-            (link(case), badge(case.verdict), *(_measured(case, name) for name in measured), str(len(case.not_checked)))
+            (
+                link(case),
+                badge(case.verdict),
+                *(escape(measured(case, name)) for name in numbers),
+                str(len(case.not_checked)),
+            )
             for case in one
         ]
-        shown = 1 if "recovery" in measured else 0  # of what was measured, where there is little room
-        extra = len(measured) + 1 - shown
+        extra = len(numbers) + 1 - shown
         yield table("One verdict for each scenario", heads_of_one, rows_of_one, kind="verdicts", extra=extra)
 
 
-def _measured(case: CaseRecord, name: str) -> str:
-    value = case.facts.get(name, "-")
-    return escape(f"{float(value):.2f} s" if name == "recovery" and value.replace(".", "").isdigit() else value)
+def _numbers(cases: Sequence[CaseRecord]) -> tuple[list[str], int]:
+    """What was measured, harm first; and how many of that are shown where there is little room."""
+    known = [name for name in MEASURED if any(name in case.facts for case in cases)]
+    harm = [name for name in HARM if any(case.facts.get(name, "0") != "0" for case in cases)]
+    first = [*harm, *(name for name in ("recovery", "lost") if name in known and name not in harm)]
+    return [*first, *(name for name in known if name not in first)], min(len(first), MOST_NUMBERS)
 
 
 def _elsewhere(case: CaseRecord, cases: Sequence[CaseRecord], links: dict[int, str]) -> str:
@@ -223,13 +258,15 @@ def _legend(cases: Sequence[CaseRecord]) -> Iterator[str]:
             bar.format(SECONDARY): "SECONDARY: it is the standby",
             bar.format(OTHER_ROLE): "another role",
         }
+        judged = any(event.kind == "judge" for case in cases for event in case.timeline)
+        of_judge = JUDGED if judged else dict.fromkeys(JUDGED, "")
         drawn = {
             bar.format(BAD): "the device is away, or harm is done to a node",
-            '<circle class="good" cx="17" cy="8" r="5"/>': "a call that was answered well, a judge without a finding",
-            '<path class="bad" d="M17 1 l7 7 l-7 7 l-7 -7 z"/>': "an error, a lost connection, a judge's finding",
+            '<circle class="good" cx="17" cy="8" r="5"/>': f"a call that was answered well{of_judge['good']}",
+            '<path class="bad" d="M17 1 l7 7 l-7 7 l-7 -7 z"/>': f"an error, a lost connection{of_judge['bad']}",
             '<circle class="plain" cx="17" cy="8" r="5"/>': "a step, or something that was done",
             '<line class="bad" x1="17" x2="17" y1="0" y2="16" stroke-width="2"/>': (
-                "a step failed: its number is that of the list, and later ones are dotted"
+                "a step failed: its number is that of the list above the timeline, and later ones are dotted"
             ),
             '<rect class="glass" width="34" height="16"/>': "a part that is drawn again below, enlarged",
         }
@@ -241,4 +278,6 @@ def _legend(cases: Sequence[CaseRecord]) -> Iterator[str]:
         )
         yield f'<div class="legend timeline"><h3>On a timeline</h3><ul>{items}</ul></div>'
     yield "<h3>Words</h3>"
-    yield facts({name: escape(words) for name, words in WORDS.items()})
+    of_two = WORDS_OF_TWO if any(DEPTH in case.kinds for case in cases) else {}
+    of_one = WORDS_OF_ONE if any(DEPTH not in case.kinds for case in cases) else {}
+    yield facts({name: escape(words) for name, words in (of_two | WORDS | of_one).items()})

@@ -16,7 +16,7 @@ from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError, SchedulerError
 from holdfast.pytest_plugin import artifacts, options, reasons
 from holdfast.pytest_plugin.reasons import Reasons
-from holdfast.render import lines
+from holdfast.render import lines, words
 from holdfast.render.terminal import Paint
 from holdfast.results import Unchecked
 from holdfast.storage.account import ScenarioInconclusive, ScenarioNotRun
@@ -53,6 +53,9 @@ OUTCOMES: dict[str, Outcome] = {
     "Inconclusive": INCONCLUSIVE,
     "NotRun": NOT_CHECKED,
 }
+# What people read of a verdict: the words of all suites and of pages. NotRun is what is looked for in a table, and
+# what a file of results (`torpedo.json`, `torpedo.md`, JUnit) says stays as it is.
+SHOWN = {"Pass": PASS, "Fail": FAIL, "Fail (scheduler)": f"{FAIL} (scheduler)", "Inconclusive": INCONCLUSIVE}
 # What a case keeps of what was measured.
 MEASURED = ("recovery", "acknowledged", "lost", "altered", "stale")
 HEAD = "| scenario | verdict | recovery | records | lost | altered | stale | reason |"
@@ -95,7 +98,10 @@ class ScenarioOutcome:
         account, provider = self.scenario.account, self.scenario.provider
         recovery = "" if account.recovery is None else f"{account.recovery:.3f}"
         own = self.scenario.own_time
-        events = [f"{event.at:8.3f} s  {event.kind:8} {event.text}" for event in self.scenario.lab.timeline()]
+        events = [
+            f"{event.at:8.3f} s  {event.kind:8} {words.of(event.kind, event.text)}"
+            for event in self.scenario.lab.timeline()
+        ]
         return [
             ("torpedo", self.scenario.name),
             ("variant", variant),
@@ -171,7 +177,7 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
         report.longrepr = (str(item.path), item.location[1] or 0, f"NotRun: {outcome.reason}")
     elif outcome.verdict in ("Fail", "Fail (scheduler)", "Inconclusive"):
         timeline = dict(outcome.properties(""))["timeline"]
-        report.longrepr = f"{outcome.verdict}: {outcome.words}\n\ntimeline:\n{timeline}"
+        report.longrepr = f"{SHOWN[outcome.verdict]}: {outcome.words}\n\ntimeline:\n{timeline}"
     artifacts.keep_timeline(item, outcome.scenario.lab.timeline())
     keep(item, report, dict(properties), outcome.not_checked(), call.duration)
 
@@ -224,7 +230,7 @@ class Reporter:
         if "torpedo" in found and (report.when == "call" or (report.when == "setup" and not report.passed)):
             self._rows.append(found)
             if report.failed and isinstance(report.longrepr, str):
-                where = f"{found['verdict']}: {visible.line(str(found['reason']))}"
+                where = f"{_shown(found)}: {visible.line(str(found['reason']))}"
                 report.longrepr = Reasons(report.longrepr, where)  # type: ignore[assignment]
 
     @pytest.hookimpl
@@ -274,6 +280,11 @@ def _describe(row: dict[str, Any]) -> list[str]:
     return [*lines, row["emulated"]] if row["emulated"] else lines
 
 
+def _shown(row: dict[str, Any]) -> str:
+    """Its verdict, for people."""
+    return SHOWN.get(row["verdict"], row["verdict"])
+
+
 def _title(row: dict[str, Any]) -> str:
     variant = f" ({row['variant']})" if row["variant"] else ""
     return f"{row['torpedo']} {NAMES[row['torpedo']]}{variant}"
@@ -283,14 +294,14 @@ def table(
     rows: Sequence[dict[str, Any]], paint: Paint = lambda text, _: text, width: int | None = None
 ) -> Iterator[str]:
     """A line for each scenario, and below it why, in `width` columns where that is given; then the calls."""
-    word = max(len("verdict"), *(len(row["verdict"]) for row in rows))
+    word = max(len("verdict"), *(len(_shown(row)) for row in rows))
     numbers = f"{'recovery':>8} {'records':>7} {'lost':>4} {'altered':>7} {'stale':>5}"
     first = lines.first_column([_title(row) for row in rows], word + 1 + len(numbers), width)
     yield f"{'scenario':<{first}} {'verdict':<{word}} {numbers}"
     for row in rows:
         recovery = f"{float(row['recovery']):.2f} s" if row["recovery"] else "-"
         counts = f"{row['acknowledged']:>7} {row['lost']:>4} {row['altered']:>7} {row['stale']:>5}"
-        verdict = paint(row["verdict"], row["verdict"].startswith("Fail")) + " " * (word - len(row["verdict"]))
+        verdict = paint(_shown(row), row["verdict"].startswith("Fail")) + " " * (word - len(_shown(row)))
         yield from lines.row(_title(row), first, f"{verdict} {recovery:>8} {counts}")
         if row["reason"]:
             yield from lines.below(row["reason"], first, width)
