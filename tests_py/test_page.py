@@ -477,6 +477,10 @@ def test_each_column_and_word_is_in_the_legend() -> None:
 
 def test_the_title_says_on_what_and_when_it_ran() -> None:
     assert "<title>holdfast: 1 FAIL, 1 pass, EMULATED device, 2026-11-30</title>" in page.html(run())
+    assert "1 pass, EMULATED device, 2026-11-30</title>" in soak.html(
+        [replace(each, round=1) for each in run()], "", running=True
+    )
+    assert "<title>holdfast soak: no case has ended yet</title>" in soak.html([], "", running=True)
     two = [run()[0], replace(run()[1], device="rack1")]
     assert "<title>holdfast: 1 FAIL, 1 pass, 2 devices, 1 of them EMULATED, 2026-11-30</title>" in page.html(two)
 

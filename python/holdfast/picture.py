@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
-from holdfast import visible
-from holdfast.render import words
+from holdfast import lab_words, visible
 
 _LANE = 30
 _TOP = 14
@@ -340,7 +339,7 @@ def _filled(name: str) -> dict[str, str]:
 def _mark(group: ET.Element, x: float, y: int, event: Event) -> None:
     """What went well is round, what did not has corners: so that nobody needs to see colours."""
     mark = ET.SubElement(group, "g")
-    ET.SubElement(mark, "title").text = words.line(event).strip()
+    ET.SubElement(mark, "title").text = lab_words.line(event).strip()
     name = _class_of(event)
     edge = {**_filled(name), "stroke": CLASSES["paper"]}
     if name == "bad":
@@ -390,7 +389,7 @@ def _harm(events: Sequence[Event]) -> dict[str, list[_Bar]]:
         wanted = (undone, part, found["node"])
         later = (each for each, other in known[number:] if (other["word"], other["part"], other["node"]) == wanted)
         ended = next((each.at for each in later), last)
-        lasting = words.lasting(found["what"])
+        lasting = lab_words.lasting(found["what"])
         text = f"{found['node']}: {lasting} from {event.at:.3f} s, for {ended - event.at:.2f} s"
         label = f"{lasting} {ended - event.at:.2f} s"
         bars.setdefault(found["node"], []).append(_Bar(event.at, ended, BAD, label, text))

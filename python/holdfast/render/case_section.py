@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 
-from holdfast import picture
-from holdfast.render import words
+from holdfast import lab_words, picture, visible
 from holdfast.render.markup import badge, folded, listed, text
 from holdfast.render.terminal import away
 from holdfast.results import Event
@@ -28,6 +28,29 @@ def anchors(cases: Sequence[CaseRecord]) -> list[str]:
         plain = re.sub(r"[^\w-]+", "-", case.test) or "case"
         found.append(plain if plain not in found else f"{plain}-{number}")
     return found
+
+
+def devices(cases: Iterable[CaseRecord], most: int) -> list[str]:
+    """Their names; of more than so many, how many there are."""
+    names = list(dict.fromkeys(case.device for case in cases))
+    if len(names) <= most:
+        return names
+    emulated = sum("EMULATED" in name for name in names)
+    return [f"{len(names)} devices{f', {emulated} of them EMULATED' if emulated else ''}"]
+
+
+def whereabouts(cases: Sequence[CaseRecord]) -> list[str]:
+    """On what and on which day, for who has many pages open."""
+    days = sorted(moment(case.ended).partition(" ")[0] for case in cases if case.ended)
+    return [*map(visible.line, devices(cases, 1)), *days[-1:]]
+
+
+def moment(time: str) -> str:
+    """A time of ISO 8601, for people; as it is, where it is none."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return time
 
 
 def titled(case: CaseRecord) -> str:
@@ -74,7 +97,7 @@ def measured(case: CaseRecord, name: str) -> str:
     """What was measured, for people; as it is, where that says nothing to this version."""
     value = case.facts.get(name, "-")
     if name == "faults":
-        return "; ".join(map(words.done, value.split("; ")))
+        return "; ".join(map(lab_words.done, value.split("; ")))
     return f"{float(value):.2f} s" if name == "recovery" and re.fullmatch(r"\d+(\.\d*)?", value) else value
 
 
@@ -124,7 +147,7 @@ def _excerpt(case: CaseRecord, step: Step, *, opened: bool) -> str:
 
 
 def _lines(events: Sequence[Event]) -> str:
-    return text("\n".join(map(words.line, events)))
+    return text("\n".join(map(lab_words.line, events)))
 
 
 def _led_to(events: Sequence[Event], step: Step) -> Sequence[Event]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from holdfast import visible
 from holdfast._version import __version__
 from holdfast.picture import BAD, OTHER_ROLE, PRIMARY, SECONDARY
 from holdfast.render import case_section
-from holdfast.render.case_section import MEASURED, measured, titled
+from holdfast.render.case_section import MEASURED, devices, measured, moment, titled, whereabouts
 from holdfast.render.markup import badge, facts, section, table
 from holdfast.render.style import STYLE
 from holdfast.render.terminal import away
@@ -61,7 +60,7 @@ WORDS_OF_ONE = {
 
 def html(cases: Sequence[CaseRecord]) -> str:
     """The document for these cases."""
-    title = f"holdfast: {', '.join([*(f'{count} {name}' for count, name in _counted(cases)), *_whereabouts(cases)])}"
+    title = f"holdfast: {', '.join([*(f'{count} {name}' for count, name in _counted(cases)), *whereabouts(cases)])}"
     anchors = case_section.anchors(cases)
     links = {id(case): f"#{anchor}" for case, anchor in zip(cases, anchors, strict=True)}
     several = len({case.device for case in cases}) > 1
@@ -96,23 +95,8 @@ def _headline(cases: Sequence[CaseRecord]) -> str:
     counts = ", ".join(
         f'<span class="{name.replace(" ", "-")}">{count} {name}</span>' for count, name in _counted(cases)
     )
-    named = "".join(f'<p class="faint">{escape(device)}</p>' for device in _devices_of(cases, MOST_NAMED))
+    named = "".join(f'<p class="faint">{escape(device)}</p>' for device in devices(cases, MOST_NAMED))
     return f'<h1><span class="of">holdfast: </span>{counts}</h1>{named}'
-
-
-def _devices_of(cases: Iterable[CaseRecord], most: int) -> list[str]:
-    """Their names; of more than so many, how many there are."""
-    devices = list(dict.fromkeys(case.device for case in cases))
-    if len(devices) <= most:
-        return devices
-    emulated = sum("EMULATED" in device for device in devices)
-    return [f"{len(devices)} devices{f', {emulated} of them EMULATED' if emulated else ''}"]
-
-
-def _whereabouts(cases: Sequence[CaseRecord]) -> Iterator[str]:
-    """On what and on which day, for who has many pages open."""
-    yield from (visible.line(device) for device in _devices_of(cases, 1))
-    yield from sorted(_moment(case.ended).partition(" ")[0] for case in cases if case.ended)[-1:]
 
 
 def _verdicts(cases: Sequence[CaseRecord], links: dict[int, str]) -> Iterator[str]:
@@ -185,24 +169,16 @@ def _run(cases: Sequence[CaseRecord]) -> Iterator[str]:
     commands = list(dict.fromkeys(case.command for case in cases if case.command))
     told = {}
     if began and ended:
-        told = {"Started": escape(_moment(began[0])), "Ended": escape(_moment(ended[-1]))}
+        told = {"Started": escape(moment(began[0])), "Ended": escape(moment(ended[-1]))}
         told["Took"] = _took(began[0], ended[-1])
     elif ended:
-        told = {"Ended": escape(_moment(ended[-1]))}
+        told = {"Ended": escape(moment(ended[-1]))}
     if commands:
         told["Command line"] = "<br>".join(f"<code>{escape(command)}</code>" for command in commands)
     yield _sessions(cases)
     yield facts(told) if told else ""
     yield _devices(cases)
     yield _plan(cases)
-
-
-def _moment(time: str) -> str:
-    """A time of ISO 8601, for people; as it is, where it is none."""
-    try:
-        return f"{datetime.fromisoformat(time).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-    except ValueError:
-        return time
 
 
 def _took(began: str, ended: str) -> str:
@@ -227,7 +203,7 @@ def _devices(cases: Sequence[CaseRecord]) -> str:
     """Each device once, with what it said of itself."""
     about = {case.device: case.about for case in cases if case.about}
     rows = [
-        (escape(device), escape(str(told.get("profile", "-"))), escape(_moment(str(told.get("written", "-")))))
+        (escape(device), escape(str(told.get("profile", "-"))), escape(moment(str(told.get("written", "-")))))
         for device, told in about.items()
     ] or [(escape(device), "-", "-") for device in dict.fromkeys(case.device for case in cases)]
     return table("Devices", ("device", "profile", "last looked at"), rows)

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from holdfast import visible
 from holdfast._version import __version__
+from holdfast.render.case_section import whereabouts
 from holdfast.render.markup import section, table
 from holdfast.render.style import STYLE
 from holdfast.report.soak import SHARES, DeviceSoak, Spread, by_device, spread
@@ -29,7 +30,7 @@ ORDER = ("FAIL", "error", "inconclusive", "pass", "not checked", "skipped")
 def html(cases: Sequence[CaseRecord], state: str, *, running: bool) -> str:
     """The document for the cases that have ended; `state` says where the soak is."""
     soaks = by_device(cases)
-    title = f"holdfast soak: {_counted(cases)}"
+    title = ", ".join((f"holdfast soak: {_counted(cases)}", *whereabouts(cases)))
     reload = f'<meta http-equiv="refresh" content="{RELOAD}">' if running else ""
     written = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
     foot = (

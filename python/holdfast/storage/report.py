@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from holdfast import visible
+from holdfast import lab_words, visible
 from holdfast._version import __version__
 from holdfast.exceptions import HoldfastError, LabError, SchedulerError
 from holdfast.pytest_plugin import artifacts, options, reasons
 from holdfast.pytest_plugin.reasons import Reasons
-from holdfast.render import lines, words
+from holdfast.render import lines
 from holdfast.render.terminal import Paint
 from holdfast.results import Unchecked
 from holdfast.storage.account import ScenarioInconclusive, ScenarioNotRun
@@ -99,7 +99,7 @@ class ScenarioOutcome:
         recovery = "" if account.recovery is None else f"{account.recovery:.3f}"
         own = self.scenario.own_time
         events = [
-            f"{event.at:8.3f} s  {event.kind:8} {words.of(event.kind, event.text)}"
+            f"{event.at:8.3f} s  {event.kind:8} {lab_words.of(event.kind, event.text)}"
             for event in self.scenario.lab.timeline()
         ]
         return [
@@ -282,7 +282,7 @@ def _describe(row: dict[str, Any]) -> list[str]:
 
 def _shown(row: dict[str, Any]) -> str:
     """Its verdict, for people."""
-    return SHOWN.get(row["verdict"], row["verdict"])
+    return SHOWN.get(str(row["verdict"]), str(row["verdict"]))
 
 
 def _title(row: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
+from holdfast import lab_words
 from holdfast.choices import StorageFault
-from holdfast.render import words
 
 FAULTS = Path(__file__).parent.parent / "crates" / "storage" / "src" / "faults.rs"
 
@@ -24,17 +24,17 @@ def codes() -> list[str]:
 
 def test_each_harm_that_a_lab_does_has_words() -> None:
     assert len(codes()) > 30
-    assert sorted(words.HARM) == sorted(codes())
+    assert sorted(lab_words.HARM) == sorted(codes())
     for code in codes():
-        assert not re.search(r"[A-Z][a-z]+[A-Z(]|_", words.of("storage", f"{code} on node1")), code
-        assert words.lasting(code) != code
+        assert not re.search(r"[A-Z][a-z]+[A-Z(]|_", lab_words.of("storage", f"{code} on node1")), code
+        assert lab_words.lasting(code) != code
 
 
 @pytest.mark.parametrize("fault", get_args(StorageFault))
 def test_each_harm_that_is_asked_for_by_its_name_has_the_same_words(fault: str) -> None:
-    said = words.done(f"{fault} on node1 at 0.30 s")
+    said = lab_words.done(f"{fault} on node1 at 0.30 s")
     assert said.endswith(" on node1 at 0.30 s")
-    assert said.removesuffix(" on node1 at 0.30 s") in {done for done, _ in words.HARM.values()}
+    assert said.removesuffix(" on node1 at 0.30 s") in {done for done, _ in lab_words.HARM.values()}
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_each_harm_that_is_asked_for_by_its_name_has_the_same_words(fault: str) 
     ],
 )
 def test_what_is_unknown_stays_as_it_is(kind: str, text: str, shown: str) -> None:
-    assert words.of(kind, text) == shown
+    assert lab_words.of(kind, text) == shown
