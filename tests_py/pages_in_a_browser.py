@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ RUNS = {
         "--dut-deadline", "verification=1s",
     ),
 }  # fmt: skip
+# So many runs go on at once.
+AT_ONCE = 3
 # What a reader may have opened.
 OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = true)"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -42,18 +45,20 @@ RULES = "axe.run({resultTypes: ['violations']})"
 
 
 def made(folder: Path) -> Iterator[Path]:
-    """The page of each run."""
-    for name, options in RUNS.items():
-        page = folder / f"{name}.html"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-        command += ["--dut-soak-report" if name.startswith("soak") else "--dut-report", str(page)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-        expected = 1 if name.endswith("failing") else 0
-        if done.returncode != expected:
-            sys.exit(
-                f"{name}: pytest ended with {done.returncode}, and not with {expected}:\n{done.stdout}{done.stderr}"
-            )
-        yield page
+    """The page of each run; several go on side by side, for they wait more than they work."""
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        yield from pool.map(lambda name: _made(folder, name), RUNS)
+
+
+def _made(folder: Path, name: str) -> Path:
+    page = folder / f"{name}.html"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *RUNS[name]]
+    command += ["--dut-soak-report" if name.startswith("soak") else "--dut-report", str(page)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    expected = 1 if name.endswith("failing") else 0
+    if done.returncode != expected:
+        sys.exit(f"{name}: pytest ended with {done.returncode}, and not with {expected}:\n{done.stdout}{done.stderr}")
+    return page
 
 
 def findings(browser: Browser, file: Path, width: int, scheme: Any, axe: str, pictures: Path | None) -> Iterator[str]:

@@ -57,6 +57,11 @@ def test_contributing_lists_every_session() -> None:
     assert {"lint", *re.findall(r"`(\w+)`", listed)} == SESSIONS
 
 
+def test_pages_are_looked_at_in_a_browser_by_each_run_of_ci() -> None:
+    (default,) = re.findall(r"^nox\.options\.sessions = \[(.*?)^\]", NOXFILE, re.DOTALL | re.MULTILINE)
+    assert '"page",' in default
+
+
 def test_every_python_that_the_metadata_names_is_tried() -> None:
     named = re.findall(r"Programming Language :: Python :: (3\.\d+)", METADATA)
     oldest = re.findall(r'requires-python = ">=(3\.\d+)"', METADATA)
