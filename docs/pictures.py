@@ -29,6 +29,11 @@ LEFT_OUT = ("platform ", "rootdir", "plugins", "asyncio", "cachedir")
 ELSEWHERE = re.compile(r"(?:[\w.~-]*/)+(?=holdfast/suites/)")
 # The run of the tutorial whose page it shows, as that has it.
 FAILING = re.compile(r"<!-- fails -->\n```sh\n(.*?)\n```", re.DOTALL)
+# Its failover by hand, and what shows itself in a notebook.
+BY_HAND = re.compile(r"^## A failover by hand\n.*?<!-- run -->\n```python\n(.*?)\n```", re.DOTALL | re.MULTILINE)
+SHOWN = "failover"
+# Where rich has a browser fetch a font from: a picture fetches nothing.
+FETCHED = re.compile(r',\s*url\("https?://[^"]*"\)(?: format\("[^"]*"\))?')
 
 
 def run(folder: Path, *options: str) -> str:
@@ -49,7 +54,8 @@ def terminal(folder: Path) -> None:
     console = Console(record=True, width=104, file=Path(os.devnull).open("w", encoding="utf-8"))
     console.print(Text("$ pytest -k cntr3", style="bold"))
     console.print(Text.from_ansi("\n".join(lines)))
-    console.save_svg(str(PICTURES / "run.svg"), title="holdfast on the emulated device")
+    drawn = console.export_svg(title="holdfast on the emulated device")
+    (PICTURES / "run.svg").write_text(FETCHED.sub("", drawn), encoding="utf-8")
 
 
 def timeline() -> None:
@@ -67,6 +73,12 @@ def tutorial() -> list[str]:
     return words
 
 
+def tutorial_cells() -> list[str]:
+    """The cells of the tutorial's failover by hand: its code as it stands there, and what shows the failover."""
+    (code,) = BY_HAND.findall((HERE / "tutorial.md").read_text(encoding="utf-8"))
+    return [code, SHOWN]
+
+
 def reports(folder: Path, browser: Any) -> None:
     """The page of the tutorial's run, and those of whole runs with a defect in them, of a device and of storage."""
     run(folder, *tutorial())
@@ -80,17 +92,26 @@ def reports(folder: Path, browser: Any) -> None:
     draw(browser, folder / "run.html", "report-storage", height=1700)
 
 
-def notebook(folder: Path, browser: Any) -> None:
-    """The notebook of a failover by hand, executed."""
+def notebooks(folder: Path, browser: Any) -> None:
+    """The notebook of a failover by hand that is among the examples, and that of the tutorial, executed."""
     import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    read = nbformat.read(NOTEBOOKS / "a_failover_by_hand.ipynb", as_version=4)
+    draw(browser, executed(folder, read), "notebook", height=1700)
+    own = new_notebook(cells=[new_code_cell(source) for source in tutorial_cells()])
+    draw(browser, executed(folder, own), "tutorial-notebook", height=850)
+
+
+def executed(folder: Path, notebook: Any) -> Path:
+    """Its page, once all of it has run."""
     from nbclient import NotebookClient
     from nbconvert import HTMLExporter
 
-    read = nbformat.read(NOTEBOOKS / "a_failover_by_hand.ipynb", as_version=4)
-    NotebookClient(read, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
     page = folder / "notebook.html"
-    page.write_text(HTMLExporter().from_notebook_node(read)[0], encoding="utf-8")
-    draw(browser, page, "notebook", height=1700)
+    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    return page
 
 
 def draw(browser: Any, file: Path, name: str, *, width: int = 1000, height: int, dark: bool = False) -> None:
@@ -109,14 +130,14 @@ def main() -> int:
         terminal(Path(place))
         timeline()
         if executable is None:
-            print("NOT DRAWN: reports and notebook: there is no Chromium (apt-get install chromium)")
+            print("NOT DRAWN: reports and notebooks: there is no Chromium (apt-get install chromium)")
             return 0
         from playwright.sync_api import sync_playwright
 
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
             reports(Path(place), browser)
-            notebook(Path(place), browser)
+            notebooks(Path(place), browser)
             browser.close()
     return 0
 

@@ -274,11 +274,18 @@ def test_the_picture_of_the_tutorial_is_of_its_own_run() -> None:
     assert shlex.join(["pytest", *pictures.tutorial()]) == shlex.join(shlex.split(block.text))
     shown = (DOCS / "tutorial.md").read_text(encoding="utf-8").partition(block.text)[2]
     assert LINK.findall(shown)[0] == "pictures/tutorial.png"
+    (by_hand,) = [block for block in blocks(DOCS / "tutorial.md") if "dut.switchover()" in block.text]
+    code, last = pictures.tutorial_cells()
+    assert code.strip() == by_hand.text.strip()
+    assert f"`{last}` shows itself" in shown
+    shown = shown.partition(by_hand.text)[2]
+    assert LINK.findall(shown)[0] == "pictures/tutorial-notebook.png"
 
 
 @pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.svg")), ids=lambda picture: picture.stem)
-def test_no_picture_shows_whose_machine_drew_it(picture: Path) -> None:
+def test_no_picture_shows_whose_machine_drew_it_or_fetches_anything(picture: Path) -> None:
     shown = "".join(ET.fromstring(picture.read_text(encoding="utf-8")).itertext())
+    assert re.findall(r"https?://(?!www\.w3\.org/|www\.textualize\.io)", picture.read_text(encoding="utf-8")) == []
     assert re.findall(r"\.\./|/(?:home|root|tmp|work|usr|opt|Users)/|site-packages", shown) == []
 
 
