@@ -420,12 +420,15 @@ def test_the_name_of_each_flag_stands_below_all_of_them_with_its_number(layout: 
         (0.04, 21.7, 8, ["5 s", "10 s", "15 s", "20 s"]),
         (0.0, 600.0, 8, ["0 s", "100 s", "200 s", "300 s", "400 s", "500 s", "600 s"]),
         (9.8, 10.4, 3, ["9.8 s", "10.0 s", "10.2 s", "10.4 s"]),
-        (0.0, 0.0, 8, ["0.0000 s"]),
+        (0.0, 0.0, 8, ["0.00000 s"]),
+        (2.1, 18.0, 3, ["5 s", "10 s", "15 s"]),
+        (1e6, 1e6 + 0.5, 3, ["1000000.0 s", "1000000.2 s", "1000000.4 s"]),
+        (0.0, 1e6, 3, ["0 s", "500000 s", "1000000 s"]),
         (2.74, 8.14, 3, ["4 s", "6 s", "8 s"]),
     ],
 )
 def test_times_on_the_axis_are_round(first: float, last: float, most: int, shown: list[str]) -> None:
-    drawn_at = list(picture._ticks(first, last, most))
+    drawn_at = picture._ticks(first, last, most)
     assert [label for _, label in drawn_at][: len(shown)] == shown
     assert all(first - 1e-4 <= at <= last + 2e-3 for at, _ in drawn_at)
     assert len(drawn_at) <= most + 1

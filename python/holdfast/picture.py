@@ -321,15 +321,17 @@ class _Picture:
         return self._panel(group, lens, below + 6, lanes)
 
 
-def _ticks(first: float, last: float, most: int) -> Iterator[tuple[float, str]]:
-    """Round times from the first to the last, so many steps at most, and what they are called."""
-    least = max(last - first, 0.001) / most
-    power = math.floor(math.log10(least))
-    # what is a step but for an error of rounding is one
-    step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= least * 0.999999)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    for number in range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1):
-        yield number * step, f"{number * step:.{decimals}f} s"
+def _ticks(first: float, last: float, most: int) -> list[tuple[float, str]]:
+    """Round times from the first to the last, one more than `most` at most, and what they are called."""
+    power = math.floor(math.log10(max(last - first, 0.001) / most)) - 1
+    for exponent in range(power, power + 4):
+        for factor in (1, 2, 5):
+            step = factor * 10.0**exponent
+            # what is a multiple but for an error of rounding is one
+            numbers = range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1)
+            if len(numbers) <= most + 1:
+                return [(number * step, f"{number * step:.{max(0, -exponent)}f} s") for number in numbers]
+    raise AssertionError(f"no step fits {most} times into {first} to {last}")
 
 
 def _filled(name: str) -> dict[str, str]:
