@@ -68,6 +68,8 @@ LINUX_WHEELS = {
 # The executables in every wheel, which are what images for devices of both platforms are made of: with musl inside, so
 # that they need nothing of an image or a machine.
 EXECUTABLES = {"linux-amd64": "x86_64-unknown-linux-musl", "linux-arm64": "aarch64-unknown-linux-musl"}
+# What stands for macOS where it is compiled for and not run.
+APPLE = "aarch64-apple-darwin"
 TOOL_PATH = os.pathsep.join(["/usr/lib/cni", os.environ["PATH"]])
 # What sessions install, with its versions and hashes: NAME.txt is written from NAME.in by `nox -s lock`. What is
 # installed as users have it (cntr3, frameworks, bench, pictures) is not pinned.
@@ -496,6 +498,23 @@ def crates(session: nox.Session) -> None:
     for package in json.loads(str(metadata))["packages"]:
         cargo(session, "check", "--locked", "--all-targets", "--package", package["name"])
     cargo(session, "check", "--locked", "--all-targets", "--package", "holdfast", "--features", "python")
+
+
+@nox.session
+def apple(session: nox.Session) -> None:
+    """The core, all crates and their executables compile for macOS, by clippy: nothing is linked, and nothing run.
+
+    Off macOS zig compiles the little C that there is.
+    """
+    if not _has_target(APPLE):
+        session.error(f"Rust cannot compile for macOS here: rustup target add {APPLE}")
+    crosses = sys.platform != "darwin"
+    if crosses:
+        install_locked(session, "dist")
+    command = ("cargo-zigbuild" if crosses else "cargo", "clippy", "--locked", "--target", APPLE)
+    parts = ("--workspace", "--lib", "--bins", "--features", "python")
+    environment = {"PYO3_NO_PYTHON": "1"}  # the stable interface needs none of that platform
+    session.run(*command, *parts, "--", "-D", "warnings", external=not crosses, env=environment)
 
 
 @nox.session

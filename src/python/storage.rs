@@ -11,6 +11,8 @@ use pyo3::types::PyDict;
 
 use super::arguments::{Seconds, Whole, chosen};
 use super::runtime::{RuntimeOf, block};
+#[cfg(not(target_os = "linux"))]
+use super::storage_elsewhere::{Namespaces, missing};
 use super::storage_results::{Source, StorageSnapshot, StorageVolume, counted, judged};
 use super::{errors, results};
 use crate::error::{Error, Kind, Result};
@@ -216,7 +218,6 @@ pub struct StorageLab {
     /// Where it is served on some.
     sockets: Mutex<Option<Sockets>>,
     /// Of a lab.
-    #[cfg(target_os = "linux")]
     namespaces: Option<Namespaces>,
     /// Of a cluster, until the run has ended there.
     cluster: Mutex<Option<Cluster>>,
@@ -243,7 +244,6 @@ impl StorageLab {
             lab: Arc::new(lab),
             failpoints: Some(failpoints),
             sockets: Mutex::new(sockets),
-            #[cfg(target_os = "linux")]
             namespaces: None,
             cluster: Mutex::default(),
         }
@@ -251,24 +251,12 @@ impl StorageLab {
 
     /// Of a cluster, where what the run made goes with it.
     pub fn in_cluster(lab: Lab, cluster: Cluster) -> Self {
-        let real = Self::real(
-            lab,
-            #[cfg(target_os = "linux")]
-            None,
-        );
-        Self { cluster: Mutex::new(Some(cluster)), ..real }
+        Self { cluster: Mutex::new(Some(cluster)), ..Self::real(lab, None) }
     }
 
     /// Of a lab of real nodes.
-    pub fn real(lab: Lab, #[cfg(target_os = "linux")] namespaces: Option<Namespaces>) -> Self {
-        Self {
-            lab: Arc::new(lab),
-            failpoints: None,
-            sockets: Mutex::default(),
-            #[cfg(target_os = "linux")]
-            namespaces,
-            cluster: Mutex::default(),
-        }
+    pub fn real(lab: Lab, namespaces: Option<Namespaces>) -> Self {
+        Self { lab: Arc::new(lab), failpoints: None, sockets: Mutex::default(), namespaces, cluster: Mutex::default() }
     }
 }
 
@@ -299,10 +287,7 @@ impl StorageLab {
     /// Of a Kubernetes in the lab: the kubeconfig that leads there, for as long as the lab lives.
     #[getter]
     fn kubeconfig(&self) -> Option<std::path::PathBuf> {
-        #[cfg(target_os = "linux")]
-        return self.namespaces.as_ref().and_then(Namespaces::kubeconfig);
-        #[cfg(not(target_os = "linux"))]
-        None
+        self.namespaces.as_ref().and_then(Namespaces::kubeconfig)
     }
 
     /// What begins the names of this run's volumes and tasks.
@@ -678,7 +663,6 @@ impl StorageLab {
     /// Ends what it is made of: sockets, namespaces, a cluster's objects.
     #[pyo3(signature = (*, timeout=None))]
     fn close(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<()> {
-        #[cfg(target_os = "linux")]
         if let Some(namespaces) = self.namespaces.clone() {
             wait(py, move || {
                 namespaces.close();
@@ -706,8 +690,5 @@ impl StorageLab {
 /// Why there can be no lab on this machine; None where there can.
 #[pyfunction]
 pub fn storage_lab_lacks() -> Option<String> {
-    #[cfg(target_os = "linux")]
-    return missing();
-    #[cfg(not(target_os = "linux"))]
-    return Some("the lab is made of Linux' namespaces".to_owned());
+    missing()
 }

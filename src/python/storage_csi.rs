@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 
@@ -44,8 +43,9 @@ impl CsiGiven {
         })
     }
 
-    /// How long a call may take where nothing else is said.
-    pub fn default_limit(&self) -> Option<Duration> {
+    /// How long a call may take where nothing else is said: of a lab's nodes.
+    #[cfg(target_os = "linux")]
+    pub fn default_limit(&self) -> Option<std::time::Duration> {
         self.calls.get("default").map(|limit| limit.0)
     }
 }

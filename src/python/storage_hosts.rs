@@ -94,11 +94,5 @@ impl HostsGiven {
 pub fn storage_hosts(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<StorageLab> {
     let (csi, given): (CsiGiven, HostsGiven) = (given.extract()?, given.extract()?);
     let (mask, deadline) = (given.mask.get().mask.clone(), Instant::now() + given.timeout.0);
-    wait(py, move || {
-        Ok(StorageLab::real(
-            given.lab(&csi, deadline).map_err(|error| mask.error(error))?,
-            #[cfg(target_os = "linux")]
-            None,
-        ))
-    })
+    wait(py, move || Ok(StorageLab::real(given.lab(&csi, deadline).map_err(|error| mask.error(error))?, None)))
 }

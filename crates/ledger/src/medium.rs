@@ -246,11 +246,13 @@ fn write_zeros(file: &File, mut offset: u64, end: u64) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
 fn write_zeros(_: &File, _: u64, _: u64) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
 fn allocate(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }

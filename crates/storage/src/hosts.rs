@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::command;
 use super::faults::{Fault, Faults, Network, Part};
 use super::mask::Mask;
-use super::tools;
 use holdfast_net::error::{Error, Result};
 
 /// How much of what a command printed is shown, in bytes from its end.
@@ -96,7 +96,7 @@ impl Hosts {
         shell.args(["-c", &command]);
         // hidden before it is cut: half a secret is not known for one
         let command = self.mask.hide(&command);
-        let done = tools::to_end(shell, "", deadline).map_err(|error| Error::lab_io(format!("{name}: sh"), error))?;
+        let done = command::to_end(shell, "", deadline).map_err(|error| Error::lab_io(format!("{name}: sh"), error))?;
         let printed = self.mask.hide(&format!("{}\n{}", done.printed.trim(), done.complaint.trim()));
         let tail = end_of(printed.trim(), SHOWN);
         match done.status {

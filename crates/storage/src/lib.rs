@@ -3,6 +3,8 @@
 
 mod asking;
 mod busy;
+#[cfg(unix)]
+mod command;
 mod copies;
 pub mod csi;
 mod cut;
@@ -28,7 +30,7 @@ mod plugin_address;
 mod repeats;
 mod runner;
 mod task;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod tools;
 mod volumes;
 

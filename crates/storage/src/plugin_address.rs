@@ -139,14 +139,8 @@ fn not_a_place(path: &Path, why: &str) -> Error {
 }
 
 fn dial(address: &str, process: Option<u32>) -> io::Result<std::net::TcpStream> {
-    #[cfg(target_os = "linux")]
     if let Some(process) = process {
-        use std::os::fd::AsFd;
-
-        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
-        let networks = File::open(format!("/proc/{process}/ns/net"))?;
-        move_into_link_name_space(networks.as_fd(), Some(LinkNameSpaceType::Network))?;
+        enter_network(process)?;
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
@@ -159,6 +153,22 @@ fn dial(address: &str, process: Option<u32>) -> io::Result<std::net::TcpStream> 
         }
     }
     Err(last)
+}
+
+/// Moves this thread into the network of a process.
+#[cfg(target_os = "linux")]
+fn enter_network(process: u32) -> io::Result<()> {
+    use std::os::fd::AsFd;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+    let networks = File::open(format!("/proc/{process}/ns/net"))?;
+    Ok(move_into_link_name_space(networks.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter_network(_: u32) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "networks of processes are Linux' alone"))
 }
 
 /// What the URL of a plugin means.

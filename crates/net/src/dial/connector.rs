@@ -34,7 +34,8 @@ pub trait Connector: Send + Sync + 'static {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tcp;
 
-/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up; where it can be told.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 impl Connector for Tcp {

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::mounts::Mounted;
 use super::patience::{Patient, in_time};
+use crate::command;
 use crate::executable::LEDGER;
 use crate::nodes::{Look, Mount};
-use crate::tools;
 use holdfast_ledger::Judge;
 use holdfast_net::error::{Error, Kind, Result};
 
@@ -80,6 +80,6 @@ pub fn look(
 fn formatted(device: &Path, deadline: Instant) -> Option<String> {
     let mut blkid = Command::new("blkid");
     blkid.args(["--probe", "--match-tag", "TYPE", "--output", "value"]).arg(device);
-    let done = tools::to_end(blkid, "", deadline).ok()?;
+    let done = command::to_end(blkid, "", deadline).ok()?;
     Some(done.well("blkid").ok()?.trim().to_owned()).filter(|name| !name.is_empty())
 }

@@ -16,8 +16,8 @@ use super::commands::{run, wait_serving};
 use super::device;
 use super::mounts::{mounted_on, text, unmount};
 use super::{ABOUT, NAME};
+use crate::command;
 use crate::csi::{Backend, BackendFeatures, Csi};
-use crate::tools;
 use crate::volumes::{Attachment, Volume, VolumeRequest, Volumes};
 use holdfast_net::error::{Error, Kind, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -214,7 +214,7 @@ fn is_empty(device: &str, deadline: Instant) -> Result<bool> {
     const NOTHING_FOUND: i32 = 2;
     let mut blkid = Command::new("blkid");
     blkid.args(["--probe", device]);
-    let done = tools::to_end(blkid, "", deadline).map_err(|error| Error::lab_io("blkid", error))?;
+    let done = command::to_end(blkid, "", deadline).map_err(|error| Error::lab_io("blkid", error))?;
     if done.status.and_then(|status| status.code()) == Some(NOTHING_FOUND) {
         return Ok(true);
     }
@@ -232,7 +232,7 @@ fn mount(device: &str, on: &Path, deadline: Instant) -> Result<String> {
         // before it is mounted: after that the kernel lets only who owns the machine do so
         let mut check = Command::new("e2fsck");
         check.args(["-f", "-p", device]);
-        let checked = tools::to_end(check, "", deadline).map_err(|error| Error::lab_io("e2fsck", error))?;
+        let checked = command::to_end(check, "", deadline).map_err(|error| Error::lab_io("e2fsck", error))?;
         if checked.status.and_then(|status| status.code()).is_none_or(|code| code > REPAIRED) {
             checked.well("e2fsck")?;
         }
