@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::errors::refused;
-use super::storage::StorageLab;
 use crate::error::Error;
 
 /// A lab, of which there is none here.
@@ -33,7 +32,7 @@ const NO_NAMESPACES: &str = "the lab is made of Linux' namespaces";
 /// Nodes as namespaces of this machine, with a provider on them.
 #[pyfunction]
 #[pyo3(signature = (*_given, **_named))]
-pub fn storage_lab(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<StorageLab> {
+pub fn storage_lab(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
     let error = Error::lab(NO_NAMESPACES);
     Err(refused(&error.hint(
         "run it on Linux as root, name machines of your own in the provider file (lab: {kind: hosts}), or take the \
@@ -44,14 +43,14 @@ pub fn storage_lab(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict
 /// The server of the lab's own driver.
 #[pyfunction]
 #[pyo3(signature = (*_given, **_named))]
-pub fn storage_server(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<StorageLab> {
+pub fn storage_server(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
     Err(no_driver())
 }
 
 /// The plugin of the lab's own driver.
 #[pyfunction]
 #[pyo3(signature = (*_given, **_named))]
-pub fn storage_plugin(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<StorageLab> {
+pub fn storage_plugin(_given: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
     Err(no_driver())
 }
 
