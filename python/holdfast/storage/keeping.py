@@ -27,9 +27,11 @@ def hand_over(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> lis
     return following
 
 
-def expect_one_writer(following: Sequence[StorageTask]) -> None:
-    """No next life writes, for nobody knows that the last is dead. Raises `SchedulerError` where one does."""
-    if waiting.until(lambda: any(task.acknowledged for task in following), _SECOND_LIFE):
+def expect_one_writer(following: Sequence[StorageTask], *, within: float = _SECOND_LIFE) -> None:
+    """No next life writes within so many seconds, for nobody knows that the last is dead. Raises `SchedulerError` where
+    one does.
+    """
+    if waiting.until(lambda: any(task.acknowledged for task in following), within):
         raise SchedulerError(
             "the cluster ran a task's next life while nobody knew that the last had ended: two write one volume",
             hint="kubernetes/kubernetes#61832 is one of that kind",
