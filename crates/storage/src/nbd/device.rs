@@ -31,7 +31,11 @@ pub fn stage(file: &Path, staging: &Path, deadline: Instant) -> Result<()> {
 
 /// The reverse; `file` is what the device is over.
 pub fn unstage(file: &Path, staging: &Path, deadline: Instant) -> Result<()> {
-    unmount(&staged(staging), deadline)?;
+    let device = staged(staging);
+    // within a file system that is mounted there it would be a file of somebody's, and a disk that was taken gives errors
+    if mounted_on(staging).is_none() || mounted_on(&device).is_some() {
+        unmount(&device, deadline)?;
+    }
     for device in over(file) {
         release(&device);
     }
