@@ -43,6 +43,15 @@ def looks(limit: float, *, look: float = LOOK) -> Iterator[bool]:
     yield True
 
 
+def left(end: float) -> float:
+    """Seconds until `end` on the monotonic clock, as the limit of one more call: never so few that it could not answer.
+
+    >>> left(end=0)
+    0.05
+    """
+    return max(0.05, end - time.monotonic())
+
+
 def watch(condition: Callable[[], object], limit: float, *, look: float = LOOK) -> float | None:
     """Look for `limit` seconds whether `condition()` stays true; after how many seconds it ended, or None.
 

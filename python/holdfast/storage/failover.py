@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from holdfast import waiting
 from holdfast.exceptions import ExpectationFailed
 from holdfast.storage import keeping, together
 
@@ -23,11 +24,11 @@ def move(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> list[Sto
 
     def take(task: StorageTask) -> None:
         with torpedo.blaming(f"the task ({task.stage}) does not run on {node} within {seconds} s", ExpectationFailed):
-            torpedo.lab.evict(task.volume, task.node, timeout=_left(end))
+            torpedo.lab.evict(task.volume, task.node, timeout=waiting.left(end))
 
     def run(task: StorageTask) -> StorageTask:
         with torpedo.blaming(f"the task ({task.stage}) does not run on {node} within {seconds} s", ExpectationFailed):
-            return torpedo.begin(task.volume, node, task.stage, timeout=_left(end))
+            return torpedo.begin(task.volume, node, task.stage, timeout=waiting.left(end))
 
     tasks = list(tasks)
     together.all_of(torpedo.each(take, tasks))  # all of them first: who takes volumes may do so side by side
@@ -36,14 +37,9 @@ def move(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> list[Sto
     moved = list(torpedo.each(run, tasks))
     for task in moved:
         with torpedo.blaming(f"the task ({task.stage}) writes nothing on {node} within {seconds} s", ExpectationFailed):
-            task.wait_acknowledged(torpedo.limits.enough, timeout=_left(end))
+            task.wait_acknowledged(torpedo.limits.enough, timeout=waiting.left(end))
     torpedo.note_recovery()
     return moved
-
-
-def _left(end: float) -> float:
-    """Seconds until then, as the time limit of a call."""
-    return max(0.05, end - time.monotonic())
 
 
 def run_again(torpedo: Scenario, tasks: Iterable[StorageTask], node: str) -> list[StorageTask]:

@@ -43,9 +43,9 @@ def expect_running(torpedo: Scenario, following: Sequence[StorageTask], seconds:
     end = time.monotonic() + seconds
     for task in following:
         with torpedo.blaming(f"the task ({task.stage}) does not run on {task.node}", ExpectationFailed, SchedulerError):
-            task.wait_running(timeout=max(0.05, end - time.monotonic()))
+            task.wait_running(timeout=waiting.left(end))
         with torpedo.blaming(f"the task ({task.stage}) writes nothing on {task.node}", ExpectationFailed):
-            task.wait_acknowledged(torpedo.limits.enough, timeout=max(0.05, end - time.monotonic()))
+            task.wait_acknowledged(torpedo.limits.enough, timeout=waiting.left(end))
 
 
 def take_over(torpedo: Scenario, tasks: Sequence[StorageTask], following: Sequence[StorageTask]) -> None:
@@ -54,10 +54,10 @@ def take_over(torpedo: Scenario, tasks: Sequence[StorageTask], following: Sequen
 
     def take(task: StorageTask) -> None:
         with torpedo.blaming(f"the volume of the task ({task.stage}) is not taken from {task.node}", ExpectationFailed):
-            torpedo.lab.evict(task.volume, task.node, timeout=max(0.05, end - time.monotonic()))
+            torpedo.lab.evict(task.volume, task.node, timeout=waiting.left(end))
 
     together.all_of(torpedo.each(take, tasks))
-    expect_running(torpedo, following, max(0.05, end - time.monotonic()))
+    expect_running(torpedo, following, waiting.left(end))
     torpedo.note_recovery()
 
 

@@ -367,7 +367,7 @@ class Scenario:
         """
 
         def look(task: StorageTask) -> LedgerVerdict:
-            timeout = None if end is None else max(0.05, end - time.monotonic())
+            timeout = None if end is None else waiting.left(end)
             return self.look(task.volume, node or task.node, timeout=timeout)
 
         tasks = list(tasks)
