@@ -19,7 +19,7 @@ use super::mask::Mask;
 use super::plugin_address::{PluginAddress, Surroundings, field};
 use super::volumes::{Attachment, Capability, Provider, Volume, VolumeRequest, Volumes};
 use holdfast_net::dial::BoxedIo;
-use holdfast_net::dial::connection::root_cause;
+use holdfast_net::dial::http1;
 use holdfast_net::error::{ConnectFault, Error, Kind, Result};
 use holdfast_net::waiting::{self, blocking};
 
@@ -206,7 +206,7 @@ fn is_global(answer: &Value) -> bool {
 /// What a plugin answers to a call. It must be an object, and what else it may be is no answer to an engine either.
 pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask) -> Result<Value> {
     let unreachable = |why: String| Error::new(Kind::Connect(ConnectFault::Unreachable), why);
-    let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable(format!("HTTP did not start: {error}")))?;
     let mut driver = AbortOnDropHandle::new(tokio::spawn(connection));
@@ -220,15 +220,8 @@ pub(crate) async fn ask(stream: BoxedIo, method: &str, body: &Value, mask: &Mask
         .map_err(|error| Error::invalid(error.to_string()))?;
     let hint = "the socket must speak HTTP/1.1, as Docker's plugins do; that of a CSI driver wants `kind: csi`";
     let broken = |what: String| Error::new(DROPPED, what).hint(hint);
-    let answer = match send.send_request(request).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            // An alert of TLS, it may be. Where that came before the question was sent, the connection alone knows it.
-            let ended = (&mut driver).await.ok().and_then(std::result::Result::err);
-            let why = ended.as_ref().map_or_else(|| root_cause(&error), |ended| root_cause(ended));
-            return Err(broken(format!("no answer by HTTP: {why}")));
-        }
-    };
+    let answer = http1::answer(send, request, &mut driver).await;
+    let answer = answer.map_err(|error| broken(format!("no answer by HTTP: {}", error.why())))?;
     let status = answer.status();
     let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     let bytes = read.map_err(|error| broken(format!("the answer broke off: {error}")))?.to_bytes();
@@ -420,9 +413,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn why_a_conversation_ended_is_told_whenever_it_did() {
+        let deadline = Instant::now() + Duration::from_secs(60);
         for round in 0..500 {
-            let asked = ask(Box::new(Ended), "Plugin.Activate", &json!({}), &Mask::default()).await;
-            let error = asked.expect_err("nobody answers");
+            let asked = async { ask(Box::new(Ended), "Plugin.Activate", &json!({}), &Mask::default()).await };
+            let answer = timeout_at(deadline.into(), asked).await.expect("an end, though the peer is gone");
+            let error = answer.expect_err("nobody answers");
             assert!(error.message.contains("an alert"), "round {round}: {error}");
         }
     }

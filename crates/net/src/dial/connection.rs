@@ -20,11 +20,11 @@ use super::answer::{self, Answer};
 use super::calls;
 pub use super::patience::{ExpectedOutage, Expecting, Patience, Watched};
 use super::traffic::{Metered, Traffic};
-use super::{Address, BoxedIo, Credentials};
+use super::{Address, BoxedIo, Credentials, silence};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
 use crate::waiting;
 
-const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 /// How much the peer may have in flight to us on one stream.
 const RECEIVE_WINDOW: u32 = 8 << 20;
 /// How much of a message waits below HTTP/2's flow control: at least two of the largest chunks.
@@ -34,28 +34,28 @@ const SEND_BUFFER: usize = 8 << 20;
 const HEADERS: u32 = 4 << 20;
 /// How much sooner each call hears of its own end than of the connection's: it may say more.
 const OWN_END_FIRST: Duration = Duration::from_millis(5);
-/// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
-const PINGS: u32 = 3;
+/// The same, where the peer let them end: what was sent in the moment of its farewell hears of no end of its own.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A handle on a connection; clones share it.
 #[derive(Clone)]
 pub struct Connection {
-    send: SendRequest<Body>,
-    shared: Arc<ConnectionState>,
+    pub(super) send: SendRequest<Body>,
+    pub(super) shared: Arc<ConnectionState>,
 }
 
-struct ConnectionState {
+pub(super) struct ConnectionState {
     address: Address,
-    origin: Uri,
-    credentials: Option<Credentials>,
-    traffic: Arc<Traffic>,
-    pending: Arc<AtomicUsize>,
+    pub(super) origin: Uri,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) pending: Arc<AtomicUsize>,
     /// Whether the peer is known to be in charge, where it need not be.
     in_charge: AtomicBool,
     alone: bool,
-    lost: watch::Sender<Option<String>>,
+    pub(super) lost: watch::Sender<Option<String>>,
     /// Why no further call shall begin on it, while those under way go on.
-    closing: watch::Sender<Option<String>>,
+    pub(super) closing: watch::Sender<Option<String>>,
     /// Whether it was ended from outside: by its peer, or by this machine's kernel.
     broken: Arc<AtomicBool>,
     /// Whether its peer has been silent for longer than one that is there.
@@ -117,7 +117,7 @@ impl Connection {
                         if pending.load(Ordering::Acquire) > 0 {
                             traffic.ended().await;
                             broken.store(true, Ordering::Release);
-                            return;
+                            waiting::pause(LAST_WORDS).await;
                         }
                         why
                     }
@@ -158,7 +158,7 @@ impl Connection {
             }
         }
         let connection = Self { send, shared };
-        tokio::spawn(watch_silence(connection.downgrade(), watched));
+        tokio::spawn(silence::watch(connection.downgrade(), watched));
         Ok(connection)
     }
 
@@ -228,7 +228,7 @@ impl Connection {
 
     /// Has a peer that is there say something, on a connection that was given up too.
     pub fn ask_for_a_sign(&self) {
-        ask_for_a_sign(self.send.clone(), &self.shared);
+        silence::ask_for_a_sign(self.send.clone(), &self.shared);
     }
 
     /// Waits until its peer, with a call pending, has been silent for longer than its user's patience lasts.
@@ -331,15 +331,15 @@ impl WeakConnection {
 }
 
 impl ConnectionState {
-    fn silence(&self) -> String {
+    pub(super) fn silence(&self) -> String {
         format!("the peer has been silent for {:.1} s", self.traffic.silent_for().as_secs_f64())
     }
 
-    fn suspect(&self, gone: bool) {
+    pub(super) fn suspect(&self, gone: bool) {
         self.suspected.send_if_modified(|suspected| std::mem::replace(suspected, gone) != gone);
     }
 
-    fn abandon(&self, why: &str) {
+    pub(super) fn abandon(&self, why: &str) {
         self.lost.send_if_modified(|slot| slot.is_none() && !slot.insert(why.to_owned()).is_empty());
     }
 }
@@ -369,82 +369,6 @@ impl Service<Request<Body>> for Connection {
     }
 }
 
-/// Asks a peer that has gone silent under a pending call for a sign of life, and suspects it to be gone without one.
-async fn watch_silence(connection: WeakConnection, watched: Watched) {
-    let Watched { patience, outage, .. } = watched;
-    let mut asked_at = None;
-    let mut pings = 0;
-    loop {
-        waiting::pause(patience.silence / 4).await;
-        let Some(Connection { send, shared }) = connection.upgrade() else { return };
-        if shared.lost.borrow().is_some() {
-            return;
-        }
-        let silent = shared.traffic.silent_for();
-        let now = tokio::time::Instant::now();
-        if shared.pending.load(Ordering::Acquire) == 0 || silent < patience.silence {
-            asked_at = None;
-            shared.suspect(false);
-            continue;
-        }
-        match asked_at {
-            None => {
-                let written = shared.traffic.written();
-                if shared.closing.borrow().is_none() {
-                    ask_for_a_sign(send, &shared);
-                } else if pings < PINGS && silent >= patience.silence * 10_u32.pow(pings) {
-                    // One that wants no further calls answers a ping, but does not take many.
-                    pings += 1;
-                    shared.traffic.ping();
-                } else if !outage.is_expected() {
-                    continue;
-                }
-                asked_at = Some((now, written));
-            }
-            Some((asked, written)) if now - asked >= patience.answer => {
-                if outage.is_expected() {
-                    shared.abandon(&shared.silence());
-                    return;
-                }
-                let left = shared.traffic.written() > written || shared.traffic.is_blocked();
-                // One that takes no more calls at a time was not asked: its silence says nothing.
-                shared.suspect(left);
-                if !left && shared.closing.borrow().is_some() {
-                    asked_at = None; // only the question showed that it wants no further calls
-                }
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-/// The question is a call whose headers are all there is of it, for they are under no flow control: a peer that takes
-/// no more of an upload for a while can answer it. Any answer is bytes from the peer, an error too.
-fn ask_for_a_sign(mut send: SendRequest<Body>, shared: &Arc<ConnectionState>) {
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = http::Method::POST;
-    let path = "/gnoi.system.System/Time";
-    let Ok(uri) = format!("{}{path}", shared.origin.to_string().trim_end_matches('/')).parse() else { return };
-    *request.uri_mut() = uri;
-    *request.version_mut() = http::Version::HTTP_2;
-    let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    if let Some(credentials) = &shared.credentials {
-        credentials.apply(headers);
-    }
-    let sent = send.try_send_request(request);
-    let mut lost = shared.lost.subscribe();
-    tokio::spawn(async move {
-        let nobody_has_it = async { while lost.changed().await.is_ok() {} };
-        tokio::select! {
-            _ = answer::read(path, sent) => {}
-            () = nobody_has_it => {}
-        }
-    });
-}
-
 fn not_grpc(fault: ConnectFault) -> Error {
     let error = |what: &str| Error::new(Kind::Connect(fault), what);
     match fault {
@@ -470,20 +394,39 @@ mod tests {
     use holdfast_wire::gnoi::system::TimeRequest;
     use holdfast_wire::gnoi::system::system_client::SystemClient;
 
-    #[tokio::test]
-    async fn a_call_on_a_lost_connection_is_known_as_our_transports_own() {
+    /// A connection, and what has its peer leave: with a farewell, or without.
+    async fn a_connection() -> (Connection, tokio::sync::oneshot::Sender<bool>) {
         let (ours, theirs) = tokio::io::duplex(4096);
-        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        let (leave, mut left) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
             let answer =
                 hyper::service::service_fn(|_| async { Ok::<_, std::io::Error>(Response::new(Body::empty())) });
             let io = hyper_util::rt::TokioIo::new(theirs);
-            let peer = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, answer);
-            tokio::select! { _ = peer => {}, _ = left => {} }
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let mut peer = std::pin::pin!(server.serve_connection(io, answer));
+            let with_farewell = tokio::select! { _ = &mut peer => false, with = &mut left => with.unwrap_or(false) };
+            if with_farewell {
+                peer.as_mut().graceful_shutdown();
+                let _ = peer.await;
+            }
         });
         let patience = Patience { silence: Duration::from_secs(9), answer: Duration::from_secs(9) };
-        let connection = Connection::plain(Box::new(ours), patience).await.expect("a connection");
-        leave.send(()).expect("the peer");
+        (Connection::plain(Box::new(ours), patience).await.expect("a connection"), leave)
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fell_between_two_is_lost_with_its_connection() {
+        let (connection, leave) = a_connection().await;
+        let _never_answered = connection.pending();
+        leave.send(true).expect("the peer");
+        let soon = Duration::from_secs(30);
+        tokio::time::timeout(soon, connection.lost()).await.expect("its end, though a call is under way");
+    }
+
+    #[tokio::test]
+    async fn a_call_on_a_lost_connection_is_known_as_our_transports_own() {
+        let (connection, leave) = a_connection().await;
+        leave.send(false).expect("the peer");
         connection.lost().await;
         let origin = connection.origin();
         let refused = SystemClient::with_origin(connection, origin).time(TimeRequest {}).await.expect_err("it is lost");

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio_socks::tcp::Socks5Stream;
 use tonic::body::Body;
 
 use super::connection::root_cause;
+use super::http1::{self, NoAnswer};
 use super::{Address, BoxedIo};
 use crate::error::{ConnectFault, Error, Kind, Remedy, Result};
 
@@ -118,14 +119,16 @@ impl Proxy {
     }
 
     async fn connect(&self, io: BoxedIo, target: &Address) -> Result<BoxedIo> {
-        let broken = |error: hyper::Error| {
-            let what = if error.is_parse() { "its answer is no HTTP".to_owned() } else { root_cause(&error) };
-            self.unreachable(&format!("does not do its work: {what}")).caused_by(Arc::new(error))
+        let idle = |what: &str| self.unreachable(&format!("does not do its work: {what}"));
+        let broken = |error: hyper::Error| idle(&root_cause(&error)).caused_by(Arc::new(error));
+        let silent = |error: NoAnswer| {
+            let what = if error.is_parse() { "its answer is no HTTP".to_owned() } else { error.why() };
+            idle(&what).caused_by(Arc::new(error))
         };
-        let (mut send, connection) = http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
-        // It ends with the tunnel, and with `send`.
-        tokio::spawn(connection.with_upgrades());
-        let answer = send.send_request(self.request(target)?).await.map_err(broken)?;
+        let (send, connection) = handshake(TokioIo::new(io)).await.map_err(broken)?;
+        // It ends with the tunnel.
+        let mut connection = tokio::spawn(connection.with_upgrades());
+        let answer = http1::answer(send, self.request(target)?, &mut connection).await.map_err(silent)?;
         if !answer.status().is_success() {
             return Err(self.refused(answer.status(), answer.headers(), target));
         }
