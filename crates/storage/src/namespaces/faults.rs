@@ -159,6 +159,7 @@ impl Namespaces {
     /// The links go first: else the kernel tells the peers of each connection that it is gone.
     fn power_off(&self, node: &str, deadline: Instant) -> Result<()> {
         self.links(node, |_| true, false, deadline)?;
+        self.parts.forget_in(node);
         self.state().nodes.get_mut(node).map(NodeState::wake);
         let gone = self.state().nodes.get_mut(node).and_then(|node| node.namespace.take());
         gone.map_or(Ok(()), |namespace| namespace.end(deadline))?;
@@ -195,12 +196,6 @@ impl Namespaces {
     fn started(&self, node: &str) -> Result<Started> {
         let plugin = self.state().known(node)?.plugin.clone();
         plugin.ok_or_else(|| Error::lab(format!("no plugin was started on {node}")))
-    }
-
-    /// Ends a part that has a folder of the lab by a signal.
-    pub(super) fn end_part(&self, node: &str, folder: &str, signal: &str, deadline: Instant) -> Result<()> {
-        let pid = self.pid_of(folder)?;
-        self.within(node, |namespace| end_process(namespace, &pid, signal, deadline))
     }
 
     fn hang_plugin(&self, node: &str, deadline: Instant) -> Result<()> {

@@ -11,6 +11,7 @@ mod mounts;
 mod namespace;
 mod nodes;
 mod options;
+mod parts;
 mod patience;
 mod pause_image;
 mod plugins;

@@ -12,6 +12,7 @@ use super::looking;
 use super::mounts::{Mounted, counted, loop_devices};
 use super::namespace::Namespace;
 use super::options::LabOptions;
+use super::parts::Parts;
 use super::patience::in_time;
 use super::relay::Relay;
 use super::starting::{Started, wait_started};
@@ -30,6 +31,7 @@ pub const CONTROLLER: &str = "controller";
 pub struct Namespaces {
     pub(super) options: LabOptions,
     pub(super) state: Arc<Mutex<State>>,
+    pub(super) parts: Parts,
 }
 
 pub struct State {
@@ -143,7 +145,7 @@ impl Namespaces {
             driver: None,
             relay: None,
         };
-        let lab = Self { options, state: Arc::new(Mutex::new(state)) };
+        let lab = Self { options, state: Arc::new(Mutex::new(state)), parts: Parts::default() };
         lab.show_links(deadline)?;
         if let Some(command) = &lab.options.server {
             let command = lab.filled(command, "server");
@@ -410,7 +412,8 @@ impl Nodes for Namespaces {
         let ended = [(node, own), ("the server", server.as_mut())].into_iter().find_map(|(name, namespace)| {
             namespace.and_then(Namespace::ended).map(|status| format!("the namespaces of {name} ended: {status}"))
         });
-        ended.map(Error::lab)
+        drop(state);
+        ended.map(Error::lab).or_else(|| self.ended_part(node))
     }
 
     /// Whatever its volumes are called: all that it has now and did not have before.

@@ -73,7 +73,7 @@ impl Namespaces {
             format!("--data-root={folder}/data --host=unix://{folder}/docker.sock"),
             format!("--config-file={folder}/daemon.json"),
         ];
-        self.start_in(namespace, &format!("{node}/runtime"), &format!("exec {}", command.join(" ")), None).map(drop)
+        self.start_part(namespace, &format!("{node}/runtime"), &format!("exec {}", command.join(" ")))
     }
 
     /// Ends the engine on a node by a signal; what it runs stays where that kills it.

@@ -110,9 +110,7 @@ impl Namespaces {
 
     fn start_on_server(&self, parts: &[(&str, String)]) -> Result<()> {
         self.on_server(|server| {
-            let start = |(name, command): &(&str, String)| {
-                self.start_in(server, &format!("server/{name}"), command, None).map(drop)
-            };
+            let start = |(name, command): &(&str, String)| self.start_part(server, &format!("server/{name}"), command);
             parts.iter().try_for_each(start)
         })
     }

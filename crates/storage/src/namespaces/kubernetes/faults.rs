@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::control_plane::{API, ETCD};
 use crate::faults::Part;
-use crate::namespaces::faults::end_process;
 use crate::namespaces::nodes::{Namespaces, NodeState};
 use holdfast_net::error::{Error, Result};
 use holdfast_net::waiting::blocking::wait_until;
@@ -24,8 +23,7 @@ impl Namespaces {
         if part == Part::Kubelet {
             return self.end_part(node, &format!("{node}/kubelet"), "-KILL", deadline);
         }
-        let pid = self.pid_of(&format!("server/{}", control_plane_name(part)))?;
-        self.on_server(|server| end_process(server, &pid, "-KILL", deadline))
+        self.end_part_of_server(&format!("server/{}", control_plane_name(part)), "-KILL", deadline)
     }
 
     /// Starts one that was killed.

@@ -128,7 +128,7 @@ impl Namespaces {
     pub(in crate::namespaces) fn launch_containerd(&self, namespace: &Namespace, node: &str) -> Result<()> {
         let configuration = self.worker_folder(node).join("containerd.toml");
         let command = format!("exec containerd --config {}", quoted(&configuration));
-        self.start_in(namespace, &format!("{node}/runtime"), &command, None).map(drop)
+        self.start_part(namespace, &format!("{node}/runtime"), &command)
     }
 
     fn launch_kubelet(&self, namespace: &Namespace, node: &str) -> Result<()> {
@@ -156,7 +156,7 @@ impl Namespaces {
             address(number),
             quoted(&folder.join("certificates")),
         );
-        self.start_in(namespace, &format!("{node}/kubelet"), &command, None).map(drop)
+        self.start_part(namespace, &format!("{node}/kubelet"), &command)
     }
 
     /// The image that all nodes have, as a file that containerd imports.
