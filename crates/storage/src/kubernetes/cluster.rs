@@ -12,12 +12,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::serde::Serialize;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 use tonic::Code;
 
+use super::kubeconfig;
 use super::manifests::{self, Owner, RUN_LABEL};
 use holdfast_net::error::{Error, Kind, Result, chain};
 use holdfast_net::waiting::blocking::{until, wait_until};
@@ -34,7 +35,7 @@ const OWN_DOMAINS: [&str; 2] = ["kubernetes.io", "k8s.io"];
 /// How a cluster is reached, and what of it is the run's.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// A kubeconfig.
+    /// A kubeconfig, or several as `$KUBECONFIG` has them.
     pub kubeconfig: PathBuf,
     /// The context in it; its current one where there is none.
     pub context: Option<String>,
@@ -126,31 +127,12 @@ fn held(meta: &ObjectMeta) -> Option<String> {
 /// What to say of credentials that a program gives, which failed.
 const BY_HAND: &str = "the program that the kubeconfig names for credentials failed: run it by hand to see why";
 
-/// What is wrong with a kubeconfig, without what is in it.
-fn unreadable(file: &str, error: &KubeconfigError) -> Error {
-    let why = match error {
-        KubeconfigError::Parse(_) => "it is no kubeconfig".to_owned(),
-        error => chain(error),
-    };
-    Error::invalid(format!("{file}: {why}")).hint("give a kubeconfig, and a context that is in it")
-}
-
-/// Programs that give credentials ask nobody anything: the terminal is the tests'.
-fn ask_nobody(config: &mut Kubeconfig) {
-    for user in config.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
-        if let Some(exec) = user.exec.as_mut() {
-            exec.interactive_mode = Some(ExecInteractiveMode::Never);
-        }
-    }
-}
-
 impl Cluster {
     /// Reaches a cluster once it answers. Must be called within a runtime, from where blocking is allowed.
     pub fn connect(options: ClusterOptions, deadline: Instant) -> Result<Self> {
         let file = options.kubeconfig.display().to_string();
-        let bad = |error: KubeconfigError| unreadable(&file, &error);
-        let mut read = Kubeconfig::read_from(&options.kubeconfig).map_err(bad)?;
-        ask_nobody(&mut read);
+        let bad = |error: KubeconfigError| kubeconfig::unreadable(&file, &error);
+        let read = kubeconfig::read(&options.kubeconfig).map_err(bad)?;
         let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
         let runtime = Handle::current();
         let config = runtime.block_on(Config::from_custom_kubeconfig(read, &chosen)).map_err(bad)?;

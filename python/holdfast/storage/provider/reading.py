@@ -243,10 +243,10 @@ class _File:
         return replace(found, runner="kubernetes", cluster=replace(cluster, **given))
 
     def _kubeconfig(self, given: str | None) -> str:
-        """The file's, from its folder; else the one that kubectl takes."""
+        """The file's, from its folder; else what kubectl takes, which may be several."""
         if given is not None:
             return str(self.folder / Path(given).expanduser())
-        usual = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+        usual = os.environ.get("KUBECONFIG", "").strip(os.pathsep)
         return usual or str(Path.home() / ".kube" / "config")
 
     def _wrong(self, path: str, message: str, hint: str | None = None) -> InvalidArgumentError:
