@@ -13,13 +13,30 @@ import (
 	core "k8s.io/api/core/v1"
 	storage "k8s.io/api/storage/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 )
 
 const finalizer = "external-attacher/holdfast"
 
-// From one look at what is to be attached to the next.
-const look = 200 * time.Millisecond
+const (
+	// From one look at what is to be attached to the next.
+	look = 200 * time.Millisecond
+	// From one try of an attachment that failed to the next, at last.
+	attachRetryLast = 2 * time.Second
+)
+
+// What is asked for an attachment, which fails on its own: to be made, or to be taken back.
+type asked struct {
+	attachment types.UID
+	back       bool
+}
+
+// What failed is tried again, after a pause that grows.
+type failed struct {
+	pause time.Duration
+	until time.Time
+}
 
 // An attacher does what VolumeAttachments ask for, as external-attacher does. Each is asked for on its own: one node
 // whose volume does not come off holds up no other.
@@ -27,10 +44,12 @@ type attacher struct {
 	driver string
 	csi    csi.ControllerClient
 	client kubernetes.Interface
+	// For one call to the driver.
+	timeout time.Duration
 }
 
 func (a attacher) run(ctx context.Context) {
-	var underWay sync.Map
+	var underWay, failures sync.Map
 	for ticker := time.NewTicker(look); ; {
 		select {
 		case <-ctx.Done():
@@ -48,6 +67,12 @@ func (a attacher) run(ctx context.Context) {
 			if attachment.Spec.Attacher != a.driver || attachment.Spec.Source.PersistentVolumeName == nil || done {
 				continue
 			}
+			what := asked{attachment: attachment.UID, back: attachment.DeletionTimestamp != nil}
+			before, _ := failures.Load(what)
+			last, _ := before.(failed)
+			if time.Now().Before(last.until) {
+				continue
+			}
 			if _, already := underWay.LoadOrStore(attachment.UID, true); already {
 				continue
 			}
@@ -56,14 +81,18 @@ func (a attacher) run(ctx context.Context) {
 				if err := a.settle(ctx, attachment); err != nil {
 					fmt.Fprintln(os.Stderr, attachment.Name, attachment.Spec.NodeName, err)
 					a.tell(ctx, attachment, err)
+					pause := min(max(2*last.pause, retryFirst), attachRetryLast)
+					failures.Store(what, failed{pause: pause, until: time.Now().Add(pause)})
+					return
 				}
+				failures.Delete(what)
 			}()
 		}
 	}
 }
 
 func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachment) error {
-	within, cancel := context.WithTimeout(ctx, callTimeout)
+	within, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	attachments := a.client.StorageV1().VolumeAttachments()
 	ours := slices.Contains(attachment.Finalizers, finalizer)

@@ -26,8 +26,8 @@ import (
 // Parameters with this prefix are for who asks the driver, and not the driver's.
 const reserved = "csi.storage.k8s.io/"
 
-// For one call to the driver; the queue asks again.
-const callTimeout = 30 * time.Second
+// For one call to the driver, where nothing else is said; the queue asks again.
+const defaultCallTimeout = 30 * time.Second
 
 // From one try to the next, at first and at last.
 const (
@@ -41,6 +41,7 @@ type provisioner struct {
 	csi      csi.ControllerClient
 	client   kubernetes.Interface
 	topology bool
+	timeout  time.Duration
 }
 
 func modes(claimed []core.PersistentVolumeAccessMode, singleWriter bool) []csi.VolumeCapability_AccessMode_Mode {
@@ -131,7 +132,7 @@ func (p provisioner) Provision(
 			return nil, controller.ProvisioningNoChange, err
 		}
 	}
-	within, cancel := context.WithTimeout(ctx, callTimeout)
+	within, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	answer, err := p.csi.CreateVolume(within, request)
 	if err != nil {
@@ -179,7 +180,7 @@ func (p provisioner) Delete(ctx context.Context, volume *core.PersistentVolume) 
 	if volume.Spec.CSI == nil {
 		return errors.New("no volume of a CSI driver")
 	}
-	within, cancel := context.WithTimeout(ctx, callTimeout)
+	within, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	_, err := p.csi.DeleteVolume(within, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
 	return err
@@ -260,6 +261,7 @@ func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attache
 
 func controllerCommand() *cobra.Command {
 	var driver, socket, config string
+	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "csi-controller",
 		Short: "Make, remove, attach and detach the volumes of a CSI driver as Kubernetes asks for it",
@@ -282,9 +284,11 @@ func controllerCommand() *cobra.Command {
 				return err
 			}
 			if attaches {
-				go attacher{driver: driver, csi: csi.NewControllerClient(connection), client: client}.run(ctx)
+				go attacher{driver: driver, csi: csi.NewControllerClient(connection), client: client, timeout: timeout}.run(ctx)
 			}
-			made := provisioner{driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology}
+			made := provisioner{
+				driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology, timeout: timeout,
+			}
 			controller.NewProvisionController(
 				ctx, client, driver, made,
 				controller.LeaderElection(false),
@@ -299,5 +303,6 @@ func controllerCommand() *cobra.Command {
 	command.Flags().StringVar(&driver, "driver", "", "the driver's name, as GetPluginInfo says it")
 	command.Flags().StringVar(&socket, "socket", "", "where its controller serves")
 	command.Flags().StringVar(&config, "kubeconfig", "", "how the cluster is reached")
+	command.Flags().DurationVar(&timeout, "timeout", defaultCallTimeout, "how long one call to the driver may take")
 	return command
 }

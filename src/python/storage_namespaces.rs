@@ -65,8 +65,16 @@ pub struct LabGiven {
 struct KubernetesGiven {
     executable: PathBuf,
     pause: PathBuf,
+    call: Seconds,
     recovery: Option<String>,
     workload: Option<String>,
+}
+
+impl KubernetesGiven {
+    fn options(&self) -> KubernetesOptions {
+        let (executable, pause) = (self.executable.clone(), self.pause.clone());
+        KubernetesOptions { executable, pause, call: self.call.0 }
+    }
 }
 
 impl LabGiven {
@@ -88,10 +96,7 @@ impl LabGiven {
             ready: self.ready.clone(),
             ledger: self.ledger.clone(),
             runtime: matches!(self.runner.as_str(), "docker" | "swarm").then_some(runtime),
-            kubernetes: self
-                .kubernetes
-                .as_ref()
-                .map(|given| KubernetesOptions { executable: given.executable.clone(), pause: given.pause.clone() }),
+            kubernetes: self.kubernetes.as_ref().map(KubernetesGiven::options),
             mask: self.mask.get().mask.clone(),
         };
         Namespaces::create(options, deadline)

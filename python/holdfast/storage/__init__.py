@@ -21,6 +21,8 @@ CALL = 60.0
 # How long one of Docker's volume plugin protocol may take, in seconds: engines wait so long until a volume is made or
 # mounted.
 PLUGIN_CALL = 120.0
+# The calls of CSI that sidecars make.
+_OF_SIDECARS = ("CreateVolume", "DeleteVolume", "ControllerPublishVolume", "ControllerUnpublishVolume")
 EMULATED_NODES = ("node1", "node2", "node3")
 
 
@@ -158,19 +160,23 @@ def lab(
             "ready": provider.line(provider.ready),
             "socket": provider.socket,
             "controller_start": provider.line(provider.controller_start),
-            "kubernetes": _kubernetes(provider) if provider.runner == "kubernetes" else None,
+            "kubernetes": _kubernetes(provider, calls or {}) if provider.runner == "kubernetes" else None,
         }
     )
 
 
-def _kubernetes(provider: ProviderFile) -> dict[str, Any]:
-    """Of what a Kubernetes on the nodes is made, and what is done for tasks whose node is lost."""
+def _kubernetes(provider: ProviderFile, calls: Mapping[str, float]) -> dict[str, Any]:
+    """Of what a Kubernetes on the nodes is made, and what is done for tasks whose node is lost. Who makes and attaches
+    volumes there has one limit for all its calls, as the sidecars of CSI have: the longest of theirs.
+    """
     executables = kubernetes.find()
     if executables is None:
         raise InvalidArgumentError(kubernetes.lacks() or "there is no Kubernetes here")
+    asked = {"default": default_call(provider), **provider.calls, **calls}
     return {
         "executable": os.fspath(executables.kubernetes),
         "pause": os.fspath(executables.pause),
+        "call": max(asked.get(name, asked["default"]) for name in _OF_SIDECARS),
         "recovery": provider.recovery,
         "workload": provider.workload,
     }

@@ -1,6 +1,7 @@
 //! What a lab is made of.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::mask::Mask;
 
@@ -50,4 +51,6 @@ pub struct KubernetesOptions {
     pub executable: PathBuf,
     /// The executable that holds a pod's namespaces.
     pub pause: PathBuf,
+    /// How long a call to a CSI driver may take of who makes and attaches its volumes.
+    pub call: Duration,
 }

@@ -24,13 +24,14 @@ impl Namespaces {
             return Err(Error::lab("the lab has no Kubernetes"));
         };
         let command = format!(
-            "exec {} csi-controller --driver {} --socket {} --kubeconfig {}",
+            "exec {} csi-controller --driver {} --socket {} --kubeconfig {} --timeout {}s",
             quoted(&options.executable),
             quoted(Path::new(driver)),
             quoted(&self.socket(CONTROLLER)),
             quoted(&credentials.kubeconfig_of("admin")),
+            options.call.as_secs_f64(),
         );
-        self.on_server(|server| self.start_in(server, "server/csi", &command, None).map(drop))
+        self.on_server(|server| self.start_part(server, "server/csi", &command))
     }
 
     /// Registers the plugin on a node that just came up with its kubelet, where that knows the driver already.
@@ -53,6 +54,6 @@ impl Namespaces {
             quoted(Path::new(driver)),
             quoted(&self.socket(node)),
         );
-        self.start_in(namespace, &format!("{node}/registrar"), &command, None).map(drop)
+        self.start_part(namespace, &format!("{node}/registrar"), &command)
     }
 }
