@@ -434,7 +434,7 @@ impl Lab {
         left.extend(behind);
         let names = self.nodes.names();
         let node = names.first().ok_or_else(|| Error::invalid("there is no node"))?;
-        for volume in self.volumes.list(node, deadline)?.iter().filter(|volume| ids.contains(&volume.id)) {
+        for volume in self.volumes.attached(node, deadline)?.iter().filter(|volume| ids.contains(&volume.id)) {
             for node in volume.nodes.iter().flatten() {
                 left.push(Leftover::on(node, LeftoverKind::Attachment, &volume.name));
             }

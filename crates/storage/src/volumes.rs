@@ -275,6 +275,11 @@ pub trait Volumes: Send + Sync {
     /// All volumes there are.
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>>;
 
+    /// The volumes of which it is known which nodes have them attached.
+    fn attached(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        self.list(node, deadline)
+    }
+
     /// Whether a volume is there, asked for by itself; none, where nobody can ask so.
     fn has(&self, _node: &str, _volume: &Volume, _deadline: Instant) -> Result<Option<bool>> {
         Ok(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -258,6 +258,32 @@ def expect_listed(scenario: Scenario, volumes: Iterable[StorageVolume], node: st
         page = max(2, len(scenario.lab.volumes(node)) // 3)
         listed = waiting.until(lambda: not missing(page), scenario.limits.settle)
         scenario.expect(listed, f"made, and not in the provider's list in pages of {page}: {', '.join(missing(page))}")
+
+
+def expect_as_answered(
+    scenario: Scenario,
+    name: str,
+    before: Collection[str],
+    created: Sequence[StorageVolume],
+    node: str,
+    *,
+    may_be_left: bool,
+) -> None:
+    """A volume that was to be created while the plugin was down is there if that went well, and is not if it failed,
+    unless it `may_be_left`: a call that was not answered may have been carried out. `before` are the ids of volumes
+    that were there before.
+    """
+
+    def there() -> set[str]:
+        # a CSI driver's list has no names
+        return {volume.id for volume in scenario.lab.volumes(node) if volume.name in ("", name)} - set(before)
+
+    if created:
+        listed = waiting.until(lambda: created[0].id in there(), scenario.limits.settle)
+        scenario.expect(listed, "a volume was created while the plugin was down, and is not there")
+    elif not may_be_left:
+        gone = waiting.until(lambda: not there(), scenario.limits.settle)
+        scenario.expect(gone, f"a create that failed left {', '.join(there())}")
 
 
 def expect_read_only(scenario: Scenario, volume: StorageVolume, node: str) -> None:

@@ -399,6 +399,8 @@ class Scenario:
             if not self._until(partial(_writes_no_more, task), self.limits.deadline):
                 within = f"after {self.limits.deadline} s"
                 raise ExpectationFailed(f"the old writer ({task.stage}) on {task.node} got no error {within}")
+            if task.failed is None:
+                self.unchecked("that the old writer is told an error", f"{self.provider.runner} ended it before it was")
 
     def expect_undisturbed(self, tasks: Sequence[StorageTask], since: Sequence[int]) -> None:
         """No task got an error, or waited too long for an acknowledgement since it had so many."""

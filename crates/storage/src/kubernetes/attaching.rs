@@ -21,6 +21,17 @@ impl Cluster {
         Ok(found.and_then(|claim| claim.spec?.volume_name))
     }
 
+    /// The run's claims by what their driver calls their volumes (`PersistentVolume.spec.csi.volumeHandle`).
+    pub fn claims_by_handle(&self, deadline: Instant) -> Result<BTreeMap<String, String>> {
+        let found = self.list(&self.all::<PersistentVolume>(), "", deadline)?.into_iter();
+        let own = found.filter_map(|volume| {
+            let spec = volume.spec?;
+            let claim = spec.claim_ref.filter(|claim| claim.namespace.as_deref() == Some(self.namespace()))?;
+            Some((spec.csi?.volume_handle, claim.name?))
+        });
+        Ok(own.collect())
+    }
+
     /// What a claim's volume still needs to be attached to a node; none where it is attached, or need not be.
     pub fn missing_attachment(&self, claim: &str, node: &str, deadline: Instant) -> Result<Option<Obstacle>> {
         let Some(volume) = self.volume_of(claim, deadline)? else { return Ok(None) };

@@ -45,12 +45,24 @@ impl Claims {
     ) -> Result<Self> {
         let cluster = pods.cluster().clone();
         let provisioner = cluster.storage_class(&class, deadline)?.provisioner;
-        let mut capabilities = claimable(&provider.capabilities);
+        let mut capabilities = claimable(&provider.capabilities, plugins.is_some());
         if cluster.may_bind_to_nodes(&provisioner, deadline)? {
             capabilities.insert(Capability::Topology);
         }
         let provider = Provider { capabilities, ..provider };
         Ok(Self { cluster, pods, class, provider, plugins })
+    }
+
+    fn listed(&self, ask: impl Fn(&dyn Volumes) -> Result<Vec<Volume>>, deadline: Instant) -> Result<Vec<Volume>> {
+        let lists = self.provider.capabilities.contains(&Capability::List);
+        let Some(plugins) = self.plugins.as_deref().filter(|_| lists) else { return Ok(Vec::new()) };
+        let listed = ask(plugins)?;
+        let claims = self.cluster.claims_by_handle(deadline)?;
+        let named = |volume: Volume| match claims.get(&volume.id) {
+            Some(claim) => Volume { id: claim.clone(), name: claim.clone(), ..volume },
+            None => volume,
+        };
+        Ok(listed.into_iter().map(named).collect())
     }
 
     fn user_class(&self, deadline: Instant) -> Result<StorageClass> {
@@ -123,11 +135,13 @@ impl Claims {
     }
 }
 
-/// What of a driver can be asked for by claims and pods.
-fn claimable(own: &BTreeSet<Capability>) -> BTreeSet<Capability> {
-    let kept = [Capability::Fence, Capability::Local];
-    let of_claims = [Capability::Create, Capability::List, Capability::ListNodes, Capability::RefusesUnknownParameters];
-    own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
+/// What of a driver can be asked for by claims and pods. Its list is asked for where its plugins can be: that of the
+/// run's claims is our own, and says nothing of it.
+fn claimable(own: &BTreeSet<Capability>, asks_plugins: bool) -> BTreeSet<Capability> {
+    let kept = [Capability::Fence, Capability::Local, Capability::List];
+    let of_claims = [Capability::Create, Capability::ListNodes, Capability::RefusesUnknownParameters];
+    let asked = |each: &Capability| kept.contains(each) && (asks_plugins || *each != Capability::List);
+    own.iter().copied().filter(asked).chain(of_claims).collect()
 }
 
 fn volume(claim: &PersistentVolumeClaim) -> Volume {
@@ -179,7 +193,16 @@ impl Volumes for Claims {
         }
     }
 
-    fn list(&self, _: &str, deadline: Instant) -> Result<Vec<Volume>> {
+    /// The driver's own list, where it can be asked for: the run's volumes by their claims, others by their ids.
+    fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        self.listed(|plugins| plugins.list(node, deadline), deadline)
+    }
+
+    fn list_in_pages(&self, node: &str, entries: u32, deadline: Instant) -> Result<Vec<Volume>> {
+        self.listed(|plugins| plugins.list_in_pages(node, entries, deadline), deadline)
+    }
+
+    fn attached(&self, _: &str, deadline: Instant) -> Result<Vec<Volume>> {
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         let found = self.cluster.list(&claims, &self.cluster.own_label(), deadline)?;
         let attached = self.cluster.attachments(deadline)?;

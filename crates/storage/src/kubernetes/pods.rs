@@ -103,11 +103,13 @@ impl Pods {
     }
 
     pub(super) fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
+        self.tasks.made.use_node(of.node);
         if let Some(kept) = self.tasks.kept.of(of.name) {
             self.cluster().keep(kept.workload, &kept.name, of, deadline)?;
         } else {
             let pods = self.cluster().own::<Pod>();
             self.cluster().create(&pods, &manifests::pod(self.cluster().run(), of)?, deadline)?;
+            self.tasks.made.add(of.name, of.node);
         }
         self.wait_running(of.name, of.claim, of.node, of.ends, deadline).inspect_err(|_| {
             let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
@@ -229,6 +231,7 @@ impl Pods {
         if force {
             self.tasks.note_forced(task);
         }
+        self.tasks.made.forget(task);
         let pods = self.cluster().own::<Pod>();
         if !self.tasks.kept.knows(task) {
             return self.cluster().remove(&pods, task, &params, deadline);
@@ -257,15 +260,17 @@ impl Pods {
         self.listed(node, &self.cluster().own_label(), deadline)
     }
 
-    /// That the cluster took a pod of the run's away, for reasons of its own.
+    /// That the cluster took a pod of the run's away, for reasons of its own, or that somebody else did.
     fn disruption(&self, node: &str) -> Option<Error> {
         let pods = self.all_on(node, Instant::now() + GLANCE).ok()?;
-        let told = pods.iter().find_map(|pod| Some((pod.metadata.name.clone()?, taken_away(pod)?)));
-        let (name, why) = told?;
-        Some(
-            Error::lab(format!("the cluster took the pod {name} from {node}: {why}"))
-                .hint("give nodes with room, that nobody scales down or defragments meanwhile"),
-        )
+        let taken = pods.iter().find_map(|pod| Some((pod.metadata.name.clone()?, taken_away(pod)?)));
+        if let Some((name, why)) = taken {
+            let error = Error::lab(format!("the cluster took the pod {name} from {node}: {why}"));
+            return Some(error.hint("give nodes with room, that nobody scales down or defragments meanwhile"));
+        }
+        let gone = self.tasks.made.gone(node, &pods)?;
+        let error = Error::lab(format!("somebody else deleted the pod {gone} on {node}: this run did not"));
+        Some(error.hint("the audit log of the cluster says who did, where it has one"))
     }
 
     fn listed(&self, node: &str, labels: &str, deadline: Instant) -> Result<Vec<Pod>> {
@@ -352,6 +357,7 @@ impl Nodes for Pods {
     fn trouble(&self, node: &str, deadline: Instant) -> Option<Error> {
         match &self.options.beneath {
             Some(beneath) => beneath.trouble(node, deadline),
+            None if !self.tasks.made.has_used(node) => None, // what is wrong there is nothing to this run
             None => match self.cluster().is_ready(node, deadline.min(Instant::now() + GLANCE)) {
                 Ok(Some(true)) => self.disruption(node),
                 Err(_) => None, // that the API is away is said of the volumes

@@ -10,6 +10,7 @@ use kube::api::ListParams;
 
 use super::cluster::Cluster;
 use super::kept::Kept;
+use super::made::Made;
 use super::manifests::TASK_LABEL;
 use holdfast_net::error::Result;
 
@@ -20,6 +21,8 @@ pub struct TaskPods {
     pub cluster: Cluster,
     /// The tasks that the cluster keeps.
     pub kept: Kept,
+    /// The pods that the run made itself.
+    pub made: Made,
     /// Those that were removed though their node said nothing.
     forced: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -27,7 +30,7 @@ pub struct TaskPods {
 impl TaskPods {
     /// None yet.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, kept: Kept::default(), forced: Arc::default() }
+        Self { cluster, kept: Kept::default(), made: Made::default(), forced: Arc::default() }
     }
 
     /// The pod of a task.
