@@ -274,8 +274,10 @@ def on_kubernetes(session: nox.Session, scenarios: str, mark: str) -> None:
     session.chdir(session.create_tmp())
     # on the PATH, for tests have a cache of their own
     path = os.pathsep.join([built_kubernetes(session), session.bin, os.environ["PATH"]])
-    nbd = ["--provider", "nbd", "--torpedo-runner", "kubernetes"]
+    report = str(Path(session.create_tmp()) / "report")
+    nbd = ["--provider", "nbd", "--torpedo-runner", "kubernetes", "--torpedo-report", report]
     session.run("pytest", "-n", "2", "-k", scenarios, *nbd, env={"PATH": path})
+    session.run("python", str(ROOT / "tests_py" / "providers.py"), "compare", report)
     own = [str(file) for file in sorted((ROOT / "tests_py").glob("test_kubernetes*.py"))]
     project = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     session.run("pytest", "-n", "2", *own, "-m", mark, *project, env={"PATH": path})

@@ -1,7 +1,8 @@
 """`nox -s providers`: docs/providers.md stays true: the providers that are listed there get the verdicts written there.
 
 `-- write` writes the tables anew, `-- NAME` or `-- NAME/RUNNER` takes some alone, with `write` too; `-- sample`,
-which is what CI runs, takes those of today: others each day, and all within a week. Real plugins, mounts, networks and
+which is what CI runs, takes those of today: others each day, and all within a week. `compare FOLDER` holds a report of
+a run, be it of some scenarios alone, against the page. Real plugins, mounts, networks and
 engines: Linux, as root.
 """
 
@@ -78,13 +79,17 @@ def qualify(name: str, runner: str) -> tuple[str, dict[str, str]]:
         words = ["--provider", file_of(name), "--torpedo-runner", runner, "--torpedo-report", folder]
         words += ["-n", str(WORKERS)] if runner == "kubernetes" else []  # each scenario has a cluster of its own
         output = run(*words, within=WITHIN).output
-        table, data = Path(folder) / "torpedo.md", Path(folder) / "torpedo.json"
-        if not data.exists():
+        if not (Path(folder) / "torpedo.json").exists():
             raise SystemExit(output)
-        rows = json.loads(data.read_text(encoding="utf-8"))["scenarios"]
-        titles = [f"{NAMES[row['torpedo']]}{' (' + row['variant'] + ')' if row['variant'] else ''}" for row in rows]
-        verdicts = {f"{row['torpedo']} {title}": row["verdict"] for row, title in zip(rows, titles, strict=True)}
-        return table.read_text(encoding="utf-8"), verdicts
+        return reported(Path(folder))
+
+
+def reported(folder: Path) -> tuple[str, dict[str, str]]:
+    """The section that a run reported into a folder, and its verdicts."""
+    rows = json.loads((folder / "torpedo.json").read_text(encoding="utf-8"))["scenarios"]
+    titles = [f"{NAMES[row['torpedo']]}{' (' + row['variant'] + ')' if row['variant'] else ''}" for row in rows]
+    verdicts = {f"{row['torpedo']} {title}": row["verdict"] for row, title in zip(rows, titles, strict=True)}
+    return (folder / "torpedo.md").read_text(encoding="utf-8"), verdicts
 
 
 def verdicts_of(section: str) -> dict[str, str]:
@@ -100,7 +105,25 @@ def sample(day: date) -> tuple[tuple[str, str], ...]:
     return (*current, *current)[first : first + SAMPLE]
 
 
+def differences(page: str, section: str, verdicts: dict[str, str]) -> list[str]:
+    """Where the verdicts of a run, be it of some scenarios alone, are others than the page's of the same section."""
+    title = section.splitlines()[0].removeprefix("## ")
+    sections = (each for each in page.split("\n## ") if each.splitlines()[0] == title)
+    listed = verdicts_of(next(sections, ""))
+    got = {row: verdict for row, verdict in verdicts.items() if listed.get(row) != verdict}
+    return [f"{title}, {row}: listed as {listed.get(row)}, and got {verdict}" for row, verdict in got.items()]
+
+
+def compare(folder: Path) -> int:
+    section, verdicts = reported(folder)
+    found = differences(PAGE.read_text("utf-8"), section, verdicts)
+    print("\n".join(found) or f"{', '.join(row.split()[0] for row in verdicts)}: as listed")
+    return 1 if found else 0
+
+
 def main(words: Sequence[str]) -> int:
+    if words and words[0] == "compare":
+        return compare(Path(words[1]))
     named = tuple(each for each in LISTED if {each[0], "/".join(each)} & set(words))
     chosen = sample(date.today()) if "sample" in words else named or LISTED  # noqa: DTZ011 - whichever day it is here
     if "sample" in words:

@@ -31,6 +31,11 @@ DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "makes no volume": ({"CreateVolume": FOREVER}, "T1", "ProvisioningFailed: .*as the script says"),
     "does not answer to CreateVolume": ({"CreateVolume": {"hang": True}}, "T1", "is not bound|did not come in time"),
     "takes a parameter that nobody knows": ({"ways": {"nonsense": "taken"}}, "T1", "accepted: a parameter"),
+    "lists no volume that it made": (
+        {"ways": {"offers": ["LIST_VOLUMES"]}},
+        "T1",
+        "made, and not in the provider's list: ",
+    ),
     "mounts no volume": ({"NodePublishVolume": FOREVER}, "T1", "FailedMount: .*as the script says"),
     "does not answer to NodePublishVolume": ({"NodePublishVolume": {"hang": True}}, "T1", "does not run|in time"),
     "answers what is no answer": ({"NodePublishVolume": {"garbage": True}}, "T1", "FailedMount: .*unmarshal"),

@@ -53,6 +53,37 @@ def clean(cluster: Cluster, folder: Path, seconds: float = 5) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, env=isolated(folder, {}), check=False)
 
 
+# What befalls the lab, or what somebody else does.
+
+
+def test_a_part_of_the_lab_that_ends_by_itself_is_the_labs_trouble(tmp_path: Path) -> None:
+    with made(tmp_path) as own:
+        lab = own.lab.lab
+        assert lab.trouble() is None
+        scheduler = f"kube-scheduler --kubeconfig={own.lab.folder}"
+        subprocess.run(["pkill", "-KILL", "-f", "--", scheduler], check=True)
+        wait_until(lambda: lab.trouble() is not None, what="the end of the scheduler")
+        assert "server/scheduler of the lab ended by itself: " in str(lab.trouble())
+
+
+def test_a_pod_that_somebody_else_deletes_is_no_driver_s_fault(cluster: Cluster) -> None:
+    with in_cluster(cluster.provider()) as lab:
+        node, unused = lab.nodes()[:2]
+        volume = lab.create(node, "data", SIZE, filesystem="ext4", timeout=60)
+        task = lab.run(volume, node, timeout=60)
+        assert lab.trouble() is None
+        (namespace,) = cluster.namespaces()
+        pods = f"/api/v1/namespaces/{namespace}/pods"
+        (pod,) = [each["metadata"]["name"] for each in cluster.ask("GET", pods)["items"]]
+        cluster.ask("DELETE", f"{pods}/{pod}")
+        assert f"somebody else deleted the pod {pod} on {node}" in str(lab.trouble())
+        with suppress(HoldfastError):
+            task.stop(kill=True, timeout=60)
+        lab.release(task, timeout=60)
+        assert lab.trouble() is None, "what the run removes itself is nobody's trouble"
+        assert unused != node
+
+
 # What administrators do not allow.
 
 
