@@ -270,6 +270,7 @@ TORPEDO = (
             " or by sockets: csi, docker"),
     _text("torpedo-seed", "NUMBER", "of the failpoints' chance on the emulated provider (default 0)", shape=_NUMBER,
           wanted="give a number"),
+    _flag("torpedo-plan", "say which scenarios would run and what they do to which nodes, and run none"),
     _text("torpedo-report", "DIR", "a folder for the qualification table, as Markdown and JSON"),
 )  # fmt: skip
 

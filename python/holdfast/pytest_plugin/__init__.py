@@ -190,12 +190,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from holdfast.pytest_plugin import rounds, scheduling
 
         rounds.of(session.config).collect(session.items, partial(scheduling.scope, session.config))
-    if options.flag(session.config, "dut-plan") and not hasattr(session.config, "workerinput"):
+    plans = [name for name in ("dut-plan", "torpedo-plan") if options.flag(session.config, name)]
+    if plans and not hasattr(session.config, "workerinput"):
         from holdfast.exceptions import HoldfastError
-        from holdfast.pytest_plugin import ending, plan
+        from holdfast.pytest_plugin import ending, plan, storage_plan
 
         try:
-            plan.show(session.config, session.items)
+            for name in plans:
+                (plan if name == "dut-plan" else storage_plan).show(session.config, session.items)
         except HoldfastError as error:
             ending.refuse(session.config, error, begun=True)
         ending.succeed(session.config)

@@ -68,6 +68,12 @@ def plan(
             yield name, title, "runs"
 
 
+def faults_of(name: str, provider: ProviderFile) -> tuple[str, ...]:
+    """What a scenario does to nodes, by the names of faults."""
+    faults = _FAULTS.get(name, ())
+    return tuple(fault for fault in faults if fault != "kill_server" or provider.server)
+
+
 def _lacking(provider: ProviderFile, name: str) -> str | None:
     """What the file says against a scenario."""
     if name in _FENCING and provider.fencing == "none":

@@ -1,0 +1,58 @@
+"""`--torpedo-plan`: which of the chosen scenarios would run with a provider, and what they do to which nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from holdfast.pytest_plugin import options
+from holdfast.storage.plan import faults_of, plan
+from holdfast.storage.provider import ProviderFile, read
+
+_EMULATED = "the EMULATED provider, in this process: no node is there to harm"
+
+
+def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Print the plan. Nothing is asked of anybody: what a driver cannot do shows when it runs, or by `holdfast provider
+    check`.
+    """
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    write: Callable[[str], None] = print if reporter is None else reporter.write_line
+    chosen = {mark.args[0] for item in items if (mark := item.get_closest_marker("torpedo")) is not None}
+    given = options.value(config, "provider")
+    if not given:
+        write(f"plan for {_EMULATED}: {', '.join(sorted(chosen, key=_number)) or 'no scenario'}")
+    else:
+        provider = read(given, runner=options.value(config, "torpedo-runner"))
+        for line in _lines(provider, chosen, allowed=options.typed(config, "torpedo-allow-disruption")):
+            write(line)
+    write("nothing was done: leave out --torpedo-plan to run the scenarios")
+
+
+def _number(scenario: str) -> int:
+    return int(scenario[1:])
+
+
+def _lines(provider: ProviderFile, chosen: set[str], *, allowed: bool) -> Iterator[str]:
+    yield f"plan for {provider.path}, runner {provider.runner_and_how}, on {_where(provider)}:"
+    asks = provider.cluster is not None and not allowed
+    for name, title, verdict in plan(provider):
+        if name not in chosen:
+            continue
+        harm = faults_of(name, provider)
+        consent = " if --torpedo-allow-disruption is said" if asks and harm and verdict.startswith("runs") else ""
+        does = f"; it does {', '.join(harm)}" if harm and verdict.startswith("runs") else ""
+        yield f"  {name:<4} {title:<30} {verdict}{consent}{does}"
+
+
+def _where(provider: ProviderFile) -> str:
+    """The nodes, in words."""
+    cluster, hosts = provider.cluster, provider.hosts
+    if cluster is not None:
+        which = f"nodes with {cluster.selector}" if cluster.selector else f"the nodes {', '.join(cluster.nodes)}"
+        named = which if cluster.selector or cluster.nodes else "two nodes that are Ready"
+        return f"{named} of the cluster of {cluster.kubeconfig}, which is not this machine"
+    if hosts is not None:
+        return f"the hosts {', '.join(hosts.nodes)}, which are not this machine"
+    return f"{provider.nodes} nodes in namespaces of this machine, which harm nobody else"
