@@ -18,12 +18,15 @@ from conftest import RunSuite
 
 # What does not pass here, and why.
 OTHERWISE = {
-    "test_torpedo_3_plugin_down[kill_server]": ("NotRun", "kill_server"),
-    # somebody has started it again by then, and whether it was down a kubelet alone sees
-    "test_torpedo_6_create_with_plugin_down[kill_plugin]": ("Inconclusive", "whether it is down, nobody here sees"),
+    "test_torpedo_3_plugin_down[kill_server]": ({"NotRun"}, "kill_server"),
+    # somebody starts it again, sooner or later, and whether it was down a kubelet alone sees
+    "test_torpedo_6_create_with_plugin_down[kill_plugin]": (
+        {"Inconclusive", "Pass"},
+        "a plugin in a pod is reached by its kubelet alone",
+    ),
     # the tester is on none of the lab's networks
-    "test_torpedo_9_runtime_crash": ("NotRun", "give lab: tester"),
-    "test_torpedo_10_runtime_crash_live_restore": ("NotRun", "give lab: tester"),
+    "test_torpedo_9_runtime_crash": ({"NotRun"}, "give lab: tester"),
+    "test_torpedo_10_runtime_crash_live_restore": ({"NotRun"}, "give lab: tester"),
 }
 # How soon a plugin that has ended is started again, in seconds: a kubelet does that for one in a DaemonSet.
 RESTART = 1.0
@@ -96,7 +99,7 @@ def test_a_scenario_is_judged(number: int, cluster: Cluster, provider_file: Path
     run = run_suite(*words, "-rs")
     assert run.cases
     for name, case in run.cases.items():
-        verdict, words_of_it = OTHERWISE.get(name, ("Pass", ""))
-        assert case.properties["verdict"] == verdict, run.output
+        verdicts, words_of_it = OTHERWISE.get(name, ({"Pass"}, ""))
+        assert case.properties["verdict"] in verdicts, run.output
         assert words_of_it in run.output
     assert waiting.until(lambda: not cluster.namespaces(), 30)

@@ -98,7 +98,7 @@ def test_kubectl_s_kubeconfig_is_the_usual_one(tmp_path: Path, monkeypatch: pyte
     read = provider.read(str(file))
     assert (read.runner, read.lab, read.lacks()) == ("kubernetes", "cluster", [])
     assert read.cluster is not None
-    assert (read.cluster.kubeconfig, read.cluster.selector) == ("/there/config", "")
+    assert (read.cluster.kubeconfig, read.cluster.selector) == ("/there/config:/elsewhere", "")
     file.write_text(
         "provider: {kind: csi}\nlab: {kind: cluster, storage_class: fast, kubeconfig: ./own, nodes: [a, b]}\n",
         encoding="utf-8",

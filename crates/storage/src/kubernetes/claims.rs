@@ -55,7 +55,7 @@ impl Claims {
 
     fn listed(&self, ask: impl Fn(&dyn Volumes) -> Result<Vec<Volume>>, deadline: Instant) -> Result<Vec<Volume>> {
         let lists = self.provider.capabilities.contains(&Capability::List);
-        let Some(plugins) = self.plugins.as_deref().filter(|_| lists) else { return Ok(Vec::new()) };
+        let Some(plugins) = self.plugins.as_deref().filter(|_| lists) else { return self.claimed(deadline) };
         let listed = ask(plugins)?;
         let claims = self.cluster.claims_by_handle(deadline)?;
         let named = |volume: Volume| match claims.get(&volume.id) {
@@ -63,6 +63,18 @@ impl Claims {
             None => volume,
         };
         Ok(listed.into_iter().map(named).collect())
+    }
+
+    /// The run's claims, each with the nodes that its volume is attached to.
+    fn claimed(&self, deadline: Instant) -> Result<Vec<Volume>> {
+        let claims = self.cluster.own::<PersistentVolumeClaim>();
+        let found = self.cluster.list(&claims, &self.cluster.own_label(), deadline)?;
+        let attached = self.cluster.attachments(deadline)?;
+        let listed = |claim: &PersistentVolumeClaim| {
+            let behind = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
+            Volume { nodes: Some(attached.get(&behind).cloned().unwrap_or_default()), ..volume(claim) }
+        };
+        Ok(found.iter().map(listed).collect())
     }
 
     fn user_class(&self, deadline: Instant) -> Result<StorageClass> {
@@ -193,7 +205,8 @@ impl Volumes for Claims {
         }
     }
 
-    /// The driver's own list, where it can be asked for: the run's volumes by their claims, others by their ids.
+    /// The driver's own list, where it can be asked for: the run's volumes by their claims, others by their ids. Else the
+    /// run's claims.
     fn list(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
         self.listed(|plugins| plugins.list(node, deadline), deadline)
     }
@@ -203,14 +216,7 @@ impl Volumes for Claims {
     }
 
     fn attached(&self, _: &str, deadline: Instant) -> Result<Vec<Volume>> {
-        let claims = self.cluster.own::<PersistentVolumeClaim>();
-        let found = self.cluster.list(&claims, &self.cluster.own_label(), deadline)?;
-        let attached = self.cluster.attachments(deadline)?;
-        let listed = |claim: &PersistentVolumeClaim| {
-            let behind = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
-            Volume { nodes: Some(attached.get(&behind).cloned().unwrap_or_default()), ..volume(claim) }
-        };
-        Ok(found.iter().map(listed).collect())
+        self.claimed(deadline)
     }
 
     /// The cluster attaches by itself, for a pod.

@@ -165,7 +165,11 @@ impl Cluster {
         match answer {
             Ok(Ok(_)) => None,
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
-            Ok(Err(error)) => Some(told(&error).during(&self.address, "version", Duration::ZERO)),
+            Ok(Err(error)) => {
+                let told = told(&error);
+                let message = format!("the API server cannot be asked: {}", told.message);
+                Some(Error { message, ..told }.during(&self.address, "version", Duration::ZERO))
+            }
             Err(_) => Some(Error::lab("the API server does not answer in time").hint("is it alive?")),
         }
     }
