@@ -20,11 +20,13 @@ use super::answer::{self, Answer};
 use super::calls;
 pub use super::patience::{ExpectedOutage, Expecting, Patience, Watched};
 use super::traffic::{Metered, Traffic};
-use super::{Address, BoxedIo, Credentials, silence};
+use super::{Address, BoxedIo, Credentials, sign_of_life};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
 use crate::waiting;
 
-pub(super) const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
+/// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
+const PINGS: u32 = 3;
+const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 /// How much the peer may have in flight to us on one stream.
 const RECEIVE_WINDOW: u32 = 8 << 20;
 /// How much of a message waits below HTTP/2's flow control: at least two of the largest chunks.
@@ -40,22 +42,22 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A handle on a connection; clones share it.
 #[derive(Clone)]
 pub struct Connection {
-    pub(super) send: SendRequest<Body>,
-    pub(super) shared: Arc<ConnectionState>,
+    send: SendRequest<Body>,
+    shared: Arc<ConnectionState>,
 }
 
-pub(super) struct ConnectionState {
+struct ConnectionState {
     address: Address,
-    pub(super) origin: Uri,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) traffic: Arc<Traffic>,
-    pub(super) pending: Arc<AtomicUsize>,
+    origin: Uri,
+    credentials: Option<Credentials>,
+    traffic: Arc<Traffic>,
+    pending: Arc<AtomicUsize>,
     /// Whether the peer is known to be in charge, where it need not be.
     in_charge: AtomicBool,
     alone: bool,
-    pub(super) lost: watch::Sender<Option<String>>,
+    lost: watch::Sender<Option<String>>,
     /// Why no further call shall begin on it, while those under way go on.
-    pub(super) closing: watch::Sender<Option<String>>,
+    closing: watch::Sender<Option<String>>,
     /// Whether it was ended from outside: by its peer, or by this machine's kernel.
     broken: Arc<AtomicBool>,
     /// Whether its peer has been silent for longer than one that is there.
@@ -158,7 +160,7 @@ impl Connection {
             }
         }
         let connection = Self { send, shared };
-        tokio::spawn(silence::watch(connection.downgrade(), watched));
+        tokio::spawn(watch_silence(connection.downgrade(), watched));
         Ok(connection)
     }
 
@@ -228,7 +230,7 @@ impl Connection {
 
     /// Has a peer that is there say something, on a connection that was given up too.
     pub fn ask_for_a_sign(&self) {
-        silence::ask_for_a_sign(self.send.clone(), &self.shared);
+        self.shared.ask_for_a_sign(self.send.clone());
     }
 
     /// Waits until its peer, with a call pending, has been silent for longer than its user's patience lasts.
@@ -331,15 +333,19 @@ impl WeakConnection {
 }
 
 impl ConnectionState {
-    pub(super) fn silence(&self) -> String {
+    fn silence(&self) -> String {
         format!("the peer has been silent for {:.1} s", self.traffic.silent_for().as_secs_f64())
     }
 
-    pub(super) fn suspect(&self, gone: bool) {
+    fn ask_for_a_sign(&self, send: SendRequest<Body>) {
+        sign_of_life::ask(send, &self.origin, self.credentials.as_ref(), USER_AGENT, self.lost.subscribe());
+    }
+
+    fn suspect(&self, gone: bool) {
         self.suspected.send_if_modified(|suspected| std::mem::replace(suspected, gone) != gone);
     }
 
-    pub(super) fn abandon(&self, why: &str) {
+    fn abandon(&self, why: &str) {
         self.lost.send_if_modified(|slot| slot.is_none() && !slot.insert(why.to_owned()).is_empty());
     }
 }
@@ -366,6 +372,55 @@ impl Service<Request<Body>> for Connection {
         };
         let sent = self.send.try_send_request(call.sending(request));
         Box::pin(async move { answer::seen(call, answer::read(&path, sent).await) })
+    }
+}
+
+/// Asks a peer that has gone silent under a pending call for a sign of life, and suspects it to be gone without one.
+async fn watch_silence(connection: WeakConnection, watched: Watched) {
+    let Watched { patience, outage, .. } = watched;
+    let mut asked_at = None;
+    let mut pings = 0;
+    loop {
+        waiting::pause(patience.silence / 4).await;
+        let Some(Connection { send, shared }) = connection.upgrade() else { return };
+        if shared.lost.borrow().is_some() {
+            return;
+        }
+        let silent = shared.traffic.silent_for();
+        let now = tokio::time::Instant::now();
+        if shared.pending.load(Ordering::Acquire) == 0 || silent < patience.silence {
+            asked_at = None;
+            shared.suspect(false);
+            continue;
+        }
+        match asked_at {
+            None => {
+                let written = shared.traffic.written();
+                if shared.closing.borrow().is_none() {
+                    shared.ask_for_a_sign(send);
+                } else if pings < PINGS && silent >= patience.silence * 10_u32.pow(pings) {
+                    // One that wants no further calls answers a ping, but does not take many.
+                    pings += 1;
+                    shared.traffic.ping();
+                } else if !outage.is_expected() {
+                    continue;
+                }
+                asked_at = Some((now, written));
+            }
+            Some((asked, written)) if now - asked >= patience.answer => {
+                if outage.is_expected() {
+                    shared.abandon(&shared.silence());
+                    return;
+                }
+                let left = shared.traffic.written() > written || shared.traffic.is_blocked();
+                // One that takes no more calls at a time was not asked: its silence says nothing.
+                shared.suspect(left);
+                if !left && shared.closing.borrow().is_some() {
+                    asked_at = None; // only the question showed that it wants no further calls
+                }
+            }
+            Some(_) => {}
+        }
     }
 }
 

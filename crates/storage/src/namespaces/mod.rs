@@ -11,6 +11,7 @@ mod mounts;
 mod namespace;
 mod nodes;
 mod options;
+mod own_parts;
 mod parts;
 mod patience;
 mod pause_image;
