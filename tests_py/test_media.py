@@ -129,7 +129,7 @@ ALL = list(drawn())
 
 def harmless(text: str) -> bool:
     """Whether nothing in it moves a cursor, talks to the terminal, hides, or turns text around."""
-    return all(unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or each in "\n\t" for each in text)
+    return all(unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or each in "\n\t" for each in set(text))
 
 
 def case(text: str, logs: bool = True) -> CaseRecord:
