@@ -175,8 +175,8 @@ def at_random(changes: str, seeds: str = "0-2") -> tuple[str, ...]:
 
 
 def midway_random(name: str, failpoints: str, verdict: str, reason: str, changes: str, seeds: str = "0-2", *,
-                  sample: bool = True) -> Defect:  # fmt: skip
-    return Defect(f"at a random moment: {name}", failpoints, verdict, reason, options=at_random(changes, seeds),
+                  sample: bool = True, options: tuple[str, ...] = ()) -> Defect:  # fmt: skip
+    return Defect(f"at a random moment: {name}", failpoints, verdict, reason, options=(*at_random(changes, seeds), *options),
                   cases=("midway_random",), some=True, sample=sample)  # fmt: skip
 
 
@@ -186,7 +186,8 @@ AT_RANDOM = (
     midway_random("a container starts on both control processors", always("start.both"), "procedure", "is there 2 times",
                   "container", "0-1"),
     midway_random("a removed container leaves its port open", always("remove_container.lingers"), "procedure", "it is answering",
-                  "container", "7,44,95"),  # in which it is removed again and again after the failover
+                  "container", "7,44,95",  # in which it is removed again and again after the failover
+                  options=("--dut-deadline", "start=10s")),  # none starts where the port is taken, which is waited out
     midway_random("half of a transfer is listed", always("deploy.half"), "procedure", "is half there", "image",
                   "72,124,177"),  # in which the failover meets a transfer, and nothing comes after it
     midway_random("a volume is created twice", always("create_volume.twice"), "procedure", "is there 2 times", "volume"),
