@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.skipif(engines.lacks() is not None and not CI, reason=
 # With a port that the engine publishes, the engine refuses a second one: a container that goes on without its port is
 # seen in the network of the machine alone.
 IN_THE_HOSTS_NETWORK = "it goes on without its port"
+# What is said to be so is watched after each of many failovers.
+QUICK = ("--dut-deadline", "absence=200ms", "--dut-deadline", "watch=200ms")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def device(engine: Docker) -> Iterator[tuple[str, ...]]:
 
 
 def test_an_image_that_keeps_the_contract_passes(run_suite: RunSuite, device: tuple[str, ...], tmp_path: Path) -> None:
-    run = run_suite("-k", "author", *device, *words_for(tmp_path, {}, None))
+    run = run_suite("-k", "author", *QUICK, *device, *words_for(tmp_path, {}, None))
     assert run.exit_code == 0, run.output
     assert outcomes(run) == {f"test_author_{name}": "passed" for name in CASES}
 
@@ -52,7 +54,7 @@ def test_an_image_that_breaks_a_clause_fails_its_case(
     others = () if "starts_twice" in fails else ("starts_twice",)
     chosen = " or ".join(f"author_{name}" for name in (*fails, *others))
     network = ("--dut-network", "host", "--dut-container-host", "127.0.0.1") if what == IN_THE_HOSTS_NETWORK else ()
-    run = run_suite("-k", chosen, *device, *words_for(tmp_path, mine, newer, *network))
+    run = run_suite("-k", chosen, *QUICK, *device, *words_for(tmp_path, mine, newer, *network))
     wanted = {f"test_author_{name}": "failure" for name in fails} | {f"test_author_{name}": "passed" for name in others}
     assert outcomes(run) == wanted, run.output
     assert reason in run.cases[f"test_author_{fails[0]}"].message
