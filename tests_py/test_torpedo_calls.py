@@ -52,7 +52,7 @@ def judged(
         pytest.param("T2", {"ways": {"contexts": "always"}}, id="a volume context each time"),
         pytest.param("T2", {"ways": {"stages": True}}, id="stages"),
         pytest.param("T1", {"ways": {"confirms": "the mode"}}, id="confirms the access mode alone"),
-        pytest.param("T4", {"ways": ATTACHES, "Probe": {"slow": 2.5, "always": True}}, id="a slow Probe"),
+        pytest.param("T4", {"ways": ATTACHES, "Probe": {"slow": 2.1, "always": True}}, id="a slow Probe"),
         pytest.param("T1", {"ways": {**LISTS, "page": 2}}, id="lists in pages"),
         pytest.param("T1", {"ways": {**LISTS, "page": 2, "pages": "for a while"}}, id="a token is good for a while"),
         pytest.param("T1", {"ways": {**LISTS_NODES, "also_held_by": ["i-0815"]}}, id="lists nodes of somebody else"),
