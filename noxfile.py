@@ -274,7 +274,7 @@ def on_kubernetes(session: nox.Session, scenarios: str, mark: str) -> None:
     session.chdir(session.create_tmp())
     # on the PATH, for tests have a cache of their own
     path = os.pathsep.join([built_kubernetes(session), session.bin, os.environ["PATH"]])
-    report = str(Path(session.create_tmp()) / "report")
+    report = "report"  # in the session's own folder, where it is now
     nbd = ["--provider", "nbd", "--torpedo-runner", "kubernetes", "--torpedo-report", report]
     session.run("pytest", "-n", "2", "-k", scenarios, *nbd, env={"PATH": path})
     session.run("python", str(ROOT / "tests_py" / "providers.py"), "compare", report)
