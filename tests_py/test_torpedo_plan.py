@@ -44,3 +44,23 @@ def test_the_emulated_provider_has_no_node(run_suite: RunSuite) -> None:
     assert found.exit_code == 0, found.output
     assert "plan for the EMULATED provider" in found.output
     assert "T9, T10" in found.output
+
+
+@pytest.mark.parametrize(("plan", "chosen"), [("--torpedo-plan", "torpedo_10_"), ("--dut-plan", "cntr3_1")])
+@pytest.mark.parametrize("workers", [("-n", "2"), ("-n2", "--dist", "loadfile"), ("--tx", "2*popen", "--dist", "load")])
+def test_a_plan_runs_nothing_with_workers_either(
+    plan: str, chosen: str, workers: tuple[str, ...], run_suite: RunSuite
+) -> None:
+    found = run_suite("-k", chosen, plan, *workers)
+    assert found.exit_code == pytest.ExitCode.USAGE_ERROR, found.output
+    assert f"{plan} says what would run, in one process" in found.output
+    assert "-n 0" in found.output
+    assert not found.cases
+
+
+@pytest.mark.parametrize(("plan", "chosen"), [("--torpedo-plan", "torpedo_10_"), ("--dut-plan", "cntr3_1")])
+def test_a_plan_is_told_where_no_workers_are_asked_for(plan: str, chosen: str, run_suite: RunSuite) -> None:
+    found = run_suite("-k", chosen, plan, "-n", "0")
+    assert found.exit_code == 0, found.output
+    assert "plan for the EMULATED" in found.output
+    assert "nothing was done" in found.output

@@ -137,6 +137,7 @@ def check(config: pytest.Config) -> None:
         if not (key and equals):
             raise pytest.UsageError(f"--dut-volume-option {text}: write KEY=VALUE, such as mountpoint=/tmp")
     _check_ways_in(config)
+    _check_plans(config)
     _check_files(config)
     for text in value(config, "dut-deadline") or ():
         step, _ = deadline(text)
@@ -170,6 +171,17 @@ def _check_shape(option: table.Option, given: str) -> None:
         option.checked(given, f"--{option.name}")
     except InvalidArgumentError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_plans(config: pytest.Config) -> None:
+    """A plan is told by the process that collects the tests; workers would run them, which it promises not to do."""
+    of_workers = getattr(config.option, "dist", "no") != "no" or hasattr(config, "workerinput")
+    for name in ("dut-plan", "torpedo-plan"):
+        if of_workers and flag(config, name):
+            raise pytest.UsageError(
+                f"--{name} says what would run, in one process, and nothing was run: give -n 0 with it, where "
+                "addopts have -n, or leave out -n and --dist"
+            )
 
 
 def _check_torpedo(config: pytest.Config) -> None:
