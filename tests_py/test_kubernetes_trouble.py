@@ -68,7 +68,7 @@ def test_a_part_of_the_lab_that_ends_by_itself_is_the_labs_trouble(tmp_path: Pat
 
 def test_a_pod_that_somebody_else_deletes_is_no_driver_s_fault(cluster: Cluster) -> None:
     with in_cluster(cluster.provider()) as lab:
-        node, unused = lab.nodes()[:2]
+        node = lab.nodes()[0]
         volume = lab.create(node, "data", SIZE, filesystem="ext4", timeout=60)
         task = lab.run(volume, node, timeout=60)
         assert lab.trouble() is None
@@ -81,7 +81,29 @@ def test_a_pod_that_somebody_else_deletes_is_no_driver_s_fault(cluster: Cluster)
             task.stop(kill=True, timeout=60)
         lab.release(task, timeout=60)
         assert lab.trouble() is None, "what the run removes itself is nobody's trouble"
-        assert unused != node
+
+
+def test_a_node_that_no_task_is_on_is_nobodys_trouble(cluster: Cluster) -> None:
+    below = cluster.lab.lab
+    with in_cluster(cluster.provider()) as lab:
+        node, unused = lab.nodes()[:2]
+        task = lab.run(lab.create(node, "data", SIZE, filesystem="ext4", timeout=60), node, timeout=60)
+        below.inflict(unused, "kill_kubelet", timeout=30)
+        try:
+            wait_until(lambda: not is_ready(cluster, unused), 60, "a node that is not Ready")
+            assert lab.trouble() is None
+            with suppress(HoldfastError):
+                lab.run(task.volume, unused, timeout=3)
+            assert f"the node {unused} is not Ready" in str(lab.trouble()), "it was wanted by now"
+        finally:
+            below.inflict(unused, "start_kubelet", timeout=30)
+            wait_until(lambda: is_ready(cluster, unused), 60, "a node that is Ready")
+        task.stop(kill=True, timeout=60)
+
+
+def is_ready(cluster: Cluster, node: str) -> bool:
+    conditions = cluster.ask("GET", f"/api/v1/nodes/{node}")["status"]["conditions"]
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 # What administrators do not allow.
