@@ -24,8 +24,6 @@ use super::{Address, BoxedIo, Credentials, sign_of_life};
 use crate::error::{ConnectFault, Error, Kind, Remedy};
 use crate::waiting;
 
-/// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
-const PINGS: u32 = 3;
 const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"));
 /// How much the peer may have in flight to us on one stream.
 const RECEIVE_WINDOW: u32 = 8 << 20;
@@ -38,6 +36,8 @@ const HEADERS: u32 = 4 << 20;
 const OWN_END_FIRST: Duration = Duration::from_millis(5);
 /// The same, where the peer let them end: what was sent in the moment of its farewell hears of no end of its own.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How many HTTP/2 pings a server takes, of a client that sends nothing else, before it ends the connection.
+const PINGS: u32 = 3;
 
 /// A handle on a connection; clones share it.
 #[derive(Clone)]

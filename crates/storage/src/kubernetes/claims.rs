@@ -150,10 +150,10 @@ impl Claims {
 /// What of a driver can be asked for by claims and pods. Its list is asked for where its plugins can be: that of the
 /// run's claims is our own, and says nothing of it.
 fn claimable(own: &BTreeSet<Capability>, asks_plugins: bool) -> BTreeSet<Capability> {
-    let kept = [Capability::Fence, Capability::Local, Capability::List];
+    let of_plugins: &[Capability] = if asks_plugins { &[Capability::List] } else { &[] };
+    let kept = [&[Capability::Fence, Capability::Local], of_plugins].concat();
     let of_claims = [Capability::Create, Capability::ListNodes, Capability::RefusesUnknownParameters];
-    let asked = |each: &Capability| kept.contains(each) && (asks_plugins || *each != Capability::List);
-    own.iter().copied().filter(asked).chain(of_claims).collect()
+    own.iter().copied().filter(|each| kept.contains(each)).chain(of_claims).collect()
 }
 
 fn volume(claim: &PersistentVolumeClaim) -> Volume {

@@ -37,8 +37,6 @@ impl Namespaces {
     /// One of a node's or of the server's that ended by itself.
     pub(super) fn ended_part(&self, node: &str) -> Option<Error> {
         let (name, status) = ["server", node].into_iter().find_map(|folder| self.parts.ended_in(folder))?;
-        let printed = self.printed(&name);
-        let said = if printed.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {printed}") };
-        Some(Error::lab(format!("{name} of the lab ended by itself: {status}; {said}")))
+        Some(Error::lab(self.how_it_ended(&name, &format!("{name} of the lab"), status)))
     }
 }

@@ -97,9 +97,14 @@ impl Namespaces {
     }
 
     fn ended(&self, part: &str, shown: &str, status: ExitStatus, hint: &str) -> Error {
+        Error::new(Kind::Expectation, self.how_it_ended(part, shown, status)).hint(hint.to_owned())
+    }
+
+    /// That a part ended by itself, with what it printed last.
+    pub(super) fn how_it_ended(&self, part: &str, shown: &str, status: ExitStatus) -> String {
         let printed = self.printed(part);
         let said = if printed.is_empty() { "it printed nothing".to_owned() } else { format!("it printed: {printed}") };
-        Error::new(Kind::Expectation, format!("{shown} ended by itself: {status}; {said}")).hint(hint.to_owned())
+        format!("{shown} ended by itself: {status}; {said}")
     }
 
     /// That a plugin ended, and not well.
