@@ -191,7 +191,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         rounds.of(session.config).collect(session.items, partial(scheduling.scope, session.config))
     plans = [name for name in ("dut-plan", "torpedo-plan") if options.flag(session.config, name)]
-    if plans and not hasattr(session.config, "workerinput"):
+    if plans:
         from holdfast.exceptions import HoldfastError
         from holdfast.pytest_plugin import ending, plan, storage_plan
 

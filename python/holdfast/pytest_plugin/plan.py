@@ -31,6 +31,12 @@ class PlannedDisruption:
         return " and ".join(f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count)
 
 
+def line_writer(config: pytest.Config) -> Callable[[str], None]:
+    """What writes a line where pytest writes its own."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return print if reporter is None else reporter.write_line
+
+
 def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Print the plan."""
     from holdfast import _core
@@ -48,8 +54,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     here = [item for item in items if targets.of_item(item) in known and not (timed and plans.round_of(item) == 2)]
     disruptions = {found: targets.of_item(item).name for item in here if (found := _of(item)) is not None}
     where = ", ".join("the EMULATED device" if not target.name else target.name for target in known) or "no device"
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    write: Callable[[str], None] = print if reporter is None else reporter.write_line
+    write = line_writer(config)
     in_all = _in_all([disruption for disruption, name in disruptions.items() if goes[name]], limits)
     again = f"; that is one round, and they go on {rounds.words(config)}" if timed else ""
     write(f"plan for {where}: {in_all}{again}")

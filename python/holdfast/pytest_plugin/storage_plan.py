@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from holdfast.pytest_plugin import options
+from holdfast.pytest_plugin.plan import line_writer
 from holdfast.storage.plan import faults_of, plan
 from holdfast.storage.provider import ProviderFile, read
 
@@ -17,8 +18,7 @@ def show(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Print the plan. Nothing is asked of anybody: what a driver cannot do shows when it runs, or by `holdfast provider
     check`.
     """
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    write: Callable[[str], None] = print if reporter is None else reporter.write_line
+    write = line_writer(config)
     chosen = {mark.args[0] for item in items if (mark := item.get_closest_marker("torpedo")) is not None}
     given = options.value(config, "provider")
     if not given:
@@ -40,9 +40,9 @@ def _lines(provider: ProviderFile, chosen: set[str], *, allowed: bool) -> Iterat
     for name, title, verdict in plan(provider):
         if name not in chosen:
             continue
-        harm = faults_of(name, provider)
-        consent = " if --torpedo-allow-disruption is said" if asks and harm and verdict.startswith("runs") else ""
-        does = f"; it does {', '.join(harm)}" if harm and verdict.startswith("runs") else ""
+        harm = faults_of(name, provider) if verdict.startswith("runs") else ()
+        consent = " if --torpedo-allow-disruption is said" if asks and harm else ""
+        does = f"; it does {', '.join(harm)}" if harm else ""
         yield f"  {name:<4} {title:<30} {verdict}{consent}{does}"
 
 

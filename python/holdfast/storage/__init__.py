@@ -160,19 +160,19 @@ def lab(
             "ready": provider.line(provider.ready),
             "socket": provider.socket,
             "controller_start": provider.line(provider.controller_start),
-            "kubernetes": _kubernetes(provider, calls or {}) if provider.runner == "kubernetes" else None,
+            "kubernetes": _kubernetes(provider, calls) if provider.runner == "kubernetes" else None,
         }
     )
 
 
-def _kubernetes(provider: ProviderFile, calls: Mapping[str, float]) -> dict[str, Any]:
+def _kubernetes(provider: ProviderFile, calls: Mapping[str, float] | None) -> dict[str, Any]:
     """Of what a Kubernetes on the nodes is made, and what is done for tasks whose node is lost. Who makes and attaches
     volumes there has one limit for all its calls, as the sidecars of CSI have: the longest of theirs.
     """
     executables = kubernetes.find()
     if executables is None:
         raise InvalidArgumentError(kubernetes.lacks() or "there is no Kubernetes here")
-    asked = {"default": default_call(provider), **provider.calls, **calls}
+    asked = _call_limits(provider, calls)
     return {
         "executable": os.fspath(executables.kubernetes),
         "pause": os.fspath(executables.pause),
@@ -185,6 +185,11 @@ def _kubernetes(provider: ProviderFile, calls: Mapping[str, float]) -> dict[str,
 def default_call(provider: ProviderFile) -> float:
     """How long a call may take where nothing else is said, in seconds."""
     return CALL if provider.kind == "csi" else PLUGIN_CALL
+
+
+def _call_limits(provider: ProviderFile, calls: Mapping[str, float] | None) -> dict[str, float]:
+    """How long each call may take, and `default`, in seconds: what is said for this run goes before the file."""
+    return {"default": default_call(provider), **provider.calls, **(calls or {})}
 
 
 def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[str, float] | None) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def _given(provider: ProviderFile, pace: float, timeout: float, calls: Mapping[s
         "call_secrets": provider.call_secrets,
         "mask": provider.mask,
         "controller_socket": provider.controller_socket,
-        "calls": {"default": default_call(provider), **provider.calls, **(calls or {})},
+        "calls": _call_limits(provider, calls),
         "mount_flags": provider.mount_flags,
         "filesystem_options": provider.filesystem_options,
         "mount_group": "" if provider.mount_group is None else str(provider.mount_group),
