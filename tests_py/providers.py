@@ -98,6 +98,11 @@ def verdicts_of(section: str) -> dict[str, str]:
     return {title: verdict for _, title, verdict, *_ in cells}
 
 
+def tables_of(page: str) -> dict[str, dict[str, str]]:
+    """What the page says of each scenario, by the titles of its sections."""
+    return {section.splitlines()[0]: verdicts_of(section) for section in page.split("\n## ")[1:]}
+
+
 def sample(day: date) -> tuple[tuple[str, str], ...]:
     """Those of a day: the next two each day, so that none waits longer than a week."""
     current = [each for each in LISTED if each not in UNSAMPLED]
@@ -108,8 +113,7 @@ def sample(day: date) -> tuple[tuple[str, str], ...]:
 def differences(page: str, section: str, verdicts: dict[str, str]) -> list[str]:
     """Where the verdicts of a run, be it of some scenarios alone, are others than the page's of the same section."""
     title = section.splitlines()[0].removeprefix("## ")
-    sections = (each for each in page.split("\n## ") if each.splitlines()[0] == title)
-    listed = verdicts_of(next(sections, ""))
+    listed = tables_of(page).get(title, {})
     got = {row: verdict for row, verdict in verdicts.items() if listed.get(row) != verdict}
     return [f"{title}, {row}: listed as {listed.get(row)}, and got {verdict}" for row, verdict in got.items()]
 
@@ -138,15 +142,16 @@ def main(words: Sequence[str]) -> int:
         return 1 if os.environ.get("CI") else 0
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(lambda each: qualify(*each), chosen))
-    head, *before = PAGE.read_text("utf-8").split("\n## ")
+    page = PAGE.read_text("utf-8")
     if "write" in words:
+        head, *before = page.split("\n## ")
         titled = {section.splitlines()[0]: f"## {section}" for section in before}
         kept = {title: each for title, each in titled.items() if chosen != LISTED or title.startswith(BY_HAND)}
         kept |= {section.splitlines()[0].removeprefix("## "): section for section, _ in found}
         sections = (section.rstrip("\n") + "\n" for _, section in sorted(kept.items()))
         PAGE.write_text("\n".join([head, *sections]), encoding="utf-8")
         return 0
-    listed = {section.splitlines()[0]: verdicts_of(section) for section in before}
+    listed = tables_of(page)
     wrong = 0
     for section, verdicts in found:
         title = section.splitlines()[0].removeprefix("## ")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from providers import PAGE, verdicts_of
+from providers import PAGE, tables_of
 
 from holdfast.storage import provider, standing
 
@@ -141,7 +141,7 @@ def judged(row: Row, verdicts: Mapping[str, str]) -> str:
 
 def section(found: Sequence[tuple[str, str]], page: str) -> str:
     """The section, of what csi-sanity found and the page's own tables."""
-    tables = {part.splitlines()[0]: verdicts_of(part) for part in page.split("\n## ")[1:]}
+    tables = tables_of(page)
 
     def of(runner: str) -> dict[str, str]:
         held = [each for title, each in tables.items() if re.match(rf"nbd\..*, runner {runner}\b", title)]
