@@ -36,6 +36,22 @@ DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
         "T1",
         "made, and not in the provider's list: ",
     ),
+    "keeps a volume that it was to remove": (
+        {"ways": {"offers": ["LIST_VOLUMES"], "lists": True, "keeps": True}},
+        "T1",
+        "removed, and there still: ",
+    ),
+    "lists a node that it took a volume from": (
+        {
+            "ways": {
+                "offers": ["LIST_VOLUMES", "LIST_VOLUMES_PUBLISHED_NODES", "PUBLISH_UNPUBLISH_VOLUME"],
+                "lists": True,
+                "also_held_by": ["node2"],
+            }
+        },
+        "T1",
+        "left over: .* is attached to node2",
+    ),
     "mounts no volume": ({"NodePublishVolume": FOREVER}, "T1", "FailedMount: .*as the script says"),
     "does not answer to NodePublishVolume": ({"NodePublishVolume": {"hang": True}}, "T1", "does not run|in time"),
     "answers what is no answer": ({"NodePublishVolume": {"garbage": True}}, "T1", "FailedMount: .*unmarshal"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
@@ -30,8 +30,13 @@ pub struct Claims {
     /// The class whose provider is qualified.
     class: String,
     provider: Provider,
-    /// Its plugins themselves, where they can be reached, to see whether they answer.
+    /// Its plugins themselves, where they can be reached, to see whether they answer, and what they list.
     plugins: Option<Arc<dyn Volumes>>,
+    /// The run's claims by what the driver calls their volumes: those that are gone too, for it may list their volumes
+    /// still.
+    claims: Mutex<BTreeMap<String, String>>,
+    /// Whether it lists which nodes have them (`LIST_VOLUMES_PUBLISHED_NODES`).
+    lists_nodes: bool,
 }
 
 impl Claims {
@@ -49,20 +54,33 @@ impl Claims {
         if cluster.may_bind_to_nodes(&provisioner, deadline)? {
             capabilities.insert(Capability::Topology);
         }
+        let lists_nodes = provider.capabilities.contains(&Capability::ListNodes);
         let provider = Provider { capabilities, ..provider };
-        Ok(Self { cluster, pods, class, provider, plugins })
+        Ok(Self { cluster, pods, class, provider, plugins, claims: Mutex::default(), lists_nodes })
     }
 
     fn listed(&self, ask: impl Fn(&dyn Volumes) -> Result<Vec<Volume>>, deadline: Instant) -> Result<Vec<Volume>> {
-        let lists = self.provider.capabilities.contains(&Capability::List);
-        let Some(plugins) = self.plugins.as_deref().filter(|_| lists) else { return self.claimed(deadline) };
+        let Some(plugins) = self.listing() else { return self.claimed(deadline) };
         let listed = ask(plugins)?;
-        let claims = self.cluster.claims_by_handle(deadline)?;
+        let claims = self.claims_so_far(deadline)?;
         let named = |volume: Volume| match claims.get(&volume.id) {
             Some(claim) => Volume { id: claim.clone(), name: claim.clone(), ..volume },
             None => volume,
         };
         Ok(listed.into_iter().map(named).collect())
+    }
+
+    /// The plugins, where they can be asked for the driver's own list.
+    fn listing(&self) -> Option<&dyn Volumes> {
+        self.plugins.as_deref().filter(|_| self.provider.capabilities.contains(&Capability::List))
+    }
+
+    /// All claims that the run had, by what the driver calls their volumes. What a driver calls anew is the newer claim's.
+    fn claims_so_far(&self, deadline: Instant) -> Result<BTreeMap<String, String>> {
+        let there = self.cluster.claims_by_handle(deadline)?;
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.extend(there);
+        Ok(claims.clone())
     }
 
     /// The run's claims, each with the nodes that its volume is attached to.
@@ -100,7 +118,8 @@ impl Claims {
         self.provider.capabilities.contains(&Capability::Topology)
     }
 
-    /// Has the volume of a claim made whose class waits for the first pod: where it can be is known only then.
+    /// Has the volume of a claim made whose class waits for the first pod: the driver is asked, and where the volume can
+    /// be is known, only then.
     fn bind_by_pod(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
         let task = holder(volume, "first");
         let held = self.pods.hold(node, volume, &task, deadline);
@@ -111,6 +130,9 @@ impl Claims {
     /// A volume once its claim has it: how large it is, and which nodes it is bound to.
     fn bound(&self, asked: &Volume, deadline: Instant) -> Result<Volume> {
         let claim = self.wait_bound(&asked.name, deadline)?;
+        if self.listing().is_some() {
+            self.claims_so_far(deadline)?; // while the cluster knows whose it is
+        }
         let accessible = match claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()) {
             Some(behind) if self.may_bind_to_nodes() => self.cluster.places(behind, deadline)?,
             _ => None,
@@ -183,10 +205,7 @@ impl Volumes for Claims {
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         self.cluster.create(&claims, &claim, deadline)?;
         let asked = Volume::by_name(request);
-        if late && !self.may_bind_to_nodes() {
-            // it is made for the first pod that wants it; so large is it at least
-            return Ok(Volume { bytes: Some(request.bytes), ..asked });
-        }
+        // of a claim that waits for its first pod nobody has asked the driver yet
         let made = if late { self.bind_by_pod(node, &asked, deadline) } else { Ok(()) };
         made.and_then(|()| self.bound(&asked, deadline)).inspect_err(|_| {
             // nobody shall make it later
@@ -215,8 +234,19 @@ impl Volumes for Claims {
         self.listed(|plugins| plugins.list_in_pages(node, entries, deadline), deadline)
     }
 
-    fn attached(&self, _: &str, deadline: Instant) -> Result<Vec<Volume>> {
-        self.claimed(deadline)
+    /// What the cluster says, and what the driver says where it can be asked: one may have let go of what the other holds.
+    fn attached(&self, node: &str, deadline: Instant) -> Result<Vec<Volume>> {
+        let of_driver =
+            if self.lists_nodes && self.listing().is_some() { self.list(node, deadline)? } else { Vec::new() };
+        let mut attached = self.claimed(deadline)?;
+        for listed in of_driver {
+            let Some(nodes) = listed.nodes.clone() else { continue };
+            match attached.iter_mut().find(|known| known.id == listed.id).and_then(|known| known.nodes.as_mut()) {
+                Some(known) => known.extend(nodes.into_iter().filter(|node| !known.contains(node)).collect::<Vec<_>>()),
+                None => attached.push(listed),
+            }
+        }
+        Ok(attached)
     }
 
     /// The cluster attaches by itself, for a pod.
