@@ -14,9 +14,16 @@ pub fn read(kubeconfig: &Path) -> Result<Kubeconfig, KubeconfigError> {
     let mut read = if kubeconfig.exists() || files.is_empty() {
         Kubeconfig::read_from(kubeconfig)?
     } else {
-        files.iter().try_fold(Kubeconfig::default(), |merged, file| merged.merge(Kubeconfig::read_from(file)?))?
+        files.iter().try_fold(Kubeconfig::default(), |merged, file| merged.merge(said(file)?))?
     };
     ask_nobody(&mut read);
+    Ok(read)
+}
+
+/// What a file says. `kubectl config unset current-context` leaves an empty one, which is none.
+fn said(file: &Path) -> Result<Kubeconfig, KubeconfigError> {
+    let mut read = Kubeconfig::read_from(file)?;
+    let _ = read.current_context.take_if(|context| context.is_empty());
     Ok(read)
 }
 
@@ -57,6 +64,9 @@ mod tests {
         let merged = read(Path::new(&both)).expect("both");
         let names: Vec<&str> = merged.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         assert_eq!((merged.current_context.as_deref(), names), (Some("one"), vec!["one", "two"]));
+        let unset = write("unset", "current-context: ''\n");
+        let both = std::env::join_paths([&unset, &second]).expect("paths");
+        assert_eq!(read(Path::new(&both)).expect("both").current_context.as_deref(), Some("two"));
         let odd = write("a:b", "current-context: odd\n");
         assert_eq!(read(&odd).expect("one file").current_context.as_deref(), Some("odd"));
         assert!(read(&folder.path().join("none")).is_err());
