@@ -1,6 +1,7 @@
 //! The end of a run in a cluster: what it did to nodes is undone, and what it made is removed, in this process or in
 //! another, from this machine or another.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume};
@@ -33,11 +34,12 @@ impl Cluster {
         if let Some(error) = failed {
             return Err(error);
         }
+        let volumes = self.own_volumes(deadline)?;
         let namespaces = self.all::<Namespace>();
         let removed = self.remove(&namespaces, self.namespace(), &DeleteParams::background(), deadline);
         let mut left = Vec::new();
         let gone = wait_until(deadline, "the end of the run's persistent volumes", || {
-            match self.volumes_left(Instant::now() + QUESTION) {
+            match self.left_of(&volumes, Instant::now() + QUESTION) {
                 Ok(found) => left = found,
                 Err(_) => return false,
             }
@@ -46,7 +48,7 @@ impl Cluster {
         removed.map_err(|error| if error.kind == Kind::Timeout { self.hanging() } else { error })?;
         gone.map_err(|_| {
             Error::lab(format!("stayed: {}", left.join("; ")))
-                .hint("the provisioner's log says why it does not delete it")
+                .hint("the provisioner's log says why it does not delete a volume, the attacher's why it detaches none")
         })?;
         // the provisioner may need them until then, and by them a run is known whose namespace is gone
         let classes = self.all::<StorageClass>();
@@ -67,19 +69,31 @@ impl Cluster {
         self.remember(POWERED_OFF, node, false, deadline)
     }
 
-    /// The persistent volumes of the run's claims, and what becomes of them.
-    fn volumes_left(&self, deadline: Instant) -> Result<Vec<String>> {
+    /// The persistent volumes of the run's claims, by their names, and what becomes of them.
+    fn own_volumes(&self, deadline: Instant) -> Result<BTreeMap<String, String>> {
         let found = self.list(&self.all::<PersistentVolume>(), "", deadline)?;
         let own = found.into_iter().filter(|volume| {
             let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
             claim.and_then(|claim| claim.namespace.as_deref()) == Some(self.namespace())
         });
-        Ok(own
-            .map(|volume| {
-                let phase = volume.status.and_then(|status| status.phase).unwrap_or_default();
-                format!("the PersistentVolume {} ({phase})", volume.metadata.name.unwrap_or_default())
-            })
-            .collect())
+        let told = |volume: PersistentVolume| {
+            let phase = volume.status.and_then(|status| status.phase).unwrap_or_default();
+            (volume.metadata.name.unwrap_or_default(), phase)
+        };
+        Ok(own.map(told).collect())
+    }
+
+    /// What there is of the run's persistent volumes, and of what attached those that it had.
+    fn left_of(&self, had: &BTreeMap<String, String>, deadline: Instant) -> Result<Vec<String>> {
+        let volumes = self.own_volumes(deadline)?;
+        let mut left: Vec<_> =
+            volumes.iter().map(|(name, phase)| format!("the PersistentVolume {name} ({phase})")).collect();
+        for (volume, nodes) in self.attachments(deadline)? {
+            if had.contains_key(&volume) || volumes.contains_key(&volume) {
+                left.extend(nodes.iter().map(|node| format!("the VolumeAttachment of {volume} to {node}")));
+            }
+        }
+        Ok(left)
     }
 
     /// Why the run's namespace does not go, as the cluster says.
