@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,6 +24,10 @@ from test_torpedo import verdicts
 LACKS = [*read("rclone", runner="docker").lacks(), *read("nbd").lacks()]
 HOST = Path(__file__).parent / "torpedo_host.sh"
 HOSTS = ("alpha", "beta")
+RCLONE = (
+    "rclone serve docker --config /dev/null --forget-state --base-dir {folder}/mounts --cache-dir {folder}/cache"
+    " --socket-addr {folder}/plugin.sock"
+)
 COMMANDS = (
     "power_off", "power_on", "kill_plugin", "start_plugin", "kill_runtime", "start_runtime", "live_restore_on",
     "live_restore_off",
@@ -65,7 +69,10 @@ def server(words: list[str], said: str) -> Iterator[str]:
             process.kill()
 
 
-def written(folder: Path, provider: str) -> str:
+def written(folder: Path, provider: str, commands: Mapping[str, str] | None = None) -> str:
+    """Its file; `commands` are those that do harm where they are not all."""
+    if commands is None:
+        commands = {command: f"sh {HOST} {folder}/{{node}} {command}" for command in COMMANDS}
     path = folder / "fleet.yaml"
     engine = f"'unix://{folder}/{{node}}/docker.sock'"
     path.write_text(
@@ -80,7 +87,7 @@ def written(folder: Path, provider: str) -> str:
                 "  nodes:",
                 *(f"    {name}: {{address: 127.0.0.1, engine: {engine}}}" for name in HOSTS),
                 "faults:",
-                *(f"  {command}: sh {HOST} {folder}/{{node}} {command}" for command in COMMANDS),
+                *(f"  {command}: {words}" for command, words in commands.items()),
             ]
         ),
         encoding="utf-8",
@@ -99,13 +106,9 @@ def told(chosen: str, provider: str, run_suite: RunSuite) -> dict[str, set[str]]
 
 
 def test_a_docker_plugin_on_hosts(folder: Path, run_suite: RunSuite) -> None:
-    plugin = (
-        "rclone serve docker --config /dev/null --forget-state --base-dir {folder}/mounts --cache-dir {folder}/cache"
-        " --socket-addr {folder}/plugin.sock"
-    )
     (folder / "served").mkdir()
     webdav = ["rclone", "serve", "webdav", "--config", "/dev/null", "--addr", "127.0.0.1:0", str(folder / "served")]
-    with server(webdav, "http://") as line, hosts(folder, plugin):
+    with server(webdav, "http://") as line, hosts(folder, RCLONE):
         url = "http://" + line.partition("http://")[2].split("/")[0].strip(" []\n")
         parameters = f"{{type: webdav, webdav-url: '{url}', path: '{{volume}}', vfs-cache-mode: writes}}"
         keys = f"kind: docker-plugin, name: rclone, parameters: {parameters}"
@@ -115,6 +118,19 @@ def test_a_docker_plugin_on_hosts(folder: Path, run_suite: RunSuite) -> None:
     assert found == {"T5": {"Fail"}, "T8": {"NotRun"}, "T10": {"Pass"}}
     # it calls its volumes local
     assert verdicts(by_its_word)["T5"] == [("NotRun", "rclone: a volume for alpha is accessible from alpha alone")]
+
+
+def test_a_host_is_left_as_it_is_where_not_all_that_a_scenario_does_can_be_done(
+    folder: Path, run_suite: RunSuite
+) -> None:
+    """T10 changes a setting before it kills the runtime."""
+    commands = dict.fromkeys(("live_restore_on", "live_restore_off"), f"touch {folder}/touched")
+    with hosts(folder, RCLONE):
+        provider = written(folder, "kind: docker-plugin, name: rclone, scope: global", commands)
+        run = run_suite("-k", "torpedo_10_", "--provider", provider, "-rs")
+    assert {case.outcome for case in run.cases.values()} == {"skipped"}, run.output
+    assert "no command faults: kill_runtime" in run.output
+    assert not (folder / "touched").exists()
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,9 @@ class Scenario:
             self.account.not_checked.append(unchecked)
 
     def need_fault(self, *faults: StorageFault) -> None:
-        """The lab can do all of that harm, or this does not run."""
+        """The lab can do all of that harm, or this does not run. Who does more than one is asked for all of them before
+        the first.
+        """
         for fault in faults:
             lacking = self.forbidden or (self.deaf if fault in SILENCES_LOGS else "") or self.lab.lacks(fault)
             if lacking is not None:

@@ -229,6 +229,7 @@ def _partition(torpedo: Scenario, cut: StorageFault) -> None:
 
 @pytest.mark.torpedo("T9")
 def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
+    torpedo.need_fault("live_restore_off", "kill_runtime", "start_runtime")
     first = torpedo.nodes[0]
     torpedo.harm(first, "live_restore_off")
     tasks = torpedo.start(first)
@@ -253,6 +254,7 @@ def test_torpedo_9_runtime_crash(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T10")
 def test_torpedo_10_runtime_crash_live_restore(torpedo: Scenario) -> None:
+    torpedo.need_fault("live_restore_on", "live_restore_off", "kill_runtime", "start_runtime")
     first = torpedo.nodes[0]
     torpedo.harm(first, "live_restore_on", undo="live_restore_off")
     tasks = torpedo.start(first)

@@ -72,6 +72,7 @@ def test_torpedo_22_kubelet_down(torpedo: Scenario) -> None:
 
 @pytest.mark.torpedo("T23")
 def test_torpedo_23_control_plane_down(torpedo: Scenario) -> None:
+    torpedo.need_fault("kill_api_server", "start_api_server", "kill_etcd", "start_etcd")
     first = torpedo.nodes[0]
     tasks = torpedo.start(first)
     before = [task.acknowledged for task in tasks]
