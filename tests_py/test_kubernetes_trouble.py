@@ -18,8 +18,8 @@ import yaml
 from clusters import Cluster, made
 
 from holdfast import _core, storage
-from holdfast.exceptions import HoldfastError, InvalidArgumentError, LabError
-from holdfast.storage.provider import ProviderFile
+from holdfast.exceptions import HoldfastError, InvalidArgument, InvalidArgumentError, LabError
+from holdfast.storage.provider import ProviderFile, read
 
 from conftest import RunSuite, isolated, wait_until
 
@@ -66,17 +66,24 @@ def test_a_part_of_the_lab_that_ends_by_itself_is_the_labs_trouble(tmp_path: Pat
         assert "server/scheduler of the lab ended by itself: " in str(lab.trouble())
 
 
-def test_a_pod_that_somebody_else_deletes_is_no_driver_s_fault(cluster: Cluster) -> None:
-    with in_cluster(cluster.provider()) as lab:
+@pytest.mark.parametrize("workload", ["pod", "statefulset", "deployment"])
+def test_a_pod_that_somebody_else_deletes_is_no_driver_s_fault(workload: str, cluster: Cluster) -> None:
+    """Also where the cluster makes another in its place, and after harm to the node that ends no pod."""
+    more = (
+        f"}}\nfaults: {{kill_plugin: 'true', start_plugin: 'true'}}\nrunner: {{kind: kubernetes, workload: {workload}"
+    )
+    with in_cluster(cluster.provider(more)) as lab:
         node = lab.nodes()[0]
         volume = lab.create(node, "data", SIZE, filesystem="ext4", timeout=60)
         task = lab.run(volume, node, timeout=60)
+        lab.inflict(node, "kill_plugin", timeout=30)
+        lab.inflict(node, "start_plugin", timeout=30)
         assert lab.trouble() is None
         (namespace,) = cluster.namespaces()
         pods = f"/api/v1/namespaces/{namespace}/pods"
         (pod,) = [each["metadata"]["name"] for each in cluster.ask("GET", pods)["items"]]
         cluster.ask("DELETE", f"{pods}/{pod}")
-        assert f"somebody else deleted the pod {pod} on {node}" in str(lab.trouble())
+        assert f"somebody else deleted the pod of {task.name} on {node}" in str(lab.trouble())
         with suppress(HoldfastError):
             task.stop(kill=True, timeout=60)
         lab.release(task, timeout=60)
@@ -104,6 +111,19 @@ def test_a_node_that_no_task_is_on_is_nobodys_trouble(cluster: Cluster) -> None:
 def is_ready(cluster: Cluster, node: str) -> bool:
     conditions = cluster.ask("GET", f"/api/v1/nodes/{node}")["status"]["conditions"]
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def test_a_control_plane_is_left_alone_where_not_all_of_it_can_be_harmed(
+    cluster: Cluster, run_suite: RunSuite, tmp_path: Path
+) -> None:
+    """T23 kills the API server first, and etcd after it."""
+    touched = tmp_path / "touched"
+    faults = f"faults: {{kill_api_server: 'touch {touched}', start_api_server: 'true'}}"
+    file = cluster.provider(f", tester: 127.0.0.1}}\n{faults}\nrunner: {{kind: kubernetes").path
+    run = run_suite("-k", "torpedo_23_", "--provider", str(file), "--torpedo-allow-disruption", "-rs")
+    assert {case.outcome for case in run.cases.values()} == {"skipped"}, run.output
+    assert "no command faults: kill_etcd" in run.output
+    assert not touched.exists()
 
 
 # What administrators do not allow.
@@ -419,3 +439,33 @@ def test_a_node_takes_as_many_volumes_as_its_kubelet_says(cluster: Cluster, run_
     finally:
         allow(None)
     assert not cluster.namespaces()
+
+
+# What a class says.
+
+
+def test_a_driver_is_asked_for_what_its_class_has_made_for_the_first_pod_alone(
+    cluster: Cluster, run_suite: RunSuite
+) -> None:
+    """`WaitForFirstConsumer` of a driver without a topology: what it refuses, and what it makes, is its word."""
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    usual = cluster.ask("GET", f"{classes}/holdfast")
+    late = {key: usual[key] for key in ("apiVersion", "kind", "provisioner", "reclaimPolicy")}
+    late |= {"metadata": {"name": "late"}, "volumeBindingMode": "WaitForFirstConsumer"}
+    cluster.ask("POST", classes, late)
+    try:
+        whole = cluster.provider(about=", refuses_unknown_parameters: true")
+        file = Path(whole.path)
+        file.write_text(file.read_text("utf-8").replace("storage_class: holdfast", "storage_class: late"), "utf-8")
+        with in_cluster(read(str(file))) as lab:
+            node = lab.nodes()[0]
+            with pytest.raises(InvalidArgument):
+                lab.create(node, "nonsense", SIZE, filesystem="ext4", parameters={"nonsense": "yes"}, timeout=30)
+            made_for_a_pod = lab.create(node, "data", SIZE + 1, filesystem="ext4", timeout=60)
+            assert made_for_a_pod.bytes is not None
+            assert made_for_a_pod.bytes > SIZE + 1, "the driver's own size, in whole blocks"
+        run = run_suite("-k", "torpedo_1_", "--provider", str(file), "-rs")
+        ((_, case),) = run.cases.items()
+        assert case.properties["verdict"] == "Pass", run.output
+    finally:
+        cluster.ask("DELETE", f"{classes}/late")

@@ -37,6 +37,11 @@ impl Part {
     pub fn is_of_kubernetes(self) -> bool {
         matches!(self, Self::Kubelet | Self::ApiServer | Self::Etcd)
     }
+
+    /// Whether a node runs its tasks by it: without it the node is not ready, and nobody hears of them.
+    pub fn runs_tasks(self) -> bool {
+        matches!(self, Self::Runtime | Self::Kubelet)
+    }
 }
 
 /// Something that is done to a node, or undone.
@@ -73,6 +78,15 @@ impl Fault {
             Self::Stop(part) | Self::Kill(part) | Self::Hang(part) | Self::Start(part) => part.is_of_kubernetes(),
             Self::Drain | Self::Uncordon => true,
             Self::PowerOff | Self::PowerOn | Self::Cut(_) | Self::Heal | Self::LiveRestore(_) => false,
+        }
+    }
+
+    /// Whether who schedules tasks may give up those of the node for it, or they end with it.
+    pub fn may_end_tasks(self) -> bool {
+        match self {
+            Self::PowerOff | Self::Cut(_) | Self::Drain => true,
+            Self::Stop(part) | Self::Kill(part) | Self::Hang(part) => part.runs_tasks(),
+            Self::PowerOn | Self::Heal | Self::Start(_) | Self::LiveRestore(_) | Self::Uncordon => false,
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct Lab {
     grown: Mutex<BTreeMap<String, u64>>,
     /// Nodes that can be told nothing.
     lost: Mutex<BTreeSet<String>>,
-    /// Nodes whose runtime was harmed.
+    /// Nodes whose runtime was harmed, or their kubelet.
     stopped: Mutex<BTreeSet<String>>,
     /// Nodes whose plugin must not answer, and what it suffered.
     down: Mutex<BTreeMap<String, &'static str>>,
@@ -304,10 +304,10 @@ impl Lab {
                 self.lost().remove(node);
             }
             Fault::Start(Part::Plugin) => self.volumes.reaches(node, true),
-            Fault::Stop(Part::Runtime) | Fault::Kill(Part::Runtime) | Fault::Hang(Part::Runtime) => {
+            Fault::Stop(part) | Fault::Kill(part) | Fault::Hang(part) if part.runs_tasks() => {
                 self.stopped().insert(node.to_owned());
             }
-            Fault::Start(Part::Runtime) => {
+            Fault::Start(part) if part.runs_tasks() => {
                 self.stopped().remove(node);
             }
             _ => {}

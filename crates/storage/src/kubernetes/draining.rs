@@ -58,7 +58,9 @@ impl Faults for ByCluster {
     }
 
     fn inflict(&self, node: &str, fault: Fault, deadline: Instant) -> Result<()> {
-        self.pods.tasks().made.forget_on(node);
+        if fault.may_end_tasks() {
+            self.pods.tasks().made.forget_on(node);
+        }
         match fault {
             Fault::Drain => self.pods.drain(node, deadline),
             Fault::Uncordon => self.pods.cluster().cordon(node, false, deadline),

@@ -5,14 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Pod;
 
-/// Pods by their names, each with its node. Those that the cluster keeps are not among them: their names are its own.
+/// The pods of tasks, each with its node.
 #[derive(Clone, Default)]
 pub struct Made(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    pods: BTreeMap<String, String>,
+    pods: BTreeMap<String, One>,
     used: BTreeSet<String>,
+}
+
+struct One {
+    node: String,
+    /// Of a pod that the cluster keeps: it makes others, of names of its own or of that very name. One that the run made
+    /// is known by its task's name.
+    uid: Option<String>,
 }
 
 impl Made {
@@ -30,29 +37,42 @@ impl Made {
         self.change(|inner| inner.used.contains(node))
     }
 
-    /// A pod was made.
-    pub fn add(&self, pod: &str, node: &str) {
-        self.change(|inner| inner.pods.insert(pod.to_owned(), node.to_owned()));
+    /// The run made a task's pod.
+    pub fn add(&self, task: &str, node: &str) {
+        let one = One { node: node.to_owned(), uid: None };
+        self.change(|inner| inner.pods.insert(task.to_owned(), one));
+    }
+
+    /// The cluster made the pod of a task that it keeps.
+    pub fn add_kept(&self, task: &str, node: &str, uid: &str) {
+        let one = One { node: node.to_owned(), uid: Some(uid.to_owned()) };
+        self.change(|inner| inner.pods.insert(task.to_owned(), one));
     }
 
     /// The run removes it.
-    pub fn forget(&self, pod: &str) {
-        self.change(|inner| inner.pods.remove(pod));
+    pub fn forget(&self, task: &str) {
+        self.change(|inner| inner.pods.remove(task));
     }
 
-    /// The run harms a node: what becomes of its pods is of that.
+    /// The run harms a node so that its pods may go.
     pub fn forget_on(&self, node: &str) {
-        self.change(|inner| inner.pods.retain(|_, on| on != node));
+        self.change(|inner| inner.pods.retain(|_, one| one.node != node));
     }
 
-    /// A pod that was made on a node, and is not among those `there`, or is about to go.
+    /// The task whose pod was made on a node, and is not among those `there`, or is about to go.
     pub fn gone(&self, node: &str, there: &[Pod]) -> Option<String> {
-        let stays = |name: &String| {
-            let mut same = there.iter().filter(|pod| pod.metadata.name.as_ref() == Some(name));
-            same.any(|pod| pod.metadata.deletion_timestamp.is_none())
+        let stays = |task: &String, one: &One| {
+            there.iter().any(|pod| {
+                let is_it = match &one.uid {
+                    Some(uid) => pod.metadata.uid.as_ref() == Some(uid),
+                    None => pod.metadata.name.as_ref() == Some(task),
+                };
+                is_it && pod.metadata.deletion_timestamp.is_none()
+            })
         };
         self.change(|inner| {
-            inner.pods.iter().find(|(name, on)| *on == node && !stays(name)).map(|(name, _)| name.clone())
+            let mut here = inner.pods.iter().filter(|(_, one)| one.node == node);
+            here.find(|(task, one)| !stays(task, one)).map(|(task, _)| task.clone())
         })
     }
 }
@@ -82,5 +102,16 @@ mod tests {
         assert_eq!(made.gone("node2", &[]).as_deref(), Some("c"));
         made.forget_on("node2");
         assert_eq!(made.gone("node2", &[]), None);
+    }
+
+    #[test]
+    fn the_pod_that_a_cluster_makes_in_the_place_of_another_is_another() {
+        let pod = |uid: &str| -> Pod { object(&json!({"metadata": {"name": "task-0", "uid": uid}})).expect("a pod") };
+        let made = Made::default();
+        made.add_kept("task", "node1", "1");
+        assert_eq!(made.gone("node1", &[pod("1")]), None);
+        assert_eq!(made.gone("node1", &[pod("2")]).as_deref(), Some("task"));
+        made.add_kept("task", "node1", "2");
+        assert_eq!(made.gone("node1", &[pod("2")]), None);
     }
 }

@@ -143,6 +143,9 @@ impl Pods {
                 .hint("let the run's service accounts have pods of root's: on OpenShift, the constraint anyuid"));
         }
         if running || ends && ended.is_some() && unbegun.is_none() {
+            if let Some(uid) = seen.and_then(|pod| pod.uid).filter(|_| self.tasks.kept.of(name).is_some()) {
+                self.tasks.made.add_kept(name, node, &uid);
+            }
             return Ok(());
         }
         let what = format!("the pod {name} does not run");
@@ -269,7 +272,7 @@ impl Pods {
             return Some(error.hint("give nodes with room, that nobody scales down or defragments meanwhile"));
         }
         let gone = self.tasks.made.gone(node, &pods)?;
-        let error = Error::lab(format!("somebody else deleted the pod {gone} on {node}: this run did not"));
+        let error = Error::lab(format!("somebody else deleted the pod of {gone} on {node}: this run did not"));
         Some(error.hint("the audit log of the cluster says who did, where it has one"))
     }
 

@@ -93,6 +93,7 @@ impl Pods {
         }
         let claim = claim_of(&spec)?.to_owned();
         let Prepared { command, sockets, hearing } = self.prepare(node, &spec, true)?;
+        self.tasks().made.forget(from);
         let keeper = self.tasks().kept.hand_over(from, &spec.task);
         let keeper = keeper.ok_or_else(|| Error::invalid(format!("the cluster does not keep the task {from}")))?;
         let sockets = sockets.as_deref();
