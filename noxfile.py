@@ -80,6 +80,7 @@ WITH_OWN = ("page", "run", "tests", "types")
 # What labs have beside: plugins of pytest, and what `pyats run job` needs of pyATS.
 NEIGHBOURS = ("allure-pytest", "pyats[library]", "pytest-embedded", "pytest-html")
 
+# `.ci/run` has these in another order, and builds beside them what they need.
 nox.options.sessions = [
     "lint",
     "deny",
@@ -115,6 +116,12 @@ def install_locked(session: nox.Session, name: str) -> None:
 def rust(session: nox.Session) -> None:
     """The Rust tests: units beside the code, integration in tests/."""
     cargo(session, "test", "--workspace", "--locked", "--quiet", HOLDFAST_CONVERSATIONS="10000")
+
+
+@nox.session(venv_backend="none")
+def rust_build(session: nox.Session) -> None:
+    """What the session `rust` runs, which `.ci/run` compiles beside other tests."""
+    cargo(session, "test", "--workspace", "--locked", "--quiet", "--no-run")
 
 
 @nox.session(venv_backend="none")

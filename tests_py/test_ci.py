@@ -57,6 +57,16 @@ def test_contributing_lists_every_session() -> None:
     assert {"lint", *re.findall(r"`(\w+)`", listed)} == SESSIONS
 
 
+def test_ci_runs_every_session_that_nox_does_by_itself_once() -> None:
+    """`.ci/run` gives them an order of its own, for what only compiles is built beside tests."""
+    (default,) = re.findall(r"^nox\.options\.sessions = \[(.*?)^\]", NOXFILE, re.DOTALL | re.MULTILINE)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    told = re.findall(r'^"\$nox" --sessions (.*?) \|\|', script, re.MULTILINE)
+    told += re.findall(r"builds\+?=\((.*?)\)", script)
+    named = [name for words in told for name in words.split()]
+    assert sorted(named) == sorted([*re.findall(r'"(\w+)"', default), "rust_build", "kubernetes_build"])
+
+
 def test_pages_are_looked_at_in_a_browser_by_each_run_of_ci() -> None:
     (default,) = re.findall(r"^nox\.options\.sessions = \[(.*?)^\]", NOXFILE, re.DOTALL | re.MULTILINE)
     assert '"page",' in default
