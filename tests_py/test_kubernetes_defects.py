@@ -36,6 +36,7 @@ DEFECTS: dict[str, tuple[dict[str, Any], str, str]] = {
         "T1",
         "made, and not in the provider's list: ",
     ),
+    "removes no volume": ({"DeleteVolume": FOREVER}, "T1", "VolumeFailedDelete: .*as the script says"),
     "keeps a volume that it was to remove": (
         {"ways": {"offers": ["LIST_VOLUMES"], "lists": True, "keeps": True}},
         "T1",

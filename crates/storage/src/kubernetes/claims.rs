@@ -164,6 +164,15 @@ impl Claims {
         }
     }
 
+    /// Waits until a persistent volume is gone, and with it what the provider made; why not, as the cluster says.
+    fn wait_removed(&self, volume: &str, deadline: Instant) -> Result<()> {
+        let waited = self.cluster.wait_gone(&self.cluster.all::<PersistentVolume>(), volume, deadline);
+        waited.map_err(|late| match self.cluster.why_stays(volume, Instant::now() + QUESTION) {
+            Ok(Some(obstacle)) if late.kind == Kind::Timeout => obstacle.error(&late.message),
+            _ => late,
+        })
+    }
+
     fn why_unbound(&self, name: &str) -> Result<Option<Obstacle>> {
         self.cluster.obstacle("PersistentVolumeClaim", name, None, None, Instant::now() + QUESTION)
     }
@@ -219,7 +228,7 @@ impl Volumes for Claims {
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         self.cluster.remove(&claims, &volume.name, &DeleteParams::background(), deadline)?;
         match behind {
-            Some(name) => self.cluster.wait_gone(&self.cluster.all::<PersistentVolume>(), &name, deadline),
+            Some(name) => self.wait_removed(&name, deadline),
             None => Ok(()),
         }
     }

@@ -208,7 +208,12 @@ impl Cluster {
 
     /// Objects in the run's namespace.
     pub fn own<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.options.namespace)
+        self.within(&self.options.namespace)
+    }
+
+    /// Objects in a namespace.
+    pub(super) fn within<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self, name: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), name)
     }
 
     /// One call; while the API is away it is made again.

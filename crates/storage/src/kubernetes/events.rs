@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Event;
+use kube::Api;
 use kube::api::ListParams;
 use tonic::Code;
 
@@ -25,8 +26,28 @@ pub const NO_NODE: &str = "FailedScheduling";
 /// The volumes of our pods that no provider has to do with, as a FailedMount names them.
 const OWN_VOLUMES: [&str; 4] = ["ledger", "packed", "sockets", "kube-api-access"];
 /// Words of a pod that no node takes which have nothing to do with who schedules: the cluster has no room for it, or
-/// keeps the node for others.
-const NO_ROOM: [&str; 4] = ["exceed max volume count", "Insufficient ", "Too many pods", "untolerated taint"];
+/// keeps the node for others, or somebody took its claim away.
+const NO_ROOM: [&str; 8] = [
+    "exceed max volume count",
+    "did not have enough free storage",
+    "Insufficient ",
+    "Too many pods",
+    "untolerated taint",
+    "were unschedulable",
+    "persistentvolumeclaim \"",
+    "non-existent pv",
+];
+/// Words of a pod that no node takes while its claim, which waits for it, gets no volume.
+const NOT_MADE_YET: [&str; 3] =
+    ["binding volumes", "unbound immediate PersistentVolumeClaims", "didn't find available persistent volumes to bind"];
+/// A claim was handed to whoever makes its volume: all that is ever said where that one does not answer.
+const HANDED_OVER: &str = "ExternalProvisioning";
+/// Words of a claim whose volume nobody was asked for.
+const NOT_ASKED: [&str; 2] = ["storageclass.storage.k8s.io", "StorageClass.storage.k8s.io"];
+/// Words of a kubelet that sums up what it waited for. Why, other events say.
+const SUMMED_UP: &str = "Unable to attach or mount volumes";
+/// Where the events are of objects that are in no namespace.
+const OF_NO_NAMESPACE: &str = "default";
 /// Words of an event about what a CSI driver has mounted for a pod.
 const OF_CSI: &str = "kubernetes.io~csi";
 /// An image is on its way, and is there.
@@ -95,9 +116,12 @@ pub fn blame(reason: &str, message: &str) -> Option<Blame> {
         NOT_ATTACHED if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
         NOT_ATTACHED => Some(Blame::Provider),
         "FailedMount" if is_of_own_volume(message) => Some(Blame::Lab),
-        // what older kubelets say after anything else went wrong
-        "FailedMount" if message.contains("timed out waiting for the condition") => None,
+        "FailedMount" if message.starts_with(SUMMED_UP) => None,
+        "FailedMount" if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
+        NOT_MADE if speaks_of(&NOT_ASKED) => Some(Blame::Lab),
+        HANDED_OVER => Some(Blame::Provider),
         reason if PROVIDERS.contains(&reason) => Some(Blame::Provider),
+        NO_NODE if speaks_of(&NOT_MADE_YET) => Some(Blame::Provider),
         NO_NODE if speaks_of(&NO_ROOM) => Some(Blame::Lab),
         NO_NODE => Some(Blame::Scheduler),
         "Failed" if message.contains(OF_CSI) => Some(Blame::Provider),
@@ -127,11 +151,27 @@ impl Cluster {
         if let Some(uid) = uid {
             fields = format!("{fields},involvedObject.uid={uid}");
         }
-        let of = ListParams::default().fields(&fields);
-        let events = self.own::<Event>();
+        self.told(&self.own(), &fields, but, deadline)
+    }
+
+    /// Why a persistent volume that shall go is there, as the last event of it says.
+    pub fn why_stays(&self, volume: &str, deadline: Instant) -> Result<Option<Obstacle>> {
+        let fields = format!("involvedObject.kind=PersistentVolume,involvedObject.name={volume}");
+        self.told(&self.within(OF_NO_NAMESPACE), &fields, None, deadline)
+    }
+
+    fn told(
+        &self,
+        events: &Api<Event>,
+        fields: &str,
+        but: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<Obstacle>> {
+        let of = ListParams::default().fields(fields);
         let found = self.call("list events", deadline, || events.list(&of))?;
         let mut events = found.items;
-        events.sort_by_key(moment);
+        // that a claim was handed over is said again and again, also after what became of that
+        events.sort_by_key(|event| (event.reason.as_deref() != Some(HANDED_OVER), moment(event)));
         let mut is_pulled = false;
         Ok(events.iter().rev().find_map(|event| {
             let (reason, message) =
@@ -215,6 +255,45 @@ mod tests {
                 "Failed",
                 "Error: failed to stat /var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/pvc-1/mount: not connected",
                 Some(Blame::Provider),
+            ),
+            (
+                "FailedMount",
+                "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[]: context deadline exceeded",
+                None,
+            ),
+            (
+                "FailedMount",
+                "MountVolume.MountDevice failed for volume \"pvc-1\" : rpc error: timed out waiting for the condition",
+                Some(Blame::Provider),
+            ),
+            (
+                "FailedMount",
+                "MountVolume.WaitForAttach failed for volume \"pvc-1\" : volume attachment is being deleted",
+                Some(Blame::Scheduler),
+            ),
+            ("ProvisioningFailed", "storageclass.storage.k8s.io \"fast\" not found", Some(Blame::Lab)),
+            ("ExternalProvisioning", "Waiting for a volume to be created either by", Some(Blame::Provider)),
+            (
+                "FailedScheduling",
+                "running PreBind plugin \"VolumeBinding\": binding volumes: late",
+                Some(Blame::Provider),
+            ),
+            (
+                "FailedScheduling",
+                "0/3 nodes are available: 1 node(s) did not have enough free storage, 2 node(s) didn't match",
+                Some(Blame::Lab),
+            ),
+            ("FailedScheduling", "0/3 nodes are available: 3 node(s) were unschedulable", Some(Blame::Lab)),
+            ("FailedScheduling", "0/3 nodes are available: persistentvolumeclaim \"data\" not found", Some(Blame::Lab)),
+            (
+                "FailedScheduling",
+                "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims",
+                Some(Blame::Provider),
+            ),
+            (
+                "FailedScheduling",
+                "0/3 nodes are available: 3 node(s) had volume node affinity conflict",
+                Some(Blame::Scheduler),
             ),
             ("Pulling", "Pulling image \"busybox\"", Some(Blame::Lab)),
             ("Pulled", "Container image is present", None),
