@@ -87,7 +87,7 @@ impl ClusterGiven {
         };
         let cluster = Cluster::connect(options, deadline)?;
         let name = cluster.provisioner(&self.storage_class, deadline)?;
-        let members = cluster.members(&wanted(self.nodes.clone(), self.selector.clone()), deadline)?;
+        let members = cluster.members(&wanted(self.nodes.clone(), self.selector.clone()), &name, deadline)?;
         let acknowledge = match self.tester {
             Some(address) => Acknowledge::Channels(Arc::new(move |_: &str| Channels::Tcp(address))),
             None => Acknowledge::Log,
@@ -212,7 +212,7 @@ pub fn storage_cluster_members(
     wait(py, move || {
         let cluster = of_nobody(kubeconfig, context, deadline)?;
         let provisioner = cluster.provisioner(&storage_class, deadline)?;
-        let members = cluster.members(&wanted(nodes, selector), deadline)?;
+        let members = cluster.members(&wanted(nodes, selector), &provisioner, deadline)?;
         Ok((members.into_keys().collect(), provisioner))
     })
 }
