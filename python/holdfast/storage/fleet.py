@@ -64,9 +64,11 @@ class Hosts:
     def __repr__(self) -> str:
         return f"Hosts({', '.join(self.nodes)})"  # commands may have secrets in them
 
-    def lacks(self, *faults: str) -> str | None:
-        """Why none of these faults can be had, by the command that is missing; None where one can."""
-        return lacking(self.commands, faults)
+    def lacks(self, *variants: Sequence[str]) -> str | None:
+        """Why none of these can be had, each of which is faults that follow on each other, by the commands that are
+        missing; None where one can.
+        """
+        return lacking(self.commands, variants)
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,21 +93,31 @@ class Cluster:
     def __repr__(self) -> str:
         return f"Cluster({self.storage_class!r})"  # commands may have secrets in them
 
-    def lacks(self, *faults: str) -> str | None:
+    def lacks(self, *variants: Sequence[str]) -> str | None:
         """As `Hosts.lacks`; a drain is the API's, and agents do some."""
         by_agents = (*OF_AGENTS, *(("cut_storage",) if self.storage_network else ())) if self.agents else ()
-        if by_agents and any(fault in by_agents for fault in faults):
-            return None
-        return lacking(self.commands, [fault for fault in faults if fault != "drain"])
+        by_others = ("drain", *by_agents)
+        return lacking(self.commands, [[each for each in faults if each not in by_others] for faults in variants])
 
 
-def lacking(commands: Mapping[str, str], faults: Sequence[str]) -> str | None:
-    """Why none of these faults can be had, by the command that is missing; None where one can."""
-    undo = {**UNDO, **UNDO_OF_KUBERNETES}
-    missing = [next((name for name in (fault, undo[fault]) if name not in commands), None) for fault in faults]
+def lacking(commands: Mapping[str, str], variants: Sequence[Sequence[str]]) -> str | None:
+    """Why none of these can be had, each of which is faults that follow on each other, by the commands that are
+    missing; None where one can.
+    """
+
+    def missing_of(faults: Sequence[str]) -> str | None:
+        return next((name for fault in faults for name in _needed(fault) if name not in commands), None)
+
+    missing = [missing_of(faults) for faults in variants]
     if not missing or None in missing:
         return None
     return f"the provider file has no command faults: {' or '.join(dict.fromkeys(filter(None, missing)))}"
+
+
+def _needed(fault: str) -> tuple[str, ...]:
+    """The commands that a fault takes. What is undone by nobody is a setting, which may be as it shall be."""
+    undo = {**UNDO, **UNDO_OF_KUBERNETES}.get(fault)
+    return () if undo is None else (fault, undo)
 
 
 def check(lab: Mapping[str, Any], commands: Mapping[str, str], sockets: str) -> Hosts:

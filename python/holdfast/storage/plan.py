@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from holdfast.choices import StorageFault
+from holdfast.storage.harm import RECOVERS, VARIANTS, Variant
 from holdfast.storage.offer import not_asked_of_claims
 from holdfast.storage.provider import ProviderFile
 from holdfast.storage.report import NAMES
@@ -11,22 +13,6 @@ from holdfast.storage.scenario import SILENCES_LOGS
 
 _RUNTIME = ("T9", "T10")
 _FENCING = ("T7", "T8", "T25")
-# By scenario: each of these is a variant of it.
-_FAULTS = {
-    "T3": ("stop_plugin", "kill_plugin", "hang_plugin", "kill_server"),
-    "T4": ("kill_plugin",),
-    "T5": ("power_off",),
-    "T6": ("kill_plugin", "hang_plugin"),
-    "T7": ("cut",),
-    "T8": ("cut_storage",),
-    "T9": ("kill_runtime",),
-    "T10": ("live_restore_on",),
-    "T21": ("kill_kubelet",),
-    "T22": ("kill_kubelet",),
-    "T23": ("kill_api_server", "kill_etcd"),
-    "T24": ("drain",),
-    "T25": ("cut",),
-}
 # Kubernetes' own, which no other runner has.
 OF_KUBERNETES = ("T21", "T22", "T23", "T24", "T25")
 
@@ -68,10 +54,36 @@ def plan(
             yield name, title, "runs"
 
 
-def faults_of(name: str, provider: ProviderFile) -> tuple[str, ...]:
-    """What a scenario does to nodes, by the names of faults."""
-    faults = _FAULTS.get(name, ())
-    return tuple(fault for fault in faults if fault != "kill_server" or provider.server)
+def faults_of(name: str, provider: ProviderFile, chosen: Collection[StorageFault] = ()) -> tuple[StorageFault, ...]:
+    """What a scenario does to nodes, as far as the file allows it; of variants that were `chosen`, what those do."""
+    variants = [each for each in VARIANTS.get(name, ()) if not chosen or set(chosen) & set(each)]
+    able = [each for each in variants if _lacks(provider, [each]) is None]
+    return tuple(dict.fromkeys(fault for variant in able for fault in variant))
+
+
+def made_of(provider: ProviderFile, runs: Collection[str]) -> Iterator[str]:
+    """What scenarios make, change and remove in a user's cluster, beside the harm that they do to nodes."""
+    cluster = provider.cluster
+    if cluster is None:
+        return
+    workloads = {"deployment": "Deployments, ", "statefulset": "StatefulSets, "}.get(provider.workload or "", "")
+    if "T25" in runs and not workloads:
+        workloads = "StatefulSets, "
+    yield f"makes a namespace, with claims, {workloads}pods and config maps in it"
+    yield f"makes StorageClasses like {cluster.storage_class}, for other file systems and parameters"
+    if cluster.agents:
+        yield "makes a DaemonSet, whose privileged pods harm their nodes"
+    if "T24" in runs:
+        yield "cordons the node that is drained, in T24"
+    recovering = [name for name in RECOVERS if name in runs]
+    tainting = [name for name in recovering if name == "T5"] if provider.recovery != "force" else []
+    forcing = [name for name in recovering if name not in tainting]
+    if recovering:
+        yield f"removes its own pods on the lost node by force, in {', '.join(recovering)}"
+    if tainting and provider.recovery != "wait":
+        yield f"gives the lost node the taint out-of-service, in {', '.join(tainting)}: every pod there ends"
+    if forcing and provider.recovery not in ("wait", "taint"):
+        yield f"removes the VolumeAttachments of its own volumes to the lost node, in {', '.join(forcing)}"
 
 
 def _lacking(provider: ProviderFile, name: str) -> str | None:
@@ -80,11 +92,19 @@ def _lacking(provider: ProviderFile, name: str) -> str | None:
         return "the provider does not fence (fencing: none)"
     if (unable := _runner_cannot(provider.runner, name)) is not None:
         return unable
+    return _lacks(provider, VARIANTS.get(name, ()))
+
+
+def _lacks(provider: ProviderFile, variants: Sequence[Variant]) -> str | None:
+    """Why none of these can be had."""
+    does = {fault for variant in variants for fault in variant}
     hears_logs_alone = provider.cluster is not None and provider.cluster.tester is None
-    if hears_logs_alone and not set(SILENCES_LOGS).isdisjoint(_FAULTS.get(name, ())):
+    if hears_logs_alone and not does.isdisjoint(SILENCES_LOGS):
         return "tasks tell by their pods' logs, which nobody can read meanwhile: give lab: tester"
     outside = provider.hosts or provider.cluster
-    return None if outside is None else outside.lacks(*_FAULTS.get(name, ()))
+    if does == {"kill_server"} and (outside is None or not provider.server):
+        return "the provider has no server that could be restarted here"
+    return None if outside is None else outside.lacks(*variants)
 
 
 def _runner_cannot(runner: str, name: str) -> str | None:

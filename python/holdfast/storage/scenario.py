@@ -22,6 +22,7 @@ from holdfast.exceptions import (
 from holdfast.results import Unchecked
 from holdfast.storage import together
 from holdfast.storage.account import Limits, ScenarioAccount, ScenarioInconclusive, ScenarioNotRun
+from holdfast.storage.harm import does
 from holdfast.storage.leaving import Leaving
 from holdfast.storage.offer import SIZE, Offer, not_asked_of_claims
 from holdfast.storage.own_time import OwnTime
@@ -274,6 +275,8 @@ class Scenario:
         self, node: str, fault: StorageFault, *, undo: StorageFault | None = None, under: Sequence[StorageTask] = ()
     ) -> None:
         """Do harm; where tasks are given, while one of them waits for the disk."""
+        if not does(self.name, fault):
+            raise AssertionError(f"{self.name} does {fault}, which no plan says: see holdfast.storage.harm")
         self.need_fault(fault, *([undo] if undo else []))
         for task in under:
             if task.stage == "mid-fsync":
