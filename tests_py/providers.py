@@ -119,7 +119,14 @@ def differences(page: str, section: str, verdicts: dict[str, str]) -> list[str]:
 
 
 def compare(folder: Path) -> int:
-    section, verdicts = reported(folder)
+    try:
+        section, verdicts = reported(folder)
+    except (OSError, ValueError) as error:
+        print(f"{folder} holds no report of Torpedo: {error}\n  try: pytest -k torpedo --torpedo-report {folder}")
+        return 2
+    if not verdicts:
+        print(f"{folder} holds a report of no scenario: nothing was compared")
+        return 2
     found = differences(PAGE.read_text("utf-8"), section, verdicts)
     print("\n".join(found) or f"{', '.join(row.split()[0] for row in verdicts)}: as listed")
     return 1 if found else 0

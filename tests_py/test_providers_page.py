@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from providers import differences
+from providers import compare, differences
 
 PAGE = """# Qualified providers
 
@@ -37,3 +40,20 @@ def test_a_row_that_came_out_otherwise_is_told(verdicts: dict[str, str], told: l
 
 def test_a_section_that_the_page_lacks_is_told() -> None:
     assert differences(PAGE, "## nbd 2, runner own\n", {"T1 dynamic volumes": "Pass"}) != []
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({}, "holds no report of Torpedo: "),
+        ({"torpedo.json": "{", "torpedo.md": "## nbd 1\n"}, "holds no report of Torpedo: "),
+        ({"torpedo.json": json.dumps({"scenarios": []}), "torpedo.md": "## nbd 1\n"}, "nothing was compared"),
+    ],
+)
+def test_a_folder_without_a_report_is_told(
+    held: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in held.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert compare(tmp_path) == 2
+    assert said in capsys.readouterr().out
