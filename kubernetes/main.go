@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast.dev/kubernetes/sidecars"
+
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
@@ -25,8 +27,8 @@ var parts = map[string]func() *cobra.Command{
 	"kube-controller-manager": controllers.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
-	"csi-registrar":           registrarCommand,
-	"csi-controller":          controllerCommand,
+	"csi-registrar":           sidecars.RegistrarCommand,
+	"csi-controller":          sidecars.ControllerCommand,
 }
 
 func main() {

@@ -116,7 +116,8 @@ def _name(sources: Path, go: str) -> str:
         [go, "env", "GOVERSION"], capture_output=True, text=True, check=True, cwd=sources
     ).stdout.strip()
     digest = hashlib.sha256()
-    for file in sorted((*sources.glob("**/*.go"), sources / "go.mod", sources / "go.sum")):
+    code = (file for file in sources.glob("**/*.go") if not file.stem.endswith("_test"))
+    for file in sorted((*code, sources / "go.mod", sources / "go.sum")):
         digest.update(file.relative_to(sources).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return f"{kubernetes_version(sources)}-{version}-{digest.hexdigest()[:12]}"
 

@@ -118,18 +118,22 @@ impl Claims {
         self.provider.capabilities.contains(&Capability::Topology)
     }
 
-    /// Has the volume of a claim made whose class waits for the first pod: the driver is asked, and where the volume can
-    /// be is known, only then.
-    fn bind_by_pod(&self, node: &str, volume: &Volume, deadline: Instant) -> Result<()> {
-        let task = holder(volume, "first");
-        let held = self.pods.hold(node, volume, &task, deadline);
-        let removed = self.pods.remove(&task, false, deadline);
-        held.and(removed)
+    /// Waits until a claim has its volume. Where its class waits for the first pod there is one meanwhile: the driver is
+    /// asked, and where the volume can be is known, only then.
+    fn wait_made(&self, node: &str, volume: &Volume, late: bool, deadline: Instant) -> Result<PersistentVolumeClaim> {
+        let made = || self.wait_bound(&volume.name, deadline);
+        let has_one = || {
+            self.cluster.find(&self.cluster.own(), &volume.name, deadline).map(|it| it.is_some_and(|it| is_bound(&it)))
+        };
+        if !late || has_one()? {
+            return made();
+        }
+        self.pods.wanted_by_pod(node, volume, &holder(volume, "first"), deadline, made)
     }
 
     /// A volume once its claim has it: how large it is, and which nodes it is bound to.
-    fn bound(&self, asked: &Volume, deadline: Instant) -> Result<Volume> {
-        let claim = self.wait_bound(&asked.name, deadline)?;
+    fn bound(&self, node: &str, asked: &Volume, late: bool, deadline: Instant) -> Result<Volume> {
+        let claim = self.wait_made(node, asked, late, deadline)?;
         if self.listing().is_some() {
             self.claims_so_far(deadline)?; // while the cluster knows whose it is
         }
@@ -214,9 +218,7 @@ impl Volumes for Claims {
         let claims = self.cluster.own::<PersistentVolumeClaim>();
         self.cluster.create(&claims, &claim, deadline)?;
         let asked = Volume::by_name(request);
-        // of a claim that waits for its first pod nobody has asked the driver yet
-        let made = if late { self.bind_by_pod(node, &asked, deadline) } else { Ok(()) };
-        made.and_then(|()| self.bound(&asked, deadline)).inspect_err(|_| {
+        self.bound(node, &asked, late, deadline).inspect_err(|_| {
             // nobody shall make it later
             let gone = DeleteParams::background();
             let _ = self.cluster.remove(&claims, &request.name, &gone, Instant::now() + QUESTION);

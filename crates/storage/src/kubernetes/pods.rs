@@ -103,6 +103,13 @@ impl Pods {
     }
 
     pub(super) fn launch(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
+        self.make(of, deadline)?;
+        self.wait_running(of.name, of.claim, of.node, of.ends, deadline).inspect_err(|_| {
+            let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
+        })
+    }
+
+    fn make(&self, of: &PodOf<'_>, deadline: Instant) -> Result<()> {
         self.tasks.made.use_node(of.node);
         if let Some(kept) = self.tasks.kept.of(of.name) {
             self.cluster().keep(kept.workload, &kept.name, of, deadline)?;
@@ -111,9 +118,7 @@ impl Pods {
             self.cluster().create(&pods, &manifests::pod(self.cluster().run(), of)?, deadline)?;
             self.tasks.made.add(of.name, of.node);
         }
-        self.wait_running(of.name, of.claim, of.node, of.ends, deadline).inspect_err(|_| {
-            let _ = self.remove(of.name, false, Instant::now() + GLANCE); // clear finds it again
-        })
+        Ok(())
     }
 
     /// Waits until a pod runs; why not, as the cluster says.
@@ -195,8 +200,31 @@ impl Pods {
 
     /// Holds a volume mounted for a pod that does nothing on it.
     pub fn hold(&self, node: &str, volume: &Volume, task: &str, deadline: Instant) -> Result<()> {
-        let of = PodOf { block: volume.block, read_only: volume.is_for_reading(), ..self.of(task, &volume.name, node) };
-        self.launch(&of, deadline)
+        self.launch(&self.holding(node, volume, task), deadline)
+    }
+
+    fn holding<'a>(&'a self, node: &'a str, volume: &'a Volume, task: &'a str) -> PodOf<'a> {
+        PodOf { block: volume.block, read_only: volume.is_for_reading(), ..self.of(task, &volume.name, node) }
+    }
+
+    /// Has a pod that wants a volume while `meanwhile` goes on, whether it runs or not. Where that comes too late, the
+    /// reason is what the cluster says of the pod, if it says something.
+    pub fn wanted_by_pod<T>(
+        &self,
+        node: &str,
+        volume: &Volume,
+        task: &str,
+        deadline: Instant,
+        meanwhile: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.make(&self.holding(node, volume, task), deadline)?;
+        let done = meanwhile().map_err(|late| {
+            let told = || self.cluster().obstacle("Pod", task, None, None, Instant::now() + GLANCE).ok().flatten();
+            let obstacle = (late.kind == Kind::Timeout).then(told).flatten();
+            obstacle.map_or_else(|| late.clone(), |obstacle| obstacle.error(&late.message))
+        });
+        let removed = self.remove(task, false, deadline);
+        done.and_then(|done| removed.map(|()| done))
     }
 
     /// Looks at a volume by a pod that prints what is in its ledger.

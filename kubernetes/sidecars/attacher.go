@@ -1,4 +1,4 @@
-package main
+package sidecars
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	core "k8s.io/api/core/v1"
 	storage "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -67,28 +68,49 @@ func (a attacher) run(ctx context.Context) {
 			if attachment.Spec.Attacher != a.driver || attachment.Spec.Source.PersistentVolumeName == nil || done {
 				continue
 			}
+			if _, already := underWay.LoadOrStore(attachment.UID, true); already {
+				continue
+			}
 			what := asked{attachment: attachment.UID, back: attachment.DeletionTimestamp != nil}
+			// of one that ended since the last look it is known by now how
 			before, _ := failures.Load(what)
 			last, _ := before.(failed)
 			if time.Now().Before(last.until) {
-				continue
-			}
-			if _, already := underWay.LoadOrStore(attachment.UID, true); already {
+				underWay.Delete(attachment.UID)
 				continue
 			}
 			go func() {
 				defer underWay.Delete(attachment.UID)
-				if err := a.settle(ctx, attachment); err != nil {
+				err := a.settle(ctx, attachment)
+				switch {
+				case err == nil:
+					failures.Delete(what)
+				case isNews(err): // the next look has it as it is
+				default:
 					fmt.Fprintln(os.Stderr, attachment.Name, attachment.Spec.NodeName, err)
 					a.tell(ctx, attachment, err)
-					pause := min(max(2*last.pause, retryFirst), attachRetryLast)
-					failures.Store(what, failed{pause: pause, until: time.Now().Add(pause)})
-					return
+					failures.Store(what, last.again())
 				}
-				failures.Delete(what)
 			}()
 		}
 	}
+}
+
+// What has failed once more.
+func (f failed) again() failed {
+	pause := min(max(2*f.pause, retryFirst), attachRetryLast)
+	return failed{pause: pause, until: time.Now().Add(pause)}
+}
+
+// Whether an attachment is another by now than the one that was settled, or is gone: no driver has failed.
+func isNews(err error) bool {
+	return isOf(err, "volumeattachments") && (apierrors.IsConflict(err) || apierrors.IsNotFound(err))
+}
+
+// Whether the API answered so of such a resource.
+func isOf(err error, resource string) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == resource
 }
 
 func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachment) error {

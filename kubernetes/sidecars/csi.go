@@ -1,4 +1,4 @@
-package main
+package sidecars
 
 import (
 	"context"
@@ -41,6 +41,8 @@ type provisioner struct {
 	csi      csi.ControllerClient
 	client   kubernetes.Interface
 	topology bool
+	// Whether its volumes are attached.
+	attaches bool
 	timeout  time.Duration
 }
 
@@ -180,10 +182,30 @@ func (p provisioner) Delete(ctx context.Context, volume *core.PersistentVolume) 
 	if volume.Spec.CSI == nil {
 		return errors.New("no volume of a CSI driver")
 	}
+	if err := p.stillAttached(ctx, volume.Name); err != nil {
+		return err
+	}
 	within, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	_, err := p.csi.DeleteVolume(within, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
 	return err
+}
+
+// Why a volume cannot be removed yet, where something attaches it: as external-provisioner, which asks no driver before.
+func (p provisioner) stillAttached(ctx context.Context, volume string) error {
+	if !p.attaches {
+		return nil
+	}
+	attachments, err := p.client.StorageV1().VolumeAttachments().List(ctx, meta.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, attachment := range attachments.Items {
+		if name := attachment.Spec.Source.PersistentVolumeName; name != nil && *name == volume {
+			return fmt.Errorf("persistentvolume %s is still attached to node %s", volume, attachment.Spec.NodeName)
+		}
+	}
+	return nil
 }
 
 // What nodes a volume may be made for: that of the pod that waits for it, else all that have the driver.
@@ -236,6 +258,26 @@ func affinity(accessible []*csi.Topology) *core.VolumeNodeAffinity {
 	return &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: terms}}
 }
 
+// Asks a driver until it answers, with a pause that grows: one that is busy, or comes up, is asked again.
+func untilAnswered(ctx context.Context, ask func() error) error {
+	said := map[string]bool{}
+	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if !said[err.Error()] {
+			said[err.Error()] = true
+			fmt.Fprintln(os.Stderr, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
 // Whether the driver has a topology, and whether its volumes are attached.
 func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attaches bool, err error) {
 	answer, err := csi.NewIdentityClient(connection).GetPluginCapabilities(ctx, &csi.GetPluginCapabilitiesRequest{}, grpc.WaitForReady(true))
@@ -259,7 +301,8 @@ func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attache
 	return topology, attaches, nil
 }
 
-func controllerCommand() *cobra.Command {
+// ControllerCommand is the executable's part csi-controller.
+func ControllerCommand() *cobra.Command {
 	var driver, socket, config string
 	var timeout time.Duration
 	command := &cobra.Command{
@@ -279,15 +322,20 @@ func controllerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			topology, attaches, err := plugin(ctx, connection)
-			if err != nil {
+			var topology, attaches bool
+			if err := untilAnswered(ctx, func() (err error) {
+				within, cancel := context.WithTimeout(ctx, timeout)
+				defer cancel()
+				topology, attaches, err = plugin(within, connection)
+				return err
+			}); err != nil {
 				return err
 			}
 			if attaches {
 				go attacher{driver: driver, csi: csi.NewControllerClient(connection), client: client, timeout: timeout}.run(ctx)
 			}
 			made := provisioner{
-				driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology, timeout: timeout,
+				driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology, attaches: attaches, timeout: timeout,
 			}
 			controller.NewProvisionController(
 				ctx, client, driver, made,

@@ -1,4 +1,6 @@
-package main
+// Package sidecars has what stands between a Kubernetes and a CSI driver: it registers the driver with kubelets, and makes,
+// removes, attaches and detaches its volumes as the cluster asks for it.
+package sidecars
 
 import (
 	"context"
@@ -32,7 +34,8 @@ func (r registrar) NotifyRegistrationStatus(
 	return &registration.RegistrationStatusResponse{}, nil
 }
 
-func registrarCommand() *cobra.Command {
+// RegistrarCommand is the executable's part csi-registrar.
+func RegistrarCommand() *cobra.Command {
 	var driver, socket, registry string
 	command := &cobra.Command{
 		Use:   "csi-registrar",
