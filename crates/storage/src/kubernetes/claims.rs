@@ -34,7 +34,7 @@ pub struct Claims {
     plugins: Option<Arc<dyn Volumes>>,
     /// The run's claims by what the driver calls their volumes: those that are gone too, for it may list their volumes
     /// still.
-    claims: Mutex<BTreeMap<String, String>>,
+    by_handle: Mutex<BTreeMap<String, String>>,
     /// Whether it lists which nodes have them (`LIST_VOLUMES_PUBLISHED_NODES`).
     lists_nodes: bool,
 }
@@ -56,7 +56,7 @@ impl Claims {
         }
         let lists_nodes = provider.capabilities.contains(&Capability::ListNodes);
         let provider = Provider { capabilities, ..provider };
-        Ok(Self { cluster, pods, class, provider, plugins, claims: Mutex::default(), lists_nodes })
+        Ok(Self { cluster, pods, class, provider, plugins, by_handle: Mutex::default(), lists_nodes })
     }
 
     fn listed(&self, ask: impl Fn(&dyn Volumes) -> Result<Vec<Volume>>, deadline: Instant) -> Result<Vec<Volume>> {
@@ -78,7 +78,7 @@ impl Claims {
     /// All claims that the run had, by what the driver calls their volumes. What a driver calls anew is the newer claim's.
     fn claims_so_far(&self, deadline: Instant) -> Result<BTreeMap<String, String>> {
         let there = self.cluster.claims_by_handle(deadline)?;
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = self.by_handle.lock().unwrap_or_else(PoisonError::into_inner);
         claims.extend(there);
         Ok(claims.clone())
     }
