@@ -28,8 +28,7 @@ def test_what_would_harm_a_cluster_is_said_with_its_nodes(
     more = ["--torpedo-allow-disruption"] if consent else []
     found = run_suite("-k", "torpedo_5_ or torpedo_7_ or torpedo_2_", "--provider", str(file), "--torpedo-plan", *more)
     assert found.exit_code == 0, found.output
-    assert "on the nodes first, second of the cluster of " in found.output
-    assert "which is not this machine" in found.output
+    assert "which is not this machine, the nodes first, second:" in found.output
     assert f"T5   node powered off               runs{words}; it does power_off" in found.output
     assert "T7   node partitioned               NotRun: the provider file has no command faults: cut" in found.output
     assert "T2   uneven mounts                  runs\n" in found.output
@@ -70,7 +69,7 @@ def test_all_that_a_scenario_does_is_said_and_what_else_it_changes_in_a_cluster(
     chosen = "torpedo_5_ or torpedo_7_ or torpedo_10_ or torpedo_24_"
     lines = planned(run_suite, tmp_path, chosen, text + ALL_OF_IT)
     assert "T10  runtime crash, live restore    runs; it does live_restore_on, kill_runtime" in lines
-    assert any("on all nodes with disk=fast that are Ready" in line for line in lines)
+    assert any("all nodes with disk=fast that are Ready" in line for line in lines)
     assert "makes a namespace, with claims, pods and config maps in it" in lines
     assert "cordons the node that is drained, in T24" in lines
     assert "gives the lost node the taint out-of-service, in T5: every pod there ends" in lines

@@ -60,7 +60,7 @@ def _lines(provider: ProviderFile, chosen: Mapping[str, set[StorageFault]], *, a
             runs.append(name)
     beside = list(made_of(provider, runs)) if runs else []
     if beside:
-        yield "in the cluster it also, and takes all of it back at the end:"
+        yield "beside that, in the cluster, a run (what it made and changed is taken back at its end):"
         yield from (f"  {line}" for line in beside)
 
 
@@ -71,7 +71,7 @@ def _where(provider: ProviderFile) -> str:
         fit = "that are Ready, get pods and have the driver"
         which = f"all nodes with {cluster.selector} {fit}" if cluster.selector else f"all nodes {fit}"
         named = f"the nodes {', '.join(cluster.nodes)}" if cluster.nodes else which
-        return f"{named} of the cluster of {cluster.kubeconfig}, which is not this machine"
+        return f"the cluster of {cluster.kubeconfig}, which is not this machine, {named}"
     if hosts is not None:
         return f"the hosts {', '.join(hosts.nodes)}, which are not this machine"
     return f"{provider.nodes} nodes in namespaces of this machine, which harm nobody else"

@@ -44,8 +44,8 @@ const NOT_MADE_YET: [&str; 3] =
 const HANDED_OVER: &str = "ExternalProvisioning";
 /// Words of a claim whose volume nobody was asked for.
 const NOT_ASKED: [&str; 2] = ["storageclass.storage.k8s.io", "StorageClass.storage.k8s.io"];
-/// Words of a kubelet that sums up what it waited for. Why, other events say.
-const SUMMED_UP: &str = "Unable to attach or mount volumes";
+/// Words of a kubelet, today's and one before 1.16, that sums up what it waited for. Why, other events say.
+const SUMMED_UP: [&str; 2] = ["Unable to attach or mount volumes", "Unable to mount volumes for pod"];
 /// Where the events are of objects that are in no namespace.
 const OF_NO_NAMESPACE: &str = "default";
 /// Words of an event about what a CSI driver has mounted for a pod.
@@ -116,7 +116,7 @@ pub fn blame(reason: &str, message: &str) -> Option<Blame> {
         NOT_ATTACHED if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
         NOT_ATTACHED => Some(Blame::Provider),
         "FailedMount" if is_of_own_volume(message) => Some(Blame::Lab),
-        "FailedMount" if message.starts_with(SUMMED_UP) => None,
+        "FailedMount" if SUMMED_UP.iter().any(|words| message.starts_with(words)) => None,
         "FailedMount" if speaks_of(&HELD_BACK) => Some(Blame::Scheduler),
         NOT_MADE if speaks_of(&NOT_ASKED) => Some(Blame::Lab),
         HANDED_OVER => Some(Blame::Provider),
@@ -261,6 +261,7 @@ mod tests {
                 "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[]: context deadline exceeded",
                 None,
             ),
+            ("FailedMount", "Unable to mount volumes for pod \"a_b\": timeout expired waiting for volumes", None),
             (
                 "FailedMount",
                 "MountVolume.MountDevice failed for volume \"pvc-1\" : rpc error: timed out waiting for the condition",
