@@ -192,6 +192,8 @@ async fn each_way_a_switchover_fails_has_its_name() {
         chassis.failpoints().arm(point, terms).expect("a failpoint");
         let error = switch(&device).await.expect_err(point);
         assert_eq!(error.kind, Kind::Switchover(fault), "{point}: {error}");
+        let ignored = error.message.contains("the device agreed and did nothing: Supervisor1 is PRIMARY still");
+        assert_eq!(ignored, fault == SwitchoverFault::Ignored, "{point}: {error}");
         let forms = if point.starts_with("system.") { 4 } else { 1 };
         assert_eq!(chassis.failpoints().hits(point).expect("a failpoint"), forms, "{point}");
     }

@@ -10,6 +10,7 @@ use super::deadlines::{ATTEMPT, LAST_LOOK, LOOK};
 use super::device_time::{Asked, nanoseconds, stamp, time_of};
 use super::evidence::{FailoverWatch, Outage, Unchecked, or_late};
 use super::roles::ControlProcessor;
+use super::trigger::{AGREED, UNANSWERED};
 use crate::dial::{Call, Event, EventKind};
 use crate::error::{Error, Kind, RebootFault, Result};
 use crate::gnmi::form::refuses_form;
@@ -83,7 +84,8 @@ impl Device {
             Err(error) if error.kind == Kind::OutcomeUnknown => Some(error), // the connection may drop before the answer
             Err(error) => return Err(refused(error)),
         };
-        match (self.prove_reboot(&before, &mut watch).await, unanswered) {
+        let nothing = if unanswered.is_none() { AGREED } else { UNANSWERED };
+        match (self.prove_reboot(&before, &mut watch, nothing).await, unanswered) {
             // whoever booted may have had another reason, such as a switchover under way
             (Err(error), Some(unanswered))
                 if matches!(error.kind, Kind::Reboot(RebootFault::Ignored | RebootFault::Partial)) =>
@@ -95,9 +97,14 @@ impl Device {
     }
 
     /// Waits until the reboot is over, and gives what proves that it happened.
-    async fn prove_reboot(&self, before: &StateBeforeReboot, watch: &mut FailoverWatch<'_>) -> Result<Reboot> {
+    async fn prove_reboot(
+        &self,
+        before: &StateBeforeReboot,
+        watch: &mut FailoverWatch<'_>,
+        nothing: &str,
+    ) -> Result<Reboot> {
         let deadline = Instant::now() + self.deadlines().reboot;
-        self.await_reboot(before, watch, deadline).await?;
+        self.await_reboot(before, watch, nothing, deadline).await?;
         let served = self.containerz_serves(deadline).await;
         let served = or_late(served, Kind::Reboot(RebootFault::NeverBack), "the device does not serve Containerz")?;
         let mut reboot =
@@ -145,6 +152,7 @@ impl Device {
         &self,
         before: &StateBeforeReboot,
         watch: &mut FailoverWatch<'_>,
+        nothing: &str,
         deadline: Instant,
     ) -> Result<()> {
         let started_by = Instant::now() + self.deadlines().start;
@@ -165,7 +173,7 @@ impl Device {
                     Some(_) => "its boot-time did not move",
                     None => "it reported no boot-time before",
                 };
-                return Err(ignored(&format!("the device agreed and did nothing: it was never away, and {boot_time}")));
+                return Err(ignored(&format!("{nothing}: it was never away, and {boot_time}")));
             }
             if !next_look(deadline, LOOK).await {
                 return Err(never_back());

@@ -96,15 +96,16 @@ impl Device {
         let before = if blind { self.standby_settled(ready_by).await? } else { before };
         let target = target(&before, options)?;
         let mut watch = FailoverWatch::begin(self, Instant::now() + self.deadlines().ready).await?;
-        if options.trigger == Trigger::Switch {
+        let agreed = if options.trigger == Trigger::Switch {
             self.note(EventKind::Switchover, format!("asking for {} -> {target}", before.primary.name));
-            self.ask_for(&target, &before, options).await?;
+            self.ask_for(&target, &before, options).await?
         } else {
             self.note(EventKind::Switchover, format!("failing {}: {:?}", before.primary.name, options.trigger));
-            self.fail_active(&options.trigger, &before, self.session.deadline(None)).await?;
-        }
+            self.fail_active(&options.trigger, &before, self.session.deadline(None)).await?
+        };
         let deadline = Instant::now() + self.deadlines().switchover;
-        let witnesses = self.await_move(&target, &before, &mut watch, deadline).await?;
+        let nothing = options.trigger.came_to_nothing(agreed);
+        let witnesses = self.await_move(&target, &before, &mut watch, nothing, deadline).await?;
         if self.ways.fresh_connection {
             self.leave_old_connection(deadline).await?;
         }
@@ -140,8 +141,8 @@ impl Device {
     }
 
     /// Sends the request: in each form of the path that is refused while nothing moved, and again where the device is
-    /// too busy.
-    async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<()> {
+    /// too busy. Whether the device agreed: else evidence will tell.
+    async fn ask_for(&self, target: &str, before: &Pair, options: &SwitchoverOptions) -> Result<bool> {
         let deadline = Instant::now() + self.deadlines().ready;
         // What is asked right before that has time for its answer: of one that is cut off nobody knows the outcome.
         let answered_by = deadline + LAST_LOOK;
@@ -150,7 +151,7 @@ impl Device {
             for form in self.path_forms(options.name_only) {
                 if let Some((asked, _)) = refusals.last() {
                     if !self.is_primary(&before.primary.name, answered_by).await? {
-                        return Ok(()); // it went after all; evidence will tell
+                        return Ok(false); // it went after all
                     }
                     let other = form.describe(target);
                     self.note(EventKind::Note, format!("the device refuses the path {asked}; trying {other}"));
@@ -159,9 +160,9 @@ impl Device {
                 match self.system.switch_control_processor(&form.path(target), limit).await {
                     Ok(answer) => {
                         self.took(form);
-                        return self.check_answer(target, &answer);
+                        return self.check_answer(target, &answer).map(|()| true);
                     }
-                    Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(()), // evidence will tell
+                    Err(error) if error.kind == Kind::OutcomeUnknown => return Ok(false),
                     Err(error) if options.unready && is_busy(&error) => return Err(refused(error)),
                     Err(error) if error.code() == Some(Code::Unavailable) => {
                         refusals.push((form.describe(target), error));
@@ -177,7 +178,7 @@ impl Device {
             }
             pause(BUSY_PAUSE).await;
             if !self.is_primary(&before.primary.name, answered_by).await? {
-                return Ok(()); // it went after all; evidence will tell
+                return Ok(false); // it went after all
             }
         }
     }
@@ -192,12 +193,13 @@ impl Device {
         Ok(())
     }
 
-    /// Waits until the roles are swapped and a second witness agrees.
+    /// Waits until the roles are swapped and a second witness agrees; `nothing` says how it was that nothing came of it.
     async fn await_move(
         &self,
         target: &str,
         before: &Pair,
         watch: &mut FailoverWatch<'_>,
+        nothing: &str,
         deadline: Instant,
     ) -> Result<Vec<String>> {
         let started_by = Instant::now() + self.deadlines().start;
@@ -229,7 +231,7 @@ impl Device {
                 (None, _) if watch.lost().is_none() && !watch.is_in_doubt() && now >= started_by => {
                     return Err(Error::new(
                         fault(SwitchoverFault::Ignored),
-                        format!("the device agreed and did nothing: {} is PRIMARY still", before.primary.name),
+                        format!("{nothing}: {} is PRIMARY still", before.primary.name),
                     ));
                 }
                 _ => {}

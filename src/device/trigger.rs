@@ -31,6 +31,22 @@ pub enum Trigger {
     Command(String),
 }
 
+impl Trigger {
+    /// How it was that a device did nothing: it had `agreed`, or nobody knows.
+    pub(super) fn came_to_nothing(&self, agreed: bool) -> &'static str {
+        match (self, agreed) {
+            (Self::Command(_), true) => "the command ended well, and the device did nothing",
+            (_, true) => AGREED,
+            (_, false) => UNANSWERED,
+        }
+    }
+}
+
+/// A device said that it would, and did not.
+pub(super) const AGREED: &str = "the device agreed and did nothing";
+/// A device said nothing, and did nothing.
+pub(super) const UNANSWERED: &str = "the device gave no answer and did nothing";
+
 impl FromStr for Trigger {
     type Err = Error;
 
@@ -48,7 +64,7 @@ impl FromStr for Trigger {
 
 impl Device {
     /// Fails the active in a way that it does not agree to. An answer may or may not come.
-    pub(super) async fn fail_active(&self, trigger: &Trigger, before: &Pair, deadline: Instant) -> Result<()> {
+    pub(super) async fn fail_active(&self, trigger: &Trigger, before: &Pair, deadline: Instant) -> Result<bool> {
         let asked = match trigger {
             Trigger::Switch => Ok(()),
             Trigger::RebootActive => self.reboot_control_processor(&before.primary.name, deadline).await,
@@ -56,9 +72,9 @@ impl Device {
             Trigger::Command(command) => self.run_command(command, before).await,
         };
         match asked {
-            Err(error) if error.kind == Kind::OutcomeUnknown => Ok(()), // evidence will tell
+            Err(error) if error.kind == Kind::OutcomeUnknown => Ok(false), // evidence will tell
             Err(error) => Err(refused(error)),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 
@@ -131,6 +147,19 @@ mod tests {
         assert_eq!(command.parse::<Trigger>().expect("known"), Trigger::Command("ssh pdu 'off: 7'".to_owned()));
         for wrong in ["", "kill", "kill:", "command: ", "pull:7"] {
             assert!(wrong.parse::<Trigger>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_did_nothing_agreed_only_where_it_said_so() {
+        let command = Trigger::Command("pdu off".to_owned());
+        for (trigger, agreed, said) in [
+            (Trigger::Switch, true, AGREED),
+            (Trigger::Switch, false, UNANSWERED),
+            (Trigger::RebootActive, true, AGREED),
+            (command, true, "the command ended well, and the device did nothing"),
+        ] {
+            assert_eq!(trigger.came_to_nothing(agreed), said, "{trigger:?}");
         }
     }
 }

@@ -223,7 +223,7 @@ impl Pods {
             let obstacle = (late.kind == Kind::Timeout).then(told).flatten();
             obstacle.map_or_else(|| late.clone(), |obstacle| obstacle.error(&late.message))
         });
-        let removed = self.remove(task, false, deadline);
+        let removed = self.remove(task, false, deadline.max(Instant::now() + GLANCE));
         done.and_then(|done| removed.map(|()| done))
     }
 
