@@ -114,8 +114,6 @@ func isOf(err error, resource string) bool {
 }
 
 func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachment) error {
-	within, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
 	attachments := a.client.StorageV1().VolumeAttachments()
 	ours := slices.Contains(attachment.Finalizers, finalizer)
 	if attachment.DeletionTimestamp != nil && !ours {
@@ -133,7 +131,7 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 		return err
 	}
 	if attachment.DeletionTimestamp != nil {
-		if _, err := a.csi.ControllerUnpublishVolume(within, &csi.ControllerUnpublishVolumeRequest{
+		if _, err := ask(ctx, a.timeout, a.csi.ControllerUnpublishVolume, &csi.ControllerUnpublishVolumeRequest{
 			VolumeId: volume.Spec.CSI.VolumeHandle, NodeId: node,
 		}); err != nil {
 			return err
@@ -154,13 +152,13 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 	if slices.Contains(modes, core.ReadOnlyMany) && slices.Contains(modes, core.ReadWriteOnce) {
 		return errors.New("CSI does not support ReadOnlyMany and ReadWriteOnce on the same PersistentVolume")
 	}
-	single, err := singleWriter(within, a.csi)
+	single, err := singleWriter(ctx, a.csi, a.timeout)
 	if err != nil {
 		return err
 	}
 	source := volume.Spec.CSI
 	wanted := capabilities(modes[:1], single, block, source.FSType, volume.Spec.MountOptions)[0]
-	answer, err := a.csi.ControllerPublishVolume(within, &csi.ControllerPublishVolumeRequest{
+	answer, err := ask(ctx, a.timeout, a.csi.ControllerPublishVolume, &csi.ControllerPublishVolumeRequest{
 		VolumeId: source.VolumeHandle, NodeId: node, VolumeCapability: wanted, VolumeContext: source.VolumeAttributes,
 	})
 	if err != nil {

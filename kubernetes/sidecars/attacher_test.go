@@ -3,8 +3,10 @@ package sidecars
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -30,8 +32,8 @@ const (
 // A driver that answers as it is told, and counts.
 type driver struct {
 	csi.ControllerClient
-	publish            func(context.Context) error
-	published, deleted atomic.Int32
+	publish                   func(context.Context) error
+	published, taken, deleted atomic.Int32
 }
 
 func (d *driver) ControllerGetCapabilities(
@@ -50,6 +52,13 @@ func (d *driver) ControllerPublishVolume(
 		}
 	}
 	return &csi.ControllerPublishVolumeResponse{}, nil
+}
+
+func (d *driver) ControllerUnpublishVolume(
+	context.Context, *csi.ControllerUnpublishVolumeRequest, ...grpc.CallOption,
+) (*csi.ControllerUnpublishVolumeResponse, error) {
+	d.taken.Add(1)
+	return &csi.ControllerUnpublishVolumeResponse{}, nil
 }
 
 func (d *driver) DeleteVolume(
@@ -85,6 +94,18 @@ func attachment() *storage.VolumeAttachment {
 			Attacher: driverName, NodeName: "node1", Source: storage.VolumeAttachmentSource{PersistentVolumeName: &name},
 		},
 	}
+}
+
+// An attachment that shall be taken back.
+func takenBack() *storage.VolumeAttachment {
+	back, now := attachment(), meta.Now()
+	back.DeletionTimestamp, back.Finalizers = &now, []string{finalizer}
+	back.Status.Attached = true
+	return back
+}
+
+func storageClass(policy core.PersistentVolumeReclaimPolicy) *storage.StorageClass {
+	return &storage.StorageClass{ObjectMeta: meta.ObjectMeta{Name: "class"}, ReclaimPolicy: &policy}
 }
 
 func until(t *testing.T, what string, is func() bool) {
@@ -161,6 +182,81 @@ func TestThePauseGrowsToItsLimit(t *testing.T) {
 	}
 }
 
+func TestThePauseIsForgottenOnceItIsAttached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewSimpleClientset(append(volumeAndNode(), attachment())...)
+		var tries []time.Duration
+		left, last := 6, time.Now()
+		own := &driver{publish: func(context.Context) error {
+			tries = append(tries, time.Since(last))
+			last = time.Now()
+			if left--; left >= 0 {
+				return status.Error(codes.Internal, "no")
+			}
+			return nil
+		}}
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		go attacher{driver: driverName, csi: own, client: client, timeout: moment}.run(ctx)
+		time.Sleep(moment)
+		synctest.Wait()
+		// no sooner than the pause is over, and seen by the first look from then on
+		want := []time.Duration{look, look, look, 2 * look, 4 * look, 8 * look, attachRetryLast}
+		if !slices.Equal(tries, want) {
+			t.Errorf("tried after %v instead of %v", tries, want)
+		}
+		lost := current(t, client)
+		if !lost.Status.Attached {
+			t.Fatal("it is not attached")
+		}
+		lost.Status.Attached = false
+		left, tries = 2, nil
+		if _, err := client.StorageV1().VolumeAttachments().UpdateStatus(ctx, lost, meta.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(moment)
+		synctest.Wait()
+		if len(tries) != 3 || tries[1] != look || tries[2] != look {
+			t.Errorf("tried after %v: the pause before counts still", tries)
+		}
+	})
+}
+
+func TestTheTimeOfADriverIsNotSpentByTheCluster(t *testing.T) {
+	client := fake.NewSimpleClientset(append(volumeAndNode(), attachment())...)
+	const limit = 200 * time.Millisecond
+	client.PrependReactor("get", "persistentvolumes", func(testing_.Action) (bool, runtime.Object, error) {
+		time.Sleep(2 * limit) // as where very many are asked for
+		return false, nil, nil
+	})
+	own := &driver{publish: func(ctx context.Context) error { return ctx.Err() }}
+	if err := (attacher{driver: driverName, csi: own, client: client, timeout: limit}).settle(t.Context(), attachment()); err != nil {
+		t.Errorf("the driver had no time: %v", err)
+	}
+}
+
+// As external-attacher has it: nobody knows what the driver should take back, which is not forgotten for that.
+func TestAnAttachmentWhoseVolumeIsGoneStaysUntilItIsTakenBack(t *testing.T) {
+	client := fake.NewSimpleClientset(volumeAndNode()[1], takenBack())
+	own := &driver{}
+	go attacher{driver: driverName, csi: own, client: client, timeout: moment}.run(t.Context())
+	until(t, "the error", func() bool { return current(t, client).Status.DetachError != nil })
+	if found := current(t, client); !slices.Contains(found.Finalizers, finalizer) || own.taken.Load() != 0 {
+		t.Errorf("finalizers %v, and the driver was asked %d times", found.Finalizers, own.taken.Load())
+	}
+	volume := volumeAndNode()[0].(*core.PersistentVolume)
+	if _, err := client.CoreV1().PersistentVolumes().Create(t.Context(), volume, meta.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "its end", func() bool {
+		found, err := client.StorageV1().VolumeAttachments().Get(t.Context(), "attachment", meta.GetOptions{})
+		return apierrors.IsNotFound(err) || err == nil && len(found.Finalizers) == 0
+	})
+	if own.taken.Load() != 1 {
+		t.Errorf("the driver was asked %d times", own.taken.Load())
+	}
+}
+
 func TestAVolumeIsNotRemovedWhileSomethingAttachesIt(t *testing.T) {
 	objects := append(volumeAndNode(), attachment())
 	for _, each := range []struct {
@@ -183,23 +279,5 @@ func TestAVolumeIsNotRemovedWhileSomethingAttachesIt(t *testing.T) {
 				t.Errorf("asked %d times to delete it: %v", own.deleted.Load(), err)
 			}
 		})
-	}
-}
-
-func TestADriverThatComesUpIsAskedAgain(t *testing.T) {
-	asked := 0
-	err := untilAnswered(t.Context(), func() error {
-		if asked++; asked < 3 {
-			return status.Error(codes.Unavailable, "it comes up")
-		}
-		return nil
-	})
-	if err != nil || asked != 3 {
-		t.Errorf("asked %d times: %v", asked, err)
-	}
-	ended, end := context.WithCancel(t.Context())
-	end()
-	if err := untilAnswered(ended, func() error { return errors.New("no") }); !errors.Is(err, context.Canceled) {
-		t.Errorf("nobody waits any more: %v", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -89,9 +91,22 @@ func capabilities(
 	return found
 }
 
+// Asks the driver for one thing. The time for that begins here: what the cluster's API takes before is not the driver's.
+func ask[Request, Answer any](
+	ctx context.Context,
+	timeout time.Duration,
+	call func(context.Context, Request, ...grpc.CallOption) (Answer, error),
+	request Request,
+	options ...grpc.CallOption,
+) (Answer, error) {
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return call(within, request, options...)
+}
+
 // Whether a driver tells volumes for one pod from those for one node: it is asked in other words then.
-func singleWriter(ctx context.Context, driver csi.ControllerClient) (bool, error) {
-	answer, err := driver.ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
+func singleWriter(ctx context.Context, driver csi.ControllerClient, timeout time.Duration) (bool, error) {
+	answer, err := ask(ctx, timeout, driver.ControllerGetCapabilities, &csi.ControllerGetCapabilitiesRequest{})
 	if err != nil {
 		return false, err
 	}
@@ -117,7 +132,7 @@ func (p provisioner) Provision(
 			parameters[key] = value
 		}
 	}
-	singleWriter, err := singleWriter(ctx, p.csi)
+	singleWriter, err := singleWriter(ctx, p.csi, p.timeout)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
@@ -134,9 +149,7 @@ func (p provisioner) Provision(
 			return nil, controller.ProvisioningNoChange, err
 		}
 	}
-	within, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	answer, err := p.csi.CreateVolume(within, request)
+	answer, err := ask(ctx, p.timeout, p.csi.CreateVolume, request)
 	if err != nil {
 		return nil, stateAfter(err), err
 	}
@@ -185,9 +198,7 @@ func (p provisioner) Delete(ctx context.Context, volume *core.PersistentVolume) 
 	if err := p.stillAttached(ctx, volume.Name); err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	_, err := p.csi.DeleteVolume(within, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
+	_, err := ask(ctx, p.timeout, p.csi.DeleteVolume, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
 	return err
 }
 
@@ -258,8 +269,10 @@ func affinity(accessible []*csi.Topology) *core.VolumeNodeAffinity {
 	return &core.VolumeNodeAffinity{Required: &core.NodeSelector{NodeSelectorTerms: terms}}
 }
 
-// Asks a driver until it answers, with a pause that grows: one that is busy, or comes up, is asked again.
-func untilAnswered(ctx context.Context, ask func() error) error {
+// Asks a driver until it answers well, with a pause that grows: one that is busy, or comes up, is asked again. So is one
+// whose answer is final: external-provisioner ends then, and its kubelet starts it anew after a pause that grows, which
+// comes to the same. Nobody starts ours anew, and its end would be the lab's failure instead of the driver's.
+func untilAnswered(ctx context.Context, told io.Writer, ask func() error) error {
 	said := map[string]bool{}
 	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
 		err := ask()
@@ -268,7 +281,7 @@ func untilAnswered(ctx context.Context, ask func() error) error {
 		}
 		if !said[err.Error()] {
 			said[err.Error()] = true
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprintln(told, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -278,9 +291,26 @@ func untilAnswered(ctx context.Context, ask func() error) error {
 	}
 }
 
-// Whether the driver has a topology, and whether its volumes are attached.
-func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attaches bool, err error) {
-	answer, err := csi.NewIdentityClient(connection).GetPluginCapabilities(ctx, &csi.GetPluginCapabilitiesRequest{}, grpc.WaitForReady(true))
+// How a driver is reached, which may not be there yet.
+func connect(socket string) (*grpc.ClientConn, error) {
+	at := url.URL{Scheme: "unix", Path: socket} // which may have a # in it
+	return grpc.NewClient(at.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+// What is asked once, at the start: whether the driver has a topology, and whether its volumes are attached.
+func learn(ctx context.Context, to *grpc.ClientConn, timeout time.Duration, told io.Writer) (topology, attaches bool, err error) {
+	err = untilAnswered(ctx, told, func() (err error) {
+		topology, attaches, err = plugin(ctx, to, timeout)
+		return err
+	})
+	return topology, attaches, err
+}
+
+func plugin(ctx context.Context, to *grpc.ClientConn, timeout time.Duration) (topology, attaches bool, err error) {
+	identity, own := csi.NewIdentityClient(to), csi.NewControllerClient(to)
+	answer, err := ask(
+		ctx, timeout, identity.GetPluginCapabilities, &csi.GetPluginCapabilitiesRequest{}, grpc.WaitForReady(true),
+	)
 	if err != nil {
 		return false, false, err
 	}
@@ -289,7 +319,7 @@ func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attache
 			topology = true
 		}
 	}
-	can, err := csi.NewControllerClient(connection).ControllerGetCapabilities(ctx, &csi.ControllerGetCapabilitiesRequest{})
+	can, err := ask(ctx, timeout, own.ControllerGetCapabilities, &csi.ControllerGetCapabilitiesRequest{})
 	if err != nil {
 		return false, false, err
 	}
@@ -299,6 +329,17 @@ func plugin(ctx context.Context, connection *grpc.ClientConn) (topology, attache
 		}
 	}
 	return topology, attaches, nil
+}
+
+// Serves claims and released volumes; what fails is tried again without end, and told in an event.
+func (p provisioner) run(ctx context.Context) {
+	controller.NewProvisionController(
+		ctx, p.client, p.driver, p,
+		controller.LeaderElection(false),
+		controller.RateLimiter(workqueue.NewTypedItemExponentialFailureRateLimiter[any](retryFirst, retryLast)),
+		controller.FailedProvisionThreshold(0),
+		controller.FailedDeleteThreshold(0),
+	).Run(ctx)
 }
 
 // ControllerCommand is the executable's part csi-controller.
@@ -318,32 +359,21 @@ func ControllerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			connection, err := connect(socket)
 			if err != nil {
 				return err
 			}
-			var topology, attaches bool
-			if err := untilAnswered(ctx, func() (err error) {
-				within, cancel := context.WithTimeout(ctx, timeout)
-				defer cancel()
-				topology, attaches, err = plugin(within, connection)
-				return err
-			}); err != nil {
+			topology, attaches, err := learn(ctx, connection, timeout, os.Stderr)
+			if err != nil {
 				return err
 			}
+			own := csi.NewControllerClient(connection)
 			if attaches {
-				go attacher{driver: driver, csi: csi.NewControllerClient(connection), client: client, timeout: timeout}.run(ctx)
+				go attacher{driver: driver, csi: own, client: client, timeout: timeout}.run(ctx)
 			}
-			made := provisioner{
-				driver: driver, csi: csi.NewControllerClient(connection), client: client, topology: topology, attaches: attaches, timeout: timeout,
-			}
-			controller.NewProvisionController(
-				ctx, client, driver, made,
-				controller.LeaderElection(false),
-				controller.RateLimiter(workqueue.NewTypedItemExponentialFailureRateLimiter[any](retryFirst, retryLast)),
-				controller.FailedProvisionThreshold(0),
-				controller.FailedDeleteThreshold(0),
-			).Run(ctx)
+			provisioner{
+				driver: driver, csi: own, client: client, topology: topology, attaches: attaches, timeout: timeout,
+			}.run(ctx)
 			fmt.Fprintln(os.Stderr, "ended")
 			return nil
 		},
