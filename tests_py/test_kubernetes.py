@@ -75,7 +75,13 @@ def test_it_is_built_once_for_each_of_its_sources(nowhere: Path, monkeypatch: py
     assert made.pause.read_text(encoding="utf-8") == "built of ./pause\n"
     assert count.read_text(encoding="utf-8").count(".") == 2
     (sources / "main.go").write_text("package main\n", encoding="utf-8")
-    assert kubernetes.build(sources).kubernetes != made.kubernetes
+    changed = kubernetes.build(sources)
+    assert changed != made
+    (sources / "package").mkdir()
+    (sources / "package" / "own_test.go").write_text("package own\n", encoding="utf-8")
+    assert kubernetes.build(sources) == changed, "what only tests it is in none of them"
+    (sources / "package" / "own.go").write_text("package own\n", encoding="utf-8")
+    assert kubernetes.build(sources) != changed
 
 
 def test_without_go_nothing_is_built(nowhere: Path) -> None:
