@@ -20,6 +20,9 @@ import (
 
 const finalizer = "external-attacher/holdfast"
 
+// Where an attachment says what the driver calls its node: by the time it is taken back no kubelet may know the driver.
+const nodeNote = "holdfast.dev/node-id"
+
 const (
 	// From one look at what is to be attached to the next.
 	look = 200 * time.Millisecond
@@ -126,9 +129,11 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 	if volume.Spec.CSI == nil {
 		return fmt.Errorf("%s is no volume of a CSI driver", volume.Name)
 	}
-	node, err := a.nodeID(ctx, attachment.Spec.NodeName)
-	if err != nil {
-		return err
+	node := attachment.Annotations[nodeNote]
+	if node == "" || attachment.DeletionTimestamp == nil {
+		if node, err = a.nodeID(ctx, attachment.Spec.NodeName); err != nil {
+			return err
+		}
 	}
 	if attachment.DeletionTimestamp != nil {
 		if _, err := ask(ctx, a.timeout, a.csi.ControllerUnpublishVolume, &csi.ControllerUnpublishVolumeRequest{
@@ -140,8 +145,11 @@ func (a attacher) settle(ctx context.Context, attachment *storage.VolumeAttachme
 		_, err = attachments.Update(ctx, attachment, meta.UpdateOptions{})
 		return err
 	}
-	if !ours {
-		attachment.Finalizers = append(attachment.Finalizers, finalizer)
+	if !ours || attachment.Annotations[nodeNote] != node {
+		if !ours {
+			attachment.Finalizers = append(attachment.Finalizers, finalizer)
+		}
+		meta.SetMetaDataAnnotation(&attachment.ObjectMeta, nodeNote, node)
 		if attachment, err = attachments.Update(ctx, attachment, meta.UpdateOptions{}); err != nil {
 			return err
 		}

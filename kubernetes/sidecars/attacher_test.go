@@ -34,6 +34,13 @@ type driver struct {
 	csi.ControllerClient
 	publish                   func(context.Context) error
 	published, taken, deleted atomic.Int32
+	created                   *csi.CreateVolumeResponse
+}
+
+func (d *driver) CreateVolume(
+	context.Context, *csi.CreateVolumeRequest, ...grpc.CallOption,
+) (*csi.CreateVolumeResponse, error) {
+	return d.created, nil
 }
 
 func (d *driver) ControllerGetCapabilities(
@@ -255,6 +262,23 @@ func TestAnAttachmentWhoseVolumeIsGoneStaysUntilItIsTakenBack(t *testing.T) {
 	if own.taken.Load() != 1 {
 		t.Errorf("the driver was asked %d times", own.taken.Load())
 	}
+}
+
+// The plugin of a node that is lost, or of one whose plugin was killed, is known to no kubelet.
+func TestAVolumeIsTakenFromANodeThatHasNoPluginAnyMore(t *testing.T) {
+	client := fake.NewSimpleClientset(append(volumeAndNode(), attachment())...)
+	own := &driver{}
+	go attacher{driver: driverName, csi: own, client: client, timeout: moment}.run(t.Context())
+	until(t, "the attachment", func() bool { return current(t, client).Status.Attached })
+	if err := client.StorageV1().CSINodes().Delete(t.Context(), "node1", meta.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	back, now := current(t, client), meta.Now()
+	back.DeletionTimestamp = &now
+	if _, err := client.StorageV1().VolumeAttachments().Update(t.Context(), back, meta.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "its end", func() bool { return own.taken.Load() == 1 })
 }
 
 func TestAVolumeIsNotRemovedWhileSomethingAttachesIt(t *testing.T) {

@@ -153,7 +153,10 @@ func (p provisioner) Provision(
 	if err != nil {
 		return nil, stateAfter(err), err
 	}
-	made := answer.Volume
+	made := answer.GetVolume()
+	if made.GetVolumeId() == "" {
+		return nil, controller.ProvisioningFinished, errors.New("CreateVolume answered well, and without the id of a volume")
+	}
 	if made.CapacityBytes != 0 {
 		if made.CapacityBytes < size.Value() {
 			return nil, controller.ProvisioningFinished, fmt.Errorf(
@@ -355,6 +358,8 @@ func ControllerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// as upstream's sidecars are mostly started: with 5 a second a hundred claims would wait for us
+			settings.QPS, settings.Burst = 100, 200
 			client, err := kubernetes.NewForConfig(settings)
 			if err != nil {
 				return err

@@ -270,3 +270,17 @@ func TestAReleasedVolumeIsRemovedOnceNothingAttachesIt(t *testing.T) {
 	}
 	until(t, "its removal", func() bool { return own.deleted.Load() == 1 })
 }
+
+func TestAnAnswerWithoutAVolumeIsNone(t *testing.T) {
+	for _, answer := range []*csi.CreateVolumeResponse{nil, {}, {Volume: &csi.Volume{}}, {Volume: &csi.Volume{CapacityBytes: 8}}} {
+		made := provisioner{driver: driverName, csi: &driver{created: answer}, client: fake.NewSimpleClientset(), timeout: moment}
+		options := controller.ProvisionOptions{
+			PVName: "pv", StorageClass: storageClass(core.PersistentVolumeReclaimDelete), PVC: &core.PersistentVolumeClaim{},
+		}
+		options.PVC.Spec.AccessModes = []core.PersistentVolumeAccessMode{core.ReadWriteOnce}
+		volume, state, err := made.Provision(t.Context(), options)
+		if volume != nil || state != controller.ProvisioningFinished || err == nil {
+			t.Errorf("%v: %v, %v, %v", answer, volume, state, err)
+		}
+	}
+}
