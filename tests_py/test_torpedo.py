@@ -240,7 +240,7 @@ def test_who_may_not_be_down_is_not_blamed_for_an_answer() -> None:
         scenario.plugin_unseen = "it is in a pod"
         with pytest.raises(ExpectationFailed, match="accepted: a volume"), scenario.refused("a volume"):
             pass
-        scenario.harm("node1", "stop_plugin", undo="start_plugin")
+        scenario.harm("node1", "kill_plugin", undo="start_plugin")
         assert [each.what for each in scenario.account.not_checked] == ["whether the plugin was down"]
         down = pytest.raises(ScenarioInconclusive, match=r"accepted: a volume; .*: it is in a pod")
         with down, scenario.refused("a volume"):

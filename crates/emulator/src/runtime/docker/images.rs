@@ -26,8 +26,9 @@ use holdfast_net::waiting::next_look;
 const PIECE: usize = 1 << 20;
 /// The tag of the helpers' image.
 const HELPER: &str = "helper";
-/// For so long an image that is being loaded may have no name, and from one look at it to the next.
-const ON_ITS_WAY: Duration = Duration::from_secs(3);
+/// For so long an image that is being loaded may have no name, also on a machine that is busy, and from one look at it to
+/// the next.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 /// How many pieces may wait for the engine.
 const WAITING: usize = 4;
