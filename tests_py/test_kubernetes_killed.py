@@ -31,7 +31,7 @@ with standing.stand(standing.readable("nbd", "kubernetes"), start=180) as made:
 
 @pytest.mark.parametrize("moment", ["its API server begins", pytest.param("a task writes", marks=pytest.mark.sampled)])
 def test_a_killed_run_leaves_nothing_of_a_lab_with_a_kubernetes(moment: str, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="hf-") as short:  # the path of a socket has 107 bytes
+    with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as short:  # the path of a socket has 107 bytes
         environment = isolated(tmp_path, {"TMPDIR": short, "PATH": f"{built()}{os.pathsep}{os.environ['PATH']}"})
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         run = subprocess.Popen([sys.executable, "-c", RUN], env=environment, text=True, **pipes)  # type: ignore[call-overload]
