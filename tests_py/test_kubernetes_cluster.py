@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -303,6 +305,29 @@ os.kill(os.getpid(), 9)
     wait_until(lambda: _is_ready(cluster, node), 60, "a node that is back")
     subprocess.run(clean, capture_output=True, text=True, env=environment, check=True)
     assert not cluster.namespaces()
+
+
+def test_a_node_that_cannot_be_cut_off_is_told_before_anything_is_cut(cluster: Cluster) -> None:
+    """Nodes have no nft of need: what is there of it on one of them is hidden."""
+    lab = storage.cluster(cluster.provider(", node_access: daemonset, storage_network: 10.78.0.0/24"))
+    node = lab.nodes()[-1]
+    inside = next(iter(processes(f"{cluster.lab.folder}/{node}/worker/containerd.toml")))
+    nft = shutil.which("nft", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert nft is not None
+    within = ["nsenter", "-t", inside, "-m"]
+    # umount(8) would look into the /proc of this machine's processes, which is not there
+    unmount = "import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))"
+    try:
+        assert lab.lacks("cut") is None
+        subprocess.run([*within, "mount", "--bind", "/dev/null", nft], check=True)
+        try:
+            for fault in ("cut", "cut_storage"):
+                assert f"{node} has no nft" in (lab.lacks(fault) or ""), fault  # type: ignore[arg-type]
+            assert lab.lacks("kill_plugin") is None
+        finally:
+            subprocess.run([*within, sys.executable, "-c", unmount, nft], check=True)
+    finally:
+        lab.close()
 
 
 def test_agents_harm_the_nodes_and_all_of_it_heals_by_itself(cluster: Cluster) -> None:

@@ -43,6 +43,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 const KUBELET: &str = "kubelet";
 /// What the script says of a process that is not there.
 const NO_PROCESS: &str = "no process is called";
+/// And where the node has no nft.
+const NO_NFT: &str = "the node has no nft";
 /// Words of whoever lets nobody have privileged pods: the API itself, Pod Security, OpenShift's constraints, webhooks and
 /// policies.
 const REFUSALS: [&str; 4] = ["forbidden", "violates PodSecurity", "security context constraint", "denied"];
@@ -143,6 +145,17 @@ impl Agents {
             let asked = self.order(node, &words, Instant::now() + ANSWER);
             asked.err().filter(|error| error.message.contains(NO_PROCESS))?;
             Some(unnamed(node, names, fault))
+        })
+    }
+
+    /// Why no network can be cut, where a node has not what cuts it.
+    fn lacks_nft(&self) -> Option<String> {
+        self.nodes.iter().find_map(|node| {
+            let asked = self.order(node, &["can_cut"], Instant::now() + ANSWER);
+            asked.err().filter(|error| error.message.contains(NO_NFT))?;
+            Some(format!(
+                "{node} has no nft, by which networks are cut: install nftables there, or give faults: cut and heal"
+            ))
         })
     }
 
@@ -325,9 +338,9 @@ impl Faults for Agents {
             | Fault::Hang(Part::Plugin)
             | Fault::Kill(Part::Plugin)
             | Fault::Start(Part::Plugin | Part::Kubelet | Part::Runtime)
-            | Fault::LiveRestore(_)
-            | Fault::Cut(Network::All) => None,
-            Fault::Cut(Network::Storage) if self.options.storage.is_some() => None,
+            | Fault::LiveRestore(_) => None,
+            Fault::Cut(Network::All) => self.lacks_nft(),
+            Fault::Cut(Network::Storage) if self.options.storage.is_some() => self.lacks_nft(),
             Fault::Cut(Network::Storage) => Some("the provider file has no lab: storage_network".to_owned()),
             _ => Some(by_command),
         }

@@ -41,9 +41,13 @@ on_node_apart() {
   ) &
 }
 
+need_nft() {
+  on_node sh -c 'command -v nft' >/dev/null || fail "the node has no nft: give a command in faults: cut"
+}
+
 cut_off() {
   name=$1 seconds=$2 network=${3:-}
-  on_node sh -c 'command -v nft' >/dev/null || fail "the node has no nft: give a command in faults: cut"
+  need_nft
   if [ -z "$network" ]; then
     input='iif != lo drop' output='oif != lo drop' forward='drop'
   else
@@ -163,6 +167,7 @@ order=$1
 shift
 case $order in
 stay) stay ;;
+can_cut) need_nft ;;
 cut) cut_off "$@" ;;
 is_cut) on_node nft list table inet "${TABLE}_$1" >/dev/null ;;
 heal) heal ;;
